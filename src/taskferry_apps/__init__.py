@@ -1,0 +1,1 @@
+"""The programs of TaskFerry: thin shells that carry out what the protocol decides."""

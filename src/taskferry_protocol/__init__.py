@@ -1,0 +1,1 @@
+"""The rules of TaskFerry, pure: no I/O, no clock and no randomness of its own."""

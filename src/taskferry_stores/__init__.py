@@ -1,0 +1,1 @@
+"""Places that keep the truth for a relay or a daemon; each obeys one small port."""
