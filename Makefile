@@ -1,0 +1,123 @@
+# Everything that a developer or a CI job runs. `make help` lists it.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUN := $(BIN)/python
+STEP := tools/step
+
+# Two processes or more pay off; set WORKERS=0 to debug in one.
+WORKERS ?= auto
+MINUTES ?= 5
+ARGS ?=
+
+MAKEFLAGS += --no-print-directory
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# Directories that hold Python now; tools refuse ones that do not.
+TREES := $(strip $(foreach tree,src tests spec benchmarks tools,\
+	$(if $(wildcard $(tree)/*.py $(tree)/*/*.py),$(tree))))
+
+# Modules that write files into the repository; each takes --check and then fails if a file is out of date.
+GENERATORS := spec.generate spec.diagrams
+module_exists = $(wildcard $(subst .,/,$(1)).py $(subst .,/,$(1))/__main__.py)
+
+SETUP_STAMP := $(VENV)/.taskferry-setup
+# The specification's own checks in JavaScript run where node and npm are present.
+NODE_LOCK := $(wildcard spec/package-lock.json)
+NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all coverage check check-format check-lint check-types check-layers \
+	check-generated format bench fuzz fuzz-setup sim crash lock clean
+
+help: ## List these targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- Running ---------------------------------------------------------------------------------------------
+
+setup: $(SETUP_STAMP) ## Create .venv and install the locked dependencies; quick when nothing changed
+
+$(SETUP_STAMP): requirements/dev.lock pyproject.toml tools/make-venv
+	@tools/make-venv "$(PYTHON)" "$(VENV)"
+	@$(STEP) "install locked dependencies" $(RUN) -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@$(STEP) "install taskferry" $(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: setup ## Show a whole handoff on this machine: two owners, a relay, one task (ARGS="...")
+	@$(BIN)/taskferry demo $(ARGS)
+
+# --- Testing ---------------------------------------------------------------------------------------------
+
+test: setup $(NODE_STAMP) ## Run the fast suite (PYTEST_ADDOPTS is yours; WORKERS=0 for one process)
+	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) $(ARGS)
+
+test-all: setup $(NODE_STAMP) ## Run every test, the slow ones too
+	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) -m "slow or not slow" $(ARGS)
+
+coverage: setup ## Measure branch coverage of taskferry_protocol
+	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --cov --cov-report=term $(ARGS)
+
+ifneq ($(NODE_STAMP),)
+$(NODE_STAMP): $(NODE_LOCK)
+	@$(STEP) "install spec/ node packages" npm ci --prefix spec --no-audit --no-fund --silent
+	@touch $@
+endif
+
+sim: setup ## Run the simulations: a network and a relay that misbehave (ARGS="...")
+	@$(RUN) -m tests.simulation $(ARGS)
+
+crash: setup ## Kill daemons and relays at every commit and compare what survives (ARGS="...")
+	@$(RUN) -m tests.crash $(ARGS)
+
+fuzz: fuzz-setup ## Fuzz the decoders and the sessions for MINUTES=n
+	@$(RUN) -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+
+fuzz-setup: setup
+	@$(RUN) -c "import atheris" 2>/dev/null || $(STEP) "install the fuzzer" \
+		$(RUN) -m pip install --quiet --require-hashes -r requirements/fuzz.lock
+
+bench: setup ## Measure throughput and latency (ARGS="...")
+	@$(RUN) -m benchmarks $(ARGS)
+
+# --- Checking --------------------------------------------------------------------------------------------
+
+check: check-format check-lint check-types check-layers check-generated ## Run every static check
+
+check-format: setup
+	@$(STEP) "format" $(BIN)/ruff format --check --quiet --diff $(TREES)
+
+check-lint: setup
+	@$(STEP) "lint" $(BIN)/ruff check --quiet $(TREES)
+
+check-types: setup
+	@$(STEP) "types" $(BIN)/mypy $(TREES)
+
+check-layers: setup
+	@$(STEP) "layers" $(BIN)/lint-imports --no-logo
+
+check-generated: setup
+	@failed=; $(foreach module,$(GENERATORS),$(if $(call module_exists,$(module)),\
+		$(STEP) "$(module) up to date" $(RUN) -m $(module) --check || failed=1;)) test -z "$$failed"
+
+format: setup ## Format the code and mend what the linter can mend
+	@$(BIN)/ruff check --quiet --fix-only $(TREES)
+	@$(BIN)/ruff format --quiet $(TREES)
+
+# --- Keeping house ---------------------------------------------------------------------------------------
+
+UV := uv==0.13.8
+COMPILE = $(BIN)/uv pip compile --quiet --no-config --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(ARGS) pyproject.toml
+
+lock: ## Resolve the dependencies anew where pyproject.toml asks for it (ARGS=--upgrade for all)
+	@tools/make-venv "$(PYTHON)" "$(VENV)"
+	@$(RUN) -m pip install --quiet "$(UV)"
+	@$(STEP) "requirements/dev.lock" $(COMPILE) --extra dev --output-file requirements/dev.lock
+	@$(STEP) "requirements/fuzz.lock" $(COMPILE) --extra fuzz --constraint requirements/dev.lock \
+		--output-file requirements/fuzz.lock
+
+clean: ## Remove the environment, caches and build products
+	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+		.pytest_cache .ruff_cache spec/node_modules
+	@find src tests spec benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
