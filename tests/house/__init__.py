@@ -1,0 +1,1 @@
+"""Tests of the repository itself: its layers, its locks and its documents."""
