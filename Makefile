@@ -37,6 +37,7 @@ help: ## List these targets
 # --- Running ---------------------------------------------------------------------------------------------
 
 setup: $(SETUP_STAMP) ## Create .venv and install the locked dependencies; quick when nothing changed
+	@:
 
 $(SETUP_STAMP): requirements/dev.lock pyproject.toml tools/make-venv
 	@tools/make-venv "$(PYTHON)" "$(VENV)"
