@@ -1,0 +1,65 @@
+"""Every bound of the protocol, with its reason (spec/taskferry.md section 5). Imports nothing."""
+
+from __future__ import annotations
+
+from typing import Final
+
+SECOND_MS: Final = 1_000
+MINUTE_MS: Final = 60 * SECOND_MS
+DAY_MS: Final = 24 * 60 * MINUTE_MS
+
+#: One frame is held whole in memory on each side of a session.
+FRAME_BYTES: Final = 1_048_576
+#: Several envelopes fit in a frame; what is larger is a blob.
+ENVELOPE_BYTES: Final = 262_144
+#: No stack can be exhausted by nesting.
+CBOR_DEPTH: Final = 12
+#: Devices of two owners.
+WRAPS: Final = 64
+#: A batch, not a backlog: parcels in a `send`, entries in a `deliver`.
+BATCH: Final = 256
+#: The largest `recover` with all devices fits.
+STATEMENT_BYTES: Final = 8_192
+#: All devices rotating weekly for more than two years.
+STATEMENTS: Final = 4_096
+#: Active devices of an account.
+DEVICES: Final = 32
+#: Agents of an account.
+AGENTS: Final = 64
+#: A card is a description, not a document.
+CARD_BYTES: Final = 8_192
+#: Former encryption keys are erased after this long, so nothing sealed may live longer.
+LIFETIME_MS: Final = 30 * DAY_MS
+#: How far ahead of our clock another's may be.
+SKEW_MS: Final = 5 * MINUTE_MS
+#: What was seen is remembered past the longest lifetime.
+SEEN_MS: Final = LIFETIME_MS + 2 * SKEW_MS
+#: Loops end.
+HOPS: Final = 16
+CAUSES: Final = 8
+PARTS: Final = 32
+TITLE_CHARS: Final = 200
+#: A brief, a note, a reason, a message's text.
+TEXT_BYTES: Final = 65_536
+#: The text or JSON of one part: leaves room for the rest of an envelope.
+PART_TEXT_BYTES: Final = 196_608
+REASONS: Final = 32
+REASON_BYTES: Final = 2_048
+#: A stranger's note stays small.
+CONTACT_NOTE_BYTES: Final = 1_024
+RECEIPT_ITEMS: Final = 256
+#: Envelopes of class `connection` from one agent to another that has never answered.
+CONTACTS: Final = 3
+#: The Padmé floor: a short answer looks like any other.
+PADDED_FLOOR_BYTES: Final = 256
+#: Times stay below 2^53 so that every language's numbers hold them.
+TIME_LIMIT: Final = 2**53
+UINT_LIMIT: Final = 2**64
+#: Sessions (spec/session.md): open calls, time to come to `ready`, silence before a ping and before the end.
+CALLS: Final = 16
+HANDSHAKE_MS: Final = 10 * SECOND_MS
+PING_AFTER_MS: Final = 10 * SECOND_MS
+DEAD_AFTER_MS: Final = 25 * SECOND_MS
+#: What may be under way on a session without a result or an acknowledgement.
+WINDOW_ENTRIES: Final = 1_024
+WINDOW_BYTES: Final = 4 * FRAME_BYTES
