@@ -1,0 +1,244 @@
+"""hypercorn's HTTP/1.1 protocol with its holes closed.
+
+hypercorn 0.18 buffers request bodies without back-pressure, times nothing that is half sent, ends the whole
+server on a malformed HTTP/2 upgrade or a non-ASCII WebSocket header, and believes X-Forwarded-For.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from http import HTTPStatus
+from typing import Protocol, cast
+
+import h11
+import trio
+from hypercorn.events import Closed, Event, RawData
+from hypercorn.protocol.events import Body, EndBody, Request, Response, StreamClosed
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
+from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
+from hypercorn.typing import ASGISendEvent, ConnectionState
+
+from taskferry_transports.guarded_server.refusals import refusal_body, refusal_headers
+from taskferry_transports.guarded_server.websocket import LINK_STATE, GuardedWebSocket, Wire
+
+_FORWARDING = {b"forwarded", b"x-real-ip"}
+
+
+class BodyBudget:
+    """Bytes of request bodies that the whole server holds. Whoever wants more waits."""
+
+    def __init__(self, total: int) -> None:
+        self._free = total
+        self._changed = trio.Event()
+
+    async def take(self, size: int) -> None:
+        """Wait until `size` bytes are free and take them."""
+        while size > self._free:
+            await self._changed.wait()
+        self._free -= size
+
+    def give_back(self, size: int) -> None:
+        """Free `size` bytes."""
+        self._free += size
+        self._changed.set()
+        self._changed = trio.Event()
+
+
+class Link(Wire, Protocol):
+    """What HTTP needs of its connection, beyond what a WebSocket does."""
+
+    budget: BodyBudget
+
+    def await_body(self) -> None:
+        """A body is due: be patient for `body_timeout`."""
+
+    def await_handler(self) -> None:
+        """The request is complete: the peer owes us nothing."""
+
+
+class GuardedRequest(HTTPStream):
+    """One request and its response."""
+
+    link: Link
+
+    def attach(self, link: Link) -> None:
+        """Name the connection below. Comes before anything else."""
+        self.link = link
+        self._limit = 0
+        self._received = 0
+        self._held = 0
+        self._begun = False
+
+    async def handle(self, event: StreamEvent) -> None:
+        """Take one event of the connection."""
+        if isinstance(event, StreamClosed):
+            self.link.budget.give_back(self._held)
+            self._held = 0
+            if not self._begun:
+                self.closed = True
+        if self.closed:
+            return
+        if isinstance(event, Request):
+            await self._begin(event)
+        elif isinstance(event, Body):
+            self._received += len(event.data)
+            if self._received > self._limit:
+                await self._refuse_body()
+                return
+            await self.link.budget.take(len(event.data))
+            self._held += len(event.data)
+            await super().handle(event)
+        else:
+            if isinstance(event, EndBody):
+                self.link.await_handler()
+            await super().handle(event)
+
+    async def app_send(self, message: ASGISendEvent | None) -> None:
+        """Take one ASGI message; after the end it goes nowhere, and the application is being told."""
+        if not self.closed:
+            await super().app_send(message)
+
+    async def _begin(self, event: Request) -> None:
+        self._limit = self.link.guard.body_limit(event.raw_path.partition(b"?")[0].decode("ascii"))
+        declared = 0
+        for name, value in event.headers:
+            if name == b"content-length":
+                declared = int(value)
+        if declared > self._limit:
+            self.state = ASGIHTTPState.REQUEST
+            await self._refuse_body()
+            return
+        self._begun = True
+        self.link.await_body()
+        await super().handle(event)
+
+    async def _refuse_body(self) -> None:
+        if self.state is ASGIHTTPState.REQUEST:
+            await self.refuse(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+                "body-too-large",
+                f"The body is larger than {self._limit} bytes.",
+                "Send less at once.",
+            )
+        await self.send(StreamClosed(stream_id=self.stream_id))
+
+    async def refuse(self, status: HTTPStatus, code: str, message: str, next_step: str) -> None:
+        """Answer instead of the application."""
+        body = refusal_body(code, message, next_step)
+        self.state = ASGIHTTPState.CLOSED
+        await self.send(
+            Response(stream_id=self.stream_id, headers=refusal_headers(body), status_code=status.value)
+        )
+        await self.send(Body(stream_id=self.stream_id, data=body))
+        await self.send(EndBody(stream_id=self.stream_id))
+
+
+class GuardedH11(H11Protocol):
+    """HTTP/1.1 on one connection. HTTP/2 is never spoken, nor switched to."""
+
+    link: Link
+
+    def attach(self, link: Link) -> None:
+        """Name the connection below. Comes before anything else."""
+        self.link = link
+
+    async def handle(self, event: Event) -> None:
+        """Take one event of the connection."""
+        if isinstance(event, RawData) and isinstance(self.stream, GuardedWebSocket):
+            # Past the upgrade every byte belongs to the WebSocket.
+            await self.stream.feed(event.data)
+            return
+        try:
+            await super().handle(event)
+        except h11.RemoteProtocolError as error:
+            await self.refuse(
+                HTTPStatus(error.error_status_hint),
+                "bad-request",
+                f"The request cannot be read: {error}.",
+                "Send a plain HTTP/1.1 request.",
+            )
+            await self.send(Closed())
+
+    async def refuse(self, status: HTTPStatus, code: str, message: str, next_step: str) -> None:
+        """Answer for a request that never became one, if nothing was answered yet."""
+        body = refusal_body(code, message, next_step)
+        if self.connection.our_state in {h11.IDLE, h11.SEND_RESPONSE}:
+            headers = refusal_headers(body) + self.config.response_headers("h11")
+            await self._send_h11_event(h11.Response(status_code=status.value, headers=headers))
+            await self._send_h11_event(h11.Data(data=body))
+            await self._send_h11_event(h11.EndOfMessage())
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        # RFC 9110 section 7.8 lets a server ignore an upgrade, and so every offer of h2c is ignored. A client
+        # that begins with HTTP/2 outright gets the answer that RFC 9113 section 3.4 wants for it.
+        if event.http_version not in {b"1.0", b"1.1"}:
+            raise h11.RemoteProtocolError("only HTTP/1.1 is spoken here", error_status_hint=505)
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        headers, client = _believable(list(request.headers), self.client, self.link.guard.trusted_proxies)
+        method = request.method.decode("ascii").upper()
+        state = dict(self.connection_state)
+        kind = GuardedWebSocket if method == "GET" and _asks_for_websocket(headers) else GuardedRequest
+        if kind is GuardedWebSocket:
+            headers = [(name, value) for name, value in headers if name != b"sec-websocket-extensions"]
+            if any(not value.isascii() for name, value in headers if name.startswith(b"sec-websocket-")):
+                raise h11.RemoteProtocolError("a WebSocket header is not ASCII", error_status_hint=400)
+        stream = kind(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        stream.attach(self.link)
+        self.stream = stream
+        if isinstance(stream, GuardedWebSocket):
+            self.link.await_handler()
+            self.connection = H11WSConnection(cast(h11.Connection, self.connection))
+            state[LINK_STATE] = stream
+        await stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=headers,
+                http_version=request.http_version.decode("ascii"),
+                method=method,
+                raw_path=request.target,
+                state=ConnectionState(state),
+            )
+        )
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
+
+
+def _asks_for_websocket(headers: list[tuple[bytes, bytes]]) -> bool:
+    upgrade = connection = b""
+    for name, value in headers:
+        if name == b"upgrade":
+            upgrade = value.strip().lower()
+        elif name == b"connection":
+            connection = value.lower()
+    return upgrade == b"websocket" and b"upgrade" in {token.strip() for token in connection.split(b",")}
+
+
+def _believable(
+    headers: list[tuple[bytes, bytes]], client: tuple[str, int] | None, proxies: frozenset[str]
+) -> tuple[list[tuple[bytes, bytes]], tuple[str, int] | None]:
+    """Headers without claims about who the client is, and the client; our own proxy's word counts."""
+    claimed = [value for name, value in headers if name == b"x-forwarded-for"]
+    if client is not None and claimed and client[0] in proxies:
+        last = claimed[-1].rpartition(b",")[2].strip().decode("latin1")
+        try:
+            client = (str(ipaddress.ip_address(last)), 0)
+        except ValueError:
+            pass
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name not in _FORWARDING and not name.startswith(b"x-forwarded-")
+    ]
+    return kept, client

@@ -1,0 +1,318 @@
+"""The dialling side over WebSocket (RFC 6455). The only importer of trio-websocket.
+
+One binary message is one frame; an empty binary message says "I send no more".
+Both ends ping; a peer that gives no byte for two intervals is gone.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import ssl
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Literal, NoReturn, cast
+from urllib.parse import urlsplit
+
+import attrs
+import trio
+from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
+
+from taskferry_transports.frame_queue import OneAtATime
+from taskferry_transports.port import (
+    DEFAULT_MAX_FRAME,
+    SUBPROTOCOL,
+    DialTimedOut,
+    FrameTooLarge,
+    Liveness,
+    PlaintextForbidden,
+    TlsFailed,
+    TransportKind,
+    Unreachable,
+    UpgradeRefused,
+)
+from taskferry_transports.watched_stream import WatchedStream
+
+_LOG = logging.getLogger(__name__)
+
+_RECEIVE_BYTES = 65536  # One read takes a whole batch of frames; trio-websocket's own default is 4 KiB.
+_POLITE_CODES = {1000, 1001, 1005}  # RFC 6455 section 7.4.1: normal, going away, no code given.
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` surely names this machine: a loopback address or `localhost`; nothing is resolved."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+@attrs.frozen
+class WebSocketSettings:
+    """Where to dial and within which limits. Times are in seconds, sizes in bytes."""
+
+    url: str
+    """`wss://host[:port]/path`, or `ws://` for this machine."""
+    tls: ssl.SSLContext | None = None
+    """Used for wss; the system's certificate authorities when None."""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    max_frame: int = DEFAULT_MAX_FRAME
+    liveness: Liveness = attrs.field(factory=Liveness)
+    dial_timeout: float = 15.0
+    """For name, TCP, TLS and upgrade together: slow mobile networks manage in ten."""
+    send_timeout: float = 30.0
+    """A peer that takes nothing for so long is gone, even if it still pings."""
+    close_timeout: float = 2.0
+    """How long a polite goodbye may take; nobody should wait a minute to leave."""
+    plaintext_hosts: frozenset[str] = frozenset()
+    """Hosts besides this machine to which ws:// is allowed, because the operator wrote them down."""
+
+
+class WebSocketDialer:
+    """Dials one URL. The nursery carries the tasks that read and ping; without it, transports break."""
+
+    def __init__(self, nursery: trio.Nursery, settings: WebSocketSettings) -> None:
+        self._nursery = nursery
+        self._settings = settings
+        parts = urlsplit(settings.url)
+        if parts.scheme not in {"ws", "wss"} or not parts.hostname:
+            raise ValueError("a WebSocket address starts with wss:// or ws:// and names a host")
+        self._tls = parts.scheme == "wss"
+        self._host = parts.hostname
+        self._port = parts.port or (443 if self._tls else 80)
+        self._resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+
+    async def dial(self) -> WebSocketTransport:
+        """Open one transport, or raise a kind of `DialRefused`."""
+        host = self._host
+        if not self._tls and not is_loopback(host) and host not in self._settings.plaintext_hosts:
+            raise PlaintextForbidden(f"ws:// to {host} would travel unprotected; use wss://")
+        waiting_for: Literal["connect", "tls", "upgrade"] = "connect"
+        with trio.move_on_after(self._settings.dial_timeout):
+            tcp = await self._connect()
+            waiting_for = "tls"
+            stream = await self._secure(tcp)
+            waiting_for = "upgrade"
+            return await self._upgrade(stream)
+        raise DialTimedOut(f"{host} did not answer in time (waiting for: {waiting_for})", stage=waiting_for)
+
+    async def _connect(self) -> trio.SocketStream:
+        try:
+            return await trio.open_tcp_stream(self._host, self._port)
+        except (OSError, ValueError) as error:
+            # A name that cannot be encoded is a ValueError, an unreachable host an OSError.
+            raise Unreachable(f"cannot connect to {self._host} port {self._port}: {error}") from error
+
+    async def _secure(self, tcp: trio.SocketStream) -> WatchedStream:
+        peer = f"{self._host}:{self._port}"
+        if not self._tls:
+            return WatchedStream(tcp, tcp.socket, peer, self._settings.send_timeout)
+        context = self._settings.tls or ssl.create_default_context()
+        secured = trio.SSLStream(tcp, context, server_hostname=self._host, https_compatible=True)
+        try:
+            await secured.do_handshake()
+        except (trio.BrokenResourceError, OSError) as error:
+            tcp.socket.close()
+            raise TlsFailed(f"TLS with {self._host} failed: {error.__cause__ or error}") from error
+        except BaseException:
+            tcp.socket.close()
+            raise
+        return WatchedStream(secured, tcp.socket, peer, self._settings.send_timeout)
+
+    async def _upgrade(self, stream: WatchedStream) -> WebSocketTransport:
+        transport = WebSocketTransport(stream, self._settings)
+        try:
+            await self._nursery.start(transport._run, self._host_header(), self._resource)
+        except BaseException:
+            stream.abort()
+            raise
+        return transport
+
+    def _host_header(self) -> str:
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return host if self._port in {80, 443} else f"{host}:{self._port}"
+
+
+class WebSocketTransport:
+    """A `Transport` over a WebSocket that we dialled; made by `WebSocketDialer.dial`."""
+
+    kind: TransportKind = "websocket"
+
+    def __init__(self, stream: WatchedStream, settings: WebSocketSettings) -> None:
+        self.peer = stream.peer
+        self.max_frame = settings.max_frame
+        self._stream = stream
+        self._settings = settings
+        self._socket: WebSocketConnection
+        self._scope = trio.CancelScope()
+        self._sending = OneAtATime("another task is already sending")
+        self._receiving = OneAtATime("another task is already receiving")
+        self._closed = False
+        self._finished = False
+        self._peer_finished = False
+
+    async def send(self, frame: bytes) -> None:
+        """Send one binary message."""
+        if not frame:
+            raise ValueError("a frame is never empty")
+        if len(frame) > self.max_frame:
+            raise FrameTooLarge(len(frame), self.max_frame)
+        await self._send(frame)
+
+    async def send_eof(self) -> None:
+        """Send the empty message that ends our direction."""
+        await self._send(b"")
+        self._finished = True
+
+    async def receive(self) -> bytes:
+        """Wait for the next binary message."""
+        with self._receiving:
+            if self._closed:
+                raise trio.ClosedResourceError("this transport was closed here")
+            if self._peer_finished:
+                raise trio.EndOfChannel
+            try:
+                message = await self._socket.get_message()
+            except ConnectionClosed:
+                self._raise_ended()
+            if isinstance(message, str):
+                self._break("the peer sent text, where only binary messages may come")
+                self._raise_ended()
+            if not message:
+                self._peer_finished = True
+                raise trio.EndOfChannel
+            return message
+
+    async def aclose(self) -> None:
+        """Say goodbye within the close timeout, then drop the connection."""
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        try:
+            # While a send is stuck, a goodbye would only queue up behind it.
+            if not self._sending.busy:
+                with trio.move_on_after(self._settings.close_timeout):
+                    await self._socket.aclose()
+        finally:
+            self._stream.abort()
+            self._scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+    async def _send(self, message: bytes) -> None:
+        with self._sending:
+            if self._closed or self._finished:
+                raise trio.ClosedResourceError("this transport was closed here")
+            try:
+                await self._socket.send_message(message)
+            except ConnectionClosed:
+                if self._closed:
+                    raise trio.ClosedResourceError("this transport was closed here") from None
+                raise trio.BrokenResourceError(self._stream.broken or "the peer has gone") from None
+
+    def _break(self, reason: str) -> None:
+        self._stream.break_off(reason)
+
+    def _raise_ended(self) -> NoReturn:
+        if self._closed:
+            raise trio.ClosedResourceError("this transport was closed here") from None
+        closed = self._socket.closed
+        if self._stream.broken is None and closed is not None and closed.code in _POLITE_CODES:
+            raise trio.EndOfChannel from None
+        reason = self._stream.broken
+        if reason is None and closed is not None and closed.code != 1006:
+            reason = f"closed with {closed.code} {closed.reason or closed.name}"
+        raise trio.BrokenResourceError(reason or "the peer vanished") from None
+
+    async def _run(
+        self,
+        host_header: str,
+        resource: str,
+        task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+    ) -> None:
+        """Own the tasks of this connection: trio-websocket's reader, our pings, the watch over silence."""
+        refusal: UpgradeRefused | None = None
+        with self._scope:
+            try:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._cancel_when_ended, nursery.cancel_scope)
+                    self._socket = await wrap_client_stream(
+                        nursery,
+                        # It asks for no more than the stream interface, whatever its annotation says.
+                        cast("trio.SocketStream", self._stream),
+                        host_header,
+                        resource,
+                        subprotocols=[SUBPROTOCOL],
+                        extra_headers=[
+                            (k.encode("ascii"), v.encode("ascii")) for k, v in self._settings.headers.items()
+                        ],
+                        message_queue_size=1,
+                        max_message_size=self.max_frame,
+                        receive_buffer_size=_RECEIVE_BYTES,
+                    )
+                    if self._socket.subprotocol != SUBPROTOCOL:
+                        refusal = UpgradeRefused(f"{self.peer} speaks WebSocket, but not {SUBPROTOCOL}")
+                        self._stream.abort()
+                    else:
+                        self._stream.upgraded = True
+                        task_status.started()
+                        nursery.start_soon(self._keep_alive, nursery)
+            except* ConnectionRejected as rejected:
+                refusal = _refusal(self.peer, _first(rejected))
+            except* Exception as failed:  # noqa: BLE001
+                # The one boundary: whatever a relay makes trio-websocket stumble over ends this connection,
+                # never the program around it. (A ping that crosses our close makes it raise, for one.)
+                _LOG.debug("connection to %s failed", self.peer, exc_info=failed)
+        self._stream.abort()
+        if not self._stream.upgraded:
+            await trio.lowlevel.checkpoint_if_cancelled()
+            raise refusal or UpgradeRefused(f"{self.peer} closed the connection instead of upgrading it")
+
+    async def _cancel_when_ended(self, scope: trio.CancelScope) -> None:
+        """Before the upgrade trio-websocket waits for ever on a connection that has ended: wake it.
+
+        Afterwards its reader ends by itself, and must, since it still hands out what has arrived.
+        """
+        await self._stream.ended.wait()
+        if not self._stream.upgraded:
+            scope.cancel()
+
+    async def _keep_alive(self, nursery: trio.Nursery) -> None:
+        liveness = self._settings.liveness
+        count = 0
+        next_ping = trio.current_time() + liveness.ping_interval
+        while not self._stream.ended.is_set():
+            with trio.move_on_after(liveness.check_every):
+                await self._stream.ended.wait()
+            now = trio.current_time()
+            if now - self._stream.waiting_since > liveness.dead_after:
+                self._break(f"the peer fell silent for {liveness.dead_after:g} s")
+            elif now >= next_ping:
+                next_ping = now + liveness.ping_interval
+                count += 1
+                nursery.start_soon(self._ping, struct.pack("!I", count & 0xFFFFFFFF))
+
+    async def _ping(self, payload: bytes) -> None:
+        # The answer matters only as bytes that arrive, so nobody waits for it longer than it could count.
+        with trio.move_on_after(self._settings.liveness.dead_after), suppress(ConnectionClosed):
+            await self._socket.ping(payload)
+
+
+def _first(group: BaseExceptionGroup[ConnectionRejected]) -> ConnectionRejected:
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _refusal(peer: str, rejected: ConnectionRejected) -> UpgradeRefused:
+    retry_after: float | None = None
+    for name, value in rejected.headers:
+        if name.lower() == b"retry-after" and value.isdigit() and len(value) < 6:
+            retry_after = float(value)
+    return UpgradeRefused(
+        f"{peer} answered the upgrade with HTTP status {rejected.status_code}",
+        status=rejected.status_code,
+        retry_after=retry_after,
+    )

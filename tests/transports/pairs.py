@@ -1,0 +1,132 @@
+"""Connected pairs of each kind, with the means to hurt them, for tests that must not care which kind it is."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+from quart_trio import QuartTrio
+
+from taskferry_transports.guarded_server import BoundServer, GuardConfig, serve
+from taskferry_transports.memory import memory_pair
+from taskferry_transports.port import LinkInfo, Liveness, Transport
+from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSettings
+from taskferry_transports.websocket_server import add_websocket_route
+
+MAX_FRAME = 40_000
+QUICK = Liveness(ping_interval=0.1, silent_intervals=2)
+
+
+@attrs.frozen
+class Pair:
+    """`near` dialled, `far` was dialled. The hooks act on the network between them."""
+
+    near: Transport
+    far: Transport
+    vanish_far: Callable[[], Awaitable[None]]
+    """Kill the far end, as a crash does."""
+    freeze: Callable[[], None]
+    """Let no more bytes through, while both ends stay connected."""
+
+
+class Proxy:
+    """A TCP hop that can stop carrying bytes, or drop what it carries."""
+
+    def __init__(self, target_port: int) -> None:
+        self._target = target_port
+        self._thawed = trio.Event()
+        self._thawed.set()
+        self._streams: list[trio.SocketStream] = []
+
+    def freeze(self) -> None:
+        """Carry nothing from now on."""
+        self._thawed = trio.Event()
+
+    def cut(self) -> None:
+        """Close every connection without a word."""
+        for stream in self._streams:
+            stream.socket.close()
+
+    async def run(self, *, task_status: trio.TaskStatus[int]) -> None:
+        """Carry connections until cancelled; reports the port."""
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        task_status.started(listener.socket.getsockname()[1])
+        await trio.serve_listeners(self._carry, [listener])
+
+    async def _carry(self, near: trio.SocketStream) -> None:
+        far = await trio.open_tcp_stream("127.0.0.1", self._target)
+        self._streams += [near, far]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._pump, near, far)
+            nursery.start_soon(self._pump, far, near)
+
+    async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream) -> None:
+        try:
+            while data := await source.receive_some(16_384):
+                await self._thawed.wait()
+                await sink.send_all(data)
+            await sink.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            source.socket.close()
+            sink.socket.close()
+
+
+@asynccontextmanager
+async def running(app: QuartTrio, guard: GuardConfig) -> AsyncIterator[BoundServer]:
+    """The real server on a free port of 127.0.0.1, cancelled at the end."""
+    async with trio.open_nursery() as nursery:
+        bound = await nursery.start(serve, app, guard)
+        try:
+            yield bound
+        finally:
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def memory(liveness: Liveness) -> AsyncIterator[Pair]:
+    """A pair in memory."""
+    pair = memory_pair(max_frame=MAX_FRAME, buffer_bytes=4 * MAX_FRAME, buffer_frames=16, liveness=liveness)
+
+    async def vanish() -> None:
+        pair.cut()
+
+    yield Pair(pair.left, pair.right, vanish, pair.freeze)
+
+
+@asynccontextmanager
+async def websocket(liveness: Liveness) -> AsyncIterator[Pair]:
+    """A real client, a TCP hop, and the real server."""
+    arrived: trio.MemorySendChannel[Transport]
+    arrived, arrivals = trio.open_memory_channel[Transport](1)
+    app = QuartTrio("pair")
+    done = trio.Event()
+
+    async def handler(transport: Transport, info: LinkInfo) -> None:
+        await arrived.send(transport)
+        await done.wait()
+
+    add_websocket_route(app, "/link", handler)
+    guard = GuardConfig(max_frame=MAX_FRAME, receive_buffer=4 * MAX_FRAME, liveness=liveness, linger=0.2)
+    async with running(app, guard) as bound, trio.open_nursery() as nursery:
+        proxy = Proxy(bound.port)
+        port = await nursery.start(proxy.run)
+        settings = WebSocketSettings(
+            f"ws://127.0.0.1:{port}/link", max_frame=MAX_FRAME, liveness=liveness, close_timeout=0.5
+        )
+        near = await WebSocketDialer(nursery, settings).dial()
+        far = await arrivals.receive()
+
+        async def vanish() -> None:
+            proxy.cut()
+
+        try:
+            yield Pair(near, far, vanish, proxy.freeze)
+        finally:
+            await near.aclose()
+            done.set()
+            nursery.cancel_scope.cancel()
+
+
+KINDS = {"memory": memory, "websocket": websocket}
