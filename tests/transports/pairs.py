@@ -1,4 +1,4 @@
-"""Connected pairs of each kind, with the means to hurt them, for tests that must not care which kind it is."""
+"""Connected pairs of each kind, with the means to hurt them, for tests that care not which it is."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Pair:
 
     near: Transport
     far: Transport
-    vanish_far: Callable[[], Awaitable[None]]
-    """Kill the far end, as a crash does."""
+    vanish: Callable[[], Awaitable[None]]
+    """Kill the connection without a word."""
     freeze: Callable[[], None]
     """Let no more bytes through, while both ends stay connected."""
 
@@ -58,7 +58,7 @@ class Proxy:
     async def _carry(self, near: trio.SocketStream) -> None:
         far = await trio.open_tcp_stream("127.0.0.1", self._target)
         self._streams += [near, far]
-        async with trio.open_nursery() as nursery:
+        async with near, far, trio.open_nursery() as nursery:
             nursery.start_soon(self._pump, near, far)
             nursery.start_soon(self._pump, far, near)
 

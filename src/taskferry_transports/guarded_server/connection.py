@@ -102,7 +102,10 @@ class Connection:
             self._reading.deadline = trio.current_time() + self.guard.head_timeout
             while True:
                 self._waiting_since = trio.current_time()
-                data = await self._stream.receive_some(_RECEIVE_BYTES)
+                try:
+                    data = await self._stream.receive_some(_RECEIVE_BYTES)
+                except (trio.BrokenResourceError, trio.ClosedResourceError):
+                    return
                 self._waiting_since = inf
                 if not data:
                     return
