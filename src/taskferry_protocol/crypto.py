@@ -107,7 +107,7 @@ class EncryptionKey:
 
 
 def check_signing_key(key: bytes, field: str = "") -> bytes:
-    """`key` itself if it is an acceptable Ed25519 public key, by spec/taskferry.md section 3; else `bad-key`."""
+    """`key` itself if it is an acceptable Ed25519 key, else `bad-key` (spec/taskferry.md section 3)."""
     if len(key) != KEY_BYTES or not sodium.crypto_core_ed25519_is_valid_point(key):
         raise RemoteProtocolError(RejectCode.BAD_KEY, "not an acceptable Ed25519 public key", field=field)
     return key

@@ -206,7 +206,7 @@ class MapReader:
         return text
 
     def boolean(self, key: str) -> bool:
-        """true or false."""
+        """A truth value."""
         value = self._members[key]
         if type(value) is not bool:
             raise _wrong(self.field(key), "true or false")
