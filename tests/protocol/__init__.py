@@ -1,0 +1,1 @@
+"""Tests of the pure protocol: no event loop, no clock, no files."""
