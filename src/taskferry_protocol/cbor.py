@@ -70,17 +70,22 @@ _REFUSE_TAGS: Final = dict.fromkeys(
 )
 
 
-def _plain(value: object) -> bool:
+def _plain(value: object, room: int = CBOR_DEPTH) -> bool:
+    # cbor2 lets an empty array or map stand one level below max_depth, so levels are counted here too.
     kind = type(value)
     if kind is int:
         return -UINT_LIMIT <= cast("int", value) < UINT_LIMIT
     if kind is bytes or kind is str or kind is bool or value is None:
         return True
     if kind is list:
-        return all(map(_plain, cast("list[object]", value)))
+        return room > 0 and all(_plain(member, room - 1) for member in cast("list[object]", value))
     if kind is dict:
         members = cast("dict[object, object]", value)
-        return all(type(key) is str for key in members) and all(map(_plain, members.values()))
+        return (
+            room > 0
+            and all(type(key) is str for key in members)
+            and all(_plain(member, room - 1) for member in members.values())
+        )
     return False
 
 

@@ -1,0 +1,1 @@
+"""Connections, grants and invites."""

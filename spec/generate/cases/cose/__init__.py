@@ -1,0 +1,1 @@
+"""Signed structures and the keys they name."""

@@ -1,0 +1,1 @@
+"""The same id, the same seq."""

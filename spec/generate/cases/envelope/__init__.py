@@ -1,0 +1,1 @@
+"""Envelopes and parcels before they are opened."""
