@@ -1,0 +1,141 @@
+"""What a daemon stores about who is who: pinned accounts, its agents, connections, credentials; and its feed.
+
+Device keys are never among it. The only secrets are each message's K and each invite's secret.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+from ..ids import AgentRef, Hash, Instant
+from .base import UNPLACED, AccountRecord, GrantRecord, Place
+
+
+class Trust(StrEnum):
+    """How an account came to be pinned."""
+
+    OWN = "own"
+    INVITED = "invited"
+    VERIFIED = "verified"
+    UNVERIFIED = "unverified"
+
+
+@attrs.frozen
+class PinnedAccount:
+    """An account whose log this daemon holds to. `record.held` is the alarm, if there is one."""
+
+    record: AccountRecord
+    trust: Trust
+    pinned_at: Instant
+
+
+@attrs.frozen
+class LocalAgent:
+    """An agent of this owner that this daemon serves. `settings` is JSON of the daemon's own making."""
+
+    name: str
+    settings: str
+    created_at: Instant
+
+
+class ConnectionState(StrEnum):
+    """Where a connection stands, seen from here."""
+
+    REQUESTED_OUT = "requested_out"
+    REQUESTED_IN = "requested_in"
+    ACCEPTED = "accepted"
+    ENDED = "ended"
+
+
+@attrs.frozen
+class PeerConnection:
+    """A connection, or the request for one, between one of our agents and a peer's; statements as signed.
+
+    `grants` hold the highest version of each direction with its terms: what `mine` allows has
+    `grantor == mine`. They are changed with `PutGrant` alone, except in a record that is new.
+    `revision` is 0 in a record that is new; a save names the revision that it was made from.
+    """
+
+    request: Hash
+    mine: AgentRef
+    peer: AgentRef
+    state: ConnectionState
+    request_raw: bytes
+    created_at: Instant
+    updated_at: Instant
+    expires_at: Instant
+    accept_raw: bytes = b""
+    end_raw: bytes = b""
+    end_kind: str = ""
+    note: str = ""
+    invite: bytes = b""
+    grants: tuple[GrantRecord, ...] = ()
+    revision: int = 0
+
+
+@attrs.frozen
+class TokenRecord:
+    """A local credential, known by the SHA-256 of its secret. An owner's names no agents."""
+
+    digest: bytes
+    label: str
+    scope: str
+    agents: tuple[str, ...]
+    created_at: Instant
+    revoked_at: Instant | None = None
+
+
+@attrs.frozen
+class IdempotencyRecord:
+    """The answer that was given to a request under a key, for who may ask for it again."""
+
+    scope: str
+    key: str
+    digest: bytes
+    response: bytes
+    expires_at: Instant
+
+
+@attrs.frozen
+class InviteRecord:
+    """An invite that this owner made, with the secret that proves who came through it."""
+
+    id: bytes
+    agent: str
+    raw: bytes
+    secret: bytes
+    uses: int
+    expires_at: Instant
+    created_at: Instant
+    used: int = 0
+    revoked: bool = False
+
+
+@attrs.frozen
+class EventRecord:
+    """One line of the feed that owners and agents follow. `text` is small JSON, without secrets.
+
+    `agent` is empty for what concerns the owner only.
+    """
+
+    kind: str
+    agent: str
+    refs: tuple[Hash, ...]
+    text: str
+    at: Instant
+    place: Place = UNPLACED
+
+
+@attrs.frozen
+class DaemonStats:
+    """Numbers for `doctor` and the dashboard."""
+
+    accounts: int
+    messages: int
+    tasks: int
+    outbox_waiting: int
+    outbox_relayed: int
+    quarantined: int
+    receipts_owed: int

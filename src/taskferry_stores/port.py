@@ -1,0 +1,306 @@
+"""What a store is: the ports that every adapter of this package obeys.
+
+`commit` is all or nothing and returns once everything is durable, one result a change, in order.
+It raises `StoreConflict` if a comparison fails, and then nothing is stored.
+A caller that is cancelled while its commit is under way leaves it to finish; one whose commit has not begun
+takes it back.
+Reads see every commit that returned before they began.
+They are batched: one call costs a fixed number of queries, however much is asked for.
+What is not there is absent from the answer. Records come back equal to what was stored.
+Other errors are in `errors`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Protocol
+
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant
+from taskferry_protocol.records import (
+    AccountRecord,
+    AgentPair,
+    CardRecord,
+    ContactState,
+    DaemonChange,
+    DaemonResult,
+    DaemonStats,
+    EventRecord,
+    EvidenceRecord,
+    Flow,
+    Generation,
+    IdempotencyRecord,
+    InboxCount,
+    InviteRecord,
+    LocalAgent,
+    MailboxItem,
+    MailboxUsage,
+    MessageQuery,
+    MessageRecord,
+    Offset,
+    Order,
+    OutboxRecord,
+    Page,
+    PeerConnection,
+    PinnedAccount,
+    Place,
+    QuarantineRecord,
+    RateRecord,
+    ReceiptGot,
+    ReceiptOwed,
+    RelayChange,
+    RelayCursor,
+    RelayResult,
+    RelayStats,
+    SealedRecord,
+    Seen,
+    SeenKey,
+    StoredConnection,
+    TaskCursor,
+    TaskEventRecord,
+    TaskPage,
+    TaskQuery,
+    TaskRecord,
+    TokenRecord,
+)
+
+from .errors import (
+    ConflictKind,
+    StoreClosed,
+    StoreConflict,
+    StoreCorrupt,
+    StoreError,
+    StoreFailed,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    StoreTooNew,
+    StoreUnavailable,
+    WrongStore,
+)
+
+__all__ = [
+    "ConflictKind",
+    "DaemonStore",
+    "RelayStore",
+    "StoreClosed",
+    "StoreConflict",
+    "StoreCorrupt",
+    "StoreError",
+    "StoreFailed",
+    "StoreFull",
+    "StoreLocked",
+    "StoreReadOnly",
+    "StoreTooNew",
+    "StoreUnavailable",
+    "WrongStore",
+]
+
+
+class RelayStore(Protocol):
+    """The truth of one relay."""
+
+    @property
+    def generation(self) -> Generation:
+        """The generation of all its mailboxes."""
+
+    async def renew_generation(self, generation: Generation) -> None:
+        """Begin a new generation, as is due after an older copy of the store was put back."""
+
+    async def commit(self, changes: Sequence[RelayChange]) -> tuple[RelayResult, ...]:
+        """Make all the changes, in order, or none."""
+
+    async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, AccountRecord]:
+        """Account logs by id."""
+
+    async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
+        """Account logs by owner name; a former name still leads to the account that once claimed it."""
+
+    async def cards(self, agents: Collection[AgentRef]) -> Mapping[AgentRef, CardRecord]:
+        """Cards by agent."""
+
+    async def public_cards(self, after: AgentRef | None, limit: int) -> tuple[CardRecord, ...]:
+        """Public cards by rising agent reference, after one."""
+
+    async def connections(
+        self, pairs: Collection[AgentPair]
+    ) -> Mapping[AgentPair, tuple[StoredConnection, ...]]:
+        """The connections between two agents that are not ended, in the order in which they were stored."""
+
+    async def connections_by_request(self, requests: Collection[Hash]) -> Mapping[Hash, StoredConnection]:
+        """Connections by the hash of their request, ended ones too."""
+
+    async def linked(
+        self, pairs: Collection[tuple[AccountId, AccountId]]
+    ) -> frozenset[tuple[AccountId, AccountId]]:
+        """Those of the pairs of accounts that have agents connected with each other now."""
+
+    async def contacts(self, flows: Collection[Flow]) -> Mapping[Flow, ContactState]:
+        """Contact states by flow."""
+
+    async def rates(self, flows: Collection[Flow]) -> Mapping[Flow, RateRecord]:
+        """Token buckets by flow."""
+
+    async def mailbox(
+        self, device: DeviceId, after: Offset, limit: int, max_bytes: int
+    ) -> tuple[MailboxItem, ...]:
+        """What waits for a device above an offset, by rising offset; never what it has acknowledged.
+
+        At most `limit` items and `max_bytes` of envelopes and wraps, but always one if there is one.
+        """
+
+    async def usage(self, devices: Collection[DeviceId]) -> Mapping[DeviceId, MailboxUsage]:
+        """How full mailboxes are. A device that never had an entry is absent."""
+
+    async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """Settings by key."""
+
+    async def evidence(self, after: Place, limit: int) -> Page[EvidenceRecord]:
+        """Evidence in the order in which it was kept."""
+
+    async def stats(self) -> RelayStats:
+        """Numbers for an operator; may read a little, never everything."""
+
+    async def aclose(self) -> None:
+        """Finish the commit under way and let go of everything. Idempotent; later calls are `StoreClosed`."""
+
+
+class DaemonStore(Protocol):
+    """The truth of one daemon."""
+
+    async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
+        """Make all the changes, in order, or none."""
+
+    async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, PinnedAccount]:
+        """Pinned accounts by id, the owner's own among them."""
+
+    async def accounts_named(self, names: Collection[str]) -> Mapping[str, PinnedAccount]:
+        """Pinned accounts by owner name; a former name still leads to the account that once claimed it."""
+
+    async def all_accounts(self, after: AccountId | None, limit: int) -> tuple[PinnedAccount, ...]:
+        """Pinned accounts by rising id, after one."""
+
+    async def own_account(self) -> PinnedAccount | None:
+        """The account with trust `own`, if one is pinned."""
+
+    async def cards(self, agents: Collection[AgentRef]) -> Mapping[AgentRef, CardRecord]:
+        """Cards by agent, ours and peers'."""
+
+    async def agents(self) -> tuple[LocalAgent, ...]:
+        """Our agents by name."""
+
+    async def connections(self, requests: Collection[Hash]) -> Mapping[Hash, PeerConnection]:
+        """Connections by the hash of their request."""
+
+    async def connections_with(self, flows: Collection[Flow]) -> Mapping[Flow, tuple[PeerConnection, ...]]:
+        """All connections between agents of ours (`from_`) and peers (`to`), as first stored, newest last."""
+
+    async def connections_of(self, agent: str | None, after: Place, limit: int) -> Page[PeerConnection]:
+        """Connections of one agent of ours, or of all, in the order in which they were first stored."""
+
+    async def rates(self, flows: Collection[Flow]) -> Mapping[Flow, RateRecord]:
+        """Token buckets by flow."""
+
+    async def messages(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[MessageRecord, ...]]:
+        """Messages by hash: one record for each of our agents that has it."""
+
+    async def message_page(
+        self, query: MessageQuery, after: Place | None, limit: int, order: Order
+    ) -> Page[MessageRecord]:
+        """Messages by place, after one in that order; None begins at the end that the order begins with."""
+
+    async def inbox_counts(self, agents: Collection[str]) -> Mapping[str, InboxCount]:
+        """What waits for our agents; all that were asked for are in the answer."""
+
+    async def sealed(self, hashes: Collection[Hash]) -> Mapping[Hash, SealedRecord]:
+        """Envelopes with their Ks, by hash."""
+
+    async def outbox(self, hashes: Collection[Hash]) -> Mapping[Hash, OutboxRecord]:
+        """Outbox entries by hash."""
+
+    async def outbox_due(self, now: Instant, limit: int, max_bytes: int) -> tuple[OutboxRecord, ...]:
+        """Waiting entries whose time has come, in the order in which they were put in.
+
+        An entry waits while an earlier one to the same target waits for its time: nobody overtakes.
+        At most `limit` entries and `max_bytes` of parcels, but always one if there is one. Expired ones are
+        left out; see `outbox_expired`.
+        """
+
+    async def outbox_expired(self, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
+        """Entries, waiting or relayed, whose time is over."""
+
+    async def next_attempt(self) -> Instant | None:
+        """When the next waiting entry is due, or None if none waits."""
+
+    async def sequences(self, targets: Collection[AgentRef]) -> Mapping[AgentRef, int]:
+        """The last number used towards targets; absent where none was."""
+
+    async def tasks(self, tasks: Collection[Hash]) -> Mapping[Hash, tuple[TaskRecord, ...]]:
+        """Tasks by id: one record for each side that is ours."""
+
+    async def task_page(self, query: TaskQuery, after: TaskCursor | None, limit: int) -> TaskPage:
+        """Tasks, the last updated first."""
+
+    async def task_events(self, tasks: Collection[Hash]) -> Mapping[Hash, tuple[TaskEventRecord, ...]]:
+        """All events held of tasks, with their content, in the order in which they were stored."""
+
+    async def tasks_overdue(self, now: Instant, limit: int) -> tuple[TaskRecord, ...]:
+        """Open tasks whose deadline is not after now, the earliest deadline first."""
+
+    async def next_deadline(self) -> Instant | None:
+        """The earliest deadline of an open task."""
+
+    async def receipts_owed(self, limit: int) -> tuple[ReceiptOwed, ...]:
+        """What is still to be said, oldest first."""
+
+    async def receipts_got(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[ReceiptGot, ...]]:
+        """What recipients said of messages, in the order in which it came."""
+
+    async def quarantine(self, hashes: Collection[Hash]) -> Mapping[Hash, QuarantineRecord]:
+        """Quarantined items by hash."""
+
+    async def quarantine_page(self, after: Place | None, limit: int, order: Order) -> Page[QuarantineRecord]:
+        """Quarantined items by place, as in `message_page`."""
+
+    async def seen(self, keys: Collection[SeenKey]) -> Mapping[SeenKey, Seen]:
+        """What was decided on before; all that were asked for are in the answer."""
+
+    async def cursor(self, relay: str) -> RelayCursor | None:
+        """How far the mailbox at a relay is taken."""
+
+    async def tokens(self) -> tuple[TokenRecord, ...]:
+        """All local credentials, revoked ones too, by when they were made."""
+
+    async def token(self, digest: bytes) -> TokenRecord | None:
+        """A credential by the SHA-256 of its secret."""
+
+    async def answer(self, scope: str, key: str) -> IdempotencyRecord | None:
+        """What was answered to a request under this key."""
+
+    async def invites(self) -> tuple[InviteRecord, ...]:
+        """All invites, by when they were made."""
+
+    async def invite(self, invite: bytes) -> InviteRecord | None:
+        """An invite by its id."""
+
+    async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """Settings by key."""
+
+    async def evidence(self, after: Place, limit: int) -> Page[EvidenceRecord]:
+        """Evidence in the order in which it was kept."""
+
+    async def events(
+        self, after: Place, limit: int, agents: Collection[str] | None = None
+    ) -> Page[EventRecord]:
+        """The feed after a place, of some agents or (None) of everything. `next` is never None here.
+
+        It is the place to read on from, past what was left out, so that a follower never looks twice.
+        """
+
+    async def feed_bounds(self) -> tuple[Place, Place]:
+        """The places of the oldest line still there (if none is: of the next one) and of the newest ever."""
+
+    async def stats(self) -> DaemonStats:
+        """Numbers for `doctor` and the dashboard."""
+
+    async def aclose(self) -> None:
+        """Finish the commit under way and let go of everything. Idempotent; later calls are `StoreClosed`."""
