@@ -7,6 +7,7 @@ called in the order in which the specification writes the fields, so the first f
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from typing import TypeVar
 
 from .cbor import Value
@@ -23,10 +24,12 @@ __all__ = [
     "as_position",
     "as_text",
     "as_uint",
+    "check_ascending",
     "has_controls",
 ]
 
 T = TypeVar("T")
+Ordered = TypeVar("Ordered", bytes, str)
 
 
 def _wrong(field: str, expected: str) -> RemoteProtocolError:
@@ -80,6 +83,12 @@ def as_array(value: Value, field: str, *, least: int = 0, most: int) -> list[Val
     if len(value) < least:
         raise _bad(field, f"must have at least {least}")
     return value
+
+
+def check_ascending(items: Sequence[Ordered], field: str) -> None:
+    """Nothing if each item is greater than the one before, bytewise; not-canonical otherwise."""
+    if any(left >= right for left, right in pairwise(items)):
+        raise RemoteProtocolError(RejectCode.NOT_CANONICAL, "must be sorted, nothing twice", field=field)
 
 
 def as_pair(value: Value, field: str) -> tuple[Value, Value]:

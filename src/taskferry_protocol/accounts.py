@@ -1,0 +1,214 @@
+"""Account logs: folding, comparing and asking them (spec/identity.md sections 2 to 5).
+
+The parts that a log is made of live beside it and are named here once more, so that callers have one door.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from enum import StrEnum
+from functools import cached_property
+
+import attrs
+
+from .account_state import AccountState, DeviceState, DeviceStatus, Ledger
+from .authoring import (
+    add_device,
+    create,
+    recover,
+    rename,
+    retire,
+    revoke_device,
+    rotate_keys,
+    set_agent,
+    set_recovery,
+)
+from .crypto import parse_signed
+from .devices import DeviceKeys, DeviceRecord, consent_to_recovery, consent_to_stand
+from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
+from .ids import AccountId, DeviceId, Hash, LogPosition
+
+__all__ = [
+    "AccountLog",
+    "AccountState",
+    "DeviceKeys",
+    "DeviceRecord",
+    "DeviceState",
+    "DeviceStatus",
+    "LogRelation",
+    "add_device",
+    "admits_device",
+    "check_authority",
+    "compare",
+    "consent_to_recovery",
+    "consent_to_stand",
+    "create",
+    "fold",
+    "recover",
+    "refold",
+    "rename",
+    "retire",
+    "revoke_device",
+    "rotate_keys",
+    "set_agent",
+    "set_recovery",
+]
+
+
+@attrs.frozen
+class AccountLog:
+    """A log that folds, made by `fold`, `refold` and `extend` alone. `heads[i]` is statement i's hash."""
+
+    statements: tuple[bytes, ...] = attrs.field(repr=False)
+    state: AccountState
+    heads: tuple[Hash, ...] = attrs.field(repr=False, eq=False)
+
+    @property
+    def account(self) -> AccountId:
+        """The account id."""
+        return self.state.account
+
+    @property
+    def position(self) -> LogPosition:
+        """The log's length and head."""
+        return self.state.position
+
+    def extend(self, more: Iterable[bytes]) -> AccountLog:
+        """The log with further statements, of which only those are verified. Raises as `fold` does."""
+        ledger = Ledger.resume(self.state)
+        return _gather(self, ledger, more, ledger.take)
+
+    def contains(self, position: LogPosition) -> bool:
+        """Whether `position` is this log's or that of a prefix of it."""
+        return 1 <= position.length <= len(self.heads) and self.heads[position.length - 1] == position.head
+
+    def position_at(self, length: int) -> LogPosition:
+        """The position after the first `length` statements, which the log has."""
+        if not 1 <= length <= len(self.heads):
+            raise LocalProtocolError(f"a log of {len(self.heads)} has no prefix of {length}")
+        return LogPosition(length, self.heads[length - 1])
+
+    def state_at(self, length: int) -> AccountState:
+        """The state after the first `length` statements, which the log has. Takes time linear in `length`."""
+        if self.position_at(length) == self.position:
+            return self.state
+        return refold(self.statements[:length]).state
+
+    def after(self, length: int) -> tuple[bytes, ...]:
+        """The statements from index `length` on; none if there are no more than that."""
+        return self.statements[max(length, 0) :]
+
+    @cached_property
+    def _managing(self) -> dict[bytes, tuple[DeviceState, ...]]:
+        index: dict[bytes, tuple[DeviceState, ...]] = {}
+        for device in self.state.devices.values():
+            if device.record.manage is not None:
+                index[device.record.manage] = (*index.get(device.record.manage, ()), device)
+        return index
+
+    def signer_was_manager(self, key: bytes, position: LogPosition) -> bool:
+        """Whether `position` is in this log and `key` was a manage key of a device active there."""
+        return self.contains(position) and any(
+            device.stood_at(position.length) for device in self._managing.get(key, ())
+        )
+
+
+def fold(statements: Iterable[bytes]) -> AccountLog:
+    """The log that these statements are, each verified once.
+
+    Raises RemoteProtocolError with the codes of spec/identity.md section 2 and its order; `field` begins with
+    the index of the statement refused.
+    """
+    ledger = Ledger()
+    return _gather(None, ledger, statements, ledger.take)
+
+
+def refold(statements: Iterable[bytes]) -> AccountLog:
+    """The log of statements that this side has folded before and kept itself: no signature is verified again.
+
+    Never for statements that came from elsewhere. Raises as `fold` does.
+    """
+    ledger = Ledger()
+    return _gather(None, ledger, statements, ledger.retake)
+
+
+def _gather(
+    before: AccountLog | None, ledger: Ledger, more: Iterable[bytes], take: Callable[[bytes], Hash]
+) -> AccountLog:
+    statements: list[bytes] = list(before.statements) if before is not None else []
+    heads: list[Hash] = list(before.heads) if before is not None else []
+    for raw in more:
+        try:
+            heads.append(take(raw))
+        except RemoteProtocolError as error:
+            field = f"statements[{len(heads)}].{error.field}".rstrip(".")
+            raise RemoteProtocolError(error.code, error.text, field=field) from error
+        statements.append(raw)
+    return AccountLog(tuple(statements), ledger.state(), tuple(heads))
+
+
+class LogRelation(StrEnum):
+    """How an offered log stands to the one that is pinned (spec/identity.md section 3)."""
+
+    SAME = "same"
+    EXTENSION = "extension"
+    BEHIND = "behind"
+    WINS = "wins"
+    LOSES = "loses"
+    FORKED = "forked"
+
+
+def compare(pinned: AccountLog, offered: AccountLog) -> LogRelation:
+    """How `offered` stands to `pinned`: take it on EXTENSION and WINS, hold the account on FORKED.
+
+    Raises RemoteProtocolError(pinned-otherwise) for a log of another account.
+    """
+    if pinned.account != offered.account:
+        raise RemoteProtocolError(RejectCode.PINNED_OTHERWISE, "a log of another account than the pinned one")
+    shared = _shared_length(pinned.heads, offered.heads)
+    if shared == len(pinned.heads) == len(offered.heads):
+        return LogRelation.SAME
+    if shared == len(pinned.heads):
+        return LogRelation.EXTENSION
+    if shared == len(offered.heads):
+        return LogRelation.BEHIND
+    recovery = pinned.state_at(shared).recovery
+    ours = parse_signed(pinned.statements[shared]).key == recovery
+    theirs = parse_signed(offered.statements[shared]).key == recovery
+    if ours == theirs:
+        return LogRelation.FORKED
+    return LogRelation.WINS if theirs else LogRelation.LOSES
+
+
+def _shared_length(left: Sequence[Hash], right: Sequence[Hash]) -> int:
+    # A head commits to everything before it, so the first difference can be found by halving.
+    return bisect_left(range(min(len(left), len(right))), True, key=lambda index: left[index] != right[index])
+
+
+def admits_device(log: AccountLog, device: DeviceId, quoted: LogPosition) -> None:
+    """Nothing if an envelope of `device` that quotes `quoted` counts by `log` (spec/identity.md section 4).
+
+    Raises RemoteProtocolError: stale-log if the log is shorter than what is quoted, and is to be fetched
+    first, not-an-extension, unknown-device, device-gone.
+    """
+    if quoted.length > log.state.length:
+        raise RemoteProtocolError(RejectCode.STALE_LOG, "quotes a longer log than is held", field="log")
+    if not log.contains(quoted):
+        raise RemoteProtocolError(RejectCode.NOT_AN_EXTENSION, "quotes another branch", field="log")
+    found = log.state.devices.get(device)
+    if found is None or quoted.length <= found.since:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_DEVICE, "not in the log that is quoted", field="device")
+    if found.status is DeviceStatus.REVOKED or not found.stood_at(quoted.length):
+        raise RemoteProtocolError(RejectCode.DEVICE_GONE, f"was {found.status.value}", field="device")
+
+
+def check_authority(log: AccountLog, key: bytes, quoted: LogPosition) -> None:
+    """Nothing if `key` may now sign cards, connections, grants and invites for the account, quoting `quoted`.
+
+    Raises RemoteProtocolError: not-authorized, not-an-extension (spec/identity.md section 5).
+    """
+    if key not in log.state.manage_keys():
+        raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "not a manage key of an active device")
+    if not log.contains(quoted):
+        raise RemoteProtocolError(RejectCode.NOT_AN_EXTENSION, "not a position of the log held", field="log")
