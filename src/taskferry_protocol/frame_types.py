@@ -1,0 +1,179 @@
+"""The thirteen frames as values (spec/session.md section 2). How they are written and read: `frames.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+
+import attrs
+
+from .cbor import Value
+from .errors import RejectCode
+from .frame_items import Cursor, Entry, Outcome, Refusal, Window
+from .ids import AccountId, DeviceId, Instant, LogPosition
+
+__all__ = [
+    "AckFrame",
+    "AuthFrame",
+    "CallFrame",
+    "ChallengeFrame",
+    "DeliverFrame",
+    "Frame",
+    "FrameType",
+    "GoawayFrame",
+    "HelloFrame",
+    "PingFrame",
+    "PongFrame",
+    "ReadyFrame",
+    "ReplyFrame",
+    "ResultFrame",
+    "SendFrame",
+]
+
+
+class FrameType(IntEnum):
+    """The number that a frame begins with."""
+
+    HELLO = 1
+    CHALLENGE = 2
+    AUTH = 3
+    READY = 4
+    SEND = 5
+    RESULT = 6
+    DELIVER = 7
+    ACK = 8
+    CALL = 9
+    REPLY = 10
+    PING = 11
+    PONG = 12
+    GOAWAY = 13
+
+
+@attrs.frozen
+class HelloFrame:
+    """A daemon introduces itself; everything in here is under the proof that follows."""
+
+    nonce: bytes
+    account: AccountId
+    device: DeviceId
+    transport: str
+    offered: tuple[str, ...]
+    origin: str
+    cursor: Cursor | None = None
+    window: Window = attrs.field(factory=Window)
+    agent: str = ""
+
+
+@attrs.frozen
+class ChallengeFrame:
+    """The relay's fresh 32 bytes, so that no proof can be used twice."""
+
+    nonce: bytes
+
+
+@attrs.frozen
+class AuthFrame:
+    """The proof, and the statements that the relay may lack, from index `start` on."""
+
+    proof: bytes = attrs.field(repr=False)
+    start: int
+    statements: tuple[bytes, ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class ReadyFrame:
+    """The session stands. Offsets to come are at least `next_offset`; `log` is what the relay holds."""
+
+    generation: bytes
+    next_offset: int
+    log: LogPosition
+    window: Window
+    now: Instant
+
+
+@attrs.frozen
+class SendFrame:
+    """A batch of parcels as decoded values: each is judged alone, so none can spoil another."""
+
+    batch: int
+    parcels: tuple[Value, ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class ResultFrame:
+    """What became of each parcel of a batch, in its order."""
+
+    batch: int
+    outcomes: tuple[Outcome, ...]
+
+
+@attrs.frozen
+class DeliverFrame:
+    """Entries of the device's mailbox, their offsets rising."""
+
+    entries: tuple[Entry, ...]
+
+
+@attrs.frozen
+class AckFrame:
+    """Everything up to and including `offset` is committed."""
+
+    offset: int
+
+
+@attrs.frozen
+class CallFrame:
+    """A question beside the mail (spec/session.md section 8)."""
+
+    id: int
+    method: str
+    params: Mapping[str, Value]
+
+
+@attrs.frozen
+class ReplyFrame:
+    """The answer to a call: a map, or a refusal."""
+
+    id: int
+    outcome: Mapping[str, object] | Refusal
+
+
+@attrs.frozen
+class PingFrame:
+    """Are you there?"""
+
+    number: int
+
+
+@attrs.frozen
+class PongFrame:
+    """Yes, to the ping of this number."""
+
+    number: int
+
+
+@attrs.frozen
+class GoawayFrame:
+    """The session is over, and why; `retry_after` in ms if it is worth coming back then."""
+
+    code: RejectCode
+    text: str = ""
+    retry_after: int | None = None
+
+
+Frame = (
+    HelloFrame
+    | ChallengeFrame
+    | AuthFrame
+    | ReadyFrame
+    | SendFrame
+    | ResultFrame
+    | DeliverFrame
+    | AckFrame
+    | CallFrame
+    | ReplyFrame
+    | PingFrame
+    | PongFrame
+    | GoawayFrame
+)
+"""Whatever may travel on a session."""
