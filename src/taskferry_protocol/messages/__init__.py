@@ -1,1 +1,59 @@
-"""The sealed content: one frozen class per message type, by family (spec/messages.md)."""
+"""The sealed content of envelopes: one frozen class a message type (spec/messages.md)."""
+
+from .base import Body, MessageClass
+from .codec import BODIES, decode_content, encode_content, is_task_event
+from .connections import ConnectionAccepted, ConnectionEnded, ConnectionRequested, GrantUpdated, InviteProof
+from .content import Content
+from .parts import BlobPart, FilePart, JsonPart, Part, TextPart, parts_size
+from .talk import AccountUpdate, GrantDigest, Outcome, Receipt, ReceiptItem, TextMessage
+from .tasks import (
+    ArtifactSubmit,
+    RevisionRequest,
+    TaskAccept,
+    TaskCancel,
+    TaskComplete,
+    TaskDecline,
+    TaskExpire,
+    TaskFail,
+    TaskProgress,
+    TaskRequest,
+    TaskSeen,
+)
+
+__all__ = [
+    "BODIES",
+    "AccountUpdate",
+    "ArtifactSubmit",
+    "BlobPart",
+    "Body",
+    "ConnectionAccepted",
+    "ConnectionEnded",
+    "ConnectionRequested",
+    "Content",
+    "FilePart",
+    "GrantDigest",
+    "GrantUpdated",
+    "InviteProof",
+    "JsonPart",
+    "MessageClass",
+    "Outcome",
+    "Part",
+    "Receipt",
+    "ReceiptItem",
+    "RevisionRequest",
+    "TaskAccept",
+    "TaskCancel",
+    "TaskComplete",
+    "TaskDecline",
+    "TaskExpire",
+    "TaskFail",
+    "TaskProgress",
+    "TaskRequest",
+    "TaskSeen",
+    "TextMessage",
+    "TextPart",
+    "decode_content",
+    "encode_content",
+    "is_task_event",
+    "parts_size",
+]
