@@ -6,6 +6,8 @@ the peer finished, and loses the frames that arrived just before it closed.
 
 from __future__ import annotations
 
+import logging
+
 import trio
 from quart import Response, websocket
 from quart_trio import QuartTrio
@@ -14,6 +16,8 @@ from wsproto.frame_protocol import CloseReason
 from taskferry_transports.frame_queue import OneAtATime
 from taskferry_transports.guarded_server import DRAINING_STATE, LINK_STATE, GuardedWebSocket, refusal_body
 from taskferry_transports.port import SUBPROTOCOL, FrameTooLarge, Handler, LinkInfo, TransportKind
+
+_LOG = logging.getLogger(__name__)
 
 
 class WebSocketServerTransport:
@@ -98,6 +102,10 @@ def add_websocket_route(app: QuartTrio, path: str, handler: Handler) -> None:
         code = CloseReason.INTERNAL_ERROR
         try:
             await handler(transport, LinkInfo(peer, websocket.path, headers, state[DRAINING_STATE]))
+            code = CloseReason.NORMAL_CLOSURE
+        except* (trio.BrokenResourceError, trio.EndOfChannel) as ended:
+            # How links end every day; a handler need not catch it, and nobody wants its traceback in a log.
+            _LOG.debug("link of %s ended: %s", peer, ended.exceptions[0])
             code = CloseReason.NORMAL_CLOSURE
         finally:
             await transport._end(code)

@@ -1,12 +1,36 @@
-"""Fixtures: a connected pair of each kind of transport."""
+"""Fixtures: a connected pair of each kind of transport. And a deadline over every test: none may hang."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+from pathlib import Path
+
 import pytest
+import trio
 
 from taskferry_transports.port import Liveness
 
 from .pairs import KINDS, QUICK
+
+LONGEST_TEST_SECONDS = 20
+
+
+def pytest_collection_modifyitems(items):
+    """Put each asynchronous test of this folder under a deadline."""
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents and inspect.iscoroutinefunction(item.obj):
+            item.obj = _in_time(item.obj)
+
+
+def _in_time(test):
+    @functools.wraps(test)
+    async def limited(*args, **kwargs):
+        with trio.fail_after(LONGEST_TEST_SECONDS):
+            await test(*args, **kwargs)
+
+    return limited
 
 
 @pytest.fixture(params=sorted(KINDS))

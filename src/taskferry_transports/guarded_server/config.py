@@ -42,7 +42,7 @@ class GuardConfig:
     body_limits: tuple[tuple[str, int], ...] = ()
     """(path prefix, bytes) for paths with a body limit of their own; the longest prefix that fits counts."""
     bodies_total: int = 67_108_864
-    """Bytes of request bodies held for all requests together; past it, reading waits for answers."""
+    """Bytes held for all request bodies that are longer than 64 KiB; past it, reading waits for answers."""
 
     tls_timeout: float = 10.0
     """For the TLS handshake."""

@@ -23,6 +23,7 @@ _LOG = logging.getLogger(__name__)
 
 _RECEIVE_BYTES = 65536
 _SEND_BYTES = 65536
+_LINGER_BYTES = 1 << 20  # What an honest client may have under way; a flood ends here.
 _PING = b"\x89\x00"  # RFC 6455 section 5.5.2: a ping without payload.
 
 
@@ -98,6 +99,7 @@ class Connection:
     # --- reading -------------------------------------------------------------------------------------------
 
     async def _read_all(self) -> None:
+        lingered = 0
         with self._reading:
             self._reading.deadline = trio.current_time() + self.guard.head_timeout
             while True:
@@ -110,6 +112,9 @@ class Connection:
                 if not data:
                     return
                 if self._last_word_said:
+                    lingered += len(data)
+                    if lingered > _LINGER_BYTES:
+                        return
                     continue
                 if self.idle:
                     self.idle = False
@@ -174,8 +179,8 @@ class Connection:
             try:
                 await self.write(event.data)
             except trio.BrokenResourceError:
-                # Our reading ends too, and tells the application.
-                pass
+                # Our reading ends too, and tells the application, if it lets the event loop run.
+                await trio.lowlevel.checkpoint()
         elif isinstance(event, Closed):
             self._say_last_word()
         elif isinstance(event, Updated) and event.idle:

@@ -22,25 +22,35 @@ from hypercorn.typing import ASGISendEvent, ConnectionState
 from taskferry_transports.guarded_server.refusals import refusal_body, refusal_headers
 from taskferry_transports.guarded_server.websocket import LINK_STATE, GuardedWebSocket, Wire
 
+_UNCOUNTED_BODY = 65_536  # Ordinary requests pass, however many large ones wait for the budget.
 _FORWARDING = {b"forwarded", b"x-real-ip"}
 
 
 class BodyBudget:
-    """Bytes of request bodies that the whole server holds. Whoever wants more waits."""
+    """Bytes of request bodies that the whole server holds. Whoever wants more waits.
+
+    One request at a time may overdraw: otherwise many half-received bodies could wait for each other.
+    """
 
     def __init__(self, total: int) -> None:
         self._free = total
+        self._overdrawing: object | None = None
         self._changed = trio.Event()
 
-    async def take(self, size: int) -> None:
-        """Wait until `size` bytes are free and take them."""
-        while size > self._free:
-            await self._changed.wait()
+    async def take(self, owner: object, size: int) -> None:
+        """Wait until `size` bytes are free for this request and take them."""
+        while size > self._free and self._overdrawing is not owner:
+            if self._overdrawing is None:
+                self._overdrawing = owner
+            else:
+                await self._changed.wait()
         self._free -= size
 
-    def give_back(self, size: int) -> None:
-        """Free `size` bytes."""
+    def give_back(self, owner: object, size: int) -> None:
+        """Free all `size` bytes that this request took."""
         self._free += size
+        if self._overdrawing is owner:
+            self._overdrawing = None
         self._changed.set()
         self._changed = trio.Event()
 
@@ -73,7 +83,7 @@ class GuardedRequest(HTTPStream):
     async def handle(self, event: StreamEvent) -> None:
         """Take one event of the connection."""
         if isinstance(event, StreamClosed):
-            self.link.budget.give_back(self._held)
+            self.link.budget.give_back(self, self._held)
             self._held = 0
             if not self._begun:
                 self.closed = True
@@ -86,8 +96,9 @@ class GuardedRequest(HTTPStream):
             if self._received > self._limit:
                 await self._refuse_body()
                 return
-            await self.link.budget.take(len(event.data))
-            self._held += len(event.data)
+            if self._received > _UNCOUNTED_BODY:
+                await self.link.budget.take(self, len(event.data))
+                self._held += len(event.data)
             await super().handle(event)
         else:
             if isinstance(event, EndBody):
@@ -96,8 +107,11 @@ class GuardedRequest(HTTPStream):
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
         """Take one ASGI message; after the end it goes nowhere, and the application is being told."""
-        if not self.closed:
-            await super().app_send(message)
+        if self.closed:
+            # Without this an endless response would never let go of the event loop again.
+            await trio.lowlevel.checkpoint()
+            return
+        await super().app_send(message)
 
     async def _begin(self, event: Request) -> None:
         self._limit = self.link.guard.body_limit(event.raw_path.partition(b"?")[0].decode("ascii"))

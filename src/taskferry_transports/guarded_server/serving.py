@@ -238,15 +238,16 @@ async def _listen(guard: GuardConfig) -> dict[tuple[str, int], _Listener]:
     for bind in guard.bind:
         host, _, port = bind.rpartition(":")
         host = host.strip("[]")
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = trio.socket.socket(family, socket.SOCK_STREAM)
         try:
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            sock = trio.socket.socket(family, socket.SOCK_STREAM)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             await sock.bind((host, int(port)))
             sock.listen(guard.backlog)
         except (OSError, ValueError) as error:
+            sock.close()
             for listener in listeners.values():
                 await listener.aclose()
             raise CannotListen(_why_not(bind, error)) from error

@@ -91,6 +91,7 @@ class GuardedWebSocket(WSStream):
     async def app_send(self, message: ASGISendEvent | None) -> None:
         """Take one ASGI message of the application."""
         if self.closed:
+            await trio.lowlevel.checkpoint()
             return
         await super().app_send(message)
         if message is not None and message["type"] == "websocket.accept":
@@ -190,6 +191,7 @@ class GuardedWebSocket(WSStream):
     async def send_frame(self, frame: bytes) -> None:
         """Send one binary message, or raise `trio.BrokenResourceError`."""
         if self.closed or self.state is not ASGIWebsocketState.CONNECTED:
+            await trio.lowlevel.checkpoint()
             raise trio.BrokenResourceError("the peer has gone")
         await self.wire.write(_head(len(frame)) + frame)
 

@@ -1,0 +1,481 @@
+"""One hostile or careless client must never cost another one anything. Real server, raw sockets."""
+
+from __future__ import annotations
+
+import json
+import logging
+import ssl
+import struct
+
+import attrs
+import psutil
+import pytest
+import trio
+import trustme
+
+from taskferry_transports.guarded_server import CannotListen, GuardConfig, serve
+from taskferry_transports.port import Liveness
+
+from .pairs import running
+from .raw import connect, exchange, frame, is_healthy, make_app, read_head, read_to_end, upgrade
+
+GUARD = GuardConfig(
+    max_frame=100_000,
+    max_body=200_000,
+    body_limits=(("/slow", 500_000),),
+    bodies_total=600_000,
+    head_timeout=0.4,
+    body_timeout=0.6,
+    idle_timeout=0.5,
+    send_timeout=0.5,
+    handler_timeout=0.5,
+    linger=0.2,
+    grace=0.5,
+    uncounted_peers=frozenset(),
+    max_connections=40,
+    max_connections_per_peer=20,
+)
+PATIENCE = 5
+GET = b"GET /health HTTP/1.1\r\nHost: test\r\n"
+
+
+@pytest.fixture
+async def server():
+    """The guarded server with short limits, and one of every kind of handler."""
+    async with running(make_app(), GUARD) as bound:
+        yield bound
+        with trio.fail_after(PATIENCE):
+            assert await is_healthy(bound.port)
+
+
+def memory() -> int:
+    """Resident bytes of this process, which the server shares."""
+    return psutil.Process().memory_info().rss
+
+
+# --- The upgrade -----------------------------------------------------------------------------------------
+
+
+async def test_byte_after_the_upgrade_ends_only_its_own_connection(server):
+    """Data that trails the upgrade request breaks RFC 6455, and only whoever sent it is hung up on."""
+    for trailing in (b"x", frame(b"early"), b"\x00" * 70_000):
+        await exchange(server.port, upgrade() + trailing)
+        assert await is_healthy(server.port)
+
+
+@pytest.mark.parametrize("settings", ["", "AAM", "!!!!", "AAEAAAAA", "%%%", "AAMAAABkAAQAAP__" * 90])
+async def test_offer_of_h2c_is_ignored(server, settings):
+    """Whatever its HTTP2-Settings say, a client that offers h2c is answered over HTTP/1.1."""
+    offer = (
+        f"Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: {settings}\r\n\r\n"
+    )
+    assert (await exchange(server.port, GET + offer.encode())).startswith(b"HTTP/1.1 200")
+
+
+async def test_http2_with_prior_knowledge_is_refused(server):
+    """The HTTP/2 preface gets an HTTP/1.1 refusal and the end."""
+    answer = await exchange(
+        server.port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+    )
+    assert answer.split(b" ")[1] in {b"400", b"505"}
+
+
+async def test_websocket_extension_is_never_accepted(server):
+    """An offer of permessage-deflate is dropped, so no small bomb inflates to a large one."""
+    for offer in ("permessage-deflate; client_max_window_bits", "permessage-d\xe9flate", "\xff\xfe"):
+        async with await connect(
+            server.port, upgrade("/echo", f"Sec-WebSocket-Extensions: {offer}")
+        ) as stream:
+            head = await read_head(stream)
+            assert head.startswith(b"HTTP/1.1 101")
+            assert b"extensions" not in head.lower()
+            await stream.send_all(frame(b"plain"))
+            assert await stream.receive_some(100) == b"\x82\x05plain"
+            # A compressed frame sets RSV1, which nobody agreed on: 1002.
+            await stream.send_all(frame(b"bomb", first=0xC2))
+            assert (await read_to_end(stream)).startswith(b"\x88\x02" + struct.pack("!H", 1002))
+
+
+@pytest.mark.parametrize("name", ["Protocol", "Key", "Version"])
+async def test_websocket_header_that_is_not_ascii_is_refused(server, name):
+    """It is answered with status 400, where hypercorn alone would end the whole server."""
+    request = upgrade().replace(
+        f"Sec-WebSocket-{name}: ".encode(), f"Sec-WebSocket-{name}: \xe9".encode("latin1")
+    )
+    assert (await exchange(server.port, request)).startswith(b"HTTP/1.1 400")
+
+
+async def test_invalid_upgrade_is_answered_and_closed(server):
+    """An upgrade without its key, or of another version, ends with status 400."""
+    for line in (b"Sec-WebSocket-Version: 13\r\n", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"):
+        assert (await exchange(server.port, upgrade().replace(line, b""))).startswith(b"HTTP/1.1 400")
+
+
+async def test_link_without_our_subprotocol_is_refused(server):
+    """A WebSocket client that does not say `taskferry.1` is told so."""
+    answer = await exchange(server.port, upgrade().replace(b"taskferry.1", b"chat"))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"unknown-subprotocol" in answer
+
+
+# --- WebSocket messages ----------------------------------------------------------------------------------
+
+
+async def test_oversized_message_is_closed_with_1009(server):
+    """A message over the limit ends the connection with code 1009 before it is all sent."""
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(bytes(100_001)))
+        assert (await read_to_end(stream)).startswith(b"\x88\x02" + struct.pack("!H", 1009))
+
+
+async def test_endless_fragments_are_not_buffered(server):
+    """Fragments of a message that never ends stop being kept at the limit, and the sender is cut off."""
+    before = memory()
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        with pytest.raises(trio.BrokenResourceError):
+            await _repeat(stream, frame(bytes(50_000), first=0x02), frame(bytes(50_000), first=0x00))
+    assert memory() - before < 20_000_000
+
+
+async def test_huge_claimed_length_reserves_nothing(server):
+    """A header that announces an exabyte costs nothing until bytes come."""
+    before = memory()
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(b"few bytes", claimed=1 << 60))
+        assert await is_healthy(server.port)
+    assert memory() - before < 5_000_000
+
+
+async def test_data_after_a_close_frame_is_ignored(server):
+    """A peer that goes on after closing is answered once and dropped."""
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(struct.pack("!H", 1000), first=0x88) + frame(b"more") * 50)
+        assert await read_to_end(stream) == b"\x88\x02\x03\xe8"
+
+
+async def test_text_and_frames_after_the_end_break_the_link(server):
+    """Text is refused with 1003; a frame after the end mark with 1002."""
+    for data, code in ((frame(b"text", first=0x81), 1003), (frame(b"") + frame(b"after"), 1002)):
+        async with await connect(server.port, upgrade()) as stream:
+            await read_head(stream)
+            await stream.send_all(data)
+            assert struct.pack("!H", code) in await read_to_end(stream)
+
+
+async def test_handler_that_raises_closes_with_1011(server, caplog):
+    """An error of ours is called an internal error, not a normal end."""
+    caplog.set_level(logging.CRITICAL)
+    async with await connect(server.port, upgrade("/crash-link")) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(b"go"))
+        assert await read_to_end(stream) == b"\x88\x02" + struct.pack("!H", 1011)
+
+
+async def test_ordinary_quart_websockets_work(server):
+    """A framework's own WebSocket route gets text, bytes and empty messages, never None."""
+    async with await connect(server.port, upgrade("/quart")) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(b"text", first=0x81) + frame(b"") + frame(b"bytes"))
+        got = b""
+        while b"bytes" not in got:
+            got += await stream.receive_some(100)
+        assert b"None" not in got
+        assert b"'text'" in got
+
+
+async def test_silent_websocket_is_dropped_and_a_talking_one_is_not():
+    """Missing pongs end a WebSocket after two intervals; any byte keeps it."""
+    guard = attrs.evolve(GUARD, liveness=Liveness(0.1, 2))
+    async with running(make_app(), guard) as bound:
+        with trio.fail_after(PATIENCE):
+            async with (
+                await connect(bound.port, upgrade()) as silent,
+                await connect(bound.port, upgrade()) as talking,
+            ):
+                await read_head(silent)
+                await read_head(talking)
+                start = trio.current_time()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_pong_for_ever, talking)
+                    assert b"\x89\x00" in await read_to_end(silent)
+                    assert trio.current_time() - start < 1
+                    nursery.cancel_scope.cancel()
+                await talking.send_all(frame(b"alive"))
+                assert b"alive" in await talking.receive_some(1000)
+
+
+async def test_idle_websocket_outlives_the_http_deadlines(server):
+    """The deadlines for requests do not touch a WebSocket on which nothing happens."""
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        await trio.sleep(1.0)  # longer than every HTTP deadline of this server; nothing is awaited
+        await stream.send_all(frame(b"alive"))
+        assert await stream.receive_some(100) == b"\x82\x05alive"
+
+
+# --- Sending ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "request_bytes", [upgrade("/flood-link"), b"GET /flood HTTP/1.1\r\nHost: test\r\n\r\n"]
+)
+async def test_peer_that_does_not_read_is_dropped(server, request_bytes):
+    """A send that makes no progress ends its connection in time, and holds little memory until then."""
+    before = memory()
+    async with await connect(server.port, request_bytes):
+        while not server.connections:
+            await trio.lowlevel.checkpoint()
+        while server.connections:
+            await trio.sleep(0.05)
+    assert memory() - before < 20_000_000
+
+
+async def test_cancelling_the_server_does_not_wait_for_a_stuck_send():
+    """A peer that reads nothing cannot hold up the end of the server."""
+    guard = attrs.evolve(GUARD, send_timeout=60)
+    with trio.fail_after(PATIENCE):
+        async with running(make_app(), guard) as bound:
+            requests = [
+                upgrade("/flood-link"),
+                upgrade("/stubborn-link"),
+                b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n",
+            ]
+            streams = [await connect(bound.port, request) for request in requests]
+            await trio.sleep(0.3)  # let the buffers fill
+        for stream in streams:
+            await stream.aclose()
+
+
+# --- Requests that are slow, large or broken --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "half", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: te", b"POST /length HTTP/1.1\r\nHost: test\r\nX: "]
+)
+async def test_half_sent_head_is_timed_out(server, half):
+    """A request that does not get on is answered with 408, or just closed if it never began."""
+    start = trio.current_time()
+    answer = await exchange(server.port, half)
+    assert trio.current_time() - start < 1.5
+    assert answer.startswith(b"HTTP/1.1 408")
+
+
+async def test_dripped_head_is_timed_out(server):
+    """One byte now and then does not move the deadline."""
+    start = trio.current_time()
+    async with await connect(server.port) as stream:
+        with pytest.raises(trio.BrokenResourceError):
+            while True:
+                await stream.send_all(b"G")
+                await trio.sleep(0.05)
+    assert trio.current_time() - start < 1.5
+
+
+async def test_half_sent_body_is_timed_out(server):
+    """A body that stops half-way is answered with 408."""
+    head = b"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n"
+    assert (await exchange(server.port, head + b"half")).startswith(b"HTTP/1.1 408")
+
+
+async def test_declared_body_over_the_limit_is_refused_unread(server):
+    """The announcement alone is answered with 413."""
+    head = b"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: 200001\r\n\r\n"
+    answer = await exchange(server.port, head)
+    assert answer.startswith(b"HTTP/1.1 413")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "body-too-large"
+
+
+async def test_undeclared_body_over_the_limit_is_refused(server):
+    """Chunks are counted as they come, and the answer reaches a client that is still sending."""
+    head = b"POST /length HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"8000\r\n" + bytes(0x8000) + b"\r\n"
+    assert (await exchange(server.port, head + chunk * 10)).startswith(b"HTTP/1.1 413")
+
+
+async def test_path_may_have_a_body_limit_of_its_own(server):
+    """A longer prefix gives another limit."""
+    head = b"POST /slow-length HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 400000\r\n\r\n"
+    assert (await exchange(server.port, head + bytes(400_000))).endswith(b"400000")
+
+
+async def test_bodies_of_all_requests_together_are_bounded(server):
+    """Past the total, reading waits until others are answered; everybody is served in the end."""
+    head = b"POST /slow-length HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 300000\r\n\r\n"
+    answers = []
+
+    async def ask():
+        answers.append(await exchange(server.port, head + bytes(300_000)))
+
+    start = trio.current_time()
+    async with trio.open_nursery() as nursery:
+        for _ in range(4):
+            nursery.start_soon(ask)
+    assert all(answer.endswith(b"300000") for answer in answers)
+    assert trio.current_time() - start > 0.55
+
+
+async def test_kept_alive_connection_is_closed_when_idle(server):
+    """Several requests share a connection; idle for too long, it ends without a word."""
+    async with await connect(server.port) as stream:
+        for _ in range(3):
+            await stream.send_all(GET + b"\r\n")
+            got = b""
+            while b'"ok"' not in got:
+                got += await stream.receive_some(1000)
+        start = trio.current_time()
+        assert b"HTTP/1.1" not in await read_to_end(stream)
+        assert trio.current_time() - start < 1.5
+
+
+async def test_pipelined_requests_are_answered_in_order(server):
+    """Two requests in one packet get two answers."""
+    answer = await exchange(server.port, GET + b"\r\n" + GET + b"Connection: close\r\n\r\n")
+    assert answer.count(b"HTTP/1.1 200") == 2
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(200),
+        b"GET  / HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/9.9\r\nHost: test\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\nContent-Length: x\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: test\r\n" + b"X: " + b"y" * 20_000 + b"\r\n\r\n",
+        b"POST /length HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET /%ff%fe%00 HTTP/1.1\r\nHost: \xff\r\nConnection: close\r\n\r\n",
+    ],
+)
+async def test_malformed_request_is_answered_or_closed(server, data):
+    """Nonsense gets a status of 4xx or 5xx."""
+    answer = await exchange(server.port, data)
+    assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
+
+
+async def test_crash_of_a_handler_is_its_own(server, caplog):
+    """An application error is status 500 for that request."""
+    caplog.set_level(logging.CRITICAL)
+    answer = await exchange(server.port, b"GET /crash HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 500")
+
+
+# --- Who the client is, and how many ---------------------------------------------------------------------
+
+
+async def test_forwarding_headers_are_not_believed(server):
+    """Nobody can claim another address."""
+    claims = b"".join(
+        name + b"1.2.3.4\r\n"
+        for name in (b"X-Forwarded-For: ", b"Forwarded: for=", b"X-Real-IP: ", b"Remote-Addr: ")
+    )
+    request = b"GET /whoami HTTP/1.1\r\nHost: test\r\nConnection: close\r\n" + claims + b"\r\n"
+    assert (await exchange(server.port, request)).endswith(b"\r\n\r\n127.0.0.1")
+
+
+async def test_own_proxy_is_believed_about_the_last_hop():
+    """From a proxy that the operator named, the last entry counts, and earlier ones still do not."""
+    guard = attrs.evolve(GUARD, trusted_proxies=frozenset({"127.0.0.1"}))
+    claims = b"X-Forwarded-For: 6.6.6.6, 9.9.9.9\r\n"
+    request = b"GET /whoami HTTP/1.1\r\nHost: test\r\nConnection: close\r\n" + claims + b"\r\n"
+    async with running(make_app(), guard) as bound:
+        with trio.fail_after(PATIENCE):
+            assert (await exchange(bound.port, request)).endswith(b"\r\n\r\n9.9.9.9")
+
+
+@pytest.mark.parametrize(
+    ("limits", "sentence"),
+    [({"max_connections": 3}, b"This server has"), ({"max_connections_per_peer": 3}, b"Your address has")],
+)
+async def test_connections_over_the_limit_are_turned_away(limits, sentence):
+    """The fourth connection is told why, and a place that is given back can be used."""
+    async with running(make_app(), attrs.evolve(GUARD, **limits)) as bound:
+        with trio.fail_after(PATIENCE):
+            streams = [await connect(bound.port, upgrade()) for _ in range(3)]
+            for stream in streams:
+                await read_head(stream)
+            answer = await exchange(bound.port, GET + b"\r\n")
+            assert answer.startswith(b"HTTP/1.1 503")
+            assert b"too-many-connections" in answer
+            assert sentence in answer
+            await streams[0].aclose()
+            while len(bound.connections) > 2:
+                await trio.sleep(0.01)
+            assert await is_healthy(bound.port)
+            for stream in streams[1:]:
+                await stream.aclose()
+
+
+# --- Starting and stopping -------------------------------------------------------------------------------
+
+
+async def test_draining_tells_handlers_first_and_then_ends():
+    """On drain, links say goodbye, event streams end, idle connections close, and `serve` returns."""
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            bound = await nursery.start(serve, make_app(), GUARD)
+            polite = await connect(bound.port, upgrade("/polite-link"))
+            events = await connect(bound.port, b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n")
+            idle = await connect(bound.port, GET + b"\r\n")
+            for stream in (polite, events, idle):
+                assert await read_head(stream)
+            bound.draining.set()
+            assert await read_to_end(polite) == b"\x82\x06goaway\x88\x02\x03\xe8"
+            assert b"goodbye" in await read_to_end(events)
+            await read_to_end(idle)
+            for stream in (polite, events, idle):
+                await stream.aclose()
+        with pytest.raises(OSError, match=r"(?i)fail|refused"):
+            await connect(bound.port)
+
+
+async def test_stubborn_handler_is_cut_after_the_grace():
+    """A handler that does not end gets its peer a code 1001, and the server ends all the same."""
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            bound = await nursery.start(serve, make_app(), GUARD)
+            async with await connect(bound.port, upgrade("/stubborn-link")) as stream:
+                await read_head(stream)
+                bound.draining.set()
+                assert await read_to_end(stream) == b"\x88\x02" + struct.pack("!H", 1001)
+
+
+async def test_port_in_use_is_one_plain_sentence(server):
+    """Starting a second server on the same port says so, without a traceback's vocabulary."""
+    with pytest.raises(CannotListen, match=r"^127\.0\.0\.1:\d+ is already in use: .*\.$"):
+        await serve(make_app(), GuardConfig(bind=(f"127.0.0.1:{server.port}",)))
+
+
+async def test_tls_is_spoken_and_nonsense_before_it_is_contained():
+    """Over TLS requests are answered; plain bytes and half a handshake end their own connection only."""
+    authority = trustme.CA()
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(context)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    async with running(make_app(), attrs.evolve(GUARD, tls=context, tls_timeout=0.3)) as bound:
+        with trio.fail_after(PATIENCE):
+            assert bound.urls == (f"https://127.0.0.1:{bound.port}",)
+            await exchange(bound.port, b"GET / HTTP/1.1\r\nHost: test\r\n\r\n")
+            await exchange(bound.port, b"\x16\x03\x01")
+            stream = trio.SSLStream(
+                await connect(bound.port), client, server_hostname="localhost", https_compatible=True
+            )
+            await stream.send_all(GET + b"Connection: close\r\n\r\n")
+            assert (await read_to_end(stream)).startswith(b"HTTP/1.1 200")
+            await stream.aclose()
+
+
+async def _repeat(stream, first, then):
+    await stream.send_all(first)
+    for _ in range(2000):
+        await stream.send_all(then)
+
+
+async def _pong_for_ever(stream):
+    while True:
+        if b"\x89\x00" in await stream.receive_some(1000):
+            await stream.send_all(frame(b"", first=0x8A))
