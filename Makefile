@@ -89,7 +89,7 @@ check-format: setup
 	@$(STEP) "format" $(BIN)/ruff format --check --quiet --diff $(TREES)
 
 check-lint: setup
-	@$(STEP) "lint" $(BIN)/ruff check --quiet $(TREES)
+	@$(STEP) "lint" $(BIN)/ruff check --quiet --output-format concise $(TREES)
 
 check-types: setup
 	@$(STEP) "types" $(BIN)/mypy $(TREES)
