@@ -1,0 +1,109 @@
+"""The requester agent: hands over a file, asks for a report, reviews it, completes the task when right."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import attrs
+
+from ..local_client import JsonObject, LocalClient
+from .review import REQUIREMENTS, shortcomings
+from .steps import DemoFailed, Tell, entries, next_item, text
+
+__all__ = ["Assignment", "ask_connection", "request_report"]
+
+_WANTED = frozenset({"artifact_submit", "task_decline", "task_fail", "task_accept", "task_progress"})
+
+
+@attrs.frozen
+class Assignment:
+    """Who asks whom about what."""
+
+    mine: str
+    peer: str
+    file_name: str
+    document: bytes
+
+
+def ask_connection(api: LocalClient, mine: str, peer: str, tell: Tell) -> None:
+    """Ask the peer's owner for a connection; the answer is awaited by whoever sends work."""
+    api.post(
+        "/connections/request",
+        {"from": mine, "to": peer, "message": "I would like reports on documents from you."},
+    )
+    tell(f"asks {peer} for a connection; {peer}'s owner has to approve it")
+
+
+def request_report(api: LocalClient, job: Assignment, tell: Tell) -> str:
+    """Get a report that meets every requirement; gives the task's id. Raises DemoFailed, ApiError."""
+    try:
+        document = job.document.decode()
+    except UnicodeDecodeError:
+        raise DemoFailed(f"{job.file_name} is not UTF-8 text, which a report can be written on") from None
+    answer = api.post(
+        "/tasks",
+        {
+            "from": job.mine,
+            "to": job.peer,
+            "title": f"Report on {job.file_name}",
+            "description": "Write an outline with word counts and check the syntax of every link.",
+            "requirements": list(REQUIREMENTS),
+            "max_revisions": 3,
+            "files": [
+                {
+                    "name": job.file_name,
+                    "media": "text/markdown",
+                    "data_base64": base64.b64encode(job.document).decode(),
+                }
+            ],
+        },
+    )
+    task = text(answer, "task_id")
+    tell(f"hands over {job.file_name} ({len(job.document):,} bytes) and asks for a report on it")
+    while True:
+        item = next_item(api, job.mine, _WANTED)
+        kind = text(item, "type")
+        if item.get("task_id") == task and kind in ("task_decline", "task_fail"):
+            raise DemoFailed(f"the writer would not do it: {item.get('payload')}")
+        if (
+            item.get("task_id") == task
+            and kind == "artifact_submit"
+            and _judge(api, job, task, document, tell)
+        ):
+            api.post(f"/messages/{text(item, 'id')}/ack", {})
+            return task
+        api.post(f"/messages/{text(item, 'id')}/ack", {})
+
+
+def _judge(api: LocalClient, job: Assignment, task: str, document: str, tell: Tell) -> bool:
+    """Review the newest version: complete the task, or ask for a revision with the reasons."""
+    newest = entries(api.get(f"/tasks/{task}"), "versions")[-1]
+    reasons = shortcomings(document, _report_in(newest))
+    named = {"version": newest.get("version"), "hash": newest.get("hash")}
+    if not reasons:
+        api.task_action(task, "complete", {"from": job.mine, "message": "Just what was asked for.", **named})
+        tell(
+            f"checks version {newest.get('version')}: all {len(REQUIREMENTS)} requirements are met; completes"
+        )
+        return True
+    tell(f"checks version {newest.get('version')}: {len(reasons)} things are wanting; asks for a revision")
+    for reason in reasons:
+        tell(f"    - {reason}")
+    body = {
+        "from": job.mine,
+        "reason": "Not all requirements are met.",
+        "requested_changes": reasons,
+        **named,
+    }
+    api.task_action(task, "revision", body)
+    return False
+
+
+def _report_in(version: JsonObject) -> JsonObject:
+    for part in entries(version, "parts"):
+        if part.get("kind") == "json":
+            value = json.loads(text(part, "json"))
+            if isinstance(value, dict):
+                return value
+    raise DemoFailed("the artifact holds no report")

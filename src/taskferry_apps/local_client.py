@@ -1,0 +1,144 @@
+"""A small synchronous client of the daemon's local API, for the command line and the demo agents.
+
+It carries no state but the address and the credential; every answer is the JSON object that the daemon gave.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Final, Self
+from urllib.parse import quote, urlsplit
+
+import attrs
+import httpx
+
+__all__ = ["ApiError", "DaemonUnreachable", "JsonObject", "LocalClient"]
+
+JsonObject = dict[str, object]
+
+#: Longer than the longest wait that the API allows, so that a long-poll never ends from this side.
+_PATIENCE_S: Final = 90.0
+
+
+class DaemonUnreachable(Exception):
+    """Nothing answers at the daemon's address."""
+
+
+@attrs.frozen
+class ApiError(Exception):
+    """The daemon refused: a code for programs, a sentence for people, and the next step."""
+
+    status: int
+    code: str
+    message: str
+    next_step: str
+    detail: Mapping[str, object]
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.next_step}".strip()
+
+
+class LocalClient:
+    """One daemon, one credential. Use as a context manager."""
+
+    def __init__(self, url: str, token: str) -> None:
+        self.url = url.rstrip("/")
+        # No proxy and no netrc from the environment: the credential goes to the daemon and nowhere else.
+        self._http = httpx.Client(
+            base_url=self.url,
+            headers={"Authorization": f"Bearer {token}"} if token else {},
+            timeout=_PATIENCE_S,
+            trust_env=False,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._http.close()
+
+    def get(self, path: str, **query: str | int | None) -> JsonObject:
+        """The JSON object at `path`. Raises ApiError, DaemonUnreachable."""
+        wanted = {name: value for name, value in query.items() if value is not None}
+        return _read(self._send("GET", path, params=wanted))
+
+    def get_bytes(self, path: str) -> bytes:
+        """The raw body at `path`: an artifact's file, an exported handoff."""
+        return self._send("GET", path).content
+
+    def post(self, path: str, body: Mapping[str, object], *, key: str | None = None) -> JsonObject:
+        """What the daemon answers to `body`. With `key`, repeating the call has no second effect."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return _read(self._send("POST", path, json=body, headers=headers))
+
+    def delete(self, path: str) -> JsonObject:
+        """Delete what stands at `path`."""
+        return _read(self._send("DELETE", path))
+
+    def task_action(self, task: str, action: str, body: Mapping[str, object]) -> JsonObject:
+        """`POST /tasks/{task}/{action}`."""
+        return self.post(f"/tasks/{quote(task, safe='')}/{action}", body)
+
+    def events(self, *, after: int | None = None, agent: str | None = None) -> Iterator[JsonObject]:
+        """The daemon's event feed from `after` on, without end; ends when the daemon closes it."""
+        query = {name: value for name, value in (("after", after), ("agent", agent)) if value is not None}
+        try:
+            with self._http.stream("GET", "/events", params=query) as answer:
+                if answer.is_error:
+                    answer.read()
+                    _refuse(answer)
+                for line in answer.iter_lines():
+                    if line.startswith("data:"):
+                        yield json.loads(line[5:])
+        except httpx.TransportError as error:
+            raise DaemonUnreachable(f"The connection to the daemon at {self.url} ended: {error}") from error
+
+    def wait_healthy(self, seconds: float) -> JsonObject:
+        """`/health`, as soon as the daemon answers; DaemonUnreachable when it has not after `seconds`."""
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                return self.get("/health")
+            except DaemonUnreachable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+    def _send(self, method: str, path: str, **how: object) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **how)  # type: ignore[arg-type]
+        except httpx.TransportError as error:
+            where = urlsplit(self.url).netloc
+            raise DaemonUnreachable(
+                f"No daemon answers at {where}. Start it with `taskferry up`, or name another with --url."
+            ) from error
+        if answer.is_error:
+            _refuse(answer)
+        return answer
+
+
+def _read(answer: httpx.Response) -> JsonObject:
+    value = answer.json()
+    if not isinstance(value, dict):
+        raise ApiError(answer.status_code, "malformed", "The daemon's answer is not an object.", "", {})
+    return value
+
+
+def _refuse(answer: httpx.Response) -> None:
+    try:
+        error = answer.json()["error"]
+        code, message = str(error["code"]), str(error["message"])
+    except (ValueError, KeyError, TypeError):
+        raise ApiError(
+            answer.status_code,
+            "not-taskferry",
+            f"Whatever listens at {answer.url.host}:{answer.url.port} does not speak TaskFerry's local API.",
+            "Check --url.",
+            {},
+        ) from None
+    raise ApiError(answer.status_code, code, message, str(error.get("next", "")), error)
