@@ -1,0 +1,395 @@
+"""A daemon's store in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TypeVar
+
+import attrs
+import trio
+
+from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
+from taskferry_protocol.records import (
+    AccountRecord,
+    CardRecord,
+    DaemonChange,
+    DaemonResult,
+    DaemonStats,
+    Direction,
+    EventRecord,
+    EvidenceRecord,
+    Flow,
+    IdempotencyRecord,
+    InboxCount,
+    InboxState,
+    InviteRecord,
+    LocalAgent,
+    MessageQuery,
+    MessageRecord,
+    Order,
+    OutboxRecord,
+    OutboxState,
+    Page,
+    PeerConnection,
+    PinnedAccount,
+    Place,
+    QuarantineRecord,
+    RateRecord,
+    ReceiptGot,
+    ReceiptOwed,
+    RelayCursor,
+    SealedRecord,
+    Seen,
+    SeenKey,
+    TaskCursor,
+    TaskEventRecord,
+    TaskPage,
+    TaskQuery,
+    TaskRecord,
+    TokenRecord,
+    Trust,
+)
+
+from ..errors import StoreClosed
+from .daemon_state import DaemonState
+from .tables import page, pick
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+def _grouped(rows: Iterable[tuple[K, V]], keys: Collection[K]) -> dict[K, tuple[V, ...]]:
+    """The rows under each of the keys, in their order."""
+    found: dict[K, tuple[V, ...]] = {}
+    for key, row in rows:
+        if key in keys:
+            found[key] = (*found.get(key, ()), row)
+    return found
+
+
+def _ordered(rows: Iterable[tuple[Place, V]], after: Place | None, order: Order) -> list[tuple[Place, V]]:
+    """Rows by place in an order, after a place in that order."""
+    newest = order is Order.NEWEST_FIRST
+    ordered = sorted(rows, key=lambda row: row[0], reverse=newest)
+    return [r for r in ordered if after is None or (r[0] < after if newest else r[0] > after)]
+
+
+def _asked_message(query: MessageQuery, message: MessageRecord) -> bool:
+    return (
+        query.agent in {None, message.mine.name}
+        and query.peer in {None, message.peer}
+        and query.conv in {None, message.conv}
+        and query.task in {None, message.task}
+        and query.direction in {None, message.direction}
+        and (not query.inbox or (message.direction is Direction.IN and message.inbox in query.inbox))
+    )
+
+
+def _asked_task(query: TaskQuery, task: TaskRecord) -> bool:
+    return (
+        query.agent in {None, task.mine.name}
+        and query.peer in {None, task.peer}
+        and query.role in {None, task.role}
+        and (not query.states or task.state in query.states)
+    )
+
+
+def _place_in_list(task: TaskRecord) -> TaskCursor:
+    return TaskCursor(task.updated_at, task.task, task.role)
+
+
+class MemoryDaemonStore:
+    """The daemon's port over dictionaries."""
+
+    def __init__(self) -> None:
+        self._state = DaemonState()
+        self._closed = False
+
+    async def _begin(self) -> DaemonState:
+        await trio.lowlevel.checkpoint()
+        if self._closed:
+            raise StoreClosed("the store is closed")
+        return self._state
+
+    async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
+        """Make all the changes, in order, or none."""
+        state = await self._begin()
+        try:
+            results = tuple([state.apply(change) for change in changes])
+        except BaseException:
+            state.journal.roll_back()
+            raise
+        state.journal.keep()
+        return results
+
+    # --- who is who --------------------------------------------------------------------------------------
+
+    def _pinned(self, record: AccountRecord) -> PinnedAccount:
+        trust, at = self._state.trust[record.account]
+        return PinnedAccount(record, trust, Instant(at))
+
+    async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, PinnedAccount]:
+        """Pinned accounts by id."""
+        state = await self._begin()
+        found = pick(state.ledger.accounts, accounts)
+        return {account: self._pinned(record) for account, record in found.items()}
+
+    async def accounts_named(self, names: Collection[str]) -> Mapping[str, PinnedAccount]:
+        """Pinned accounts by owner name."""
+        state = await self._begin()
+        return {name: self._pinned(record) for name, record in state.ledger.by_name(names).items()}
+
+    async def all_accounts(self, after: AccountId | None, limit: int) -> tuple[PinnedAccount, ...]:
+        """Pinned accounts by rising id."""
+        state = await self._begin()
+        ids = sorted(a for a in state.ledger.accounts if after is None or a > after)
+        return tuple([self._pinned(state.ledger.accounts[account]) for account in ids[:limit]])
+
+    async def own_account(self) -> PinnedAccount | None:
+        """The owner's own account."""
+        state = await self._begin()
+        own = [account for account, (trust, _) in state.trust.items() if trust is Trust.OWN]
+        return self._pinned(state.ledger.accounts[own[0]]) if own else None
+
+    async def cards(self, agents: Collection[AgentRef]) -> Mapping[AgentRef, CardRecord]:
+        """Cards by agent."""
+        return pick((await self._begin()).ledger.cards, agents)
+
+    async def agents(self) -> tuple[LocalAgent, ...]:
+        """Our agents by name."""
+        state = await self._begin()
+        return tuple([agent for _, agent in sorted(state.agents.items())])
+
+    async def connections(self, requests: Collection[Hash]) -> Mapping[Hash, PeerConnection]:
+        """Connections by request."""
+        return pick((await self._begin()).connections, requests)
+
+    async def connections_with(self, flows: Collection[Flow]) -> Mapping[Flow, tuple[PeerConnection, ...]]:
+        """Connections between agents of ours and peers."""
+        state = await self._begin()
+        rows = [(state.connection_places[c.request], c) for c in state.connections.values()]
+        ordered = [c for _, c in sorted(rows, key=lambda row: row[0])]
+        return _grouped(((Flow(c.mine, c.peer), c) for c in ordered), flows)
+
+    async def connections_of(self, agent: str | None, after: Place, limit: int) -> Page[PeerConnection]:
+        """Connections of one agent of ours, or of all."""
+        state = await self._begin()
+        asked = [c for c in state.connections.values() if agent in {None, c.mine.name}]
+        rows = ((state.connection_places[c.request], c) for c in asked)
+        return page(_ordered(rows, after, Order.OLDEST_FIRST), limit)
+
+    async def rates(self, flows: Collection[Flow]) -> Mapping[Flow, RateRecord]:
+        """Token buckets by flow."""
+        return pick((await self._begin()).ledger.rates, flows)
+
+    async def tokens(self) -> tuple[TokenRecord, ...]:
+        """All local credentials."""
+        state = await self._begin()
+        return tuple(sorted(state.tokens.values(), key=lambda t: (t.created_at, t.digest)))
+
+    async def token(self, digest: bytes) -> TokenRecord | None:
+        """A credential by digest."""
+        return (await self._begin()).tokens.get(digest)
+
+    async def answer(self, scope: str, key: str) -> IdempotencyRecord | None:
+        """What was answered under a key."""
+        return (await self._begin()).answers.get((scope, key))
+
+    async def invites(self) -> tuple[InviteRecord, ...]:
+        """All invites."""
+        state = await self._begin()
+        return tuple(sorted(state.invites.values(), key=lambda i: (i.created_at, i.id)))
+
+    async def invite(self, invite: bytes) -> InviteRecord | None:
+        """An invite by its id."""
+        return (await self._begin()).invites.get(invite)
+
+    async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """Settings by key."""
+        return pick((await self._begin()).ledger.settings, keys)
+
+    async def evidence(self, after: Place, limit: int) -> Page[EvidenceRecord]:
+        """Evidence in order."""
+        return (await self._begin()).ledger.evidence_page(after, limit)
+
+    # --- messages ----------------------------------------------------------------------------------------
+
+    async def messages(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[MessageRecord, ...]]:
+        """Messages by hash."""
+        state = await self._begin()
+        return _grouped(((m.hash, m) for m in state.messages.values()), hashes)
+
+    async def message_page(
+        self, query: MessageQuery, after: Place | None, limit: int, order: Order
+    ) -> Page[MessageRecord]:
+        """Messages by place."""
+        state = await self._begin()
+        rows = ((m.place, m) for m in state.messages.values() if _asked_message(query, m))
+        return page(_ordered(rows, after, order), limit)
+
+    async def inbox_counts(self, agents: Collection[str]) -> Mapping[str, InboxCount]:
+        """What waits for our agents."""
+        state = await self._begin()
+        inbound = [m for m in state.messages.values() if m.direction is Direction.IN]
+        states = [(m.mine.name, m.inbox) for m in inbound]
+        return {
+            agent: InboxCount(
+                states.count((agent, InboxState.UNREAD)), states.count((agent, InboxState.READ))
+            )
+            for agent in agents
+        }
+
+    async def sealed(self, hashes: Collection[Hash]) -> Mapping[Hash, SealedRecord]:
+        """Envelopes with their Ks."""
+        return pick((await self._begin()).sealed, hashes)
+
+    async def seen(self, keys: Collection[SeenKey]) -> Mapping[SeenKey, Seen]:
+        """What was decided on before."""
+        state = await self._begin()
+        return {
+            key: Seen(
+                state.seen_id.get((key.device, key.id)),
+                state.seen_seq.get((key.device, key.to, key.seq)),
+            )
+            for key in keys
+        }
+
+    async def cursor(self, relay: str) -> RelayCursor | None:
+        """How far the mailbox at a relay is taken."""
+        return (await self._begin()).cursors.get(relay)
+
+    async def quarantine(self, hashes: Collection[Hash]) -> Mapping[Hash, QuarantineRecord]:
+        """Quarantined items by hash."""
+        return pick((await self._begin()).quarantine, hashes)
+
+    async def quarantine_page(self, after: Place | None, limit: int, order: Order) -> Page[QuarantineRecord]:
+        """Quarantined items by place."""
+        state = await self._begin()
+        rows = ((item.place, item) for item in state.quarantine.values())
+        return page(_ordered(rows, after, order), limit)
+
+    # --- the outbox and receipts -------------------------------------------------------------------------
+
+    async def outbox(self, hashes: Collection[Hash]) -> Mapping[Hash, OutboxRecord]:
+        """Outbox entries by hash."""
+        return pick((await self._begin()).outbox, hashes)
+
+    def _outbox_rows(self) -> list[OutboxRecord]:
+        places = self._state.outbox_places
+        return sorted(self._state.outbox.values(), key=lambda entry: places[entry.hash])
+
+    async def outbox_due(self, now: Instant, limit: int, max_bytes: int) -> tuple[OutboxRecord, ...]:
+        """Waiting entries whose time has come."""
+        await self._begin()
+        held_up: set[AgentRef] = set()
+        due: list[OutboxRecord] = []
+        total = 0
+        for entry in self._outbox_rows():
+            if entry.state is not OutboxState.WAITING or entry.expires_at <= now:
+                continue
+            if entry.next_attempt_at > now:
+                held_up.add(entry.to)
+            if entry.to in held_up:
+                continue
+            total += len(entry.parcel)
+            if len(due) == limit or (due and total > max_bytes):
+                break
+            due.append(entry)
+        return tuple(due)
+
+    async def outbox_expired(self, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
+        """Entries whose time is over."""
+        await self._begin()
+        return tuple([entry for entry in self._outbox_rows() if entry.expires_at <= now][:limit])
+
+    async def next_attempt(self) -> Instant | None:
+        """When the next waiting entry is due."""
+        state = await self._begin()
+        waiting = [e for e in state.outbox.values() if e.state is OutboxState.WAITING]
+        return min((entry.next_attempt_at for entry in waiting), default=None)
+
+    async def sequences(self, targets: Collection[AgentRef]) -> Mapping[AgentRef, int]:
+        """The last number used towards targets."""
+        return pick((await self._begin()).sequences, targets)
+
+    async def receipts_owed(self, limit: int) -> tuple[ReceiptOwed, ...]:
+        """What is still to be said."""
+        state = await self._begin()
+        return tuple(sorted(state.owed.values(), key=lambda owed: owed.place)[:limit])
+
+    async def receipts_got(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[ReceiptGot, ...]]:
+        """What recipients said of messages."""
+        state = await self._begin()
+        return _grouped(((got.hash, got) for got in state.got.values()), hashes)
+
+    # --- tasks and the feed ------------------------------------------------------------------------------
+
+    async def tasks(self, tasks: Collection[Hash]) -> Mapping[Hash, tuple[TaskRecord, ...]]:
+        """Tasks by id."""
+        state = await self._begin()
+        return _grouped(((task.task, task) for _, task in sorted(state.tasks.items())), tasks)
+
+    async def task_page(self, query: TaskQuery, after: TaskCursor | None, limit: int) -> TaskPage:
+        """Tasks, the last updated first."""
+        state = await self._begin()
+        asked = [task for task in state.tasks.values() if _asked_task(query, task)]
+        asked.sort(key=_place_in_list, reverse=True)
+        rest = [task for task in asked if after is None or _place_in_list(task) < after]
+        more = _place_in_list(rest[limit - 1]) if len(rest) > limit else None
+        return TaskPage(tuple(rest[:limit]), more)
+
+    async def task_events(self, tasks: Collection[Hash]) -> Mapping[Hash, tuple[TaskEventRecord, ...]]:
+        """All events held of tasks."""
+        state = await self._begin()
+        rows = _grouped(((event.task, event) for event in state.task_events.values()), tasks)
+        return {
+            task: tuple([attrs.evolve(e, content=state.sealed[e.hash].content) for e in events])
+            for task, events in rows.items()
+        }
+
+    async def tasks_overdue(self, now: Instant, limit: int) -> tuple[TaskRecord, ...]:
+        """Open tasks past their deadline."""
+        state = await self._begin()
+        rows = [(t.deadline, key) for key, t in state.tasks.items() if t.open and t.deadline is not None]
+        return tuple([state.tasks[key] for at, key in sorted(rows) if at <= now][:limit])
+
+    async def next_deadline(self) -> Instant | None:
+        """The earliest deadline of an open task."""
+        state = await self._begin()
+        deadlines = [t.deadline for t in state.tasks.values() if t.open and t.deadline is not None]
+        return min(deadlines, default=None)
+
+    async def events(
+        self, after: Place, limit: int, agents: Collection[str] | None = None
+    ) -> Page[EventRecord]:
+        """The feed after a place."""
+        state = await self._begin()
+        newest = Place(state.counters.get("events", 0))
+        rows = [(p, e) for p, e in sorted(state.events.items()) if p > after]
+        found = page([row for row in rows if agents is None or row[1].agent in agents], limit)
+        return Page(found.items, found.next or Place(max(after, newest)))
+
+    async def feed_bounds(self) -> tuple[Place, Place]:
+        """The places of the oldest line and of the newest."""
+        state = await self._begin()
+        newest = state.counters.get("events", 0)
+        return min(state.events, default=Place(newest + 1)), Place(newest)
+
+    async def stats(self) -> DaemonStats:
+        """Numbers for `doctor`."""
+        state = await self._begin()
+        relayed = sum(1 for e in state.outbox.values() if e.state is OutboxState.RELAYED)
+        return DaemonStats(
+            accounts=len(state.ledger.accounts),
+            messages=len(state.messages),
+            tasks=len(state.tasks),
+            outbox_waiting=len(state.outbox) - relayed,
+            outbox_relayed=relayed,
+            quarantined=len(state.quarantine),
+            receipts_owed=len(state.owed),
+        )
+
+    async def aclose(self) -> None:
+        """Let go of everything."""
+        await trio.lowlevel.checkpoint()
+        self._closed = True

@@ -1,0 +1,376 @@
+"""What a daemon's store in memory holds, and how each change alters it."""
+
+from __future__ import annotations
+
+from typing import TypeVar, assert_never
+
+import attrs
+
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, MessageId
+from taskferry_protocol.records import (
+    AddTaskEvent,
+    AppendEvent,
+    AppendStatements,
+    Counted,
+    DaemonChange,
+    DaemonResult,
+    DeferOutbox,
+    Done,
+    DropAgent,
+    DropOutbox,
+    DropQuarantine,
+    DropSetting,
+    EventRecord,
+    HoldAccount,
+    IdempotencyRecord,
+    InviteRecord,
+    KeepSealed,
+    LocalAgent,
+    MarkMessages,
+    MessageRecord,
+    OfferAgain,
+    OutboxRecord,
+    OutboxState,
+    OweReceipt,
+    PeerConnection,
+    Place,
+    Placed,
+    PruneEvents,
+    PurgeAnswers,
+    PurgeSeen,
+    PutAgent,
+    PutAnswer,
+    PutCard,
+    PutEvidence,
+    PutGrant,
+    PutInvite,
+    PutOutbox,
+    PutQuarantine,
+    PutSetting,
+    PutToken,
+    QuarantineRecord,
+    ReceiptGot,
+    ReceiptOwed,
+    RecordRate,
+    RecordReceipt,
+    RecordSeen,
+    RelayCursor,
+    RelayedOutbox,
+    RevokeToken,
+    SaveConnection,
+    Saved,
+    SaveTask,
+    SealedRecord,
+    SeenRecord,
+    SetCursor,
+    SetRung,
+    SettleReceipts,
+    SetTrust,
+    StoreMessage,
+    TaskEventRecord,
+    TaskRecord,
+    TokenRecord,
+    Trust,
+    UseInvite,
+    UseSequence,
+)
+from taskferry_protocol.records import ConnectionState as State
+
+from ..errors import ConflictKind, StoreConflict
+from ..rules import (
+    add_grant,
+    cursor_to_store,
+    marked,
+    on_rung,
+    require_revision,
+    require_same_seen,
+    require_usable,
+    unknown,
+)
+from .tables import Journal, Ledger
+
+K = TypeVar("K")
+
+
+class DaemonState:
+    """Dictionaries, and the one way to change them."""
+
+    def __init__(self) -> None:
+        self.journal = Journal()
+        self.ledger = Ledger(self.journal)
+        self.trust: dict[AccountId, tuple[Trust, int]] = {}
+        self.agents: dict[str, LocalAgent] = {}
+        self.connections: dict[Hash, PeerConnection] = {}
+        self.connection_places: dict[Hash, Place] = {}
+        self.messages: dict[tuple[Hash, str], MessageRecord] = {}
+        self.sealed: dict[Hash, SealedRecord] = {}
+        self.outbox: dict[Hash, OutboxRecord] = {}
+        self.outbox_places: dict[Hash, Place] = {}
+        self.sequences: dict[AgentRef, int] = {}
+        self.tasks: dict[tuple[Hash, str], TaskRecord] = {}
+        self.task_events: dict[tuple[Hash, Hash], TaskEventRecord] = {}
+        self.owed: dict[tuple[Hash, AgentRef, str], ReceiptOwed] = {}
+        self.got: dict[tuple[Hash, DeviceId, str], ReceiptGot] = {}
+        self.quarantine: dict[Hash, QuarantineRecord] = {}
+        self.seen_id: dict[tuple[DeviceId, MessageId], SeenRecord] = {}
+        self.seen_seq: dict[tuple[DeviceId, AgentRef, int], SeenRecord] = {}
+        self.cursors: dict[str, RelayCursor] = {}
+        self.tokens: dict[bytes, TokenRecord] = {}
+        self.answers: dict[tuple[str, str], IdempotencyRecord] = {}
+        self.invites: dict[bytes, InviteRecord] = {}
+        self.invite_uses: dict[tuple[bytes, Hash], None] = {}
+        self.events: dict[Place, EventRecord] = {}
+        self.counters: dict[str, int] = {}
+
+    def place(self, table: str) -> Place:
+        """The next running number of a table."""
+        return Place(self.journal.count(self.counters, table))
+
+    def apply(self, change: DaemonChange) -> DaemonResult:
+        """Make one change."""
+        put, drop = self.journal.put, self.journal.drop
+        match change:
+            case StoreMessage():
+                return self._store_message(change)
+            case KeepSealed():
+                if change.sealed.hash not in self.sealed:
+                    put(self.sealed, change.sealed.hash, change.sealed)
+            case MarkMessages():
+                return self._mark(change)
+            case SetRung():
+                message = self.messages.get((change.hash, change.agent))
+                if message is not None:
+                    moved = on_rung(message, change.rung, change.code, change.at)
+                    put(self.messages, (change.hash, change.agent), moved)
+            case PutOutbox() | RelayedOutbox() | DeferOutbox() | DropOutbox() | OfferAgain():
+                return self._apply_outbox(change)
+            case UseSequence():
+                last = self.sequences.get(change.to, 0)
+                if change.seq != last + 1:
+                    raise StoreConflict(ConflictKind.SEQUENCE, f"the last number used is {last}")
+                put(self.sequences, change.to, change.seq)
+            case SaveTask():
+                key = (change.task.task, change.task.role)
+                held = self.tasks.get(key)
+                require_revision(held.revision if held else 0, change.task.revision, "task")
+                saved = attrs.evolve(change.task, revision=change.task.revision + 1)
+                put(self.tasks, key, saved)
+                return Saved(saved.revision)
+            case AddTaskEvent():
+                event = change.event
+                if event.hash not in self.sealed:
+                    raise unknown("sealed record", event.hash)
+                if (event.task, event.hash) not in self.task_events:
+                    put(self.task_events, (event.task, event.hash), attrs.evolve(event, content=b""))
+            case OweReceipt():
+                owed = change.receipt
+                if (owed.hash, owed.mine, owed.outcome) not in self.owed:
+                    placed = attrs.evolve(owed, place=self.place("owed"))
+                    put(self.owed, (owed.hash, owed.mine, owed.outcome), placed)
+            case SettleReceipts():
+                for settled in [k for k, o in self.owed.items() if o.place in change.places]:
+                    drop(self.owed, settled)
+            case RecordReceipt():
+                got = change.receipt
+                if (got.hash, got.device, got.outcome) not in self.got:
+                    put(self.got, (got.hash, got.device, got.outcome), got)
+            case PutQuarantine():
+                item = self.quarantine.get(change.item.hash)
+                if item is None:
+                    item = attrs.evolve(change.item, place=self.place("quarantine"))
+                    put(self.quarantine, item.hash, item)
+                return Placed(item.place)
+            case DropQuarantine():
+                drop(self.quarantine, change.hash)
+            case RecordSeen():
+                self._see(change.seen)
+            case PurgeSeen():
+                old = sorted((s.at, k) for k, s in self.seen_id.items() if s.at < change.before)
+                for _, seen_key in old[: change.limit]:
+                    seen = self.seen_id[seen_key]
+                    drop(self.seen_seq, (seen.device, seen.to, seen.seq))
+                    drop(self.seen_id, seen_key)
+                return Counted(min(len(old), change.limit))
+            case AppendEvent():
+                place = self.place("events")
+                put(self.events, place, attrs.evolve(change.event, place=place))
+                return Placed(place)
+            case PruneEvents():
+                return self._prune(change)
+            case SetCursor():
+                relay = change.cursor.relay
+                put(self.cursors, relay, cursor_to_store(self.cursors.get(relay), change.cursor))
+            case _:
+                return self._apply_directory(change)
+        return Done()
+
+    def _apply_directory(
+        self,
+        change: AppendStatements
+        | HoldAccount
+        | PutCard
+        | PutGrant
+        | RecordRate
+        | PutEvidence
+        | PutSetting
+        | DropSetting
+        | SetTrust
+        | PutAgent
+        | DropAgent
+        | SaveConnection
+        | PutToken
+        | RevokeToken
+        | PutAnswer
+        | PutInvite
+        | UseInvite
+        | PurgeAnswers,
+    ) -> DaemonResult:
+        """Make a change to who is who, and who may what."""
+        put, drop = self.journal.put, self.journal.drop
+        match change:
+            case AppendStatements():
+                self.ledger.append(change)
+                if change.account not in self.trust:
+                    put(self.trust, change.account, (Trust.UNVERIFIED, 0))
+            case HoldAccount():
+                self.ledger.hold(change)
+            case SetTrust():
+                if change.account not in self.trust:
+                    raise unknown("account", change.account)
+                put(self.trust, change.account, (change.trust, change.at))
+            case PutAgent():
+                put(self.agents, change.agent.name, change.agent)
+            case DropAgent():
+                drop(self.agents, change.name)
+            case PutCard():
+                self.ledger.put_card(change)
+            case SaveConnection():
+                return self._save_connection(change.connection)
+            case PutGrant():
+                held = self.connections.get(change.grant.request)
+                if held is None:
+                    raise unknown("connection", change.grant.request)
+                if held.state is State.ENDED:
+                    raise StoreConflict(ConflictKind.ENDED, "the connection is ended")
+                grants = add_grant(held.grants, change.grant)
+                put(self.connections, held.request, attrs.evolve(held, grants=grants))
+            case RecordRate():
+                put(self.ledger.rates, change.flow, change.rate)
+            case PutEvidence():
+                self.ledger.put_evidence(change.evidence, self.place("evidence"))
+            case PutSetting():
+                put(self.ledger.settings, change.key, change.value)
+            case DropSetting():
+                drop(self.ledger.settings, change.key)
+            case PutToken():
+                put(self.tokens, change.token.digest, change.token)
+            case RevokeToken():
+                token = self.tokens.get(change.digest)
+                if token is None:
+                    raise unknown("token", change.digest)
+                if token.revoked_at is None:
+                    put(self.tokens, change.digest, attrs.evolve(token, revoked_at=change.at))
+            case PutAnswer():
+                key = (change.answer.scope, change.answer.key)
+                if key in self.answers:
+                    raise StoreConflict(ConflictKind.KEY_USED, "there is an answer under this key")
+                put(self.answers, key, change.answer)
+            case PutInvite():
+                known = self.invites.get(change.invite.id)
+                used = known.used if known else 0
+                put(self.invites, change.invite.id, attrs.evolve(change.invite, used=used))
+            case UseInvite():
+                if (change.id, change.request) not in self.invite_uses:
+                    invite = require_usable(self.invites.get(change.id), change.at)
+                    put(self.invites, change.id, attrs.evolve(invite, used=invite.used + 1))
+                    put(self.invite_uses, (change.id, change.request), None)
+            case PurgeAnswers():
+                over = [k for k, a in self.answers.items() if a.expires_at <= change.now]
+                for old in over[: change.limit]:
+                    drop(self.answers, old)
+                return Counted(min(len(over), change.limit))
+            case _:
+                assert_never(change)
+        return Done()
+
+    def _apply_outbox(
+        self, change: PutOutbox | RelayedOutbox | DeferOutbox | DropOutbox | OfferAgain
+    ) -> DaemonResult:
+        match change:
+            case PutOutbox():
+                if change.entry.hash not in self.outbox:
+                    self.journal.put(self.outbox_places, change.entry.hash, self.place("outbox"))
+                self.journal.put(self.outbox, change.entry.hash, change.entry)
+            case RelayedOutbox():
+                for hash in change.hashes:
+                    if hash in self.outbox:
+                        moved = attrs.evolve(self.outbox[hash], state=OutboxState.RELAYED)
+                        self.journal.put(self.outbox, hash, moved)
+            case DeferOutbox():
+                if change.hash in self.outbox:
+                    entry = attrs.evolve(
+                        self.outbox[change.hash],
+                        attempts=change.attempts,
+                        next_attempt_at=change.next_attempt_at,
+                    )
+                    self.journal.put(self.outbox, change.hash, entry)
+            case DropOutbox():
+                for hash in change.hashes:
+                    self.journal.drop(self.outbox, hash)
+                    self.journal.drop(self.outbox_places, hash)
+            case OfferAgain():
+                again = [e for e in self.outbox.values() if e.state is OutboxState.RELAYED]
+                for entry in again:
+                    due = attrs.evolve(entry, state=OutboxState.WAITING, next_attempt_at=change.at)
+                    self.journal.put(self.outbox, entry.hash, due)
+                return Counted(len(again))
+        return Done()
+
+    def _store_message(self, change: StoreMessage) -> Placed:
+        message = change.message
+        key = (message.hash, message.mine.name)
+        if key in self.messages:
+            raise StoreConflict(ConflictKind.EXISTS, "this agent has the message already")
+        if message.hash not in self.sealed:
+            sealed = SealedRecord(message.hash, change.envelope, change.key, message.content)
+            self.journal.put(self.sealed, message.hash, sealed)
+        place = self.place("messages")
+        self.journal.put(self.messages, key, attrs.evolve(message, place=place))
+        return Placed(place)
+
+    def _mark(self, change: MarkMessages) -> Counted:
+        changed = 0
+        for hash in dict.fromkeys(change.hashes):
+            message = self.messages.get((hash, change.agent))
+            if message is not None and (after := marked(message, change.mark, change.at)) != message:
+                self.journal.put(self.messages, (hash, change.agent), after)
+                changed += 1
+        return Counted(changed)
+
+    def _save_connection(self, offered: PeerConnection) -> Saved:
+        held = self.connections.get(offered.request)
+        require_revision(held.revision if held else 0, offered.revision, "connection")
+        grants = offered.grants if held is None else held.grants
+        saved = attrs.evolve(offered, grants=grants, revision=offered.revision + 1)
+        if held is None:
+            self.journal.put(self.connection_places, offered.request, self.place("connections"))
+        self.journal.put(self.connections, offered.request, saved)
+        return Saved(saved.revision)
+
+    def _see(self, seen: SeenRecord) -> None:
+        by_id, by_seq = (seen.device, seen.id), (seen.device, seen.to, seen.seq)
+        known = require_same_seen(self.seen_id.get(by_id), seen)
+        known = require_same_seen(self.seen_seq.get(by_seq), seen) or known
+        if not known:
+            self.journal.put(self.seen_id, by_id, seen)
+            self.journal.put(self.seen_seq, by_seq, seen)
+
+    def _prune(self, change: PruneEvents) -> Counted:
+        surplus = self.counters.get("events", 0) - change.keep
+        count = 0
+        for place in sorted(self.events):
+            if count == change.limit or (place > surplus and self.events[place].at >= change.before):
+                break
+            self.journal.drop(self.events, place)
+            count += 1
+        return Counted(count)

@@ -1,0 +1,130 @@
+"""Dictionaries with an undo log, and what both stores keep alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import TypeVar
+
+from taskferry_protocol.ids import AccountId, AgentRef, Hash
+from taskferry_protocol.records import (
+    AccountRecord,
+    AppendStatements,
+    CardRecord,
+    EvidenceRecord,
+    Flow,
+    GrantRecord,
+    HoldAccount,
+    Page,
+    Place,
+    PutCard,
+    RateRecord,
+)
+
+from ..rules import appended, card_to_store, require_name, require_position, unknown
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Journal:
+    """Writes to dictionaries, remembered so that a commit that fails half-way leaves nothing behind."""
+
+    def __init__(self) -> None:
+        self._undo: list[Callable[[], object]] = []
+
+    def put(self, table: dict[K, V], key: K, value: V) -> None:
+        """Set `table[key]`."""
+        if key in table:
+            old = table[key]
+            self._undo.append(lambda: table.__setitem__(key, old))
+        else:
+            self._undo.append(lambda: table.pop(key))
+        table[key] = value
+
+    def drop(self, table: dict[K, V], key: K) -> bool:
+        """Remove `table[key]`; says whether it was there."""
+        if key not in table:
+            return False
+        old = table.pop(key)
+        self._undo.append(lambda: table.__setitem__(key, old))
+        return True
+
+    def count(self, table: dict[K, int], key: K) -> int:
+        """Raise the counter under `key` by one, and give its new value."""
+        value = table.get(key, 0) + 1
+        self.put(table, key, value)
+        return value
+
+    def keep(self) -> None:
+        """The commit is complete."""
+        self._undo.clear()
+
+    def roll_back(self) -> None:
+        """Undo everything since the last `keep`."""
+        while self._undo:
+            self._undo.pop()()
+
+
+def pick(table: Mapping[K, V], keys: Iterable[K]) -> dict[K, V]:
+    """The entries of `table` under those of the keys that are there."""
+    return {key: table[key] for key in keys if key in table}
+
+
+def page(rows: Iterable[tuple[Place, V]], limit: int) -> Page[V]:
+    """The first `limit` rows, which come in order, as a page."""
+    taken: list[tuple[Place, V]] = []
+    for row in rows:
+        if len(taken) == limit:
+            return Page(tuple(value for _, value in taken), taken[-1][0])
+        taken.append(row)
+    return Page(tuple(value for _, value in taken), None)
+
+
+class Ledger:
+    """Account logs, names, cards, grants, rates, evidence and settings."""
+
+    def __init__(self, journal: Journal) -> None:
+        self.journal = journal
+        self.accounts: dict[AccountId, AccountRecord] = {}
+        self.names: dict[str, AccountId] = {}
+        self.cards: dict[AgentRef, CardRecord] = {}
+        self.grants: dict[Hash, tuple[GrantRecord, ...]] = {}
+        self.rates: dict[Flow, RateRecord] = {}
+        self.evidence: dict[Place, EvidenceRecord] = {}
+        self.settings: dict[str, bytes] = {}
+
+    def append(self, change: AppendStatements) -> None:
+        """Extend or begin a log."""
+        held = self.accounts.get(change.account)
+        require_position(held.position if held else None, change)
+        require_name(self.names.get(change.name), change)
+        self.journal.put(self.names, change.name, change.account)
+        self.journal.put(self.accounts, change.account, appended(held, change))
+
+    def hold(self, change: HoldAccount) -> None:
+        """Set or lift an account's hold."""
+        held = self.accounts.get(change.account)
+        if held is None:
+            raise unknown("account", change.account)
+        record = AccountRecord(held.account, held.name, held.position, held.statements, change.reason)
+        self.journal.put(self.accounts, change.account, record)
+
+    def put_card(self, change: PutCard) -> None:
+        """Store a card."""
+        agent = change.card.agent
+        self.journal.put(self.cards, agent, card_to_store(self.cards.get(agent), change.card))
+
+    def put_evidence(self, evidence: EvidenceRecord, place: Place) -> None:
+        """Keep evidence, once."""
+        pair = (evidence.kind, evidence.subject, evidence.first, evidence.second)
+        if all((e.kind, e.subject, e.first, e.second) != pair for e in self.evidence.values()):
+            kept = EvidenceRecord(*pair, evidence.at, place)
+            self.journal.put(self.evidence, place, kept)
+
+    def by_name(self, names: Collection[str]) -> dict[str, AccountRecord]:
+        """Accounts by the names that they have ever claimed."""
+        return {name: self.accounts[self.names[name]] for name in names if name in self.names}
+
+    def evidence_page(self, after: Place, limit: int) -> Page[EvidenceRecord]:
+        """Evidence by place."""
+        return page(((p, e) for p, e in sorted(self.evidence.items()) if p > after), limit)

@@ -1,0 +1,133 @@
+"""What the changes' promises mean, as pure functions that every adapter uses alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import attrs
+
+from taskferry_protocol.ids import AccountId, Hash, Instant, LogPosition
+from taskferry_protocol.records import (
+    AccountRecord,
+    AppendStatements,
+    CardRecord,
+    GrantRecord,
+    InboxState,
+    InviteRecord,
+    Mark,
+    MessageRecord,
+    RelayCursor,
+    Rung,
+    SeenRecord,
+)
+
+from .errors import ConflictKind, StoreConflict
+
+GRANTS_OF_ONE_VERSION = 8
+"""Different grants of one version prove a careless or hostile manager; more than this add nothing."""
+
+
+def require_position(held: LogPosition | None, change: AppendStatements) -> None:
+    """Refuse statements made for another end of the log than the one held (`log-moved`)."""
+    if held != change.expected:
+        raise StoreConflict(ConflictKind.LOG_MOVED, "the log ends elsewhere than the change expects")
+
+
+def require_name(owner: AccountId | None, change: AppendStatements) -> None:
+    """Refuse a name that another account has ever claimed (`name-taken`)."""
+    if owner is not None and owner != change.account:
+        raise StoreConflict(ConflictKind.NAME_TAKEN, f"the name {change.name!r} belongs to another account")
+
+
+def appended(held: AccountRecord | None, change: AppendStatements) -> AccountRecord:
+    """The account after the change."""
+    kept = held.statements[: change.keep] if held else ()
+    statements = kept + change.statements
+    if len(statements) != change.position.length:
+        raise ValueError("the position's length is not the number of statements")
+    return AccountRecord(change.account, change.name, change.position, statements, held.held if held else "")
+
+
+def card_to_store(held: CardRecord | None, offered: CardRecord) -> CardRecord:
+    """The card to hold from now on; `stale-version` if the offered one does not come later."""
+    if held is not None and offered.raw != held.raw and offered.version <= held.version:
+        raise StoreConflict(ConflictKind.STALE_VERSION, f"a card of version {held.version} is held")
+    return offered
+
+
+def add_grant(held: Sequence[GrantRecord], offered: GrantRecord) -> tuple[GrantRecord, ...]:
+    """The grants of one connection once `offered` is taken: per grantor, all of the highest version."""
+    same = [grant for grant in held if grant.grantor == offered.grantor]
+    version = max((grant.version for grant in same), default=0)
+    if any(grant.raw == offered.raw for grant in same):
+        return tuple(held)
+    if offered.version < version:
+        raise StoreConflict(ConflictKind.STALE_VERSION, f"a grant of version {version} is held")
+    if offered.version == version and len(same) >= GRANTS_OF_ONE_VERSION:
+        raise StoreConflict(ConflictKind.TOO_MANY, f"{len(same)} grants of version {version} are held")
+    return (
+        *(g for g in held if g.grantor != offered.grantor or g.version == offered.version),
+        offered,
+    )
+
+
+def marked(message: MessageRecord, mark: Mark, at: Instant) -> MessageRecord:
+    """The message with a mark, whose first time stands; the inbox state only rises."""
+    if mark is Mark.OFFERED:
+        return message if message.offered_at is not None else attrs.evolve(message, offered_at=at)
+    inbox = message.inbox
+    if mark is Mark.READ:
+        if inbox is InboxState.UNREAD:
+            inbox = InboxState.READ
+        first = message.read_at if message.read_at is not None else at
+        return attrs.evolve(message, inbox=inbox, read_at=first)
+    if inbox in {InboxState.UNREAD, InboxState.READ}:
+        inbox = InboxState.PROCESSED
+    first = message.processed_at if message.processed_at is not None else at
+    return attrs.evolve(message, inbox=inbox, processed_at=first)
+
+
+def on_rung(message: MessageRecord, rung: Rung, code: str, at: Instant) -> MessageRecord:
+    """The message on a rung. A recipient's signed word outranks whatever is heard of it later."""
+    if message.rung is None or message.rung is Rung.DELIVERED:
+        return message
+    if rung is Rung.RELAYED:
+        return attrs.evolve(message, rung=rung, code=code, relayed_at=at)
+    if rung is Rung.DELIVERED:
+        return attrs.evolve(message, rung=rung, code=code, delivered_at=at)
+    return attrs.evolve(message, rung=rung, code=code)
+
+
+def require_same_seen(held: SeenRecord | None, offered: SeenRecord) -> bool:
+    """Whether a decision on the same envelope is held; `equivocation` if it was on another one."""
+    if held is not None and held.hash != offered.hash:
+        raise StoreConflict(ConflictKind.EQUIVOCATION, "another envelope was seen under this id or number")
+    return held is not None
+
+
+def require_revision(held: int, offered: int, what: str) -> None:
+    """Refuse a record made from another revision than the one held, 0 for none (`revision`)."""
+    if held != offered:
+        raise StoreConflict(ConflictKind.REVISION, f"the {what} is at revision {held}, not {offered}")
+
+
+def require_usable(invite: InviteRecord | None, at: Instant) -> InviteRecord:
+    """An invite through which one more request may come; `unknown` or `invite-used` otherwise."""
+    if invite is None:
+        raise StoreConflict(ConflictKind.UNKNOWN, "there is no such invite")
+    if invite.revoked or at >= invite.expires_at or invite.used >= invite.uses:
+        raise StoreConflict(ConflictKind.INVITE_USED, "the invite is used up, revoked or over")
+    return invite
+
+
+def cursor_to_store(held: RelayCursor | None, offered: RelayCursor) -> RelayCursor:
+    """The cursor to hold: within a generation it never goes back."""
+    if held is not None and held.generation == offered.generation and held.offset > offered.offset:
+        return held
+    return offered
+
+
+def unknown(what: str, key: bytes | Hash | str) -> StoreConflict:
+    """The conflict of a change to something that is not there."""
+    name = key if isinstance(key, str) else key.hex()[:16]
+    return StoreConflict(ConflictKind.UNKNOWN, f"there is no {what} {name}")
