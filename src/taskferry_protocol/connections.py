@@ -1,0 +1,253 @@
+"""Connections: two agents are connected when each has signed for it (spec/identity.md section 6)."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from .accounts import AccountLog
+from .cbor import Value
+from .crypto import Kind, SigningKey
+from .documents import authorize, open_document, sign_document
+from .errors import RejectCode, RemoteProtocolError
+from .ids import AgentRef, Hash, Instant, LogPosition
+from .limits import LIFETIME_MS
+from .shape import MapReader
+
+__all__ = [
+    "ConnectionAccept",
+    "ConnectionEnd",
+    "ConnectionRequest",
+    "EndKind",
+    "read_accept",
+    "read_end",
+    "read_request",
+    "sign_accept",
+    "sign_end",
+    "sign_request",
+]
+
+NONCE_BYTES: Final = 16
+KIND_BYTES: Final = 16
+
+
+@attrs.frozen
+class ConnectionRequest:
+    """One agent asks another; its `hash` names the connection."""
+
+    from_: AgentRef
+    to: AgentRef
+    at: Instant
+    expires_at: Instant
+    nonce: bytes
+    log: LogPosition
+    hash: Hash
+    raw: bytes = attrs.field(repr=False)
+
+    def other(self, agent: AgentRef) -> AgentRef | None:
+        """The other one of the two agents; None if `agent` is neither."""
+        return {self.from_: self.to, self.to: self.from_}.get(agent)
+
+
+@attrs.frozen
+class ConnectionAccept:
+    """The agent that was asked agrees."""
+
+    request: Hash
+    by: AgentRef
+    peer: AgentRef
+    at: Instant
+    log: LogPosition
+    hash: Hash
+    raw: bytes = attrs.field(repr=False)
+
+
+class EndKind(StrEnum):
+    """How a request or connection ended."""
+
+    DECLINED = "declined"
+    REVOKED = "revoked"
+    BLOCKED = "blocked"
+
+
+@attrs.frozen
+class ConnectionEnd:
+    """One of the two agents ends it, for good: a new request starts over."""
+
+    request: Hash
+    by: AgentRef
+    peer: AgentRef
+    kind: EndKind
+    at: Instant
+    log: LogPosition
+    hash: Hash
+    raw: bytes = attrs.field(repr=False)
+
+
+def _agent(agent: AgentRef) -> Value:
+    return [agent.account, agent.name]
+
+
+def _position(position: LogPosition) -> Value:
+    return [position.length, position.head]
+
+
+def sign_request(
+    from_: AgentRef,
+    to: AgentRef,
+    *,
+    at: Instant,
+    expires_at: Instant,
+    nonce: bytes,
+    log: LogPosition,
+    by: SigningKey,
+) -> bytes:
+    """A request by a manage key of `from_`'s account; `nonce` is 16 fresh random bytes."""
+    return sign_document(
+        Kind.CONNECTION_REQUEST,
+        {
+            "from": _agent(from_),
+            "to": _agent(to),
+            "at": at,
+            "expires_at": expires_at,
+            "nonce": nonce,
+            "log": _position(log),
+        },
+        by,
+    )
+
+
+def sign_accept(request: ConnectionRequest, *, at: Instant, log: LogPosition, by: SigningKey) -> bytes:
+    """The acceptance of `request` by a manage key of the account that was asked, at position `log` of it."""
+    return sign_document(
+        Kind.CONNECTION_ACCEPT,
+        {
+            "request": request.hash,
+            "by": _agent(request.to),
+            "peer": _agent(request.from_),
+            "at": at,
+            "log": _position(log),
+        },
+        by,
+    )
+
+
+def sign_end(
+    request: ConnectionRequest,
+    agent: AgentRef,
+    kind: EndKind,
+    *,
+    at: Instant,
+    log: LogPosition,
+    by: SigningKey,
+) -> bytes:
+    """The end of what `request` began, said for `agent`, one of its two."""
+    peer = request.to if agent == request.from_ else request.from_
+    return sign_document(
+        Kind.CONNECTION_END,
+        {
+            "request": request.hash,
+            "by": _agent(agent),
+            "peer": _agent(peer),
+            "kind": kind.value,
+            "at": at,
+            "log": _position(log),
+        },
+        by,
+    )
+
+
+def read_request(raw: bytes, log: AccountLog) -> ConnectionRequest:
+    """A request that the account of `log` signed. Whether it is over is for the caller's clock.
+
+    Raises RemoteProtocolError: the codes of signatures, encoding and shape, unknown-version, bad-time, then
+    wrong-account, not-authorized, not-an-extension.
+    """
+    fields = ("from", "to", "at", "expires_at", "nonce", "log")
+    signed, reader = open_document(raw, Kind.CONNECTION_REQUEST, fields, log)
+    request = ConnectionRequest(
+        reader.agent("from"),
+        reader.agent("to"),
+        reader.time("at"),
+        reader.time("expires_at"),
+        reader.bytes("nonce", size=NONCE_BYTES),
+        reader.position("log"),
+        signed.hash,
+        raw,
+    )
+    if request.from_ == request.to:
+        raise RemoteProtocolError(RejectCode.BAD_VALUE, "an agent does not connect with itself", field="to")
+    if not request.at < request.expires_at <= request.at + LIFETIME_MS:
+        raise RemoteProtocolError(RejectCode.BAD_TIME, "at most 30 days, and some time", field="expires_at")
+    authorize(log, request.from_.account, signed, request.log)
+    return request
+
+
+def read_accept(raw: bytes, log: AccountLog, request: ConnectionRequest) -> ConnectionAccept:
+    """The acceptance of `request` that the account of `log` signed.
+
+    Raises RemoteProtocolError: as `read_request`; after the shape own-request, unknown-request,
+    request-expired.
+    """
+    fields = ("request", "by", "peer", "at", "log")
+    signed, reader = open_document(raw, Kind.CONNECTION_ACCEPT, fields, log)
+    accept = ConnectionAccept(
+        reader.hash("request"),
+        reader.agent("by"),
+        reader.agent("peer"),
+        reader.time("at"),
+        reader.position("log"),
+        signed.hash,
+        raw,
+    )
+    if accept.request != request.hash:
+        raise _unknown("request")
+    if accept.by == request.from_:
+        raise RemoteProtocolError(RejectCode.OWN_REQUEST, "nobody accepts their own request", field="by")
+    if (accept.by, accept.peer) != (request.to, request.from_):
+        raise _unknown("peer" if accept.by == request.to else "by")
+    if accept.at > request.expires_at:
+        raise RemoteProtocolError(RejectCode.REQUEST_EXPIRED, "accepted too late", field="at")
+    authorize(log, accept.by.account, signed, accept.log)
+    return accept
+
+
+def read_end(raw: bytes, log: AccountLog, request: ConnectionRequest) -> ConnectionEnd:
+    """The end of what `request` began, signed by the account of `log`.
+
+    Raises RemoteProtocolError: as `read_request`; after the shape unknown-request.
+    """
+    fields = ("request", "by", "peer", "kind", "at", "log")
+    signed, reader = open_document(raw, Kind.CONNECTION_END, fields, log)
+    end = ConnectionEnd(
+        reader.hash("request"),
+        reader.agent("by"),
+        reader.agent("peer"),
+        _end_kind(reader),
+        reader.time("at"),
+        reader.position("log"),
+        signed.hash,
+        raw,
+    )
+    if end.request != request.hash:
+        raise _unknown("request")
+    if request.other(end.by) != end.peer:
+        raise _unknown("by")
+    authorize(log, end.by.account, signed, end.log)
+    return end
+
+
+def _end_kind(reader: MapReader) -> EndKind:
+    text = reader.text("kind", most=KIND_BYTES)
+    try:
+        return EndKind(text)
+    except ValueError as error:
+        raise RemoteProtocolError(
+            RejectCode.BAD_VALUE, "declined, revoked or blocked", field="kind"
+        ) from error
+
+
+def _unknown(field: str) -> RemoteProtocolError:
+    return RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, "not about this request", field=field)

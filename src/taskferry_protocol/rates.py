@@ -1,0 +1,53 @@
+"""How many envelopes a minute: a token bucket in whole numbers, its state a value (spec/identity.md 7)."""
+
+from __future__ import annotations
+
+from typing import Final, Self
+
+import attrs
+
+from .ids import Instant
+from .limits import DAY_MS, MINUTE_MS
+
+__all__ = ["RATE_CEILING", "RateState", "take"]
+
+#: Envelopes a minute beyond which a rate is no limit: no relay carries more, and the sums stay small.
+RATE_CEILING: Final = 1_000_000
+_MILLI: Final = 1_000
+
+
+@attrs.frozen
+class RateState:
+    """What is left of a rate: thousandths of an envelope, as of `at`."""
+
+    tokens_milli: int
+    at: Instant
+
+    @classmethod
+    def full(cls, rate_per_minute: int, now: Instant) -> Self:
+        """The state of somebody who has sent nothing for a minute."""
+        return cls(_capacity(rate_per_minute), now)
+
+
+def _capacity(rate_per_minute: int) -> int:
+    return min(rate_per_minute, RATE_CEILING) * _MILLI
+
+
+def take(rate_state: RateState, rate_per_minute: int, now: Instant, cost: int = 1) -> tuple[RateState, int]:
+    """Take `cost` envelopes: the new state and 0, or the state unspent and the milliseconds to wait.
+
+    A minute's worth may come at once. A cost that a whole minute does not cover is told to wait a day. A
+    clock that was set back neither refills nor blocks.
+    """
+    capacity = _capacity(rate_per_minute)
+    since = min(rate_state.at, now)
+    rate = capacity // _MILLI
+    tokens = min(capacity, rate_state.tokens_milli + (now - since) * rate * _MILLI // MINUTE_MS)
+    wanted = cost * _MILLI
+    if wanted <= tokens:
+        return RateState(tokens - wanted, now), 0
+    # The time of the last success stays, so that asking often does not round the refill away.
+    waiting = RateState(rate_state.tokens_milli, since)
+    if wanted > capacity:
+        return waiting, DAY_MS
+    return waiting, -(-(wanted - tokens) * MINUTE_MS // (rate * _MILLI))
