@@ -1,0 +1,73 @@
+"""Structured logs on standard error: one line an event, key=value, or JSON when it is not a terminal.
+
+Only fields that are named here pass: a field that nobody thought of cannot carry a secret or a payload out.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Final
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+__all__ = ["get_logger", "set_up_logs"]
+
+_FIELDS: Final = frozenset(
+    {
+        "account",
+        "agent",
+        "attempt",
+        "cls",
+        "code",
+        "count",
+        "delay_s",
+        "device",
+        "event",
+        "field",
+        "kind",
+        "level",
+        "owner",
+        "peer",
+        "pid",
+        "reason",
+        "size",
+        "state",
+        "table",
+        "timestamp",
+        "transport",
+        "url",
+        "version",
+    }
+)
+
+
+def _only_known_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    return {name: value for name, value in event.items() if name in _FIELDS}
+
+
+def set_up_logs(level: str) -> None:
+    """Log from `level` (debug, info or warning) on. Call once, when a program starts."""
+    renderer = (
+        structlog.dev.ConsoleRenderer(pad_event_to=28)
+        if sys.stderr.isatty()
+        else structlog.processors.JSONRenderer()
+    )
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            _only_known_fields,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+def get_logger() -> FilteringBoundLogger:
+    """A logger; the event is a short sentence in the past tense, the rest stands in fields."""
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger

@@ -1,0 +1,228 @@
+"""Settings of the relay and the daemon: read once, from flags, environment and a file, into a frozen value.
+
+A flag outranks an environment variable, which outranks the file, which outranks the default. The file has the
+tables `[relay]` and `[daemon]`, with the field names below as keys.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final, TypeVar
+from urllib.parse import urlsplit
+
+import attrs
+import platformdirs
+
+__all__ = [
+    "DaemonSettings",
+    "RelaySettings",
+    "SettingsError",
+    "load_daemon",
+    "load_relay",
+    "owner_token_path",
+]
+
+S = TypeVar("S", "RelaySettings", "DaemonSettings")
+
+Source = str
+"""`flag`, `environment NAME`, `file PATH` or `default`."""
+
+
+class SettingsError(Exception):
+    """A setting cannot be used; the text names it, where it came from, and what would do."""
+
+
+def _default_data() -> Path:
+    return Path(platformdirs.user_data_dir("taskferry", appauthor=False))
+
+
+def _address(text: str) -> tuple[str, int]:
+    """`HOST:PORT` or `[v6]:PORT`."""
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError("an address looks like 127.0.0.1:4318")
+    return host, int(port)
+
+
+def _url(*schemes: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        parts = urlsplit(text)
+        if (
+            parts.scheme not in schemes
+            or not parts.hostname
+            or parts.query
+            or parts.fragment
+            or parts.username
+        ):
+            raise ValueError(f"a URL of {' or '.join(schemes)} with a host, without query or fragment")
+        return text.rstrip("/")
+
+    return read
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    return tuple(_url("ws", "wss", "http", "https")(item.strip()) for item in text.split(",") if item.strip())
+
+
+def _choice(*words: str) -> Callable[[str], str]:
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+_LEVEL: Final = _choice("debug", "info", "warning")
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _from(read: Callable[[str], object], *environment: str) -> dict[str, object]:
+    """A field's metadata: how to read its text, and the environment variables that may set it."""
+    return {"read": read, "environment": environment}
+
+
+@attrs.frozen(kw_only=True)
+class RelaySettings:
+    """How one relay runs."""
+
+    addr: tuple[str, int] = attrs.field(
+        default=("127.0.0.1", 8080), metadata=_from(_address, "TASKFERRY_RELAY_ADDR")
+    )
+    """Where to listen; port 0 lets the system choose."""
+    db: Path = attrs.field(
+        factory=lambda: _default_data() / "relay.db", metadata=_from(_path, "TASKFERRY_RELAY_DB")
+    )
+    """The SQLite file."""
+    origins: tuple[str, ...] = attrs.field(default=(), metadata=_from(_origins, "TASKFERRY_RELAY_ORIGINS"))
+    """The origins that daemons may have dialled, such as wss://relay.example; none: the bound address's."""
+    signup: str = attrs.field(
+        default="open", metadata=_from(_choice("open", "closed"), "TASKFERRY_RELAY_SIGNUP")
+    )
+    """Whether accounts that the relay does not know may join."""
+    log: str = attrs.field(default="info", metadata=_from(_LEVEL, "TASKFERRY_LOG"))
+    """The least level that is logged."""
+    sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)
+
+
+@attrs.frozen(kw_only=True)
+class DaemonSettings:
+    """How one daemon runs."""
+
+    addr: tuple[str, int] = attrs.field(
+        default=("127.0.0.1", 4318), metadata=_from(_address, "TASKFERRY_CLIENT_ADDR")
+    )
+    """Where the local API listens; a loopback address."""
+    data: Path = attrs.field(factory=_default_data, metadata=_from(_path, "TASKFERRY_DATA"))
+    """The data directory: keys, credentials and, unless `db` says otherwise, the database."""
+    db: Path | None = attrs.field(default=None, metadata=_from(_path, "TASKFERRY_CLIENT_DB"))
+    """The SQLite file; None: `daemon.db` in the data directory."""
+    relay: str | None = attrs.field(
+        default=None,
+        metadata=_from(_url("http", "https", "ws", "wss"), "TASKFERRY_RELAY_WS", "TASKFERRY_RELAY_HTTP"),
+    )
+    """The relay to use; None: the one that set-up named."""
+    local_api_token: str | None = attrs.field(
+        default=None, metadata=_from(str, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
+    )
+    """The owner's credential; None: made at first start and kept in the data directory."""
+    log: str = attrs.field(default="info", metadata=_from(_LEVEL, "TASKFERRY_LOG"))
+    """The least level that is logged."""
+    sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)
+
+    @property
+    def database(self) -> Path:
+        """Where the database stands."""
+        return self.db or self.data / "daemon.db"
+
+
+def owner_token_path(data: Path) -> Path:
+    """Where the owner's credential stands in a data directory."""
+    return data / "owner.token"
+
+
+def load_relay(
+    flags: Mapping[str, str | None], environment: Mapping[str, str], file: Path | None = None
+) -> RelaySettings:
+    """The relay's settings. Raises SettingsError."""
+    return _load(RelaySettings, "relay", flags, environment, file)
+
+
+def load_daemon(
+    flags: Mapping[str, str | None], environment: Mapping[str, str], file: Path | None = None
+) -> DaemonSettings:
+    """The daemon's settings. Raises SettingsError."""
+    return _load(DaemonSettings, "daemon", flags, environment, file)
+
+
+_NOT_FROM_OUTSIDE: Final = frozenset({"sources"})
+
+
+def _load(
+    kind: type[S],
+    table: str,
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    file: Path | None,
+) -> S:
+    written = _read_file(file, table)
+    fields = {field.name: field for field in attrs.fields(kind) if field.name not in _NOT_FROM_OUTSIDE}
+    unknown = (set(written) | set(flags)) - set(fields)
+    if unknown:
+        raise SettingsError(f"{file or 'the command line'}: there is no setting {sorted(unknown)[0]!r}.")
+    # Each value has the type that its own field's reader gives.
+    values: dict[str, Any] = {}
+    sources: dict[str, Source] = {}
+    for name, field in fields.items():
+        found = _find(name, field.metadata["environment"], flags, environment, written, file)
+        if found is None:
+            sources[name] = "default"
+            continue
+        text, sources[name] = found
+        try:
+            values[name] = field.metadata["read"](text)
+        except ValueError as error:
+            raise SettingsError(f"{name} ({sources[name]}) is {text!r}; it must be {error}.") from error
+    return kind(**values, sources=sources)
+
+
+def _find(
+    name: str,
+    variables: tuple[str, ...],
+    flags: Mapping[str, str | None],
+    environment: Mapping[str, str],
+    written: Mapping[str, str],
+    file: Path | None,
+) -> tuple[str, Source] | None:
+    flag = flags.get(name)
+    if flag is not None:
+        return flag, "flag"
+    for variable in variables:
+        if environment.get(variable):
+            return environment[variable], f"environment {variable}"
+    return (written[name], f"file {file}") if name in written else None
+
+
+def _read_file(file: Path | None, table: str) -> dict[str, str]:
+    if file is None:
+        return {}
+    try:
+        with file.open("rb") as stream:
+            content = tomllib.load(stream)
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} is not TOML: {error}.") from error
+    values = content.get(table, {})
+    if not isinstance(values, dict):
+        raise SettingsError(f"{file}: [{table}] is not a table.")
+    return {
+        key: ",".join(map(str, value)) if isinstance(value, list) else str(value)
+        for key, value in values.items()
+    }

@@ -1,0 +1,70 @@
+"""Settings come from flags, environment, file and defaults, in that order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskferry_apps.settings import SettingsError, load_daemon, load_relay
+
+
+def test_flag_outranks_environment_outranks_file(tmp_path: Path) -> None:
+    """Each value comes from the strongest place that names it, and says from where."""
+    file = tmp_path / "taskferry.toml"
+    file.write_text(
+        '[relay]\naddr = "127.0.0.1:1"\nsignup = "closed"\norigins = ["wss://a.example", "https://a.example"]\n'
+    )
+    environment = {"TASKFERRY_RELAY_ADDR": "127.0.0.1:2", "TASKFERRY_RELAY_DB": "/srv/relay.db"}
+    settings = load_relay({"addr": "[::1]:3"}, environment, file)
+    assert settings.addr == ("::1", 3)
+    assert settings.db == Path("/srv/relay.db")
+    assert settings.signup == "closed"
+    assert settings.origins == ("wss://a.example", "https://a.example")
+    assert settings.sources["addr"] == "flag"
+    assert settings.sources["db"] == "environment TASKFERRY_RELAY_DB"
+    assert settings.sources["signup"] == f"file {file}"
+    assert settings.sources["log"] == "default"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("addr", "4318"),
+        ("addr", "127.0.0.1:99999"),
+        ("addr", "127.0.0.1:٤"),
+        ("relay", "ftp://relay.example"),
+        ("relay", "https://user:secret@relay.example"),
+        ("log", "loud"),
+    ],
+)
+def test_bad_value_is_refused_by_name(name: str, value: str) -> None:
+    """A value that cannot be used is named with its origin and what would do."""
+    with pytest.raises(SettingsError, match=name):
+        load_daemon({name: value}, {})
+
+
+def test_unknown_setting_is_refused(tmp_path: Path) -> None:
+    """A misspelt key in the file is an error, not silence."""
+    file = tmp_path / "taskferry.toml"
+    file.write_text('[daemon]\nadress = "127.0.0.1:1"\n')
+    with pytest.raises(SettingsError, match="adress"):
+        load_daemon({}, {}, file)
+
+
+def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
+    """A file that is not there, or not TOML, is said so in one sentence."""
+    with pytest.raises(SettingsError, match="cannot be read"):
+        load_daemon({}, {}, tmp_path / "none.toml")
+    (tmp_path / "broken.toml").write_text("[daemon")
+    with pytest.raises(SettingsError, match="is not TOML"):
+        load_daemon({}, {}, tmp_path / "broken.toml")
+
+
+def test_relay_address_may_come_by_either_old_name() -> None:
+    """The WebSocket address outranks the HTTP one when both are set."""
+    environment = {
+        "TASKFERRY_RELAY_HTTP": "http://127.0.0.1:8080",
+        "TASKFERRY_RELAY_WS": "ws://127.0.0.1:8080",
+    }
+    assert load_daemon({}, environment).relay == "ws://127.0.0.1:8080"
