@@ -267,6 +267,8 @@ class Log:
         self.devices[key].until = self.length - 1
         for name, ids in list(self.agents.items()):
             self.agents[name] = [one for one in ids if one != key]
+            if not self.agents[name]:
+                del self.agents[name]
 
 
 def changed(payload: Map, **fields: Value) -> Map:

@@ -192,7 +192,8 @@ def effects() -> Iterator[Fault]:
             code,
             gone.offered(payload, gone.recovery),
         )
-    payload = gone.recovered([gone.first, PHONE], {})
+    payload = gone.recovered([PHONE], {})
+    payload = changed(payload, consents=[PHONE.consent(gone.account, gone.length)])
     yield (
         "recover_revoked",
         "recovery restates a revoked device",
