@@ -135,7 +135,7 @@ class ReplyFrame:
     """The answer to a call: a map, or a refusal."""
 
     id: int
-    outcome: Mapping[str, object] | Refusal
+    outcome: Mapping[str, Value] | Refusal
 
 
 @attrs.frozen

@@ -136,7 +136,7 @@ def _fields(frame: Frame) -> list[object]:
             assert_never(frame)
 
 
-def _reply_outcome(outcome: Mapping[str, object] | Refusal) -> list[object]:
+def _reply_outcome(outcome: Mapping[str, Value] | Refusal) -> list[object]:
     return outcome.to_cbor() if isinstance(outcome, Refusal) else [0, dict(outcome)]
 
 

@@ -1,0 +1,355 @@
+"""Calls: the questions that a daemon asks its relay beside the mail (spec/session.md section 8).
+
+A request knows its method, its parameters and the shape of its answer. Answers are believed about nothing:
+what is in them is folded and verified by whoever asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import ClassVar, Final
+
+import attrs
+
+from .cbor import Value
+from .errors import RejectCode, RemoteProtocolError
+from .frame_items import as_statements
+from .ids import AccountId, AgentRef, LogPosition
+from .shape import MapReader, as_agent, as_array, as_bytes
+
+__all__ = [
+    "AccountFound",
+    "AppendStatements",
+    "CallAnswer",
+    "CallRequest",
+    "CardFound",
+    "Done",
+    "EndConnection",
+    "FindAccount",
+    "GetAccount",
+    "GetCard",
+    "GetPresence",
+    "LogAppended",
+    "PresenceFound",
+    "PutCard",
+    "PutConnection",
+    "PutGrant",
+    "read_request",
+]
+
+#: One question about presence is about the people on one screen.
+PRESENCE_AGENTS: Final = 64
+#: One grant for each direction.
+GRANTS: Final = 2
+
+
+# --- Answers ------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Done:
+    """It is stored; there is nothing to say about it."""
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The map as it is encoded."""
+        return {}
+
+    @classmethod
+    def read(cls, value: Value) -> Done:
+        """Read the result map."""
+        MapReader(value, "result", ())
+        return cls()
+
+
+@attrs.frozen
+class AccountFound:
+    """Statements of an account's log from index `start` on: as many as fit, none when there are no more."""
+
+    account: AccountId
+    start: int
+    statements: tuple[bytes, ...] = attrs.field(repr=False)
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The map as it is encoded."""
+        return {"account": self.account, "from": self.start, "statements": [*self.statements]}
+
+    @classmethod
+    def read(cls, value: Value) -> AccountFound:
+        """Read the result map."""
+        reader = MapReader(value, "result", ("account", "from", "statements"))
+        account = AccountId(reader.bytes("account", size=32))
+        return cls(account, reader.uint("from"), reader.read("statements", as_statements))
+
+
+@attrs.frozen
+class LogAppended:
+    """The log's position after the statements were appended."""
+
+    log: LogPosition
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The map as it is encoded."""
+        return {"log": [self.log.length, self.log.head]}
+
+    @classmethod
+    def read(cls, value: Value) -> LogAppended:
+        """Read the result map."""
+        return cls(MapReader(value, "result", ("log",)).position("log"))
+
+
+@attrs.frozen
+class CardFound:
+    """An agent's card as it was signed."""
+
+    card: bytes = attrs.field(repr=False)
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The map as it is encoded."""
+        return {"card": self.card}
+
+    @classmethod
+    def read(cls, value: Value) -> CardFound:
+        """Read the result map."""
+        return cls(MapReader(value, "result", ("card",)).bytes("card"))
+
+
+@attrs.frozen
+class PresenceFound:
+    """For each agent asked about, in that order, whether a device that serves it has a session."""
+
+    online: tuple[bool, ...]
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The map as it is encoded."""
+        return {"online": [*self.online]}
+
+    @classmethod
+    def read(cls, value: Value) -> PresenceFound:
+        """Read the result map."""
+        reader = MapReader(value, "result", ("online",))
+        items = reader.array("online", least=1, most=PRESENCE_AGENTS)
+        return cls(tuple([_as_truth(item, "result.online") for item in items]))
+
+
+def _as_truth(value: Value, field: str) -> bool:
+    if type(value) is not bool:
+        raise RemoteProtocolError(RejectCode.WRONG_TYPE, "true or false expected", field=field)
+    return value
+
+
+CallAnswer = Done | AccountFound | LogAppended | CardFound | PresenceFound
+"""What a relay may answer."""
+
+
+# --- Requests -----------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class GetAccount:
+    """The statements of an account by its id, from index `start` on."""
+
+    method: ClassVar[str] = "account.get"
+    answer: ClassVar[type[AccountFound]] = AccountFound
+
+    account: AccountId
+    start: int = 0
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"account": self.account, "from": self.start}
+
+
+@attrs.frozen
+class FindAccount:
+    """The statements of the account that claimed a name at this relay, from index `start` on."""
+
+    method: ClassVar[str] = "account.get"
+    answer: ClassVar[type[AccountFound]] = AccountFound
+
+    name: str
+    start: int = 0
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"name": self.name, "from": self.start}
+
+
+@attrs.frozen
+class AppendStatements:
+    """Append to the caller's own account log: compare and swap on the head."""
+
+    method: ClassVar[str] = "account.append"
+    answer: ClassVar[type[LogAppended]] = LogAppended
+
+    start: int
+    statements: tuple[bytes, ...] = attrs.field(repr=False)
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"from": self.start, "statements": [*self.statements]}
+
+
+@attrs.frozen
+class PutCard:
+    """Store an agent's card."""
+
+    method: ClassVar[str] = "card.put"
+    answer: ClassVar[type[Done]] = Done
+
+    card: bytes = attrs.field(repr=False)
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"card": self.card}
+
+
+@attrs.frozen
+class GetCard:
+    """An agent's card."""
+
+    method: ClassVar[str] = "card.get"
+    answer: ClassVar[type[CardFound]] = CardFound
+
+    agent: AgentRef
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"agent": [self.agent.account, self.agent.name]}
+
+
+@attrs.frozen
+class PutConnection:
+    """Store a connection: the request, its acceptance, and the grants that came with it."""
+
+    method: ClassVar[str] = "connection.put"
+    answer: ClassVar[type[Done]] = Done
+
+    request: bytes = attrs.field(repr=False)
+    accept: bytes = attrs.field(repr=False)
+    grants: tuple[bytes, ...] = attrs.field(default=(), repr=False)
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"request": self.request, "accept": self.accept, "grants": [*self.grants]}
+
+
+@attrs.frozen
+class EndConnection:
+    """Store the end of a connection."""
+
+    method: ClassVar[str] = "connection.end"
+    answer: ClassVar[type[Done]] = Done
+
+    end: bytes = attrs.field(repr=False)
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"end": self.end}
+
+
+@attrs.frozen
+class PutGrant:
+    """Store a grant."""
+
+    method: ClassVar[str] = "grant.put"
+    answer: ClassVar[type[Done]] = Done
+
+    grant: bytes = attrs.field(repr=False)
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"grant": self.grant}
+
+
+@attrs.frozen
+class GetPresence:
+    """Whether agents are online, 1 to 64 of them."""
+
+    method: ClassVar[str] = "presence.get"
+    answer: ClassVar[type[PresenceFound]] = PresenceFound
+
+    agents: tuple[AgentRef, ...]
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"agents": [[agent.account, agent.name] for agent in self.agents]}
+
+
+CallRequest = (
+    GetAccount
+    | FindAccount
+    | AppendStatements
+    | PutCard
+    | GetCard
+    | PutConnection
+    | EndConnection
+    | PutGrant
+    | GetPresence
+)
+"""What a daemon may ask. `method` is its name; `answer.read` reads a result map for it."""
+
+
+def _read_account_get(params: Value) -> CallRequest:
+    # Exactly one of the two says whose log is meant; which keys there are decides what is missing.
+    if type(params) is dict and "name" in params and "account" not in params:
+        named = MapReader(params, "params", ("name", "from"))
+        return FindAccount(named.name("name"), named.uint("from"))
+    reader = MapReader(params, "params", ("account", "from"))
+    return GetAccount(AccountId(reader.bytes("account", size=32)), reader.uint("from"))
+
+
+def _read_account_append(params: Value) -> CallRequest:
+    reader = MapReader(params, "params", ("from", "statements"))
+    return AppendStatements(reader.uint("from"), reader.read("statements", as_statements))
+
+
+def _read_card_put(params: Value) -> CallRequest:
+    return PutCard(MapReader(params, "params", ("card",)).bytes("card"))
+
+
+def _read_card_get(params: Value) -> CallRequest:
+    return GetCard(MapReader(params, "params", ("agent",)).agent("agent"))
+
+
+def _read_connection_put(params: Value) -> CallRequest:
+    reader = MapReader(params, "params", ("request", "accept", "grants"))
+    request, accept = reader.bytes("request"), reader.bytes("accept")
+    grants = [as_bytes(grant, "params.grants") for grant in reader.array("grants", most=GRANTS)]
+    return PutConnection(request, accept, tuple(grants))
+
+
+def _read_connection_end(params: Value) -> CallRequest:
+    return EndConnection(MapReader(params, "params", ("end",)).bytes("end"))
+
+
+def _read_grant_put(params: Value) -> CallRequest:
+    return PutGrant(MapReader(params, "params", ("grant",)).bytes("grant"))
+
+
+def _read_presence_get(params: Value) -> CallRequest:
+    agents = MapReader(params, "params", ("agents",)).value("agents")
+    items = as_array(agents, "params.agents", least=1, most=PRESENCE_AGENTS)
+    return GetPresence(tuple([as_agent(item, "params.agents") for item in items]))
+
+
+_READERS: Final[Mapping[str, Callable[[Value], CallRequest]]] = {
+    "account.get": _read_account_get,
+    "account.append": _read_account_append,
+    "card.put": _read_card_put,
+    "card.get": _read_card_get,
+    "connection.put": _read_connection_put,
+    "connection.end": _read_connection_end,
+    "grant.put": _read_grant_put,
+    "presence.get": _read_presence_get,
+}
+
+
+def read_request(method: str, params: Value) -> CallRequest:
+    """The request that a call makes.
+
+    Raises RemoteProtocolError: unknown-method, or a code of shape. Either refuses the call, not the session.
+    """
+    reader = _READERS.get(method)
+    if reader is None:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_METHOD, "not a method of this version", field="method")
+    return reader(params)
