@@ -1,0 +1,1 @@
+"""The daemon: one owner's machine. Core in `service`, its local HTTP API in `api`."""

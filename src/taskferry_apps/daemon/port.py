@@ -1,0 +1,240 @@
+"""The daemon as its callers see it: what the local API, the command line's server side and tests may ask.
+
+Every method raises `DaemonRefusal` with a code, a sentence and the next step. Writers return once what they
+changed is committed; sending goes on by itself, and works while the relay is down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Protocol
+
+import attrs
+
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.messages import Part
+
+from .views import (
+    AccountView,
+    AgentView,
+    ConnectionView,
+    EventView,
+    InboxPage,
+    MessageView,
+    QuarantineView,
+    Sent,
+    SetUp,
+    Status,
+    TaskSummary,
+    TaskView,
+    TokenView,
+)
+
+__all__ = ["Caller", "DaemonRefusal", "DaemonService", "GrantChange", "NewAgent", "NewTask", "TaskAction"]
+
+
+class DaemonRefusal(Exception):
+    """The daemon will not do that.
+
+    `status` is the HTTP status that fits; `detail` may hold state, actions, field, retry_after (seconds).
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        next_step: str = "",
+        *,
+        status: int = 400,
+        detail: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.next_step = next_step
+        self.status = status
+        self.detail = dict(detail or {})
+
+
+@attrs.frozen
+class Caller:
+    """Who asks: the owner (`agents` is None), or a program that may act as these agents (names) alone."""
+
+    agents: frozenset[str] | None
+
+    @property
+    def is_owner(self) -> bool:
+        """Whether the owner's own credential was shown."""
+        return self.agents is None
+
+
+@attrs.frozen
+class NewAgent:
+    """An agent to be made. Texts within the limits of spec/identity.md section 5."""
+
+    name: str
+    display_name: str = ""
+    tagline: str = ""
+    description: str = ""
+    capabilities: tuple[str, ...] = ()
+    public: bool = False
+
+
+@attrs.frozen
+class GrantChange:
+    """What to change in what the peer may send; None leaves a field as it is."""
+
+    classes: tuple[str, ...] | None = None
+    rate_per_minute: int | None = None
+    largest_bytes: int | None = None
+    until: Instant | None = None
+    auto_trigger: bool | None = None
+    human_gate: bool | None = None
+    task_budget: int | None = None
+    largest_artifact: int | None = None
+
+
+@attrs.frozen
+class NewTask:
+    """A task to be asked for."""
+
+    mine: str
+    peer: str
+    title: str
+    brief: str
+    requirements: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    deadline: Instant | None = None
+    revisions: int = 3
+    budget: int | None = None
+
+
+@attrs.frozen
+class TaskAction:
+    """One action on a task.
+
+    `kind` is accept, decline, progress, submit, revise, complete, cancel or fail. `version` and `hash` default
+    to the newest; `answers` to the revision requests that this agent has read; `mine` to the task's own agent.
+    """
+
+    kind: str
+    mine: str | None = None
+    text: str = ""
+    percent: int | None = None
+    parts: tuple[Part, ...] = ()
+    reasons: tuple[str, ...] = ()
+    version: int | None = None
+    hash: Hash | None = None
+    answers: int | None = None
+
+
+class DaemonService(Protocol):
+    """One owner's daemon. Agents are named `name` or `@owner/name`; peers `@owner/name`."""
+
+    # --- the owner's ---
+    async def status(self) -> Status:
+        """How things stand; needs no caller."""
+
+    async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> SetUp:
+        """Make the account and its keys, and claim the name at the relay."""
+
+    async def account(self, caller: Caller) -> AccountView:
+        """The owner's account log in brief."""
+
+    async def create_agent(self, caller: Caller, agent: NewAgent) -> AgentView:
+        """Make an agent that others can connect to, and publish its card."""
+
+    async def accept_connection(
+        self, caller: Caller, connection: str | tuple[str, str], grant: GrantChange
+    ) -> ConnectionView:
+        """Accept a request; `grant` changes what the peer may send from the default."""
+
+    async def end_connection(
+        self, caller: Caller, connection: str | tuple[str, str], kind: str, reason: str
+    ) -> ConnectionView:
+        """`kind` is declined, revoked or blocked; `connection` an id (prefix) or (mine, peer)."""
+
+    async def set_permissions(
+        self, caller: Caller, connection: str | tuple[str, str], grant: GrantChange
+    ) -> ConnectionView:
+        """Sign the next version of what the peer may send."""
+
+    async def quarantine(self, caller: Caller, cursor: str, limit: int) -> tuple[QuarantineView, ...]:
+        """What was received and has no effect, newest first."""
+
+    async def tokens(self, caller: Caller) -> tuple[TokenView, ...]:
+        """The local credentials, revoked ones too."""
+
+    async def create_token(self, caller: Caller, agents: Sequence[str], label: str) -> tuple[str, TokenView]:
+        """The secret, told once, and the credential."""
+
+    async def revoke_token(self, caller: Caller, token: str) -> TokenView:
+        """End a credential at once."""
+
+    async def caller_for(self, secret: str) -> Caller | None:
+        """Who holds this credential, compared in constant time; None for nobody."""
+
+    # --- agents' and the owner's ---
+    async def agents(self, caller: Caller) -> tuple[AgentView, ...]:
+        """The agents that the caller may act as."""
+
+    async def connections(self, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:
+        """Connections, filtered by state and agent ("" for all)."""
+
+    async def request_connection(self, caller: Caller, mine: str, peer: str, note: str) -> ConnectionView:
+        """Ask a peer's owner for a connection."""
+
+    async def send_message(
+        self,
+        caller: Caller,
+        mine: str,
+        peer: str,
+        text: str,
+        parts: Sequence[Part],
+        conversation: str,
+        reply_to: str,
+    ) -> Sent:
+        """Send a message; `conversation` and `reply_to` may be ""."""
+
+    async def inbox(
+        self, caller: Caller, agent: str, unprocessed: bool, cursor: str, limit: int, wait_s: float
+    ) -> InboxPage:
+        """Oldest first. Waits up to `wait_s` when there is nothing; marks what it gives as read."""
+
+    async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:
+        """Outgoing and incoming messages, newest first."""
+
+    async def message(self, caller: Caller, message: str) -> MessageView:
+        """One message by id or unique prefix."""
+
+    async def acknowledge(self, caller: Caller, message: str) -> MessageView:
+        """Mark a message as processed; again is no error."""
+
+    async def create_task(self, caller: Caller, task: NewTask) -> Sent:
+        """Ask a peer for work."""
+
+    async def tasks(
+        self, caller: Caller, agent: str, state: str, role: str, cursor: str, limit: int
+    ) -> tuple[tuple[TaskSummary, ...], str]:
+        """Newest first, and the cursor to go on from ("" at the end)."""
+
+    async def task(self, caller: Caller, task: str) -> TaskView:
+        """One task by id or unique prefix."""
+
+    async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent:
+        """Act on a task; refusal `not-possible` carries state and actions."""
+
+    async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
+        """(name, media type, bytes) of a part, counted from 0; version 0 is the request's own parts."""
+
+    async def export_task(self, caller: Caller, task: str) -> bytes:
+        """The handoff file of spec/tasks.md section 4."""
+
+    def events(self, caller: Caller, after: int | None, agent: str) -> AsyncIterator[EventView]:
+        """The feed after an event's id (None: from now on), without end; only what the caller may see."""
+
+    async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
+        """The answer already given under an idempotency key; refusal `conflict` if the request differed."""
+
+    async def remember(self, caller: Caller, key: str, digest: bytes, response: bytes) -> None:
+        """Keep an answer under an idempotency key for a day."""

@@ -1,0 +1,290 @@
+"""What the daemon tells its callers: frozen values, with handles and hashes instead of rows.
+
+The local API turns them into JSON, the dashboard into pages; neither looks into the store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import attrs
+
+from taskferry_protocol.ids import AccountId, ConversationId, DeviceId, Hash, Instant
+from taskferry_protocol.messages import Part
+
+__all__ = [
+    "AccountView",
+    "AgentView",
+    "ConnectionView",
+    "Delivery",
+    "EventView",
+    "GrantView",
+    "InboxPage",
+    "MessageView",
+    "QuarantineView",
+    "RelayStatus",
+    "Sent",
+    "SetUp",
+    "Status",
+    "TaskEventView",
+    "TaskSummary",
+    "TaskView",
+    "TokenView",
+    "VersionView",
+]
+
+
+@attrs.frozen
+class RelayStatus:
+    """The link to the relay. `transport` is "websocket", "longpoll", "memory" or "" while there is none."""
+
+    url: str
+    connected: bool
+    transport: str
+    since: Instant | None
+    queued: int
+    last_error: str
+    notice: str = ""
+    """Something the owner should know of the link, such as a fallback to long-polling and why."""
+
+
+@attrs.frozen
+class Status:
+    """All is well, or what is not."""
+
+    set_up: bool
+    owner: str
+    account: AccountId | None
+    device: DeviceId | None
+    relay: RelayStatus | None
+    version: str
+    alarms: tuple[str, ...] = ()
+
+
+@attrs.frozen
+class SetUp:
+    """The outcome of a set-up. The recovery key is told once and kept nowhere."""
+
+    owner: str
+    account: AccountId
+    device: DeviceId
+    recovery_key: str
+    name_claimed: bool
+
+
+@attrs.frozen
+class AccountView:
+    """The owner's account log in brief."""
+
+    owner: str
+    account: AccountId
+    length: int
+    head: Hash
+    devices: tuple[tuple[DeviceId, str, str], ...]
+    """(id, label, status)."""
+    agents: Mapping[str, tuple[DeviceId, ...]]
+
+
+@attrs.frozen
+class AgentView:
+    """An agent of this owner. `last_seen_at` is when somebody last acted as it here."""
+
+    handle: str
+    name: str
+    display_name: str
+    tagline: str
+    description: str
+    capabilities: tuple[str, ...]
+    public: bool
+    created_at: Instant
+    last_seen_at: Instant | None
+
+
+@attrs.frozen
+class GrantView:
+    """What one side may send to the other."""
+
+    version: int
+    classes: tuple[str, ...]
+    rate_per_minute: int
+    largest_bytes: int
+    until: Instant | None
+    auto_trigger: bool
+    human_gate: bool
+    task_budget: int
+    largest_artifact: int
+
+
+@attrs.frozen
+class ConnectionView:
+    """A connection or a request for one. `given` is what the peer may send to us."""
+
+    id: Hash
+    mine: str
+    peer: str
+    state: str
+    end_kind: str
+    note: str
+    trust: str
+    given: GrantView | None
+    received: GrantView | None
+    created_at: Instant
+    updated_at: Instant
+
+
+@attrs.frozen
+class Delivery:
+    """The truthful ladder of one outgoing message: the rung, since when, and every rung with its time."""
+
+    rung: str
+    at: Instant
+    code: str
+    history: tuple[tuple[str, Instant], ...] = ()
+
+
+@attrs.frozen
+class Sent:
+    """An outgoing message that is committed here. `warnings` are sentences for the sending agent."""
+
+    message: Hash
+    conversation: ConversationId
+    delivery: Delivery
+    warnings: tuple[str, ...] = ()
+    task: Hash | None = None
+    state: str = ""
+    version: int | None = None
+
+
+@attrs.frozen
+class MessageView:
+    """One message with its content as JSON; `direction` is in, out or copy."""
+
+    id: Hash
+    direction: str
+    type: str
+    mine: str
+    peer: str
+    conversation: ConversationId
+    task: Hash | None
+    title: str
+    created_at: Instant
+    received_at: Instant | None
+    state: str
+    """Of incoming ones: unread, read, processed; else ""."""
+    trust: str
+    payload: Mapping[str, object]
+    delivery: Delivery | None
+    code: str = ""
+
+
+@attrs.frozen
+class InboxPage:
+    """Some messages, and where to go on."""
+
+    messages: tuple[MessageView, ...]
+    cursor: str
+    more: bool
+
+
+@attrs.frozen
+class QuarantineView:
+    """An item that was received, has no effect, and waits for the owner's eyes."""
+
+    id: Hash
+    peer: str
+    code: str
+    reason: str
+    received_at: Instant
+    size: int
+
+
+@attrs.frozen
+class VersionView:
+    """One submission of the worker: `status` is effective, kept or superseded."""
+
+    version: int
+    hash: Hash
+    status: str
+    note: str
+    parts: tuple[Part, ...]
+    submitted_at: Instant
+
+
+@attrs.frozen
+class TaskEventView:
+    """One event of a task's two chains as taken by the fold. `side` is requester or worker."""
+
+    n: int
+    side: str
+    type: str
+    hash: Hash
+    prev: Hash | None
+    seen: int
+    device: DeviceId
+    at: Instant
+    effect: str
+    confirmed: bool
+    note: str
+    delivery: Delivery | None
+
+
+@attrs.frozen
+class TaskSummary:
+    """A task in a list."""
+
+    id: Hash
+    title: str
+    mine: str
+    peer: str
+    role: str
+    state: str
+    confirmed: bool
+    final: bool
+    versions: int
+    deadline: Instant | None
+    created_at: Instant
+    updated_at: Instant
+
+
+@attrs.frozen
+class TaskView:
+    """A task in full. `actions` are what this side may do now."""
+
+    summary: TaskSummary
+    brief: str
+    requirements: tuple[str, ...]
+    parts: tuple[Part, ...]
+    asks: int
+    revisions: int
+    budget: int | None
+    versions: tuple[VersionView, ...]
+    revision_requests: tuple[tuple[int, tuple[str, ...]], ...]
+    """(version it names, reasons)."""
+    events: tuple[TaskEventView, ...]
+    waiting: tuple[str, ...]
+    """Sentences on gaps, forks and closed chains."""
+    actions: tuple[str, ...]
+    delivery: Delivery | None
+
+
+@attrs.frozen
+class EventView:
+    """One line of the feed. `text` is small JSON."""
+
+    id: int
+    kind: str
+    agent: str
+    refs: tuple[Hash, ...]
+    text: str
+    at: Instant
+
+
+@attrs.frozen
+class TokenView:
+    """A local credential without its secret."""
+
+    id: str
+    label: str
+    agents: tuple[str, ...]
+    created_at: Instant
+    revoked_at: Instant | None
