@@ -1,4 +1,4 @@
-"""The place of a task event: who writes what, and how each event is tied to both chains (spec/tasks.md section 1).
+"""The place of a task event: who writes what, and how it is tied to both chains (spec/tasks.md section 1).
 
 Nothing here knows what an event does to a task; that is `tasks`.
 """
@@ -68,7 +68,7 @@ ROLES: Final[Mapping[EventType, frozenset[Role]]] = {
 
 @attrs.frozen
 class Seen:
-    """How much of the other chain an event's author had taken: a count, and the hash of the last (None for 0)."""
+    """How much of the other chain an event's author had taken: a count, the hash of the last (None for 0)."""
 
     count: int
     hash: Hash | None
@@ -80,7 +80,7 @@ class Seen:
 
 @attrs.frozen
 class TaskLink:
-    """Where an event stands: its task (None in the request), its author's count, the one before, what was seen."""
+    """Where an event stands: its task (None in the request), its author's count, the one before, the seen."""
 
     task: Hash | None
     n: int
@@ -104,9 +104,9 @@ class TaskLink:
 def read_link(value: Value, field: str) -> TaskLink:
     """The link that `value` is, whatever message it stands in.
 
-    Raises the codes of shape, and bad-link for one at odds with itself: a hash that is not null exactly where its
-    count is 0, `adopt` that is false or stands in a first event, or no task in what is not a first event that has
-    seen nothing.
+    Raises the codes of shape, and bad-link for one at odds with itself: a hash that is not null exactly where
+    its count is 0, `adopt` that is false or stands in a first event, or no task in what is not a first event
+    that has seen nothing.
     """
     reader = MapReader(value, field, ("task", "n", "prev", "seen"), ("adopt",))
     link = TaskLink(
