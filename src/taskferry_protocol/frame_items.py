@@ -6,7 +6,7 @@ Each has `to_cbor`, what is encoded, and an `as_…` reader with the codes of sp
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, assert_never
 
 import attrs
 
@@ -240,6 +240,8 @@ def outcomes_to_cbor(outcomes: Iterable[Outcome]) -> list[list[object]]:
                     encoded.append(outcome.to_cbor())
             case Refusal():
                 encoded.append(outcome.to_cbor())
+            case _:
+                assert_never(outcome)
     return encoded
 
 

@@ -261,9 +261,6 @@ class Outstanding:
         self._entries = 0
         self._size = 0
 
-    def __len__(self) -> int:
-        return len(self._frames)
-
     @property
     def room(self) -> Window:
         """What the window has left. While nothing is under way, one entry may go over its bytes."""
