@@ -82,6 +82,11 @@ class SigningKey:
         public, secret = sodium.crypto_sign_seed_keypair(seed)
         return cls(public, secret)
 
+    @property
+    def seed(self) -> bytes:
+        """The 32 bytes that the pair was made from, for whoever keeps it."""
+        return self._secret[:KEY_BYTES]
+
     def sign(self, kind: Kind, payload: bytes) -> bytes:
         """The tagged COSE_Sign1 structure over `payload` for this kind of use."""
         protected = _PROTECTED_HEAD + self.public

@@ -113,8 +113,9 @@ class NewTask:
 class TaskAction:
     """One action on a task.
 
-    `kind` is accept, decline, progress, submit, revise, complete, cancel or fail. `version` and `hash` default
-    to the newest; `answers` to the revision requests that this agent has read; `mine` to the task's own agent.
+    `kind` is accept, decline, progress, submit, revise, complete, cancel or fail. `version` and `hash`
+    default to the newest; `answers` to the revision requests that this agent has read; `mine` to the
+    agent that the task is with.
     """
 
     kind: str

@@ -1,0 +1,98 @@
+"""Files that only their owner may read, written so that a crash leaves the old one or the new, never a half.
+
+Modes are set at creation, whatever the umask; a folder or file that others can read is refused or put right.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = [
+    "DataInUse",
+    "UnsafeFile",
+    "hold_directory",
+    "make_private_directory",
+    "read_private",
+    "write_private",
+]
+
+
+class UnsafeFile(Exception):
+    """A secret's file or folder that others may read or that is not ours; the text gives the remedy."""
+
+
+class DataInUse(Exception):
+    """Another process holds the data directory."""
+
+
+def make_private_directory(path: Path) -> None:
+    """Make `path` a folder of mode 0700 of ours, its parents as usual. Raises UnsafeFile, OSError."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700)
+    except FileExistsError:
+        pass
+    found = path.stat()
+    if not stat.S_ISDIR(found.st_mode):
+        raise UnsafeFile(f"{path} is not a folder.")
+    if found.st_uid != os.geteuid():
+        raise UnsafeFile(f"{path} belongs to another user; choose another folder with --data.")
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        path.chmod(0o700)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` with mode 0600, durably: written beside, synced, renamed, folder synced."""
+    beside = path.with_name(f".{path.name}.new")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as stream:
+        os.fchmod(stream.fileno(), 0o600)
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def read_private(path: Path) -> bytes:
+    """The content of a secret's file. Raises UnsafeFile if others may read it, FileNotFoundError, OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(descriptor, "rb") as stream:
+        found = os.fstat(stream.fileno())
+        if found.st_uid != os.geteuid():
+            raise UnsafeFile(f"{path} belongs to another user.")
+        if stat.S_IMODE(found.st_mode) & 0o077:
+            raise UnsafeFile(
+                f"{path} may be read by others; what it holds may be known. Run: chmod 600 {path}"
+            )
+        return stream.read()
+
+
+@contextmanager
+def hold_directory(data: Path) -> Iterator[None]:
+    """Hold `data` for this process while the context lasts. Raises DataInUse.
+
+    The lock is the system's (flock), so it goes with the process, however that ends.
+    """
+    descriptor = os.open(data / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DataInUse(
+                f"Another daemon is running with the data directory {data}. "
+                "Stop it, or choose another with --data."
+            ) from None
+        yield
+    finally:
+        os.close(descriptor)

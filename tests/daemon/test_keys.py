@@ -1,0 +1,107 @@
+"""The device's keys on disk: private, durable, rotated and erased."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from taskferry_apps.daemon.keys import DamagedKeys, load_keys, make_keys, save_keys
+from taskferry_apps.daemon.private_files import (
+    DataInUse,
+    UnsafeFile,
+    hold_directory,
+    make_private_directory,
+    write_private,
+)
+from taskferry_protocol.ids import Entropy, Instant
+from taskferry_protocol.limits import DAY_MS
+
+NOW = Instant(1_800_000_000_000)
+
+
+def seeded() -> Entropy:
+    """A source that gives other bytes at each call, and the same in each run."""
+    calls = count()
+    return lambda size: hashlib.shake_256(str(next(calls)).encode()).digest(size)
+
+
+def test_saved_keys_come_back_equal(tmp_path: Path) -> None:
+    """What was saved is loaded, former and coming keys included."""
+    entropy = seeded()
+    ring = make_keys("laptop", entropy, NOW).prepare_rotation(entropy).finish_rotation(Instant(NOW + 1))
+    ring = ring.prepare_rotation(entropy)
+    save_keys(tmp_path, ring)
+    assert load_keys(tmp_path) == ring
+    assert len(ring.opening_keys()) == 3
+
+
+def test_no_keys_yet(tmp_path: Path) -> None:
+    """An empty data directory has no keys, which is no error."""
+    assert load_keys(tmp_path) is None
+
+
+def test_modes_are_private_under_any_umask(tmp_path: Path) -> None:
+    """Folder 0700 and file 0600, even if the umask would leave them open."""
+    before = os.umask(0)
+    try:
+        save_keys(tmp_path, make_keys("laptop", seeded(), NOW))
+    finally:
+        os.umask(before)
+    folder = tmp_path / "keys"
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()] == [0o600]
+
+
+def test_readable_key_file_is_refused(tmp_path: Path) -> None:
+    """A key that others could have read is not used in silence."""
+    save_keys(tmp_path, make_keys("laptop", seeded(), NOW))
+    (tmp_path / "keys" / "device.json").chmod(0o644)
+    with pytest.raises(UnsafeFile, match="chmod 600"):
+        load_keys(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format": 2}', b"\xff"])
+def test_damaged_key_file_is_named(tmp_path: Path, content: bytes) -> None:
+    """A damaged file gives one sentence with the remedy, no traceback of a parser."""
+    make_private_directory(tmp_path / "keys")
+    write_private(tmp_path / "keys" / "device.json", content)
+    with pytest.raises(DamagedKeys, match=r"backup|newer version"):
+        load_keys(tmp_path)
+
+
+def test_key_file_behind_a_link_is_not_followed(tmp_path: Path) -> None:
+    """A symbolic link put in place of the file is refused."""
+    make_private_directory(tmp_path / "keys")
+    (tmp_path / "keys" / "device.json").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match="symbolic links"):
+        load_keys(tmp_path)
+
+
+def test_old_keys_are_erased_after_the_longest_lifetime() -> None:
+    """A replaced key opens mail on its way, and is gone a month later."""
+    entropy = seeded()
+    ring = make_keys("laptop", entropy, NOW)
+    assert not ring.rotation_due(Instant(NOW + 6 * DAY_MS))
+    assert ring.rotation_due(Instant(NOW + 7 * DAY_MS))
+    rotated = ring.prepare_rotation(entropy).finish_rotation(NOW)
+    assert rotated.erase_old(Instant(NOW + 30 * DAY_MS)) == rotated
+    assert rotated.erase_old(Instant(NOW + 31 * DAY_MS)).former == ()
+    assert rotated.device.encryption != ring.device.encryption
+    assert ring.device.encryption.secret.hex() not in repr(rotated)
+
+
+def test_second_holder_of_a_data_directory_is_refused(tmp_path: Path) -> None:
+    """Two daemons cannot run on one directory; after the first ends the second may."""
+    with (
+        hold_directory(tmp_path),
+        pytest.raises(DataInUse, match="Another daemon"),
+        hold_directory(tmp_path),
+    ):
+        pass
+    with hold_directory(tmp_path):
+        pass
