@@ -6,7 +6,6 @@ Both ends ping; a peer that gives no byte for two intervals is gone.
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import ssl
 import struct
@@ -31,6 +30,7 @@ from taskferry_transports.port import (
     TransportKind,
     Unreachable,
     UpgradeRefused,
+    is_loopback,
 )
 from taskferry_transports.watched_stream import WatchedStream
 
@@ -38,16 +38,6 @@ _LOG = logging.getLogger(__name__)
 
 _RECEIVE_BYTES = 65536  # One read takes a whole batch of frames; trio-websocket's own default is 4 KiB.
 _POLITE_CODES = {1000, 1001, 1005}  # RFC 6455 section 7.4.1: normal, going away, no code given.
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` surely names this machine: a loopback address or `localhost`; nothing is resolved."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 @attrs.frozen

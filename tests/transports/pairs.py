@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,8 @@ import trio
 from quart_trio import QuartTrio
 
 from taskferry_transports.guarded_server import BoundServer, GuardConfig, serve
+from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
+from taskferry_transports.longpoll_server import LongPollLimits, LongPollServer
 from taskferry_transports.memory import memory_pair
 from taskferry_transports.port import LinkInfo, Liveness, Transport
 from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSettings
@@ -39,6 +42,7 @@ class Proxy:
         self._thawed = trio.Event()
         self._thawed.set()
         self._streams: list[trio.SocketStream] = []
+        self._accepting = trio.CancelScope()
 
     def freeze(self) -> None:
         """Carry nothing from now on."""
@@ -49,11 +53,19 @@ class Proxy:
         for stream in self._streams:
             stream.socket.close()
 
+    def kill(self) -> None:
+        """Close every connection without a word, and take no new one."""
+        self._accepting.cancel()
+        self.cut()
+
     async def run(self, *, task_status: trio.TaskStatus[int]) -> None:
         """Carry connections until cancelled; reports the port."""
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         task_status.started(listener.socket.getsockname()[1])
-        await trio.serve_listeners(self._carry, [listener])
+        async with trio.open_nursery() as connections:
+            with self._accepting:
+                await trio.serve_listeners(self._carry, [listener], handler_nursery=connections)
+            await listener.aclose()
 
     async def _carry(self, near: trio.SocketStream) -> None:
         far = await trio.open_tcp_stream("127.0.0.1", self._target)
@@ -129,4 +141,49 @@ async def websocket(liveness: Liveness) -> AsyncIterator[Pair]:
             nursery.cancel_scope.cancel()
 
 
-KINDS = {"memory": memory, "websocket": websocket}
+@asynccontextmanager
+async def longpoll(liveness: Liveness) -> AsyncIterator[Pair]:
+    """A real client, a TCP hop, and the real server."""
+    # A lost connection is no lost link here, so that even a killed server is noticed by its silence only.
+    liveness = Liveness(min(liveness.ping_interval, 0.3), liveness.silent_intervals)
+    arrived, arrivals = trio.open_memory_channel[Transport](1)
+    app = QuartTrio("pair")
+    done = trio.Event()
+
+    async def handler(transport: Transport, info: LinkInfo) -> None:
+        await arrived.send(transport)
+        await done.wait()
+
+    limits = LongPollLimits(
+        max_frame=MAX_FRAME, buffer_bytes=4 * MAX_FRAME, buffer_frames=16, liveness=liveness, room_timeout=0.2
+    )
+    links = LongPollServer(handler, random.Random(7).randbytes, limits)
+    links.mount(app, "/link")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(links.run)
+        async with running(app, GuardConfig(max_body=limits.max_body, linger=0.2)) as bound:
+            proxy = Proxy(bound.port)
+            port = await nursery.start(proxy.run)
+            settings = LongPollSettings(
+                f"http://127.0.0.1:{port}/link",
+                max_frame=MAX_FRAME,
+                buffer_bytes=4 * MAX_FRAME,
+                buffer_frames=16,
+                liveness=liveness,
+                close_timeout=0.5,
+            )
+            near = await LongPollDialer(nursery, settings).dial()
+            far = await arrivals.receive()
+
+            async def vanish() -> None:
+                proxy.kill()
+
+            try:
+                yield Pair(near, far, vanish, proxy.freeze)
+            finally:
+                await near.aclose()
+                done.set()
+                nursery.cancel_scope.cancel()
+
+
+KINDS = {"longpoll": longpoll, "memory": memory, "websocket": websocket}

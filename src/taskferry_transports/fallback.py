@@ -1,0 +1,87 @@
+"""A dialer that prefers WebSocket and falls back to long-poll by itself where upgrades do not get through."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+
+import trio
+
+from taskferry_transports.port import (
+    Dialer,
+    DialRefused,
+    DialTimedOut,
+    Transport,
+    TransportKind,
+    UpgradeRefused,
+)
+
+REMEMBER_SECONDS = 900.0
+"""How long long-poll stays the choice before WebSocket is tried again: networks change when people move."""
+
+_BUSY = {429, 503}  # The server itself turned us away; long-poll would only knock on the same door again.
+
+
+class FallbackDialer:
+    """Dials WebSocket; when the upgrade is refused, though something answered, dials long-poll instead.
+
+    An unreachable host is no reason to fall back: it is unreachable for both.
+    """
+
+    def __init__(
+        self,
+        websocket: Dialer,
+        longpoll: Dialer,
+        *,
+        on_change: Callable[[TransportKind, str], None] | None = None,
+        remember: float = REMEMBER_SECONDS,
+    ) -> None:
+        self._websocket = websocket
+        self._longpoll = longpoll
+        self._on_change = on_change
+        self._remember = remember
+        self._longpoll_until = -inf
+        self.kind: TransportKind = "websocket"
+        """What is in use, or would be tried first."""
+        self.reason = "WebSocket is the first choice"
+        """Why, in one sentence for people."""
+
+    @property
+    def offered(self) -> tuple[TransportKind, ...]:
+        """The transports that this dialer is ready to use."""
+        return ("websocket", "longpoll")
+
+    async def dial(self) -> Transport:
+        """Open one transport of either kind, or raise a kind of `DialRefused`."""
+        if trio.current_time() < self._longpoll_until:
+            return await self._longpoll.dial()
+        try:
+            transport = await self._websocket.dial()
+        except (UpgradeRefused, DialTimedOut) as refused:
+            if not _is_reason(refused):
+                raise
+            transport = await self._longpoll.dial()
+            # Only now: a long-poll that fails, too, says nothing about WebSocket.
+            self._longpoll_until = trio.current_time() + self._remember
+            self._choose("longpoll", f"WebSocket did not get through: {refused.reason}")
+        else:
+            self._choose("websocket", "WebSocket works")
+        return transport
+
+    def _choose(self, kind: TransportKind, reason: str) -> None:
+        changed = kind != self.kind
+        self.kind = kind
+        self.reason = reason
+        if changed and self._on_change is not None:
+            self._on_change(kind, reason)
+
+
+def _is_reason(refused: DialRefused) -> bool:
+    match refused:
+        case UpgradeRefused(status=status):
+            return status not in _BUSY
+        case DialTimedOut(stage=stage):
+            # Some proxies swallow an upgrade and answer nothing at all.
+            return stage == "upgrade"
+        case _:
+            return False

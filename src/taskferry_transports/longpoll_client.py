@@ -1,0 +1,370 @@
+"""The dialling side over HTTP long-poll, for networks that let no WebSocket through. Uses httpx.
+
+One request at a time waits for frames from the other side; another carries ours there. Both may be repeated.
+A lost connection is therefore no lost link: only silence for two ping intervals is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import ssl
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+import attrs
+import httpx
+import trio
+
+from taskferry_transports.frame_queue import FrameQueue, OneAtATime
+from taskferry_transports.longpoll_outbox import Outbox
+from taskferry_transports.longpoll_wire import (
+    LINK_HEADER,
+    MAX_WAIT,
+    MEDIA_TYPE,
+    OFFSETS_HEADER,
+    PROTOCOL_HEADER,
+    WAIT_HEADER,
+    Incoming,
+    Offsets,
+    WireFault,
+    decode_frames,
+    encode_frames,
+    read_offsets,
+)
+from taskferry_transports.port import (
+    DEFAULT_MAX_FRAME,
+    SUBPROTOCOL,
+    DialRefused,
+    DialTimedOut,
+    FrameTooLarge,
+    Liveness,
+    PlaintextForbidden,
+    TlsFailed,
+    TransportKind,
+    Unreachable,
+    UpgradeRefused,
+    is_loopback,
+)
+
+_LOG = logging.getLogger(__name__)
+
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_REPEAT_AFTER = 0.2  # Seconds before a failed request is repeated, so that a dead server costs no busy loop.
+_OPEN_ANSWER_BYTES = 4096
+
+
+@attrs.frozen
+class LongPollSettings:
+    """Where to dial and within which limits. Times in seconds, sizes in bytes."""
+
+    url: str
+    """`https://host[:port]/path`, or `http://` for this machine; `/open` and `/exchange` are added."""
+    tls: ssl.SSLContext | None = None
+    """Used for https; the system's certificate authorities when None."""
+    headers: Mapping[str, str] = attrs.field(factory=dict)
+    max_frame: int = DEFAULT_MAX_FRAME
+    max_body: int = DEFAULT_MAX_FRAME + 65_536
+    """No larger than the server's limit; holds the largest frame, or many small ones."""
+    buffer_bytes: int = 262_144
+    buffer_frames: int = 256
+    liveness: Liveness = attrs.field(factory=Liveness)
+    """How long a request for frames may wait, and when a silent server counts as gone."""
+    dial_timeout: float = 15.0
+    close_timeout: float = 2.0
+    plaintext_hosts: frozenset[str] = frozenset()
+    """Hosts besides this machine to which http:// is allowed, because the operator wrote them down."""
+
+
+class LongPollDialer:
+    """Opens links at one URL. The nursery carries the tasks that ask and post."""
+
+    def __init__(self, nursery: trio.Nursery, settings: LongPollSettings) -> None:
+        self._nursery = nursery
+        self._settings = settings
+        parts = urlsplit(settings.url)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError("a long-poll address starts with https:// or http:// and names a host")
+        self._host = parts.hostname
+        self._plain = parts.scheme == "http"
+
+    async def dial(self) -> LongPollTransport:
+        """Open one link, or raise a kind of `DialRefused`."""
+        settings = self._settings
+        if self._plain and not is_loopback(self._host) and self._host not in settings.plaintext_hosts:
+            raise PlaintextForbidden(f"http:// to {self._host} would travel unprotected; use https://")
+        client = httpx.AsyncClient(
+            verify=settings.tls or (True if self._plain else ssl.create_default_context()),
+            # A proxy of the environment is often why long-poll is needed; for this machine it is never meant.
+            trust_env=not is_loopback(self._host),
+            # A compressed answer could inflate beyond its bound.
+            headers={"Accept-Encoding": "identity", **settings.headers},
+            timeout=settings.liveness.dead_after,
+            limits=httpx.Limits(max_connections=4, max_keepalive_connections=2),
+            follow_redirects=False,
+        )
+        try:
+            token = await self._open(client)
+            transport = LongPollTransport(client, token, settings, urlsplit(settings.url).netloc)
+        except BaseException:
+            with trio.CancelScope(shield=True):
+                await client.aclose()
+            raise
+        self._nursery.start_soon(transport._run)
+        return transport
+
+    async def _open(self, client: httpx.AsyncClient) -> str:
+        try:
+            with trio.fail_after(self._settings.dial_timeout):
+                answer = await _ask(
+                    client,
+                    "POST",
+                    f"{self._settings.url}/open",
+                    {PROTOCOL_HEADER: SUBPROTOCOL},
+                    b"",
+                    _OPEN_ANSWER_BYTES,
+                )
+        except (httpx.HTTPError, trio.TooSlowError) as error:
+            raise self._refusal(error) from error
+        if answer.status != 201:
+            raise UpgradeRefused(
+                f"{self._host} answered the opening with HTTP status {answer.status}",
+                status=answer.status,
+                retry_after=answer.retry_after,
+            )
+        try:
+            token = json.loads(answer.body)["token"]
+        except (ValueError, KeyError, TypeError):
+            token = None
+        if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
+            raise UpgradeRefused(f"{self._host} answered the opening with something else than a link")
+        return token
+
+    def _refusal(self, error: httpx.HTTPError | trio.TooSlowError) -> DialRefused:
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, ssl.SSLError):
+                return TlsFailed(f"TLS with {self._host} failed: {cause}")
+            cause = cause.__cause__ or cause.__context__
+        if isinstance(error, httpx.ConnectTimeout):
+            return DialTimedOut(f"cannot connect to {self._host} in time", stage="connect")
+        if isinstance(error, (httpx.TimeoutException, trio.TooSlowError)):
+            return DialTimedOut(f"{self._host} did not answer in time", stage="upgrade")
+        if isinstance(error, httpx.ConnectError):
+            return Unreachable(f"cannot connect to {self._host}: {error}")
+        return UpgradeRefused(f"{self._host} closed the connection instead of answering")
+
+
+class LongPollTransport:
+    """A `Transport` over requests that we make; made by `LongPollDialer.dial`."""
+
+    kind: TransportKind = "longpoll"
+
+    def __init__(self, client: httpx.AsyncClient, token: str, settings: LongPollSettings, peer: str) -> None:
+        self.peer = peer
+        self.max_frame = settings.max_frame
+        self._client = client
+        self._token = token
+        self._settings = settings
+        self._inbox = FrameQueue(max_bytes=settings.buffer_bytes, max_frames=settings.buffer_frames)
+        self._outbox = Outbox(max_bytes=settings.buffer_bytes, max_frames=settings.buffer_frames)
+        self._incoming = Incoming()
+        self._sending = OneAtATime("another task is already sending")
+        self._scope = trio.CancelScope()
+        self._closed = False
+        self._over = False
+        self._said_goodbye: trio.Event | None = None
+        self._heard_at = trio.current_time()
+
+    async def send(self, frame: bytes) -> None:
+        """Hold one frame for the next post, waiting while the buffer is full."""
+        if not frame:
+            raise ValueError("a frame is never empty")
+        if len(frame) > self.max_frame:
+            raise FrameTooLarge(len(frame), self.max_frame)
+        await self._put(frame)
+
+    async def send_eof(self) -> None:
+        """Finish our direction."""
+        await self._put(b"")
+
+    async def receive(self) -> bytes:
+        """Wait for the next fetched frame."""
+        return await self._inbox.get()
+
+    async def aclose(self) -> None:
+        """Post what is held within the close timeout, say goodbye, and stop."""
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
+        self._closed = True
+        self._inbox.discard(trio.ClosedResourceError("this transport was closed here"))
+        self._outbox.end(trio.ClosedResourceError("this transport was closed here"))
+        # The tasks close the HTTP client only afterwards: under a request it would leave a socket open.
+        self._said_goodbye = trio.Event()
+        try:
+            if not self._over:
+                with trio.move_on_after(self._settings.close_timeout):
+                    while self._outbox.outgoing.first < self._outbox.outgoing.end and not self._over:
+                        await self._outbox.wait_for_change()
+                    await self._request("DELETE", "", {}, b"")
+        except httpx.HTTPError as error:
+            _LOG.debug("goodbye to %s failed: %s", self.peer, error)
+        finally:
+            self._said_goodbye.set()
+            self._scope.cancel()
+        await trio.lowlevel.checkpoint()
+
+    async def _put(self, frame: bytes) -> None:
+        with self._sending:
+            await trio.lowlevel.checkpoint()
+            if self._closed or self._outbox.finished:
+                raise trio.ClosedResourceError("this transport was closed here")
+            await self._outbox.put(frame)
+
+    # --- the tasks -----------------------------------------------------------------------------------------
+
+    async def _run(self) -> None:
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._post_for_ever)
+                    nursery.start_soon(self._watch_silence, nursery.cancel_scope)
+                    await self._fetch_for_ever()
+                    nursery.cancel_scope.cancel()
+        except* Exception as failed:  # noqa: BLE001
+            # The one boundary: whatever a server makes httpx stumble over ends this link, not the program.
+            _LOG.warning("link to %s failed", self.peer, exc_info=failed)
+        finally:
+            self._end(trio.BrokenResourceError("the link was abandoned"))
+            with trio.CancelScope(shield=True):
+                if self._said_goodbye is not None:
+                    await self._said_goodbye.wait()
+                await self._client.aclose()
+
+    async def _fetch_for_ever(self) -> None:
+        while not self._over:
+            received = self._incoming.received
+            # An answer held back for a ping interval is the other side's sign of life.
+            wait = min(self._settings.liveness.ping_interval, MAX_WAIT)
+            first = self._outbox.outgoing.first
+            answer = await self._exchange(Offsets(first, received), b"", {WAIT_HEADER: f"{wait:.3f}"})
+            if answer is None:
+                continue
+            try:
+                offsets = read_offsets(answer.offsets)
+                frames = decode_frames(answer.body, max_frame=self.max_frame)
+                fresh = self._incoming.fresh(offsets.send, frames)
+            except WireFault as fault:
+                self._end(trio.BrokenResourceError(f"the peer broke the rules: {fault}"))
+                return
+            for frame in fresh:
+                if frame:
+                    await self._inbox.put(frame)
+                else:
+                    self._inbox.end(trio.EndOfChannel())
+                self._incoming.take()
+
+    async def _post_for_ever(self) -> None:
+        outgoing = self._outbox.outgoing
+        while not self._over:
+            # Even with nothing to say we ask: a fetch may be stuck behind our own slow reader.
+            with trio.move_on_after(self._settings.liveness.ping_interval):
+                await self._outbox.wait_beyond(outgoing.first)
+            if outgoing.first == outgoing.end and self._closed:
+                await trio.sleep_forever()
+            first = outgoing.first
+            body = encode_frames(outgoing.batch(first, self._settings.max_body))
+            answer = await self._exchange(Offsets(first, self._incoming.received), body, {})
+            if answer is None:
+                continue
+            try:
+                self._outbox.acknowledge(read_offsets(answer.offsets).received)
+            except WireFault as fault:
+                self._end(trio.BrokenResourceError(f"the peer broke the rules: {fault}"))
+                return
+            if answer.status == 429:
+                await trio.sleep(min(answer.retry_after or 1.0, self._settings.liveness.ping_interval))
+
+    async def _watch_silence(self, scope: trio.CancelScope) -> None:
+        liveness = self._settings.liveness
+        silence = 0.0
+        while silence <= liveness.dead_after:
+            await trio.sleep(liveness.check_every)
+            silence = trio.current_time() - self._heard_at
+        self._end(trio.BrokenResourceError(f"the peer fell silent for {liveness.dead_after:g} s"))
+        scope.cancel()
+
+    async def _exchange(self, offsets: Offsets, body: bytes, extra: Mapping[str, str]) -> _Answer | None:
+        """One exchange; None means: try again, or stop if the link is over."""
+        headers = {OFFSETS_HEADER: str(offsets), "Content-Type": MEDIA_TYPE, **extra}
+        try:
+            answer = await self._request("POST", "/exchange", headers, body)
+        except httpx.HTTPError as error:
+            _LOG.debug("an exchange with %s failed: %r", self.peer, error)
+            await trio.sleep(min(_REPEAT_AFTER, self._settings.liveness.check_every))
+            return None
+        self._heard_at = trio.current_time()
+        if answer.status == 200 or (answer.status == 429 and answer.offsets is not None):
+            return answer
+        if answer.status in {502, 503, 504}:
+            # A proxy whose server is just restarting; if that lasts, the link is gone, and it will say so.
+            await trio.sleep(_REPEAT_AFTER)
+            return None
+        if answer.status == 410 and b'"link-closed"' in answer.body:
+            self._end(trio.EndOfChannel())
+        else:
+            self._end(trio.BrokenResourceError(f"the peer answered with HTTP status {answer.status}"))
+        return None
+
+    async def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> _Answer:
+        return await _ask(
+            self._client,
+            method,
+            self._settings.url + path,
+            {LINK_HEADER: self._token, **headers},
+            body,
+            self._settings.max_body,
+        )
+
+    def _end(self, error: Exception) -> None:
+        self._over = True
+        self._inbox.end(error)
+        if isinstance(error, trio.EndOfChannel):
+            error = trio.BrokenResourceError("the peer has gone")
+        self._outbox.end(error)
+
+
+@attrs.frozen
+class _Answer:
+    status: int
+    body: bytes
+    offsets: str | None
+    retry_after: float | None
+
+
+async def _ask(
+    client: httpx.AsyncClient,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    max_answer: int,
+) -> _Answer:
+    """One request whose answer is read up to its bound, and no further."""
+    async with client.stream(method, url, headers=dict(headers), content=body) as response:
+        parts: list[bytes] = []
+        size = 0
+        async for part in response.aiter_raw():
+            size += len(part)
+            if size > max_answer:
+                raise httpx.DecodingError("the answer is too long", request=response.request)
+            parts.append(part)
+    retry_after = response.headers.get("retry-after", "")
+    return _Answer(
+        response.status_code,
+        b"".join(parts),
+        response.headers.get(OFFSETS_HEADER),
+        float(retry_after) if re.fullmatch("[0-9]{1,5}", retry_after, re.ASCII) else None,
+    )
