@@ -59,6 +59,7 @@ class Fold:
 
     events: Sequence[Event]
     revoked: frozenset[bytes] = frozenset()
+    viewer: str = "elsewhere"
     state: str = "sent"
     asks: int = 0
     taken: dict[str, list[Event]] = field(default_factory=lambda: {REQUESTER: [], WORKER: []})
@@ -76,6 +77,11 @@ class Fold:
         """Take what can be taken."""
         while self._take_next(REQUESTER) or self._take_next(WORKER):
             pass
+        # Whoever writes a side holds all of it: what another claims to have seen beyond that was never made.
+        other, mine = {"home": (WORKER, REQUESTER), "worker": (REQUESTER, WORKER)}.get(self.viewer, ("", ""))
+        candidate = self.candidate(other) if other else None
+        if candidate is not None and candidate.seen[0] > len(self.taken[mine]):
+            self.closed[other] = "unknown-seen"
         return self
 
     def _take_next(self, side: str) -> bool:
@@ -123,7 +129,7 @@ class Fold:
         if event.device == self.home:
             return True
         bound = any(taken.seen[0] > 0 for taken in mine)
-        return event.adopt and bound and self.home in self.revoked and event.device not in self.revoked
+        return event.adopt and bound and self.home in self.revoked
 
     def _choose(self, side: str, found: list[Event]) -> Event:
         held = {event.hash: event for event in self.events if event.side == side}
@@ -160,7 +166,9 @@ class Fold:
 
     def judge(self, event: Event) -> str:
         """Apply one event; say `effective`, `kept`, `superseded` or `none`."""
-        if event.kind in ("task_request", "task_seen"):
+        if event.kind == "task_request":
+            return "effective"
+        if event.kind == "task_seen":
             return "none"
         if event.kind == "artifact_submit":
             self.submissions += 1
@@ -233,40 +241,42 @@ class Fold:
                 missing |= {(side, n) for n in range(len(self.taken[side]), end)} - held
         return sorted(missing)
 
-    def settled(self, viewer: str) -> list[Event]:
+    def settled(self) -> list[Event]:
         """Taken events that will stay as they are."""
-        if viewer == "home":
+        if self.viewer == "home":
             return list(self.order)
         named = max((event.seen[0] for event in self.taken[REQUESTER]), default=0)
         return [event for event in self.order if event.side == REQUESTER or event.n < named]
 
-    def is_final(self, viewer: str) -> bool:
+    def is_final(self) -> bool:
         """Whether the state is final for this viewer."""
         if self.state not in FINAL:
             return False
-        settled = {event.hash for event in self.settled(viewer)}
-        deciding = [e for e in self.order if self.effects[e.hash] == "effective"][-1]
+        settled = {event.hash for event in self.settled()}
+        deciding = [event for event in self.order if self.effects[event.hash] == "effective"][-1]
         return self.state not in ("declined", "failed") or deciding.hash in settled
 
-    def json(self, viewer: str) -> dict[str, Json]:
+    def json(self) -> dict[str, Json]:
         """The outcome as vectors write it."""
         unconfirmed = [
             event.hash.hex()
             for event in self.order
             if event.n >= self.unconfirmed_from.get(event.side, 1 << 62)
         ]
-        return {
+        outcome: dict[str, Json] = {
             "state": self.state if self.order else None,
             "asks": self.asks,
-            "final": self.is_final(viewer),
             "versions": [[number, name.hex()] for number, name in self.versions],
             "taken": [[event.hash.hex(), self.effects[event.hash]] for event in self.order],
             "waiting": sorted(event.hash.hex() for event in self.waiting()),
             "gaps": [[side, n] for side, n in self.gaps()],
             "refused": {name.hex(): code for name, code in sorted(self.refused().items())},
             "unconfirmed": unconfirmed,
-            "settled": [event.hash.hex() for event in self.settled(viewer)],
         }
+        if not unconfirmed:
+            outcome["final"] = self.is_final()
+            outcome["settled"] = [event.hash.hex() for event in self.settled()]
+        return outcome
 
 
 def _number(value: Value) -> int:
@@ -274,6 +284,6 @@ def _number(value: Value) -> int:
     return value
 
 
-def folded(events: Iterable[Event], revoked: Iterable[bytes] = ()) -> Fold:
+def folded(events: Iterable[Event], revoked: Iterable[bytes] = (), viewer: str = "elsewhere") -> Fold:
     """The fold of some events, whatever their order."""
-    return Fold(list(events), frozenset(revoked)).run()
+    return Fold(list(events), frozenset(revoked), viewer).run()

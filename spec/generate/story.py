@@ -153,10 +153,10 @@ def told(
     """The story as a vector. `state` is what the text says it comes to, against which the fold is held."""
     held = list(story.events if events is None else events)
     gone = sorted(revoked)
-    outcome = folded(held, gone)
+    outcome = folded(held, gone, viewer)
     assert state is None or outcome.state == state, (name, outcome.state, state)
     for order in arrivals:
-        assert folded([held[index] for index in order], gone).json(viewer) == outcome.json(viewer)
+        assert folded([held[index] for index in order], gone, viewer).json() == outcome.json()
     if about is not None and about.hash in outcome.effects:
         effect = outcome.effects[about.hash]
         assert (effect == "superseded") == (expect == "superseded"), (name, effect, expect)
@@ -183,5 +183,5 @@ def told(
         members["arrivals"] = [list(order) for order in arrivals]
     if about is not None:
         members["about"] = about.hash.hex()
-    members |= {"expect": expect, "decoded": outcome.json(viewer)}
+    members |= {"expect": expect, "decoded": outcome.json()}
     return Vector("tasks", name, members)

@@ -32,9 +32,9 @@ def comparisons() -> Iterator[tuple[str, str, str, Log, Log, Json]]:
         ACCEPT,
         longer,
         recovered,
-        "offered-wins",
+        "wins",
     )
-    yield "pinned_wins", "the recovery key signed the pinned branch", ACCEPT, recovered, longer, "pinned-wins"
+    yield "pinned_wins", "the recovery key signed the pinned branch", ACCEPT, recovered, longer, "loses"
     longer_branch = longest.branch()
     yield (
         "shorter_branch_wins",
@@ -42,7 +42,7 @@ def comparisons() -> Iterator[tuple[str, str, str, Log, Log, Json]]:
         ACCEPT,
         longer_branch,
         recovered,
-        "offered-wins",
+        "wins",
     )
     yield "forked_managers", "two siblings signed by manage keys", "forked", longer, managed, None
     yield (

@@ -1,0 +1,14 @@
+"""How each kind of vector is run against the implementation: one function a kind, by name."""
+
+from collections.abc import Callable, Mapping
+
+from tests.spec.runners import encoding, identity, sealing, tasks
+
+Vector = Mapping[str, object]
+
+RUNNERS: Mapping[str, Callable[[Vector], None]] = {
+    **encoding.RUNNERS,
+    **identity.RUNNERS,
+    **sealing.RUNNERS,
+    **tasks.RUNNERS,
+}

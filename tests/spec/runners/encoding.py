@@ -1,0 +1,73 @@
+"""CBOR items, signed structures and keys."""
+
+from taskferry_protocol import cbor, crypto
+from taskferry_protocol.envelope import encode_parcel, read_envelope, read_parcel
+from taskferry_protocol.messages import decode_content, encode_content
+
+
+def limited(vector):
+    """The keyword for a vector's own limit, if it has one."""
+    return {"limit": vector["limit"]} if "limit" in vector else {}
+
+
+def run_cbor(vector):
+    """Decode, and encode again to the same bytes."""
+    data = bytes.fromhex(vector["input"])
+    assert cbor.encode(cbor.decode(data, **limited(vector))) == data
+
+
+def run_cose(vector):
+    """Verify for one purpose; key and payload come out."""
+    data = bytes.fromhex(vector["input"])
+    signed = crypto.verify(data, crypto.Kind(vector["purpose"]), **limited(vector))
+    for name, value in (vector.get("decoded") or {}).items():
+        assert getattr(signed, name).hex() == value
+
+
+def run_ed25519_key(vector):
+    """A signing key seen for the first time."""
+    crypto.check_signing_key(bytes.fromhex(vector["input"]))
+
+
+def run_x25519_key(vector):
+    """An encryption key seen for the first time."""
+    crypto.check_encryption_key(bytes.fromhex(vector["input"]))
+
+
+def run_envelope(vector):
+    """All checks on an envelope, with the clock."""
+    raw = bytes.fromhex(vector["input"])
+    assert read_envelope(raw, now=vector["now_ms"]).raw == raw
+
+
+def run_parcel(vector):
+    """The pair around it, written again to the same bytes."""
+    raw = bytes.fromhex(vector["input"])
+    assert encode_parcel(read_parcel(cbor.decode(raw))) == raw
+
+
+def run_message(vector):
+    """A content under a class; unknown fields are written again as they came."""
+    raw = bytes.fromhex(vector["input"])
+    content = decode_content(raw)
+    check_class(content, vector["class"])
+    assert encode_content(content) == raw
+
+
+def check_class(content, cls):
+    """What an envelope's opening checks last."""
+    from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+
+    if content.body.message_class != cls:
+        raise RemoteProtocolError(RejectCode.CLASS_MISMATCH)
+
+
+RUNNERS = {
+    "cbor": run_cbor,
+    "cose": run_cose,
+    "ed25519-key": run_ed25519_key,
+    "x25519-key": run_x25519_key,
+    "envelope": run_envelope,
+    "parcel": run_parcel,
+    "message": run_message,
+}

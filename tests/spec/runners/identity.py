@@ -1,0 +1,160 @@
+"""Account logs, cards, connections, grants and invites."""
+
+from taskferry_protocol.accounts import LogRelation, admits_device, compare, fold
+from taskferry_protocol.cards import read_card
+from taskferry_protocol.connections import read_accept, read_end, read_request
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.ids import LogPosition
+from taskferry_protocol.invites import invite_mac
+from taskferry_protocol.messages import MessageClass
+from taskferry_protocol.permissions import (
+    check_grant_for,
+    newer_grant,
+    permits,
+    read_grant,
+    read_terms,
+    stricter_terms,
+)
+
+
+def unhex(items):
+    """Byte strings from hex."""
+    return [bytes.fromhex(item) for item in items]
+
+
+def folded(items):
+    """The log of some statements in hex."""
+    return fold(unhex(items))
+
+
+def state_json(state):
+    """A state as vectors write it."""
+    return {
+        "account": state.account.hex(),
+        "name": state.name,
+        "length": state.length,
+        "head": state.head.hex(),
+        "recovery": state.recovery.hex(),
+        "devices": [
+            {
+                "id": device.record.id.hex(),
+                "enc": [1, device.record.enc.hex()],
+                "label": device.record.label,
+                "manage": device.record.manage and device.record.manage.hex(),
+                "status": device.status.value,
+                "since": device.since,
+                "until": device.ended,
+                "former": [{"enc": enc.hex(), "replaced_at": at} for enc, at in device.former],
+            }
+            for _, device in sorted(state.devices.items())
+        ],
+        "agents": {name: [key.hex() for key in ids] for name, ids in sorted(state.agents.items())},
+    }
+
+
+def run_account_log(vector):
+    """Fold, at once and statement by statement; both come to the state expected."""
+    log = folded(vector["input"])
+    assert state_json(log.state) == vector["decoded"]
+    grown = folded(vector["input"][:1])
+    for statement in unhex(vector["input"][1:]):
+        grown = grown.extend([statement])
+    assert grown.state == log.state
+
+
+def run_account_compare(vector):
+    """Two logs of one name."""
+    relation = compare(folded(vector["pinned"]), folded(vector["offered"]))
+    if relation is LogRelation.FORKED:
+        raise RemoteProtocolError(RejectCode.FORKED)
+    assert relation.value == vector["decoded"]["relation"]
+
+
+def run_account_position(vector):
+    """Whether a device counts that quotes a position."""
+    length, head = vector["position"]
+    quoted = LogPosition(length, bytes.fromhex(head))
+    admits_device(folded(vector["statements"]), bytes.fromhex(vector["device"]), quoted)
+
+
+def run_card(vector):
+    """One card."""
+    read_card(bytes.fromhex(vector["input"]), folded(vector["statements"]))
+
+
+def run_connection_request(vector):
+    """A request against the log of the one who asks."""
+    raw = bytes.fromhex(vector["input"])
+    assert read_request(raw, folded(vector["logs"][vector["signer"]])).raw == raw
+
+
+def against_request(read):
+    """A runner of what is read against a request."""
+
+    def run(vector):
+        """A later statement of the same connection."""
+        request = read_request(bytes.fromhex(vector["request"]), folded(vector["logs"]["ada"]))
+        raw = bytes.fromhex(vector["input"])
+        assert read(raw, folded(vector["logs"][vector["signer"]]), request).raw == raw
+
+    return run
+
+
+def run_grant(vector):
+    """Grants one after the other; then their terms, and what they permit."""
+    log = folded(vector["statements"])
+    request = read_request(bytes.fromhex(vector["request"]), folded(vector["request_statements"]))
+    held = None
+    for raw in unhex(vector["grants"]):
+        grant = read_grant(raw, log)
+        check_grant_for(grant, request)
+        held = newer_grant(held, grant)
+    sealed = unhex(vector["terms"])
+    terms = [read_matching(wanted, sealed) for wanted in held.all_terms]
+    least = terms[0]
+    for other in terms[1:]:
+        least = stricter_terms(least, other)
+    if "asks" in vector:
+        asks = vector["asks"]
+        code = permits(held, MessageClass(asks["class"]), asks["size"], vector["now_ms"])
+        if code is not None:
+            raise RemoteProtocolError(code)
+    if "decoded" in vector:
+        assert vector["decoded"] == {
+            "version": held.version,
+            "until": held.until,
+            "classes": sorted(held.classes),
+            "rate": held.rate,
+            "largest": held.largest,
+            "auto_trigger": least.auto_trigger,
+            "human_gate": least.human_gate,
+            "task_budget": least.task_budget,
+            "largest_artifact": least.largest_artifact,
+        }
+
+
+def read_matching(wanted, sealed):
+    """The terms of a hash, among those sent; with one set there is no choice."""
+    import hashlib
+
+    fitting = [raw for raw in sealed if hashlib.sha256(raw).digest() == wanted]
+    return read_terms((fitting or sealed)[0], wanted)
+
+
+def run_invite_mac(vector):
+    """What binds a request to an invite."""
+    mac = invite_mac(bytes.fromhex(vector["secret"]), bytes.fromhex(vector["request"]))
+    assert mac.hex() == vector["decoded"]["mac"]
+
+
+RUNNERS = {
+    "account-log": run_account_log,
+    "account-compare": run_account_compare,
+    "account-position": run_account_position,
+    "card": run_card,
+    "connection-request": run_connection_request,
+    "connection-accept": against_request(read_accept),
+    "connection-end": against_request(read_end),
+    "grant": run_grant,
+    "invite-mac": run_invite_mac,
+}
