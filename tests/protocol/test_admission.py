@@ -1,0 +1,437 @@
+"""The relay's decision: each refusal with the attack or the misfortune that it answers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+import pytest
+
+from taskferry_protocol.admission import (
+    Admission,
+    AdmissionFacts,
+    Admitted,
+    MailboxLimits,
+    Prior,
+    RelayConnection,
+    admit,
+    read_for_admission,
+)
+from taskferry_protocol.envelope import Parcel, Wrap
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.frame_items import Refusal
+from taskferry_protocol.ids import Hash, Instant, LogPosition
+from taskferry_protocol.messages import Content, MessageClass
+from taskferry_protocol.permissions import GRANTABLE, RateState
+from taskferry_protocol.records import ContactState, Flow, MailboxUsage
+from taskferry_protocol.sealing import Sealed, open_envelope
+
+from .owners import NOW, Refused, encryption_key, plain_device
+from .world import (
+    DAY,
+    MINUTE,
+    World,
+    asked_for,
+    introduced,
+    keys_of,
+    parcel_of,
+    receipted,
+    said,
+    submitted,
+    updated,
+)
+
+
+@pytest.fixture
+def world() -> World:
+    """Two connected owners."""
+    return World()
+
+
+def facts_of(world: World, **changes: Any) -> AdmissionFacts:
+    """What the relay knows of Alice's laptop writing to Bob's tester."""
+    facts = AdmissionFacts(
+        account=world.alice.log.account,
+        device=world.alice.laptop.id,
+        sender=world.alice.log,
+        recipient=world.bob.log,
+        connection=RelayConnection(world.request.hash, world.grant),
+        acquainted=True,
+    )
+    return attrs.evolve(facts, **changes)
+
+
+def decided(parcel: Parcel, facts: AdmissionFacts, *, now: Instant = NOW) -> Admission:
+    """The decision on a parcel, from its bytes."""
+    return admit(read_for_admission(parcel, now=now), parcel.wraps, facts, now=now)
+
+
+def decided_on(world: World, content: Content, **changes: Any) -> Admission:
+    """The decision on a message from Alice's laptop to Bob's, with some facts changed."""
+    return decided(to_bob(world, world.sealed(content)), facts_of(world, **changes))
+
+
+def to_bob(world: World, sealed: Sealed) -> Parcel:
+    """The parcel for Bob's laptop and Alice's phone."""
+    return parcel_of(sealed, *keys_of(world.bob.laptop, world.phone))
+
+
+def code_of(admission: Admission) -> RejectCode:
+    """Why it was refused."""
+    assert isinstance(admission, Refusal), "admitted; a refusal was expected"
+    return admission.code
+
+
+# --- Admitted -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [said(), asked_for(), submitted(), receipted()])
+def test_what_is_allowed_comes_to_every_mailbox_that_it_is_wrapped_for(
+    world: World, content: Content
+) -> None:
+    """The recipient's device and the sender's other one get an entry each, which they can open."""
+    admission = decided_on(world, content)
+    assert isinstance(admission, Admitted)
+    entries = dict(admission.entries)
+    assert set(entries) == {world.bob.laptop.id, world.phone.id}
+    for device in (world.bob.laptop, world.phone):
+        opened = open_envelope(admission.envelope, entries[device.id], [device.encryption])
+        assert opened.content == content
+    assert admission.contacts == ()
+
+
+def test_copies_for_the_senders_other_devices_are_its_own_choice(world: World) -> None:
+    """Nobody requires them."""
+    sealed = world.sealed(said())
+    admission = decided(parcel_of(sealed, *keys_of(world.bob.laptop)), facts_of(world))
+    assert isinstance(admission, Admitted)
+    assert [device for device, _ in admission.entries] == [world.bob.laptop.id]
+
+
+def test_news_of_the_account_go_to_every_device_of_an_acquaintance(world: World) -> None:
+    """Class account is between the accounts, whatever agents they have."""
+    admission = decided_on(world, updated(world), connection=None)
+    assert isinstance(admission, Admitted)
+    assert world.bob.laptop.id in dict(admission.entries)
+
+
+def test_news_to_the_own_account_leave_out_the_device_that_sends_them(world: World) -> None:
+    """It knows them already; all the others must have them."""
+    sealed = world.sealed(updated(world), to=world.coder)
+    facts = facts_of(world, recipient=world.alice.log, connection=None, acquainted=False)
+    admission = decided(parcel_of(sealed, *keys_of(world.phone)), facts)
+    assert isinstance(admission, Admitted)
+    assert [device for device, _ in admission.entries] == [world.phone.id]
+    both = decided(parcel_of(sealed, *keys_of(world.phone, world.alice.laptop)), facts)
+    assert code_of(both) is RejectCode.STALE_LOG
+
+
+def test_two_agents_of_one_owner_need_no_connection(world: World) -> None:
+    """Even on one device, which then writes to itself."""
+    world.alice.serve("helper", world.alice.laptop)
+    sealed = world.sealed(said(), to=world.alice.agent("helper"))
+    facts = facts_of(world, recipient=world.alice.log, connection=None, acquainted=False)
+    admission = decided(parcel_of(sealed, *keys_of(world.alice.laptop)), facts)
+    assert isinstance(admission, Admitted)
+    assert admission.rate is None
+
+
+# --- Who and where ------------------------------------------------------------------------------------------
+
+
+def test_envelopes_expired_or_from_the_future_are_refused(world: World) -> None:
+    """The relay has a clock."""
+    parcel = to_bob(world, world.sealed(said()))
+    with Refused("expired"):
+        read_for_admission(parcel, now=Instant(NOW + DAY))
+    with Refused("bad-time"):
+        read_for_admission(parcel, now=Instant(NOW - 5 * MINUTE - 1))
+
+
+def test_an_envelope_of_another_device_is_refused(world: World) -> None:
+    """Replaying what another device signed, the owner's own included, gets nobody anywhere."""
+    parcel = to_bob(world, world.sealed(said(), by=world.phone.signing))
+    assert code_of(decided(parcel, facts_of(world))) is RejectCode.NOT_YOUR_DEVICE
+
+
+def test_writing_in_the_name_of_another_account_is_refused(world: World) -> None:
+    """The session's account is the only sender."""
+    parcel = to_bob(world, world.sealed(said(), from_=world.tester, to=world.coder))
+    assert code_of(decided(parcel, facts_of(world))) is RejectCode.WRONG_SENDER
+
+
+def test_writing_as_an_agent_of_another_device_is_refused(world: World) -> None:
+    """A device speaks for the agents that it serves, and for no other of its owner."""
+    world.alice.serve("treasurer", world.phone)
+    for name in ("treasurer", "nobody"):
+        parcel = to_bob(world, world.sealed(said(), from_=world.alice.agent(name)))
+        assert code_of(decided(parcel, facts_of(world))) is RejectCode.UNKNOWN_AGENT
+
+
+def test_a_device_that_was_revoked_during_its_session_is_refused(world: World) -> None:
+    """Its session may live for a moment longer than it does."""
+    parcel = to_bob(world, world.sealed(said()))
+    world.alice.revoke(world.alice.laptop)
+    assert code_of(decided(parcel, facts_of(world))) is RejectCode.DEVICE_GONE
+
+
+def test_a_held_account_neither_sends_nor_receives(world: World) -> None:
+    """Until its fork is settled."""
+    for owner in (world.alice, world.bob):
+        held = decided_on(world, said(), held=frozenset({owner.log.account}))
+        assert code_of(held) is RejectCode.ACCOUNT_HELD
+
+
+def test_unknown_recipients_are_named_as_such(world: World) -> None:
+    """No account, no agent, or a channel, which this version does not carry."""
+    assert code_of(decided_on(world, said(), recipient=None)) is RejectCode.UNKNOWN_RECIPIENT
+    for name in ("nobody", "#general"):
+        parcel = to_bob(world, world.sealed(said(), to=world.bob.agent(name)))
+        assert code_of(decided(parcel, facts_of(world))) is RejectCode.UNKNOWN_RECIPIENT
+
+
+def test_a_position_of_another_branch_is_refused(world: World) -> None:
+    """What an envelope quotes must stay provable by the log that the relay hands out."""
+    for position in (LogPosition(2, Hash(bytes(32))), LogPosition(99, world.alice.log.position.head)):
+        parcel = to_bob(world, world.sealed(said(), log=position))
+        assert code_of(decided(parcel, facts_of(world))) is RejectCode.NOT_AN_EXTENSION
+
+
+# --- Wraps --------------------------------------------------------------------------------------------------
+
+
+def test_a_device_that_is_left_out_is_named_by_the_missing_statements(world: World) -> None:
+    """The sender learns of the new device, wraps again and resends the same envelope."""
+    sealed = world.sealed(said())
+    before = world.bob.log.position
+    tablet = plain_device("bob tablet")
+    world.bob.add(tablet)
+    world.bob.serve("tester", world.bob.laptop, tablet)
+    refusal = decided(to_bob(world, sealed), facts_of(world))
+    assert code_of(refusal) is RejectCode.STALE_LOG
+    assert isinstance(refusal, Refusal)
+    assert refusal.detail.start == before.length
+    assert refusal.detail.statements == world.bob.log.after(before.length)
+    again = parcel_of(sealed, *keys_of(world.bob.laptop, tablet))
+    assert isinstance(decided(again, facts_of(world)), Admitted)
+
+
+def test_a_position_beyond_the_relays_log_gets_no_statements(world: World) -> None:
+    """A relay that lost its newest statements has none to give, and says where its log ends."""
+    sealed = world.sealed(said(), to_log=LogPosition(999, Hash(bytes(32))))
+    refusal = decided(parcel_of(sealed, *keys_of(world.phone)), facts_of(world))
+    assert isinstance(refusal, Refusal)
+    assert (refusal.detail.start, refusal.detail.statements) == (world.bob.log.state.length, ())
+
+
+def test_wraps_for_neither_side_are_refused(world: World) -> None:
+    """A relay will not be made to carry keys to a third party, a retired device, or the sender itself."""
+    sealed = world.sealed(said())
+    stranger = encryption_key("stranger").public
+    old = plain_device("bob old")
+    world.bob.add(old)
+    for key in (stranger, *keys_of(world.alice.laptop, old)):
+        parcel = parcel_of(sealed, *keys_of(world.bob.laptop), key)
+        assert code_of(decided(parcel, facts_of(world))) is RejectCode.STALE_LOG
+
+
+def test_a_key_replaced_less_than_a_month_ago_is_still_good(world: World) -> None:
+    """What was on its way when a key rotated arrives; a month later nobody holds that key any more."""
+    sealed = world.sealed(said(), at=Instant(NOW + 29 * DAY), expires_at=Instant(NOW + 40 * DAY))
+    parcel = to_bob(world, sealed)
+    world.bob.rotate(world.bob.laptop, encryption_key("bob next").public, at=NOW)
+    last = Instant(NOW + 30 * DAY - 1)
+    admission = decided(parcel, facts_of(world), now=last)
+    assert isinstance(admission, Admitted)
+    assert world.bob.laptop.id in dict(admission.entries)
+    late = decided(parcel, facts_of(world), now=Instant(last + 1))
+    assert code_of(late) is RejectCode.STALE_LOG
+
+
+def test_two_keys_of_one_device_make_one_entry(world: World) -> None:
+    """By its current key; the other wrap is one too many and does no harm."""
+    sealed = world.sealed(said())
+    fresh = encryption_key("bob next")
+    old = world.bob.laptop.encryption
+    world.bob.rotate(world.bob.laptop, fresh.public)
+    admission = decided(parcel_of(sealed, old.public, fresh.public), facts_of(world))
+    assert isinstance(admission, Admitted)
+    ((device, wrap),) = admission.entries
+    assert device == world.bob.laptop.id
+    assert open_envelope(sealed.envelope, wrap, [fresh]).content == said()
+
+
+def test_wraps_are_looked_at_and_not_into(world: World) -> None:
+    """The relay cannot open one, so a false wrap is for its recipient to refuse."""
+    sealed = world.sealed(said())
+    parcel = Parcel(sealed.envelope.raw, (Wrap(keys_of(world.bob.laptop)[0], bytes(80)),))
+    assert isinstance(decided(parcel, facts_of(world)), Admitted)
+
+
+# --- Permission ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("content", [said(), asked_for(), submitted()])
+def test_strangers_send_nothing_but_requests(world: World, content: Content) -> None:
+    """Whatever class needs a grant needs a connection first."""
+    assert code_of(decided_on(world, content, connection=None)) is RejectCode.NOT_CONNECTED
+
+
+@pytest.mark.parametrize(
+    ("content", "cls"),
+    [
+        (said(), MessageClass.MESSAGE),
+        (asked_for(), MessageClass.TASK),
+        (submitted(), MessageClass.ARTIFACT),
+    ],
+)
+def test_each_class_needs_its_own_grant(world: World, content: Content, cls: MessageClass) -> None:
+    """A connection without the class in its grant, or without a grant, permits nothing."""
+    narrow = world.granted(classes=GRANTABLE - {cls})
+    for grant in (narrow, None, world.granted(until=NOW), world.granted(largest=300)):
+        connection = RelayConnection(world.request.hash, grant)
+        assert code_of(decided_on(world, content, connection=connection)) is RejectCode.NOT_PERMITTED
+    wide = RelayConnection(world.request.hash, world.granted(classes=frozenset({cls})))
+    assert isinstance(decided_on(world, content, connection=wide), Admitted)
+
+
+def test_more_than_the_granted_rate_has_to_wait(world: World) -> None:
+    """It is told how long, and admitted after that."""
+    connection = RelayConnection(world.request.hash, world.granted(rate=2))
+    rate: RateState | None = None
+    for _ in range(2):
+        admission = decided_on(world, said(), connection=connection, rate=rate)
+        assert isinstance(admission, Admitted)
+        rate = admission.rate
+    parcel = to_bob(world, world.sealed(said()))
+    facts = facts_of(world, connection=connection, rate=rate)
+    refusal = decided(parcel, facts)
+    assert code_of(refusal) is RejectCode.RATE_LIMITED
+    assert isinstance(refusal, Refusal)
+    assert refusal.detail.retry_after == 30_000
+    later = Instant(NOW + refusal.detail.retry_after)
+    assert isinstance(decided(parcel, facts, now=later), Admitted)
+
+
+def test_a_stranger_has_three_tries(world: World) -> None:
+    """Connection envelopes count until the other side answers with one; receipts are no answer."""
+    contact = ContactState()
+    flow = Flow(world.coder, world.tester)
+    for count in range(1, 4):
+        admission = decided_on(world, introduced(world), connection=None, contact=contact)
+        assert isinstance(admission, Admitted)
+        assert admission.contacts == ((flow, ContactState(count)),)
+        contact = admission.contacts[0][1]
+    fourth = decided_on(world, introduced(world), connection=None, contact=contact)
+    assert code_of(fourth) is RejectCode.CONTACT_LIMIT
+    assert isinstance(decided_on(world, introduced(world), contact=contact), Admitted)
+
+
+def test_an_answer_gives_a_stranger_its_tries_back(world: World) -> None:
+    """Whoever answers, declines or accepts, may be asked again."""
+    admission = decided_on(world, introduced(world), connection=None, reverse=ContactState(3))
+    assert isinstance(admission, Admitted)
+    assert admission.contacts == (
+        (Flow(world.coder, world.tester), ContactState(1)),
+        (Flow(world.tester, world.coder), ContactState(0, answered=True)),
+    )
+
+
+def test_receipts_need_something_to_be_a_receipt_for(world: World) -> None:
+    """A connection, or a request under way in either direction; and they change no contact."""
+    assert code_of(decided_on(world, receipted(), connection=None)) is RejectCode.NOT_CONNECTED
+    for changes in (
+        {"contact": ContactState(1)},
+        {"reverse": ContactState(1)},
+        {"reverse": ContactState(0, answered=True)},
+    ):
+        admission = decided_on(world, receipted(), connection=None, **changes)
+        assert isinstance(admission, Admitted)
+        assert admission.contacts == ()
+
+
+def test_news_of_an_account_go_to_acquaintances_alone(world: World) -> None:
+    """A stranger cannot fill mailboxes with statements."""
+    refused = decided_on(world, updated(world), connection=None, acquainted=False)
+    assert code_of(refused) is RejectCode.NOT_CONNECTED
+
+
+# --- Quota --------------------------------------------------------------------------------------------------
+
+
+def test_a_full_mailbox_takes_no_more(world: World) -> None:
+    """By count or by bytes; what just fits still goes in."""
+    parcel = to_bob(world, world.sealed(said()))
+    limits = MailboxLimits(entries=10, size=5_000, strangers=3)
+    room = 5_000 - len(parcel.envelope) - 80
+    for usage, fits in (
+        (MailboxUsage(9, 0), True),
+        (MailboxUsage(10, 0), False),
+        (MailboxUsage(1, room), True),
+        (MailboxUsage(1, room + 1), False),
+    ):
+        admission = decided(parcel, facts_of(world, limits=limits, usage={world.bob.laptop.id: usage}))
+        if fits:
+            assert isinstance(admission, Admitted)
+        else:
+            assert code_of(admission) is RejectCode.MAILBOX_FULL
+
+
+def test_a_copy_that_does_not_fit_is_left_out(world: World) -> None:
+    """An owner's own forgotten device does not keep the owner from writing."""
+    usage = {world.phone.id: MailboxUsage(20_000, 0)}
+    admission = decided_on(world, said(), usage=usage)
+    assert isinstance(admission, Admitted)
+    assert [device for device, _ in admission.entries] == [world.bob.laptop.id]
+
+
+def test_strangers_leave_room_for_friends(world: World) -> None:
+    """A crowd of strangers fills its own share, not the mailbox."""
+    usage = {world.bob.laptop.id: MailboxUsage(2_000, 0)}
+    refused = decided_on(world, introduced(world), connection=None, usage=usage)
+    assert code_of(refused) is RejectCode.MAILBOX_FULL
+    assert isinstance(decided_on(world, introduced(world), usage=usage), Admitted)
+    assert isinstance(decided_on(world, said(), usage=usage), Admitted)
+
+
+# --- Signature and duplicates -------------------------------------------------------------------------------
+
+
+def test_nothing_is_admitted_without_a_true_signature(world: World) -> None:
+    """All cheaper checks pass, and still."""
+    good = to_bob(world, world.sealed(said()))
+    damaged = good.envelope[:-1] + bytes((good.envelope[-1] ^ 1,))
+    assert code_of(decided(Parcel(damaged, good.wraps), facts_of(world))) is RejectCode.BAD_SIGNATURE
+
+
+def test_what_was_accepted_is_accepted_again_at_no_cost(world: World) -> None:
+    """A sender whose result was lost is not told that what was delivered is refused."""
+    sealed = world.sealed(introduced(world))
+    admission = decided(
+        to_bob(world, sealed),
+        facts_of(
+            world,
+            connection=None,
+            contact=ContactState(3),
+            usage={world.bob.laptop.id: MailboxUsage(20_000, 0)},
+            prior=Prior(sealed.envelope.hash, sealed.envelope.hash),
+        ),
+    )
+    assert isinstance(admission, Admitted)
+    assert (admission.rate, admission.contacts) == (None, ())
+    assert len(admission.entries) == 2
+
+
+@pytest.mark.parametrize("prior", [Prior(by_id=Hash(bytes(32))), Prior(by_seq=Hash(bytes(32)))])
+def test_an_id_or_seq_used_twice_is_equivocation(world: World, prior: Prior) -> None:
+    """Only by what the device truly signed: a forged envelope accuses nobody."""
+    parcel = to_bob(world, world.sealed(said()))
+    assert code_of(decided(parcel, facts_of(world, prior=prior))) is RejectCode.EQUIVOCATION
+    forged = Parcel(parcel.envelope[:-1] + bytes((parcel.envelope[-1] ^ 1,)), parcel.wraps)
+    assert code_of(decided(forged, facts_of(world, prior=prior))) is RejectCode.BAD_SIGNATURE
+
+
+def test_facts_of_someone_else_refuse_rather_than_admit(world: World) -> None:
+    """A session of Bob's cannot pass off what Alice signed."""
+    facts = facts_of(world, account=world.bob.log.account, device=world.bob.laptop.id)
+    assert code_of(decided(to_bob(world, world.sealed(said())), facts)) is RejectCode.NOT_YOUR_DEVICE
