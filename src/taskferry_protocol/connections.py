@@ -9,8 +9,8 @@ import attrs
 
 from .accounts import AccountLog
 from .cbor import Value
-from .crypto import Kind, SigningKey
-from .documents import authorize, open_document, sign_document
+from .crypto import Kind, Signed, SigningKey
+from .documents import authorize, open_document, recall_document, sign_document
 from .errors import RejectCode, RemoteProtocolError
 from .ids import AgentRef, Hash, Instant, LogPosition
 from .limits import LIFETIME_MS
@@ -24,6 +24,7 @@ __all__ = [
     "read_accept",
     "read_end",
     "read_request",
+    "recall_request",
     "sign_accept",
     "sign_end",
     "sign_request",
@@ -31,6 +32,7 @@ __all__ = [
 
 NONCE_BYTES: Final = 16
 KIND_BYTES: Final = 16
+_REQUEST_FIELDS: Final = ("from", "to", "at", "expires_at", "nonce", "log")
 
 
 @attrs.frozen
@@ -165,9 +167,26 @@ def read_request(raw: bytes, log: AccountLog) -> ConnectionRequest:
     Raises RemoteProtocolError: the codes of signatures, encoding and shape, unknown-version, bad-time, then
     wrong-account, not-authorized, not-an-extension.
     """
-    fields = ("from", "to", "at", "expires_at", "nonce", "log")
-    signed, reader = open_document(raw, Kind.CONNECTION_REQUEST, fields, log)
-    request = ConnectionRequest(
+    signed, reader = open_document(raw, Kind.CONNECTION_REQUEST, _REQUEST_FIELDS, log)
+    request = _request(signed, reader)
+    if request.from_ == request.to:
+        raise RemoteProtocolError(RejectCode.BAD_VALUE, "an agent does not connect with itself", field="to")
+    if not request.at < request.expires_at <= request.at + LIFETIME_MS:
+        raise RemoteProtocolError(RejectCode.BAD_TIME, "at most 30 days, and some time", field="expires_at")
+    authorize(log, request.from_.account, signed, request.log)
+    return request
+
+
+def recall_request(raw: bytes) -> ConnectionRequest:
+    """A request that this side took before and kept itself: what was taken stays good when its signer goes.
+
+    Never for one that came from elsewhere: nothing is verified. Raises as `read_request` does for its shape.
+    """
+    return _request(*recall_document(raw, _REQUEST_FIELDS))
+
+
+def _request(signed: Signed, reader: MapReader) -> ConnectionRequest:
+    return ConnectionRequest(
         reader.agent("from"),
         reader.agent("to"),
         reader.time("at"),
@@ -175,14 +194,8 @@ def read_request(raw: bytes, log: AccountLog) -> ConnectionRequest:
         reader.bytes("nonce", size=NONCE_BYTES),
         reader.position("log"),
         signed.hash,
-        raw,
+        signed.raw,
     )
-    if request.from_ == request.to:
-        raise RemoteProtocolError(RejectCode.BAD_VALUE, "an agent does not connect with itself", field="to")
-    if not request.at < request.expires_at <= request.at + LIFETIME_MS:
-        raise RemoteProtocolError(RejectCode.BAD_TIME, "at most 30 days, and some time", field="expires_at")
-    authorize(log, request.from_.account, signed, request.log)
-    return request
 
 
 def read_accept(raw: bytes, log: AccountLog, request: ConnectionRequest) -> ConnectionAccept:

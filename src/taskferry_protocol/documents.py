@@ -19,7 +19,7 @@ from .ids import AccountId, Hash, LogPosition
 from .limits import ENVELOPE_BYTES
 from .shape import MapReader
 
-__all__ = ["Claim", "authorize", "open_document", "peek", "sign_document"]
+__all__ = ["Claim", "authorize", "open_document", "peek", "recall_document", "sign_document"]
 
 VERSION: Final = 1
 
@@ -79,6 +79,15 @@ def open_document(
     if reader.uint("v") != VERSION:
         raise RemoteProtocolError(RejectCode.UNKNOWN_VERSION, "only version 1 is known", field="v")
     return signed, reader
+
+
+def recall_document(raw: bytes, fields: Sequence[str]) -> tuple[Signed, MapReader]:
+    """The structure and a reader of its payload, for one that this side verified when it took it.
+
+    Raises RemoteProtocolError: bad-cose, the codes of encoding, unknown-field, missing-field.
+    """
+    signed = parse_signed(raw)
+    return signed, MapReader(decode(signed.payload), "", ("v", *fields))
 
 
 def authorize(log: AccountLog, account: AccountId, signed: Signed, quoted: LogPosition) -> None:

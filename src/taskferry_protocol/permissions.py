@@ -9,8 +9,8 @@ import attrs
 from .accounts import AccountLog
 from .cbor import Value, decode, encode
 from .connections import ConnectionRequest
-from .crypto import Kind, SigningKey
-from .documents import authorize, open_document, sign_document
+from .crypto import Kind, Signed, SigningKey
+from .documents import authorize, open_document, recall_document, sign_document
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .ids import AgentRef, Hash, Instant, LogPosition, sha256
 from .limits import ENVELOPE_BYTES
@@ -22,6 +22,7 @@ __all__ = [
     "GRANTABLE",
     "Grant",
     "RateState",
+    "Rival",
     "Terms",
     "check_grant_for",
     "encode_terms",
@@ -29,6 +30,7 @@ __all__ = [
     "permits",
     "read_grant",
     "read_terms",
+    "recall_grant",
     "sign_grant",
     "stricter_terms",
     "take",
@@ -60,6 +62,15 @@ _FIELDS: Final = (
 
 
 @attrs.frozen
+class Rival:
+    """Another grant of the same version: evidence, its hash and that of its terms."""
+
+    hash: Hash
+    terms: Hash
+    raw: bytes = attrs.field(repr=False)
+
+
+@attrs.frozen
 class Grant:
     """What `grantee` may send to `grantor`: classes, envelopes a minute, bytes of an envelope, until when.
 
@@ -82,7 +93,7 @@ class Grant:
     log: LogPosition
     hash: Hash
     raw: bytes = attrs.field(repr=False)
-    rivals: tuple[Grant, ...] = attrs.field(default=(), repr=False)
+    rivals: tuple[Rival, ...] = attrs.field(default=(), repr=False)
 
     @property
     def raws(self) -> tuple[bytes, ...]:
@@ -140,6 +151,20 @@ def read_grant(raw: bytes, log: AccountLog) -> Grant:
     wrong-account, not-authorized, not-an-extension.
     """
     signed, reader = open_document(raw, Kind.GRANT, _FIELDS, log)
+    grant = _read(signed, reader)
+    authorize(log, grant.grantor.account, signed, grant.log)
+    return grant
+
+
+def recall_grant(raw: bytes) -> Grant:
+    """A grant that this side took before and kept itself: what was taken stays good when its signer goes.
+
+    Never for one that came from elsewhere: nothing is verified. Raises as `read_grant` does for its shape.
+    """
+    return _read(*recall_document(raw, _FIELDS))
+
+
+def _read(signed: Signed, reader: MapReader) -> Grant:
     grant = Grant(
         reader.hash("request"),
         reader.agent("from"),
@@ -154,11 +179,10 @@ def read_grant(raw: bytes, log: AccountLog) -> Grant:
         reader.hash("terms"),
         reader.position("log"),
         signed.hash,
-        raw,
+        signed.raw,
     )
     if (grant.version == 1) != (grant.prev is None):
         raise RemoteProtocolError(RejectCode.BAD_GRANT, "all but the first follow one before", field="prev")
-    authorize(log, grant.grantor.account, signed, grant.log)
     return grant
 
 
@@ -209,8 +233,8 @@ def newer_grant(held: Grant | None, offered: Grant) -> Grant:
 def _intersection(held: Grant, offered: Grant) -> Grant:
     if len(held.rivals) == RIVALS:
         raise RemoteProtocolError(RejectCode.TOO_MANY, "different grants of one version", field="version")
-    alone = attrs.evolve(held, rivals=())
-    first, *others = sorted((alone, *held.rivals, offered), key=lambda grant: grant.hash)
+    first, other = (held, offered) if held.hash < offered.hash else (offered, held)
+    rivals = (*held.rivals, Rival(other.hash, other.terms, other.raw))
     ends = [grant.until for grant in (held, offered) if grant.until is not None]
     return attrs.evolve(
         first,
@@ -218,7 +242,7 @@ def _intersection(held: Grant, offered: Grant) -> Grant:
         classes=held.classes & offered.classes,
         rate=min(held.rate, offered.rate),
         largest=min(held.largest, offered.largest),
-        rivals=tuple(others),
+        rivals=tuple(sorted(rivals, key=lambda rival: rival.hash)),
     )
 
 
