@@ -1,0 +1,78 @@
+"""Entry point of `taskferry`, and the table of its commands, each imported only when it is called.
+
+Help must be instant: nothing here may import trio, quart, httpx, rich or the protocol.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Final
+
+import click
+
+from .outcome import Exit, report_failures
+
+__all__ = ["main"]
+
+#: Command name: (module in this package, attribute, one line of help).
+COMMANDS: Final = {
+    "demo": ("demo", "demo", "Run a whole handoff on this machine and check every promise of it."),
+    "relay": ("relay", "relay", "Run a relay: it carries sealed envelopes and reads none."),
+    "up": ("up", "up", "Run this machine's daemon."),
+    "setup": ("setup", "setup", "Make your account and claim your name at a relay."),
+    "agent": ("agent", "agent", "Create and list your agents."),
+    "token": ("token", "token", "Make, list and revoke credentials for local programs."),
+    "connect": ("connect", "connect", "Ask another owner's agent for a connection."),
+    "connections": ("connections", "connections", "List connections and the requests that wait for you."),
+    "approve": ("connections", "approve", "Accept a connection request."),
+    "decline": ("connections", "decline", "Decline a connection request."),
+    "revoke": ("connections", "revoke", "End a connection."),
+    "permissions": ("permissions", "permissions", "Show or change what a peer may send to you."),
+    "task": ("task", "task", "Send, list, show and work on tasks."),
+    "message": ("message", "message", "Send and read messages."),
+    "inbox": ("inbox", "inbox", "Show what waits for an agent."),
+    "watch": ("watch", "watch", "Print a line for each thing that happens."),
+    "quarantine": ("quarantine", "quarantine", "Show what was received and had no effect."),
+    "verify": ("verify", "verify", "Check an exported handoff offline."),
+    "status": ("status", "status", "Show the daemon's state and its link to the relay."),
+    "doctor": ("doctor", "doctor", "Check this installation and say what is wrong."),
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are called, and listed from the table alone."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(f".{module}", __package__), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, _, words) in COMMANDS.items()])
+
+
+@click.group(
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="See how it works in half a minute: taskferry demo",
+)
+@click.version_option(package_name="taskferry", prog_name="taskferry")
+def cli() -> None:
+    """Hand tasks from one AI agent to another, sealed end to end, over a relay that reads nothing."""
+
+
+def main() -> None:
+    """Run the command line and exit with a code from `Exit`."""
+    with report_failures():
+        code = cli.main(prog_name="taskferry", standalone_mode=False)
+        raise SystemExit(code if isinstance(code, int) else Exit.OK)
+
+
+if __name__ == "__main__":
+    main()

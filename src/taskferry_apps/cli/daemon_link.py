@@ -1,0 +1,160 @@
+"""Finding the daemon and its credential, and calling it from a command."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
+
+import click
+
+from .outcome import CommandFailed, Exit
+
+if TYPE_CHECKING:
+    from ..local_client import LocalClient
+
+__all__ = [
+    "daemon_options",
+    "data_directory",
+    "is_json_wanted",
+    "json_option",
+    "local_client",
+    "print_json",
+]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_DEFAULT_URL = "http://127.0.0.1:4318"
+
+
+def daemon_options(command: Callable[P, R]) -> Callable[P, R]:
+    """Add --url, --token and --data, kept in the context for `local_client`."""
+    for option in (
+        click.option(
+            "--token",
+            envvar="TASKFERRY_LOCAL_API_TOKEN",
+            expose_value=False,
+            callback=_keep,
+            help="Credential; by default the owner's, found in the data directory.",
+        ),
+        click.option(
+            "--url",
+            envvar="TASKFERRY_LOCAL_URL",
+            expose_value=False,
+            callback=_keep,
+            help="Address of the daemon, if it is not the one of the data directory.",
+        ),
+        click.option(
+            "--data",
+            envvar="TASKFERRY_DATA",
+            type=click.Path(path_type=Path),
+            expose_value=False,
+            callback=_keep,
+            help="Data directory of the daemon.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: object) -> None:
+    # An option given to a command outranks the same one given to its group.
+    if value is not None and parameter.name:
+        ctx.ensure_object(dict)[parameter.name] = value
+
+
+def _kept(name: str) -> object:
+    return click.get_current_context().ensure_object(dict).get(name)
+
+
+def data_directory() -> Path:
+    """The data directory that was named, or the default one."""
+    named = _kept("data")
+    if isinstance(named, Path):
+        return named.expanduser()
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("taskferry", appauthor=False))
+
+
+def _url(data: Path) -> str:
+    named = _kept("url")
+    if isinstance(named, str):
+        return named
+    try:
+        return str(json.loads((data / "daemon.json").read_text())["url"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return _DEFAULT_URL
+
+
+def _token(data: Path) -> str:
+    named = _kept("token")
+    if isinstance(named, str):
+        return named
+    try:
+        return (data / "owner.token").read_text().strip()
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise CommandFailed(
+            f"The owner's credential in {data} cannot be read: {error.strerror}. "
+            "Name a credential with --token, or another data directory with --data.",
+            Exit.REFUSED,
+        ) from error
+
+
+@contextmanager
+def local_client() -> Iterator[LocalClient]:
+    """A client of the daemon; its refusals end the command with the fitting exit code."""
+    from ..local_client import ApiError, DaemonUnreachable, LocalClient
+
+    data = data_directory()
+    try:
+        with LocalClient(_url(data), _token(data)) as client:
+            yield client
+    except DaemonUnreachable as error:
+        raise CommandFailed(str(error), Exit.UNREACHABLE) from None
+    except ApiError as error:
+        raise CommandFailed(str(error), _exit_for(error.status)) from None
+
+
+def _exit_for(status: int) -> Exit:
+    if status == 404:
+        return Exit.NOT_FOUND
+    if status in (401, 403, 409, 429):
+        return Exit.REFUSED
+    if status == 400:
+        return Exit.USAGE
+    return Exit.TROUBLE if status in (500, 503) else Exit.FAILED
+
+
+def is_json_wanted() -> bool:
+    """Whether --json was given."""
+    return bool(_kept("json_wanted"))
+
+
+def json_option(command: Callable[P, R]) -> Callable[P, R]:
+    """Add --json, kept in the context for `is_json_wanted`."""
+    option = click.option(
+        "--json",
+        "json_wanted",
+        is_flag=True,
+        default=None,
+        expose_value=False,
+        callback=_keep,
+        help="Print the daemon's JSON, for programs.",
+    )
+    return option(command)
+
+
+def print_json(value: object) -> None:
+    """One JSON value on standard output, as the daemon gave it."""
+    click.echo(json.dumps(value, ensure_ascii=not _utf8(), indent=2 if os.isatty(1) else None))
+
+
+def _utf8() -> bool:
+    return (click.get_text_stream("stdout").encoding or "").lower().replace("-", "") == "utf8"

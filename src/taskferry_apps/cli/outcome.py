@@ -1,0 +1,67 @@
+"""How commands end: exit codes that mean something, and failures in one plain sentence with the next step."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import click
+
+__all__ = ["CommandFailed", "Exit", "report_failures"]
+
+
+class Exit(IntEnum):
+    """What the exit code of every command says. Documented in docs/cli.md."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    UNREACHABLE = 3
+    REFUSED = 4
+    NOT_FOUND = 5
+    NOT_VERIFIED = 6
+    TROUBLE = 7
+    INTERRUPTED = 130
+
+
+class CommandFailed(Exception):
+    """A command cannot do what it was asked; the text is for the person at the terminal."""
+
+    def __init__(self, message: str, code: Exit = Exit.FAILED) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def report_failures() -> Iterator[None]:
+    """Turn what a command raises into a sentence on standard error and an exit code; bugs keep their traceback."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError as shown:
+        click.echo(shown.format_message())
+        raise SystemExit(Exit.USAGE) from None
+    except click.UsageError as error:
+        error.show()
+        raise SystemExit(Exit.USAGE) from None
+    except click.exceptions.Exit as leaving:
+        raise SystemExit(leaving.exit_code) from None
+    except (click.Abort, KeyboardInterrupt):
+        raise SystemExit(Exit.INTERRUPTED) from None
+    except click.ClickException as error:
+        error.show()
+        raise SystemExit(Exit.FAILED) from None
+    except CommandFailed as error:
+        _say(str(error))
+        raise SystemExit(error.code) from None
+    except BrokenPipeError:
+        # Whoever read our output has enough. Python would complain once more while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(Exit.OK) from None
+
+
+def _say(text: str) -> None:
+    click.secho("taskferry: ", fg="red", bold=True, nl=False, err=True)
+    click.echo(text, err=True)
