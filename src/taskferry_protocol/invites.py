@@ -27,6 +27,7 @@ __all__ = [
 ID_BYTES: Final = 16
 SECRET_BYTES: Final = 16
 LINK_CHARS: Final = 512
+PORTS: Final = 65_535
 
 
 @attrs.frozen
@@ -116,10 +117,12 @@ def check_invite_use(
 
 # --- Links --------------------------------------------------------------------------------------------------
 
-_HOST: Final = r"(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::[1-9][0-9]{0,4})?"
+_HOST: Final = (
+    r"(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[1-9][0-9]{0,4}))?"
+)
 _LINK: Final = re.compile(
-    rf"taskferry://({_HOST})/invite/([A-Za-z0-9_-]{{22}})"
-    r"#account=([A-Za-z0-9_-]{43})&secret=([A-Za-z0-9_-]{22})",
+    rf"taskferry://(?P<relay>{_HOST})/invite/(?P<id>[A-Za-z0-9_-]{{22}})"
+    r"#account=(?P<account>[A-Za-z0-9_-]{43})&secret=(?P<secret>[A-Za-z0-9_-]{22})",
     re.ASCII,
 )
 
@@ -142,12 +145,10 @@ class InviteLink:
     def parse(cls, text: str) -> InviteLink:
         """Read a link; RemoteProtocolError(bad-value) for anything else."""
         match = _LINK.fullmatch(text) if len(text) <= LINK_CHARS else None
-        if match is None:
+        if match is None or int(match["port"] or 0) > PORTS:
             raise _not_a_link()
-        relay = match[1]
-        return cls(
-            relay, _from_base64url(match[2]), AccountId(_from_base64url(match[3])), _from_base64url(match[4])
-        )
+        account = AccountId(_from_base64url(match["account"]))
+        return cls(match["relay"], _from_base64url(match["id"]), account, _from_base64url(match["secret"]))
 
 
 def _not_a_link() -> RemoteProtocolError:

@@ -40,14 +40,16 @@ def take(rate_state: RateState, rate_per_minute: int, now: Instant, cost: int = 
     clock that was set back neither refills nor blocks.
     """
     capacity = _capacity(rate_per_minute)
-    since = min(rate_state.at, now)
     rate = capacity // _MILLI
-    tokens = min(capacity, rate_state.tokens_milli + (now - since) * rate * _MILLI // MINUTE_MS)
+    since = min(rate_state.at, now)
+    left, elapsed = min(capacity, rate_state.tokens_milli), now - since
+    tokens = min(capacity, left + elapsed * rate * _MILLI // MINUTE_MS)
     wanted = cost * _MILLI
     if wanted <= tokens:
         return RateState(tokens - wanted, now), 0
     # The time of the last success stays, so that asking often does not round the refill away.
-    waiting = RateState(rate_state.tokens_milli, since)
+    waiting = RateState(left, since)
     if wanted > capacity:
         return waiting, DAY_MS
-    return waiting, -(-(wanted - tokens) * MINUTE_MS // (rate * _MILLI))
+    enough = -(-(wanted - left) * MINUTE_MS // (rate * _MILLI))
+    return waiting, enough - elapsed
