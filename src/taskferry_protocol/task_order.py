@@ -73,7 +73,8 @@ def arrange(
         taken.append(next_event)
     if viewer is Viewer.HOME:
         worker.close_on_unknown(requester)
-    elif viewer is Viewer.WORKER:
+    elif viewer is Viewer.WORKER and requester.last_seen.count:
+        # Until the requester names this device's chain, another device of the worker may be the one meant.
         requester.close_on_unknown(worker)
     return _report(taken, requester, worker, viewer)
 

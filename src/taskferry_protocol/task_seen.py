@@ -23,11 +23,13 @@ def confirmation_due(before: TaskView | None, after: TaskView, role: Role) -> Ta
     """
     if after.standing is None or after.standstill(role) is not None:
         return None
-    fork = after.order.unconfirmed[role.other]
-    if fork is not None:
-        took_one = before is not None and len(before.order.chains[role.other]) > fork
-        return (before if before is not None and took_one else after).next_link(role)
+    theirs = after.order.chains[role.other]
+    if before is not None:
+        taken_before = before.order.chains[role.other]
+        if theirs[: len(taken_before)] != taken_before:
+            return before.next_link(role)
+    if after.order.unconfirmed[role.other] is not None:
+        return after.next_link(role)
     mine = after.order.chains[role]
-    named = mine[-1].link.seen.count if mine else 0
-    unnamed = after.order.chains[role.other][named:]
+    unnamed = theirs[mine[-1].link.seen.count if mine else 0 :]
     return after.next_link(role) if any(event.type not in _ASK_FOR_NONE for event in unnamed) else None
