@@ -77,12 +77,24 @@ class Fold:
         """Take what can be taken."""
         while self._take_next(REQUESTER) or self._take_next(WORKER):
             pass
-        # Whoever writes a side holds all of it: what another claims to have seen beyond that was never made.
-        other, mine = {"home": (WORKER, REQUESTER), "worker": (REQUESTER, WORKER)}.get(self.viewer, ("", ""))
-        candidate = self.candidate(other) if other else None
-        if candidate is not None and candidate.seen[0] > len(self.taken[mine]):
-            self.closed[other] = "unknown-seen"
+        self._close_unknowable()
         return self
+
+    def _close_unknowable(self) -> None:
+        """Whoever writes a side holds all of it: what another has seen of it beyond that was never made."""
+        bound = any(event.seen[0] > 0 for event in self.taken[REQUESTER])
+        if self.viewer == "home":
+            mine, other = REQUESTER, WORKER
+        elif self.viewer == "worker" and bound:
+            mine, other = WORKER, REQUESTER
+        else:
+            return
+        candidate = self.candidate(other)
+        if candidate is not None:
+            count, name = candidate.seen
+            held = {(event.n, event.hash) for event in self.events if event.side == mine}
+            if (count - 1, name) not in held:
+                self.closed[other] = "unknown-seen"
 
     def _take_next(self, side: str) -> bool:
         candidate = self.candidate(side)

@@ -211,6 +211,7 @@ def unknowable() -> Iterator[Vector]:
     """A `seen` that names an event of the viewer's own side that was never made."""
     for viewer, liar_side, kind in (("home", WORKER, "task_fail"), ("worker", REQUESTER, "task_cancel")):
         story = at("submitted")
+        story.do("task_seen", side=REQUESTER)
         count = len(story.chains[REQUESTER if liar_side == WORKER else WORKER]) + 1
         liar = story.do(kind, seen=count, seen_hash=fixed("never made"))
         yield told(
