@@ -14,6 +14,7 @@ from taskferry_protocol.connections import (
     read_accept,
     read_end,
     read_request,
+    recall_request,
     sign_accept,
     sign_end,
     sign_request,
@@ -25,7 +26,7 @@ from taskferry_protocol.ids import AccountId, Hash, Instant, LogPosition, sha256
 from taskferry_protocol.invites import read_invite, sign_invite
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages.base import MessageClass
-from taskferry_protocol.permissions import Terms, encode_terms, read_grant, sign_grant
+from taskferry_protocol.permissions import Terms, encode_terms, read_grant, recall_grant, sign_grant
 
 from .owners import NOW, Owner, Refused, manage_key, managing_device, members, resigned, signing_key
 
@@ -249,3 +250,10 @@ def test_any_bytes_are_refused_in_the_ordinary_way(document, raw):
     signed = ANN.manage.sign(document.kind, raw)
     with pytest.raises(RemoteProtocolError):
         document.read(signed, ANN.log)
+
+
+def test_what_was_taken_is_recalled_without_its_signer():
+    """A request and a grant from one's own store stay good when their signers are gone."""
+    for document, recall in ((DOCUMENTS[1], recall_request), (DOCUMENTS[4], recall_grant)):
+        raw = document.sign(ANN.log.position, ANN.manage)
+        assert recall(raw) == document.read(raw, ANN.log)
