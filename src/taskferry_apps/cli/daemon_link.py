@@ -33,7 +33,7 @@ _DEFAULT_URL = "http://127.0.0.1:4318"
 
 def daemon_options(command: Callable[P, R]) -> Callable[P, R]:
     """Add --url, --token and --data, kept in the context for `local_client`."""
-    for option in (
+    options: tuple[Callable[[Callable[P, R]], Callable[P, R]], ...] = (
         click.option(
             "--token",
             envvar="TASKFERRY_LOCAL_API_TOKEN",
@@ -56,7 +56,8 @@ def daemon_options(command: Callable[P, R]) -> Callable[P, R]:
             callback=_keep,
             help="Data directory of the daemon.",
         ),
-    ):
+    )
+    for option in options:
         command = option(command)
     return command
 
@@ -139,7 +140,7 @@ def is_json_wanted() -> bool:
 
 def json_option(command: Callable[P, R]) -> Callable[P, R]:
     """Add --json, kept in the context for `is_json_wanted`."""
-    option = click.option(
+    option: Callable[[Callable[P, R]], Callable[P, R]] = click.option(
         "--json",
         "json_wanted",
         is_flag=True,

@@ -37,7 +37,7 @@ class CommandFailed(Exception):
 
 @contextmanager
 def report_failures() -> Iterator[None]:
-    """Turn what a command raises into a sentence on standard error and an exit code; bugs keep their traceback."""
+    """Turn what a command raises into a sentence and an exit code; a bug keeps its traceback."""
     try:
         yield
     except click.exceptions.NoArgsIsHelpError as shown:

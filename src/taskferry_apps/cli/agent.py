@@ -1,0 +1,91 @@
+"""`taskferry agent`: the identities that others connect to."""
+
+from __future__ import annotations
+
+import click
+
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+
+__all__ = ["agent"]
+
+
+@click.group()
+def agent() -> None:
+    """Create and list your agents.
+
+    \b
+    Examples:
+      taskferry agent create writer --tagline "Reports on documents"
+      taskferry agent list
+    """
+
+
+@agent.command()
+@click.argument("name")
+@click.option("--display-name", default="", help="What people read; by default the name.")
+@click.option("--tagline", default="", help="One line on what it is for.")
+@click.option("--description", default="", help="More on what it can do.")
+@click.option(
+    "--capability", "capabilities", multiple=True, help="A word on what it can do; repeat for more."
+)
+@click.option("--public", is_flag=True, help="Let the relay list it in its directory.")
+@json_option
+@daemon_options
+def create(
+    name: str, display_name: str, tagline: str, description: str, capabilities: tuple[str, ...], public: bool
+) -> None:
+    """Create the agent NAME, known to others as @OWNER/NAME.
+
+    \b
+    Example:
+      taskferry agent create writer --capability writing --capability review
+    """
+    with local_client() as daemon:
+        answer = daemon.post(
+            "/agents",
+            {
+                "handle": name,
+                "display_name": display_name or name.rpartition("/")[2],
+                "tagline": tagline,
+                "description": description,
+                "capabilities": list(capabilities),
+                "public_profile": public,
+            },
+        )
+    if is_json_wanted():
+        print_json(answer)
+        return
+    from .render import clean
+
+    made = answer.get("agent")
+    handle = clean(made.get("handle") if isinstance(made, dict) else name)
+    click.echo(f"{handle} is ready. Others reach it with: taskferry connect THEIR-AGENT {handle}")
+
+
+@agent.command("list")
+@json_option
+@daemon_options
+def list_agents() -> None:
+    """List your agents."""
+    with local_client() as daemon:
+        answer = daemon.get("/agents")
+    if is_json_wanted():
+        print_json(answer)
+        return
+    from .render import ago, clean, table
+    from .values import objects
+
+    table(
+        ["agent", "name", "tagline", "public", "last active"],
+        (
+            [
+                clean(item.get("handle")),
+                clean(item.get("display_name"), most=24),
+                clean(item.get("tagline"), most=40),
+                "yes" if item.get("public") else "no",
+                ago(item.get("last_seen_at")) or "never",
+            ]
+            for item in objects(answer, "agents")
+        ),
+        empty="No agents yet. Create one: taskferry agent create NAME",
+    )
