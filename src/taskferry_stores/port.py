@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.records import (
     AccountRecord,
     AgentPair,
@@ -114,6 +114,11 @@ class RelayStore(Protocol):
 
     async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
         """Account logs by owner name; a former name still leads to the account that once claimed it."""
+
+    async def accepted(
+        self, ids: Collection[tuple[DeviceId, MessageId]]
+    ) -> Mapping[tuple[DeviceId, MessageId], Hash]:
+        """Hashes of the envelopes that were stored under these ids by these devices, while remembered."""
 
     async def cards(self, agents: Collection[AgentRef]) -> Mapping[AgentRef, CardRecord]:
         """Cards by agent."""

@@ -257,7 +257,7 @@ class DaemonState:
             case RecordRate():
                 put(self.ledger.rates, change.flow, change.rate)
             case PutEvidence():
-                self.ledger.put_evidence(change.evidence, self.place("evidence"))
+                self.ledger.put_evidence(change.evidence)
             case PutSetting():
                 put(self.ledger.settings, change.key, change.value)
             case DropSetting():

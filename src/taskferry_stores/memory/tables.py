@@ -114,8 +114,9 @@ class Ledger:
         agent = change.card.agent
         self.journal.put(self.cards, agent, card_to_store(self.cards.get(agent), change.card))
 
-    def put_evidence(self, evidence: EvidenceRecord, place: Place) -> None:
+    def put_evidence(self, evidence: EvidenceRecord) -> None:
         """Keep evidence, once."""
+        place = Place(len(self.evidence) + 1)
         pair = (evidence.kind, evidence.subject, evidence.first, evidence.second)
         if all((e.kind, e.subject, e.first, e.second) != pair for e in self.evidence.values()):
             kept = EvidenceRecord(*pair, evidence.at, place)

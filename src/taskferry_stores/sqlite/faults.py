@@ -1,0 +1,24 @@
+"""SQLite's errors in the words of the port."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from ..errors import StoreCorrupt, StoreError, StoreFailed, StoreFull, StoreLocked, StoreReadOnly
+
+
+def translate(error: sqlite3.Error, path: Path) -> StoreError:
+    """The store's error for SQLite's; what is not foreseen is a `StoreFailed`."""
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code == sqlite3.SQLITE_FULL:
+        return StoreFull(f"No space is left for {path}; free some and try again.")
+    if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+        return StoreCorrupt(f"The file {path} is damaged ({error}); restore a backup of it.")
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return StoreLocked(f"Another program keeps {path} locked; end it and try again.")
+    if code in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}:
+        return StoreReadOnly(f"The file {path} or its folder cannot be written; make them writable.")
+    if code == sqlite3.SQLITE_CANTOPEN:
+        return StoreReadOnly(f"The file {path} cannot be opened ({error}); check its folder's permissions.")
+    return StoreFailed(f"Reading or writing {path} failed ({error}); check the disk and start again.")

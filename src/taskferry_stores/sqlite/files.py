@@ -1,0 +1,146 @@
+"""Opening a database file: the lock, its mode, what it is, its schema, its connections."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from contextlib import ExitStack
+from enum import StrEnum
+from pathlib import Path
+
+import attrs
+
+from ..errors import StoreCorrupt, StoreLocked, StoreReadOnly, StoreUnavailable, WrongStore
+from .faults import translate
+from .migrations import Schema, migrate, require_known
+
+BUSY_MS = 5_000
+"""How long we wait for a program that looks into the file, such as a backup."""
+WAL_KEPT_BYTES = 64 * 1024 * 1024
+"""What is left of the write-ahead log's file once it has been copied into the database."""
+
+
+class IntegrityCheck(StrEnum):
+    """How closely a file is looked at before it is used. Both checks read all of it."""
+
+    NONE = "none"
+    QUICK = "quick"
+    FULL = "full"
+
+
+@attrs.frozen
+class Tuning:
+    """How a kind of store uses its file. `erase` overwrites what is deleted, as a store of secrets must."""
+
+    readers: int
+    cache_bytes: int
+    erase: bool
+
+
+@attrs.frozen
+class OpenFile:
+    """An open database that nobody else may open: one connection that writes, some that read."""
+
+    path: Path
+    writer: sqlite3.Connection
+    readers: tuple[sqlite3.Connection, ...]
+    lock: int
+
+    def close(self) -> None:
+        """Close the connections, then let others in."""
+        for connection in (*self.readers, self.writer):
+            connection.close()
+        os.close(self.lock)
+
+
+def open_file(path: Path, schema: Schema, tuning: Tuning, check: IntegrityCheck) -> OpenFile:
+    """Open or create the database of `schema` at `path`; blocks.
+
+    Raises a kind of `StoreUnavailable`, `StoreCorrupt`, `StoreFull` or `StoreFailed`.
+    """
+    with ExitStack() as undo:
+        lock = _lock(path)
+        undo.callback(os.close, lock)
+        try:
+            _create_private(path)
+            writer = _connect(path, tuning)
+            undo.callback(writer.close)
+            _prepare(writer, path, schema, check)
+            reading = []
+            for _ in range(tuning.readers):
+                reading.append(_connect(path, tuning))
+                undo.callback(reading[-1].close)
+                reading[-1].execute("PRAGMA query_only = ON")
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
+        except PermissionError as error:
+            raise _not_writable(path) from error
+        undo.pop_all()
+        return OpenFile(path, writer, tuple(reading), lock)
+
+
+def _not_writable(path: Path) -> StoreReadOnly:
+    return StoreReadOnly(f"The file {path} or its folder cannot be written; make them writable.")
+
+
+def _lock(path: Path) -> int:
+    """Take the lock file beside the database; it goes with the process, however that ends."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if isinstance(error, PermissionError) or error.errno == 30:
+            raise _not_writable(path) from error
+        raise StoreUnavailable(f"The file {path} cannot be opened: {error.strerror}.") from error
+    try:
+        os.fchmod(lock, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(lock)
+        raise StoreLocked(f"Another process has {path} open; end it, or use another folder.") from error
+    except OSError:
+        os.close(lock)
+        raise
+    return lock
+
+
+def _create_private(path: Path) -> None:
+    """Make sure that the file is there and its owner's alone. SQLite gives its other files that mode."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Whatever the umask took away or an older program left open.
+        os.fchmod(file, 0o600)
+    finally:
+        os.close(file)
+
+
+def _connect(path: Path, tuning: Tuning) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
+    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute("PRAGMA temp_store = MEMORY")
+    connection.execute(f"PRAGMA cache_size = -{tuning.cache_bytes // 1024}")
+    connection.execute(f"PRAGMA secure_delete = {int(tuning.erase)}")
+    return connection
+
+
+def _prepare(writer: sqlite3.Connection, path: Path, schema: Schema, check: IntegrityCheck) -> None:
+    """See that the file is ours and sound, make it durable, and bring its schema up to date."""
+    (application,) = writer.execute("PRAGMA application_id").fetchone()
+    (tables,) = writer.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if tables and application != schema.application_id:
+        raise WrongStore(f"The file {path} is no {schema.name} store; name another file.")
+    if check is not IntegrityCheck.NONE:
+        pragma = "quick_check" if check is IntegrityCheck.QUICK else "integrity_check"
+        ((verdict,),) = writer.execute(f"PRAGMA {pragma}(1)").fetchall()
+        if verdict != "ok":
+            raise StoreCorrupt(f"The file {path} is damaged ({verdict}); restore a backup of it.")
+    require_known(writer, path, schema)
+    # The write-ahead log survives a loss of power only if it is synchronised at every commit.
+    writer.execute("PRAGMA journal_mode = WAL")
+    writer.execute("PRAGMA synchronous = FULL")
+    writer.execute(f"PRAGMA journal_size_limit = {WAL_KEPT_BYTES}")
+    # The engine copies the log itself, so that a failure to do so is noticed.
+    writer.execute("PRAGMA wal_autocheckpoint = 0")
+    migrate(writer, path, schema)

@@ -1,0 +1,312 @@
+"""The relay's hot path: envelopes into mailboxes and out again, a group at a time.
+
+Numbers, offsets and counters of all devices of a group are read once, counted up in memory, and written once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import struct
+from collections.abc import Iterable, Iterator
+
+from taskferry_protocol.ids import AgentRef, DeviceId, Hash
+from taskferry_protocol.records import (
+    AckMailbox,
+    AlreadyStored,
+    Counted,
+    Equivocation,
+    Expire,
+    Expired,
+    Notice,
+    Offset,
+    Place,
+    PurgeSeen,
+    PutNotice,
+    RelayChange,
+    Stored,
+    StoreEnvelope,
+    Sweep,
+)
+
+from .ledger import number_agents
+from .rows import Column, select_in, to_signed
+
+_RECEIVER = struct.Struct("<IQ")
+"""One device's number, and the offset that it has an envelope at."""
+
+
+def _pack(receivers: Iterable[tuple[int, int]]) -> bytes:
+    return b"".join([_RECEIVER.pack(device, offset) for device, offset in receivers])
+
+
+def _unpack(receivers: bytes) -> Iterator[tuple[int, int]]:
+    return _RECEIVER.iter_unpack(receivers)
+
+
+class _Box:
+    """A device's counters, as in its row."""
+
+    __slots__ = ("acked", "bytes", "count", "id", "last", "n", "place", "swept", "touched")
+
+    def __init__(self, row: sqlite3.Row) -> None:
+        (self.n, self.id, self.place, self.last, self.acked, self.swept, self.count, self.bytes) = row
+        self.touched = False
+
+
+_BOXES = "SELECT n, id, place, last, acked, swept, count, bytes FROM devices WHERE"
+
+
+class Mailboxes:
+    """Mailboxes inside one transaction; `flush` writes what is still held back."""
+
+    def __init__(self, connection: sqlite3.Connection, changes: Iterable[RelayChange]) -> None:
+        self._connection = connection
+        devices: set[DeviceId] = set()
+        targets: set[AgentRef] = set()
+        for change in changes:
+            match change:
+                case StoreEnvelope():
+                    devices.add(change.device)
+                    devices.update([device for device, _ in change.entries])
+                    targets.add(change.to)
+                case AckMailbox() | PutNotice():
+                    devices.add(change.device)
+                case _:
+                    pass
+        self._boxes: dict[DeviceId, _Box] = {}
+        self._numbered: dict[int, _Box] = {}
+        self._load(devices)
+        self._targets = number_agents(connection, targets) if targets else {}
+        self._next = 0
+        self._envelopes: list[tuple[Column, ...]] = []
+        self._entries: list[tuple[Column, ...]] = []
+
+    def _load(self, devices: set[DeviceId]) -> None:
+        self._keep(select_in(self._connection, f"{_BOXES} id", ((device,) for device in devices)))
+        if missing := devices - self._boxes.keys():
+            self._connection.executemany("INSERT INTO devices (id) VALUES (?)", [(d,) for d in missing])
+            self._keep(select_in(self._connection, f"{_BOXES} id", ((device,) for device in missing)))
+
+    def _load_numbered(self, numbers: Iterable[int]) -> None:
+        unknown = set(numbers) - self._numbered.keys()
+        self._keep(select_in(self._connection, f"{_BOXES} n", ((n,) for n in unknown)))
+
+    def _keep(self, rows: list[sqlite3.Row]) -> None:
+        for row in rows:
+            box = _Box(row)
+            self._boxes[box.id] = box
+            self._numbered[box.n] = box
+
+    def flush(self) -> None:
+        """Write held-back rows and all counters that changed."""
+        self._flush_rows()
+        self._connection.executemany(
+            "UPDATE devices SET place = ?, last = ?, acked = ?, swept = ?, count = ?, bytes = ? WHERE n = ?",
+            [
+                (box.place, box.last, box.acked, box.swept, box.count, box.bytes, box.n)
+                for box in self._numbered.values()
+                if box.touched
+            ],
+        )
+
+    def _flush_rows(self) -> None:
+        if self._envelopes:
+            self._connection.executemany(
+                "INSERT INTO envelopes (n, expires_at, raw) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                self._envelopes,
+            )
+            self._envelopes.clear()
+        if self._entries:
+            self._connection.executemany(
+                "INSERT INTO mailbox (device, offset, size, envelope, sealed, hash, code)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                self._entries,
+            )
+            self._entries.clear()
+
+    # --- in ----------------------------------------------------------------------------------------------
+
+    def store(self, change: StoreEnvelope) -> Stored | AlreadyStored | Equivocation:
+        """Accept an envelope, or say why it is not new."""
+        sender = self._boxes[change.device]
+        target = self._targets[change.to]
+        if self._next == 0:
+            (self._next,) = self._connection.execute("SELECT coalesce(max(n), 0) + 1 FROM seen").fetchone()
+        n = self._next
+        size = len(change.envelope)
+        places: dict[int, tuple[_Box, int, bytes]] = {}
+        for device, sealed in change.entries:
+            box = self._boxes[device]
+            places.setdefault(box.n, (box, box.last + 1, sealed))
+        inserted = self._connection.execute(
+            "INSERT INTO seen (n, device, id, target, seq, hash, place, at, receivers)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
+            (
+                n,
+                sender.n,
+                change.id,
+                target,
+                to_signed(change.seq),
+                change.hash,
+                sender.place + 1,
+                change.at,
+                _pack([(number, offset) for number, (_, offset, _) in places.items()]),
+            ),
+        )
+        if inserted.rowcount == 0:
+            return self._judge_repeat(change, sender, target)
+        self._next += 1
+        sender.place += 1
+        sender.touched = True
+        if places:
+            self._envelopes.append((n, change.expires_at, change.envelope))
+        offsets = []
+        for box, offset, sealed in places.values():
+            self._put(box, offset, size + len(sealed), n, sealed)
+            offsets.append((box.id, Offset(offset)))
+        return Stored(Place(sender.place), tuple(offsets))
+
+    def _put(self, box: _Box, offset: int, size: int, envelope: int, sealed: bytes) -> None:
+        self._entries.append((box.n, offset, size, envelope, sealed, None, None))
+        box.last = offset
+        box.count += 1
+        box.bytes += size
+        box.touched = True
+
+    def _judge_repeat(self, change: StoreEnvelope, sender: _Box, target: int) -> AlreadyStored | Equivocation:
+        """What stands where this envelope would: itself, which may have new receivers, or another."""
+        self._flush_rows()
+        query = "SELECT n, hash, place, receivers FROM seen WHERE device = ? AND"
+        row = self._connection.execute(f"{query} id = ?", (sender.n, change.id)).fetchone()
+        by_id = row is not None
+        if row is None:
+            row = self._connection.execute(
+                f"{query} target = ? AND seq = ?", (sender.n, target, to_signed(change.seq))
+            ).fetchone()
+        n, hash, place, receivers = row
+        if hash != change.hash:
+            raw = self._connection.execute("SELECT raw FROM envelopes WHERE n = ?", (n,)).fetchone()
+            return Equivocation(Hash(hash), "id" if by_id else "seq", raw[0] if raw else b"")
+        have = dict(_unpack(receivers))
+        added = []
+        for device, sealed in change.entries:
+            box = self._boxes[device]
+            if box.n not in have:
+                have[box.n] = box.last + 1
+                added.append((device, Offset(box.last + 1)))
+                self._put(box, box.last + 1, len(change.envelope) + len(sealed), n, sealed)
+        if added:
+            self._envelopes.append((n, change.expires_at, change.envelope))
+            self._connection.execute("UPDATE seen SET receivers = ? WHERE n = ?", (_pack(have.items()), n))
+        return AlreadyStored(Place(place), tuple(added))
+
+    def notify(self, device: DeviceId, notice: Notice) -> Offset:
+        """Put a notice into a mailbox."""
+        box = self._boxes[device]
+        box.last += 1
+        box.count += 1
+        box.touched = True
+        self._entries.append((box.n, box.last, 0, None, None, notice.hash, notice.code))
+        return Offset(box.last)
+
+    # --- out ---------------------------------------------------------------------------------------------
+
+    def ack(self, change: AckMailbox) -> None:
+        """Note an acknowledgement; the entries are deleted later, by `sweep`."""
+        box = self._boxes[change.device]
+        upto = min(box.last, change.offset)
+        if upto <= box.acked:
+            return
+        self._flush_rows()
+        count, size = self._connection.execute(
+            "SELECT count(*), coalesce(sum(size), 0) FROM mailbox"
+            " WHERE device = ? AND offset > ? AND offset <= ?",
+            (box.n, box.acked, upto),
+        ).fetchone()
+        box.acked = upto
+        box.count -= count
+        box.bytes -= size
+        box.touched = True
+
+    def sweep(self, change: Sweep) -> Counted:
+        """Delete acknowledged entries, and the envelopes for which they were the last."""
+        self.flush()
+        left = change.limit
+        waiting = self._connection.execute("SELECT n FROM devices WHERE swept < acked LIMIT ?", (left,))
+        numbers = [n for (n,) in waiting.fetchall()]
+        self._load_numbered(numbers)
+        for n in numbers:
+            if left == 0:
+                break
+            box = self._numbered[n]
+            rows = self._connection.execute(
+                "SELECT offset, envelope FROM mailbox WHERE device = ? AND offset > ? AND offset <= ?"
+                " ORDER BY offset LIMIT ?",
+                (n, box.swept, box.acked, left),
+            ).fetchall()
+            upto = rows[-1][0] if len(rows) == left else box.acked
+            self._connection.execute("DELETE FROM mailbox WHERE device = ? AND offset <= ?", (n, upto))
+            self._drop_unneeded([envelope for _, envelope in rows if envelope is not None])
+            box.swept = upto
+            box.touched = True
+            # A mailbox whose entries have all expired costs a step too.
+            left -= max(1, len(rows))
+        return Counted(change.limit - left)
+
+    def _drop_unneeded(self, envelopes: list[int]) -> None:
+        """Delete those of the envelopes that every receiver has acknowledged."""
+        rows = select_in(self._connection, "SELECT n, receivers FROM seen WHERE n", ((n,) for n in envelopes))
+        receivers = {n: list(_unpack(packed)) for n, packed in rows}
+        self._load_numbered({device for pairs in receivers.values() for device, _ in pairs})
+        done = [
+            (n,)
+            for n, pairs in receivers.items()
+            if all(offset <= self._numbered[device].acked for device, offset in pairs)
+        ]
+        self._connection.executemany("DELETE FROM envelopes WHERE n = ?", done)
+
+    def expire(self, change: Expire) -> Expired:
+        """Take envelopes out at their end, and tell their senders what was not acknowledged."""
+        self._flush_rows()
+        rows = self._connection.execute(
+            "SELECT e.n, s.device, s.hash, s.receivers FROM envelopes e JOIN seen s ON s.n = e.n"
+            " WHERE e.expires_at <= ? ORDER BY e.expires_at, e.n LIMIT ?",
+            (change.now, change.limit),
+        ).fetchall()
+        pairs = [(n, list(_unpack(receivers))) for n, _, _, receivers in rows]
+        self._load_numbered({device for _, some in pairs for device, _ in some})
+        self._load_numbered({sender for _, sender, _, _ in rows})
+        notices = []
+        for (_, receivers), (n, sender, hash, _) in zip(pairs, rows, strict=True):
+            undelivered = False
+            for device, offset in receivers:
+                box = self._numbered[device]
+                if offset <= box.acked:
+                    continue
+                gone = self._connection.execute(
+                    "DELETE FROM mailbox WHERE device = ? AND offset = ? RETURNING size", (device, offset)
+                ).fetchone()
+                undelivered = True
+                if gone is None:
+                    # It expired before, and the envelope came back wrapped for another device.
+                    continue
+                box.count -= 1
+                box.bytes -= gone[0]
+                box.touched = True
+            self._connection.execute("DELETE FROM envelopes WHERE n = ?", (n,))
+            if undelivered:
+                notice = Notice(Hash(hash), "expired")
+                told = self._numbered[sender].id
+                notices.append((told, self.notify(told, notice), notice))
+        return Expired(len(rows), tuple(notices))
+
+    def purge(self, change: PurgeSeen) -> Counted:
+        """Forget what was seen long ago and is in no mailbox. Rows stand in the order of their time."""
+        self._flush_rows()
+        done = self._connection.execute(
+            "DELETE FROM seen WHERE n IN (SELECT s.n FROM seen s WHERE s.n < coalesce("
+            " (SELECT n FROM seen WHERE at >= ? ORDER BY n LIMIT 1), (SELECT max(n) + 1 FROM seen))"
+            " AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.n = s.n) ORDER BY s.n LIMIT ?)",
+            (change.before, change.limit),
+        )
+        return Counted(done.rowcount)

@@ -1,0 +1,79 @@
+"""Schemas as numbered .sql files, applied in order; an existing file is copied before it is changed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+import attrs
+
+from ..errors import StoreTooNew, StoreUnavailable
+
+
+@attrs.frozen
+class Schema:
+    """The steps that make a database, from nothing to now. `application_id` marks its files."""
+
+    name: str
+    application_id: int
+    steps: tuple[str, ...]
+
+    @property
+    def version(self) -> int:
+        """The number of the last step, which is what `PRAGMA user_version` says afterwards."""
+        return len(self.steps)
+
+
+def load_schema(name: str, application_id: int) -> Schema:
+    """Read `schema/<name>/NNNN_*.sql`; the numbers run from 0001 without a gap."""
+    folder = resources.files(__package__) / "schema" / name
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    numbers = [int(file.name[:4]) for file in files]
+    if numbers != list(range(1, len(files) + 1)):
+        raise StoreUnavailable(f"The {name} schema's files are not complete; install the program again.")
+    return Schema(name, application_id, tuple(file.read_text("utf-8") for file in files))
+
+
+def require_known(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+    """Refuse a file that a later version of this program has changed; nothing is written to it."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > schema.version:
+        raise StoreTooNew(
+            f"The file {path} was written by a newer version of this program"
+            f" (schema {version}, known {schema.version}); install that version."
+        )
+
+
+def migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
+    """Apply the steps that are missing, each in a transaction of its own; first comes a copy of the file."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if 0 < version < schema.version:
+        back_up(connection, path.with_name(f"{path.name}.before-{schema.version}"))
+    for number in range(version + 1, schema.version + 1):
+        try:
+            connection.executescript(
+                f"BEGIN IMMEDIATE;\n{schema.steps[number - 1]}\n"
+                f"PRAGMA application_id = {schema.application_id};\n"
+                f"PRAGMA user_version = {number};\nCOMMIT;"
+            )
+        except sqlite3.Error:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def back_up(connection: sqlite3.Connection, target: Path) -> None:
+    """Copy the whole database to `target`, which appears when it is complete, for its owner alone."""
+    unfinished = target.with_name(f"{target.name}.part")
+    unfinished.unlink(missing_ok=True)
+    file = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    os.fchmod(file, 0o600)
+    os.close(file)
+    copy = sqlite3.connect(unfinished)
+    try:
+        connection.backup(copy)
+    finally:
+        copy.close()
+    unfinished.replace(target)

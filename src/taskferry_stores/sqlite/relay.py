@@ -1,0 +1,168 @@
+"""A relay's store in a SQLite file."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+
+import trio
+
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, MessageId
+from taskferry_protocol.records import (
+    AccountRecord,
+    AgentPair,
+    CardRecord,
+    ContactState,
+    EvidenceRecord,
+    Flow,
+    Generation,
+    MailboxItem,
+    MailboxUsage,
+    Offset,
+    Page,
+    Place,
+    RateRecord,
+    RelayChange,
+    RelayResult,
+    RelayStats,
+    StoredConnection,
+)
+
+from . import ledger, relay_reads
+from .engine import Engine
+from .faults import translate
+from .files import IntegrityCheck, OpenFile, Tuning, open_file
+from .migrations import load_schema
+from .relay_writes import RelayWriter, write_generation
+
+APPLICATION_ID = 0x54465231
+"""`TFR1` in the file's header."""
+TUNING = Tuning(readers=2, cache_bytes=64 * 1024 * 1024, erase=False)
+"""The cache holds the leaves of the indices that a busy relay writes to. What is deleted was sealed."""
+
+
+@asynccontextmanager
+async def open_relay_store(
+    path: Path, *, generation: Generation, check: IntegrityCheck = IntegrityCheck.NONE
+) -> AsyncIterator[SqliteRelayStore]:
+    """Open the relay's store at `path`, or create it with `generation`: 16 random bytes of the caller's.
+
+    Raises a kind of `StoreUnavailable`, `StoreCorrupt`, `StoreFull` or `StoreFailed`.
+    """
+    opening = partial(_open, path, generation, check)
+    file, held = await trio.to_thread.run_sync(opening)
+    store = SqliteRelayStore(file, held)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+def _open(path: Path, generation: Generation, check: IntegrityCheck) -> tuple[OpenFile, Generation]:
+    schema = load_schema("relay", APPLICATION_ID)
+    file = open_file(path, schema, TUNING, check)
+    try:
+        held = relay_reads.generation(file.writer)
+        if held is None:
+            write_generation(file.writer, generation)
+    except sqlite3.Error as error:
+        file.close()
+        raise translate(error, path) from error
+    return file, held or generation
+
+
+class SqliteRelayStore:
+    """The relay's port over one file."""
+
+    def __init__(self, file: OpenFile, generation: Generation) -> None:
+        self._engine = Engine[RelayChange, RelayResult](file, RelayWriter())
+        self._generation = generation
+
+    @property
+    def generation(self) -> Generation:
+        """The generation of all its mailboxes."""
+        return self._generation
+
+    async def renew_generation(self, generation: Generation) -> None:
+        """Begin a new generation."""
+        await self._engine.alone(lambda connection: write_generation(connection, generation))
+        self._generation = generation
+
+    async def commit(self, changes: Sequence[RelayChange]) -> tuple[RelayResult, ...]:
+        """Make all the changes, in order, or none."""
+        return await self._engine.commit(changes)
+
+    async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, AccountRecord]:
+        """Account logs by id."""
+        return await self._engine.read(lambda c: ledger.accounts(c, accounts))
+
+    async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
+        """Account logs by owner name."""
+        return await self._engine.read(lambda c: ledger.accounts_named(c, names))
+
+    async def accepted(
+        self, ids: Collection[tuple[DeviceId, MessageId]]
+    ) -> Mapping[tuple[DeviceId, MessageId], Hash]:
+        """Hashes of what was stored under these ids."""
+        return await self._engine.read(lambda c: relay_reads.accepted(c, ids))
+
+    async def cards(self, agents: Collection[AgentRef]) -> Mapping[AgentRef, CardRecord]:
+        """Cards by agent."""
+        return await self._engine.read(lambda c: ledger.cards(c, agents))
+
+    async def public_cards(self, after: AgentRef | None, limit: int) -> tuple[CardRecord, ...]:
+        """Public cards by rising agent reference."""
+        return await self._engine.read(lambda c: ledger.public_cards(c, after, limit))
+
+    async def connections(
+        self, pairs: Collection[AgentPair]
+    ) -> Mapping[AgentPair, tuple[StoredConnection, ...]]:
+        """Lasting connections between two agents."""
+        return await self._engine.read(lambda c: relay_reads.connections(c, pairs))
+
+    async def connections_by_request(self, requests: Collection[Hash]) -> Mapping[Hash, StoredConnection]:
+        """Connections by request."""
+        return await self._engine.read(lambda c: relay_reads.connections_by_request(c, requests))
+
+    async def linked(
+        self, pairs: Collection[tuple[AccountId, AccountId]]
+    ) -> frozenset[tuple[AccountId, AccountId]]:
+        """Those of the pairs of accounts with agents connected."""
+        return await self._engine.read(lambda c: relay_reads.linked(c, pairs))
+
+    async def contacts(self, flows: Collection[Flow]) -> Mapping[Flow, ContactState]:
+        """Contact states by flow."""
+        return await self._engine.read(lambda c: relay_reads.contacts(c, flows))
+
+    async def rates(self, flows: Collection[Flow]) -> Mapping[Flow, RateRecord]:
+        """Token buckets by flow."""
+        return await self._engine.read(lambda c: ledger.rates(c, flows))
+
+    async def mailbox(
+        self, device: DeviceId, after: Offset, limit: int, max_bytes: int
+    ) -> tuple[MailboxItem, ...]:
+        """What waits for a device above an offset."""
+        return await self._engine.read(lambda c: relay_reads.mailbox(c, device, after, limit, max_bytes))
+
+    async def usage(self, devices: Collection[DeviceId]) -> Mapping[DeviceId, MailboxUsage]:
+        """How full mailboxes are."""
+        return await self._engine.read(lambda c: relay_reads.usage(c, devices))
+
+    async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
+        """Settings by key."""
+        return await self._engine.read(lambda c: ledger.settings(c, keys))
+
+    async def evidence(self, after: Place, limit: int) -> Page[EvidenceRecord]:
+        """Evidence in order."""
+        return await self._engine.read(lambda c: ledger.evidence_page(c, after, limit))
+
+    async def stats(self) -> RelayStats:
+        """Numbers for an operator."""
+        return await self._engine.read(relay_reads.stats)
+
+    async def aclose(self) -> None:
+        """Finish the commit under way and close the file."""
+        await self._engine.aclose()

@@ -1,0 +1,160 @@
+"""The relay's queries: each takes a connection and gives records."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+
+from taskferry_protocol.ids import AccountId, DeviceId, Hash, MessageId
+from taskferry_protocol.records import (
+    AgentPair,
+    ContactState,
+    Flow,
+    Generation,
+    MailboxEntry,
+    MailboxItem,
+    MailboxNotice,
+    MailboxUsage,
+    Notice,
+    Offset,
+    RelayStats,
+    StoredConnection,
+)
+
+from .ledger import agent_numbers, flow_numbers, grants_of
+from .rows import agent_ref, select_in, singles
+
+Connection = sqlite3.Connection
+
+_CONNECTIONS = (
+    "SELECT c.n, c.request, f.account, f.name, t.account, t.name, c.request_raw, c.accept_raw, c.end_raw"
+    " FROM connections c JOIN agents f ON f.n = c.from_agent JOIN agents t ON t.n = c.to_agent WHERE"
+)
+
+
+def generation(connection: Connection) -> Generation | None:
+    """The generation, once one is written."""
+    row = connection.execute("SELECT value FROM about WHERE key = 'generation'").fetchone()
+    return Generation(row[0]) if row else None
+
+
+def _records(connection: Connection, rows: Iterable[sqlite3.Row]) -> list[StoredConnection]:
+    ordered = sorted(rows, key=lambda row: int(row[0]))
+    grants = grants_of(connection, [row[0] for row in ordered])
+    return [
+        StoredConnection(
+            Hash(request),
+            agent_ref(account, name),
+            agent_ref(other, other_name),
+            request_raw,
+            accept_raw,
+            grants.get(n, ()),
+            end_raw,
+        )
+        for n, request, account, name, other, other_name, request_raw, accept_raw, end_raw in ordered
+    ]
+
+
+def connections(
+    connection: Connection, pairs: Collection[AgentPair]
+) -> dict[AgentPair, tuple[StoredConnection, ...]]:
+    """Lasting connections between two agents."""
+    numbers = agent_numbers(connection, {agent for pair in pairs for agent in (pair.low, pair.high)})
+    known = [(numbers[p.low], numbers[p.high]) for p in pairs if p.low in numbers and p.high in numbers]
+    both_ways = known + [(high, low) for low, high in known]
+    rows = select_in(connection, f"{_CONNECTIONS} c.end_raw = x'' AND (c.from_agent, c.to_agent)", both_ways)
+    found: dict[AgentPair, tuple[StoredConnection, ...]] = {}
+    for record in _records(connection, rows):
+        pair = AgentPair.of(record.from_, record.to)
+        found[pair] = (*found.get(pair, ()), record)
+    return found
+
+
+def connections_by_request(
+    connection: Connection, requests: Collection[Hash]
+) -> dict[Hash, StoredConnection]:
+    """Connections by request, ended ones too."""
+    rows = select_in(connection, f"{_CONNECTIONS} c.request", singles(requests))
+    return {record.request: record for record in _records(connection, rows)}
+
+
+def linked(
+    connection: Connection, pairs: Collection[tuple[AccountId, AccountId]]
+) -> frozenset[tuple[AccountId, AccountId]]:
+    """Those of the pairs of accounts with agents connected, whichever asked."""
+    rows = select_in(
+        connection,
+        "SELECT f.account, t.account FROM agents f JOIN connections c ON c.from_agent = f.n"
+        " AND c.end_raw = x'' JOIN agents t ON t.n = c.to_agent WHERE (f.account, t.account)",
+        [*pairs, *((other, one) for one, other in pairs)],
+    )
+    live = {(one, other) for one, other in rows}
+    return frozenset((a, b) for a, b in pairs if (a, b) in live or (b, a) in live)
+
+
+def accepted(
+    connection: Connection, ids: Collection[tuple[DeviceId, MessageId]]
+) -> dict[tuple[DeviceId, MessageId], Hash]:
+    """Hashes of what was stored under these ids by these devices."""
+    known = select_in(
+        connection, "SELECT id, n FROM devices WHERE id", singles([device for device, _ in ids])
+    )
+    numbers = {DeviceId(id): n for id, n in known}
+    keys = {(numbers[device], id): (device, id) for device, id in ids if device in numbers}
+    rows = select_in(connection, "SELECT device, id, hash FROM seen WHERE (device, id)", keys)
+    return {keys[n, id]: Hash(hash) for n, id, hash in rows}
+
+
+def contacts(connection: Connection, flows: Collection[Flow]) -> dict[Flow, ContactState]:
+    """Contact states by flow."""
+    keys = flow_numbers(connection, flows)
+    query = "SELECT from_agent, to_agent, sent, answered FROM contacts WHERE (from_agent, to_agent)"
+    rows = select_in(connection, query, keys)
+    return {keys[one, other]: ContactState(sent, bool(answered)) for one, other, sent, answered in rows}
+
+
+def mailbox(
+    connection: Connection, device: DeviceId, after: Offset, limit: int, max_bytes: int
+) -> tuple[MailboxItem, ...]:
+    """What waits for a device above an offset, at least one item if there is one."""
+    rows = connection.execute(
+        "SELECT m.offset, m.size, m.sealed, m.hash, m.code, e.raw FROM devices d"
+        " JOIN mailbox m ON m.device = d.n LEFT JOIN envelopes e ON e.n = m.envelope"
+        " WHERE d.id = ? AND m.offset > ? AND m.offset > d.acked ORDER BY m.offset LIMIT ?",
+        (device, after, limit),
+    )
+    items: list[MailboxItem] = []
+    total = 0
+    for offset, size, sealed, hash, code, raw in rows:
+        total += size
+        if items and total > max_bytes:
+            break
+        if sealed is None:
+            items.append(MailboxNotice(Offset(offset), Notice(Hash(hash), code)))
+        else:
+            items.append(MailboxEntry(Offset(offset), raw, sealed))
+    rows.close()
+    return tuple(items)
+
+
+def usage(connection: Connection, devices: Collection[DeviceId]) -> dict[DeviceId, MailboxUsage]:
+    """How full mailboxes are."""
+    rows = select_in(
+        connection,
+        "SELECT id, count, bytes, last, acked FROM devices WHERE last > 0 AND id",
+        singles(devices),
+    )
+    return {
+        DeviceId(id): MailboxUsage(count, size, Offset(last), Offset(acked))
+        for id, count, size, last, acked in rows
+    }
+
+
+def stats(connection: Connection) -> RelayStats:
+    """Sums over accounts, devices and connections, never over envelopes."""
+    (accounts,) = connection.execute("SELECT count(*) FROM accounts").fetchone()
+    (live,) = connection.execute("SELECT count(*) FROM connections WHERE end_raw = x''").fetchone()
+    (devices,) = connection.execute("SELECT count(*) FROM devices WHERE last > 0").fetchone()
+    sums = "SELECT coalesce(sum(place), 0), coalesce(sum(count), 0), coalesce(sum(bytes), 0) FROM devices"
+    accepted, waiting, waiting_bytes = connection.execute(sums).fetchone()
+    return RelayStats(accounts, devices, live, accepted, waiting, waiting_bytes)

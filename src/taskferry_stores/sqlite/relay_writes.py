@@ -1,0 +1,165 @@
+"""The relay's changes as SQL, but for the mailboxes, which have a module of their own."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from typing import assert_never
+
+from taskferry_protocol.records import (
+    AckMailbox,
+    AppendStatements,
+    Done,
+    DropSetting,
+    EndConnection,
+    Expire,
+    Generation,
+    HoldAccount,
+    NoticePut,
+    PurgeSeen,
+    PutCard,
+    PutConnection,
+    PutEvidence,
+    PutGrant,
+    PutNotice,
+    PutSetting,
+    RecordContact,
+    RecordRate,
+    RelayChange,
+    RelayResult,
+    StoredConnection,
+    StoreEnvelope,
+    Sweep,
+)
+
+from ..errors import ConflictKind, StoreConflict
+from ..rules import unknown
+from . import ledger
+from .mailboxes import Mailboxes
+
+
+def write_generation(connection: sqlite3.Connection, generation: Generation) -> None:
+    """Store the generation."""
+    connection.execute("INSERT OR REPLACE INTO about (key, value) VALUES ('generation', ?)", (generation,))
+
+
+class RelayWriter:
+    """What the engine asks about a relay's changes."""
+
+    def may_conflict(self, change: RelayChange) -> bool:
+        """Whether the change can raise `StoreConflict`."""
+        return isinstance(
+            change, AppendStatements | HoldAccount | PutCard | PutGrant | PutConnection | EndConnection
+        )
+
+    def weight(self, change: RelayChange) -> int:
+        """The bytes that the change carries, and a page for each mailbox."""
+        if isinstance(change, StoreEnvelope):
+            return len(change.envelope) + 4_096 * len(change.entries)
+        return 0
+
+    def session(self, connection: sqlite3.Connection, changes: Iterable[RelayChange]) -> RelaySession:
+        """Begin to write these changes."""
+        return RelaySession(connection, changes)
+
+
+class RelaySession:
+    """Writes a relay's changes inside a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection, changes: Iterable[RelayChange]) -> None:
+        self._connection = connection
+        self._mailboxes = Mailboxes(connection, changes)
+
+    def flush(self) -> None:
+        """Write what was held back."""
+        self._mailboxes.flush()
+
+    def apply(self, change: RelayChange) -> RelayResult:
+        """Make one change."""
+        match change:
+            case StoreEnvelope():
+                return self._mailboxes.store(change)
+            case AckMailbox():
+                self._mailboxes.ack(change)
+            case PutNotice():
+                return NoticePut(self._mailboxes.notify(change.device, change.notice))
+            case Expire():
+                return self._mailboxes.expire(change)
+            case Sweep():
+                return self._mailboxes.sweep(change)
+            case PurgeSeen():
+                return self._mailboxes.purge(change)
+            case AppendStatements():
+                ledger.append_statements(self._connection, change)
+            case HoldAccount():
+                ledger.hold_account(self._connection, change)
+            case PutCard():
+                ledger.put_card(self._connection, change.card)
+            case PutConnection():
+                self._connect(change.connection)
+            case EndConnection():
+                self._end(change)
+            case PutGrant():
+                n, ended = self._find(change.grant.request)
+                if ended:
+                    raise StoreConflict(ConflictKind.ENDED, "the connection is ended")
+                ledger.put_grant(self._connection, n, change.grant)
+            case RecordContact():
+                self._record_contact(change)
+            case RecordRate():
+                ledger.record_rate(self._connection, change)
+            case PutEvidence():
+                ledger.put_evidence(self._connection, change)
+            case PutSetting():
+                ledger.put_setting(self._connection, change.key, change.value)
+            case DropSetting():
+                ledger.drop_setting(self._connection, change.key)
+            case _:
+                assert_never(change)
+        return Done()
+
+    def _find(self, request: bytes) -> tuple[int, bool]:
+        """A connection's number, and whether it is ended."""
+        row = self._connection.execute(
+            "SELECT n, end_raw FROM connections WHERE request = ?", (request,)
+        ).fetchone()
+        if row is None:
+            raise unknown("connection", request)
+        return row[0], row[1] != b""
+
+    def _connect(self, connection: StoredConnection) -> None:
+        row = self._connection.execute(
+            "SELECT end_raw FROM connections WHERE request = ?", (connection.request,)
+        ).fetchone()
+        if row is not None:
+            if row[0]:
+                raise StoreConflict(ConflictKind.ENDED, "the connection is ended")
+            return
+        numbers = ledger.number_agents(self._connection, (connection.from_, connection.to))
+        (n,) = self._connection.execute(
+            "INSERT INTO connections (request, from_agent, to_agent, request_raw, accept_raw, end_raw)"
+            " VALUES (?, ?, ?, ?, ?, ?) RETURNING n",
+            (
+                connection.request,
+                numbers[connection.from_],
+                numbers[connection.to],
+                connection.request_raw,
+                connection.accept_raw,
+                connection.end_raw,
+            ),
+        ).fetchone()
+        ledger.replace_grants(self._connection, n, connection.grants)
+
+    def _end(self, change: EndConnection) -> None:
+        n, _ = self._find(change.request)
+        self._connection.execute(
+            "UPDATE connections SET end_raw = ? WHERE n = ? AND end_raw = x''", (change.raw, n)
+        )
+
+    def _record_contact(self, change: RecordContact) -> None:
+        flow, contact = change.flow, change.contact
+        numbers = ledger.number_agents(self._connection, (flow.from_, flow.to))
+        self._connection.execute(
+            "INSERT OR REPLACE INTO contacts (from_agent, to_agent, sent, answered) VALUES (?, ?, ?, ?)",
+            (numbers[flow.from_], numbers[flow.to], contact.sent, contact.answered),
+        )

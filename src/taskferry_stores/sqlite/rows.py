@@ -1,0 +1,138 @@
+"""Between rows and records; and lists of keys in queries."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import TypeAlias, TypeVar
+
+from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant, LogPosition
+from taskferry_protocol.records import (
+    AccountRecord,
+    CardRecord,
+    EvidenceRecord,
+    GrantRecord,
+    Page,
+    Place,
+)
+
+Column: TypeAlias = int | str | bytes | None
+"""What a column holds."""
+Row: TypeAlias = tuple[Column, ...]
+T = TypeVar("T")
+
+_STEPS = (1, 4, 16, 64, 256)
+"""How many keys one query takes. Few sizes, so that SQLite's prepared statements are used again."""
+_TOP = 1 << 64
+_SIGN = 1 << 63
+
+
+def to_signed(number: int) -> int:
+    """An unsigned integer of 64 bits as the signed one with the same bits, which is what SQLite stores."""
+    return number - _TOP if number >= _SIGN else number
+
+
+def to_unsigned(number: int) -> int:
+    """The inverse of `to_signed`."""
+    return number + _TOP if number < 0 else number
+
+
+def key_lists(keys: Iterable[Row]) -> Iterator[tuple[str, list[Column]]]:
+    """Keys in pieces: for each the SQL for the right side of `(a, b) IN`, and its parameters.
+
+    A piece is filled up by repeating its first key, which means nothing to `IN`.
+    """
+    unique = list(dict.fromkeys(keys))
+    for start in range(0, len(unique), _STEPS[-1]):
+        piece = unique[start : start + _STEPS[-1]]
+        size = next(step for step in _STEPS if step >= len(piece))
+        piece += [piece[0]] * (size - len(piece))
+        group = "(" + ",".join("?" * len(piece[0])) + ")"
+        yield f"(VALUES {','.join([group] * size)})", [value for key in piece for value in key]
+
+
+def select_in(
+    connection: sqlite3.Connection, query: str, keys: Iterable[Row], tail: str = ""
+) -> list[sqlite3.Row]:
+    """All rows of `query … IN <keys> <tail>`. The order of `tail` holds within a piece of the keys only."""
+    found: list[sqlite3.Row] = []
+    for values, parameters in key_lists(keys):
+        found += connection.execute(f"{query} IN {values} {tail}", parameters).fetchall()
+    return found
+
+
+def singles(keys: Collection[Column] | Collection[bytes] | Collection[str]) -> Iterator[Row]:
+    """Keys of one column."""
+    return ((key,) for key in keys)
+
+
+def page_of(rows: Sequence[tuple[Place, T]], limit: int) -> Page[T]:
+    """A page out of up to `limit` + 1 rows."""
+    more = rows[limit - 1][0] if len(rows) > limit else None
+    return Page(tuple([record for _, record in rows[:limit]]), more)
+
+
+def account_record(row: Sequence[Column], statements: Sequence[bytes]) -> AccountRecord:
+    """An account from (id, name, length, head, held)."""
+    account, name, length, head, held = row
+    return AccountRecord(
+        AccountId(as_bytes(account)),
+        as_text(name),
+        LogPosition(as_int(length), Hash(as_bytes(head))),
+        tuple(statements),
+        as_text(held),
+    )
+
+
+def agent_ref(account: Column, name: Column) -> AgentRef:
+    """An agent from its account and name."""
+    return AgentRef(AccountId(as_bytes(account)), as_text(name))
+
+
+def card_record(row: Sequence[Column]) -> CardRecord:
+    """A card from (account, name, version, public, raw)."""
+    account, name, version, public, raw = row
+    return CardRecord(agent_ref(account, name), to_unsigned(as_int(version)), bool(public), as_bytes(raw))
+
+
+def grant_record(row: Sequence[Column]) -> GrantRecord:
+    """A grant from (request, account, name, version, raw, terms)."""
+    request, account, name, version, raw, terms = row
+    return GrantRecord(
+        Hash(as_bytes(request)),
+        agent_ref(account, name),
+        to_unsigned(as_int(version)),
+        as_bytes(raw),
+        as_bytes(terms),
+    )
+
+
+def evidence_record(row: Sequence[Column]) -> EvidenceRecord:
+    """Evidence from (place, kind, subject, first, second, at)."""
+    place, kind, subject, first, second, at = row
+    return EvidenceRecord(
+        as_text(kind),
+        as_bytes(subject),
+        as_bytes(first),
+        as_bytes(second),
+        Instant(as_int(at)),
+        Place(as_int(place)),
+    )
+
+
+def as_int(value: Column) -> int:
+    """A column that the schema says is an integer."""
+    assert isinstance(value, int)  # noqa: S101 - the tables are STRICT
+    return value
+
+
+def as_text(value: Column) -> str:
+    """A column that the schema says is text."""
+    assert isinstance(value, str)  # noqa: S101
+    return value
+
+
+def as_bytes(value: Column) -> bytes:
+    """A column that the schema says is a blob."""
+    assert isinstance(value, bytes)  # noqa: S101
+    return value
