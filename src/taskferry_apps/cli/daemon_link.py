@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -25,15 +26,14 @@ __all__ = [
     "print_json",
 ]
 
-P = ParamSpec("P")
-R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., object])
 
 _DEFAULT_URL = "http://127.0.0.1:4318"
 
 
-def daemon_options(command: Callable[P, R]) -> Callable[P, R]:
+def daemon_options(command: F) -> F:
     """Add --url, --token and --data, kept in the context for `local_client`."""
-    options: tuple[Callable[[Callable[P, R]], Callable[P, R]], ...] = (
+    options: tuple[Callable[[F], F], ...] = (
         click.option(
             "--token",
             envvar="TASKFERRY_LOCAL_API_TOKEN",
@@ -138,9 +138,9 @@ def is_json_wanted() -> bool:
     return bool(_kept("json_wanted"))
 
 
-def json_option(command: Callable[P, R]) -> Callable[P, R]:
+def json_option(command: F) -> F:
     """Add --json, kept in the context for `is_json_wanted`."""
-    option: Callable[[Callable[P, R]], Callable[P, R]] = click.option(
+    option: Callable[[F], F] = click.option(
         "--json",
         "json_wanted",
         is_flag=True,
@@ -158,4 +158,4 @@ def print_json(value: object) -> None:
 
 
 def _utf8() -> bool:
-    return (click.get_text_stream("stdout").encoding or "").lower().replace("-", "") == "utf8"
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
