@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from tests.spec.runners import encoding, identity, sealing, tasks
+from tests.spec.runners import admission, encoding, identity, sealing, tasks
 
 Vector = Mapping[str, object]
 
 RUNNERS: Mapping[str, Callable[[Vector], None]] = {
+    **admission.RUNNERS,
     **encoding.RUNNERS,
     **identity.RUNNERS,
     **sealing.RUNNERS,

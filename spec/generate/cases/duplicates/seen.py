@@ -4,31 +4,37 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from spec.generate.kit import NOW, fixed
+from spec.generate.kit import NOW, Map, Value, fixed
 from spec.generate.parcels import ADA, BOB, DESKTOP, LEAD, PHONE, Built, content, header, sealed
 from spec.generate.vector import ACCEPT, Vector, hexes, vector
 
 SECTION = "envelope.md#7-duplicates"
+WRITER = BOB.branch().set_agent("writer", [DESKTOP])
 OTHER_TEXT = content("message", {"text": "Something else.", "parts": []})
+
+
+def of(label: str = "first", /, **other: Value) -> Map:
+    """A header of a class that needs no grant: only what was seen before decides here."""
+    return header(label, class_="connection", **other)
 
 
 def scenarios() -> Iterator[tuple[str, str, list[tuple[Built, str]]]]:
     """Envelopes in order, each with what becomes of it."""
-    first = sealed()
-    same_id = sealed(header(seq=2), OTHER_TEXT)
-    same_seq = sealed(header("second"), OTHER_TEXT)
-    later = sealed(header("second", seq=2))
+    first = sealed(of())
+    same_id = sealed(of(seq=2), OTHER_TEXT)
+    same_seq = sealed(of("second"), OTHER_TEXT)
+    later = sealed(of("second", seq=2))
     dup = "duplicate"
     bad = "equivocation"
     yield "again", "the same bytes again", [(first, "new"), (first, dup), (first, dup)]
     yield "next", "the next envelope", [(first, "new"), (later, "new")]
     yield "same_id", "other bytes under the same id", [(first, "new"), (same_id, bad)]
     yield "same_seq", "another envelope under the same seq", [(first, "new"), (same_seq, bad)]
-    resealed = sealed(key=fixed("another K"))
+    resealed = sealed(of(), key=fixed("another K"))
     yield "resealed", "the same content sealed anew under the same id", [(first, "new"), (resealed, bad)]
-    other_to = sealed(header("second", to=[BOB.account, "writer"]))
+    other_to = sealed(of("second", to=[BOB.account, "writer"]))
     yield "same_seq_other_to", "each recipient has a count of its own", [(first, "new"), (other_to, "new")]
-    other_device = sealed(header(), by=PHONE.id)
+    other_device = sealed(of(), by=PHONE.id)
     yield (
         "same_id_other_device",
         "the same id and seq from another device name another envelope",
@@ -47,7 +53,7 @@ def scenarios() -> Iterator[tuple[str, str, list[tuple[Built, str]]]]:
         ],
     )
     reply = sealed(
-        header("reply", from_=[BOB.account, "coder"], to=LEAD, log=BOB.position(), to_log=ADA.position()),
+        of("reply", from_=[BOB.account, "coder"], to=LEAD, log=BOB.position(), to_log=ADA.position()),
         by=DESKTOP.id,
     )
     yield "other_sender", "another account's envelope with the same seq", [(first, "new"), (reply, "new")]
@@ -66,6 +72,7 @@ def vectors() -> Iterator[Vector]:
             comment,
             expect,
             now_ms=NOW,
+            accounts=[hexes(ADA.statements), hexes(WRITER.statements)],
             input=hexes([built.raw for built, _ in steps]),
             decoded={"outcomes": outcomes},
         )
