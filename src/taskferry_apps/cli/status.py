@@ -1,0 +1,52 @@
+"""`taskferry status`: the daemon's state and its link to the relay."""
+
+from __future__ import annotations
+
+import click
+
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+
+__all__ = ["status"]
+
+
+@click.command()
+@json_option
+@daemon_options
+def status() -> None:
+    """Show who you are here, and whether the relay is reached and how."""
+    with local_client() as daemon:
+        answer = daemon.get("/health")
+    if is_json_wanted():
+        print_json(answer)
+        return
+    from .render import ago, clean, facts
+    from .values import object_in, texts
+
+    if not answer.get("set_up"):
+        click.echo("The daemon runs and has no account yet. Next: taskferry setup OWNER --relay URL")
+        return
+    relay = object_in(answer, "relay")
+    facts(
+        [
+            ("owner", f"@{clean(answer.get('handle_owner'))}"),
+            ("account", clean(answer.get("account"))),
+            ("device", clean(answer.get("device"))),
+            ("relay", clean(relay.get("url"))),
+            ("link", _link(relay)),
+            ("since", ago(relay.get("since"))),
+            ("waiting here", str(relay.get("queued") or "")),
+            ("last trouble", clean(relay.get("last_error") or "")),
+            ("note", clean(relay.get("notice") or "")),
+            ("version", clean(answer.get("version"))),
+        ]
+    )
+    for alarm in texts(answer, "alarms"):
+        click.secho(f"! {clean(alarm)}", fg="red", bold=True)
+
+
+def _link(relay: dict[str, object]) -> str:
+    from .render import clean
+
+    if relay.get("connected"):
+        return f"connected by {clean(relay.get('transport'))}"
+    return "not connected; what you send waits here"

@@ -1,0 +1,109 @@
+"""One task on the terminal: what it is, what was delivered, what happened, and what can be done now."""
+
+from __future__ import annotations
+
+import click
+
+from .render import ago, clean, clean_lines, facts, short, table
+from .values import object_in, objects, texts
+
+__all__ = ["draw_task"]
+
+
+def draw_task(task: dict[str, object]) -> None:
+    """Print a task as the API gives it."""
+    state = clean(task.get("state")) + ("" if task.get("confirmed", True) else " (not yet confirmed)")
+    click.secho(clean(task.get("title")), bold=True)
+    facts(
+        [
+            ("task", clean(task.get("task_id"))),
+            ("state", state),
+            ("you are", clean(task.get("role")) + f" as {clean(task.get('mine'))}"),
+            ("with", clean(task.get("peer"))),
+            ("delivery", _rung(object_in(task, "delivery"))),
+            ("deadline", ago(task.get("deadline"))),
+            ("revisions", f"{task.get('asks', 0)} of {task.get('revisions', 0)} asked"),
+        ]
+    )
+    if task.get("brief"):
+        click.echo("\n" + clean_lines(task.get("brief")))
+    for requirement in texts(task, "requirements"):
+        click.echo(f"  - {clean(requirement)}")
+    _versions(task)
+    _timeline(task)
+    for sentence in texts(task, "waiting"):
+        click.secho(f"! {clean(sentence)}", fg="yellow")
+    actions = texts(task, "actions")
+    click.echo(
+        "\nYou can: "
+        + (
+            ", ".join(map(clean, actions))
+            if actions
+            else "nothing; it is the other side's turn"
+            if not task.get("final")
+            else "nothing more; this task has ended"
+        )
+    )
+
+
+def _rung(delivery: dict[str, object]) -> str:
+    rung = clean(delivery.get("rung"))
+    words = {
+        "queued": "queued here until the relay answers",
+        "relayed": "at the relay, not yet on the other machine",
+        "delivered": "on the other machine; no agent has looked yet",
+        "offered": "put before the agent",
+        "read": "read by the agent",
+        "processed": "processed by the agent",
+        "expired": "expired, delivery unknown",
+    }
+    code = clean(delivery.get("code") or "")
+    return words.get(rung, rung) + (f" ({code})" if code else "")
+
+
+def _versions(task: dict[str, object]) -> None:
+    versions = objects(task, "versions")
+    if not versions:
+        return
+    click.echo()
+    table(
+        ["version", "status", "parts", "note", "when"],
+        (
+            [
+                str(version.get("version")),
+                clean(version.get("status")),
+                ", ".join(_part(part) for part in objects(version, "parts")),
+                clean(version.get("note"), most=40),
+                ago(version.get("submitted_at")),
+            ]
+            for version in versions
+        ),
+        empty="",
+    )
+
+
+def _part(part: dict[str, object]) -> str:
+    name = clean(part.get("name") or part.get("kind"), most=32)
+    size = part.get("size")
+    return f"{name} ({size:,} bytes)" if isinstance(size, int) else name
+
+
+def _timeline(task: dict[str, object]) -> None:
+    click.echo()
+    table(
+        ["when", "who", "what", "effect", "delivery", "note"],
+        (
+            [
+                ago(event.get("at")),
+                clean(event.get("side")),
+                clean(event.get("type")),
+                clean(event.get("effect")),
+                clean(object_in(event, "delivery").get("rung") or ""),
+                clean(event.get("note") or "", most=48),
+            ]
+            for event in objects(task, "events")
+            if event.get("type") != "task_seen"
+        ),
+        empty="Nothing has happened yet.",
+    )
+    click.echo(f"\nThe whole record: taskferry task log {short(task.get('task_id'))}")
