@@ -104,8 +104,11 @@ def _report(taken: list[TaskEvent], requester: Chain, worker: Chain, viewer: Vie
 
 
 def _settled(taken: list[TaskEvent], requester: Chain, worker: Chain, viewer: Viewer) -> int:
-    # The requester's last event has before it just what it has seen, and whatever comes, comes after it.
-    settled = len(taken) if viewer is Viewer.HOME else len(requester.taken) + requester.last_seen.count
+    # A requester's event has before it just what it has seen, and whatever comes, comes after it.
+    sure = requester.taken[: requester.unconfirmed]
+    settled = len(sure) + sure[-1].link.seen.count if sure else 0
+    if viewer is Viewer.HOME:
+        settled = len(taken)
     for chain in (requester, worker):
         if chain.unconfirmed is not None:
             settled = min(settled, taken.index(chain.taken[chain.unconfirmed]))

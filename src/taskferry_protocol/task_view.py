@@ -177,6 +177,12 @@ class TaskView:
         return sum(line.event.type is not EventType.TASK_SEEN for line in self.taken)
 
     @property
+    def over_budget(self) -> bool:
+        """Whether a peer went on past the request's budget: to be shown to the owner, and to wake nobody."""
+        budget = None if self.terms is None else self.terms.budget
+        return budget is not None and self.spent > budget
+
+    @property
     def home(self) -> DeviceId | None:
         """The device that writes the requester's chain; None while the request is missing."""
         chain = self.order.chains[Role.REQUESTER]

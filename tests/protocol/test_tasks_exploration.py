@@ -143,7 +143,7 @@ def test_two_devices_of_the_worker_race_longer_and_one_is_named():
 
 
 def lies(world: World, role: Role, types: Iterable[EventType]) -> Iterator[TaskEvent]:
-    """Events that a lying side may sign: on any of its own, having seen any part of the other chain or none."""
+    """Events that a lying side may sign: on any of its own, having seen any part of the other chain."""
     everything = world.forged.union(*world.held)
     mine = [event for event in everything if event.role is role]
     truths = [seen(event) for event in everything if event.role is not role]
