@@ -1,12 +1,12 @@
-"""The envelope: its header, its checks, and the parcel that it travels in (spec/envelope.md sections 1 to 3).
+"""The envelope: its checks, and the parcel that it travels in (spec/envelope.md sections 1 to 3).
 
-What is inside, and who may open it, is `sealing`; who may send it, `admission` and `inbound`.
+What it says of itself is in `header`; what is inside, and who may open it, in `sealing`; who may send it, in
+`admission` and `inbound`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
 
 import attrs
 
@@ -14,20 +14,14 @@ from . import crypto
 from .cbor import Value, decode, encode
 from .crypto import Kind, Signed, parse_signed, verify_by_known_key, verify_signed
 from .errors import RejectCode, RemoteProtocolError
+from .header import Header, encode_header, is_channel, read_header
 from .ids import (
-    AccountId,
-    AgentRef,
     DeviceId,
     Hash,
     Instant,
-    LogPosition,
-    MessageId,
-    is_message_id,
-    is_name,
 )
-from .limits import ENVELOPE_BYTES, LIFETIME_MS, SKEW_MS, TIME_LIMIT, WRAPS
-from .messages.base import MessageClass
-from .shape import MapReader, as_array, as_bytes, as_pair, as_position, as_text, as_uint, check_ascending
+from .limits import ENVELOPE_BYTES, SKEW_MS, WRAPS
+from .shape import as_array, as_bytes, as_pair, check_ascending
 
 __all__ = [
     "Envelope",
@@ -45,32 +39,6 @@ __all__ = [
     "verify_envelope",
     "verify_envelope_by_known_key",
 ]
-
-VERSION: Final = 1
-#: A name with `#` before it: what an agent reference holds at most.
-_NAME_BYTES: Final = 33
-
-
-@attrs.frozen
-class Header:
-    """What a relay sees of an envelope, and what the cipher binds (spec/envelope.md section 3).
-
-    `seq` counts per sending device and `to`; `log` is the sender's position, `to_log` the recipient's that it
-    was sealed for; `nonce` is 24 bytes, `commit` 32.
-    """
-
-    id: MessageId
-    cls: MessageClass
-    from_: AgentRef
-    to: AgentRef
-    seq: int
-    log: LogPosition
-    to_log: LogPosition
-    created_at: Instant
-    expires_at: Instant
-    suite: int
-    nonce: bytes
-    commit: bytes
 
 
 @attrs.frozen
@@ -95,120 +63,6 @@ class Envelope:
     def raw(self) -> bytes:
         """The envelope as sent."""
         return self.signed.raw
-
-
-def is_channel(ref: AgentRef) -> bool:
-    """Whether a `to` names a team's channel, which relays of this version do not carry."""
-    return ref.name.startswith("#")
-
-
-# --- The header ---------------------------------------------------------------------------------------------
-
-_FIELDS: Final = (
-    "v",
-    "id",
-    "class",
-    "from",
-    "to",
-    "seq",
-    "log",
-    "to_log",
-    "created_at",
-    "expires_at",
-    "suite",
-    "nonce",
-    "commit",
-)
-_KEYS: Final = frozenset(_FIELDS)
-_CLASSES: Final = {cls.value: cls for cls in MessageClass}
-
-
-def encode_header(header: Header) -> bytes:
-    """The bytes `h`: signed, and bound by the cipher."""
-    return encode(
-        {
-            "v": VERSION,
-            "id": header.id,
-            "class": header.cls.value,
-            "from": header.from_.to_cbor(),
-            "to": header.to.to_cbor(),
-            "seq": header.seq,
-            "log": header.log.to_cbor(),
-            "to_log": header.to_log.to_cbor(),
-            "created_at": header.created_at,
-            "expires_at": header.expires_at,
-            "suite": header.suite,
-            "nonce": header.nonce,
-            "commit": header.commit,
-        }
-    )
-
-
-def _bad(field: str, text: str) -> RemoteProtocolError:
-    return RemoteProtocolError(RejectCode.BAD_VALUE, text, field=field)
-
-
-def _as_reference(value: Value, field: str) -> AgentRef:
-    """An agent reference by shape alone; its name is judged once the class is known."""
-    account, name = as_pair(value, field)
-    return AgentRef(AccountId(as_bytes(account, field, size=32)), as_text(name, field, most=_NAME_BYTES))
-
-
-def _as_class(value: Value, field: str) -> str:
-    if type(value) is not str:
-        raise RemoteProtocolError(RejectCode.WRONG_TYPE, "a text expected", field=field)
-    return value
-
-
-def _members(value: Value) -> dict[str, Value]:
-    """The header's map, which has exactly the known keys; comparing them all at once is the fast way."""
-    if type(value) is dict and value.keys() == _KEYS:
-        return value
-    reader = MapReader(value, "h", _FIELDS)
-    return {key: reader.value(key) for key in _FIELDS}
-
-
-def _read_header(h: bytes) -> Header:
-    """Decode, check shape, then version, class, id and names, suite, lifetime: in that order."""
-    members = _members(decode(h, limit=ENVELOPE_BYTES))
-    version = as_uint(members["v"], "v")
-    identity = MessageId(as_bytes(members["id"], "id", size=16))
-    cls = _CLASSES.get(word := _as_class(members["class"], "class"))
-    from_ = _as_reference(members["from"], "from")
-    to = _as_reference(members["to"], "to")
-    seq = as_uint(members["seq"], "seq", low=1)
-    log = as_position(members["log"], "log")
-    to_log = as_position(members["to_log"], "to_log")
-    created_at = Instant(as_uint(members["created_at"], "created_at", high=TIME_LIMIT - 1))
-    expires_at = Instant(as_uint(members["expires_at"], "expires_at", high=TIME_LIMIT - 1))
-    suite = as_uint(members["suite"], "suite")
-    nonce = as_bytes(members["nonce"], "nonce", size=crypto.NONCE_BYTES)
-    commit = as_bytes(members["commit"], "commit", size=crypto.KEY_BYTES)
-    if version != VERSION:
-        raise RemoteProtocolError(RejectCode.UNKNOWN_VERSION, f"version {version}", field="v")
-    if cls is None:
-        raise _bad("class", f"{word!r} is not a class")
-    if not is_message_id(identity):
-        raise _bad("id", "not a UUIDv7")
-    _check_names(cls, from_, to)
-    if suite != crypto.SUITE:
-        raise RemoteProtocolError(RejectCode.UNKNOWN_SUITE, f"suite {suite}", field="suite")
-    if not created_at < expires_at <= created_at + LIFETIME_MS:
-        raise RemoteProtocolError(
-            RejectCode.BAD_TIME, "must end after it begins, and within 30 days", field="expires_at"
-        )
-    return Header(identity, cls, from_, to, seq, log, to_log, created_at, expires_at, suite, nonce, commit)
-
-
-def _check_names(cls: MessageClass, from_: AgentRef, to: AgentRef) -> None:
-    if cls is MessageClass.ACCOUNT:
-        if from_.name or to.name:
-            raise _bad("to" if to.name else "from", 'class account goes from "" to ""')
-        return
-    if not is_name(from_.name):
-        raise _bad("from", "not an agent's name")
-    if not is_name(to.name.removeprefix("#")):
-        raise _bad("to", "neither an agent's name nor a channel's")
 
 
 # --- The envelope -------------------------------------------------------------------------------------------
@@ -273,9 +127,11 @@ def _read_payload(signed: Signed) -> Envelope:
     h, ct = as_pair(decode(signed.payload, limit=ENVELOPE_BYTES), "payload")
     header_bytes = as_bytes(h, "h")
     sealed = as_bytes(ct, "ct")
-    header = _read_header(header_bytes)
+    header = read_header(header_bytes)
     if len(sealed) < crypto.LEAST_CIPHERTEXT:
-        raise _bad("ct", f"must be at least {crypto.LEAST_CIPHERTEXT} bytes")
+        raise RemoteProtocolError(
+            RejectCode.BAD_VALUE, f"must be at least {crypto.LEAST_CIPHERTEXT} bytes", field="ct"
+        )
     return Envelope(DeviceId(signed.key), header, sealed, header_bytes, signed)
 
 

@@ -24,7 +24,9 @@ from taskferry_protocol.envelope import (
     verify_envelope_by_known_key,
 )
 from taskferry_protocol.errors import RemoteProtocolError
-from taskferry_protocol.ids import DeviceId, Instant
+from taskferry_protocol.header import Header, _read_carefully, _read_quickly, encode_header, read_header
+from taskferry_protocol.ids import AgentRef, DeviceId, Hash, Instant, LogPosition
+from taskferry_protocol.messages import MessageClass
 
 from .contents import ALICE, BOB, DAY, MINUTE, NOW, key_of, sealed_message
 
@@ -288,3 +290,94 @@ def test_faulty_parcels_are_refused(value: object, code: str) -> None:
     with pytest.raises(RemoteProtocolError) as caught:
         read_parcel(decode(encode(value)))
     assert caught.value.code.value == code
+
+
+# --- The quick reader and the careful one -------------------------------------------------------------------
+
+_NAMES = st.from_regex(r"[a-z0-9][a-z0-9_-]{0,31}", fullmatch=True) | st.sampled_from(
+    ["cclog", "e-class", "eclass", "aclogclog", "x" * 23, "x" * 24]
+)
+_EDGES = st.sampled_from([1, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**64 - 1])
+
+
+@st.composite
+def _headers(draw: st.DrawFn) -> Header:
+    """Any good header."""
+    cls = draw(st.sampled_from(MessageClass))
+    created_at = draw(st.integers(0, 2**53 - 2) | st.just(NOW))
+    account = cls is MessageClass.ACCOUNT
+    to = draw(_NAMES)
+    return Header(
+        id=GOOD.header.id,
+        cls=cls,
+        from_=AgentRef(ALICE.account, "" if account else draw(_NAMES)),
+        to=AgentRef(BOB.account, "" if account else draw(st.sampled_from([to, "#" + to]))),
+        seq=draw(_EDGES | st.integers(1, 2**64 - 1)),
+        log=LogPosition(draw(_EDGES), Hash(draw(st.binary(min_size=32, max_size=32)))),
+        to_log=LogPosition(draw(_EDGES), Hash(b"\x63log" * 8)),
+        created_at=Instant(created_at),
+        expires_at=Instant(min(2**53 - 1, created_at + draw(st.integers(1, 30 * DAY)))),
+        suite=1,
+        nonce=draw(st.binary(min_size=24, max_size=24)),
+        commit=draw(st.binary(min_size=32, max_size=32)),
+    )
+
+
+@given(_headers())
+def test_every_good_header_is_read_back(header: Header) -> None:
+    """Whichever reader takes it."""
+    assert read_header(encode_header(header)) == header
+
+
+def test_the_usual_header_is_read_the_quick_way() -> None:
+    """Otherwise the quick reader would be there for nothing."""
+    assert _read_quickly(GOOD.h) == _read_carefully(GOOD.h) == GOOD.header
+
+
+@given(_headers(), st.data())
+def test_what_the_quick_reader_takes_the_careful_one_takes_alike(header: Header, data: st.DataObject) -> None:
+    """Whatever is changed in the bytes, the quick reader never takes more, nor anything else."""
+    h = bytearray(encode_header(header))
+    for _ in range(data.draw(st.integers(0, 3))):
+        h[data.draw(st.integers(0, len(h) - 1))] = data.draw(st.integers(0, 255))
+    quick = _read_quickly(bytes(h))
+    if quick is not None:
+        assert quick == _read_carefully(bytes(h))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seq": 0},
+        {"log": [0, bytes(32)]},
+        {"to_log": [0, bytes(32)]},
+        {"id": bytes(16)},
+        {"created_at": NOW - DAY, "expires_at": NOW - DAY},
+        {"expires_at": NOW + 31 * DAY},
+        {"expires_at": 2**53, "created_at": 2**53 - 1},
+        {"created_at": 2**32, "expires_at": 2**32 - 1},
+        {"class": "account"},
+        {"from": [ALICE.account, "-a"]},
+        {"from": [ALICE.account, "#a"]},
+        {"to": [BOB.account, "##a"]},
+    ],
+)
+def test_the_quick_reader_leaves_every_fault_to_the_careful_one(changes: dict[str, object]) -> None:
+    """It names no codes."""
+    assert _read_quickly(encode({**MEMBERS, **changes})) is None
+
+
+def test_numbers_in_a_longer_form_are_not_taken_quickly() -> None:
+    """One encoding for each number, in the quick reader too."""
+    for usual, longer in (
+        (b"\x63seq\x01", b"\x63seq\x18\x01"),
+        (b"\x63seq\x01", b"\x63seq\x19\x00\x01"),
+        (b"\x63seq\x01", b"\x63seq\x1a\x00\x00\x00\x01"),
+        (b"\x63bob", b"\x64bob"),
+        (b"\x63bob", b"\x62bob"),
+    ):
+        assert GOOD.h.count(usual) == 1
+        h = GOOD.h.replace(usual, longer)
+        assert _read_quickly(h) is None
+        with pytest.raises(RemoteProtocolError):
+            read_header(h)

@@ -1,0 +1,260 @@
+"""The header of an envelope: all that a relay sees of it (spec/envelope.md section 3).
+
+It is read twice over: quickly where its bytes have the usual form, and otherwise field by field, which finds
+the code of every fault. Whatever the quick reader takes, the careful one takes alike.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import attrs
+
+from . import crypto
+from .cbor import Value, decode, encode
+from .errors import RejectCode, RemoteProtocolError
+from .ids import AccountId, AgentRef, Hash, Instant, LogPosition, MessageId, is_message_id, is_name
+from .limits import ENVELOPE_BYTES, LIFETIME_MS, TIME_LIMIT
+from .messages.base import MessageClass
+from .shape import MapReader, as_bytes, as_pair, as_position, as_text, as_uint
+
+__all__ = ["Header", "encode_header", "is_channel", "read_header"]
+
+VERSION: Final = 1
+#: A name with `#` before it: what an agent reference holds at most.
+_NAME_BYTES: Final = 33
+
+
+@attrs.frozen
+class Header:
+    """What a relay sees of an envelope, and what the cipher binds (spec/envelope.md section 3).
+
+    `seq` counts per sending device and `to`; `log` is the sender's position, `to_log` the recipient's that it
+    was sealed for; `nonce` is 24 bytes, `commit` 32.
+    """
+
+    id: MessageId
+    cls: MessageClass
+    from_: AgentRef
+    to: AgentRef
+    seq: int
+    log: LogPosition
+    to_log: LogPosition
+    created_at: Instant
+    expires_at: Instant
+    suite: int
+    nonce: bytes
+    commit: bytes
+
+
+def is_channel(ref: AgentRef) -> bool:
+    """Whether a `to` names a team's channel, which relays of this version do not carry."""
+    return ref.name.startswith("#")
+
+
+_FIELDS: Final = (
+    "v",
+    "id",
+    "class",
+    "from",
+    "to",
+    "seq",
+    "log",
+    "to_log",
+    "created_at",
+    "expires_at",
+    "suite",
+    "nonce",
+    "commit",
+)
+_KEYS: Final = frozenset(_FIELDS)
+_CLASSES: Final = {cls.value: cls for cls in MessageClass}
+
+
+def encode_header(header: Header) -> bytes:
+    """The bytes `h`: signed, and bound by the cipher."""
+    return encode(
+        {
+            "v": VERSION,
+            "id": header.id,
+            "class": header.cls.value,
+            "from": header.from_.to_cbor(),
+            "to": header.to.to_cbor(),
+            "seq": header.seq,
+            "log": header.log.to_cbor(),
+            "to_log": header.to_log.to_cbor(),
+            "created_at": header.created_at,
+            "expires_at": header.expires_at,
+            "suite": header.suite,
+            "nonce": header.nonce,
+            "commit": header.commit,
+        }
+    )
+
+
+def _bad(field: str, text: str) -> RemoteProtocolError:
+    return RemoteProtocolError(RejectCode.BAD_VALUE, text, field=field)
+
+
+def _as_reference(value: Value, field: str) -> AgentRef:
+    """An agent reference by shape alone; its name is judged once the class is known."""
+    account, name = as_pair(value, field)
+    return AgentRef(AccountId(as_bytes(account, field, size=32)), as_text(name, field, most=_NAME_BYTES))
+
+
+def _as_class(value: Value, field: str) -> str:
+    if type(value) is not str:
+        raise RemoteProtocolError(RejectCode.WRONG_TYPE, "a text expected", field=field)
+    return value
+
+
+def _members(value: Value) -> dict[str, Value]:
+    """The header's map, which has exactly the known keys; comparing them all at once is the fast way."""
+    if type(value) is dict and value.keys() == _KEYS:
+        return value
+    reader = MapReader(value, "h", _FIELDS)
+    return {key: reader.value(key) for key in _FIELDS}
+
+
+def _read_carefully(h: bytes) -> Header:
+    """Decode, check shape, then version, class, id and names, suite, lifetime: in that order."""
+    members = _members(decode(h, limit=ENVELOPE_BYTES))
+    version = as_uint(members["v"], "v")
+    identity = MessageId(as_bytes(members["id"], "id", size=16))
+    cls = _CLASSES.get(word := _as_class(members["class"], "class"))
+    from_ = _as_reference(members["from"], "from")
+    to = _as_reference(members["to"], "to")
+    seq = as_uint(members["seq"], "seq", low=1)
+    log = as_position(members["log"], "log")
+    to_log = as_position(members["to_log"], "to_log")
+    created_at = Instant(as_uint(members["created_at"], "created_at", high=TIME_LIMIT - 1))
+    expires_at = Instant(as_uint(members["expires_at"], "expires_at", high=TIME_LIMIT - 1))
+    suite = as_uint(members["suite"], "suite")
+    nonce = as_bytes(members["nonce"], "nonce", size=crypto.NONCE_BYTES)
+    commit = as_bytes(members["commit"], "commit", size=crypto.KEY_BYTES)
+    if version != VERSION:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_VERSION, f"version {version}", field="v")
+    if cls is None:
+        raise _bad("class", f"{word!r} is not a class")
+    if not is_message_id(identity):
+        raise _bad("id", "not a UUIDv7")
+    _check_names(cls, from_, to)
+    if suite != crypto.SUITE:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_SUITE, f"suite {suite}", field="suite")
+    if not created_at < expires_at <= created_at + LIFETIME_MS:
+        raise RemoteProtocolError(
+            RejectCode.BAD_TIME, "must end after it begins, and within 30 days", field="expires_at"
+        )
+    return Header(identity, cls, from_, to, seq, log, to_log, created_at, expires_at, suite, nonce, commit)
+
+
+def _check_names(cls: MessageClass, from_: AgentRef, to: AgentRef) -> None:
+    if cls is MessageClass.ACCOUNT:
+        if from_.name or to.name:
+            raise _bad("to" if to.name else "from", 'class account goes from "" to ""')
+        return
+    if not is_name(from_.name):
+        raise _bad("from", "not an agent's name")
+    if not is_name(to.name.removeprefix("#")):
+        raise _bad("to", "neither an agent's name nor a channel's")
+
+
+# --- The quick way ------------------------------------------------------------------------------------------
+
+_UINT: Final = rb"([\x00-\x17]|\x18[\x18-\xff]|\x19[\x01-\xff].|\x1a(?!\x00\x00).{4})"
+_POSITION: Final = rb"\x82" + _UINT + rb"\x58\x20(.{32})"
+# Names of at most 23 bytes, whose head is one byte; that it counts them rightly is looked at afterwards.
+_REFERENCE: Final = rb"\x82\x58\x20(.{32})([\x60-\x77][#a-z0-9_-]{0,23})"
+_TIME: Final = rb"\x1b(.{8})"
+#: The deterministic encoding of a header of version 1 and suite 1: its keys stand in this order and no other.
+_USUAL: Final = re.compile(
+    rb"\xad\x61v\x01"
+    rb"\x62id\x50(.{16})"
+    rb"\x62to"
+    + _REFERENCE
+    + rb"\x63log"
+    + _POSITION
+    + rb"\x63seq"
+    + _UINT
+    + rb"\x64from"
+    + _REFERENCE
+    + rb"\x65class(\x67account|\x68artifact|\x6aconnection|\x67message|\x67receipt|\x64task)"
+    rb"\x65nonce\x58\x18(.{24})"
+    rb"\x65suite\x01"
+    rb"\x66commit\x58\x20(.{32})"
+    rb"\x66to_log" + _POSITION + rb"\x6acreated_at" + _TIME + rb"\x6aexpires_at" + _TIME,
+    re.DOTALL,
+)
+_CLASS_ITEMS: Final = {encode(cls.value): cls for cls in MessageClass}
+
+
+def read_header(h: bytes) -> Header:
+    """The header that `h` encodes.
+
+    Raises RemoteProtocolError: the codes of encoding and shape, then unknown-version, bad-value for class, id
+    and names, unknown-suite, bad-time; in that order.
+    """
+    return _read_quickly(h) or _read_carefully(h)
+
+
+def _read_quickly(h: bytes) -> Header | None:
+    """The header, if it is a good one of the usual form: a third of the careful way's time."""
+    match = _USUAL.fullmatch(h)
+    if match is None:
+        return None
+    (
+        id,
+        to_account,
+        to_name,
+        log_length,
+        log_head,
+        seq,
+        from_account,
+        from_name,
+        cls_item,
+        nonce,
+        commit,
+        to_log_length,
+        to_log_head,
+        created,
+        expires,
+    ) = match.groups()
+    header = Header(
+        MessageId(id),
+        _CLASS_ITEMS[cls_item],
+        AgentRef(AccountId(from_account), from_name[1:].decode()),
+        AgentRef(AccountId(to_account), to_name[1:].decode()),
+        _uint(seq),
+        LogPosition(_uint(log_length), Hash(log_head)),
+        LogPosition(_uint(to_log_length), Hash(to_log_head)),
+        Instant(int.from_bytes(created, "big")),
+        Instant(int.from_bytes(expires, "big")),
+        crypto.SUITE,
+        nonce,
+        commit,
+    )
+    sound = (
+        from_name[0] == 0x5F + len(from_name)
+        and to_name[0] == 0x5F + len(to_name)
+        and header.seq
+        and header.log.length
+        and header.to_log.length
+        # Times of eight bytes are as short as they can be from 2^32 on.
+        and 2**32 <= header.created_at < header.expires_at < TIME_LIMIT
+        and header.expires_at - header.created_at <= LIFETIME_MS
+        and is_message_id(id)
+        and _names_fit(header.cls, header.from_.name, header.to.name)
+    )
+    return header if sound else None
+
+
+def _uint(item: bytes) -> int:
+    """The number in an unsigned integer's encoding."""
+    return item[0] if len(item) == 1 else int.from_bytes(item[1:], "big")
+
+
+def _names_fit(cls: MessageClass, from_name: str, to_name: str) -> bool:
+    if cls is MessageClass.ACCOUNT:
+        return not from_name and not to_name
+    return is_name(from_name) and is_name(to_name.removeprefix("#"))
