@@ -356,11 +356,16 @@ async def _ask(
     async with client.stream(method, url, headers=dict(headers), content=body) as response:
         parts: list[bytes] = []
         size = 0
-        async for part in response.aiter_raw():
-            size += len(part)
-            if size > max_answer:
-                raise httpx.DecodingError("the answer is too long", request=response.request)
-            parts.append(part)
+        # Cancelled from within, since leaving the loop early would leave httpx's generators unfinished.
+        with trio.CancelScope() as reading:
+            async for part in response.aiter_raw():
+                size += len(part)
+                if size > max_answer:
+                    reading.cancel()
+                else:
+                    parts.append(part)
+        if reading.cancel_called:
+            raise httpx.DecodingError("the answer is too long", request=response.request)
     retry_after = response.headers.get("retry-after", "")
     return _Answer(
         response.status_code,

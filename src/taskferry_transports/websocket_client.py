@@ -225,8 +225,8 @@ class WebSocketTransport:
     ) -> None:
         """Own the tasks of this connection: trio-websocket's reader, our pings, the watch over silence."""
         refusal: UpgradeRefused | None = None
-        with self._scope:
-            try:
+        try:
+            with self._scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._cancel_when_ended, nursery.cancel_scope)
                     self._socket = await wrap_client_stream(
@@ -250,13 +250,14 @@ class WebSocketTransport:
                         self._stream.upgraded = True
                         task_status.started()
                         nursery.start_soon(self._keep_alive, nursery)
-            except* ConnectionRejected as rejected:
-                refusal = _refusal(self.peer, _first(rejected))
-            except* Exception as failed:  # noqa: BLE001
-                # The one boundary: whatever a relay makes trio-websocket stumble over ends this connection,
-                # never the program around it. (A ping that crosses our close makes it raise, for one.)
-                _LOG.debug("connection to %s failed", self.peer, exc_info=failed)
-        self._stream.abort()
+        except* ConnectionRejected as rejected:
+            refusal = _refusal(self.peer, _first(rejected))
+        except* Exception as failed:  # noqa: BLE001
+            # The one boundary: whatever a relay makes trio-websocket stumble over ends this connection,
+            # never the program around it. (A ping that crosses our close makes it raise, for one.)
+            _LOG.debug("connection to %s failed", self.peer, exc_info=failed)
+        finally:
+            self._stream.abort()
         if not self._stream.upgraded:
             await trio.lowlevel.checkpoint_if_cancelled()
             raise refusal or UpgradeRefused(f"{self.peer} closed the connection instead of upgrading it")

@@ -69,6 +69,11 @@ def make_app() -> QuartTrio:
         while True:
             await websocket.send(repr(await websocket.receive()))
 
+    @app.websocket("/any-subprotocol")
+    async def any_subprotocol() -> None:
+        await websocket.accept()
+        await websocket.receive()
+
     async def echo(transport: Transport, info: LinkInfo) -> None:
         try:
             while True:

@@ -15,6 +15,7 @@ import trustme
 
 from taskferry_transports.guarded_server import CannotListen, GuardConfig, serve
 from taskferry_transports.port import Liveness
+from tests.fuzz.connections import attack
 
 from .pairs import running
 from .raw import connect, exchange, frame, is_healthy, make_app, read_head, read_to_end, upgrade
@@ -205,7 +206,8 @@ async def test_silent_websocket_is_dropped_and_a_talking_one_is_not():
                     assert trio.current_time() - start < 1
                     nursery.cancel_scope.cancel()
                 await talking.send_all(frame(b"alive"))
-                assert b"alive" in await talking.receive_some(1000)
+                while b"alive" not in await talking.receive_some(1000):
+                    pass
 
 
 async def test_idle_websocket_outlives_the_http_deadlines(server):
@@ -302,20 +304,21 @@ async def test_path_may_have_a_body_limit_of_its_own(server):
     assert (await exchange(server.port, head + bytes(400_000))).endswith(b"400000")
 
 
-async def test_bodies_of_all_requests_together_are_bounded(server):
+async def test_bodies_of_all_requests_together_are_bounded():
     """Past the total, reading waits until others are answered; everybody is served in the end."""
     head = b"POST /slow-length HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 300000\r\n\r\n"
     answers = []
 
-    async def ask():
-        answers.append(await exchange(server.port, head + bytes(300_000)))
+    async def ask(port):
+        answers.append(await exchange(port, head + bytes(300_000)))
 
-    start = trio.current_time()
-    async with trio.open_nursery() as nursery:
-        for _ in range(4):
-            nursery.start_soon(ask)
-    assert all(answer.endswith(b"300000") for answer in answers)
-    assert trio.current_time() - start > 0.55
+    async with running(make_app(), attrs.evolve(GUARD, body_timeout=5)) as bound:
+        start = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for _ in range(5):
+                nursery.start_soon(ask, bound.port)
+        assert [answer[-6:] for answer in answers] == [b"300000"] * 5
+        assert trio.current_time() - start > 0.55
 
 
 async def test_kept_alive_connection_is_closed_when_idle(server):
@@ -354,6 +357,32 @@ async def test_malformed_request_is_answered_or_closed(server, data):
     """Nonsense gets a status of 4xx or 5xx."""
     answer = await exchange(server.port, data)
     assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
+
+
+async def test_head_of_an_endless_response_ends_with_its_headers(server):
+    """Nothing of the body is sent, and the event loop is not taken by producing it."""
+    answer = await exchange(server.port, b"HEAD /flood HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_peer_that_leaves_is_noticed_although_it_sent_ahead(server):
+    """An event stream ends with its client, even while another request waits behind it."""
+    events = b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n"
+    async with await connect(server.port, events + GET + b"\r\n") as stream:
+        await read_head(stream)
+        assert len(server.connections) == 1
+    while server.connections:
+        await trio.sleep(0.01)
+
+
+async def test_requests_far_ahead_of_their_answers_are_not_buffered(server):
+    """Whoever pipelines without end behind a slow answer is hung up on."""
+    before = memory()
+    async with await connect(server.port, b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n") as stream:
+        with pytest.raises(trio.BrokenResourceError):
+            await _repeat(stream, GET, b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n" * 500)
+    assert memory() - before < 10_000_000
 
 
 async def test_crash_of_a_handler_is_its_own(server, caplog):
@@ -479,3 +508,10 @@ async def _pong_for_ever(stream):
     while True:
         if b"\x89\x00" in await stream.receive_some(1000):
             await stream.send_all(frame(b"", first=0x8A))
+
+
+async def test_random_connections_leave_the_server_standing(caplog):
+    """Some hundred seeded random connections; afterwards it answers, has let go of all, and has not grown."""
+    caplog.set_level(logging.CRITICAL)
+    with caplog.filtering(lambda record: False):
+        await attack(240, seed=1)

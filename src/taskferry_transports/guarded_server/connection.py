@@ -26,6 +26,12 @@ _SEND_BYTES = 65536
 _LINGER_BYTES = 1 << 20  # What an honest client may have under way; a flood ends here.
 _PING = b"\x89\x00"  # RFC 6455 section 5.5.2: a ping without payload.
 
+_AHEAD_BYTES = 65536  # Pipelined requests that wait for an answer; whoever sends more of them is hung up on.
+
+
+class _PeerGone(Exception):
+    """The peer went while we were not yet parsing what it sends."""
+
 
 class Connection:
     """One connection. Whatever happens on it ends it and nothing else."""
@@ -58,6 +64,7 @@ class Connection:
         self._reading = trio.CancelScope()
         self._waiting_since = inf
         self._next_ping = inf
+        self._ahead = b""
         self._last_word_said = False
         self._dropped = False
         own = self._socket.getsockname()
@@ -103,12 +110,8 @@ class Connection:
         with self._reading:
             self._reading.deadline = trio.current_time() + self.guard.head_timeout
             while True:
-                self._waiting_since = trio.current_time()
-                try:
-                    data = await self._stream.receive_some(_RECEIVE_BYTES)
-                except (trio.BrokenResourceError, trio.ClosedResourceError):
-                    return
-                self._waiting_since = inf
+                data = self._ahead or await self._receive()
+                self._ahead = b""
                 if not data:
                     return
                 if self._last_word_said:
@@ -119,7 +122,10 @@ class Connection:
                 if self.idle:
                     self.idle = False
                     self._reading.deadline = trio.current_time() + self.guard.head_timeout
-                await self._protocol.handle(RawData(bytes(data)))
+                try:
+                    await self._protocol.handle(RawData(data))
+                except _PeerGone:
+                    return
         if not self._last_word_said and not self.idle:
             await self._protocol.refuse(
                 HTTPStatus.REQUEST_TIMEOUT,
@@ -127,6 +133,36 @@ class Connection:
                 "The request did not arrive in time.",
                 "Send it in one go.",
             )
+
+    async def _receive(self) -> bytes:
+        self._waiting_since = trio.current_time()
+        try:
+            return bytes(await self._stream.receive_some(_RECEIVE_BYTES))
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            return b""
+        finally:
+            self._waiting_since = inf
+
+    async def hold_until(self, resumed: trio.Event) -> None:
+        """Keep what arrives ahead of its turn, up to a bound, until an answer is complete."""
+        gone = False
+
+        async def watch() -> None:
+            nonlocal gone
+            while len(self._ahead) <= _AHEAD_BYTES:
+                data = await self._receive()
+                self._ahead += data
+                if not data:
+                    break
+            gone = True
+            watching.cancel_scope.cancel()
+
+        async with trio.open_nursery() as watching:
+            watching.start_soon(watch)
+            await resumed.wait()
+            watching.cancel_scope.cancel()
+        if gone:
+            raise _PeerGone
 
     def await_body(self) -> None:
         """A body is due."""

@@ -18,6 +18,7 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import ASGISendEvent, ConnectionState
+from hypercorn.utils import suppress_body
 
 from taskferry_transports.guarded_server.refusals import refusal_body, refusal_headers
 from taskferry_transports.guarded_server.websocket import LINK_STATE, GuardedWebSocket, Wire
@@ -66,6 +67,32 @@ class Link(Wire, Protocol):
     def await_handler(self) -> None:
         """The request is complete: the peer owes us nothing."""
 
+    async def hold_until(self, resumed: trio.Event) -> None:
+        """Keep what arrives ahead of its turn; raises `trio.BrokenResourceError` when the peer goes."""
+
+
+class _Pause:
+    """hypercorn's "may read on" event. While h11 pauses, for one answer at a time, we still watch the peer.
+
+    hypercorn alone would not notice that the peer has gone, and keep an event stream for ever.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._resumed = trio.Event()
+
+    async def clear(self) -> None:
+        self._resumed = trio.Event()
+
+    async def set(self) -> None:
+        self._resumed.set()
+
+    async def wait(self) -> None:
+        await self._link.hold_until(self._resumed)
+
+    def is_set(self) -> bool:
+        return self._resumed.is_set()
+
 
 class GuardedRequest(HTTPStream):
     """One request and its response."""
@@ -111,6 +138,14 @@ class GuardedRequest(HTTPStream):
             # Without this an endless response would never let go of the event loop again.
             await trio.lowlevel.checkpoint()
             return
+        if (
+            message is not None
+            and message["type"] == "http.response.body"
+            and self.state is ASGIHTTPState.RESPONSE
+            and suppress_body(self.scope["method"], int(self.response["status"]))
+        ):
+            # Such a response is complete with its headers (RFC 9110 section 6.4.1); an endless one spins.
+            message = {"type": "http.response.body", "body": b"", "more_body": False}
         await super().app_send(message)
 
     async def _begin(self, event: Request) -> None:
@@ -156,6 +191,7 @@ class GuardedH11(H11Protocol):
     def attach(self, link: Link) -> None:
         """Name the connection below. Comes before anything else."""
         self.link = link
+        self.can_read = _Pause(link)
 
     async def handle(self, event: Event) -> None:
         """Take one event of the connection."""
