@@ -1,0 +1,21 @@
+"""The relay: moves sealed envelopes between daemons, and keeps them until they are fetched.
+
+`run_relay(settings)` runs one in this process, by the concrete parts that `compose` names.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from ..settings import RelaySettings
+
+__all__ = ["run_relay"]
+
+
+def run_relay(settings: RelaySettings) -> int:
+    """Run a relay until it is told to stop; the exit code. Failures are one sentence on standard error."""
+    # Imported late: the command line names this function without paying for a server.
+    from .compose import run
+
+    return run(settings)

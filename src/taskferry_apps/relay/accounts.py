@@ -1,0 +1,184 @@
+"""Account logs at the relay: taken by compare-and-swap, names bound for ever, forks held as evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+from typing import Final
+
+from taskferry_protocol.accounts import AccountLog, LogRelation, compare, fold, refold
+from taskferry_protocol.crypto import parse_signed
+from taskferry_protocol.errors import EnvelopeRejected, RejectCode, RemoteProtocolError
+from taskferry_protocol.frame_items import statement_page
+from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.limits import STATEMENTS
+from taskferry_protocol.records import (
+    AppendStatements,
+    EvidenceRecord,
+    HoldAccount,
+    PutEvidence,
+    RelayChange,
+)
+from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
+
+from ..logs import get_logger
+from .facts import Account, Facts
+from .presence import Presence
+
+__all__ = ["Accounts", "SignUp"]
+
+#: Another device of the owner may append at the same time; it has few.
+TRIES: Final = 8
+
+_LOG = get_logger()
+
+
+class SignUp(StrEnum):
+    """Whether accounts that the relay does not know may join."""
+
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+class Accounts:
+    """Takes statements into the store, and tells caches and sessions of it."""
+
+    def __init__(
+        self,
+        store: RelayStore,
+        facts: Facts,
+        presence: Presence,
+        sign_up: SignUp,
+        now: Callable[[], Instant],
+    ) -> None:
+        self._store = store
+        self._facts = facts
+        self._presence = presence
+        self._sign_up = sign_up
+        self._now = now
+
+    async def get(self, account: AccountId) -> Account | None:
+        """The account as the relay holds it."""
+        return await self._facts.account(account)
+
+    async def extend(self, account: AccountId, start: int, statements: Sequence[bytes]) -> AccountLog:
+        """Take statements from index `start` on; the log held afterwards, which may have been held before.
+
+        Raises RemoteProtocolError: not-an-extension, name-taken, signup-refused, forked, or a fold's code.
+        """
+        for _ in range(TRIES):
+            held = await self._facts.account(account)
+            log, changes, reason = self._judge(account, held, start, statements)
+            if not changes:
+                return log
+            try:
+                await self._store.commit(changes)
+            except StoreConflict as conflict:
+                if conflict.kind is ConflictKind.NAME_TAKEN:
+                    raise RemoteProtocolError(
+                        RejectCode.NAME_TAKEN, "another account has claimed this name here", field="name"
+                    ) from conflict
+                self._facts.forget_account(account)
+                continue
+            if reason == RejectCode.FORKED:
+                self._facts.forget_account(account)
+                _LOG.warning("an account has forked, its traffic is held")
+                raise RemoteProtocolError(RejectCode.FORKED, "another branch of this log is held")
+            self._facts.account_changed(account, log, reason)
+            self._presence.account_changed(log)
+            return log
+        raise RemoteProtocolError(RejectCode.NOT_AN_EXTENSION, "the log keeps moving")
+
+    def _judge(
+        self, account: AccountId, held: Account | None, start: int, statements: Sequence[bytes]
+    ) -> tuple[AccountLog, list[RelayChange], str]:
+        """The log to hold, the changes that make it so, and why the account is held then."""
+        if held is None:
+            return self._first(account, start, statements)
+        log = held.log
+        if start > log.position.length:
+            raise _missing(log, log.position.length)
+        shared = _shared(log.statements[start:], statements)
+        if shared == len(statements):
+            return log, [], held.held
+        at = start + shared
+        if at == log.position.length:
+            grown = log.extend(statements[shared:])
+            return self._grow(held, grown, at)
+        offered = refold(log.statements[:at]).extend(statements[shared:]) if at else fold(statements)
+        match compare(log, offered):
+            case LogRelation.WINS:
+                return self._grow(held, offered, at)
+            case LogRelation.FORKED:
+                return log, self._hold(held, statements[shared], at), RejectCode.FORKED.value
+            case LogRelation.SAME | LogRelation.BEHIND | LogRelation.EXTENSION | LogRelation.LOSES:
+                raise _missing(log, start)
+
+    def _first(
+        self, account: AccountId, start: int, statements: Sequence[bytes]
+    ) -> tuple[AccountLog, list[RelayChange], str]:
+        if self._sign_up is SignUp.CLOSED:
+            raise RemoteProtocolError(
+                RejectCode.SIGNUP_REFUSED, "this relay takes no new accounts; ask its operator"
+            )
+        if start:
+            raise EnvelopeRejected(
+                RejectCode.NOT_AN_EXTENSION,
+                "this relay holds nothing of the account yet",
+                field="from",
+                detail={"from": 0, "statements": ()},
+            )
+        log = fold(statements)
+        if log.account != account:
+            raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "statements of another account")
+        change = AppendStatements(account, log.state.name, None, 0, log.statements, log.position)
+        return log, [change], ""
+
+    def _grow(self, held: Account, log: AccountLog, keep: int) -> tuple[AccountLog, list[RelayChange], str]:
+        account = log.account
+        changes: list[RelayChange] = [
+            AppendStatements(
+                account, log.state.name, held.log.position, keep, log.statements[keep:], log.position
+            )
+        ]
+        reason = held.held
+        if reason and _recovered(held.log, keep, log):
+            reason = ""
+            changes.append(HoldAccount(account, ""))
+        return log, changes, reason
+
+    def _hold(self, held: Account, other: bytes, at: int) -> list[RelayChange]:
+        evidence = EvidenceRecord(
+            RejectCode.FORKED.value, held.log.account, held.log.statements[at], other, self._now()
+        )
+        if held.held:
+            # One fork is held as evidence; more of them change nothing and would only fill the disk.
+            raise RemoteProtocolError(RejectCode.FORKED, "this account has forked already")
+        return [PutEvidence(evidence), HoldAccount(held.log.account, RejectCode.FORKED.value)]
+
+
+def _shared(held: Sequence[bytes], offered: Sequence[bytes]) -> int:
+    """How many of the first statements are the same."""
+    count = 0
+    for ours, theirs in zip(held, offered, strict=False):
+        if ours != theirs:
+            break
+        count += 1
+    return count
+
+
+def _recovered(before: AccountLog, keep: int, after: AccountLog) -> bool:
+    """Whether one of the new statements was signed by the recovery key that was in force at the branch."""
+    recovery = before.state_at(keep).recovery if keep else b""
+    return any(parse_signed(raw).key == recovery for raw in after.statements[keep:])
+
+
+def _missing(log: AccountLog, start: int) -> EnvelopeRejected:
+    """Not-an-extension, with the statements that whoever appends has not seen."""
+    start = min(start, STATEMENTS)
+    return EnvelopeRejected(
+        RejectCode.NOT_AN_EXTENSION,
+        "the log held here goes on otherwise",
+        field="from",
+        detail={"from": start, "statements": statement_page(log.after(start))},
+    )

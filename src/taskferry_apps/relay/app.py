@@ -1,0 +1,40 @@
+"""The relay's HTTP face: links over WebSocket and long-poll, its health, and a line for people."""
+
+from __future__ import annotations
+
+from quart import Response, jsonify
+from quart_trio import QuartTrio
+
+from taskferry_protocol.ids import Entropy
+from taskferry_transports.longpoll_server import LongPollServer
+from taskferry_transports.websocket_server import add_websocket_route
+
+from .core import Relay
+
+__all__ = ["LONGPOLL_PATH", "WEBSOCKET_PATH", "create_app"]
+
+WEBSOCKET_PATH = "/v1/ws"
+LONGPOLL_PATH = "/v1/link"
+
+
+def create_app(relay: Relay, entropy: Entropy) -> tuple[QuartTrio, LongPollServer]:
+    """The application, for the guarded server alone, and the long-poll side, to be run beside it."""
+    app = QuartTrio("taskferry_relay", static_folder=None)
+
+    @app.get("/")
+    async def hello() -> Response:
+        return Response(
+            "This is a TaskFerry relay: it carries sealed tasks between agents, and reads none.\n",
+            content_type="text/plain; charset=utf-8",
+        )
+
+    @app.get("/health")
+    async def health() -> tuple[Response, int]:
+        if not relay.is_healthy:
+            return jsonify({"status": "stopping"}), 503
+        return jsonify({"status": "ok"}), 200
+
+    add_websocket_route(app, WEBSOCKET_PATH, relay.handle)
+    longpoll = LongPollServer(relay.handle, entropy)
+    longpoll.mount(app, LONGPOLL_PATH)
+    return app, longpoll

@@ -1,0 +1,231 @@
+"""Answers to the calls of spec/session.md section 8: look up, verify, store; never more than was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import assert_never
+
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.calls import (
+    AccountFound,
+    AppendStatements,
+    CallAnswer,
+    CallRequest,
+    CardFound,
+    Done,
+    EndConnection,
+    FindAccount,
+    GetAccount,
+    GetCard,
+    GetPresence,
+    LogAppended,
+    PresenceFound,
+    PutCard,
+    PutConnection,
+    PutGrant,
+)
+from taskferry_protocol.cards import Visibility, read_card
+from taskferry_protocol.connections import (
+    ConnectionRequest,
+    read_accept,
+    read_end,
+    read_request,
+    recall_request,
+)
+from taskferry_protocol.crypto import Kind
+from taskferry_protocol.documents import peek
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.frame_items import Refusal, statement_page
+from taskferry_protocol.ids import AccountId, AgentRef, Hash
+from taskferry_protocol.permissions import check_grant_for, newer_grant, read_grant, recall_grant
+from taskferry_protocol.records import CardRecord, GrantRecord, StoredConnection
+from taskferry_protocol.records import EndConnection as StoreEnd
+from taskferry_protocol.records import PutCard as StoreCard
+from taskferry_protocol.records import PutConnection as StoreConnection
+from taskferry_protocol.records import PutGrant as StoreGrant
+from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
+
+from .accounts import Accounts
+from .facts import Facts, grant_of
+from .presence import Presence
+
+__all__ = ["Calls"]
+
+_CONFLICTS = {
+    ConflictKind.STALE_VERSION: (RejectCode.BAD_VALUE, "a later version is held"),
+    ConflictKind.TOO_MANY: (RejectCode.TOO_MANY, "different grants of one version"),
+    ConflictKind.ENDED: (RejectCode.UNKNOWN_REQUEST, "this connection has ended"),
+    ConflictKind.UNKNOWN: (RejectCode.UNKNOWN_REQUEST, "no such connection here"),
+}
+
+
+class Calls:
+    """Answers one session's questions after another's; holds nothing of either."""
+
+    def __init__(self, store: RelayStore, facts: Facts, accounts: Accounts, presence: Presence) -> None:
+        self._store = store
+        self._facts = facts
+        self._accounts = accounts
+        self._presence = presence
+
+    async def answer(self, caller: AccountId, request: CallRequest) -> CallAnswer | Refusal:
+        """The answer to an account's question. Raises only what the store raises."""
+        try:
+            return await self._answer(caller, request)
+        except RemoteProtocolError as error:
+            return Refusal.of(error)
+        except StoreConflict as conflict:
+            if conflict.kind not in _CONFLICTS:
+                raise
+            code, text = _CONFLICTS[conflict.kind]
+            return Refusal.of(RemoteProtocolError(code, text))
+
+    async def _answer(self, caller: AccountId, request: CallRequest) -> CallAnswer:
+        match request:
+            case GetAccount(account=account, start=start):
+                held = await self._accounts.get(account)
+                if held is None:
+                    raise _unknown_account()
+                return AccountFound(account, start, statement_page(held.log.after(start)))
+            case FindAccount(name=name, start=start):
+                return await self._find(name, start)
+            case AppendStatements(start=start, statements=statements):
+                log = await self._accounts.extend(caller, start, statements)
+                return LogAppended(log.position)
+            case PutCard(card=card):
+                return await self._put_card(caller, card)
+            case GetCard(agent=agent):
+                return await self._get_card(caller, agent)
+            case PutConnection():
+                return await self._connect(caller, request)
+            case EndConnection(end=end):
+                return await self._end(caller, end)
+            case PutGrant(grant=grant):
+                return await self._put_grant(caller, grant)
+            case GetPresence(agents=agents):
+                return await self._see(caller, agents)
+            case _:
+                assert_never(request)
+
+    # --- accounts and cards
+
+    async def _find(self, name: str, start: int) -> CallAnswer:
+        record = (await self._store.accounts_named([name])).get(name)
+        if record is None:
+            raise _unknown_account()
+        return AccountFound(record.account, start, statement_page(record.statements[start:]))
+
+    async def _log(self, account: AccountId) -> AccountLog:
+        held = await self._accounts.get(account)
+        if held is None:
+            raise _unknown_account()
+        return held.log
+
+    async def _put_card(self, caller: AccountId, raw: bytes) -> CallAnswer:
+        log = await self._log(caller)
+        card = read_card(raw, log)
+        if not card.agent.name or not log.state.serving(card.agent.name):
+            raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "no device serves it", field="agent")
+        public = card.visibility is Visibility.PUBLIC
+        await self._store.commit([StoreCard(CardRecord(card.agent, card.version, public, raw))])
+        return Done()
+
+    async def _get_card(self, caller: AccountId, agent: AgentRef) -> CallAnswer:
+        record = (await self._store.cards([agent])).get(agent)
+        if record is None or not (record.public or await self._may_see(caller, agent.account)):
+            raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "no card is shown for it", field="agent")
+        return CardFound(record.raw)
+
+    async def _may_see(self, caller: AccountId, other: AccountId) -> bool:
+        """Whether agents of both are connected, or it is the caller's own."""
+        return caller == other or bool(await self._store.linked([(caller, other)]))
+
+    async def _see(self, caller: AccountId, agents: Sequence[AgentRef]) -> CallAnswer:
+        # To strangers everybody is offline: presence says when people are at their desks.
+        others = {(caller, agent.account) for agent in agents if agent.account != caller}
+        linked = await self._store.linked(others) if others else frozenset()
+        online = []
+        for agent in agents:
+            known = agent.account == caller or (caller, agent.account) in linked
+            held = await self._accounts.get(agent.account) if known else None
+            serving = held.log.state.serving(agent.name) if held is not None else ()
+            online.append(any(self._presence.is_online(device.id) for device in serving))
+        return PresenceFound(tuple(online))
+
+    # --- connections and grants
+
+    async def _connect(self, caller: AccountId, call: PutConnection) -> CallAnswer:
+        asking = peek(call.request, Kind.CONNECTION_REQUEST)
+        hash = _known_hash(asking.request)
+        found = (await self._store.connections_by_request([hash])).get(hash)
+        if found is None:
+            request = read_request(call.request, await self._log(asking.account))
+            read_accept(call.accept, await self._log(request.to.account), request)
+        else:
+            request = recall_request(found.request_raw)
+        if caller not in (request.from_.account, request.to.account):
+            raise _unknown_request()
+        grants = [await self._read_grant(raw, request) for raw in call.grants]
+        if found is None:
+            stored = StoredConnection(
+                hash, request.from_, request.to, call.request, call.accept, tuple(grants)
+            )
+            await self._store.commit([StoreConnection(stored)])
+        elif found.end_raw:
+            raise RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, "this connection has ended")
+        else:
+            # The other side was first: what is left to say are the grants that it did not have.
+            news = [StoreGrant(grant) for grant in grants if grant.version > _version(found, grant)]
+            await self._store.commit(news)
+        self._facts.forget_between(request.from_.account, request.to.account)
+        return Done()
+
+    async def _read_grant(self, raw: bytes, request: ConnectionRequest) -> GrantRecord:
+        grant = read_grant(raw, await self._log(peek(raw, Kind.GRANT).account))
+        check_grant_for(grant, request)
+        return GrantRecord(request.hash, grant.grantor, grant.version, raw)
+
+    async def _connection(self, caller: AccountId, request: Hash | None) -> StoredConnection:
+        """A stored connection of the caller's; to others there is none."""
+        asked = _known_hash(request)
+        found = (await self._store.connections_by_request([asked])).get(asked)
+        if found is None or caller not in (found.from_.account, found.to.account):
+            raise _unknown_request()
+        return found
+
+    async def _end(self, caller: AccountId, raw: bytes) -> CallAnswer:
+        claim = peek(raw, Kind.CONNECTION_END)
+        found = await self._connection(caller, claim.request)
+        read_end(raw, await self._log(claim.account), recall_request(found.request_raw))
+        await self._store.commit([StoreEnd(found.request, raw)])
+        self._facts.forget_between(found.from_.account, found.to.account)
+        return Done()
+
+    async def _put_grant(self, caller: AccountId, raw: bytes) -> CallAnswer:
+        claim = peek(raw, Kind.GRANT)
+        found = await self._connection(caller, claim.request)
+        if found.end_raw:
+            raise RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, "this connection has ended")
+        record = await self._read_grant(raw, recall_request(found.request_raw))
+        newer_grant(grant_of(found, record.grantor), recall_grant(raw))
+        await self._store.commit([StoreGrant(record)])
+        self._facts.forget_between(found.from_.account, found.to.account)
+        return Done()
+
+
+def _known_hash(request: Hash | None) -> Hash:
+    # Every document that comes here is about a request; the type allows for those that are not.
+    return Hash(b"") if request is None else request
+
+
+def _version(connection: StoredConnection, offered: GrantRecord) -> int:
+    held = [grant.version for grant in connection.grants if grant.grantor == offered.grantor]
+    return max(held, default=0)
+
+
+def _unknown_account() -> RemoteProtocolError:
+    return RemoteProtocolError(RejectCode.UNKNOWN_ACCOUNT, "this relay does not know the account")
+
+
+def _unknown_request() -> RemoteProtocolError:
+    return RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, "no connection of yours has this request")

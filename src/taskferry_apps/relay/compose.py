@@ -1,0 +1,165 @@
+"""The one place that names the relay's concrete parts: SQLite, the guarded server, the system's signals."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import sys
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import trio
+
+from taskferry_protocol.records import Generation
+from taskferry_stores.port import RelayStore, StoreError
+from taskferry_stores.sqlite import open_relay_store
+from taskferry_transports.guarded_server import BoundServer, CannotListen, GuardConfig, serve
+from taskferry_transports.longpoll_server import LongPollLimits
+from taskferry_transports.port import is_loopback
+
+from .. import system
+from ..logs import get_logger, set_up_logs
+from ..settings import RelaySettings
+from .accounts import SignUp
+from .app import LONGPOLL_PATH, create_app
+from .core import Policy, Relay
+from .link import first_failure
+
+__all__ = ["run", "serve_relay"]
+
+GENERATION_BYTES = 16
+#: What the server needs besides its connections: the store, the signals, the standard streams.
+SPARE_DESCRIPTORS = 256
+
+_LOG = get_logger()
+
+
+class CannotStart(Exception):
+    """The relay cannot start as it is set up; the text is one plain sentence for its operator."""
+
+
+def run(settings: RelaySettings) -> int:
+    """Run a relay until SIGTERM or SIGINT. 0 after a good stop, else 1 and one sentence on standard error."""
+    set_up_logs(settings.log)
+    failure: Exception | None = None
+    try:
+        trio.run(_main, settings)
+    except* (StoreError, CannotListen, CannotStart) as failures:
+        failure = first_failure(failures)
+    if failure is None:
+        return 0
+    sys.stderr.write(f"taskferry relay: {failure}\n")
+    return 1
+
+
+async def _main(settings: RelaySettings) -> None:
+    _make_folder(settings.db.parent)
+    generation = Generation(system.entropy(GENERATION_BYTES))
+    stop = trio.Event()
+    async with open_relay_store(settings.db, generation=generation) as store, trio.open_nursery() as nursery:
+        await nursery.start(_watch_signals, stop)
+        await serve_relay(settings, store, stop)
+        nursery.cancel_scope.cancel()
+    _LOG.info("stopped")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise CannotStart(
+            f"The folder {folder} cannot be made ({error.strerror}); name another place with --db."
+        ) from error
+
+
+async def _watch_signals(
+    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        async for _ in signals:
+            stop.set()
+
+
+async def serve_relay(
+    settings: RelaySettings,
+    store: RelayStore,
+    stop: trio.Event,
+    *,
+    task_status: trio.TaskStatus[BoundServer] = trio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve a relay on `store` until `stop` is set and its links have been seen off.
+
+    Raises CannotListen, CannotStart, and the store's errors.
+    """
+    host, port = settings.addr
+    guard = _guard(host, port)
+    if not settings.origins and not is_loopback(host):
+        raise CannotStart(
+            f"Say how daemons reach this relay, since {host} is open to others: "
+            "set TASKFERRY_RELAY_ORIGINS, for instance to wss://relay.example."
+        )
+    relay = Relay(store, Policy((), _sign_up(settings)))
+    app, longpoll = create_app(relay, system.entropy)
+    draining = trio.Event()
+    async with trio.open_nursery() as behind:
+        await behind.start(relay.run)
+        await behind.start(longpoll.run)
+        async with trio.open_nursery() as serving:
+            bound: BoundServer = await serving.start(partial(serve, app, guard, draining=draining))
+            # Which port the system chose is known only now; nobody can have dialled an origin before.
+            relay.reachable_at(_origins(settings.origins or _local_origins(bound)))
+            _LOG.info("listening", url=bound.urls[0], pid=os.getpid(), state=_sign_up(settings).value)
+            task_status.started(bound)
+            await stop.wait()
+            _LOG.info("stopping", count=relay.online)
+            await relay.drain()
+            draining.set()
+        behind.cancel_scope.cancel()
+
+
+def _guard(host: str, port: int) -> GuardConfig:
+    """The server's limits: as many connections as file descriptors can be had for."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = GuardConfig().max_connections + SPARE_DESCRIPTORS
+    most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    return GuardConfig(
+        bind=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}",),
+        max_connections=max(1, most - SPARE_DESCRIPTORS),
+        body_limits=((LONGPOLL_PATH, LongPollLimits().max_body),),
+    )
+
+
+def _sign_up(settings: RelaySettings) -> SignUp:
+    """As set; unless it is, open only where strangers do not come by."""
+    if settings.sources.get("signup") == "default" and not is_loopback(settings.addr[0]):
+        return SignUp.CLOSED
+    return SignUp(settings.signup)
+
+
+def _local_origins(bound: BoundServer) -> tuple[str, ...]:
+    """What programs of this machine dial: the address itself, or its name."""
+    return tuple(
+        f"ws://{f'[{name}]' if ':' in name else name}:{port}"
+        for host, port in bound.addresses
+        for name in (host, "localhost")
+    )
+
+
+def _origins(urls: Iterable[str]) -> frozenset[str]:
+    """The origins of these URLs, for a daemon that dials WebSocket and for one that falls back to HTTP."""
+    found: set[str] = set()
+    for url in urls:
+        parts = urlsplit(url.lower())
+        pair = ("wss", "https") if parts.scheme in ("wss", "https") else ("ws", "http")
+        host = parts.hostname or ""
+        name = f"[{host}]" if ":" in host else host
+        port = parts.port or (443 if pair[0] == "wss" else 80)
+        found.update(f"{scheme}://{name}:{port}" for scheme in pair)
+    return frozenset(found)

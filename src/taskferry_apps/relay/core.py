@@ -1,0 +1,166 @@
+"""One relay: what its links share, the tasks behind them, and how it starts and stops. No HTTP in here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Final
+
+import attrs
+import trio
+
+from taskferry_protocol.admission import MailboxLimits
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.ids import Entropy, Instant
+from taskferry_stores.port import RelayStore, StoreError
+from taskferry_transports.port import LinkInfo, Transport
+
+from .. import system
+from ..logs import get_logger
+from .accounts import Accounts, SignUp
+from .calls import Calls
+from .engine import Engine
+from .expiry import Housekeeping
+from .facts import Facts
+from .link import Link, Office, first_failure
+from .mailbox import TailBudget
+from .presence import Presence
+
+__all__ = ["Policy", "Relay"]
+
+NONCE_BYTES: Final = 32
+#: Between two looks at all sessions' clocks, whose deadlines are 10 seconds and more.
+CLOCK_S: Final = 1.0
+#: When a daemon may come back after a planned stop.
+COME_BACK_MS: Final = 1_000
+
+_LOG = get_logger()
+
+
+@attrs.frozen
+class Policy:
+    """What an operator decides. `origins` are those that daemons may have dialled, with scheme and port."""
+
+    origins: Collection[str]
+    sign_up: SignUp = SignUp.OPEN
+    limits: MailboxLimits = attrs.field(factory=MailboxLimits)
+
+
+class Relay:
+    """Serves links from one store.
+
+    `run` carries it; `handle` serves one transport; `drain` says goodbye to all links once everything handed
+    in is committed.
+    """
+
+    def __init__(
+        self,
+        store: RelayStore,
+        policy: Policy,
+        *,
+        now: Callable[[], Instant] = system.now,
+        entropy: Entropy = system.entropy,
+    ) -> None:
+        self._store = store
+        self._now = now
+        self._entropy = entropy
+        self._presence = Presence()
+        facts = Facts(store, policy.limits)
+        self._engine = Engine(store, facts, self._presence.deliver, now)
+        self._housekeeping = Housekeeping(self._engine, now)
+        accounts = Accounts(store, facts, self._presence, policy.sign_up, now)
+        self._office = Office(
+            store=store,
+            engine=self._engine,
+            accounts=accounts,
+            calls=Calls(store, facts, accounts, self._presence),
+            presence=self._presence,
+            origins=frozenset(policy.origins),
+            budget=TailBudget(),
+            now=now,
+            fail=self._fail,
+        )
+        self._links: set[Link] = set()
+        self._one_gone = trio.Event()
+        self._draining = False
+        self._failure: Exception | None = None
+        self._failed = trio.Event()
+
+    @property
+    def is_healthy(self) -> bool:
+        """Whether it takes sessions and its store works."""
+        return not self._draining and self._failure is None
+
+    @property
+    def online(self) -> int:
+        """How many devices have a session."""
+        return len(self._presence)
+
+    def reachable_at(self, origins: Collection[str]) -> None:
+        """Take sessions of daemons that dialled one of these origins, from now on."""
+        self._office = attrs.evolve(self._office, origins=frozenset(origins))
+
+    async def handle(self, transport: Transport, info: LinkInfo) -> None:
+        """Serve one transport to its end."""
+        if not self.is_healthy:
+            return
+        link = Link(self._office, transport, self._entropy(NONCE_BYTES))
+        self._links.add(link)
+        try:
+            await link.run()
+        finally:
+            self._links.discard(link)
+            self._one_gone.set()
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Carry the relay until cancelled. Raises the store's error when the store fails; links are told."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._engine.run)
+                nursery.start_soon(self._housekeeping.run)
+                nursery.start_soon(self._keep_time)
+                task_status.started()
+                await self._failed.wait()
+                nursery.cancel_scope.cancel()
+        except* StoreError as failures:
+            if self._failure is None:
+                self._fail(first_failure(failures))
+        if self._failure is not None:
+            with trio.CancelScope(shield=True):
+                await self._say_goodbye(RejectCode.INTERNAL, "the relay's store failed")
+            raise self._failure
+
+    async def drain(self) -> None:
+        """Take no more, commit what was handed in, say goodbye to all links, and wait until they are gone."""
+        self._draining = True
+        for link in tuple(self._links):
+            link.stop_reading()
+        if self._failure is None:
+            await self._engine.settle()
+        await self._say_goodbye(RejectCode.SHUTTING_DOWN, "the relay is stopping")
+
+    async def _say_goodbye(self, code: RejectCode, text: str) -> None:
+        retry = COME_BACK_MS if code is RejectCode.SHUTTING_DOWN else None
+        for link in tuple(self._links):
+            link.end(code, text, retry)
+        with trio.move_on_after(_GOODBYES_S):
+            while self._links:
+                self._one_gone = trio.Event()
+                await self._one_gone.wait()
+
+    def _fail(self, failure: Exception) -> None:
+        if self._failure is None:
+            _LOG.error("the store failed", reason=type(failure).__name__)
+            self._failure = failure
+            self._failed.set()
+
+    async def _keep_time(self) -> None:
+        # One task for all sessions: a timer for each would cost an idle one half its memory again.
+        while True:
+            await trio.sleep(CLOCK_S)
+            now = self._now()
+            for link in tuple(self._links):
+                link.keep_time(now)
+
+
+#: A little longer than a link gives its own goodbye.
+_GOODBYES_S: Final = 3.0

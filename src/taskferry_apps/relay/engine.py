@@ -1,0 +1,359 @@
+"""Parcels in, outcomes out: decide on whole batches, commit many batches at once, and only then speak.
+
+A link hands in a batch and goes on reading; decisions are made in its own task as the batch comes, while the
+committer's task has what was decided before written to disk. Nothing here awaits once for each parcel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+import attrs
+import trio
+
+from taskferry_protocol.admission import Admitted, Prior, admit, read_for_admission
+from taskferry_protocol.cbor import Value
+from taskferry_protocol.envelope import Envelope, Wrap, read_parcel
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.frame_items import Detail, Entry, Mail, Notice, Outcome, ParcelAccepted, Refusal
+from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant, MessageId
+from taskferry_protocol.messages import MessageClass
+from taskferry_protocol.records import (
+    AckMailbox,
+    AlreadyStored,
+    Equivocation,
+    EvidenceRecord,
+    Expire,
+    Expired,
+    Offset,
+    PurgeSeen,
+    PutEvidence,
+    RecordContact,
+    RelayChange,
+    RelayResult,
+    Stored,
+    StoreEnvelope,
+    Sweep,
+)
+from taskferry_stores.port import RelayStore, StoreFull
+
+from ..logs import get_logger
+from .facts import Facts
+
+__all__ = ["Engine", "Sender"]
+
+#: Parcels decided on before others get their turn: some 3 ms.
+CHUNK: Final = 32
+#: Parcels that may wait for the disk, over all links; then links stop reading.
+WAITING: Final = 8_192
+#: Acknowledgements alone are not worth a synchronisation of their own at once: a lost one is said again.
+ACK_LINGER_S: Final = 0.05
+#: Whether a device equivocates is proven once; more of it would only fill the disk.
+ACCUSED: Final = 10_000
+
+_NO_PRIOR: Final = Prior()
+#: Refusals that do not hold for an envelope that was accepted before.
+_PERMISSION: Final = frozenset(
+    {
+        RejectCode.NOT_CONNECTED,
+        RejectCode.NOT_PERMITTED,
+        RejectCode.CONTACT_LIMIT,
+        RejectCode.RATE_LIMITED,
+        RejectCode.MAILBOX_FULL,
+    }
+)
+_NO_ROOM: Final = Refusal(
+    RejectCode.INTERNAL, Detail(retry_after=10_000, text="the relay's disk is full; try again later")
+)
+
+_LOG = get_logger()
+
+
+class Sender(Protocol):
+    """Who handed in a batch, and gets its outcomes."""
+
+    @property
+    def account(self) -> AccountId:
+        """The account of the session."""
+
+    @property
+    def device(self) -> DeviceId:
+        """The device of the session."""
+
+    def answer(self, batch: int, outcomes: Sequence[Outcome]) -> None:
+        """Everything in the batch is decided on, and what was accepted is on disk."""
+
+
+Deliver = Callable[[DeviceId, Entry], None]
+"""Hands a committed entry to the device's session, if there is one."""
+
+_Read = tuple[int, Envelope, tuple[Wrap, ...]]
+
+
+@attrs.define(eq=False)
+class _Job:
+    """A batch on its way: outcomes known so far, and what is to be stored for the others."""
+
+    sender: Sender
+    batch: int
+    outcomes: list[Outcome | None]
+    stores: list[tuple[int, StoreEnvelope]] = attrs.field(factory=list)
+    contacts: list[RecordContact] = attrs.field(factory=list)
+
+
+@attrs.define(eq=False)
+class _Chore:
+    """A change that keeps the store small, and whoever waits for it."""
+
+    change: Expire | Sweep | PurgeSeen
+    done: trio.Event = attrs.field(factory=trio.Event)
+    result: RelayResult | None = None
+
+
+class Engine:
+    """Decides and commits for all links of one relay."""
+
+    def __init__(self, store: RelayStore, facts: Facts, deliver: Deliver, now: Callable[[], Instant]) -> None:
+        self._store = store
+        self._facts = facts
+        self._deliver = deliver
+        self._now = now
+        self._jobs: list[_Job] = []
+        self._waiting = 0
+        self._acks: dict[DeviceId, int] = {}
+        self._acknowledged = False
+        self._chores: list[_Chore] = []
+        self._evidence: list[PutEvidence] = []
+        self._accused: set[DeviceId] = set()
+        self._wake = trio.Event()
+        self._room = trio.Event()
+        self._settled = trio.Event()
+        self._settling = False
+
+    # --- decide
+
+    async def take(self, sender: Sender, batch: int, parcels: Sequence[Value]) -> None:
+        """Decide on a batch. Its sender is answered once what was accepted is committed."""
+        while self._waiting >= WAITING:
+            await self._room.wait()
+        job = _Job(sender, batch, [None] * len(parcels))
+        for start in range(0, len(parcels), CHUNK):
+            if start:
+                await trio.lowlevel.checkpoint()
+            await self._decide(job, start, parcels[start : start + CHUNK])
+        if job.stores:
+            self._jobs.append(job)
+            self._waiting += len(job.stores)
+            self._wake.set()
+        else:
+            sender.answer(batch, [outcome for outcome in job.outcomes if outcome is not None])
+
+    async def _decide(self, job: _Job, start: int, parcels: Sequence[Value]) -> None:
+        now = self._now()
+        read: list[_Read] = []
+        for index, value in enumerate(parcels, start):
+            try:
+                parcel = read_parcel(value)
+                read.append((index, read_for_admission(parcel, now=now), parcel.wraps))
+            except RemoteProtocolError as error:
+                job.outcomes[index] = Refusal.of(error)
+        # A contact counts once, so whether it is new has to be known before.
+        contacts = [entry for entry in read if entry[1].header.cls is MessageClass.CONNECTION]
+        priors = await self._priors(contacts) if contacts else {}
+        await self._judge(job, read, priors, now)
+        refused = [entry for entry in read if self._may_be_known(job.outcomes[entry[0]])]
+        if refused:
+            priors = await self._priors(refused)
+            known = [entry for entry in refused if entry[0] in priors]
+            await self._judge(job, known, priors, now)
+
+    @staticmethod
+    def _may_be_known(outcome: Outcome | None) -> bool:
+        return isinstance(outcome, Refusal) and outcome.code in _PERMISSION
+
+    async def _priors(self, read: Sequence[_Read]) -> dict[int, Prior]:
+        """What was accepted before under the same ids, by the index in the batch."""
+        keys = {index: (envelope.device, envelope.header.id) for index, envelope, _ in read}
+        found: dict[tuple[DeviceId, MessageId], Hash] = dict(await self._store.accepted(keys.values()))
+        return {index: Prior(by_id=found[key]) for index, key in keys.items() if key in found}
+
+    async def _judge(self, job: _Job, read: Sequence[_Read], priors: dict[int, Prior], now: Instant) -> None:
+        if not read:
+            return
+        sender, facts = job.sender, self._facts
+        account, device = sender.account, sender.device
+        await facts.prepare(account, [envelope.header for _, envelope, _ in read])
+        for index, envelope, wraps in read:
+            header = envelope.header
+            prior = priors.get(index, _NO_PRIOR) if priors else _NO_PRIOR
+            known = facts.for_one(account, device, header, prior)
+            while known is None:
+                await facts.prepare(account, [header])
+                known = facts.for_one(account, device, header, prior)
+            admission = admit(envelope, wraps, known, now=now)
+            if not isinstance(admission, Admitted):
+                job.outcomes[index] = admission
+                continue
+            job.outcomes[index] = None
+            if admission.rate is not None:
+                facts.spent(header, admission.rate)
+            for flow, contact in admission.contacts:
+                facts.contact_changed(flow, contact)
+                job.contacts.append(RecordContact(flow, contact))
+            change = StoreEnvelope(
+                device,
+                header.id,
+                header.to,
+                header.seq,
+                envelope.hash,
+                header.created_at,
+                header.expires_at,
+                now,
+                envelope.raw,
+                admission.entries,
+            )
+            job.stores.append((index, change))
+
+    def acknowledge(self, device: DeviceId, offset: int) -> None:
+        """A device has committed all up to `offset`; the store is told with some later commit."""
+        self._acks[device] = max(offset, self._acks.get(device, 0))
+        if not self._wake.is_set():
+            self._wake.set()
+
+    async def keep_house(self, change: Expire | Sweep | PurgeSeen) -> RelayResult:
+        """Make the change with the next commit. Raises StoreFull."""
+        chore = _Chore(change)
+        self._chores.append(chore)
+        self._wake.set()
+        await chore.done.wait()
+        if chore.result is None:
+            raise StoreFull("no space was left for keeping house")
+        return chore.result
+
+    def take_acknowledged(self) -> bool:
+        """Whether anything was acknowledged since this was last asked."""
+        taken, self._acknowledged = self._acknowledged, False
+        return taken
+
+    # --- commit
+
+    async def run(self) -> None:
+        """Commit what was decided, until cancelled. Raises the store's errors but `StoreFull`."""
+        while True:
+            await self._wake.wait()
+            if not self._jobs and not self._settling:
+                # Only acknowledgements: somebody's mail may come to share the synchronisation with them.
+                with trio.move_on_after(ACK_LINGER_S):
+                    while not self._jobs and not self._settling:
+                        self._wake = trio.Event()
+                        await self._wake.wait()
+            self._wake = trio.Event()
+            await self._commit()
+
+    async def settle(self) -> None:
+        """Wait until everything handed in so far is committed and answered."""
+        self._settling = True
+        self._settled = trio.Event()
+        self._wake.set()
+        await self._settled.wait()
+
+    async def _commit(self) -> None:
+        jobs, self._jobs = self._jobs, []
+        self._waiting = 0
+        self._room.set()
+        self._room = trio.Event()
+        changes: list[RelayChange] = [change for job in jobs for _, change in job.stores]
+        for job in jobs:
+            changes.extend(job.contacts)
+        acks, self._acks = self._acks, {}
+        changes.extend([AckMailbox(device, Offset(offset)) for device, offset in acks.items()])
+        changes.extend(self._evidence)
+        self._evidence = []
+        changes.extend(self._facts.unsaved_rates())
+        chores, self._chores = self._chores, []
+        changes.extend([chore.change for chore in chores])
+        if changes:
+            try:
+                results = await self._store.commit(changes)
+            except StoreFull:
+                _LOG.warning("the disk is full, envelopes are refused", count=len(changes))
+                self._facts.forget_all()
+                self._refuse(jobs)
+            else:
+                self._publish(jobs, results)
+                for chore, result in zip(chores, results[len(results) - len(chores) :], strict=True):
+                    self._finish(chore, result)
+                for device in acks:
+                    self._facts.went_out(device)
+        for chore in chores:
+            chore.done.set()
+        if acks:
+            self._acknowledged = True
+        if not self._jobs and not self._acks:
+            self._settled.set()
+
+    def _finish(self, chore: _Chore, result: RelayResult) -> None:
+        chore.result = result
+        if isinstance(result, Expired):
+            for device, offset, notice in result.notices:
+                self._deliver(device, Notice(offset, notice.hash, RejectCode(notice.code)))
+
+    @staticmethod
+    def _refuse(jobs: Sequence[_Job]) -> None:
+        for job in jobs:
+            job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in job.outcomes])
+
+    def _publish(self, jobs: Sequence[_Job], results: Sequence[RelayResult]) -> None:
+        at = 0
+        came: dict[DeviceId, list[int]] = {}
+        for job in jobs:
+            outcomes = job.outcomes
+            for index, change in job.stores:
+                outcomes[index] = self._outcome(change, results[at], came)
+                at += 1
+            job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in outcomes])
+        for device, (count, size) in came.items():
+            self._facts.came_in(device, count, size)
+
+    def _outcome(
+        self, change: StoreEnvelope, result: RelayResult, came: dict[DeviceId, list[int]]
+    ) -> Outcome:
+        match result:
+            case Stored(place=place, offsets=offsets):
+                pass
+            case AlreadyStored(place=place, added=offsets):
+                pass
+            case Equivocation(prior_raw=prior_raw):
+                self._accuse(change, prior_raw)
+                return Refusal(RejectCode.EQUIVOCATION, Detail(text="its id or number was used for another"))
+            case _:
+                raise TypeError(f"a store answered {type(result).__name__} for an envelope")
+        sealed = change.entries
+        for index, (device, offset) in enumerate(offsets):
+            # Mostly each entry got its place, in order; a rewrapped envelope adds only some.
+            key = sealed[index] if len(sealed) == len(offsets) else _entry(sealed, device)
+            self._deliver(device, Mail(offset, change.envelope, key[1]))
+            tally = came.setdefault(device, [0, 0])
+            tally[0] += 1
+            tally[1] += len(change.envelope) + len(key[1])
+        return ParcelAccepted(place)
+
+    def _accuse(self, change: StoreEnvelope, prior_raw: bytes) -> None:
+        if not prior_raw or change.device in self._accused:
+            return
+        if len(self._accused) >= ACCUSED:
+            self._accused.clear()
+        self._accused.add(change.device)
+        self._evidence.append(
+            PutEvidence(
+                EvidenceRecord(
+                    RejectCode.EQUIVOCATION.value, change.device, prior_raw, change.envelope, change.at
+                )
+            )
+        )
+        self._wake.set()
+
+
+def _entry(entries: Sequence[tuple[DeviceId, bytes]], device: DeviceId) -> tuple[DeviceId, bytes]:
+    return next(entry for entry in entries if entry[0] == device)

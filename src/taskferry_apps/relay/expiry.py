@@ -1,0 +1,87 @@
+"""What time does to a relay's store: envelopes expire, and rows that nobody needs are swept away.
+
+In small steps through the engine's own commits, so that mail never waits long and offsets keep their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import SEEN_MS
+from taskferry_protocol.records import Counted, Expire, Expired, PurgeSeen, Sweep
+from taskferry_stores.port import StoreFull
+
+from ..logs import get_logger
+from .engine import Engine
+
+__all__ = ["Housekeeping"]
+
+#: Rows in one step: a few milliseconds of the writer's time.
+STEP: Final = 512
+#: Between two steps while there is more to do, so that mail has the writer for most of the time.
+PAUSE_S: Final = 0.02
+#: Between two looks when there was nothing to do.
+REST_S: Final = 1.0
+#: What was seen is forgotten after a month; looking for it once an hour is often enough.
+PURGE_EVERY_MS: Final = 3_600_000
+EXPIRE_EVERY_MS: Final = 5_000
+
+_LOG = get_logger()
+
+
+class Housekeeping:
+    """One task that keeps a relay's store small."""
+
+    def __init__(self, engine: Engine, now: Callable[[], Instant]) -> None:
+        self._engine = engine
+        self._now = now
+        self._expire_at = 0
+        self._purge_at = 0
+        # What an earlier run left unswept is found by looking once.
+        self._unswept = True
+
+    async def run(self) -> None:
+        """Keep house until cancelled."""
+        while True:
+            try:
+                busy = await self.step()
+            except StoreFull:
+                # Deleting needs room as well; the engine has said so already.
+                busy = False
+            await trio.sleep(PAUSE_S if busy else REST_S)
+
+    async def step(self) -> bool:
+        """Do a little of whatever is due; whether there is more of it."""
+        now = self._now()
+        busy = False
+        if now >= self._expire_at:
+            busy |= await self._expire(now)
+        if now >= self._purge_at:
+            busy |= await self._purge(now)
+        if self._engine.take_acknowledged() or self._unswept:
+            swept = await self._engine.keep_house(Sweep(STEP))
+            self._unswept = isinstance(swept, Counted) and swept.count >= STEP
+            busy |= self._unswept
+        return busy
+
+    async def _expire(self, now: Instant) -> bool:
+        expired = await self._engine.keep_house(Expire(now, STEP))
+        if not isinstance(expired, Expired):
+            return False
+        if expired.count:
+            _LOG.info("envelopes expired", count=expired.count)
+        if expired.count >= STEP:
+            return True
+        self._expire_at = now + EXPIRE_EVERY_MS
+        return False
+
+    async def _purge(self, now: Instant) -> bool:
+        purged = await self._engine.keep_house(PurgeSeen(Instant(now - SEEN_MS), STEP))
+        if isinstance(purged, Counted) and purged.count >= STEP:
+            return True
+        self._purge_at = now + PURGE_EVERY_MS
+        return False

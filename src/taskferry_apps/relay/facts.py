@@ -1,0 +1,355 @@
+"""What the relay knows without asking its store each time: bounded caches, filled in batches.
+
+Nothing in here is the truth: all of it is rebuilt from the store, and dropped by the change that touches it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final, Generic, TypeVar
+
+import attrs
+
+from taskferry_protocol.accounts import AccountLog, refold
+from taskferry_protocol.admission import AdmissionFacts, MailboxLimits, Prior, RelayConnection
+from taskferry_protocol.envelope import Header
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId
+from taskferry_protocol.permissions import Grant, newer_grant, recall_grant
+from taskferry_protocol.rates import RateState
+from taskferry_protocol.records import (
+    AccountRecord,
+    AgentPair,
+    ContactState,
+    Flow,
+    MailboxUsage,
+    RateRecord,
+    RecordRate,
+    StoredConnection,
+)
+from taskferry_stores.port import RelayStore
+
+__all__ = ["Account", "Facts", "grant_of"]
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+#: Statements held folded, over all accounts: some 40 MB.
+STATEMENTS_HELD: Final = 65_536
+#: Pairs of agents whose connection, rate and contact are held.
+ROUTES_HELD: Final = 32_768
+USAGES_HELD: Final = 65_536
+#: Between two agents who have a grant, contact plays no part.
+_NO_CONTACT: Final = ContactState()
+
+
+@attrs.frozen
+class Account:
+    """An account's folded log, and why its traffic is stopped, if it is."""
+
+    log: AccountLog
+    held: str
+
+
+class Lru(Generic[K, V]):
+    """The most recently used entries up to a total weight; those in use are dropped last."""
+
+    __slots__ = ("_items", "_limit", "_total")
+
+    def __init__(self, limit: int) -> None:
+        self._items: OrderedDict[K, tuple[V, int]] = OrderedDict()
+        self._limit = limit
+        self._total = 0
+
+    def get(self, key: K) -> V | None:
+        """The value, if it is held."""
+        found = self._items.get(key)
+        if found is None:
+            return None
+        self._items.move_to_end(key)
+        return found[0]
+
+    def put(self, key: K, value: V, weight: int = 1) -> None:
+        """Hold a value; what was used least recently goes for it."""
+        self.drop(key)
+        self._items[key] = (value, weight)
+        self._total += weight
+        while self._total > self._limit and len(self._items) > 1:
+            _, (_, gone) = self._items.popitem(last=False)
+            self._total -= gone
+
+    def drop(self, key: K) -> None:
+        """Forget one."""
+        found = self._items.pop(key, None)
+        if found is not None:
+            self._total -= found[1]
+
+    def drop_where(self, keys: Iterable[K]) -> None:
+        """Forget some."""
+        for key in tuple(keys):
+            self.drop(key)
+
+    def __iter__(self) -> Iterator[K]:
+        return iter(self._items)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._items.clear()
+        self._total = 0
+
+
+class _Route:
+    """One flow: what connects its ends, and what was spent of its rate."""
+
+    __slots__ = ("acquainted", "connection", "contact", "flow", "rate", "reverse")
+
+    def __init__(self, flow: Flow, connection: RelayConnection | None, acquainted: bool) -> None:
+        self.flow = flow
+        self.connection = connection
+        self.acquainted = acquainted
+        self.contact = _NO_CONTACT
+        self.reverse = _NO_CONTACT
+        self.rate: RateState | None = None
+
+
+_Ends = tuple[AgentRef, AgentRef]
+
+
+class Facts:
+    """The caches of one relay."""
+
+    def __init__(self, store: RelayStore, limits: MailboxLimits) -> None:
+        self._store = store
+        self._limits = limits
+        self._accounts: Lru[AccountId, Account] = Lru(STATEMENTS_HELD)
+        self._routes: Lru[_Ends, _Route] = Lru(ROUTES_HELD)
+        self._usage: dict[DeviceId, MailboxUsage] = {}
+        # Devices that acknowledged since their usage was read: theirs is an upper bound, until it matters.
+        self._lighter: set[DeviceId] = set()
+        self._unsaved: dict[Flow, RateState] = {}
+        # Rises with every change, so that what was read before one is not taken for what holds after it.
+        self._version = 0
+
+    # --- accounts
+
+    async def account(self, account: AccountId) -> Account | None:
+        """One account, if the relay knows it."""
+        held = self._accounts.get(account)
+        if held is None:
+            await self._load_accounts({account})
+            held = self._accounts.get(account)
+        return held
+
+    async def _load_accounts(self, accounts: Collection[AccountId]) -> None:
+        version = -1
+        records: Collection[AccountRecord] = ()
+        while version != self._version:
+            version = self._version
+            records = (await self._store.accounts(accounts)).values()
+        for record in records:
+            if self._accounts.get(record.account) is None:
+                log = refold(record.statements)
+                self._accounts.put(record.account, Account(log, record.held), len(record.statements))
+
+    def account_changed(self, account: AccountId, log: AccountLog, held: str) -> None:
+        """The store holds another log or hold from now on."""
+        self._version += 1
+        self._accounts.put(account, Account(log, held), len(log.statements))
+
+    def forget_account(self, account: AccountId) -> None:
+        """Read the account anew when it is next needed."""
+        self._version += 1
+        self._accounts.drop(account)
+
+    # --- what many parcels need
+
+    async def prepare(self, sender: AccountId, headers: Iterable[Header]) -> None:
+        """Load whatever deciding on these envelopes needs and is not held, in few queries."""
+        accounts: set[AccountId] = set()
+        ends: set[_Ends] = set()
+        targets: set[AgentRef] = set()
+        if self._accounts.get(sender) is None:
+            accounts.add(sender)
+        for header in headers:
+            to = header.to
+            if to not in targets:
+                targets.add(to)
+                if self._accounts.get(to.account) is None:
+                    accounts.add(to.account)
+            pair = (header.from_, to)
+            if pair not in ends and self._routes.get(pair) is None:
+                ends.add(pair)
+        if accounts:
+            await self._load_accounts(accounts)
+        if ends:
+            await self._load_routes(ends)
+        await self._load_usage(sender, targets)
+
+    async def _load_routes(self, ends: Collection[_Ends]) -> None:
+        version = -1
+        routes: list[_Route] = []
+        while version != self._version:
+            version = self._version
+            routes = await self._read_routes(ends)
+        for route in routes:
+            ends_of = (route.flow.from_, route.flow.to)
+            if self._routes.get(ends_of) is None:
+                self._routes.put(ends_of, route)
+
+    async def _read_routes(self, ends: Collection[_Ends]) -> list[_Route]:
+        foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
+        back = [Flow(flow.to, flow.from_) for flow in foreign]
+        if not foreign:
+            return [_Route(Flow(a, b), None, acquainted=False) for a, b in ends]
+        connections = await self._store.connections(
+            {AgentPair.of(flow.from_, flow.to) for flow in foreign if flow.from_.name}
+        )
+        accounts = {(flow.from_.account, flow.to.account) for flow in foreign if not flow.from_.name}
+        linked = await self._store.linked(accounts) if accounts else frozenset()
+        contacts = await self._store.contacts({*foreign, *back})
+        rates = await self._store.rates(foreign)
+        routes = []
+        for a, b in ends:
+            flow = Flow(a, b)
+            known = connections.get(AgentPair.of(a, b), ())
+            route = _Route(flow, _connection(known, b), (a.account, b.account) in linked)
+            route.contact = contacts.get(flow, _NO_CONTACT)
+            route.reverse = contacts.get(Flow(b, a), _NO_CONTACT)
+            saved = rates.get(flow)
+            route.rate = None if saved is None else RateState(saved.tokens_milli, saved.at)
+            route.rate = self._unsaved.get(flow, route.rate)
+            routes.append(route)
+        return routes
+
+    async def _load_usage(self, sender: AccountId, targets: Iterable[AgentRef]) -> None:
+        wanted: set[DeviceId] = set()
+        own = self._accounts.get(sender)
+        devices = (
+            set(own.log.state.active_devices()) if own is not None and len(own.log.state.devices) > 1 else ()
+        )
+        for device in devices:
+            self._want_usage(device.id, wanted)
+        for to in targets:
+            account = self._accounts.get(to.account)
+            for served in account.log.state.serving(to.name) if account is not None else ():
+                self._want_usage(served.id, wanted)
+        if wanted:
+            self._lighter -= wanted
+            found = await self._store.usage(wanted)
+            if len(self._usage) > USAGES_HELD:
+                self._usage.clear()
+            for id in wanted:
+                self._usage[id] = found.get(id) or MailboxUsage()
+
+    def _want_usage(self, device: DeviceId, wanted: set[DeviceId]) -> None:
+        usage = self._usage.get(device)
+        if usage is None:
+            wanted.add(device)
+        elif device in self._lighter:
+            # The bound counts what was taken out long ago; near a limit it is worth a look.
+            crowded = usage.count >= self._limits.strangers // 2 or usage.bytes >= self._limits.size // 2
+            if crowded:
+                wanted.add(device)
+
+    def for_one(
+        self, account: AccountId, device: DeviceId, header: Header, prior: Prior
+    ) -> AdmissionFacts | None:
+        """The facts about one envelope; None if something that `prepare` loaded was dropped meanwhile."""
+        sender = self._accounts.get(account)
+        recipient = sender if header.to.account == account else self._accounts.get(header.to.account)
+        route = self._routes.get((header.from_, header.to))
+        if sender is None or route is None:
+            return None
+        held: frozenset[AccountId] = _NOBODY
+        if sender.held or (recipient is not None and recipient.held):
+            held = frozenset(a.log.account for a in (sender, recipient) if a is not None and a.held)
+        return AdmissionFacts(
+            account,
+            device,
+            sender.log,
+            None if recipient is None else recipient.log,
+            held,
+            route.connection,
+            route.acquainted,
+            route.contact,
+            route.reverse,
+            route.rate,
+            self._usage,
+            prior,
+            self._limits,
+        )
+
+    # --- what decisions and commits change
+
+    def spent(self, header: Header, rate: RateState) -> None:
+        """A flow's token bucket after an envelope was admitted; saved with some later commit."""
+        route = self._routes.get((header.from_, header.to))
+        if route is not None:
+            route.rate = rate
+            self._unsaved[route.flow] = rate
+
+    def contact_changed(self, flow: Flow, contact: ContactState) -> None:
+        """A contact state that is about to be stored."""
+        route = self._routes.get((flow.from_, flow.to))
+        if route is not None:
+            route.contact = contact
+        route = self._routes.get((flow.to, flow.from_))
+        if route is not None:
+            route.reverse = contact
+
+    def unsaved_rates(self) -> list[RecordRate]:
+        """The buckets that changed since the last call, to be committed."""
+        changes = [
+            RecordRate(flow, RateRecord(rate.tokens_milli, rate.at)) for flow, rate in self._unsaved.items()
+        ]
+        self._unsaved.clear()
+        return changes
+
+    def came_in(self, device: DeviceId, count: int, size: int) -> None:
+        """So much more waits for a device."""
+        usage = self._usage.get(device)
+        if usage is not None:
+            self._usage[device] = MailboxUsage(
+                usage.count + count, usage.bytes + size, usage.last, usage.acked
+            )
+
+    def went_out(self, device: DeviceId) -> None:
+        """Less waits for a device; how much less is asked when it matters."""
+        if device in self._usage:
+            self._lighter.add(device)
+
+    def forget_between(self, one: AccountId, other: AccountId) -> None:
+        """A connection or grant between agents of these accounts changed."""
+        self._version += 1
+        pair = {one, other}
+        self._routes.drop_where([ends for ends in self._routes if {ends[0].account, ends[1].account} == pair])
+
+    def forget_all(self) -> None:
+        """A commit came to nothing: whatever was changed in here for it was not."""
+        self._version += 1
+        self._accounts.clear()
+        self._routes.clear()
+        self._usage.clear()
+        self._unsaved.clear()
+
+
+_NOBODY: Final[frozenset[AccountId]] = frozenset()
+
+
+def grant_of(connection: StoredConnection, grantor: AgentRef) -> Grant | None:
+    """What `grantor` lets the other agent of a stored connection send."""
+    held: Grant | None = None
+    for record in connection.grants:
+        if record.grantor == grantor:
+            held = newer_grant(held, recall_grant(record.raw))
+    return held
+
+
+def _connection(known: Iterable[StoredConnection], recipient: AgentRef) -> RelayConnection | None:
+    """The connection that counts for what `recipient` gets: the newest with a grant of its, or the newest."""
+    found: RelayConnection | None = None
+    for connection in known:
+        grant = grant_of(connection, recipient)
+        if found is None or grant is not None or found.grant is None:
+            found = RelayConnection(connection.request, grant)
+    return found

@@ -1,0 +1,344 @@
+"""One connection: joins transport, `RelaySession`, engine and mailbox. Load, decide, commit, and then speak.
+
+Two tasks carry a link. One reads and decides, the other writes: results, replies and goodbyes first, then
+mail as the daemon's window allows. Whatever goes wrong in here ends this link and no other.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, assert_never
+
+import attrs
+import trio
+
+from taskferry_protocol.accounts import AccountLog, DeviceStatus
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.frame_items import Entry, Outcome
+from taskferry_protocol.ids import AccountId, DeviceId, Instant, fingerprint
+from taskferry_protocol.records import MailboxUsage
+from taskferry_protocol.sessions import (
+    Acked,
+    Admit,
+    AuthRequested,
+    CallReceived,
+    Deliver,
+    Goaway,
+    ParcelsReceived,
+    RelayCommand,
+    RelayEvent,
+    RelaySession,
+    Reply,
+    SendResult,
+    SessionBroken,
+    SessionOver,
+    Step,
+    TimedOut,
+    WentAway,
+)
+from taskferry_stores.port import RelayStore, StoreError
+from taskferry_transports.port import Transport
+
+from ..logs import get_logger
+from .accounts import Accounts
+from .calls import Calls
+from .engine import Engine
+from .mailbox import Mailbox, TailBudget
+from .presence import Presence
+
+__all__ = ["Link", "Office", "first_failure"]
+
+#: Frames that wait to be written before the daemon is heard again: whoever does not listen may not talk.
+OUTBOX: Final = 64
+#: How long a goodbye may take to be written.
+GOODBYE_S: Final = 2.0
+
+_LOG = get_logger()
+
+
+@attrs.frozen
+class Office:
+    """What all links of a relay share."""
+
+    store: RelayStore
+    engine: Engine
+    accounts: Accounts
+    calls: Calls
+    presence: Presence
+    origins: Collection[str]
+    budget: TailBudget
+    now: Callable[[], Instant]
+    fail: Callable[[Exception], None]
+
+
+class Link:
+    """A session while its connection lasts."""
+
+    __slots__ = (
+        "_account",
+        "_answers",
+        "_device",
+        "_leaving",
+        "_mailbox",
+        "_office",
+        "_outbox",
+        "_reading",
+        "_room",
+        "_scope",
+        "_session",
+        "_transport",
+        "_writing",
+    )
+
+    def __init__(self, office: Office, transport: Transport, nonce: bytes) -> None:
+        self._office = office
+        self._transport = transport
+        self._session = RelaySession(
+            nonce=nonce, origins=office.origins, transport=transport.kind, now=office.now()
+        )
+        self._account = AccountId(b"")
+        self._device = DeviceId(b"")
+        self._mailbox: Mailbox | None = None
+        self._outbox: deque[bytes] = deque()
+        self._answers: deque[tuple[int, Sequence[Outcome]]] = deque()
+        self._scope = trio.CancelScope()
+        self._reading = trio.CancelScope()
+        self._leaving = False
+        self._writing: trio.Event | None = None
+        self._room: trio.Event | None = None
+
+    @property
+    def account(self) -> AccountId:
+        """The account of the session, once it is open."""
+        return self._account
+
+    @property
+    def device(self) -> DeviceId:
+        """The device of the session, once it is open."""
+        return self._device
+
+    # --- what others tell it; none of it blocks
+
+    def deliver(self, entry: Entry) -> None:
+        """Mail that was committed just now."""
+        if self._mailbox is not None:
+            self._mailbox.put(entry)
+            self._rouse()
+
+    def answer(self, batch: int, outcomes: Sequence[Outcome]) -> None:
+        """A batch is decided on and committed."""
+        self._answers.append((batch, outcomes))
+        self._rouse()
+
+    def stop_reading(self) -> None:
+        """Take nothing more from the daemon; what was decided on is still answered."""
+        self._reading.cancel()
+
+    def end(self, code: RejectCode, text: str, retry_after: int | None = None) -> None:
+        """Say what is left to say, then goaway, and hang up."""
+        if self._leaving:
+            return
+        self._flush_answers()
+        self._submit(Goaway(code, text, retry_after))
+        self._leave()
+
+    def keep_time(self, now: Instant) -> None:
+        """Do what is due by the session's clock."""
+        deadline = self._session.deadline
+        if deadline is not None and deadline <= now:
+            step = self._session.elapse(now=now)
+            self._send(step)
+            if any(isinstance(event, TimedOut) for event in step.events):
+                self._leave()
+
+    # --- its life
+
+    async def run(self) -> None:
+        """Serve the connection to its end. Raises nothing but cancellation."""
+        try:
+            with self._scope:
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self._write)
+                    with self._reading:
+                        await self._read()
+        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel):
+            pass  # how connections end every day
+        except* StoreError as failures:
+            self._office.fail(first_failure(failures))
+        except* Exception as failures:  # noqa: BLE001 - the runner's one boundary: no link harms another
+            _LOG.error("a link failed", device=self._name(), reason=repr(first_failure(failures)))
+        finally:
+            if self._mailbox is not None:
+                self._mailbox.close()
+                self._office.presence.leave(self)
+                _LOG.debug("session closed", device=self._name())
+
+    def _name(self) -> str:
+        return fingerprint(self._device) if self._device else "unknown"
+
+    # --- reading and deciding
+
+    async def _read(self) -> None:
+        transport, session, now = self._transport, self._session, self._office.now
+        try:
+            while not self._leaving:
+                data = await transport.receive()
+                step = session.receive(data, now=now())
+                self._send(step)
+                for event in step.events:
+                    await self._take(event)
+                while len(self._outbox) > OUTBOX and not self._leaving:
+                    self._room = trio.Event()
+                    await self._room.wait()
+        except SessionBroken as broken:
+            _LOG.info(
+                "a daemon broke the protocol", device=self._name(), code=broken.code, field=broken.field
+            )
+            if broken.reply is not None:
+                self._outbox.append(broken.reply)
+            self._leave()
+
+    async def _take(self, event: RelayEvent) -> None:
+        match event:
+            case ParcelsReceived(batch=batch, parcels=parcels):
+                await self._office.engine.take(self, batch, parcels)
+            case Acked(offset=offset):
+                self._office.engine.acknowledge(self._device, offset)
+                self._rouse()
+            case CallReceived(id=id, request=request):
+                answer = await self._office.calls.answer(self._account, request)
+                self._submit(Reply(id, answer))
+            case AuthRequested():
+                await self._open(event)
+            case WentAway() | TimedOut():
+                self._leave()
+            case _:
+                assert_never(event)
+
+    async def _open(self, event: AuthRequested) -> None:
+        hello, office = event.hello, self._office
+        usage = (await office.store.usage([hello.device])).get(hello.device) or MailboxUsage()
+        after = int(usage.acked)
+        try:
+            if hello.cursor is not None and hello.cursor.generation == office.store.generation:
+                if hello.cursor.offset > usage.last:
+                    raise RemoteProtocolError(
+                        RejectCode.BAD_VALUE, "beyond what was ever delivered", field="hello.cursor"
+                    )
+                after = max(after, hello.cursor.offset)
+            log = await office.accounts.extend(hello.account, event.start, event.statements)
+            _check_active(log, hello.device)
+        except RemoteProtocolError as error:
+            _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)
+            self.end(error.code, f"{error.field}: {error.text}" if error.field else error.text)
+            return
+        # From here on nothing waits, so that no revocation and no mail can slip in between.
+        admitted = self._submit(Admit(log.position, office.store.generation, after + 1))
+        if self._leaving or not admitted:
+            return
+        self._account, self._device = hello.account, hello.device
+        self._mailbox = Mailbox(office.store, hello.device, after, office.budget)
+        if after > usage.acked:
+            office.engine.acknowledge(hello.device, after)
+        office.presence.enter(self)
+        _LOG.debug("session opened", device=self._name(), transport=self._transport.kind)
+
+    # --- writing
+
+    async def _write(self) -> None:
+        outbox = self._outbox
+        while True:
+            self._flush_answers()
+            if outbox:
+                await self._transport.send(outbox.popleft())
+                if self._room is not None:
+                    self._room.set()
+            elif self._leaving:
+                self._scope.cancel()
+                return
+            elif (frame := self._next_delivery()) is not None:
+                await self._transport.send(frame)
+            elif self._wants_page():
+                await self._read_page()
+            else:
+                self._writing = trio.Event()
+                await self._writing.wait()
+                self._writing = None
+
+    def _next_delivery(self) -> bytes | None:
+        """A frame of mail as large as window and frame allow; None if there is no mail or no room."""
+        mailbox = self._mailbox
+        if not mailbox:
+            return None
+        entries = mailbox.first()
+        count = self._session.fitting(entries)
+        if not count:
+            return None
+        entries = entries if count == len(entries) else entries[:count]
+        step = self._session.submit(Deliver(entries), now=Instant(0))
+        mailbox.drop(count)
+        return step.frames[0]
+
+    def _wants_page(self) -> bool:
+        mailbox = self._mailbox
+        return (
+            mailbox is not None
+            and mailbox.behind
+            and not len(mailbox)
+            and self._session.deliverable.entries > 0
+        )
+
+    async def _read_page(self) -> None:
+        if self._mailbox is not None:
+            await self._mailbox.read_on()
+
+    # --- what they share
+
+    def _send(self, step: Step[RelayEvent]) -> None:
+        if step.frames:
+            self._outbox.extend(step.frames)
+            self._rouse()
+
+    def _submit(self, command: RelayCommand) -> bool:
+        """Carry out a command; False if the session is over."""
+        try:
+            self._send(self._session.submit(command, now=self._office.now()))
+        except SessionOver:
+            return False
+        return True
+
+    def _flush_answers(self) -> None:
+        while self._answers:
+            self._submit(SendResult(*_as_result(self._answers.popleft())))
+
+    def _rouse(self) -> None:
+        if self._writing is not None:
+            self._writing.set()
+
+    def _leave(self) -> None:
+        """Nothing more is read; what is written goes out, if it goes soon."""
+        self._leaving = True
+        self._scope.deadline = trio.current_time() + GOODBYE_S
+        if self._room is not None:
+            self._room.set()
+        self._rouse()
+
+
+def _as_result(answer: tuple[int, Sequence[Outcome]]) -> tuple[int, tuple[Outcome, ...]]:
+    batch, outcomes = answer
+    return batch, tuple(outcomes)
+
+
+def _check_active(log: AccountLog, device: DeviceId) -> None:
+    state = log.state.devices.get(device)
+    if state is None:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_DEVICE, "not a device of this account")
+    if state.status is not DeviceStatus.ACTIVE:
+        raise RemoteProtocolError(RejectCode.DEVICE_GONE, f"was {state.status.value}")
+
+
+def first_failure(group: BaseExceptionGroup[Exception]) -> Exception:
+    """The first failure inside a group."""
+    first = group.exceptions[0]
+    return first_failure(first) if isinstance(first, BaseExceptionGroup) else first

@@ -1,0 +1,127 @@
+"""What one session is to deliver: a short queue in memory before the mailbox in the store.
+
+New mail is put in by the committer, so that a device that keeps up costs no reads. Whoever falls behind is
+read from the store by cursor. A wake-up is a hint: whether there is mail is asked of queue and store.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.frame_items import Entry, Mail, Notice
+from taskferry_protocol.ids import DeviceId
+from taskferry_protocol.limits import BATCH, FRAME_BYTES
+from taskferry_protocol.records import MailboxEntry, MailboxItem, Offset
+from taskferry_stores.port import RelayStore
+
+__all__ = ["Mailbox", "TailBudget", "as_entry"]
+
+#: One page fills a frame, and leaves room for what stands around the entries.
+PAGE_BYTES: Final = 3 * FRAME_BYTES // 4
+#: New mail beyond this waits in the store alone: a full window, and a page more.
+TAIL_ENTRIES: Final = 1_280
+TAIL_BYTES: Final = 4 * FRAME_BYTES
+
+
+@attrs.define
+class TailBudget:
+    """Bytes that all queues together may hold of new mail; who would go beyond reads from the store."""
+
+    left: int = 64 * 1_048_576
+
+
+def as_entry(item: MailboxItem) -> Entry:
+    """A stored item as it is delivered."""
+    if isinstance(item, MailboxEntry):
+        return Mail(item.offset, item.envelope, item.sealed)
+    return Notice(item.offset, item.notice.hash, RejectCode(item.notice.code))
+
+
+class Mailbox:
+    """The mail of one device for its open session, everything above `after`."""
+
+    __slots__ = ("_budget", "_bytes", "_device", "_known", "_late", "_queue", "_store", "behind")
+
+    def __init__(self, store: RelayStore, device: DeviceId, after: int, budget: TailBudget) -> None:
+        self._store = store
+        self._device = device
+        self._budget = budget
+        self._queue: deque[Entry] = deque()
+        self._bytes = 0
+        # Everything up to here was delivered or stands in the queue.
+        self._known = after
+        # What the committer brought while a page was being read.
+        self._late: list[Entry] | None = None
+        self.behind = True
+        """Whether the store may hold what the queue does not."""
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def put(self, entry: Entry) -> None:
+        """Take an entry that was committed just now. Offsets rise; a page may have brought it first."""
+        if not self.behind:
+            self._append(entry)
+        elif self._late is not None:
+            self._late.append(entry)
+
+    def _append(self, entry: Entry) -> None:
+        if entry.offset <= self._known:
+            return
+        size = entry.size
+        full = len(self._queue) >= TAIL_ENTRIES or self._bytes + size > TAIL_BYTES
+        if full or size > self._budget.left:
+            self.behind = True
+            return
+        self._known = entry.offset
+        self._hold(entry, size)
+
+    def _hold(self, entry: Entry, size: int) -> None:
+        self._queue.append(entry)
+        self._bytes += size
+        self._budget.left -= size
+
+    async def read_on(self) -> None:
+        """Read the next page from the store into the queue."""
+        self._late = []
+        try:
+            items = await self._store.mailbox(self._device, Offset(self._known), BATCH, PAGE_BYTES)
+            total = 0
+            for item in items:
+                entry = as_entry(item)
+                self._known = entry.offset
+                self._hold(entry, entry.size)
+                total += entry.size
+            # A page ends by count, by bytes or because no more is there; an entry is under half of it.
+            if len(items) < BATCH and total < PAGE_BYTES // 2:
+                self.behind = False
+                for late in self._late:
+                    if self.behind:
+                        break
+                    self._append(late)
+        finally:
+            self._late = None
+
+    def first(self) -> Sequence[Entry]:
+        """The next entries, as many as a frame may have."""
+        return tuple(islice(self._queue, BATCH))
+
+    def drop(self, count: int) -> None:
+        """The first entries are on their way."""
+        for _ in range(count):
+            size = self._queue.popleft().size
+            self._bytes -= size
+            self._budget.left += size
+
+    def close(self) -> None:
+        """Give back what the queue holds."""
+        self._budget.left += self._bytes
+        self._bytes = 0
+        self._queue.clear()
+        self.behind = False
