@@ -68,7 +68,6 @@ _FIELDS: Final = (
     "nonce",
     "commit",
 )
-_KEYS: Final = frozenset(_FIELDS)
 _CLASSES: Final = {cls.value: cls for cls in MessageClass}
 
 
@@ -109,17 +108,10 @@ def _as_class(value: Value, field: str) -> str:
     return value
 
 
-def _members(value: Value) -> dict[str, Value]:
-    """The header's map, which has exactly the known keys; comparing them all at once is the fast way."""
-    if type(value) is dict and value.keys() == _KEYS:
-        return value
-    reader = MapReader(value, "h", _FIELDS)
-    return {key: reader.value(key) for key in _FIELDS}
-
-
 def _read_carefully(h: bytes) -> Header:
     """Decode, check shape, then version, class, id and names, suite, lifetime: in that order."""
-    members = _members(decode(h, limit=ENVELOPE_BYTES))
+    reader = MapReader(decode(h, limit=ENVELOPE_BYTES), "h", _FIELDS)
+    members = {key: reader.value(key) for key in _FIELDS}
     version = as_uint(members["v"], "v")
     identity = MessageId(as_bytes(members["id"], "id", size=16))
     cls = _CLASSES.get(word := _as_class(members["class"], "class"))

@@ -27,9 +27,11 @@ from taskferry_protocol.messages import (
     TaskAccept,
     TaskComplete,
     TaskRequest,
+    TaskSeen,
     TextPart,
 )
 from taskferry_protocol.sealing import Sealed
+from taskferry_protocol.task_messages import task_event
 from taskferry_protocol.tasks import Gap, TaskState
 
 from .owners import NOW, Owner, Refused, plain_device
@@ -343,6 +345,25 @@ def test_what_does_not_open_cannot_be_exported() -> None:
     for events in ([Kept(envelope, bytes(32))], [], kept(STORY.world.sealed(said()))):
         with pytest.raises(LocalProtocolError):
             STORY.exported(events=events)
+
+
+def test_even_a_lone_confirmation_can_be_looked_at() -> None:
+    """Its type is of either side, so whoever sent it is shown as the requester until more is there."""
+    story = Story()
+    story.write(Role.REQUESTER, TaskRequest("Tidy up", ""))
+    story.write(Role.WORKER, TaskAccept())
+    story.write(Role.REQUESTER, TaskSeen())
+    report = verify_handoff(story.exported(events=kept(story.events[2])))
+    assert (report.requester, report.connection, report.receipts) == (story.world.coder, None, ())
+    assert report.view.state is None
+    both = verify_handoff(story.exported(events=kept(story.events[2], story.events[1])))
+    assert both.requester == story.world.coder
+
+
+def test_only_task_events_are_folded() -> None:
+    """Whoever makes an event of another message has made a mistake of its own."""
+    with pytest.raises(LocalProtocolError):
+        task_event(said(), hash=STORY.task, role=Role.WORKER, device=plain_device("x").id, created_at=NOW)
 
 
 @given(st.binary(max_size=200))

@@ -2,104 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskferry_protocol.cbor import encode
 from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import (
     BODIES,
-    ArtifactSubmit,
     Content,
-    FilePart,
-    JsonPart,
     MessageClass,
     TaskRequest,
     TextMessage,
-    TextPart,
     decode_content,
     encode_content,
-    parts_size,
 )
 
 from .contents import BODY_STRATEGIES, CONV, FIRST, contents
-
-H = b"h" * 32
-FILE = {
-    "kind": "file",
-    "name": "a.txt",
-    "media": "text/plain",
-    "size": 3,
-    "sha256": hashlib.sha256(b"abc").digest(),
-    "data": b"abc",
-}
-BLOB = {
-    "kind": "blob",
-    "name": "a.bin",
-    "media": "application/octet-stream",
-    "size": 5_000_000,
-    "sha256": H,
-    "blob": H,
-    "key": H,
-    "length": 5_000_080,
-    "chunk": 1_048_576,
-}
-
-#: A body of each type as it stands on the wire.
-SAMPLES: Mapping[str, Mapping[str, object]] = {
-    "message": {"text": "hi", "parts": []},
-    "connection_request": {"statement": b"s", "grant": b"g", "terms": b"t", "note": "", "log": [b"c"]},
-    "connection_accept": {"statement": b"s", "grant": b"g", "terms": b"t", "log": [b"c"]},
-    "connection_end": {"statement": b"s", "reason": ""},
-    "grant_update": {"grant": b"g", "terms": b"t"},
-    "task_request": {
-        "title": "Tidy up",
-        "brief": "",
-        "parts": [],
-        "requirements": [],
-        "deadline": None,
-        "revisions": 2,
-        "budget": None,
-    },
-    "task_accept": {"note": ""},
-    "task_decline": {"reason": ""},
-    "task_progress": {"note": "", "percent": None},
-    "artifact_submit": {"note": "", "parts": [FILE], "answers": 0},
-    "revision_request": {"version": 1, "hash": H, "reasons": ["too short"]},
-    "task_complete": {"version": 1, "hash": H, "note": ""},
-    "task_cancel": {"reason": ""},
-    "task_fail": {"reason": ""},
-    "task_expire": {"deadline": 5},
-    "task_seen": {},
-    "receipt": {"items": [[H, "applied", None]]},
-    "account_update": {"statements": [b"s"], "from": 3},
-    "grant_digest": {"digest": H, "count": 1},
-}
-LINK = {"task": H, "n": 1, "prev": H, "seen": [1, H]}
-
-
-def written(type_name: str, body: object, /, **members: object) -> bytes:
-    """Content as a stranger would write it; a member that is `...` is left out."""
-    link: dict[str, object] = {}
-    if type_name == "task_request":
-        link = {"link": {"task": None, "n": 0, "prev": None, "seen": [0, None]}}
-    elif type_name.startswith("task_") or type_name in ("artifact_submit", "revision_request"):
-        link = {"link": LINK}
-    content = {"type": type_name, "minor": 0, "conv": CONV, "hop": 0, "cause": [], "body": body}
-    return encode({key: value for key, value in (content | link | members).items() if value is not ...})
-
-
-def refusal(raw: bytes) -> tuple[str, str]:
-    """Code and field of what is refused."""
-    with pytest.raises(RemoteProtocolError) as caught:
-        decode_content(raw)
-    return caught.value.code.value, caught.value.field
+from .samples import LINK, SAMPLES, H, refusal, written
 
 
 @given(contents)
@@ -273,67 +194,6 @@ def test_links_at_odds_are_refused(type_name: str, link: object, code: str) -> N
     assert refusal(written(type_name, SAMPLES[type_name], link=link))[0] == code
 
 
-PART_FAULTS: list[tuple[object, str, str]] = [
-    ([], "wrong-type", ""),
-    ({}, "missing-field", ".kind"),
-    ({"kind": 1}, "wrong-type", ".kind"),
-    ({"kind": "video"}, "bad-value", ".kind"),
-    ({"kind": "text", "text": "a"}, "missing-field", ".name"),
-    ({"kind": "text", "text": "a", "name": "", "more": 1}, "unknown-field", ".more"),
-    ({"kind": "text", "text": "x" * 196_609, "name": ""}, "bad-value", ".text"),
-    ({"kind": "text", "text": "", "name": "x" * 256}, "bad-value", ".name"),
-    ({"kind": "json", "json": "", "name": ""}, "bad-value", ".json"),
-    ({"kind": "json", "json": "NaN", "name": ""}, "bad-value", ".json"),
-    ({"kind": "json", "json": "-Infinity", "name": ""}, "bad-value", ".json"),
-    ({"kind": "json", "json": "{} {}", "name": ""}, "bad-value", ".json"),
-    ({"kind": "json", "json": "01", "name": ""}, "bad-value", ".json"),
-    ({"kind": "json", "json": "\ufeff1", "name": ""}, "bad-value", ".json"),
-    ({"kind": "json", "json": '"\n"', "name": ""}, "bad-value", ".json"),
-    ({"kind": "json", "json": "[" * 101 + "]" * 101, "name": ""}, "bad-value", ".json"),
-    ({"kind": "json", "json": "[" * 100_000, "name": ""}, "bad-value", ".json"),
-    ({**FILE, "name": ""}, "bad-value", ".name"),
-    ({**FILE, "name": ".."}, "bad-value", ".name"),
-    ({**FILE, "name": "."}, "bad-value", ".name"),
-    ({**FILE, "name": "/etc/passwd"}, "bad-value", ".name"),
-    ({**FILE, "name": "a\\b"}, "bad-value", ".name"),
-    ({**FILE, "name": "a\0b"}, "bad-value", ".name"),
-    ({**FILE, "name": "a\x1b[2J"}, "bad-value", ".name"),
-    ({**FILE, "name": "x" * 256}, "bad-value", ".name"),
-    ({**FILE, "media": ""}, "bad-value", ".media"),
-    ({**FILE, "media": "text/plaïn"}, "bad-value", ".media"),
-    ({**FILE, "media": "x" * 128}, "bad-value", ".media"),
-    ({**FILE, "size": 4}, "bad-value", ".size"),
-    ({**FILE, "sha256": H}, "bad-value", ".sha256"),
-    ({**FILE, "sha256": b""}, "bad-value", ".sha256"),
-    ({**FILE, "data": "abc"}, "wrong-type", ".data"),
-    ({**BLOB, "chunk": 1_023}, "bad-value", ".chunk"),
-    ({**BLOB, "chunk": 1_048_577}, "bad-value", ".chunk"),
-    ({**BLOB, "key": bytes(31)}, "bad-value", ".key"),
-    ({**BLOB, "blob": bytes(31)}, "bad-value", ".blob"),
-    ({**BLOB, "length": -1}, "bad-value", ".length"),
-    ({**BLOB, "name": "../x"}, "bad-value", ".name"),
-]
-
-
-@pytest.mark.parametrize(("part", "code", "field"), PART_FAULTS)
-def test_faulty_parts_are_refused(part: object, code: str, field: str) -> None:
-    """Parts are closed, named harmlessly, and agree with themselves."""
-    good = {"kind": "text", "text": "", "name": ""}
-    assert refusal(written("message", {"text": "a", "parts": [good, part]})) == (
-        code,
-        f"body.parts[1]{field}",
-    )
-
-
-@pytest.mark.parametrize(
-    "text", ["0", '"\\ud800"', "1" * 5_000, "1e999", "[" * 100 + "]" * 100, '"[[["', ' {"a":1,"a":2}\r\n']
-)
-def test_any_json_value_is_carried_as_text(text: str) -> None:
-    """Big numbers, lone surrogates and names twice are JSON all the same, and nobody computes with them."""
-    content = Content(TextMessage("see part", (JsonPart(text),)), CONV)
-    assert decode_content(encode_content(content)) == content
-
-
 def test_a_message_we_may_not_send_is_our_own_error() -> None:
     """What a reader would refuse is refused here, with its code and field in the cause."""
     with pytest.raises(LocalProtocolError, match=r"bad-value \(body.title\)") as caught:
@@ -358,14 +218,6 @@ def test_adoption_travels_in_the_link() -> None:
     link = TaskLink(Hash(H), 2, Hash(H), Seen(1, Hash(H)), adopt=True)
     raw = written("task_cancel", {"reason": ""}, link={**LINK, "n": 2, "adopt": True})
     assert decode_content(raw).link == link
-
-
-def test_an_artifact_is_as_large_as_its_plain_bytes() -> None:
-    """Text counts in UTF-8, files and blobs by what they stand for."""
-    body = decode_content(written("artifact_submit", {"note": "", "parts": [BLOB, FILE], "answers": 0})).body
-    assert isinstance(body, ArtifactSubmit)
-    assert parts_size((*body.parts, TextPart("é"), JsonPart("{}"))) == 5_000_000 + 3 + 2 + 2
-    assert FilePart.of("a.txt", "text/plain", b"abc") == body.parts[1]
 
 
 def test_only_submissions_are_of_class_artifact() -> None:

@@ -1,0 +1,157 @@
+"""The daemon's decision on senders that lie, break their terms, or are gone."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.ids import Hash, Instant, LogPosition
+from taskferry_protocol.inbound import (
+    Apply,
+    Quarantine,
+    Relation,
+    receive,
+)
+from taskferry_protocol.permissions import RateState
+from taskferry_protocol.records import Seen
+from taskferry_protocol.sealing import wrap_for
+
+from .deliveries import code_of, decided, decided_on, facts_of, seen_as
+from .owners import NOW, entropy_of, plain_device
+from .world import (
+    DAY,
+    MINUTE,
+    World,
+    asked_for,
+    introduced,
+    receipted,
+    said,
+    submitted,
+    updated,
+)
+
+
+@pytest.fixture
+def world() -> World:
+    """Two connected owners."""
+    return World()
+
+
+def test_one_key_for_me_and_another_for_my_colleague_is_found_out(world: World) -> None:
+    """The commitment in the signed header holds for everybody."""
+    sealed = world.sealed(said())
+    (wrap,) = wrap_for(b"o" * 32, [world.bob.laptop.encryption.public], entropy_of("other"))
+    decision = receive(sealed.envelope, wrap.sealed, facts_of(world), now=NOW)
+    assert code_of(decision) is RejectCode.BAD_COMMIT
+
+
+def test_an_id_or_number_used_twice_is_equivocation(world: World) -> None:
+    """Both are signed, so both are proof; neither is applied after the first."""
+    first, second = world.sealed(said("yes"), seq=7), world.sealed(said("no"), seq=7)
+    by_seq = decided(world, second, seen=Seen(by_seq=seen_as(first.envelope)))
+    assert code_of(by_seq) is RejectCode.EQUIVOCATION
+    by_id = decided(world, second, seen=Seen(by_id=seen_as(first.envelope)))
+    assert code_of(by_id) is RejectCode.EQUIVOCATION
+    assert isinstance(by_id, Quarantine)
+    assert by_id.envelope == second.envelope
+
+
+def test_a_device_of_nobody_is_unknown(world: World) -> None:
+    """A key that never stood in the account's log signs for nobody."""
+    sealed = world.sealed(said(), by=plain_device("mallory").signing)
+    assert code_of(decided(world, sealed)) is RejectCode.UNKNOWN_DEVICE
+
+
+def test_a_revoked_device_is_gone_whatever_it_quotes(world: World) -> None:
+    """A thief quotes the log from before the theft; the newest log held counts."""
+    sealed = world.sealed(said(), by=world.phone.signing)
+    assert isinstance(decided(world, sealed), Apply)
+    world.alice.revoke(world.phone)
+    assert code_of(decided(world, sealed)) is RejectCode.DEVICE_GONE
+
+
+def test_what_a_device_sent_before_it_retired_still_counts(world: World) -> None:
+    """And what it sends afterwards does not, nor for an agent that it never served."""
+    before = world.sealed(said(), by=world.phone.signing)
+    as_other = world.sealed(said(), by=world.phone.signing, from_=world.alice.agent("writer"))
+    world.alice.retire(world.phone)
+    after = world.sealed(said(), by=world.phone.signing)
+    assert isinstance(decided(world, before), Apply)
+    assert code_of(decided(world, as_other)) is RejectCode.UNKNOWN_AGENT
+    assert code_of(decided(world, after)) is RejectCode.DEVICE_GONE
+
+
+def test_a_device_speaks_only_for_the_agents_it_serves_now(world: World) -> None:
+    """An agent that the owner moved to another device is not spoken for by the old one."""
+    sealed = world.sealed(said(), by=world.phone.signing)
+    world.alice.serve("coder", world.alice.laptop)
+    assert code_of(decided(world, sealed)) is RejectCode.UNKNOWN_AGENT
+
+
+def test_a_position_on_another_branch_is_refused(world: World) -> None:
+    """What it quotes is no prefix of the log held."""
+    sealed = world.sealed(said(), log=LogPosition(2, Hash(bytes(32))))
+    assert code_of(decided(world, sealed)) is RejectCode.NOT_AN_EXTENSION
+
+
+def test_a_forked_account_is_not_heard(world: World) -> None:
+    """Until its recovery key settles it."""
+    held = frozenset({world.alice.log.account})
+    assert code_of(decided_on(world, said(), held=held)) is RejectCode.ACCOUNT_HELD
+
+
+def test_more_than_the_granted_rate_is_quarantined(world: World) -> None:
+    """Told by when things were written, and turning the clock back and forth gains nothing."""
+    grant, rate = world.granted(rate=2), None
+    for at in (NOW, NOW - 10 * MINUTE):
+        decision = decided(world, world.sealed(said(), at=Instant(at)), grant=grant, rate=rate)
+        assert isinstance(decision, Apply)
+        rate = decision.rate
+    for at in (NOW, NOW - 10 * MINUTE, NOW + 4 * MINUTE):
+        decision = decided(world, world.sealed(said(), at=Instant(at)), grant=grant, rate=rate)
+        assert code_of(decision) is RejectCode.RATE_LIMITED
+
+
+def test_a_days_messages_may_come_in_one_minute(world: World) -> None:
+    """A daemon that was offline does not punish those who kept to their rate."""
+    grant = world.granted(rate=1)
+    rate: RateState | None = None
+    for minute in range(50):
+        sealed = world.sealed(said(), at=Instant(NOW + minute * MINUTE))
+        decision = decided(world, sealed, now=Instant(NOW + DAY - 1), grant=grant, rate=rate)
+        assert isinstance(decision, Apply)
+        rate = decision.rate
+
+
+def test_artifacts_are_no_larger_than_agreed(world: World) -> None:
+    """The terms are sealed, so only the daemon can enforce them; without terms the least holds."""
+    assert isinstance(decided_on(world, submitted("x" * 1_000)), Apply)
+    assert code_of(decided_on(world, submitted("x" * 1_001))) is RejectCode.NOT_PERMITTED
+    assert isinstance(decided_on(world, submitted("x" * 65_536), terms=None), Apply)
+    assert code_of(decided_on(world, submitted("x" * 65_537), terms=None)) is RejectCode.NOT_PERMITTED
+
+
+def test_open_tasks_are_no_more_than_agreed(world: World) -> None:
+    """A fourth request waits for the first to end; without terms there is no first."""
+    assert isinstance(decided_on(world, asked_for(), open_tasks=2), Apply)
+    assert code_of(decided_on(world, asked_for(), open_tasks=3)) is RejectCode.NOT_PERMITTED
+    assert code_of(decided_on(world, asked_for(), terms=None)) is RejectCode.NOT_PERMITTED
+    assert isinstance(decided_on(world, said(), open_tasks=3), Apply)
+
+
+def test_strangers_have_three_tries(world: World) -> None:
+    """Counted here too, and a blocked agent has none."""
+    stranger = {"relation": Relation.STRANGER, "grant": None, "terms": None}
+    assert isinstance(decided_on(world, introduced(world), **stranger, unanswered=2), Apply)
+    assert code_of(decided_on(world, introduced(world), **stranger, unanswered=3)) is RejectCode.CONTACT_LIMIT
+    assert isinstance(decided_on(world, introduced(world), unanswered=3), Apply)
+    blocked = decided_on(world, introduced(world), relation=Relation.BLOCKED)
+    assert code_of(blocked) is RejectCode.NOT_PERMITTED
+
+
+def test_receipts_and_news_come_from_those_we_know(world: World) -> None:
+    """A receipt where something is under way, news of an account from acquaintances."""
+    assert isinstance(decided_on(world, receipted(), relation=Relation.UNDER_WAY), Apply)
+    assert code_of(decided_on(world, receipted(), relation=Relation.STRANGER)) is RejectCode.NOT_CONNECTED
+    assert isinstance(decided_on(world, updated(world), relation=Relation.STRANGER), Apply)
+    assert code_of(decided_on(world, updated(world), acquainted=False)) is RejectCode.NOT_CONNECTED
