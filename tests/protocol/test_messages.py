@@ -11,7 +11,9 @@ from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import (
     BODIES,
+    ConnectionRequested,
     Content,
+    InviteProof,
     MessageClass,
     TaskRequest,
     TextMessage,
@@ -201,6 +203,19 @@ def test_a_message_we_may_not_send_is_our_own_error() -> None:
     assert isinstance(caught.value.__cause__, RemoteProtocolError)
     with pytest.raises(LocalProtocolError, match="bad-link"):
         encode_content(Content(TextMessage("a"), CONV, link=FIRST))
+
+
+def test_an_invites_proof_travels_with_the_request() -> None:
+    """The one optional field of a body comes back, and is absent where it was."""
+    plain = decode_content(written("connection_request", SAMPLES["connection_request"]))
+    raw = written(
+        "connection_request", {**SAMPLES["connection_request"], "invite": {"id": bytes(16), "mac": H}}
+    )
+    invited = decode_content(raw)
+    assert isinstance(plain.body, ConnectionRequested)
+    assert isinstance(invited.body, ConnectionRequested)
+    assert (plain.body.invite, invited.body.invite) == (None, InviteProof(bytes(16), H))
+    assert encode_content(invited) == raw
 
 
 def test_extra_fields_cannot_hide_known_ones() -> None:
