@@ -19,6 +19,8 @@ from taskferry_transports.port import SUBPROTOCOL, FrameTooLarge, Handler, LinkI
 
 _LOG = logging.getLogger(__name__)
 
+_CLOSE_SECONDS = 2.0  # A ping may be stuck before our goodbye; then the connection is dropped instead.
+
 
 class WebSocketServerTransport:
     """A `Transport` over a WebSocket that was dialled to us."""
@@ -63,7 +65,8 @@ class WebSocketServerTransport:
                 # A goodbye would only queue up behind the send that is stuck.
                 self._link.wire.drop()
             else:
-                await self._link.close_with(code, "closed here")
+                with trio.move_on_after(_CLOSE_SECONDS):
+                    await self._link.close_with(code, "closed here")
         await trio.lowlevel.checkpoint()
 
     async def _send(self, message: bytes) -> None:

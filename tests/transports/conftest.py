@@ -11,7 +11,8 @@ import trio
 
 from taskferry_transports.port import Liveness
 
-from .pairs import KINDS, QUICK
+from .pairs import KINDS, QUICK, running
+from .raw import GUARD, is_healthy, make_app
 
 LONGEST_TEST_SECONDS = 20
 
@@ -31,6 +32,15 @@ def _in_time(test):
             await test(*args, **kwargs)
 
     return limited
+
+
+@pytest.fixture
+async def server():
+    """The guarded server with short limits, and one of every kind of handler; healthy after every test."""
+    async with running(make_app(), GUARD) as bound:
+        yield bound
+        with trio.fail_after(5):
+            assert await is_healthy(bound.port)
 
 
 @pytest.fixture(params=sorted(KINDS))

@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import struct
 
+import psutil
 import trio
 from quart import Response, request, websocket
 from quart_trio import QuartTrio
 
+from taskferry_transports.guarded_server import GuardConfig
 from taskferry_transports.port import LinkInfo, Transport
 from taskferry_transports.websocket_server import add_websocket_route
 
+GUARD = GuardConfig(
+    max_frame=100_000,
+    max_body=200_000,
+    body_limits=(("/slow", 500_000),),
+    bodies_total=600_000,
+    head_timeout=0.4,
+    body_timeout=0.6,
+    idle_timeout=0.5,
+    send_timeout=0.5,
+    handler_timeout=0.5,
+    linger=0.2,
+    grace=0.5,
+    uncounted_peers=frozenset(),
+    max_connections=40,
+    max_connections_per_peer=20,
+)
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
 
@@ -150,7 +168,7 @@ async def read_head(stream: trio.SocketStream) -> bytes:
     return got
 
 
-async def read_to_end(stream: trio.SocketStream, limit: int = 1 << 20) -> bytes:
+async def read_to_end(stream: trio.abc.ReceiveStream, limit: int = 1 << 20) -> bytes:
     """Read until the server closes, however it does that."""
     got = b""
     try:
@@ -174,3 +192,16 @@ async def is_healthy(port: int) -> bool:
     """Whether the server still answers others."""
     answer = await exchange(port, b"GET /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
     return answer.startswith(b"HTTP/1.1 200") and b'"ok":true' in answer.replace(b" ", b"")
+
+
+async def flood(stream: trio.SocketStream, first: bytes, then: bytes) -> None:
+    """Send something once, and something else two thousand times."""
+    await stream.send_all(first)
+    for _ in range(2000):
+        await stream.send_all(then)
+
+
+def resident_bytes() -> int:
+    """What this process holds, and the server in it."""
+    held: int = psutil.Process().memory_info().rss
+    return held

@@ -178,7 +178,7 @@ async def test_close_ends_a_call_under_way(pair, direction):
 async def test_two_receivers_are_told_that_they_are_two(pair, direction):
     """The second task that receives is refused, and the first one loses nothing by it."""
     end, other = (pair.near, pair.far) if direction == "near" else (pair.far, pair.near)
-    got = []
+    got: list[bytes] = []
 
     async def wait():
         got.append(await end.receive())
@@ -224,7 +224,7 @@ async def test_cancelled_receive_loses_nothing(pair, direction):
     end, other = (pair.near, pair.far) if direction == "near" else (pair.far, pair.near)
     frames = [bytes([n % 256]) * 50 for n in range(200)]
     source = random.Random(direction)
-    got = []
+    got: list[bytes] = []
 
     async def push():
         for frame in frames:
@@ -247,7 +247,7 @@ async def test_cancelled_send_never_leaves_half_a_frame(pair):
         for attempt in range(2):
             with trio.move_on_after(0.4), contextlib.suppress(trio.BrokenResourceError):
                 await _send_for_ever(pair.near, bytes([attempt + 1]) * MAX_FRAME)
-        got = []
+        got: list[bytes] = []
         with trio.move_on_after(0.6), contextlib.suppress(trio.BrokenResourceError):
             await _receive_for_ever(pair.far, got)
         assert len(got) > 3

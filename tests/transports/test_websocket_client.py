@@ -217,10 +217,10 @@ async def test_cancelling_the_nursery_breaks_the_transport():
 
 
 @pytest.mark.parametrize("url", ["http://x/", "ws:///path", "relay.example", ""])
-def test_address_that_is_none_is_refused_at_once(url):
+async def test_address_that_is_none_is_refused_at_once(url, nursery):
     """A wrong scheme or a missing host is an error of the configuration."""
     with pytest.raises(ValueError, match="address"):
-        WebSocketDialer(None, WebSocketSettings(url))
+        WebSocketDialer(nursery, WebSocketSettings(url))
 
 
 def test_loopback_is_judged_without_resolving():

@@ -1,0 +1,234 @@
+"""One hostile or careless client must never cost another one anything. Raw sockets: WebSocket."""
+
+from __future__ import annotations
+
+import logging
+import struct
+
+import attrs
+import pytest
+import trio
+
+from taskferry_transports.port import Liveness
+
+from .pairs import running
+from .raw import (
+    GUARD,
+    connect,
+    exchange,
+    flood,
+    frame,
+    is_healthy,
+    make_app,
+    read_head,
+    read_to_end,
+    resident_bytes,
+    upgrade,
+)
+
+PATIENCE = 5
+GET = b"GET /health HTTP/1.1\r\nHost: test\r\n"
+
+
+# --- The upgrade -----------------------------------------------------------------------------------------
+
+
+async def test_byte_after_the_upgrade_ends_only_its_own_connection(server):
+    """Data that trails the upgrade request breaks RFC 6455, and only whoever sent it is hung up on."""
+    for trailing in (b"x", frame(b"early"), b"\x00" * 70_000):
+        await exchange(server.port, upgrade() + trailing)
+        assert await is_healthy(server.port)
+
+
+@pytest.mark.parametrize("settings", ["", "AAM", "!!!!", "AAEAAAAA", "%%%", "AAMAAABkAAQAAP__" * 90])
+async def test_offer_of_h2c_is_ignored(server, settings):
+    """Whatever its HTTP2-Settings say, a client that offers h2c is answered over HTTP/1.1."""
+    offer = (
+        f"Connection: Upgrade, HTTP2-Settings, close\r\nUpgrade: h2c\r\nHTTP2-Settings: {settings}\r\n\r\n"
+    )
+    assert (await exchange(server.port, GET + offer.encode())).startswith(b"HTTP/1.1 200")
+
+
+async def test_http2_with_prior_knowledge_is_refused(server):
+    """The HTTP/2 preface gets an HTTP/1.1 refusal and the end."""
+    answer = await exchange(
+        server.port, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
+    )
+    assert answer.split(b" ")[1] in {b"400", b"505"}
+
+
+async def test_websocket_extension_is_never_accepted(server):
+    """An offer of permessage-deflate is dropped, so no small bomb inflates to a large one."""
+    for offer in ("permessage-deflate; client_max_window_bits", "permessage-d\xe9flate", "\xff\xfe"):
+        async with await connect(
+            server.port, upgrade("/echo", f"Sec-WebSocket-Extensions: {offer}")
+        ) as stream:
+            head = await read_head(stream)
+            assert head.startswith(b"HTTP/1.1 101")
+            assert b"extensions" not in head.lower()
+            await stream.send_all(frame(b"plain"))
+            assert await stream.receive_some(100) == b"\x82\x05plain"
+            # A compressed frame sets RSV1, which nobody agreed on: 1002.
+            await stream.send_all(frame(b"bomb", first=0xC2))
+            assert (await read_to_end(stream)).startswith(b"\x88\x02" + struct.pack("!H", 1002))
+
+
+@pytest.mark.parametrize("name", ["Protocol", "Key", "Version"])
+async def test_websocket_header_that_is_not_ascii_is_refused(server, name):
+    """It is answered with status 400, where hypercorn alone would end the whole server."""
+    request = upgrade().replace(
+        f"Sec-WebSocket-{name}: ".encode(), f"Sec-WebSocket-{name}: \xe9".encode("latin1")
+    )
+    assert (await exchange(server.port, request)).startswith(b"HTTP/1.1 400")
+
+
+async def test_invalid_upgrade_is_answered_and_closed(server):
+    """An upgrade without its key, or of another version, ends with status 400."""
+    for line in (b"Sec-WebSocket-Version: 13\r\n", b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"):
+        assert (await exchange(server.port, upgrade().replace(line, b""))).startswith(b"HTTP/1.1 400")
+
+
+async def test_link_without_our_subprotocol_is_refused(server):
+    """A WebSocket client that does not say `taskferry.1` is told so."""
+    answer = await exchange(server.port, upgrade().replace(b"taskferry.1", b"chat"))
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"unknown-subprotocol" in answer
+
+
+# --- WebSocket messages ----------------------------------------------------------------------------------
+
+
+async def test_oversized_message_is_closed_with_1009(server):
+    """A message over the limit ends the connection with code 1009 before it is all sent."""
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(bytes(100_001)))
+        assert (await read_to_end(stream)).startswith(b"\x88\x02" + struct.pack("!H", 1009))
+
+
+async def test_endless_fragments_are_not_buffered(server):
+    """Fragments of a message that never ends stop being kept at the limit, and the sender is cut off."""
+    before = resident_bytes()
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        with pytest.raises(trio.BrokenResourceError):
+            await flood(stream, frame(bytes(50_000), first=0x02), frame(bytes(50_000), first=0x00))
+    assert resident_bytes() - before < 20_000_000
+
+
+async def test_huge_claimed_length_reserves_nothing(server):
+    """A header that announces an exabyte costs nothing until bytes come."""
+    before = resident_bytes()
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(b"few bytes", claimed=1 << 60))
+        assert await is_healthy(server.port)
+    assert resident_bytes() - before < 5_000_000
+
+
+async def test_data_after_a_close_frame_is_ignored(server):
+    """A peer that goes on after closing is answered once and dropped."""
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(struct.pack("!H", 1000), first=0x88) + frame(b"more") * 50)
+        assert await read_to_end(stream) == b"\x88\x02\x03\xe8"
+
+
+async def test_text_and_frames_after_the_end_break_the_link(server):
+    """Text is refused with 1003; a frame after the end mark with 1002."""
+    for data, code in ((frame(b"text", first=0x81), 1003), (frame(b"") + frame(b"after"), 1002)):
+        async with await connect(server.port, upgrade()) as stream:
+            await read_head(stream)
+            await stream.send_all(data)
+            assert struct.pack("!H", code) in await read_to_end(stream)
+
+
+async def test_handler_that_raises_closes_with_1011(server, caplog):
+    """An error of ours is called an internal error, not a normal end."""
+    caplog.set_level(logging.CRITICAL)
+    async with await connect(server.port, upgrade("/crash-link")) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(b"go"))
+        assert await read_to_end(stream) == b"\x88\x02" + struct.pack("!H", 1011)
+
+
+async def test_ordinary_quart_websockets_work(server):
+    """A framework's own WebSocket route gets text, bytes and empty messages, never None."""
+    async with await connect(server.port, upgrade("/quart")) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(b"text", first=0x81) + frame(b"") + frame(b"bytes"))
+        got = b""
+        while b"bytes" not in got:
+            got += await stream.receive_some(100)
+        assert b"None" not in got
+        assert b"'text'" in got
+
+
+async def test_silent_websocket_is_dropped_and_a_talking_one_is_not():
+    """Missing pongs end a WebSocket after two intervals; any byte keeps it."""
+    guard = attrs.evolve(GUARD, liveness=Liveness(0.1, 2))
+    async with running(make_app(), guard) as bound:
+        with trio.fail_after(PATIENCE):
+            async with (
+                await connect(bound.port, upgrade()) as silent,
+                await connect(bound.port, upgrade()) as talking,
+            ):
+                await read_head(silent)
+                await read_head(talking)
+                start = trio.current_time()
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(_pong_for_ever, talking)
+                    assert b"\x89\x00" in await read_to_end(silent)
+                    assert trio.current_time() - start < 1
+                    nursery.cancel_scope.cancel()
+                await talking.send_all(frame(b"alive"))
+                while b"alive" not in await talking.receive_some(1000):
+                    pass
+
+
+async def test_idle_websocket_outlives_the_http_deadlines(server):
+    """The deadlines for requests do not touch a WebSocket on which nothing happens."""
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        await trio.sleep(1.0)  # longer than every HTTP deadline of this server; nothing is awaited
+        await stream.send_all(frame(b"alive"))
+        assert await stream.receive_some(100) == b"\x82\x05alive"
+
+
+# --- Sending ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "request_bytes", [upgrade("/flood-link"), b"GET /flood HTTP/1.1\r\nHost: test\r\n\r\n"]
+)
+async def test_peer_that_does_not_read_is_dropped(server, request_bytes):
+    """A send that makes no progress ends its connection in time, and holds little memory until then."""
+    before = resident_bytes()
+    async with await connect(server.port, request_bytes):
+        while not server.connections:
+            await trio.lowlevel.checkpoint()
+        while server.connections:
+            await trio.sleep(0.05)
+    assert resident_bytes() - before < 20_000_000
+
+
+async def test_cancelling_the_server_does_not_wait_for_a_stuck_send():
+    """A peer that reads nothing cannot hold up the end of the server."""
+    guard = attrs.evolve(GUARD, send_timeout=60)
+    with trio.fail_after(PATIENCE):
+        async with running(make_app(), guard) as bound:
+            requests = [
+                upgrade("/flood-link"),
+                upgrade("/stubborn-link"),
+                b"GET /flood HTTP/1.1\r\nHost: x\r\n\r\n",
+            ]
+            streams = [await connect(bound.port, request) for request in requests]
+            await trio.sleep(0.3)  # let the buffers fill
+        for stream in streams:
+            await stream.aclose()
+
+
+async def _pong_for_ever(stream):
+    while True:
+        if b"\x89\x00" in await stream.receive_some(1000):
+            await stream.send_all(frame(b"", first=0x8A))
