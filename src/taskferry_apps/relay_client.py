@@ -150,21 +150,27 @@ async def open_relay(
     )
     session = ClientSession(hello=hello, key=identity.key, log=log or LogExtension(), now=now())
     client = RelayClient(transport, session, now)
-    async with trio.open_nursery() as nursery:
-        try:
-            nursery.start_soon(client._write)
-            nursery.start_soon(client._read)
-            nursery.start_soon(client._keep_time)
-            await client._opened.wait()
-            client._check()
-            yield client
-        finally:
+    failure: Exception | None = None
+    try:
+        async with trio.open_nursery() as writing:
+            writing.start_soon(client._write)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(client._read)
+                nursery.start_soon(client._keep_time)
+                try:
+                    await client._opened.wait()
+                    client._check()
+                    yield client
+                except Exception as error:  # noqa: BLE001 - carried past the nurseries, which would wrap it
+                    failure = error
+                nursery.cancel_scope.cancel()
             client._leave()
-            nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _GOODBYE_S):
-                await client._say_rest()
-            with trio.CancelScope(shield=True, deadline=trio.current_time() + _GOODBYE_S):
-                await transport.aclose()
+            writing.cancel_scope.deadline = trio.current_time() + _GOODBYE_S
+    finally:
+        with trio.CancelScope(shield=True, deadline=trio.current_time() + _GOODBYE_S):
+            await transport.aclose()
+    if failure is not None:
+        raise failure
 
 
 _GOODBYE_S: Final = 1.0
@@ -282,8 +288,7 @@ class RelayClient:
         try:
             while True:
                 while self._outbox:
-                    await self._transport.send(self._outbox[0])
-                    self._outbox.popleft()
+                    await self._transport.send(self._outbox.popleft())
                 if self._ended is not None:
                     return
                 self._wake = trio.Event()
@@ -378,8 +383,3 @@ class RelayClient:
             # Nothing was wrong: the daemon just goes.
             self._submit(Goaway(RejectCode.SHUTTING_DOWN))
         self._end(LinkEnded(None, "closed here"))
-
-    async def _say_rest(self) -> None:
-        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-            while self._outbox:
-                await self._transport.send(self._outbox.popleft())

@@ -7,7 +7,6 @@ import resource
 import signal
 import sys
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -104,12 +103,11 @@ async def serve_relay(
         )
     relay = Relay(store, Policy((), _sign_up(settings)))
     app, longpoll = create_app(relay, system.entropy)
-    draining = trio.Event()
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)
         await behind.start(longpoll.run)
         async with trio.open_nursery() as serving:
-            bound: BoundServer = await serving.start(partial(serve, app, guard, draining=draining))
+            bound: BoundServer = await serving.start(serve, app, guard)
             # Which port the system chose is known only now; nobody can have dialled an origin before.
             relay.reachable_at(_origins(settings.origins or _local_origins(bound)))
             _LOG.info("listening", url=bound.urls[0], pid=os.getpid(), state=_sign_up(settings).value)
@@ -117,7 +115,7 @@ async def serve_relay(
             await stop.wait()
             _LOG.info("stopping", count=relay.online)
             await relay.drain()
-            draining.set()
+            bound.draining.set()
         behind.cancel_scope.cancel()
 
 
