@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Mapping
 
-from tests.spec.runners import admission, encoding, identity, sealing, tasks
+from tests.spec.runners import admission, encoding, handoffs, identity, sealing, sessions, tasks
 
 Vector = Mapping[str, object]
 
 RUNNERS: Mapping[str, Callable[[Vector], None]] = {
     **admission.RUNNERS,
     **encoding.RUNNERS,
+    **handoffs.RUNNERS,
     **identity.RUNNERS,
     **sealing.RUNNERS,
+    **sessions.RUNNERS,
     **tasks.RUNNERS,
 }

@@ -4,13 +4,14 @@ from taskferry_protocol import cbor
 from taskferry_protocol.admission import AdmissionFacts, Prior, RelayConnection, admit, read_for_admission
 from taskferry_protocol.crypto import EncryptionKey, Kind
 from taskferry_protocol.documents import peek
-from taskferry_protocol.envelope import Parcel, Wrap, parse_envelope, read_parcel
+from taskferry_protocol.envelope import Envelope, Parcel, Wrap, parse_envelope, read_parcel
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Refusal
-from taskferry_protocol.inbound import Directory, InboundFacts, Quarantine, read_inbound, receive
+from taskferry_protocol.inbound import Directory, InboundFacts, Quarantine, receive
 from taskferry_protocol.permissions import RateState, read_grant, take
 from taskferry_protocol.records import ContactState, MailboxUsage
-from tests.spec.runners.identity import folded, unhex
+from tests.spec.runners.identity import folded
+from tests.spec.runners.inputs import raw, raws
 
 FULL = MailboxUsage(count=1_000_000)
 
@@ -42,38 +43,38 @@ def rate_after(sent_at, grant):
     return state
 
 
-def grant_of(raw, logs):
+def grant_of(data, logs):
     """The grant, by the log of the one who gave it; None if that is not known here."""
-    log = logs.get(peek(raw, Kind.GRANT).account)
-    return None if log is None else read_grant(raw, log)
+    log = logs.get(peek(data, Kind.GRANT).account)
+    return None if log is None else read_grant(data, log)
 
 
 def facts_of(envelope, facts):
     """The facts of a vector as the implementation takes them."""
     logs, held = accounts_of(facts["accounts"])
-    account = bytes.fromhex(facts["session"]["account"])
+    account = raw(facts["session"]["account"])
     recipient = logs.get(envelope.header.to.account)
-    grant = facts["grant"] and grant_of(bytes.fromhex(facts["grant"]), logs)
+    grant = facts["grant"] and grant_of(raw(facts["grant"]), logs)
     return AdmissionFacts(
         account=account,
-        device=bytes.fromhex(facts["session"]["device"]),
+        device=raw(facts["session"]["device"]),
         sender=logs[account],
         recipient=recipient,
         held=held,
-        connection=RelayConnection(b"r" * 32, grant) if facts["connected"] else None,
+        connection=RelayConnection(raw("cc" * 32), grant) if facts["connected"] else None,
         acquainted=facts["acquainted"],
         contact=ContactState(sent=facts["contacts"]["there"]),
         reverse=ContactState(sent=facts["contacts"]["back"]),
         rate=rate_after(facts["sent_at"], grant) if grant else None,
-        usage={bytes.fromhex(device): FULL for device in facts["full"]},
-        prior=prior_of(envelope, [parse_envelope(raw) for raw in unhex(facts["before"])]),
+        usage={raw(device): FULL for device in facts["full"]},
+        prior=prior_of(envelope, [parse_envelope(one) for one in raws(facts["before"])]),
     )
 
 
 def run_admission(vector):
     """One parcel: the code, or for which devices entries are made; a stale log is answered with its news."""
     now = vector["now_ms"]
-    parcel = read_parcel(cbor.decode(bytes.fromhex(vector["input"])))
+    parcel = read_parcel(cbor.decode(raw(vector["input"])))
     envelope = read_for_admission(parcel, now=now)
     decision = admit(envelope, parcel.wraps, facts_of(envelope, vector["facts"]), now=now)
     if isinstance(decision, Refusal):
@@ -90,9 +91,10 @@ def run_admission(vector):
 def run_duplicates(vector):
     """Envelopes in order: new, duplicate or two faces of one place."""
     logs = {(log := folded(statements)).account: log for statements in vector["accounts"]}
-    before, outcomes = [], []
-    for raw in unhex(vector["input"]):
-        envelope = parse_envelope(raw)
+    before: list[Envelope] = []
+    outcomes: list[str] = []
+    for data in raws(vector["input"]):
+        envelope = parse_envelope(data)
         header, prior = envelope.header, prior_of(envelope, before)
         sender, recipient = logs[header.from_.account], logs[header.to.account]
         serving = recipient.state.serving(header.to.name)
@@ -102,10 +104,10 @@ def run_duplicates(vector):
             device=envelope.device,
             sender=sender,
             recipient=recipient,
-            connection=RelayConnection(b"r" * 32, None),
+            connection=RelayConnection(raw("cc" * 32), None),
             prior=prior,
         )
-        decision = admit(envelope, Parcel(raw, tuple(wraps)).wraps, facts, now=vector["now_ms"])
+        decision = admit(envelope, Parcel(data, tuple(wraps)).wraps, facts, now=vector["now_ms"])
         if isinstance(decision, Refusal):
             outcomes.append(decision.code.value)
         else:
@@ -119,17 +121,17 @@ def run_duplicates(vector):
 def run_inbound(vector):
     """An envelope that a relay delivered to a device."""
     logs, held = accounts_of(vector["accounts"])
-    envelope = read_inbound(bytes.fromhex(vector["input"]))
-    keys = tuple(EncryptionKey.from_secret(bytes.fromhex(secret)) for _, secret in vector["keys"])
+    envelope = parse_envelope(raw(vector["input"]))
+    keys = tuple(EncryptionKey.from_secret(raw(secret)) for _, secret in vector["keys"])
     facts = InboundFacts(
-        mine=logs[bytes.fromhex(vector["account"])],
-        device=bytes.fromhex(vector["device"]),
+        mine=logs[raw(vector["account"])],
+        device=raw(vector["device"]),
         keys=keys,
         sender=logs.get(envelope.header.from_.account),
         held=held,
         directory=Directory.EXHAUSTED,
     )
-    decision = receive(envelope, bytes.fromhex(vector["sealed"]), facts, now=vector["now_ms"])
+    decision = receive(envelope, raw(vector["sealed"]), facts, now=vector["now_ms"])
     if isinstance(decision, Quarantine):
         raise RemoteProtocolError(decision.code)
 

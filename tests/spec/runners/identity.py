@@ -1,5 +1,7 @@
 """Account logs, cards, connections, grants and invites."""
 
+import hashlib
+
 from taskferry_protocol.accounts import LogRelation, admits_device, compare, fold
 from taskferry_protocol.cards import read_card
 from taskferry_protocol.connections import read_accept, read_end, read_request
@@ -15,16 +17,12 @@ from taskferry_protocol.permissions import (
     read_terms,
     stricter_terms,
 )
-
-
-def unhex(items):
-    """Byte strings from hex."""
-    return [bytes.fromhex(item) for item in items]
+from tests.spec.runners.inputs import raw, raws
 
 
 def folded(items):
     """The log of some statements in hex."""
-    return fold(unhex(items))
+    return fold(raws(items))
 
 
 def state_json(state):
@@ -57,7 +55,7 @@ def run_account_log(vector):
     log = folded(vector["input"])
     assert state_json(log.state) == vector["decoded"]
     grown = folded(vector["input"][:1])
-    for statement in unhex(vector["input"][1:]):
+    for statement in raws(vector["input"][1:]):
         grown = grown.extend([statement])
     assert grown.state == log.state
 
@@ -73,19 +71,19 @@ def run_account_compare(vector):
 def run_account_position(vector):
     """Whether a device counts that quotes a position."""
     length, head = vector["position"]
-    quoted = LogPosition(length, bytes.fromhex(head))
-    admits_device(folded(vector["statements"]), bytes.fromhex(vector["device"]), quoted)
+    quoted = LogPosition(length, raw(head))
+    admits_device(folded(vector["statements"]), raw(vector["device"]), quoted)
 
 
 def run_card(vector):
     """One card."""
-    read_card(bytes.fromhex(vector["input"]), folded(vector["statements"]))
+    read_card(raw(vector["input"]), folded(vector["statements"]))
 
 
 def run_connection_request(vector):
     """A request against the log of the one who asks."""
-    raw = bytes.fromhex(vector["input"])
-    assert read_request(raw, folded(vector["logs"][vector["signer"]])).raw == raw
+    data = raw(vector["input"])
+    assert read_request(data, folded(vector["logs"][vector["signer"]])).raw == data
 
 
 def against_request(read):
@@ -93,23 +91,29 @@ def against_request(read):
 
     def run(vector):
         """A later statement of the same connection."""
-        request = read_request(bytes.fromhex(vector["request"]), folded(vector["logs"]["ada"]))
-        raw = bytes.fromhex(vector["input"])
-        assert read(raw, folded(vector["logs"][vector["signer"]]), request).raw == raw
+        request = read_request(raw(vector["request"]), folded(vector["logs"]["ada"]))
+        data = raw(vector["input"])
+        assert read(data, folded(vector["logs"][vector["signer"]]), request).raw == data
 
     return run
+
+
+def in_force(grants, log, request):
+    """The grant that counts after some came one after the other."""
+    held = None
+    for offered in grants:
+        grant = read_grant(offered, log)
+        check_grant_for(grant, request)
+        held = newer_grant(held, grant)
+    return held
 
 
 def run_grant(vector):
     """Grants one after the other; then their terms, and what they permit."""
     log = folded(vector["statements"])
-    request = read_request(bytes.fromhex(vector["request"]), folded(vector["request_statements"]))
-    held = None
-    for raw in unhex(vector["grants"]):
-        grant = read_grant(raw, log)
-        check_grant_for(grant, request)
-        held = newer_grant(held, grant)
-    sealed = unhex(vector["terms"])
+    request = read_request(raw(vector["request"]), folded(vector["request_statements"]))
+    held = in_force(raws(vector["grants"]), log, request)
+    sealed = raws(vector["terms"])
     terms = [read_matching(wanted, sealed) for wanted in held.all_terms]
     least = terms[0]
     for other in terms[1:]:
@@ -135,15 +139,13 @@ def run_grant(vector):
 
 def read_matching(wanted, sealed):
     """The terms of a hash, among those sent; with one set there is no choice."""
-    import hashlib
-
-    fitting = [raw for raw in sealed if hashlib.sha256(raw).digest() == wanted]
+    fitting = [terms for terms in sealed if hashlib.sha256(terms).digest() == wanted]
     return read_terms((fitting or sealed)[0], wanted)
 
 
 def run_invite_mac(vector):
     """What binds a request to an invite."""
-    mac = invite_mac(bytes.fromhex(vector["secret"]), bytes.fromhex(vector["request"]))
+    mac = invite_mac(raw(vector["secret"]), raw(vector["request"]))
     assert mac.hex() == vector["decoded"]["mac"]
 
 

@@ -1,5 +1,7 @@
 """Folds of tasks, and single events at the door."""
 
+from functools import partial
+
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.messages import (
     ArtifactSubmit,
@@ -19,6 +21,7 @@ from taskferry_protocol.tasks import (
     check_event,
     fold_task,
 )
+from tests.spec.runners.inputs import raw
 
 
 def as_event(name, role, device, created_at, content):
@@ -42,8 +45,8 @@ def as_event(name, role, device, created_at, content):
 
 def event_of(listed):
     """A held event as a vector lists it."""
-    content = decode_content(bytes.fromhex(listed["content"]))
-    name, device = bytes.fromhex(listed["hash"]), bytes.fromhex(listed["device"])
+    content = decode_content(raw(listed["content"]))
+    name, device = raw(listed["hash"]), raw(listed["device"])
     return as_event(name, Role(listed["side"]), device, listed["created_at"], content)
 
 
@@ -76,15 +79,16 @@ def outcome(view):
 def run_task_fold(vector):
     """The same outcome in every order of arrival; then what became of the event that it is about."""
     events = [event_of(listed) for listed in vector["events"]]
-    facts = {
-        "task": bytes.fromhex(vector["task"]),
-        "viewer": Viewer(vector["viewer"]),
-        "revoked": frozenset(map(bytes.fromhex, vector["revoked"])),
-    }
-    view = fold_task(events, **facts)
+    fold = partial(
+        fold_task,
+        task=raw(vector["task"]),
+        viewer=Viewer(vector["viewer"]),
+        revoked=frozenset(map(raw, vector["revoked"])),
+    )
+    view = fold(events)
     assert outcome(view) == vector["decoded"]
     for arrival in vector.get("arrivals", ()):
-        assert fold_task([events[index] for index in arrival], **facts) == view
+        assert fold([events[index] for index in arrival]) == view
     about = vector.get("about")
     for refused in view.refused:
         if refused.hash.hex() == about:
@@ -95,12 +99,13 @@ def run_task_fold(vector):
 
 def run_task_event(vector):
     """One event by the requester, the worker or a third, of whom the fold has no notion."""
-    content = decode_content(bytes.fromhex(vector["input"]))
-    task = bytes.fromhex(vector["task"])
+    content = decode_content(raw(vector["input"]))
+    task = raw(vector["task"])
     if vector["author"] == "third":
         raise RemoteProtocolError(RejectCode.WRONG_PARTY)
-    name = task if content.link.task is None else b"e" * 32
-    check_event(as_event(name, Role(vector["author"]), b"d" * 32, 0, content), task)
+    assert content.link is not None
+    name = task if content.link.task is None else raw("ee" * 32)
+    check_event(as_event(name, Role(vector["author"]), raw("dd" * 32), 0, content), task)
 
 
 RUNNERS = {"task-fold": run_task_fold, "task-event": run_task_event}
