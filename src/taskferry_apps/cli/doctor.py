@@ -24,7 +24,7 @@ Finding = tuple[str, bool, str]
 @json_option
 @daemon_options
 def doctor() -> None:
-    """Check this installation: Python, data directory, secrets, daemon, relay. Exit code 1 if a check fails."""
+    """Check this installation: Python, data directory, secrets, daemon, relay. Exit code 1 if one fails."""
     findings = [*_python(), *_data(data_directory()), *_daemon()]
     if is_json_wanted():
         print_json([{"check": what, "ok": well, "text": text} for what, well, text in findings])

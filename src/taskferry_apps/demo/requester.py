@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 
 import attrs
 
@@ -11,7 +12,7 @@ from ..local_client import JsonObject, LocalClient
 from .review import REQUIREMENTS, shortcomings
 from .steps import DemoFailed, Tell, entries, next_item, text
 
-__all__ = ["Assignment", "ask_connection", "request_report"]
+__all__ = ["Assignment", "ensure_connected", "request_report"]
 
 _WANTED = frozenset({"artifact_submit", "task_decline", "task_fail", "task_accept", "task_progress"})
 
@@ -26,13 +27,24 @@ class Assignment:
     document: bytes
 
 
-def ask_connection(api: LocalClient, mine: str, peer: str, tell: Tell) -> None:
-    """Ask the peer's owner for a connection; the answer is awaited by whoever sends work."""
-    api.post(
-        "/connections/request",
-        {"from": mine, "to": peer, "message": "I would like reports on documents from you."},
-    )
-    tell(f"asks {peer} for a connection; {peer}'s owner has to approve it")
+def ensure_connected(api: LocalClient, mine: str, peer: str, tell: Tell, *, patience_s: float = 60) -> None:
+    """Be connected with `peer`: ask if need be, and wait for the other owner. Raises DemoFailed, ApiError."""
+    if _connected(api, mine, peer):
+        return
+    note = "I would like reports on documents from you."
+    api.post("/connections/request", {"from": mine, "to": peer, "message": note})
+    tell(f"asks {peer} for a connection; its owner has to approve")
+    deadline = time.monotonic() + patience_s
+    while not _connected(api, mine, peer):
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"{peer}'s owner has not answered in {patience_s:.0f} s")
+        # Whatever happens to a connection comes through the inbox, so this wait ends with the answer.
+        api.get("/inbox", agent_id=mine, unprocessed="true", wait=1)
+
+
+def _connected(api: LocalClient, mine: str, peer: str) -> bool:
+    accepted = entries(api.get("/connections", state="accepted", agent=mine), "connections")
+    return any(connection.get("peer") == peer for connection in accepted)
 
 
 def request_report(api: LocalClient, job: Assignment, tell: Tell) -> str:

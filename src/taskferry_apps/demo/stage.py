@@ -1,0 +1,223 @@
+"""The demo's processes: started, watched and ended, each with a log of its own.
+
+Every child ends with the stage, on every path. No secret stands in a command line; the environment has it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self, TypeVar
+
+import attrs
+
+from ..local_client import DaemonUnreachable, LocalClient
+from ..settings import owner_token_path
+from .steps import DemoFailed
+
+__all__ = ["Agent", "Machine", "Said", "Stage"]
+
+T = TypeVar("T")
+
+_START_S: Final = 20.0
+_STOP_S: Final = 8.0
+
+
+@attrs.frozen
+class Said:
+    """A line that somebody in the demo said: an agent, or the relay's log."""
+
+    who: str
+    text: str
+
+
+@attrs.frozen
+class Machine:
+    """One owner's daemon: where it is, and the owner's credential."""
+
+    owner: str
+    data: Path
+    url: str
+    token: str = attrs.field(repr=False)
+
+    def client(self) -> LocalClient:
+        """A client with the owner's credential."""
+        return LocalClient(self.url, self.token)
+
+
+@attrs.frozen
+class Agent:
+    """A running agent process."""
+
+    name: str
+    process: subprocess.Popen[str]
+
+
+class Stage:
+    """A folder and the processes that run in it. Use as a context manager."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.said: queue.SimpleQueue[Said] = queue.SimpleQueue()
+        self._running: list[subprocess.Popen[str]] = []
+        self._logs: dict[int, Path] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end()
+
+    def end(self) -> None:
+        """End every child: politely first, the last started first."""
+        for process in reversed(self._running):
+            if process.poll() is None:
+                process.terminate()
+        deadline = time.monotonic() + _STOP_S
+        for process in reversed(self._running):
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self._running.clear()
+
+    # --- starting ---
+
+    def start_relay(self) -> tuple[str, Path]:
+        """A relay on a free port, told to say what it sees; gives its address and its folder."""
+        data = self.folder / "relay"
+        data.mkdir(mode=0o700)
+        words = ["relay", "--addr", "127.0.0.1:0", "--db", str(data / "relay.db"), "--log", "debug"]
+        process, log = self._start("relay", words)
+        url = self._when(process, log, lambda: _logged_url(log))
+        threading.Thread(target=self._follow, args=(log, process), daemon=True).start()
+        return url, data
+
+    def start_daemon(self, owner: str) -> Machine:
+        """A daemon on a free port with a data directory of its own."""
+        data = self.folder / owner
+        process, log = self._start(owner, ["up", "--addr", "127.0.0.1:0", "--data", str(data)])
+        url = self._when(process, log, lambda: _written_url(data))
+        token = owner_token_path(data).read_text().strip()
+        machine = Machine(owner, data, url, token)
+        with machine.client() as client:
+            client.wait_healthy(_START_S)
+        return machine
+
+    def start_agent(self, name: str, words: Sequence[str], machine: Machine, token: str) -> Agent:
+        """An agent's process; what it prints is said under its name."""
+        process, _ = self._start(
+            name,
+            ["demo", name, "--url", machine.url, *words],
+            {"TASKFERRY_LOCAL_API_TOKEN": token},
+            stdout=subprocess.PIPE,
+        )
+        threading.Thread(target=self._listen, args=(name, process), daemon=True).start()
+        return Agent(name, process)
+
+    def log_of(self, agent: Agent) -> str:
+        """The end of an agent's error output."""
+        return _tail(self._logs[agent.process.pid])
+
+    def _start(
+        self,
+        name: str,
+        words: Sequence[str],
+        environment: Mapping[str, str] | None = None,
+        stdout: int | None = None,
+    ) -> tuple[subprocess.Popen[str], Path]:
+        log = self.folder / f"{name}.log"
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")}
+        with log.open("ab") as sink:
+            process = subprocess.Popen(  # noqa: S603 - this program itself
+                [sys.executable, "-m", "taskferry_apps.cli", *words],
+                stdin=subprocess.DEVNULL,
+                stdout=sink if stdout is None else stdout,
+                stderr=sink,
+                text=True,
+                env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                # Ctrl-C is for the demo, which ends its children in order.
+                start_new_session=True,
+            )
+        self._running.append(process)
+        self._logs[process.pid] = log
+        return process, log
+
+    def _when(self, process: subprocess.Popen[str], log: Path, ready: Callable[[], T | None]) -> T:
+        deadline = time.monotonic() + _START_S
+        while (value := ready()) is None:
+            if process.poll() is not None:
+                raise DemoFailed(f"a process ended at once: {_tail(log)}")
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"a process did not come up in {_START_S:.0f} s; its log is {log}")
+            time.sleep(0.02)
+        return value
+
+    # --- listening ---
+
+    def _listen(self, name: str, process: subprocess.Popen[str]) -> None:
+        if process.stdout is not None:
+            for line in process.stdout:
+                self.said.put(Said(name, line.rstrip("\n")))
+
+    def _follow(self, log: Path, process: subprocess.Popen[str]) -> None:
+        with log.open() as stream:
+            rest = ""
+            while process.poll() is None:
+                piece = stream.readline()
+                if not piece:
+                    time.sleep(0.02)
+                    continue
+                rest += piece
+                if rest.endswith("\n"):
+                    self.said.put(Said("relay", rest.rstrip("\n")))
+                    rest = ""
+
+
+def _logged_url(log: Path) -> str | None:
+    for line in log.read_text().splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(entry, dict) and entry.get("event") == "listening":
+            return str(entry["url"])
+    return None
+
+
+def _written_url(data: Path) -> str | None:
+    try:
+        return str(json.loads((data / "daemon.json").read_text())["url"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def _tail(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else f"it said nothing; see {log}"
+
+
+def wait_until(ask: Callable[[], T | None], what: str, seconds: float) -> T:
+    """What `ask` gives, as soon as it gives something. Raises DemoFailed naming `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            value = ask()
+        except DaemonUnreachable as error:
+            raise DemoFailed(str(error)) from None
+        if value is not None:
+            return value
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"{what} in {seconds:.0f} s")
+        time.sleep(0.05)
