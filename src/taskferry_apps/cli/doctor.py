@@ -37,15 +37,12 @@ def doctor() -> None:
 
 
 def _python() -> Iterator[Finding]:
-    import sqlite3
+    from taskferry_stores.sqlite.version import NEEDED, PRESENT
 
     version = ".".join(map(str, sys.version_info[:3]))
     yield "Python", sys.version_info >= (3, 11), f"{version} (3.11 or newer is needed)"
-    yield (
-        "SQLite",
-        sqlite3.sqlite_version_info >= (3, 35),
-        f"{sqlite3.sqlite_version} (3.35 or newer is needed)",
-    )
+    present, needed = (".".join(map(str, numbers)) for numbers in (PRESENT, NEEDED))
+    yield "SQLite", PRESENT >= NEEDED, f"{present} ({needed} or newer is needed)"
 
 
 def _data(data: Path) -> Iterator[Finding]:
