@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from taskferry_stores.memory import MemoryDaemonStore, MemoryRelayStore
-from taskferry_stores.sqlite import open_relay_store
+from taskferry_stores.sqlite import open_daemon_store, open_relay_store
 
 from .samples import GENERATION
 
@@ -30,7 +30,7 @@ RELAYS = {
 }
 DAEMONS = {
     "memory": _memory_daemon,
-    # "sqlite": lambda folder: open_daemon_store(folder / "daemon.db"),
+    "sqlite": lambda folder: open_daemon_store(folder / "daemon.db"),
 }
 
 

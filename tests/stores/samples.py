@@ -2,6 +2,8 @@
 
 import hashlib
 
+import pytest
+
 from taskferry_protocol.ids import (
     AccountId,
     AgentRef,
@@ -35,6 +37,7 @@ from taskferry_protocol.records import (
     TaskRecord,
 )
 from taskferry_protocol.records import ConnectionState as State
+from taskferry_stores.port import StoreConflict
 
 NOW = Instant(1_700_000_000_000)
 DAY = 86_400_000
@@ -75,6 +78,13 @@ def flow(one, other):
 def position(length, name="log"):
     """A log position."""
     return LogPosition(length, sha(f"{name} {length}"))
+
+
+async def refused(store, kind, *changes):
+    """Require that a commit is refused with this kind of conflict."""
+    with pytest.raises(StoreConflict) as caught:
+        await store.commit(changes)
+    assert caught.value.kind is kind
 
 
 def append(owner, count=1, *, held=0, name=None, keep=None, branch="log"):

@@ -52,18 +52,12 @@ from .samples import (
     flow,
     grant,
     position,
+    refused,
     sha,
     stored,
     stored_before,
     usage,
 )
-
-
-async def refused(store, kind, *changes):
-    """Require that a commit is refused with this kind of conflict."""
-    with pytest.raises(StoreConflict) as caught:
-        await store.commit(changes)
-    assert caught.value.kind is kind
 
 
 async def texts(store, name, after=0, limit=100, max_bytes=1_000_000):

@@ -1,10 +1,13 @@
 """Stores in SQLite files, for one process each."""
 
+from .daemon import SqliteDaemonStore, open_daemon_store
 from .files import IntegrityCheck
 from .relay import SqliteRelayStore, open_relay_store
 
 __all__ = [
     "IntegrityCheck",
+    "SqliteDaemonStore",
     "SqliteRelayStore",
+    "open_daemon_store",
     "open_relay_store",
 ]

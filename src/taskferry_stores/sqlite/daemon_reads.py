@@ -1,0 +1,184 @@
+"""The daemon's queries about who is who and who may what."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection, Iterable
+
+from taskferry_protocol.ids import AccountId, Hash, Instant
+from taskferry_protocol.records import (
+    AccountRecord,
+    ConnectionState,
+    Flow,
+    IdempotencyRecord,
+    InviteRecord,
+    LocalAgent,
+    Page,
+    PeerConnection,
+    PinnedAccount,
+    Place,
+    TokenRecord,
+    Trust,
+)
+
+from . import ledger
+from .rows import agent_ref, page_of, select_in, singles, to_unsigned
+
+Connection = sqlite3.Connection
+
+_CONNECTIONS = (
+    "SELECT c.n, c.request, a.account, a.name, b.account, b.name, c.state, c.request_raw, c.created_at,"
+    " c.updated_at, c.expires_at, c.accept_raw, c.end_raw, c.end_kind, c.note, c.invite, c.revision"
+    " FROM connections c JOIN agents a ON a.n = c.mine JOIN agents b ON b.n = c.peer WHERE"
+)
+
+
+def _pinned(connection: Connection, records: Iterable[AccountRecord]) -> dict[AccountId, PinnedAccount]:
+    found = {record.account: record for record in records}
+    rows = select_in(connection, "SELECT id, trust, pinned_at FROM accounts WHERE id", singles(found))
+    return {
+        AccountId(id): PinnedAccount(found[AccountId(id)], Trust(trust), Instant(at))
+        for id, trust, at in rows
+    }
+
+
+def accounts(connection: Connection, ids: Collection[AccountId]) -> dict[AccountId, PinnedAccount]:
+    """Pinned accounts by id."""
+    return _pinned(connection, ledger.accounts(connection, ids).values())
+
+
+def accounts_named(connection: Connection, names: Collection[str]) -> dict[str, PinnedAccount]:
+    """Pinned accounts by a name that they have claimed."""
+    records = ledger.accounts_named(connection, names)
+    pinned = _pinned(connection, records.values())
+    return {name: pinned[record.account] for name, record in records.items()}
+
+
+def all_accounts(connection: Connection, after: AccountId | None, limit: int) -> tuple[PinnedAccount, ...]:
+    """Pinned accounts by rising id."""
+    rows = connection.execute(
+        "SELECT id FROM accounts WHERE id > ? ORDER BY id LIMIT ?", (after or b"", limit)
+    )
+    pinned = accounts(connection, [AccountId(id) for (id,) in rows])
+    return tuple([pinned[account] for account in sorted(pinned)])
+
+
+def own_account(connection: Connection) -> PinnedAccount | None:
+    """The owner's own account."""
+    row = connection.execute("SELECT id FROM accounts WHERE trust = 'own'").fetchone()
+    return accounts(connection, row)[row[0]] if row else None
+
+
+def local_agents(connection: Connection) -> tuple[LocalAgent, ...]:
+    """Our agents by name."""
+    rows = connection.execute("SELECT name, settings, created_at FROM local_agents ORDER BY name")
+    return tuple([LocalAgent(name, settings, Instant(at)) for name, settings, at in rows])
+
+
+def _connection_records(
+    connection: Connection, rows: Collection[sqlite3.Row]
+) -> list[tuple[Place, PeerConnection]]:
+    ordered = sorted(rows, key=lambda row: int(row[0]))
+    grants = ledger.grants_of(connection, [row[0] for row in ordered])
+    records = []
+    for n, request, account, name, peer, peer_name, state, request_raw, *rest in ordered:
+        created_at, updated_at, expires_at, accept_raw, end_raw, end_kind, note, invite, revision = rest
+        record = PeerConnection(
+            request=Hash(request),
+            mine=agent_ref(account, name),
+            peer=agent_ref(peer, peer_name),
+            state=ConnectionState(state),
+            request_raw=request_raw,
+            created_at=Instant(created_at),
+            updated_at=Instant(updated_at),
+            expires_at=Instant(expires_at),
+            accept_raw=accept_raw,
+            end_raw=end_raw,
+            end_kind=end_kind,
+            note=note,
+            invite=invite,
+            grants=grants.get(n, ()),
+            revision=revision,
+        )
+        records.append((Place(n), record))
+    return records
+
+
+def connections(connection: Connection, requests: Collection[Hash]) -> dict[Hash, PeerConnection]:
+    """Connections by request."""
+    rows = select_in(connection, f"{_CONNECTIONS} c.request", singles(requests))
+    return {record.request: record for _, record in _connection_records(connection, rows)}
+
+
+def connections_with(
+    connection: Connection, flows: Collection[Flow]
+) -> dict[Flow, tuple[PeerConnection, ...]]:
+    """Connections between agents of ours and peers."""
+    keys = ledger.flow_numbers(connection, flows)
+    rows = select_in(connection, f"{_CONNECTIONS} (c.mine, c.peer)", keys)
+    found: dict[Flow, tuple[PeerConnection, ...]] = {}
+    for _, record in _connection_records(connection, rows):
+        flow = Flow(record.mine, record.peer)
+        found[flow] = (*found.get(flow, ()), record)
+    return found
+
+
+def connections_of(
+    connection: Connection, agent: str | None, after: Place, limit: int
+) -> Page[PeerConnection]:
+    """Connections of one agent of ours, or of all."""
+    one = "" if agent is None else "AND a.name = ?"
+    rows = connection.execute(
+        f"{_CONNECTIONS} c.n > ? {one} ORDER BY c.n LIMIT ?",
+        (after, *([] if agent is None else [agent]), limit + 1),
+    ).fetchall()
+    return page_of(_connection_records(connection, rows), limit)
+
+
+_TOKENS = "SELECT digest, label, scope, agents, created_at, revoked_at FROM tokens"
+
+
+def _token_record(row: sqlite3.Row) -> TokenRecord:
+    digest, label, scope, agents, created_at, revoked_at = row
+    return TokenRecord(digest, label, scope, tuple(json.loads(agents)), Instant(created_at), revoked_at)
+
+
+def tokens(connection: Connection) -> tuple[TokenRecord, ...]:
+    """All local credentials."""
+    return tuple([_token_record(row) for row in connection.execute(f"{_TOKENS} ORDER BY created_at, digest")])
+
+
+def token(connection: Connection, digest: bytes) -> TokenRecord | None:
+    """A credential by digest."""
+    row = connection.execute(f"{_TOKENS} WHERE digest = ?", (digest,)).fetchone()
+    return _token_record(row) if row else None
+
+
+def answer(connection: Connection, scope: str, key: str) -> IdempotencyRecord | None:
+    """What was answered under a key."""
+    row = connection.execute(
+        "SELECT scope, key, digest, response, expires_at FROM answers WHERE scope = ? AND key = ?",
+        (scope, key),
+    ).fetchone()
+    return IdempotencyRecord(*row) if row else None
+
+
+_INVITES = "SELECT id, agent, raw, secret, uses, expires_at, created_at, used, revoked FROM invites"
+
+
+def _invite_record(row: sqlite3.Row) -> InviteRecord:
+    id, agent, raw, secret, uses, expires_at, created_at, used, revoked = row
+    times = (Instant(expires_at), Instant(created_at))
+    return InviteRecord(id, agent, raw, secret, to_unsigned(uses), *times, used, bool(revoked))
+
+
+def invite_record(connection: Connection, invite: bytes) -> InviteRecord | None:
+    """An invite by its id."""
+    row = connection.execute(f"{_INVITES} WHERE id = ?", (invite,)).fetchone()
+    return _invite_record(row) if row else None
+
+
+def invites(connection: Connection) -> tuple[InviteRecord, ...]:
+    """All invites."""
+    return tuple([_invite_record(row) for row in connection.execute(f"{_INVITES} ORDER BY created_at, id")])

@@ -1,0 +1,255 @@
+"""The daemon's changes to who is who and who may what, as SQL; its traffic has a module of its own."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterable
+
+from taskferry_protocol.ids import AgentRef
+from taskferry_protocol.records import (
+    AddTaskEvent,
+    AppendStatements,
+    ConnectionState,
+    Counted,
+    DaemonChange,
+    DaemonResult,
+    Done,
+    DropAgent,
+    DropSetting,
+    HoldAccount,
+    InviteRecord,
+    KeepSealed,
+    PeerConnection,
+    PurgeAnswers,
+    PutAgent,
+    PutAnswer,
+    PutCard,
+    PutEvidence,
+    PutGrant,
+    PutInvite,
+    PutOutbox,
+    PutQuarantine,
+    PutSetting,
+    PutToken,
+    RecordRate,
+    RecordSeen,
+    RevokeToken,
+    SaveConnection,
+    Saved,
+    SaveTask,
+    SetTrust,
+    StoreMessage,
+    UseInvite,
+    UseSequence,
+)
+
+from ..errors import ConflictKind, StoreConflict
+from ..rules import require_revision, require_usable, unknown
+from . import ledger
+from .daemon_reads import invite_record
+from .rows import to_signed
+from .traffic_writes import TrafficWrites
+
+_MAY_CONFLICT = (
+    AppendStatements
+    | HoldAccount
+    | PutCard
+    | PutGrant
+    | SetTrust
+    | SaveConnection
+    | StoreMessage
+    | UseSequence
+    | SaveTask
+    | AddTaskEvent
+    | RecordSeen
+    | RevokeToken
+    | PutAnswer
+    | UseInvite
+)
+
+
+class DaemonWriter:
+    """What the engine asks about a daemon's changes."""
+
+    def may_conflict(self, change: DaemonChange) -> bool:
+        """Whether the change can raise `StoreConflict`."""
+        return isinstance(change, _MAY_CONFLICT)
+
+    def weight(self, change: DaemonChange) -> int:
+        """The bytes that the change carries."""
+        match change:
+            case StoreMessage():
+                return len(change.envelope) + len(change.message.content)
+            case KeepSealed():
+                return len(change.sealed.envelope) + len(change.sealed.content)
+            case PutOutbox():
+                return len(change.entry.parcel)
+            case PutQuarantine():
+                return len(change.item.envelope)
+            case _:
+                return 0
+
+    def session(self, connection: sqlite3.Connection, changes: Iterable[DaemonChange]) -> DaemonSession:
+        """Begin to write these changes."""
+        return DaemonSession(connection)
+
+
+class DaemonSession:
+    """Writes a daemon's changes inside a transaction."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._numbers: dict[AgentRef, int] = {}
+        self._traffic = TrafficWrites(connection, self._number)
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def _number(self, agent: AgentRef) -> int:
+        number = self._numbers.get(agent)
+        if number is None:
+            number = self._numbers[agent] = ledger.number_agent(self._connection, agent)
+        return number
+
+    def apply(self, change: DaemonChange) -> DaemonResult:
+        """Make one change."""
+        connection, execute = self._connection, self._connection.execute
+        match change:
+            case AppendStatements():
+                ledger.append_statements(connection, change)
+            case HoldAccount():
+                ledger.hold_account(connection, change)
+            case SetTrust():
+                done = execute(
+                    "UPDATE accounts SET trust = ?, pinned_at = ? WHERE id = ?",
+                    (change.trust, change.at, change.account),
+                )
+                if done.rowcount == 0:
+                    raise unknown("account", change.account)
+            case PutAgent():
+                agent = change.agent
+                execute(
+                    "INSERT OR REPLACE INTO local_agents (name, settings, created_at) VALUES (?, ?, ?)",
+                    (agent.name, agent.settings, agent.created_at),
+                )
+            case DropAgent():
+                execute("DELETE FROM local_agents WHERE name = ?", (change.name,))
+            case PutCard():
+                ledger.put_card(connection, change.card)
+            case SaveConnection():
+                return self._save_connection(change.connection)
+            case PutGrant():
+                self._put_grant(change)
+            case RecordRate():
+                ledger.record_rate(connection, change)
+            case PutEvidence():
+                ledger.put_evidence(connection, change)
+            case PutSetting():
+                ledger.put_setting(connection, change.key, change.value)
+            case DropSetting():
+                ledger.drop_setting(connection, change.key)
+            case PutToken():
+                token = change.token
+                execute(
+                    "INSERT OR REPLACE INTO tokens (digest, label, scope, agents, created_at, revoked_at)"
+                    " VALUES (?, ?, ?, ?, ?, ?)",
+                    (
+                        *(token.digest, token.label, token.scope, json.dumps(token.agents)),
+                        *(token.created_at, token.revoked_at),
+                    ),
+                )
+            case RevokeToken():
+                done = execute(
+                    "UPDATE tokens SET revoked_at = coalesce(revoked_at, ?) WHERE digest = ?",
+                    (change.at, change.digest),
+                )
+                if done.rowcount == 0:
+                    raise unknown("token", change.digest)
+            case PutAnswer():
+                self._put_answer(change)
+            case PutInvite():
+                self._put_invite(change.invite)
+            case UseInvite():
+                self._use_invite(change)
+            case PurgeAnswers():
+                gone = execute(
+                    "DELETE FROM answers WHERE n IN (SELECT n FROM answers WHERE expires_at <= ? LIMIT ?)",
+                    (change.now, change.limit),
+                )
+                return Counted(gone.rowcount)
+            case _:
+                return self._traffic.apply(change)
+        return Done()
+
+    def _save_connection(self, record: PeerConnection) -> Saved:
+        row = self._connection.execute(
+            "SELECT revision FROM connections WHERE request = ?", (record.request,)
+        ).fetchone()
+        require_revision(row[0] if row else 0, record.revision, "connection")
+        columns = (
+            "mine, peer, state, request_raw, accept_raw, end_raw, end_kind, note, invite, created_at,"
+            " updated_at, expires_at, revision"
+        )
+        places = ", ".join("?" * 13)
+        values = (
+            *(self._number(record.mine), self._number(record.peer), record.state, record.request_raw),
+            *(record.accept_raw, record.end_raw, record.end_kind, record.note, record.invite),
+            *(record.created_at, record.updated_at, record.expires_at, record.revision + 1),
+        )
+        if row is None:
+            (n,) = self._connection.execute(
+                f"INSERT INTO connections ({columns}, request) VALUES ({places}, ?) RETURNING n",  # noqa: S608
+                (*values, record.request),
+            ).fetchone()
+            ledger.replace_grants(self._connection, n, record.grants)
+        else:
+            self._connection.execute(
+                f"UPDATE connections SET ({columns}) = ({places}) WHERE request = ?",  # noqa: S608
+                (*values, record.request),
+            )
+        return Saved(record.revision + 1)
+
+    def _put_grant(self, change: PutGrant) -> None:
+        row = self._connection.execute(
+            "SELECT n, state FROM connections WHERE request = ?", (change.grant.request,)
+        ).fetchone()
+        if row is None:
+            raise unknown("connection", change.grant.request)
+        if row[1] == ConnectionState.ENDED:
+            raise StoreConflict(ConflictKind.ENDED, "the connection is ended")
+        ledger.put_grant(self._connection, row[0], change.grant)
+
+    def _put_answer(self, change: PutAnswer) -> None:
+        answer = change.answer
+        done = self._connection.execute(
+            "INSERT INTO answers (scope, key, digest, response, expires_at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO NOTHING",
+            (answer.scope, answer.key, answer.digest, answer.response, answer.expires_at),
+        )
+        if done.rowcount == 0:
+            raise StoreConflict(ConflictKind.KEY_USED, "there is an answer under this key")
+
+    def _put_invite(self, invite: InviteRecord) -> None:
+        self._connection.execute(
+            "INSERT INTO invites (id, agent, raw, secret, uses, expires_at, created_at, used, revoked)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?) ON CONFLICT (id) DO UPDATE SET agent = excluded.agent,"
+            " raw = excluded.raw, secret = excluded.secret, uses = excluded.uses,"
+            " expires_at = excluded.expires_at, created_at = excluded.created_at, revoked = excluded.revoked",
+            (
+                *(invite.id, invite.agent, invite.raw, invite.secret, to_signed(invite.uses)),
+                *(invite.expires_at, invite.created_at, invite.revoked),
+            ),
+        )
+
+    def _use_invite(self, change: UseInvite) -> None:
+        counted = self._connection.execute(
+            "SELECT 1 FROM invite_uses WHERE invite = ? AND request = ?", (change.id, change.request)
+        ).fetchone()
+        if counted:
+            return
+        require_usable(invite_record(self._connection, change.id), change.at)
+        self._connection.execute("UPDATE invites SET used = used + 1 WHERE id = ?", (change.id,))
+        self._connection.execute(
+            "INSERT INTO invite_uses (invite, request) VALUES (?, ?)", (change.id, change.request)
+        )

@@ -1,0 +1,352 @@
+"""The daemon's queries about messages, tasks, the outbox, receipts, quarantine and the feed."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Collection, Iterable
+from typing import TypeVar
+
+from taskferry_protocol.ids import AgentRef, Hash, Instant
+from taskferry_protocol.records import (
+    DaemonStats,
+    EventRecord,
+    InboxCount,
+    InboxState,
+    MessageQuery,
+    MessageRecord,
+    Order,
+    OutboxRecord,
+    Page,
+    Place,
+    QuarantineRecord,
+    ReceiptGot,
+    ReceiptOwed,
+    RelayCursor,
+    SealedRecord,
+    Seen,
+    SeenKey,
+    TaskCursor,
+    TaskEventRecord,
+    TaskPage,
+    TaskQuery,
+    TaskRecord,
+)
+
+from .ledger import agent_numbers
+from .rows import Column, page_of, select_in, singles, to_signed
+from .traffic_rows import (
+    GOT,
+    MESSAGES,
+    OUTBOX,
+    OWED,
+    QUARANTINE,
+    SEEN,
+    TASK_EVENTS,
+    TASKS,
+    got_record,
+    message_record,
+    outbox_record,
+    owed_record,
+    quarantine_record,
+    seen_record,
+    task_event_record,
+    task_record,
+)
+
+Connection = sqlite3.Connection
+V = TypeVar("V")
+
+_AGENT = "IN (SELECT n FROM agents WHERE name = ?)"
+_PEER = "= (SELECT n FROM agents WHERE account = ? AND name = ?)"
+_HELD_UP = (
+    "SELECT 1 FROM outbox e WHERE e.state = 'waiting' AND e.target = t.target"
+    " AND e.n < t.n AND e.next_attempt_at > ?1 AND e.expires_at > ?1"
+)
+_WAITING = frozenset({InboxState.UNREAD, InboxState.READ})
+
+
+def _by_hash(
+    rows: Iterable[sqlite3.Row], read: Callable[[sqlite3.Row], V], name: Callable[[V], Hash]
+) -> dict[Hash, tuple[V, ...]]:
+    """Records by a hash of theirs, in the order of the rows' first column."""
+    found: dict[Hash, tuple[V, ...]] = {}
+    for row in sorted(rows, key=lambda row: int(row[0])):
+        record = read(row)
+        found[name(record)] = (*found.get(name(record), ()), record)
+    return found
+
+
+# --- messages ---------------------------------------------------------------------------------------------
+
+
+def messages(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, tuple[MessageRecord, ...]]:
+    """Messages by hash."""
+    rows = select_in(connection, f"{MESSAGES} t.hash", singles(hashes))
+    return _by_hash(rows, message_record, lambda message: message.hash)
+
+
+def message_page(
+    connection: Connection, query: MessageQuery, after: Place | None, limit: int, order: Order
+) -> Page[MessageRecord]:
+    """Messages by place."""
+    newest = order is Order.NEWEST_FIRST
+    terms, values = ["1"], list[Column]()
+    if query.agent is not None:
+        terms.append(f"t.mine {_AGENT}")
+        values.append(query.agent)
+    if query.peer is not None:
+        terms.append(f"t.peer {_PEER}")
+        values += [query.peer.account, query.peer.name]
+    if query.conv is not None:
+        terms.append("t.conv = ?")
+        values.append(query.conv)
+    if query.task is not None:
+        terms.append("t.task = ?")
+        values.append(query.task)
+    if query.direction is not None:
+        terms.append("t.direction = ?")
+        values.append(query.direction)
+    if query.inbox:
+        terms.append("t.direction = 'in'")
+        terms.append(f"t.inbox IN ({', '.join('?' * len(query.inbox))})")
+        values += sorted(query.inbox)
+        if query.inbox <= _WAITING:
+            # Said once more in the words of the partial index, which holds only what waits.
+            terms.append("t.inbox IN ('unread', 'read')")
+    if after is not None:
+        terms.append("t.n < ?" if newest else "t.n > ?")
+        values.append(after)
+    rows = connection.execute(
+        f"{MESSAGES} {' AND '.join(terms)} ORDER BY t.n {'DESC' if newest else 'ASC'} LIMIT ?",
+        (*values, limit + 1),
+    )
+    records = [message_record(row) for row in rows]
+    return page_of([(record.place, record) for record in records], limit)
+
+
+def inbox_counts(connection: Connection, agents: Collection[str]) -> dict[str, InboxCount]:
+    """What waits for our agents."""
+    rows = select_in(
+        connection,
+        "SELECT a.name, sum(t.inbox = 'unread'), sum(t.inbox = 'read') FROM agents a"
+        " JOIN messages t ON t.mine = a.n AND t.direction = 'in' AND t.inbox IN ('unread', 'read')"
+        " WHERE a.name",
+        singles(agents),
+        "GROUP BY a.name",
+    )
+    found = {name: InboxCount(unread, read) for name, unread, read in rows}
+    return {agent: found.get(agent, InboxCount()) for agent in agents}
+
+
+def sealed(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, SealedRecord]:
+    """Envelopes with their Ks."""
+    query = "SELECT hash, envelope, key, content FROM sealed WHERE hash"
+    rows = select_in(connection, query, singles(hashes))
+    return {Hash(hash): SealedRecord(Hash(hash), *rest) for hash, *rest in rows}
+
+
+def seen(connection: Connection, keys: Collection[SeenKey]) -> dict[SeenKey, Seen]:
+    """What was decided on before."""
+    numbers = agent_numbers(connection, {key.to for key in keys})
+    ids = select_in(connection, f"{SEEN} (t.device, t.id)", ((key.device, key.id) for key in keys))
+    by_id = {(record.device, record.id): record for record in map(seen_record, ids)}
+    sequences = [(k.device, numbers[k.to], to_signed(k.seq)) for k in keys if k.to in numbers]
+    rows = select_in(connection, f"{SEEN} (t.device, t.target, t.seq)", sequences)
+    by_seq = {(record.device, record.to, record.seq): record for record in map(seen_record, rows)}
+    return {
+        key: Seen(by_id.get((key.device, key.id)), by_seq.get((key.device, key.to, key.seq))) for key in keys
+    }
+
+
+def cursor(connection: Connection, relay: str) -> RelayCursor | None:
+    """How far the mailbox at a relay is taken."""
+    query = "SELECT relay, generation, offset FROM cursors WHERE relay = ?"
+    row = connection.execute(query, (relay,)).fetchone()
+    return RelayCursor(*row) if row else None
+
+
+def quarantine(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, QuarantineRecord]:
+    """Quarantined items by hash."""
+    rows = select_in(connection, f"{QUARANTINE} t.hash", singles(hashes))
+    return {record.hash: record for record in map(quarantine_record, rows)}
+
+
+def quarantine_page(
+    connection: Connection, after: Place | None, limit: int, order: Order
+) -> Page[QuarantineRecord]:
+    """Quarantined items by place."""
+    newest = order is Order.NEWEST_FIRST
+    start = after if after is not None else (1 << 62 if newest else 0)
+    rows = connection.execute(
+        f"{QUARANTINE} t.n {'<' if newest else '>'} ? ORDER BY t.n {'DESC' if newest else 'ASC'} LIMIT ?",
+        (start, limit + 1),
+    )
+    records = [quarantine_record(row) for row in rows]
+    return page_of([(record.place, record) for record in records], limit)
+
+
+# --- the outbox and receipts ------------------------------------------------------------------------------
+
+
+def outbox(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, OutboxRecord]:
+    """Outbox entries by hash."""
+    rows = select_in(connection, f"{OUTBOX} t.hash", singles(hashes))
+    return {record.hash: record for record in map(outbox_record, rows)}
+
+
+def outbox_due(connection: Connection, now: Instant, limit: int, max_bytes: int) -> tuple[OutboxRecord, ...]:
+    """Waiting entries whose time has come, and that no earlier one to the same target holds up."""
+    rows = connection.execute(
+        f"{OUTBOX} t.state = 'waiting' AND t.next_attempt_at <= ?1 AND t.expires_at > ?1"
+        f" AND NOT EXISTS ({_HELD_UP}) ORDER BY t.n LIMIT ?2",
+        (now, limit),
+    )
+    due: list[OutboxRecord] = []
+    total = 0
+    for entry in map(outbox_record, rows):
+        total += len(entry.parcel)
+        if due and total > max_bytes:
+            break
+        due.append(entry)
+    rows.close()
+    return tuple(due)
+
+
+def outbox_expired(connection: Connection, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
+    """Entries whose time is over."""
+    rows = connection.execute(f"{OUTBOX} t.expires_at <= ? ORDER BY t.n LIMIT ?", (now, limit))
+    return tuple([outbox_record(row) for row in rows])
+
+
+def next_attempt(connection: Connection) -> Instant | None:
+    """When the next waiting entry is due."""
+    query = "SELECT min(next_attempt_at) FROM outbox WHERE state = 'waiting'"
+    (at,) = connection.execute(query).fetchone()
+    return None if at is None else Instant(at)
+
+
+def sequences(connection: Connection, targets: Collection[AgentRef]) -> dict[AgentRef, int]:
+    """The last number used towards targets."""
+    numbers = {n: agent for agent, n in agent_numbers(connection, targets).items()}
+    rows = select_in(connection, "SELECT target, seq FROM sequences WHERE target", singles(list(numbers)))
+    return {numbers[target]: seq for target, seq in rows}
+
+
+def receipts_owed(connection: Connection, limit: int) -> tuple[ReceiptOwed, ...]:
+    """What is still to be said."""
+    rows = connection.execute(f"{OWED} 1 ORDER BY t.n LIMIT ?", (limit,))
+    return tuple([owed_record(row) for row in rows])
+
+
+def receipts_got(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, tuple[ReceiptGot, ...]]:
+    """What recipients said of messages."""
+    rows = select_in(connection, f"{GOT} hash", singles(hashes))
+    return _by_hash(rows, got_record, lambda got: got.hash)
+
+
+# --- tasks and the feed -----------------------------------------------------------------------------------
+
+
+def tasks(connection: Connection, ids: Collection[Hash]) -> dict[Hash, tuple[TaskRecord, ...]]:
+    """Tasks by id, the sides by name."""
+    found: dict[Hash, tuple[TaskRecord, ...]] = {}
+    rows = select_in(connection, f"{TASKS} t.task", singles(ids))
+    for record in sorted(map(task_record, rows), key=lambda task: task.role):
+        found[record.task] = (*found.get(record.task, ()), record)
+    return found
+
+
+def task_page(connection: Connection, query: TaskQuery, after: TaskCursor | None, limit: int) -> TaskPage:
+    """Tasks, the last updated first."""
+    terms, values = ["1"], list[Column]()
+    if query.agent is not None:
+        terms.append(f"t.mine {_AGENT}")
+        values.append(query.agent)
+    if query.peer is not None:
+        terms.append(f"t.peer {_PEER}")
+        values += [query.peer.account, query.peer.name]
+    if query.role is not None:
+        terms.append("t.role = ?")
+        values.append(query.role)
+    if query.states:
+        terms.append(f"t.state IN ({', '.join('?' * len(query.states))})")
+        values += sorted(query.states)
+    if after is not None:
+        terms.append("(t.updated_at, t.task, t.role) < (?, ?, ?)")
+        values += [after.updated_at, after.task, after.role]
+    rows = connection.execute(
+        f"{TASKS} {' AND '.join(terms)} ORDER BY t.updated_at DESC, t.task DESC, t.role DESC LIMIT ?",
+        (*values, limit + 1),
+    )
+    records = [task_record(row) for row in rows]
+    last = records[limit - 1] if len(records) > limit else None
+    cursor = TaskCursor(last.updated_at, last.task, last.role) if last else None
+    return TaskPage(tuple(records[:limit]), cursor)
+
+
+def task_events(connection: Connection, ids: Collection[Hash]) -> dict[Hash, tuple[TaskEventRecord, ...]]:
+    """All events held of tasks."""
+    rows = select_in(connection, f"{TASK_EVENTS} t.task", singles(ids))
+    return _by_hash(rows, task_event_record, lambda event: event.task)
+
+
+def tasks_overdue(connection: Connection, now: Instant, limit: int) -> tuple[TaskRecord, ...]:
+    """Open tasks past their deadline."""
+    rows = connection.execute(
+        f"{TASKS} t.open AND t.deadline IS NOT NULL AND t.deadline <= ?"
+        " ORDER BY t.deadline, t.task, t.role LIMIT ?",
+        (now, limit),
+    )
+    return tuple([task_record(row) for row in rows])
+
+
+def next_deadline(connection: Connection) -> Instant | None:
+    """The earliest deadline of an open task."""
+    query = "SELECT min(deadline) FROM tasks WHERE open AND deadline IS NOT NULL"
+    (deadline,) = connection.execute(query).fetchone()
+    return None if deadline is None else Instant(deadline)
+
+
+def events(
+    connection: Connection, after: Place, limit: int, agents: Collection[str] | None
+) -> Page[EventRecord]:
+    """The feed after a place; `next` is past what was left out."""
+    term = "" if agents is None else f"AND agent IN ({', '.join('?' * len(agents))})"
+    rows = connection.execute(
+        f"SELECT kind, agent, refs, text, at, place FROM events WHERE place > ? {term}"  # noqa: S608
+        " ORDER BY place LIMIT ?",
+        (after, *(agents or ()), limit + 1),
+    )
+    records = []
+    for kind, agent, refs, text, at, place in rows:
+        hashes = tuple(Hash(refs[i : i + 32]) for i in range(0, len(refs), 32))
+        records.append(EventRecord(kind, agent, hashes, text, Instant(at), Place(place)))
+    found = page_of([(record.place, record) for record in records], limit)
+    return Page(found.items, found.next or Place(max(after, feed_bounds(connection)[1])))
+
+
+def feed_bounds(connection: Connection) -> tuple[Place, Place]:
+    """The places of the oldest line and of the newest."""
+    row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'events'").fetchone()
+    newest = row[0] if row else 0
+    (oldest,) = connection.execute("SELECT min(place) FROM events").fetchone()
+    return Place(oldest if oldest is not None else newest + 1), Place(newest)
+
+
+def stats(connection: Connection) -> DaemonStats:
+    """Numbers for `doctor`."""
+    tables = ("accounts", "messages", "tasks", "quarantine", "receipts_owed")
+    counts = {
+        table: connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608
+        for table in tables
+    }
+    states = dict(connection.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+    return DaemonStats(
+        accounts=counts["accounts"],
+        messages=counts["messages"],
+        tasks=counts["tasks"],
+        outbox_waiting=states.get("waiting", 0),
+        outbox_relayed=states.get("relayed", 0),
+        quarantined=counts["quarantine"],
+        receipts_owed=counts["receipts_owed"],
+    )
