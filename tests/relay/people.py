@@ -15,7 +15,7 @@ from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.envelope import Parcel, encode_parcel, parse_envelope
 from taskferry_protocol.frame_items import Mail
 from taskferry_protocol.ids import AgentRef, ConversationId, Entropy, Instant, LogPosition, sha256
-from taskferry_protocol.messages import Content, MessageClass, TextMessage
+from taskferry_protocol.messages import ConnectionEnded, Content, MessageClass, TextMessage
 from taskferry_protocol.permissions import Grant, sign_grant
 from taskferry_protocol.sealing import Address, Sealed, open_envelope, seal_envelope, wrap_for
 from taskferry_protocol.sessions import LogExtension
@@ -102,17 +102,19 @@ def seal(
     log: LogPosition | None = None,
     to_log: LogPosition | None = None,
     wraps_for: Iterable[bytes] | None = None,
+    to: AgentRef | None = None,
 ) -> Sent:
     """A text for the recipient's agent."""
     content = Content(TextMessage(text), conv=ConversationId(bytes(16)))
     address = Address(
         from_=sender.agent,
-        to=recipient.agent,
+        to=to or recipient.agent,
         seq=seq or sender.next_seq(recipient.agent),
         log=log or sender.log.position,
         to_log=to_log or recipient.log.position,
     )
-    return seal_content(sender, recipient, content, address, now, life_ms=life_ms, wraps_for=wraps_for)
+    keys = wraps_for or [d.record.enc for d in recipient.log.state.serving("agent")]
+    return seal_content(sender, recipient, content, address, now, life_ms=life_ms, wraps_for=keys)
 
 
 def seal_content(
@@ -148,6 +150,19 @@ def wrap(
     keys = wraps_for or [d.record.enc for d in recipient.log.state.serving(agent)]
     parcel = Parcel(sealed.envelope.raw, wrap_for(sealed.key, keys, sender.entropy))
     return Sent(encode_parcel(parcel), sealed)
+
+
+def seal_raw(sender: Person, recipient: Person, now: Instant) -> Sent:
+    """Something of class `connection`: what is inside, no relay sees."""
+    content = Content(ConnectionEnded(b"an end", ""), conv=ConversationId(bytes(16)))
+    address = Address(
+        from_=sender.agent,
+        to=recipient.agent,
+        seq=sender.next_seq(recipient.agent),
+        log=sender.log.position,
+        to_log=recipient.log.position,
+    )
+    return seal_content(sender, recipient, content, address, now)
 
 
 def read_text(recipient: Person, entry: Mail) -> str:

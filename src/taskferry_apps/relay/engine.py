@@ -121,6 +121,8 @@ class Engine:
         self._now = now
         self._jobs: list[_Job] = []
         self._waiting = 0
+        # Contacts that are decided on and not yet in the store.
+        self._asked: dict[tuple[DeviceId, MessageId], Hash] = {}
         self._acks: dict[DeviceId, int] = {}
         self._acknowledged = False
         self._chores: list[_Chore] = []
@@ -187,6 +189,8 @@ class Engine:
         for index, envelope, wraps in read:
             header = envelope.header
             prior = priors.get(index, _NO_PRIOR) if priors else _NO_PRIOR
+            if header.cls is MessageClass.CONNECTION and (device, header.id) in self._asked:
+                prior = Prior(by_id=self._asked[device, header.id])
             known = facts.for_one(account, device, header, prior)
             while known is None:
                 await facts.prepare(account, [header])
@@ -198,6 +202,8 @@ class Engine:
             job.outcomes[index] = None
             if admission.rate is not None:
                 facts.spent(header, admission.rate)
+            if header.cls is MessageClass.CONNECTION:
+                self._asked[device, header.id] = envelope.hash
             for flow, contact in admission.contacts:
                 facts.contact_changed(flow, contact)
                 job.contacts.append(RecordContact(flow, contact))
@@ -286,6 +292,10 @@ class Engine:
                     self._finish(chore, result)
                 for device in acks:
                     self._facts.went_out(device)
+        if self._asked:
+            for job in jobs:
+                for _, change in job.stores:
+                    self._asked.pop((change.device, change.id), None)
         for chore in chores:
             chore.done.set()
         if acks:
