@@ -1,6 +1,7 @@
-// Strict CBOR (taskferry.md section 2): a walk that finds the fault, and cborg as a second opinion on what passes.
+// Strict CBOR (taskferry.md section 2): a walk that finds value or fault; what passes, cborg must write alike.
+// (cborg does not read it: its text decoder drops a byte order mark.)
 
-import { decode as read, encode as write, rfc8949EncodeOptions } from 'cborg'
+import { encode as write, rfc8949EncodeOptions } from 'cborg'
 import { need, refuse, same } from './refusal.mjs'
 
 const DEPTH = 12
@@ -12,19 +13,10 @@ export const encode = (value) => write(value, rfc8949EncodeOptions)
 export function decode(data, limit = 1_048_576) {
   need(data.length <= limit, 'too-large')
   const walk = new Walk(data)
-  walk.item(1)
+  const [, value] = walk.item(1)
   need(walk.at === data.length, 'malformed')
   const fault = PRECEDENCE.find((code) => walk.faults.has(code))
   if (fault) refuse(fault)
-  const value = read(data, {
-    strict: true,
-    allowIndefinite: false,
-    allowUndefined: false,
-    allowNaN: false,
-    allowInfinity: false,
-    rejectDuplicateMapKeys: true,
-    useMaps: true,
-  })
   if (!same(encode(value), data)) throw new Error('cborg writes it otherwise')
   return value
 }
@@ -59,37 +51,40 @@ class Walk {
     return [major, info, number]
   }
 
-  // The major type of one item. Far below the limit the walk stops: what follows does not matter.
+  // Major type and value of one item. Far below the limit the walk stops: what follows does not matter.
   item(depth) {
     if (depth > 3 * DEPTH) refuse('too-deep')
     const [major, info, number] = this.head()
-    if (major === 2 || major === 3) this.string(major, number)
-    else if (major === 4 || major === 5) {
-      if (depth > DEPTH) this.faults.add('too-deep')
-      if (major === 4) this.array(number, depth)
-      else this.map(number, depth)
-    } else if (major === 6) {
-      this.faults.add('forbidden-item')
-      this.item(depth + 1)
-    } else if (major === 7) this.simple(info, number)
-    return major
+    if ((major === 4 || major === 5) && depth > DEPTH) this.faults.add('too-deep')
+    switch (major) {
+      case 0:
+        return [major, small(number)]
+      case 1:
+        return [major, small(-1n - number)]
+      case 2:
+      case 3:
+        return [major, this.string(major, number)]
+      case 4:
+        return [major, this.array(number, depth)]
+      case 5:
+        return [major, this.map(number, depth)]
+      case 6:
+        this.faults.add('forbidden-item')
+        return [major, this.item(depth + 1)[1]]
+      default:
+        return [major, this.simple(info, number)]
+    }
   }
 
   string(major, number) {
-    const check = (piece) => {
-      if (major !== 3) return
-      try {
-        utf8.decode(piece)
-      } catch {
-        refuse('malformed')
-      }
-    }
-    if (number !== null) return check(this.take(number))
+    const whole = (piece) => (major === 3 ? textOf(piece) : piece.slice())
+    if (number !== null) return whole(this.take(number))
     while (!this.ended()) {
       const [inner, , size] = this.head()
       need(inner === major && size !== null, 'malformed')
-      check(this.take(size))
+      whole(this.take(size))
     }
+    return null
   }
 
   ended() {
@@ -99,24 +94,40 @@ class Walk {
   }
 
   array(number, depth) {
-    for (let n = 0n; number === null ? !this.ended() : n < number; n += 1n) this.item(depth + 1)
+    const items = []
+    for (let n = 0n; number === null ? !this.ended() : n < number; n += 1n) items.push(this.item(depth + 1)[1])
+    return items
   }
 
   map(number, depth) {
+    const members = new Map()
     let before = null
     for (let n = 0n; number === null ? !this.ended() : n < number; n += 1n) {
       const start = this.at
-      if (this.item(depth + 1) !== 3) this.faults.add('forbidden-item')
+      const [major, name] = this.item(depth + 1)
+      if (major !== 3) this.faults.add('forbidden-item')
       const key = this.data.subarray(start, this.at)
       if (before !== null && Buffer.compare(key, before) <= 0) this.faults.add('not-canonical')
       before = key
-      this.item(depth + 1)
+      members.set(name, this.item(depth + 1)[1])
     }
+    return members
   }
 
   simple(info, number) {
-    if (info >= 20 && info <= 22) return
+    if (info >= 20 && info <= 22) return [false, true, null][info - 20]
     need(info !== 24 || number >= 32n, 'malformed')
     this.faults.add('forbidden-item')
+    return null
+  }
+}
+
+const small = (number) => (BigInt.asIntN(54, number) === number ? Number(number) : number)
+
+function textOf(piece) {
+  try {
+    return utf8.decode(piece)
+  } catch {
+    return refuse('malformed')
   }
 }

@@ -19,10 +19,21 @@ const json = (value) => {
   let good = true
   try {
     JSON.parse(value)
+    good = depth(value) <= 100
   } catch {
     good = false
   }
   need(good, 'bad-value')
+}
+
+// How deep brackets nest; in what JSON.parse has passed, a string is the only other place for one.
+function depth(text) {
+  let [now, most] = [0, 0]
+  for (const token of text.match(/"(?:\\.|[^"\\])*"|[[{\]}]/gs) ?? []) {
+    if (token === '[' || token === '{') most = Math.max(most, (now += 1))
+    else if (token === ']' || token === '}') now -= 1
+  }
+  return most
 }
 
 const PARTS = {

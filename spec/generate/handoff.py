@@ -34,9 +34,10 @@ class Handoff:
         *,
         by: Signer | None = None,
         task: bytes | None = None,
+        sender: Value = None,
         **head: Value,
     ) -> Built:
-        """One more event; `head` has header members that differ."""
+        """One more event; `head` has header members that differ, `sender` takes the place of `from`."""
         mine, theirs = self.chains[side], self.chains[WORKER if side == REQUESTER else REQUESTER]
         first = kind == "task_request"
         link: Map = {
@@ -54,6 +55,8 @@ class Handoff:
         }
         if side == WORKER:
             members |= {"from": CODER, "to": LEAD, "log": BOB.position(), "to_log": ADA.position()}
+        if sender is not None:
+            members["from"] = sender
         signer = by or (LAPTOP if side == REQUESTER else DESKTOP).id
         built = sealed(
             {**header(label), **members, **head},

@@ -34,6 +34,7 @@ GOOD: list[tuple[str, str, bytes, Json]] = [
     ("bytes_300", "a byte string whose length takes two bytes", enc(b"\x07" * 300), {"hex": "07" * 300}),
     ("text_empty", "an empty text", enc(""), ""),
     ("text_unicode", "text of several scripts", enc("Fähre 渡し ⛴ 𝄞"), "Fähre 渡し ⛴ 𝄞"),
+    ("text_mark", "a byte order mark is a character like others here", enc("\ufeffa"), "\ufeffa"),
     ("text_nul", "NUL is a character like others here", enc("a\0b"), "a\0b"),
     ("simple_values", "the three simple values", enc([False, True, None]), [False, True, None]),
     ("array_empty", "an empty array", enc([]), []),

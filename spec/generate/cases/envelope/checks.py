@@ -50,6 +50,15 @@ def headers() -> Iterator[tuple[str, str, str, Map]]:
     yield wrong("to_text", "a handle in place of an agent reference", "wrong-type", to="@bob/coder")
     yield wrong("to_three", "three elements in an agent reference", "bad-value", to=[*CODER, 1])
     yield wrong("account_class_named", "an agent name in class account", "bad-value", class_="account")
+    team: list[Value] = [fixed("team"), "#general"]
+    yield wrong(
+        "account_class_channel",
+        "a channel in class account",
+        "bad-value",
+        class_="account",
+        from_=[ADA.account, ""],
+        to=team,
+    )
     yield wrong("seq_0", "sequence number 0", "bad-value", seq=0)
     yield wrong("seq_negative", "a negative sequence number", "bad-value", seq=-1)
     yield wrong("log_length_text", "a log length that is a text", "wrong-type", log=["3", bytes(32)])

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from spec.generate.handoff import Handoff, exported, kept
 from spec.generate.identity import Device
 from spec.generate.kit import Map, Value, enc, fixed, tampered
-from spec.generate.parcels import ADA, BOB, DESKTOP, LAPTOP, PHONE
+from spec.generate.pacts import REQUEST as ASKED
+from spec.generate.pacts import accept
+from spec.generate.parcels import ADA, BOB, CODER, DESKTOP, LAPTOP, LEAD, PHONE
 from spec.generate.vector import ACCEPT, Json, Vector
 
 SECTION = "tasks.md#4-the-handoff-export"
@@ -102,6 +104,20 @@ def strangers() -> Iterator[Vector]:
     handoff = Handoff().tell()
     handoff.add("worker", "task_seen", {}, by=Device("mallory laptop").id)
     yield case("stranger", "an event signed by a device of nobody's", "unknown-device", exported(handoff))
+    handoff = Handoff().tell()
+    handoff.add("worker", "task_seen", {}, sender=[BOB.account, "writer"])
+    yield case(
+        "not_serving",
+        "an event for an agent that its device does not serve",
+        "unknown-agent",
+        exported(handoff),
+    )
+    other = accept(ADA.manage, by=LEAD, peer=CODER, log=ADA.position())
+    pair = exported(Handoff().tell(), lambda members: {**members, "connection": [ASKED, other]})
+    yield case("own_connection", "a request that its own maker accepted", "own-request", pair)
+    none = Handoff().tell()
+    said = exported(none, lambda members: {**members, "receipts": kept([none.events()[0]])})
+    yield case("receipt_is_none", "an event among the receipts", "class-mismatch", said)
     gone = BOB.branch().add_device(Device("bob tablet")).revoke(DESKTOP, Device("bob tablet").manage)
     handoff = Handoff().tell()
     handoff.add("worker", "task_seen", {}, log=gone.position())

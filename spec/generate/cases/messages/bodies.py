@@ -239,11 +239,19 @@ TYPES: list[Type] = [
                 {"items": [[fixed("i"), "lost", None]]},
             ),
             ("hash_short", "a hash of 31 bytes", "bad-value", {"items": [[bytes(31), "read", None]]}),
+            ("code_empty", "an empty code", "bad-value", {"items": [[fixed("i"), "quarantined", ""]]}),
             ("code_number", "a number as code", "wrong-type", {"items": [[fixed("i"), "read", 7]]}),
             ("item_pair", "an item of two elements", "bad-value", {"items": [[fixed("i"), "read"]]}),
             ("item_text", "an item that is no array", "wrong-type", {"items": ["read"]}),
         ],
-        edges=[("items_256", "256 items", {"items": [[fixed("i"), "read", None]] * 256})],
+        edges=[
+            (
+                "code_unknown",
+                "a code from the future is kept",
+                {"items": [[fixed("i"), "quarantined", "too-blue"]]},
+            ),
+            ("items_256", "256 items", {"items": [[fixed("i"), "read", None]] * 256}),
+        ],
     ),
     Type(
         "account_update",

@@ -175,6 +175,8 @@ def parts() -> Iterator[Vector]:
         ("json_nan", "NaN is not JSON", {**json, "json": "NaN"}),
         ("json_single_quotes", "single quotes are not JSON", {**json, "json": "{'a': 1}"}),
         ("json_trailing_comma", "a comma too many", {**json, "json": "[1,]"}),
+        ("json_mark", "a byte order mark before the value", {**json, "json": "\ufeff{}"}),
+        ("json_depth_101", "arrays nested 101 deep", {**json, "json": "[" * 101 + "]" * 101}),
         ("file_name_empty", "no file name", {**file, "name": ""}),
         ("file_name_slash", "a path in place of a name", {**file, "name": "../parser.py"}),
         ("file_name_backslash", "a path of another system", {**file, "name": "a\\b"}),
@@ -195,6 +197,10 @@ def parts() -> Iterator[Vector]:
     for name, comment, part in faults:
         yield with_part(name, comment, "bad-value", part)
     yield with_part("text_inside", "a part that is a text", "wrong-type", "see")
+    deep = "[" * 100 + "]" * 100
+    yield with_part("json_depth_100", "arrays nested 100 deep", ACCEPT, {**json, "json": deep})
+    brackets = {**json, "json": '"' + "[" * 200 + '"'}
+    yield with_part("json_brackets_in_string", "brackets in a string nest nothing", ACCEPT, brackets)
     yield with_part("json_scalar", "a bare number is JSON", ACCEPT, {**json, "json": " 12e3 "})
     yield with_part(
         "file_empty", "an empty file", ACCEPT, {**file, "size": 0, "sha256": sha(b""), "data": b""}

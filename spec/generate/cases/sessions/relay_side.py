@@ -108,6 +108,11 @@ def turns() -> Iterator[Vector]:
     yield transcript.vector("relay_trailing_byte", "a byte after the frame", FRAMES, "malformed")
     transcript = relay().breaks(enc([1, {"v": 1, "nonce": bytes(32)}]), "missing-field")
     yield transcript.vector("relay_hello_short", "hello without most of its fields", FRAMES, "missing-field")
+    transcript = relay().breaks(hello(offered=["longpoll"]), "bad-value")
+    comment = "the transport in use is not among those offered"
+    yield transcript.vector("relay_hello_offered", comment, OPENING, "bad-value")
+    transcript = relay().breaks(hello(window=[0, 1000]), "bad-value")
+    yield transcript.vector("relay_hello_window", "a window of no entries", FRAMES, "bad-value")
     transcript = relay().breaks(hello(v=2), "unknown-version")
     yield transcript.vector("relay_hello_version", "a version from the future", FRAMES, "unknown-version")
 
