@@ -140,8 +140,8 @@ class Chain:
             for event in self._followers.get(None if tip is None else tip.hash, ())
             if event.link.n == n and (tip is None or self._may_follow(event, tip))
         ]
-        unnamed = len(self.held) + len(self._ranks)
-        found.sort(key=lambda event: (self._ranks.get(event.hash, unnamed), event.hash))
+        ranks = self._ranks
+        found.sort(key=lambda event: (event.hash not in ranks, ranks.get(event.hash, 0), event.hash))
         return found
 
     def _may_follow(self, event: TaskEvent, tip: TaskEvent) -> bool:

@@ -230,6 +230,16 @@ def test_named_branch_counts_whatever_its_hash(through):
     assert shown.taken[2].settled
 
 
+def test_branch_named_late_counts_all_the_same():
+    """However long the chain in which it is named, a named branch goes before one that is not."""
+    low, high = by_hash(CANCEL, after(R0, T.TASK_SEEN, NOTHING, role=R))
+    chain = [W0]
+    for _ in range(9):
+        chain.append(after(chain[-1], T.TASK_PROGRESS, seen(R0), role=W))
+    chain.append(after(chain[-1], T.TASK_PROGRESS, seen(high), role=W))
+    assert high in taken(fold(R0, low, high, *chain))
+
+
 def test_of_two_branches_that_are_named_the_first_namer_decides():
     """A requester that names both is believed in the event of the lower number."""
     low, high = by_hash(W1, fork_of(W1))
