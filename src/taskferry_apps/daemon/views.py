@@ -130,6 +130,8 @@ class ConnectionView:
     received: GrantView | None
     created_at: Instant
     updated_at: Instant
+    message: Hash | None = None
+    """The envelope of the step that was just taken, where this answers one."""
 
 
 @attrs.frozen

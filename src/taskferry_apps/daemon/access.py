@@ -1,0 +1,106 @@
+"""Who may ask: the owner's credential and the agents', known by SHA-256; and answers asked for again."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Sequence
+from typing import Final
+
+from taskferry_protocol.ids import Instant, sha256
+from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.records import IdempotencyRecord, PutAnswer, PutToken, RevokeToken, TokenRecord
+from taskferry_stores.port import ConflictKind, StoreConflict
+
+from .core import Core
+from .describe import token_view
+from .names import not_found, own_agent, require_owner
+from .port import Caller, DaemonRefusal
+from .views import TokenView
+
+__all__ = ["Access", "new_secret"]
+
+OWNER: Final = Caller(None)
+SECRET_BYTES: Final = 32
+#: What an agent's credential begins with, so that it is recognised where it should not be.
+PREFIX: Final = "tfa_"
+
+
+def new_secret(raw: bytes) -> str:
+    """A credential's text from 32 random bytes."""
+    return PREFIX + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+
+
+class Access:
+    """Keeps credentials and answers. `owner_digest` is the SHA-256 of the owner's secret."""
+
+    def __init__(self, core: Core, owner_digest: bytes) -> None:
+        self._core = core
+        self._owner = owner_digest
+
+    async def caller_for(self, secret: str) -> Caller | None:
+        """Who holds this credential; None for nobody."""
+        digest = sha256(secret.encode("utf-8", "surrogatepass"))
+        if hmac.compare_digest(digest, self._owner):
+            return OWNER
+        token = await self._core.store.token(digest)
+        if token is None or token.revoked_at is not None or not hmac.compare_digest(token.digest, digest):
+            return None
+        return Caller(frozenset(token.agents))
+
+    async def tokens(self, caller: Caller) -> tuple[TokenView, ...]:
+        """All agents' credentials, revoked ones too."""
+        require_owner(caller)
+        return tuple(token_view(token) for token in await self._core.store.tokens())
+
+    async def create(self, caller: Caller, agents: Sequence[str], label: str) -> tuple[str, TokenView]:
+        """A credential for some of the owner's agents; the secret is told once."""
+        require_owner(caller)
+        if not agents:
+            raise DaemonRefusal("bad-value", "Name at least one agent.", detail={"field": "agents"})
+        names = {(await own_agent(self._core, caller, agent, "agents")).name for agent in agents}
+        secret = new_secret(self._core.entropy(SECRET_BYTES))
+        token = TokenRecord(sha256(secret.encode()), label, "agent", tuple(sorted(names)), self._core.now())
+        await self._core.commit((PutToken(token),))
+        return secret, token_view(token)
+
+    async def revoke(self, caller: Caller, token: str) -> TokenView:
+        """End a credential at once."""
+        require_owner(caller)
+        wanted = token.lower()
+        found = [held for held in await self._core.store.tokens() if held.digest.hex()[:16] == wanted]
+        if not found:
+            raise not_found("token")
+        await self._core.commit((RevokeToken(found[0].digest, self._core.now()),))
+        after = await self._core.store.token(found[0].digest)
+        return token_view(after or found[0])
+
+    # --- Answers given before
+
+    async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
+        """The answer given under this key; DaemonRefusal(conflict) if the request was another."""
+        kept = await self._core.store.answer(_scope(caller), key)
+        if kept is None or kept.expires_at <= self._core.now():
+            return None
+        if not hmac.compare_digest(kept.digest, digest):
+            raise DaemonRefusal(
+                "conflict",
+                "Another request was made under this Idempotency-Key.",
+                "Use a fresh key for a fresh request.",
+                status=409,
+            )
+        return kept.response
+
+    async def remember(self, caller: Caller, key: str, digest: bytes, response: bytes) -> None:
+        """Keep an answer for a day."""
+        expires = Instant(self._core.now() + DAY_MS)
+        record = IdempotencyRecord(_scope(caller), key, digest, response, expires)
+        try:
+            await self._core.commit((PutAnswer(record),))
+        except StoreConflict as conflict:
+            if conflict.kind is not ConflictKind.KEY_USED:
+                raise  # two requests under one key at once: the first answer stands
+
+
+def _scope(caller: Caller) -> str:
+    return "owner" if caller.agents is None else "agents:" + ",".join(sorted(caller.agents))

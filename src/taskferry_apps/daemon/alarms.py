@@ -1,0 +1,37 @@
+"""What the owner must know: said in the feed, and shown in the status until somebody looks into it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from taskferry_protocol.ids import Hash
+from taskferry_protocol.records import PutSetting
+from taskferry_stores.port import DaemonStore
+
+from .draft import Draft
+
+__all__ = ["alarms", "raise_alarm"]
+
+_KEY: Final = "alarms"
+#: The newest are kept; each of them is in the feed and in the evidence, too.
+_KEPT: Final = 32
+
+
+async def alarms(store: DaemonStore) -> tuple[str, ...]:
+    """The standing alarms, oldest first."""
+    return _read((await store.settings((_KEY,))).get(_KEY))
+
+
+def _read(raw: bytes | None) -> tuple[str, ...]:
+    return tuple(map(str, json.loads(raw))) if raw is not None else ()
+
+
+async def raise_alarm(draft: Draft, text: str, refs: Sequence[Hash] = ()) -> None:
+    """Say it loudly, once."""
+    standing = _read(await draft.setting(_KEY))
+    if text not in standing:
+        kept = [*standing, text][-_KEPT:]
+        draft.add(PutSetting(_KEY, json.dumps(kept).encode()))
+    draft.tell("alarm", "", refs, text=text)

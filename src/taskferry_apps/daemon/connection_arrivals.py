@@ -1,0 +1,146 @@
+"""What a peer's connection messages do here. Raising quarantines the message: it then has no effect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.connections import read_accept, read_end, read_request
+from taskferry_protocol.crypto import Kind
+from taskferry_protocol.documents import peek
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.ids import Hash
+from taskferry_protocol.messages import (
+    ConnectionAccepted,
+    ConnectionEnded,
+    ConnectionRequested,
+    GrantUpdated,
+)
+from taskferry_protocol.records import (
+    ConnectionState,
+    GrantRecord,
+    InboxState,
+    PeerConnection,
+    PutGrant,
+    SaveConnection,
+)
+
+from .arrival import Arrival
+from .bonds import Bond
+from .grants import read_allowance
+from .publications import Publication, Subject, note
+
+__all__ = ["take_acceptance", "take_end", "take_grant", "take_request"]
+
+
+async def _log(arrival: Arrival) -> AccountLog:
+    log = await arrival.draft.log(arrival.peer.account)
+    if log is None:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_ACCOUNT, "its log is not held")
+    return log
+
+
+async def _bond(arrival: Arrival, request: Hash | None, states: Iterable[ConnectionState]) -> Bond:
+    """The connection that a peer's statement is about, which is one of ours with that peer."""
+    found = await arrival.draft.core.store.connections(() if request is None else (request,))
+    record = found.get(request) if request is not None else None
+    if record is None or (record.mine, record.peer) != (arrival.mine, arrival.peer):
+        raise RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, "no such request between these agents")
+    if record.state not in states:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, f"that connection is {record.state.value} here")
+    return Bond(record)
+
+
+def _tell(arrival: Arrival, record: PeerConnection) -> None:
+    arrival.draft.tell(
+        "connection",
+        record.mine.name,
+        (arrival.hash,),
+        state=record.state.value,
+        id=record.request.hex(),
+    )
+
+
+async def take_request(arrival: Arrival, body: ConnectionRequested) -> None:
+    """Note a peer's request; it waits for the owner, and wakes no agent."""
+    request = read_request(body.statement, await _log(arrival))
+    if (request.from_, request.to) != (arrival.peer, arrival.mine):
+        raise RemoteProtocolError(RejectCode.WRONG_SENDER, "a request for other agents than the envelope's")
+    if request.expires_at <= arrival.draft.now:
+        raise RemoteProtocolError(RejectCode.REQUEST_EXPIRED, "the request is over")
+    arrival.store(InboxState.QUIET)
+    if (await arrival.draft.core.store.connections((request.hash,))).get(request.hash) is not None:
+        return
+    grant = read_allowance(body.grant, body.terms, await _log(arrival), request, grantor=arrival.peer)
+    record = PeerConnection(
+        request=request.hash,
+        mine=arrival.mine,
+        peer=arrival.peer,
+        state=ConnectionState.REQUESTED_IN,
+        request_raw=body.statement,
+        created_at=arrival.draft.now,
+        updated_at=arrival.draft.now,
+        expires_at=request.expires_at,
+        note=body.note,
+        invite=body.invite.id if body.invite is not None else b"",
+        grants=(grant,),
+    )
+    arrival.draft.add(SaveConnection(record))
+    _tell(arrival, record)
+
+
+async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:
+    """A peer's owner has accepted our request."""
+    log = await _log(arrival)
+    claim = peek(body.statement, Kind.CONNECTION_ACCEPT)
+    states = {ConnectionState.REQUESTED_OUT, ConnectionState.ACCEPTED}
+    bond = await _bond(arrival, claim.request, states)
+    read_accept(body.statement, log, bond.request)
+    grant = read_allowance(body.grant, body.terms, log, bond.request, arrival.peer, bond.record.grants)
+    accepted = attrs.evolve(
+        bond.record,
+        state=ConnectionState.ACCEPTED,
+        accept_raw=body.statement,
+        updated_at=arrival.draft.now,
+    )
+    arrival.store(InboxState.UNREAD)
+    arrival.draft.add(SaveConnection(accepted), PutGrant(grant))
+    _tell(arrival, accepted)
+
+
+async def take_end(arrival: Arrival, body: ConnectionEnded) -> None:
+    """A peer's owner declines our request, or ends the connection. Ended here already: nothing new."""
+    claim = peek(body.statement, Kind.CONNECTION_END)
+    bond = await _bond(arrival, claim.request, frozenset(ConnectionState))
+    end = read_end(body.statement, await _log(arrival), bond.request)
+    arrival.store(InboxState.UNREAD)
+    if bond.record.state is ConnectionState.ENDED:
+        return
+    ended = attrs.evolve(
+        bond.record,
+        state=ConnectionState.ENDED,
+        end_raw=body.statement,
+        end_kind=end.kind.value,
+        updated_at=arrival.draft.now,
+    )
+    arrival.draft.add(SaveConnection(ended))
+    if bond.record.accept_raw:
+        # A relay that withholds this end from others must not be able to say that it never heard of it.
+        await note(arrival.draft, Publication(Subject.END, ended.request))
+    _tell(arrival, ended)
+
+
+async def take_grant(arrival: Arrival, body: GrantUpdated) -> None:
+    """A peer's owner allows us more or less than before."""
+    log = await _log(arrival)
+    claim = peek(body.grant, Kind.GRANT)
+    states = {ConnectionState.ACCEPTED, ConnectionState.REQUESTED_OUT}
+    bond = await _bond(arrival, claim.request, states)
+    grant: GrantRecord = read_allowance(
+        body.grant, body.terms, log, bond.request, arrival.peer, bond.record.grants
+    )
+    arrival.store(InboxState.QUIET)
+    arrival.draft.add(PutGrant(grant))
+    _tell(arrival, bond.record)

@@ -1,0 +1,155 @@
+"""What every part of the daemon shares: the store, the keys, the clock, one lock, and the bells.
+
+Whoever writes holds `lock` from loading to committing, so that no decision rests on something that changed
+meanwhile. Reading needs no lock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import trio
+
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.crypto import SigningKey
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Instant
+from taskferry_protocol.records import AppendEvent, DaemonChange, DaemonResult, PutOutbox, PutSetting
+from taskferry_stores.port import DaemonStore
+
+from .bell import Bell
+from .keys import KeyRing, load_keys, save_keys
+from .logbook import LogBook
+from .port import DaemonRefusal
+
+__all__ = ["Core", "FileVault", "Vault", "not_set_up"]
+
+
+class Vault(Protocol):
+    """Where the private keys are kept."""
+
+    async def load(self) -> KeyRing | None:
+        """The keys, None if there are none yet."""
+
+    async def save(self, ring: KeyRing) -> None:
+        """Keep the keys durably."""
+
+
+class FileVault:
+    """The keys in a data directory."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+
+    async def load(self) -> KeyRing | None:
+        """The keys in their file. Raises DamagedKeys, UnsafeFile, OSError."""
+        return await trio.to_thread.run_sync(load_keys, self._data)
+
+    async def save(self, ring: KeyRing) -> None:
+        """Write the file. Raises UnsafeFile, OSError."""
+        await trio.to_thread.run_sync(save_keys, self._data, ring)
+
+
+def not_set_up() -> DaemonRefusal:
+    """What anybody is told who asks for more than set-up before that."""
+    return DaemonRefusal(
+        "not-set-up", "This daemon has no account yet.", "Run: taskferry setup OWNER --relay URL", status=503
+    )
+
+
+class Core:
+    """Load it before use. `ring` and `account` are None until set-up."""
+
+    def __init__(
+        self,
+        store: DaemonStore,
+        vault: Vault,
+        *,
+        now: Callable[[], Instant],
+        entropy: Entropy,
+        jitter: Callable[[], float],
+    ) -> None:
+        self.store = store
+        self.vault = vault
+        self.now = now
+        self.entropy = entropy
+        self.jitter = jitter
+        self.lock = trio.Lock()
+        self.logs = LogBook(store)
+        self.ring: KeyRing | None = None
+        self.account: AccountId | None = None
+        self.last_seen: dict[str, Instant] = {}
+        """When somebody last acted as each agent, since this daemon started."""
+        self.outgoing = Bell()
+        """Something waits to be sent or published."""
+        self.feed = Bell()
+        """The feed has a new line."""
+        self.changed = Bell()
+        """Account, keys or settings changed."""
+
+    async def load(self) -> None:
+        """Read keys and account. Raises what vault and store raise."""
+        self.ring = await self.vault.load()
+        own = await self.store.own_account()
+        self.account = own.record.account if own is not None and self.ring is not None else None
+
+    @property
+    def keys(self) -> KeyRing:
+        """The keys of the device. Raises DaemonRefusal(not-set-up)."""
+        if self.ring is None or self.account is None:
+            raise not_set_up()
+        return self.ring
+
+    @property
+    def own(self) -> AccountId:
+        """The owner's account. Raises DaemonRefusal(not-set-up)."""
+        if self.account is None:
+            raise not_set_up()
+        return self.account
+
+    @property
+    def device(self) -> DeviceId:
+        """The id of the device that this daemon is. Raises DaemonRefusal(not-set-up)."""
+        return self.keys.device.id
+
+    @property
+    def manage(self) -> SigningKey:
+        """The key that signs for the account. Raises DaemonRefusal where this device has none."""
+        key = self.keys.device.manage
+        if key is None:
+            raise DaemonRefusal(
+                "not-authorized",
+                "This device may not sign for the account.",
+                "Do this on the device that manages it.",
+                status=403,
+            )
+        return key
+
+    def agent(self, name: str) -> AgentRef:
+        """One of the owner's agents."""
+        return AgentRef(self.own, name)
+
+    async def own_log(self) -> AccountLog:
+        """The owner's own log. Raises DaemonRefusal(not-set-up)."""
+        log = await self.logs.get(self.own)
+        if log is None:
+            raise not_set_up()
+        return log
+
+    async def commit(
+        self, changes: Sequence[DaemonChange], logs: Sequence[AccountLog] = ()
+    ) -> tuple[DaemonResult, ...]:
+        """Commit, then let the caches and the waiting know; nothing cancels it in between."""
+        with trio.CancelScope(shield=True):
+            results = await self.store.commit(changes)
+        for log in logs:
+            self.logs.put(log)
+        for change in changes:
+            if isinstance(change, PutOutbox):
+                self.outgoing.ring()
+            elif isinstance(change, AppendEvent):
+                self.feed.ring()
+            elif isinstance(change, PutSetting):
+                self.outgoing.ring()
+        return results

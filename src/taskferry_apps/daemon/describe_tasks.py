@@ -1,0 +1,155 @@
+"""Tasks as callers are shown them: the fold's view with the contents beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from taskferry_protocol.ids import Hash
+from taskferry_protocol.links import Role
+from taskferry_protocol.messages import ArtifactSubmit, Content, RevisionRequest
+from taskferry_protocol.records import MessageRecord, Rung, TaskRecord
+from taskferry_protocol.tasks import Effect, Taken, TaskState
+from taskferry_protocol.tasks import TaskView as Folded
+
+from .core import Core
+from .describe import delivery_of
+from .names import handle_of
+from .taskbook import Held, read_summary
+from .tasks import possible_actions
+from .views import Delivery, TaskEventView, TaskSummary, TaskView, VersionView
+
+__all__ = ["state_shown", "task_summaries", "task_view"]
+
+
+def state_shown(state: str, delivery: Delivery | None) -> str:
+    """The state in words: a request that has not left yet is `created`."""
+    left = delivery is None or delivery.rung != Rung.QUEUED.value
+    return state if left or state != TaskState.SENT.value else "created"
+
+
+async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSummary, ...]:
+    """Rows as lists show them."""
+    asked = [row.task for row in rows if row.role == Role.REQUESTER.value]
+    requests = await core.store.messages(asked)
+    shown = []
+    for row in rows:
+        summary = read_summary(row)
+        delivery = _delivery_of(requests.get(row.task, ()), row)
+        shown.append(
+            TaskSummary(
+                id=row.task,
+                title=row.title,
+                mine=await handle_of(core, row.mine),
+                peer=await handle_of(core, row.peer),
+                role=row.role,
+                state=state_shown(row.state, delivery),
+                confirmed=summary.confirmed,
+                final=summary.final,
+                versions=summary.versions,
+                deadline=row.deadline,
+                created_at=row.created_at,
+                updated_at=row.updated_at,
+            )
+        )
+    return tuple(shown)
+
+
+def _delivery_of(messages: Sequence[MessageRecord], row: TaskRecord) -> Delivery | None:
+    found = next((message for message in messages if message.mine == row.mine), None)
+    return delivery_of(found) if found is not None else None
+
+
+async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
+    """A task in full, from the side of `row`."""
+    hashes = [event.hash for event in held.events]
+    messages = await core.store.messages(hashes)
+    ladders = {hash: _delivery_of(found, row) for hash, found in messages.items()}
+    request, view = held.request, held.view
+    return TaskView(
+        summary=(await task_summaries(core, (row,)))[0],
+        brief=request.brief if request is not None else "",
+        requirements=request.requirements if request is not None else (),
+        parts=request.parts if request is not None else (),
+        asks=view.asks,
+        revisions=request.revisions if request is not None else 0,
+        budget=request.budget if request is not None else None,
+        versions=tuple(_versions(held)),
+        revision_requests=tuple(
+            (content.body.version, content.body.reasons)
+            for hash in view.revisions
+            if isinstance((content := held.contents[hash]).body, RevisionRequest)
+        ),
+        events=tuple(_event(line, held.contents, ladders) for line in view.taken),
+        waiting=_troubles(view),
+        actions=possible_actions(view, Role(row.role), core.now()),
+        delivery=ladders.get(held.task),
+    )
+
+
+def _versions(held: Held) -> list[VersionView]:
+    at = {event.hash: event.created_at for event in held.events}
+    shown = []
+    for version in held.view.versions:
+        body = held.contents[version.hash].body
+        if isinstance(body, ArtifactSubmit):
+            shown.append(
+                VersionView(
+                    version.number,
+                    version.hash,
+                    version.status.value,
+                    body.note,
+                    body.parts,
+                    at[version.hash],
+                )
+            )
+    return shown
+
+
+def _event(
+    line: Taken, contents: Mapping[Hash, Content], ladders: Mapping[Hash, Delivery | None]
+) -> TaskEventView:
+    event = line.event
+    return TaskEventView(
+        n=event.link.n,
+        side=event.role.value,
+        type=event.type.value,
+        hash=event.hash,
+        prev=event.link.prev,
+        seen=event.link.seen.count,
+        device=event.device,
+        at=event.created_at,
+        effect=_effect(line),
+        confirmed=line.settled,
+        note=_note(contents[event.hash]),
+        delivery=ladders.get(event.hash),
+    )
+
+
+def _effect(line: Taken) -> str:
+    if line.effect is Effect.SUPERSEDED and line.reason is not None:
+        return f"superseded ({line.reason.value})"
+    return line.effect.value
+
+
+def _note(content: Content) -> str:
+    members = content.body.to_cbor()
+    for key in ("note", "reason"):
+        text = members.get(key)
+        if isinstance(text, str) and text:
+            return text
+    if isinstance(content.body, RevisionRequest):
+        return "; ".join(content.body.reasons)
+    return ""
+
+
+def _troubles(view: Folded) -> tuple[str, ...]:
+    """Gaps, forks and closed chains in sentences."""
+    lines = []
+    for gap in view.gaps:
+        places = f"event {gap.first}" if gap.first == gap.last else f"events {gap.first} to {gap.last}"
+        lines.append(f"The {gap.role.value}'s {places} has not come; what follows waits for it.")
+    for fork in view.forks:
+        lines.append(f"The {fork.role.value} has signed several events at place {fork.n}.")
+    for closure in view.closed:
+        lines.append(f"The {closure.role.value}'s chain is closed: {closure.code.value}.")
+    return tuple(lines)

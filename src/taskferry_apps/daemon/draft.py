@@ -1,0 +1,271 @@
+"""What belongs in one commit: envelopes made and sealed, their outbox entries, and every other change.
+
+A draft is made, filled and committed while the core's lock is held. Nothing leaves before the commit.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.envelope import Envelope, Parcel, encode_parcel
+from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
+from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, Hash, Instant
+from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.links import TaskLink
+from taskferry_protocol.messages import Body, Content, MessageClass, encode_content
+from taskferry_protocol.records import (
+    AppendEvent,
+    AppendStatements,
+    DaemonChange,
+    Direction,
+    EventRecord,
+    KeepSealed,
+    MessageRecord,
+    OutboxRecord,
+    PutOutbox,
+    PutSetting,
+    Rung,
+    SealedRecord,
+    SetTrust,
+    StoreMessage,
+    Trust,
+    UseSequence,
+)
+from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
+
+from .core import Core
+from .port import DaemonRefusal
+
+__all__ = ["LIFETIME_MS", "Draft", "Posted", "Thread", "refusal_of", "wrap_keys"]
+
+#: How long what this daemon sends is kept for a recipient that is away.
+LIFETIME_MS: Final = 14 * DAY_MS
+
+
+@attrs.frozen
+class Thread:
+    """Where a message belongs: its conversation, what it answers, and what led to it."""
+
+    conv: ConversationId
+    reply: Hash | None = None
+    link: TaskLink | None = None
+    hop: int = 0
+    cause: tuple[Hash, ...] = ()
+
+
+@attrs.frozen
+class Posted:
+    """An envelope made in a draft."""
+
+    envelope: Envelope
+    content: Content
+
+    @property
+    def hash(self) -> Hash:
+        """The envelope's hash."""
+        return self.envelope.hash
+
+
+def refusal_of(error: LocalProtocolError | RemoteProtocolError) -> DaemonRefusal:
+    """What a caller is told whose words the specification refuses."""
+    cause = error if isinstance(error, RemoteProtocolError) else error.__cause__
+    if isinstance(cause, RemoteProtocolError):
+        field = cause.field.removeprefix("body.")
+        detail: dict[str, object] = {"field": field} if field else {}
+        return DaemonRefusal(cause.code.value, str(cause), "Mend that value and try again.", detail=detail)
+    return DaemonRefusal("bad-value", str(error), "Mend the request and try again.")
+
+
+def wrap_keys(own: AccountLog, peer: AccountLog, to: AgentRef, device: bytes) -> tuple[bytes, ...]:
+    """The X25519 keys to seal for: the recipient's serving devices, and the owner's other ones.
+
+    Raises RemoteProtocolError(unknown-recipient) if no device serves the recipient.
+    """
+    serving = peer.state.serving(to.name)
+    if not to.name:
+        serving = tuple(found for found in serving if found.id != device)
+    if not serving:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_RECIPIENT, "no device serves that agent", field="to")
+    others = (found.record.enc for found in own.state.active_devices() if found.id != device)
+    return (*(found.record.enc for found in serving), *others)
+
+
+class Draft:
+    """Gathers changes. `now` is the one instant of everything in it."""
+
+    def __init__(self, core: Core) -> None:
+        self.core = core
+        self.now: Instant = core.now()
+        self.changes: list[DaemonChange] = []
+        self._logs: dict[AccountId, AccountLog] = {}
+        self._sequences: dict[AgentRef, int] = {}
+
+    def add(self, *changes: DaemonChange) -> None:
+        """Further changes, in order."""
+        self.changes.extend(changes)
+
+    def tell(self, kind: str, agent: str, refs: Sequence[Hash] = (), **facts: object) -> None:
+        """A line for the feed. `agent` is empty for what concerns the owner only; facts are small JSON."""
+        text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+        self.add(AppendEvent(EventRecord(kind, agent, tuple(refs), text, self.now)))
+
+    async def setting(self, key: str) -> bytes | None:
+        """A setting as it will be after this draft."""
+        for change in reversed(self.changes):
+            if isinstance(change, PutSetting) and change.key == key:
+                return change.value
+        return (await self.core.store.settings((key,))).get(key)
+
+    async def commit(self) -> None:
+        """Make it all durable, or nothing of it."""
+        if self.changes:
+            await self.core.commit(self.changes, tuple(self._logs.values()))
+
+    # --- Account logs
+
+    async def log(self, account: AccountId) -> AccountLog | None:
+        """An account's log as it will be after this draft."""
+        return self._logs.get(account) or await self.core.logs.get(account)
+
+    async def own_log(self) -> AccountLog:
+        """The owner's log as it will be after this draft."""
+        return self._logs.get(self.core.own) or await self.core.own_log()
+
+    def take_log(self, held: AccountLog | None, log: AccountLog) -> None:
+        """Pin a log that extends the one held, or is new."""
+        kept = held.state.length if held is not None else 0
+        self.replace_log(held, log, kept)
+        if held is None:
+            self.add(SetTrust(log.account, Trust.UNVERIFIED, self.now))
+
+    def replace_log(self, held: AccountLog | None, log: AccountLog, kept: int) -> None:
+        """Pin a log that shares `kept` statements with the one held."""
+        self.add(
+            AppendStatements(
+                log.account,
+                log.state.name,
+                held.position if held is not None else None,
+                kept,
+                log.after(kept),
+                log.position,
+            )
+        )
+        self._logs[log.account] = log
+
+    # --- Envelopes
+
+    async def post(self, body: Body, mine: AgentRef, peer: AgentRef, thread: Thread) -> Posted:
+        """Seal a message to a peer and keep it as one of our agent's; it waits in the outbox.
+
+        Raises DaemonRefusal for what the specification refuses or nobody serves.
+        """
+        content = Content(body, thread.conv, thread.hop, thread.cause, thread.reply, thread.link)
+        sealed = await self._seal(content, mine, peer)
+        header = sealed.envelope.header
+        task = None
+        if thread.link is not None:
+            task = thread.link.task if thread.link.task is not None else sealed.envelope.hash
+        record = MessageRecord(
+            hash=sealed.envelope.hash,
+            direction=Direction.OUT,
+            mine=mine,
+            peer=peer,
+            device=sealed.envelope.device,
+            id=header.id,
+            seq=header.seq,
+            cls=header.cls.value,
+            type=body.type_name,
+            conv=thread.conv,
+            content=encode_content(content),
+            created_at=header.created_at,
+            expires_at=header.expires_at,
+            stored_at=self.now,
+            task=task,
+            reply=thread.reply,
+            rung=Rung.QUEUED,
+        )
+        self.add(StoreMessage(record, sealed.envelope.raw, sealed.key))
+        await self._queue(sealed)
+        return Posted(sealed.envelope, content)
+
+    async def post_quietly(self, body: Body, mine: AgentRef, peer: AgentRef) -> Posted:
+        """Seal something that is no message of anybody's, such as a receipt. Raises as `post` does."""
+        content = Content(body, ConversationId(self.core.entropy(16)))
+        sealed = await self._seal(content, mine, peer)
+        kept = SealedRecord(sealed.envelope.hash, sealed.envelope.raw, sealed.key, encode_content(content))
+        self.add(KeepSealed(kept))
+        await self._queue(sealed)
+        return Posted(sealed.envelope, content)
+
+    async def _seal(self, content: Content, mine: AgentRef, peer: AgentRef) -> Sealed:
+        own, log = await self.own_log(), await self.log(peer.account)
+        if log is None:
+            raise DaemonRefusal("unknown-account", "That account is not known here.", status=404)
+        sequence = await self._next_sequence(peer)
+        try:
+            return seal_envelope(
+                content,
+                Address(mine, peer, sequence, own.position, log.position),
+                created_at=self.now,
+                expires_at=Instant(self.now + LIFETIME_MS),
+                device_key=self.core.keys.device.signing,
+                entropy=self.core.entropy,
+            )
+        except LocalProtocolError as error:
+            raise refusal_of(error) from error
+
+    async def _next_sequence(self, to: AgentRef) -> int:
+        last = self._sequences.get(to)
+        if last is None:
+            last = (await self.core.store.sequences((to,))).get(to, 0)
+        self._sequences[to] = last + 1
+        self.add(UseSequence(to, last + 1))
+        return last + 1
+
+    async def _queue(self, sealed: Sealed) -> None:
+        header = sealed.envelope.header
+        parcel = await self.wrap(sealed.envelope, sealed.key)
+        self.add(
+            PutOutbox(
+                OutboxRecord(
+                    sealed.envelope.hash,
+                    header.to,
+                    header.seq,
+                    header.cls.value,
+                    parcel,
+                    self.now,
+                    header.expires_at,
+                )
+            )
+        )
+
+    async def wrap(self, envelope: Envelope, key: bytes) -> bytes:
+        """The encoded parcel of an envelope of ours, wrapped by the logs held now. Raises DaemonRefusal."""
+        own, peer = await self.own_log(), await self.log(envelope.header.to.account)
+        if peer is None:
+            raise DaemonRefusal("unknown-account", "That account is not known here.", status=404)
+        try:
+            keys = wrap_keys(own, peer, envelope.header.to, self.core.device)
+        except RemoteProtocolError as error:
+            raise DaemonRefusal(
+                error.code.value,
+                "No device of that owner serves that agent.",
+                "Check the handle; its owner may have withdrawn the agent.",
+                status=404,
+            ) from error
+        wraps = wrap_for(key, keys, self.core.entropy)
+        return encode_parcel(Parcel(envelope.raw, wraps))
+
+    def conversation(self) -> ConversationId:
+        """A fresh conversation."""
+        return ConversationId(self.core.entropy(16))
+
+
+def is_class_without_receipt(cls: str) -> bool:
+    """Whether nobody says what became of envelopes of this class."""
+    return cls in {MessageClass.RECEIPT.value, MessageClass.ACCOUNT.value}

@@ -1,0 +1,377 @@
+"""What comes out of the mailbox: decided on, its effects committed with the cursor, then acknowledged.
+
+Every item ends in a state. What cannot be read, is not allowed or does not hold together is quarantined, with
+no effect, and acknowledged: no poison stands before anybody's mail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+
+from taskferry_protocol.accounts import AccountLog, LogRelation, compare
+from taskferry_protocol.envelope import Envelope
+from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
+from taskferry_protocol.frame_items import Entry, Mail, Notice
+from taskferry_protocol.ids import AccountId, Hash
+from taskferry_protocol.inbound import (
+    Apply,
+    Decision,
+    Directory,
+    Duplicate,
+    NeedLog,
+    Quarantine,
+    Standing,
+    read_inbound,
+    receive,
+)
+from taskferry_protocol.messages import (
+    AccountUpdate,
+    ConnectionAccepted,
+    ConnectionEnded,
+    ConnectionRequested,
+    GrantDigest,
+    GrantUpdated,
+    MessageClass,
+    Outcome,
+    Receipt,
+    TextMessage,
+)
+from taskferry_protocol.rates import RateState
+from taskferry_protocol.records import (
+    DropOutbox,
+    EvidenceRecord,
+    Flow,
+    HoldAccount,
+    InboxState,
+    OutboxState,
+    PutEvidence,
+    PutQuarantine,
+    QuarantineRecord,
+    RateRecord,
+    RecordRate,
+    RecordSeen,
+    RelayCursor,
+    Rung,
+    SeenKey,
+    SeenRecord,
+    SetCursor,
+    SetRung,
+)
+
+from .alarms import raise_alarm
+from .arrival import Arrival, owe
+from .connection_arrivals import take_acceptance, take_end, take_grant, take_request
+from .core import Core
+from .draft import Draft
+from .inbound_facts import gather_facts
+from .logbook import continued
+from .receipts import take_receipt
+from .task_arrivals import take_task_event
+
+__all__ = ["Fetch", "Inbound"]
+
+Fetch = Callable[[AccountId, int], Awaitable[Sequence[bytes]]]
+"""Asks the relay for an account's statements from an index on; none if it has none. Raises LinkEnded."""
+
+
+@attrs.frozen
+class _News:
+    """A log that came or was fetched and holds together, with the one that is pinned, if one is."""
+
+    held: AccountLog | None
+    log: AccountLog
+
+
+class Inbound:
+    """Takes entries one by one, in their order."""
+
+    def __init__(self, core: Core, fetch: Fetch) -> None:
+        self._core = core
+        self._fetch = fetch
+
+    async def take(self, entry: Entry, at: RelayCursor) -> None:
+        """Commit what an entry comes to, and with it the cursor `at`. Raises store errors and LinkEnded."""
+        match entry:
+            case Notice(hash=hash, code=code):
+                await self._take_notice(hash, code.value, at)
+            case Mail(envelope=raw, sealed=sealed):
+                await self._take_mail(raw, sealed, at)
+
+    # --- Mail
+
+    async def _take_mail(self, raw: bytes, sealed: bytes, at: RelayCursor) -> None:
+        read = read_inbound(raw)
+        if isinstance(read, Quarantine):
+            async with self._core.lock:
+                await self._quarantine(read, raw, sealed, at)
+            return
+        directory = Directory.OPEN
+        news: _News | None = None
+        while True:
+            async with self._core.lock:
+                sender = news.log if news is not None else None
+                facts = await gather_facts(self._core, read, directory, sender)
+                decision = receive(read, sealed, facts, now=self._core.now())
+                if not isinstance(decision, NeedLog):
+                    await self._settle(decision, raw, sealed, at, news)
+                    return
+            found = await self._obtain(decision, exhausted=news is not None)
+            news = found or news
+            directory = directory if found is not None else Directory.EXHAUSTED
+
+    async def _settle(
+        self, decision: Decision, raw: bytes, sealed: bytes, at: RelayCursor, news: _News | None
+    ) -> None:
+        match decision:
+            case Apply():
+                try:
+                    await self._apply(decision, at, news)
+                except (RemoteProtocolError, LocalProtocolError) as error:
+                    code = error.code if isinstance(error, RemoteProtocolError) else RejectCode.INTERNAL
+                    refused = Quarantine(
+                        decision.envelope.hash, code, str(error), decision.envelope, decision.opened
+                    )
+                    await self._quarantine(refused, raw, sealed, at, news)
+            case Quarantine():
+                await self._quarantine(decision, raw, sealed, at, news)
+            case Duplicate():
+                draft = Draft(self._core)
+                header = decision.envelope.header
+                owe(
+                    draft,
+                    decision.envelope.hash,
+                    header.cls,
+                    header.to,
+                    header.from_,
+                    decision.outcome,
+                    decision.code,
+                )
+                draft.add(SetCursor(at))
+                await draft.commit()
+            case NeedLog():
+                raise LocalProtocolError("what needs a log is not settled")
+
+    async def _apply(self, decision: Apply, at: RelayCursor, news: _News | None) -> None:
+        draft = Draft(self._core)
+        envelope = decision.envelope
+        header = envelope.header
+        if news is not None:
+            draft.take_log(news.held, news.log)
+        if decision.rate is not None:
+            draft.add(_rate(Flow(header.from_, header.to), decision.rate))
+        code = await _effect(Arrival(draft, decision))
+        outcome = Outcome.APPLIED if code is None else Outcome.QUARANTINED
+        word = "" if code is None else code.value
+        draft.add(_seen(envelope, outcome.value, word, draft))
+        if decision.standing is Standing.RECIPIENT:
+            owe(draft, envelope.hash, header.cls, header.to, header.from_, outcome.value, word)
+        draft.add(SetCursor(at))
+        await draft.commit()
+
+    async def _quarantine(
+        self, item: Quarantine, raw: bytes, sealed: bytes, at: RelayCursor, news: _News | None = None
+    ) -> None:
+        draft = Draft(self._core)
+        if news is not None and news.held is not None:
+            # What is quarantined has no effect, but a revocation that it made known counts.
+            draft.take_log(news.held, news.log)
+        envelope = item.envelope
+        header = envelope.header if envelope is not None else None
+        draft.add(
+            PutQuarantine(
+                QuarantineRecord(
+                    item.hash,
+                    item.code.value,
+                    item.text,
+                    raw,
+                    sealed,
+                    draft.now,
+                    device=envelope.device if envelope is not None else None,
+                    mine=header.to if header is not None else None,
+                    peer=header.from_ if header is not None else None,
+                    cls=header.cls.value if header is not None else "",
+                    key=item.opened.key if item.opened is not None else b"",
+                )
+            )
+        )
+        if envelope is not None:
+            if item.code is RejectCode.EQUIVOCATION:
+                await self._accuse(draft, envelope)
+            else:
+                draft.add(_seen(envelope, Outcome.QUARANTINED.value, item.code.value, draft))
+            if await self._may_tell(envelope):
+                owe(
+                    draft,
+                    item.hash,
+                    envelope.header.cls,
+                    envelope.header.to,
+                    envelope.header.from_,
+                    Outcome.QUARANTINED.value,
+                    item.code.value,
+                )
+        draft.tell("quarantine", "", (item.hash,), code=item.code.value)
+        draft.add(SetCursor(at))
+        await draft.commit()
+
+    async def _may_tell(self, envelope: Envelope) -> bool:
+        """Whether there is an agent of ours to say it and somebody known to say it to."""
+        header = envelope.header
+        if header.to.account != self._core.own or header.cls is MessageClass.ACCOUNT:
+            return False
+        own = await self._core.own_log()
+        known = await self._core.logs.get(header.from_.account)
+        return header.to.name in own.state.agents and known is not None
+
+    async def _accuse(self, draft: Draft, envelope: Envelope) -> None:
+        """Keep both envelopes that one device signed under one id or number, and tell the owner."""
+        header = envelope.header
+        key = SeenKey(envelope.device, header.id, header.to, header.seq)
+        seen = (await self._core.store.seen((key,)))[key]
+        for before in (seen.by_id, seen.by_seq):
+            if before is not None and before.hash != envelope.hash:
+                sealed = (await self._core.store.sealed((before.hash,))).get(before.hash)
+                kept = (await self._core.store.quarantine((before.hash,))).get(before.hash)
+                first = sealed.envelope if sealed is not None else kept.envelope if kept else b""
+                draft.add(
+                    PutEvidence(
+                        EvidenceRecord(
+                            RejectCode.EQUIVOCATION.value, envelope.device, first, envelope.raw, draft.now
+                        )
+                    )
+                )
+        text = f"A device of a peer (…{envelope.device.hex()[-8:]}) signed two messages under one number."
+        await raise_alarm(draft, text, (envelope.hash,))
+
+    # --- Logs
+
+    async def _obtain(self, need: NeedLog, *, exhausted: bool) -> _News | None:
+        """The sender's log as the envelope or else the relay has it, if it holds together with ours."""
+        held = await self._core.logs.get(need.account)
+        quoted = need.envelope.header.log.length
+        if need.offered is not None and not exhausted:
+            offered = need.offered.statements
+            if held is None:
+                # Beyond what the envelope quotes nobody has seen this log: not the relay, nor we.
+                offered = offered[: max(0, quoted - need.offered.start)]
+            found = await self._judge(held, need.account, need.offered.start, offered)
+            if found is not None and found.log.state.length >= quoted:
+                return found
+        fetched = await self._fetch(need.account, need.start)
+        return await self._judge(held, need.account, need.start, fetched)
+
+    async def _judge(
+        self, held: AccountLog | None, account: AccountId, start: int, statements: Sequence[bytes]
+    ) -> _News | None:
+        """The longer log that these statements make; None if they make none that may be believed."""
+        if not statements or start > (held.state.length if held is not None else 0):
+            return None
+        try:
+            log = continued(held, start, statements)
+            if log.account != account:
+                return None
+            relation = compare(held, log) if held is not None else LogRelation.EXTENSION
+        except RemoteProtocolError:
+            return None
+        if relation is LogRelation.FORKED:
+            await self.hold_forked(log)
+            return None
+        if relation is not LogRelation.EXTENSION:
+            return None
+        named = (await self._core.store.accounts_named((log.state.name,))).get(log.state.name)
+        if named is not None and named.record.account != account:
+            async with self._core.lock:
+                draft = Draft(self._core)
+                text = f"A second account claims the name @{log.state.name}; the one known first stays."
+                await raise_alarm(draft, text)
+                await draft.commit()
+            return None
+        return _News(held, log)
+
+    async def hold_forked(self, other: AccountLog) -> None:
+        """Stop the traffic of an account that shows two histories, keep both, and tell the owner."""
+        async with self._core.lock:
+            draft = Draft(self._core)
+            held = await self._core.logs.get(other.account)
+            if held is None:
+                return
+            index = next(i for i, head in enumerate(held.heads) if head != other.heads[i])
+            evidence = EvidenceRecord(
+                RejectCode.FORKED.value,
+                other.account,
+                held.statements[index],
+                other.statements[index],
+                draft.now,
+            )
+            reason = "its log has two histories, each signed by its owner's keys"
+            draft.add(PutEvidence(evidence), HoldAccount(other.account, reason))
+            await raise_alarm(draft, f"The account @{held.state.name} is held: {reason}.")
+            await draft.commit()
+
+    # --- Notices
+
+    async def _take_notice(self, hash: Hash, code: str, at: RelayCursor) -> None:
+        """The relay says that it could not deliver. That is hearsay: what is delivered stays so."""
+        async with self._core.lock:
+            draft = Draft(self._core)
+            entry = (await self._core.store.outbox((hash,))).get(hash)
+            if entry is not None and entry.state is OutboxState.RELAYED:
+                for message in (await self._core.store.messages((hash,))).get(hash, ()):
+                    draft.add(SetRung(hash, message.mine.name, Rung.EXPIRED, code, draft.now))
+                    draft.tell("delivery", message.mine.name, (hash,), rung="expired", code=code)
+                draft.add(DropOutbox((hash,)))
+            draft.add(SetCursor(at))
+            await draft.commit()
+
+
+def _rate(flow: Flow, rate: RateState) -> RecordRate:
+    return RecordRate(flow, RateRecord(rate.tokens_milli, rate.at))
+
+
+def _seen(envelope: Envelope, outcome: str, code: str, draft: Draft) -> RecordSeen:
+    header = envelope.header
+    return RecordSeen(
+        SeenRecord(envelope.device, header.id, header.to, header.seq, envelope.hash, outcome, code, draft.now)
+    )
+
+
+async def _effect(arrival: Arrival) -> RejectCode | None:
+    """Do what a message of this type does. A code: it is held, but quarantined all the same."""
+    body = arrival.content.body
+    match body:
+        case ConnectionRequested() | ConnectionAccepted() | ConnectionEnded() | GrantUpdated():
+            if arrival.decision.standing is Standing.COPY:
+                arrival.store_copy()
+            else:
+                await _connection_effect(arrival, body)
+        case TextMessage():
+            if arrival.decision.standing is Standing.COPY:
+                arrival.store_copy()
+            else:
+                arrival.store(InboxState.UNREAD)
+                arrival.draft.tell(
+                    "message", arrival.mine.name, (arrival.hash,), type=body.type_name, direction="in"
+                )
+        case Receipt():
+            await take_receipt(arrival, body)
+        case AccountUpdate() | GrantDigest():
+            # The news is the log that the header quotes: it was taken before this was decided on.
+            arrival.keep()
+        case _:
+            return await take_task_event(arrival)
+    return None
+
+
+async def _connection_effect(
+    arrival: Arrival, body: ConnectionRequested | ConnectionAccepted | ConnectionEnded | GrantUpdated
+) -> None:
+    match body:
+        case ConnectionRequested():
+            await take_request(arrival, body)
+        case ConnectionAccepted():
+            await take_acceptance(arrival, body)
+        case ConnectionEnded():
+            await take_end(arrival, body)
+        case GrantUpdated():
+            await take_grant(arrival, body)

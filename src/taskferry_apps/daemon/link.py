@@ -1,0 +1,337 @@
+"""The link to the relay: dialled again and again, one session after another, for as long as the daemon runs.
+
+Everything works on while there is none: what is to be sent waits in the outbox, and the status says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import attrs
+import trio
+
+from taskferry_protocol import calls
+from taskferry_protocol.accounts import LogRelation, compare
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.frame_items import Cursor, Refusal, statement_page
+from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.records import Generation, OfferAgain, Offset, RelayCursor, SetCursor
+from taskferry_protocol.sessions import LogExtension
+from taskferry_transports.backoff import delay
+from taskferry_transports.port import Dialer, DialRefused
+
+from ..logs import get_logger
+from ..relay_client import Identity, LinkEnded, RelayClient, open_relay
+from .alarms import raise_alarm
+from .core import Core
+from .draft import Draft
+from .inbound import Inbound
+from .logbook import continued
+from .outbound import Outbound
+from .port import DaemonRefusal
+from .publishing import Publisher, fetch_log, publish_everything
+from .receipts import say_receipts
+from .views import RelayStatus
+
+__all__ = ["Link", "Route", "RouteTo"]
+
+RELAY_SETTING: Final = "relay"
+#: Nothing is due, and yet somebody looks: a lost ring costs no more than this.
+LOOK_AGAIN_S: Final = 30.0
+#: What waits behind something that waits is not looked at more often than this.
+SHORTEST_WAIT_S: Final = 0.2
+#: How long the mailbox has been quiet before it counts as drained.
+QUIET_MS: Final = 2_000
+#: Refusals that no quick retry changes: the owner, or the relay's operator, has to do something.
+_LASTING: Final = frozenset(
+    {
+        RejectCode.NAME_TAKEN,
+        RejectCode.SIGNUP_REFUSED,
+        RejectCode.WRONG_ORIGIN,
+        RejectCode.FORKED,
+        RejectCode.DEVICE_GONE,
+        RejectCode.UNKNOWN_DEVICE,
+        RejectCode.REPLACED,
+    }
+)
+_LASTING_ATTEMPTS: Final = 8
+
+
+@attrs.frozen
+class Route:
+    """How to reach a relay: what dials it, under which origin, and what the owner should know of the way."""
+
+    dialer: Dialer
+    origin: str
+    offered: tuple[str, ...] = ()
+    notice: Callable[[], str] = attrs.field(default=lambda: "")
+
+
+RouteTo = Callable[[str], Route]
+"""The route to a relay's URL."""
+
+
+class Link:
+    """Runs the sessions; tells how the link stands; asks the relay for others."""
+
+    def __init__(self, core: Core, route_to: RouteTo, relay: str | None = None) -> None:
+        self._core = core
+        self._route_to = route_to
+        self._configured = relay
+        self._client: RelayClient | None = None
+        self._published = 0
+        self._attempt = 0
+        self._error = ""
+        self.refused: RejectCode | None = None
+        """Why the relay took no session the last time, if it said."""
+        self._since: Instant | None = None
+        self._url = relay or ""
+        self._notice = ""
+        self._last_mail = Instant(0)
+
+    # --- What others ask
+
+    async def status(self) -> RelayStatus:
+        """How the link stands."""
+        stats = await self._core.store.stats()
+        client = self._client
+        return RelayStatus(
+            url=self._url or (await self._relay_url() or ""),
+            connected=client is not None,
+            transport=client.transport_kind if client is not None else "",
+            since=self._since,
+            queued=stats.outbox_waiting,
+            last_error=self._error,
+            notice=self._notice,
+        )
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a session now."""
+        return self._client is not None
+
+    @property
+    def drained_until(self) -> Instant:
+        """Up to when everything sent to this device has surely been taken; 0 while nobody can say."""
+        now = self._core.now()
+        if self._client is None or self._since is None:
+            return Instant(0)
+        quiet = now - max(self._last_mail, self._since) >= QUIET_MS
+        return Instant(now - QUIET_MS) if quiet else Instant(0)
+
+    async def call(self, request: calls.CallRequest) -> calls.CallAnswer:
+        """Ask the relay. Raises DaemonRefusal where there is no session; CallRefused."""
+        client = self._client
+        if client is None:
+            raise self._unreachable()
+        try:
+            return await client.call(request)
+        except LinkEnded as ended:
+            raise self._unreachable() from ended
+
+    async def fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
+        """An account's statements from an index on, as the relay has them. Raises DaemonRefusal."""
+        client = self._client
+        if client is None:
+            raise self._unreachable()
+        try:
+            return await fetch_log(client, account, start)
+        except LinkEnded as ended:
+            raise self._unreachable() from ended
+
+    def _unreachable(self) -> DaemonRefusal:
+        why = f" ({self._error})" if self._error else ""
+        return DaemonRefusal(
+            "relay-unreachable",
+            f"The relay cannot be asked now{why}.",
+            "Try again once the daemon is connected; see: taskferry status",
+            status=503,
+        )
+
+    # --- Its life
+
+    async def run(self) -> None:
+        """Keep a session open until cancelled. Raises the store's errors."""
+        while True:
+            changed = self._core.changed.next
+            url = await self._relay_url()
+            if self._core.account is None or url is None:
+                await changed.wait()
+                continue
+            self._url = url
+            retry_after = await self._one_session(self._route_to(url))
+            self._attempt += 1
+            wait = delay(self._attempt, self._core.jitter(), retry_after=retry_after)
+            with trio.move_on_after(wait):
+                await changed.wait()
+
+    async def _relay_url(self) -> str | None:
+        if self._configured is not None:
+            return self._configured
+        raw = (await self._core.store.settings((RELAY_SETTING,))).get(RELAY_SETTING)
+        return raw.decode() if raw is not None else None
+
+    async def _one_session(self, route: Route) -> float | None:
+        """Dial and serve until it ends; how many seconds the relay asked us to stay away, if it did."""
+        retry_after: float | None = None
+        try:
+            transport = await route.dialer.dial()
+        except DialRefused as refused:
+            self._fail(refused.reason)
+            return refused.retry_after
+        self._notice = route.notice()
+        log = await self._core.own_log()
+        start = min(self._published, log.state.length)
+        held = await self._core.store.cursor(route.origin)
+        try:
+            async with open_relay(
+                transport,
+                Identity(self._core.own, self._core.keys.device.signing),
+                origin=route.origin,
+                log=LogExtension(start, statement_page(log.after(start))),
+                cursor=Cursor(held.generation, held.offset) if held is not None else None,
+                offered=route.offered,
+                now=self._core.now,
+                entropy=self._core.entropy,
+            ) as client:
+                await self._serve(client, route.origin, held)
+        except* LinkEnded as group:
+            ended = _first(group)
+            retry_after = ended.retry_after / 1000 if ended.retry_after is not None else None
+            self._ended(ended)
+        finally:
+            if self._client is not None:
+                get_logger().info("disconnected from the relay", url=self._url, reason=self._error)
+            self._client = None
+            self._since = None
+        return retry_after
+
+    def _fail(self, text: str) -> None:
+        if text != self._error:
+            get_logger().warning("the relay is not reachable", url=self._url, reason=text)
+        self._error = text
+
+    def _ended(self, ended: LinkEnded) -> None:
+        self._error = str(ended)
+        self.refused = ended.code
+        if ended.code is RejectCode.NOT_AN_EXTENSION:
+            self._published = 0  # it has forgotten some of our log
+        if ended.code in _LASTING:
+            self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
+
+    async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:
+        generation = Generation(client.ready.generation)
+        self._published = client.ready.log.length
+        await self._compare_logs(client)
+        if held is None or held.generation != generation:
+            await self._begin_anew(RelayCursor(origin, generation, Offset(0)))
+        self._client = client
+        self._since = self._core.now()
+        self._attempt = 0
+        self._error = ""
+        self.refused = None
+        self._core.feed.ring()
+        get_logger().info("connected to the relay", url=self._url, transport=client.transport_kind)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._receive, client, origin, generation)
+            nursery.start_soon(self._send, client)
+            raise await client.wait_ended()
+
+    async def _begin_anew(self, cursor: RelayCursor) -> None:
+        """A relay without memory of us: tell it everything, offer again what is not known as delivered."""
+        await publish_everything(self._core)
+        await self._core.commit((SetCursor(cursor), OfferAgain(self._core.now())))
+
+    async def _compare_logs(self, client: RelayClient) -> None:
+        """Take what the relay has of our own log beyond what we have: another device of ours signed it."""
+        own = await self._core.own_log()
+        if client.ready.log.length <= own.state.length:
+            return
+        more = await fetch_log(client, own.account, own.state.length)
+        async with self._core.lock:
+            draft = Draft(self._core)
+            try:
+                log = continued(own, own.state.length, more)
+            except RemoteProtocolError as error:
+                text = f"The relay shows another history of this account: {error}"
+                await raise_alarm(draft, text)
+            else:
+                if compare(own, log) is LogRelation.EXTENSION:
+                    draft.take_log(own, log)
+            await draft.commit()
+
+    async def _receive(self, client: RelayClient, origin: str, generation: Generation) -> None:
+        async def fetch(account: AccountId, start: int) -> Sequence[bytes]:
+            return await fetch_log(client, account, start)
+
+        inbound = Inbound(self._core, fetch)
+        while True:
+            entries = await client.deliveries()
+            for entry in entries:
+                await inbound.take(entry, RelayCursor(origin, generation, Offset(entry.offset)))
+            await client.ack(entries[-1].offset)
+            self._last_mail = self._core.now()
+            self._core.outgoing.ring()
+
+    async def _send(self, client: RelayClient) -> None:
+        async def renew(account: bytes, refusal: Refusal) -> bool:
+            return await self._renew(client, AccountId(account), refusal)
+
+        outbound = Outbound(self._core, renew)
+        publisher = Publisher(self._core, client)
+        while True:
+            heard = self._core.outgoing.next
+            await publisher.publish()
+            await say_receipts(self._core)
+            due = await outbound.due()
+            if due:
+                outcomes = await client.send([entry.parcel for entry in due])
+                await outbound.settle(due, outcomes)
+                continue
+            next_at = await self._core.store.next_attempt()
+            wait = LOOK_AGAIN_S
+            if next_at is not None:
+                wait = min(wait, max(SHORTEST_WAIT_S, (next_at - self._core.now()) / 1000))
+            with trio.move_on_after(wait):
+                await heard.wait()
+
+    async def _renew(self, client: RelayClient, account: AccountId, refusal: Refusal) -> bool:
+        """Take the statements that a stale-log refusal brings, or fetch them, if they extend ours."""
+        held = await self._core.logs.get(account)
+        if held is None:
+            return False
+        detail = refusal.detail
+        start, statements = detail.start or 0, detail.statements or ()
+        if not statements or start > held.state.length:
+            start, statements = held.state.length, await fetch_log(client, account, held.state.length)
+        async with self._core.lock:
+            draft = Draft(self._core)
+            held = await self._core.logs.get(account)
+            if held is None:
+                return False
+            try:
+                log = continued(held, start, statements)
+                relation = compare(held, log)
+            except RemoteProtocolError as error:
+                await raise_alarm(draft, f"The relay shows a log of @{held.state.name} that fails: {error}")
+                await draft.commit()
+                return False
+            if relation is LogRelation.EXTENSION:
+                draft.take_log(held, log)
+                await draft.commit()
+            elif relation not in {LogRelation.SAME, LogRelation.BEHIND}:
+                text = f"The relay shows another history of @{held.state.name} than the one that is pinned."
+                await raise_alarm(draft, text)
+                await draft.commit()
+                return False
+        return True
+
+
+def _first(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, LinkEnded):
+        raise TypeError("a group of LinkEnded holds nothing else")
+    return error

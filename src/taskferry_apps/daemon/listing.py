@@ -1,0 +1,95 @@
+"""Lists of who and what is here: the account, its agents, tasks by a query."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from taskferry_protocol.cards import Card, Visibility, read_card
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.links import Role
+from taskferry_protocol.records import TaskCursor, TaskQuery
+from taskferry_protocol.tasks import TaskState
+
+from .core import Core
+from .names import may_use, require_owner
+from .port import Caller, DaemonRefusal
+from .views import AccountView, AgentView
+
+__all__ = ["account_view", "agent_views", "parse_task_cursor", "task_query"]
+
+_STATES: Final = frozenset(state.value for state in TaskState) | {"unknown"}
+_ROLES: Final = frozenset(role.value for role in Role)
+
+
+async def account_view(core: Core, caller: Caller) -> AccountView:
+    """The owner's account log in brief."""
+    require_owner(caller)
+    state = (await core.own_log()).state
+    return AccountView(
+        owner=state.name,
+        account=state.account,
+        length=state.length,
+        head=state.head,
+        devices=tuple(
+            (device.id, device.record.label, device.status.value) for device in state.devices.values()
+        ),
+        agents=dict(state.agents),
+    )
+
+
+async def agent_views(core: Core, caller: Caller) -> tuple[AgentView, ...]:
+    """The agents that the caller may act as, by name."""
+    log = await core.own_log()
+    held = [agent for agent in await core.store.agents() if may_use(caller, agent.name)]
+    cards = await core.store.cards([core.agent(agent.name) for agent in held])
+    shown = []
+    for agent in held:
+        ref = core.agent(agent.name)
+        raw = cards.get(ref)
+        card = read_card(raw.raw, log) if raw is not None else Card(ref, 1, agent.created_at, log.position)
+        shown.append(
+            AgentView(
+                handle=f"@{log.state.name}/{agent.name}",
+                name=agent.name,
+                display_name=card.display_name,
+                tagline=card.tagline,
+                description=card.description,
+                capabilities=card.capabilities,
+                public=card.visibility is Visibility.PUBLIC,
+                created_at=agent.created_at,
+                last_seen_at=core.last_seen.get(agent.name),
+            )
+        )
+    return tuple(shown)
+
+
+def task_query(caller: Caller, agent: str | None, state: str, role: str) -> TaskQuery:
+    """The query that filters ask for; `created` is `sent` that has not left. DaemonRefusal(bad-value)."""
+    wanted = TaskState.SENT.value if state == "created" else state
+    if wanted and wanted not in _STATES:
+        raise DaemonRefusal(
+            "bad-value",
+            f"{state!r} is no state of a task.",
+            f"States are: created, {', '.join(sorted(_STATES - {'unknown'}))}.",
+            detail={"field": "state"},
+        )
+    if role and role not in _ROLES:
+        raise DaemonRefusal("bad-value", "A role is requester or worker.", detail={"field": "role"})
+    if agent is None and caller.agents is not None and len(caller.agents) == 1:
+        agent = next(iter(caller.agents))
+    return TaskQuery(agent=agent, role=role or None, states=frozenset({wanted} if wanted else ()))
+
+
+def parse_task_cursor(text: str) -> TaskCursor | None:
+    """A cursor that a list gave. Raises DaemonRefusal(bad-value)."""
+    if not text:
+        return None
+    try:
+        at, task, role = text.split("-")
+        if not at.isascii() or not at.isdigit() or role not in _ROLES or len(task) != 64:
+            raise ValueError(text)
+        return TaskCursor(Instant(int(at)), Hash(bytes.fromhex(task)), role)
+    except ValueError:
+        raise DaemonRefusal(
+            "bad-value", "That is no cursor of this list.", "Begin without one.", detail={"field": "cursor"}
+        ) from None

@@ -1,0 +1,57 @@
+"""Folded account logs: the store holds the statements, this keeps what they come to at hand."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Final
+
+from taskferry_protocol.accounts import AccountLog, fold, refold
+from taskferry_protocol.ids import AccountId
+from taskferry_stores.port import DaemonStore
+
+__all__ = ["LogBook", "continued"]
+
+#: Folded logs kept in memory; the rest is folded again when it is needed.
+KEPT: Final = 512
+
+
+class LogBook:
+    """Reads through to the store. What is put here stands in the store already."""
+
+    def __init__(self, store: DaemonStore) -> None:
+        self._store = store
+        self._logs: OrderedDict[AccountId, AccountLog] = OrderedDict()
+
+    async def get(self, account: AccountId) -> AccountLog | None:
+        """The pinned log of an account, None if there is none."""
+        known = self._logs.get(account)
+        if known is not None:
+            self._logs.move_to_end(account)
+            return known
+        pinned = (await self._store.accounts((account,))).get(account)
+        if pinned is None:
+            return None
+        log = refold(pinned.record.statements)
+        self.put(log)
+        return log
+
+    def put(self, log: AccountLog) -> None:
+        """Keep a log that has just been committed."""
+        self._logs[log.account] = log
+        self._logs.move_to_end(log.account)
+        while len(self._logs) > KEPT:
+            self._logs.popitem(last=False)
+
+
+def continued(held: AccountLog | None, start: int, statements: Sequence[bytes]) -> AccountLog:
+    """The log that `statements`, which stand from index `start` on, make of the one held.
+
+    What is held of them already is compared, not verified again. Raises RemoteProtocolError as `fold` does.
+    """
+    if held is None:
+        return fold(statements)
+    overlap = max(0, held.state.length - start)
+    if held.statements[start:] == tuple(statements[:overlap]):
+        return held.extend(statements[overlap:])
+    return fold((*held.statements[:start], *statements))

@@ -1,0 +1,190 @@
+"""The outbox's way to the relay: sent in order, again until it is answered, each answer committed.
+
+A refusal is final and the agent sees its code, except where waiting, wrapping or publishing again may help.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.cbor import decode
+from taskferry_protocol.envelope import parse_envelope, read_parcel
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.frame_items import Outcome, ParcelAccepted, Refusal
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.limits import MINUTE_MS
+from taskferry_protocol.records import (
+    ConnectionState,
+    DeferOutbox,
+    DropOutbox,
+    OutboxRecord,
+    PutOutbox,
+    RelayedOutbox,
+    Rung,
+    SetRung,
+)
+from taskferry_transports.backoff import delay
+
+from .bonds import bonds_between
+from .core import Core
+from .draft import Draft, is_class_without_receipt
+from .port import DaemonRefusal
+from .publications import Publication, Subject, note
+
+__all__ = ["Outbound", "Renew", "give_up_expired"]
+
+Renew = Callable[[bytes, Refusal], Awaitable[bool]]
+"""Bring the log of an account up to what the relay has, given its refusal; whether it could be."""
+
+BATCH: Final = 256
+BATCH_BYTES: Final = 900_000
+#: Tries after which a refusal that might have healed is believed.
+PATIENCE: Final = 6
+#: Between two tries of what only time heals, at most.
+SLOWEST_MS: Final = 5 * MINUTE_MS
+
+
+class Remedy(StrEnum):
+    """What may help after a refusal."""
+
+    WAIT = "wait"
+    WRAP = "wrap"
+    PUBLISH = "publish"
+    NONE = "none"
+
+
+_WAIT: Final = frozenset(
+    {
+        RejectCode.RATE_LIMITED,
+        RejectCode.MAILBOX_FULL,
+        RejectCode.ACCOUNT_HELD,
+        RejectCode.INTERNAL,
+        RejectCode.SHUTTING_DOWN,
+        RejectCode.TIMEOUT,
+    }
+)
+_PUBLISH: Final = frozenset(
+    {
+        RejectCode.NOT_CONNECTED,
+        RejectCode.NOT_PERMITTED,
+        RejectCode.UNKNOWN_RECIPIENT,
+        RejectCode.UNKNOWN_AGENT,
+        RejectCode.NOT_AN_EXTENSION,
+    }
+)
+
+
+class Outbound:
+    """Empties the outbox while a session is open."""
+
+    def __init__(self, core: Core, renew: Renew) -> None:
+        self._core = core
+        self._renew = renew
+
+    async def due(self) -> tuple[OutboxRecord, ...]:
+        """What is to be sent now, in order."""
+        return await self._core.store.outbox_due(self._core.now(), BATCH, BATCH_BYTES)
+
+    async def settle(self, sent: Sequence[OutboxRecord], outcomes: Sequence[Outcome]) -> None:
+        """Commit what the relay answered. Raises LinkEnded where a log had to be asked for."""
+        stale: list[tuple[OutboxRecord, Refusal]] = []
+        async with self._core.lock:
+            draft = Draft(self._core)
+            for entry, outcome in zip(sent, outcomes, strict=True):
+                if isinstance(outcome, ParcelAccepted):
+                    await self._relayed(draft, entry)
+                elif outcome.code is RejectCode.STALE_LOG and entry.attempts < PATIENCE:
+                    stale.append((entry, outcome))
+                else:
+                    await self._refused(draft, entry, outcome)
+            await draft.commit()
+        for entry, refusal in stale:
+            await self._wrap_again(entry, refusal)
+
+    # --- Outcomes
+
+    async def _relayed(self, draft: Draft, entry: OutboxRecord) -> None:
+        if is_class_without_receipt(entry.cls):
+            draft.add(DropOutbox((entry.hash,)))
+            return
+        draft.add(RelayedOutbox((entry.hash,)))
+        for message in await _messages(draft, entry.hash):
+            draft.add(SetRung(entry.hash, message, Rung.RELAYED, "", draft.now))
+            draft.tell("delivery", message, (entry.hash,), rung=Rung.RELAYED.value)
+
+    async def _refused(self, draft: Draft, entry: OutboxRecord, refusal: Refusal) -> None:
+        remedy = await self._remedy(draft, entry, refusal.code)
+        if remedy is Remedy.NONE:
+            rung = Rung.EXPIRED if refusal.code is RejectCode.EXPIRED else Rung.FAILED
+            await _end(draft, entry, rung, refusal.code.value)
+            return
+        self._defer(draft, entry, refusal)
+
+    def _defer(self, draft: Draft, entry: OutboxRecord, refusal: Refusal) -> None:
+        attempts = entry.attempts + 1
+        asked = refusal.detail.retry_after
+        wait = delay(attempts, self._core.jitter(), retry_after=asked / 1000 if asked is not None else None)
+        at = Instant(draft.now + min(int(wait * 1000), SLOWEST_MS))
+        draft.add(DeferOutbox(entry.hash, attempts, at))
+
+    async def _remedy(self, draft: Draft, entry: OutboxRecord, code: RejectCode) -> Remedy:
+        if code in _WAIT:
+            return Remedy.WAIT
+        if code is RejectCode.STALE_LOG:
+            return Remedy.WAIT  # wrapped again several times already: the relay's view has to settle
+        if code not in _PUBLISH or entry.attempts >= PATIENCE:
+            return Remedy.NONE
+        # A relay that was restored from a backup may have forgotten what it was told before.
+        mine = parse_envelope(read_parcel(decode(entry.parcel)).envelope).header.from_
+        for bond in await bonds_between(self._core.store, mine, entry.to):
+            if bond.record.state is ConnectionState.ACCEPTED:
+                await note(draft, Publication(Subject.CONNECTION, bond.record.request))
+                return Remedy.PUBLISH
+        return Remedy.NONE
+
+    async def _wrap_again(self, entry: OutboxRecord, refusal: Refusal) -> None:
+        """The same envelope, wrapped for the devices that the recipient has now."""
+        renewed = await self._renew(entry.to.account, refusal)
+        async with self._core.lock:
+            current = (await self._core.store.outbox((entry.hash,))).get(entry.hash)
+            if current is None:
+                return
+            draft = Draft(self._core)
+            if not renewed:
+                self._defer(draft, current, refusal)
+                await draft.commit()
+                return
+            sealed = (await self._core.store.sealed((entry.hash,)))[entry.hash]
+            try:
+                parcel = await draft.wrap(parse_envelope(sealed.envelope), sealed.key)
+            except DaemonRefusal as refused:
+                await _end(draft, current, Rung.FAILED, refused.code)
+            else:
+                draft.add(PutOutbox(attrs.evolve(current, parcel=parcel, attempts=current.attempts + 1)))
+            await draft.commit()
+
+
+async def give_up_expired(core: Core) -> None:
+    """What has not been delivered within its life: its delivery is not known."""
+    async with core.lock:
+        draft = Draft(core)
+        for entry in await core.store.outbox_expired(draft.now, BATCH):
+            await _end(draft, entry, Rung.EXPIRED, RejectCode.EXPIRED.value)
+        await draft.commit()
+
+
+async def _end(draft: Draft, entry: OutboxRecord, rung: Rung, code: str) -> None:
+    draft.add(DropOutbox((entry.hash,)))
+    for message in await _messages(draft, entry.hash):
+        draft.add(SetRung(entry.hash, message, rung, code, draft.now))
+        draft.tell("delivery", message, (entry.hash,), rung=rung.value, code=code)
+
+
+async def _messages(draft: Draft, hash: Hash) -> list[str]:
+    """The agents of ours whose message it is."""
+    found = (await draft.core.store.messages((hash,))).get(hash, ())
+    return [message.mine.name for message in found if message.rung is not None]

@@ -1,0 +1,43 @@
+"""What an agent is told right after it sent something: the id, how far it is, and what it should know."""
+
+from __future__ import annotations
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.messages import ArtifactSubmit
+
+from .core import Core
+from .describe import delivery_of
+from .describe_tasks import state_shown
+from .draft import Posted
+from .link import Link
+from .taskbook import Held
+from .views import Delivery, Sent
+
+__all__ = ["sent"]
+
+
+async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None) -> Sent:
+    """The answer to a sender; `held` is the task that it belongs to."""
+    found = (await core.store.messages((posted.hash,))).get(posted.hash, ())
+    ladders = [delivery for message in found if (delivery := delivery_of(message)) is not None]
+    created = posted.envelope.header.created_at
+    delivery = ladders[0] if ladders else Delivery("queued", Instant(created), "")
+    warnings: tuple[str, ...] = ()
+    if not link.connected:
+        warnings = ("The relay is not reachable now; this waits here and is sent as soon as it is.",)
+    base = Sent(posted.hash, posted.content.conv, delivery, warnings)
+    if held is None:
+        return base
+    state = held.view.state.value if held.view.state is not None else "unknown"
+    version = None
+    if isinstance(posted.content.body, ArtifactSubmit):
+        version = next((v.number for v in held.view.versions if v.hash == posted.hash), None)
+    return Sent(
+        base.message,
+        base.conversation,
+        base.delivery,
+        base.warnings,
+        held.task,
+        state_shown(state, delivery if held.task == posted.hash else None),
+        version,
+    )

@@ -1,0 +1,206 @@
+"""The owner's account: set-up, agents and their cards, the weekly change of the encryption key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from taskferry_protocol import accounts
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
+from taskferry_protocol.crypto import KEY_BYTES, SigningKey
+from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
+from taskferry_protocol.ids import AccountId, AgentRef, is_name
+from taskferry_protocol.messages import AccountUpdate
+from taskferry_protocol.records import (
+    CardRecord,
+    ConnectionState,
+    LocalAgent,
+    PutAgent,
+    PutCard,
+    PutSetting,
+    SetTrust,
+    Trust,
+)
+
+from .bonds import all_bonds
+from .core import Core
+from .draft import Draft, refusal_of
+from .keys import make_keys
+from .link import RELAY_SETTING
+from .names import require_owner
+from .port import Caller, DaemonRefusal, NewAgent
+from .publications import Publication, Subject, note
+
+__all__ = ["Owner", "recovery_words"]
+
+#: Statements in one `account_update`.
+_UPDATE: Final = 64
+
+
+def recovery_words(seed: bytes) -> str:
+    """A recovery key as people write it down: 64 hexadecimal digits in groups of four."""
+    text = seed.hex()
+    return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
+
+
+class Owner:
+    """Signs for the account with the manage key."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> str:
+        """Make keys and account; the recovery key in words. Set up already: DaemonRefusal(conflict)."""
+        require_owner(caller)
+        core = self._core
+        if not is_name(owner):
+            raise DaemonRefusal(
+                "bad-value",
+                "An owner's name is 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit.",
+                "Choose another name.",
+                detail={"field": "owner"},
+            )
+        async with core.lock:
+            if core.account is not None:
+                raise DaemonRefusal(
+                    "conflict", "This daemon has an account already.", "See: taskferry status", status=409
+                )
+            draft = Draft(core)
+            # Keys that an interrupted set-up has left are as good as new: nothing was signed with them.
+            ring = core.ring or make_keys(label or "first device", core.entropy, draft.now)
+            recovery = SigningKey.from_seed(core.entropy(KEY_BYTES))
+            try:
+                log = accounts.fold([accounts.create(owner, ring.device, recovery, at=draft.now)])
+            except (RemoteProtocolError, LocalProtocolError) as error:
+                raise refusal_of(error) from error
+            await core.vault.save(ring)
+            core.ring = ring
+            draft.take_log(None, log)
+            draft.add(SetTrust(log.account, Trust.OWN, draft.now), PutSetting(RELAY_SETTING, relay.encode()))
+            draft.tell("account", "", state="set_up", owner=owner)
+            await draft.commit()
+            core.account = log.account
+        core.changed.ring()
+        return recovery_words(recovery.seed)
+
+    async def rename(self, caller: Caller, owner: str) -> None:
+        """Take another owner name, as when the relay knows somebody else by the first one."""
+        require_owner(caller)
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            log = await draft.own_log()
+            await self._extend(draft, accounts.rename(log.state, owner, at=draft.now, by=core.manage))
+            await draft.commit()
+        core.changed.ring()
+
+    async def create_agent(self, caller: Caller, agent: NewAgent) -> None:
+        """Make an agent that this device serves, and its card. DaemonRefusal(conflict) if there is one."""
+        require_owner(caller)
+        core = self._core
+        if not is_name(agent.name):
+            raise DaemonRefusal(
+                "bad-value",
+                "An agent's name is 1 to 32 of a-z, 0-9, _ and -, beginning with a letter or digit.",
+                "Choose another name.",
+                detail={"field": "handle"},
+            )
+        async with core.lock:
+            draft = Draft(core)
+            log = await draft.own_log()
+            if agent.name in log.state.agents:
+                raise DaemonRefusal(
+                    "conflict",
+                    f"There is an agent {agent.name} already.",
+                    "Choose another name.",
+                    status=409,
+                )
+            log = await self._extend(
+                draft,
+                accounts.set_agent(log.state, agent.name, (core.device,), at=draft.now, by=core.manage),
+            )
+            self._put_card(draft, log, core.agent(agent.name), agent)
+            draft.add(PutAgent(LocalAgent(agent.name, json.dumps({}), draft.now)))
+            await note(draft, Publication(Subject.CARD, agent.name.encode()))
+            draft.tell("agent", agent.name, state="created")
+            await draft.commit()
+        core.outgoing.ring()
+
+    def _put_card(self, draft: Draft, log: AccountLog, ref: AgentRef, agent: NewAgent) -> None:
+        card = Card(
+            ref,
+            1,
+            draft.now,
+            log.position,
+            agent.display_name,
+            agent.tagline,
+            agent.description,
+            tuple(sorted(set(agent.capabilities))),
+            (),
+            Visibility.PUBLIC if agent.public else Visibility.PRIVATE,
+        )
+        raw = sign_card(card, self._core.manage)
+        try:
+            read_card(raw, log)
+        except RemoteProtocolError as error:
+            raise refusal_of(error) from error
+        draft.add(PutCard(CardRecord(ref, 1, agent.public, raw)))
+
+    async def _extend(self, draft: Draft, *statements: bytes) -> AccountLog:
+        """Our log with further statements of ours; every connected account is told."""
+        held = await draft.own_log()
+        try:
+            log = held.extend(statements)
+        except RemoteProtocolError as error:
+            raise refusal_of(error) from error
+        draft.take_log(held, log)
+        await self._announce(draft, held.state.length, statements)
+        return log
+
+    async def _announce(self, draft: Draft, start: int, statements: Sequence[bytes]) -> None:
+        own = AgentRef(self._core.own, "")
+        told: set[AccountId] = {
+            bond.record.peer.account
+            for bond in await all_bonds(self._core.store)
+            if bond.record.state is ConnectionState.ACCEPTED
+        }
+        log = await draft.own_log()
+        if len(log.state.active_devices()) > 1:
+            told.add(self._core.own)
+        for account in sorted(told):
+            update = AccountUpdate(tuple(statements[:_UPDATE]), start)
+            await draft.post_quietly(update, own, AgentRef(account, ""))
+
+    async def keep_keys_fresh(self) -> None:
+        """Replace the encryption key when it has grown old, and erase those that nothing needs any more.
+
+        The next key is saved before the statement that names it, and put in force after: a crash in between
+        is made good here at the next start.
+        """
+        core = self._core
+        if core.account is None or core.ring is None:
+            return
+        async with core.lock:
+            now = core.now()
+            ring = core.keys.erase_old(now)
+            log = await core.own_log()
+            if ring.rotation_due(now) or ring.next_encryption is not None:
+                ring = ring.prepare_rotation(core.entropy)
+                await core.vault.save(ring)
+                core.ring = ring
+                coming = ring.next_encryption
+                stated = log.state.devices[core.device].record.enc
+                if coming is not None and stated != coming.public:
+                    draft = Draft(core)
+                    await self._extend(
+                        draft,
+                        accounts.rotate_keys(log.state, ring.device.signing, coming.public, at=draft.now),
+                    )
+                    await draft.commit()
+                ring = ring.finish_rotation(now)
+            if ring is not core.ring:
+                await core.vault.save(ring)
+                core.ring = ring
+        core.outgoing.ring()

@@ -1,0 +1,124 @@
+"""Telling the relay what it needs to let mail through: our log, cards, connections, grants and ends."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from taskferry_protocol import calls
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.frame_items import statement_page
+from taskferry_protocol.ids import AccountId, AgentRef, Hash
+from taskferry_protocol.records import GrantRecord
+
+from ..logs import get_logger
+from ..relay_client import CallRefused, RelayClient
+from .bonds import Bond, all_bonds
+from .core import Core
+from .draft import Draft
+from .publications import Publication, Subject, note, noted, strike
+
+__all__ = ["Publisher", "fetch_log", "publish_everything"]
+
+#: What is worth another try later; anything else the relay will not take however often it is told.
+_LATER: Final = frozenset(
+    {
+        RejectCode.INTERNAL,
+        RejectCode.RATE_LIMITED,
+        RejectCode.TOO_MANY_CALLS,
+        RejectCode.SHUTTING_DOWN,
+        RejectCode.TIMEOUT,
+        RejectCode.UNKNOWN_ACCOUNT,
+    }
+)
+
+
+async def fetch_log(client: RelayClient, account: AccountId, start: int) -> tuple[bytes, ...]:
+    """An account's statements from an index on; none if the relay knows no more. Raises LinkEnded."""
+    found: list[bytes] = []
+    try:
+        while True:
+            answer = await client.call(calls.GetAccount(account, start + len(found)))
+            if not isinstance(answer, calls.AccountFound) or not answer.statements:
+                return tuple(found)
+            if answer.start != start + len(found) or answer.account != account:
+                return tuple(found)
+            found.extend(answer.statements)
+    except CallRefused:
+        return tuple(found)
+
+
+async def publish_everything(core: Core) -> None:
+    """Note all that a relay without memory lacks: it was restored from a backup, or is another one."""
+    async with core.lock:
+        draft = Draft(core)
+        items = [Publication(Subject.CARD, agent.name.encode()) for agent in await core.store.agents()]
+        for bond in await all_bonds(core.store):
+            if bond.record.accept_raw:
+                items.append(Publication(Subject.CONNECTION, bond.record.request))
+            if bond.record.accept_raw and bond.record.end_raw:
+                items.append(Publication(Subject.END, bond.record.request))
+        await note(draft, *items)
+        await draft.commit()
+
+
+class Publisher:
+    """Publishes over one session."""
+
+    def __init__(self, core: Core, client: RelayClient) -> None:
+        self._core = core
+        self._client = client
+        self._published = client.ready.log.length
+
+    async def publish(self) -> None:
+        """Everything that is due. Raises LinkEnded."""
+        await self._publish_log()
+        for item in await noted(self._core.store):
+            request = await self._request(item)
+            if request is not None:
+                try:
+                    await self._client.call(request)
+                except CallRefused as refused:
+                    code = refused.refusal.code
+                    if code in _LATER:
+                        continue
+                    get_logger().warning(
+                        "the relay refused a publication", kind=item.subject.value, code=code.value
+                    )
+            await strike(self._core, item)
+
+    async def _publish_log(self) -> None:
+        log = await self._core.own_log()
+        while self._published < log.state.length:
+            page = statement_page(log.after(self._published))
+            try:
+                await self._client.call(calls.AppendStatements(self._published, page))
+            except CallRefused as refused:
+                get_logger().warning("the relay refused our log", code=refused.refusal.code.value)
+                return
+            self._published += len(page)
+
+    async def _request(self, item: Publication) -> calls.CallRequest | None:
+        if item.subject is Subject.CARD:
+            agent = AgentRef(self._core.own, item.key.decode())
+            card = (await self._core.store.cards((agent,))).get(agent)
+            return calls.PutCard(card.raw) if card is not None else None
+        hash = Hash(item.key)
+        record = (await self._core.store.connections((hash,))).get(hash)
+        if record is None:
+            return None
+        bond = Bond(record)
+        match item.subject:
+            case Subject.CONNECTION:
+                grants = tuple(
+                    grant.raw for grant in (_newest(bond, record.mine), _newest(bond, record.peer)) if grant
+                )
+                return calls.PutConnection(record.request_raw, record.accept_raw, grants)
+            case Subject.GRANT:
+                grant = _newest(bond, record.mine)
+                return calls.PutGrant(grant.raw) if grant is not None else None
+            case Subject.END:
+                return calls.EndConnection(record.end_raw)
+
+
+def _newest(bond: Bond, grantor: AgentRef) -> GrantRecord | None:
+    return next((grant for grant in bond.record.grants if grant.grantor == grantor), None)

@@ -1,0 +1,331 @@
+"""One owner's daemon, as `port.DaemonService` promises it: each question handed to the part that knows."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+import trio
+
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.ids import Entropy, Instant
+from taskferry_protocol.messages import FilePart, JsonPart, Part, TextMessage, TextPart
+from taskferry_stores.port import DaemonStore
+
+from .access import Access
+from .alarms import alarms
+from .bonds import all_bonds
+from .connections import Connections
+from .core import Core, Vault
+from .describe import connection_view
+from .describe_tasks import task_summaries, task_view
+from .directory import Directory
+from .export import export_task
+from .link import Link, RouteTo
+from .listing import account_view, agent_views, parse_task_cursor, task_query
+from .mail import Mail
+from .names import may_use, not_found, own_agent
+from .outgoing import sent
+from .owner import Owner
+from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
+from .search import find_task
+from .sending import send_message
+from .taskbook import Held, load_task
+from .tasks import Tasks
+from .upkeep import Upkeep
+from .views import (
+    AccountView,
+    AgentView,
+    ConnectionView,
+    EventView,
+    InboxPage,
+    MessageView,
+    QuarantineView,
+    Sent,
+    SetUp,
+    Status,
+    TaskSummary,
+    TaskView,
+    TokenView,
+)
+
+__all__ = ["Daemon"]
+
+#: How long set-up waits for the relay to take the owner's name.
+CLAIM_S: Final = 15.0
+
+
+def _version() -> str:
+    try:
+        return version("taskferry")
+    except PackageNotFoundError:
+        return "0"
+
+
+class Daemon:
+    """Made by `open`; works once `run` runs, and answers even before the relay is reached."""
+
+    def __init__(self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None) -> None:
+        self._core = core
+        self._link = Link(core, route_to, relay)
+        self._owner = Owner(core)
+        self._connections = Connections(core, Directory(core, self._link).look_up)
+        self._tasks = Tasks(core)
+        self._mail = Mail(core)
+        self._access = Access(core, owner_digest)
+        self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
+
+    @classmethod
+    async def open(
+        cls,
+        store: DaemonStore,
+        vault: Vault,
+        route_to: RouteTo,
+        *,
+        owner_digest: bytes,
+        now: Callable[[], Instant],
+        entropy: Entropy,
+        jitter: Callable[[], float],
+        relay: str | None = None,
+    ) -> Daemon:
+        """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
+
+        Raises what store and vault raise.
+        """
+        core = Core(store, vault, now=now, entropy=entropy, jitter=jitter)
+        await core.load()
+        return cls(core, route_to, owner_digest, relay)
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Hold the link and keep house until cancelled. Raises the store's errors."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._link.run)
+            nursery.start_soon(self._upkeep.run)
+            task_status.started()
+
+    # --- The owner's
+
+    async def status(self) -> Status:
+        """How things stand."""
+        core = self._core
+        own = await core.own_log() if core.account is not None else None
+        return Status(
+            set_up=own is not None,
+            owner=own.state.name if own is not None else "",
+            account=core.account,
+            device=core.device if own is not None else None,
+            relay=await self._link.status() if own is not None else None,
+            version=_version(),
+            alarms=await alarms(core.store),
+        )
+
+    async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> SetUp:
+        """Make account and keys, and claim the name; after a name that was taken, take another one."""
+        core = self._core
+        recovery = ""
+        if core.account is not None and self._link.refused is RejectCode.NAME_TAKEN:
+            await self._owner.rename(caller, owner)
+        else:
+            recovery = await self._owner.set_up(caller, owner, relay, label)
+        claimed = await self._wait_claimed()
+        return SetUp(owner, core.own, core.device, recovery, claimed)
+
+    async def _wait_claimed(self) -> bool:
+        with trio.move_on_after(CLAIM_S):
+            while not self._link.connected and self._link.refused is None:
+                heard = self._core.feed.next
+                with trio.move_on_after(0.25):
+                    await heard.wait()
+        return self._link.connected
+
+    async def account(self, caller: Caller) -> AccountView:
+        """The owner's account log in brief."""
+        return await account_view(self._core, caller)
+
+    async def create_agent(self, caller: Caller, agent: NewAgent) -> AgentView:
+        """Make an agent, and publish its card."""
+        await self._owner.create_agent(caller, agent)
+        return next(view for view in await agent_views(self._core, caller) if view.name == agent.name)
+
+    async def accept_connection(
+        self, caller: Caller, connection: str | tuple[str, str], grant: GrantChange
+    ) -> ConnectionView:
+        """Accept a request."""
+        step = await self._connections.accept(caller, connection, grant)
+        return await connection_view(self._core, step.bond, step.message)
+
+    async def end_connection(
+        self, caller: Caller, connection: str | tuple[str, str], kind: str, reason: str
+    ) -> ConnectionView:
+        """Decline, revoke or block."""
+        step = await self._connections.end(caller, connection, kind, reason)
+        return await connection_view(self._core, step.bond, step.message)
+
+    async def set_permissions(
+        self, caller: Caller, connection: str | tuple[str, str], grant: GrantChange
+    ) -> ConnectionView:
+        """Sign the next version of what the peer may send."""
+        step = await self._connections.permit(caller, connection, grant)
+        return await connection_view(self._core, step.bond, step.message)
+
+    async def quarantine(self, caller: Caller, cursor: str, limit: int) -> tuple[QuarantineView, ...]:
+        """What was received and has no effect, newest first."""
+        return await self._mail.quarantine(caller, cursor, limit)
+
+    async def tokens(self, caller: Caller) -> tuple[TokenView, ...]:
+        """The local credentials."""
+        return await self._access.tokens(caller)
+
+    async def create_token(self, caller: Caller, agents: Sequence[str], label: str) -> tuple[str, TokenView]:
+        """The secret, told once, and the credential."""
+        return await self._access.create(caller, agents, label)
+
+    async def revoke_token(self, caller: Caller, token: str) -> TokenView:
+        """End a credential at once."""
+        return await self._access.revoke(caller, token)
+
+    async def caller_for(self, secret: str) -> Caller | None:
+        """Who holds this credential; None for nobody."""
+        return await self._access.caller_for(secret)
+
+    # --- Agents' and the owner's
+
+    async def agents(self, caller: Caller) -> tuple[AgentView, ...]:
+        """The agents that the caller may act as."""
+        return await agent_views(self._core, caller)
+
+    async def connections(self, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:
+        """Connections, newest first."""
+        name = (await own_agent(self._core, caller, agent, "agent")).name if agent else None
+        bonds = await all_bonds(self._core.store, name)
+        shown = [
+            bond
+            for bond in reversed(bonds)
+            if may_use(caller, bond.record.mine.name) and state in {"", bond.record.state.value}
+        ]
+        return tuple([await connection_view(self._core, bond) for bond in shown])
+
+    async def request_connection(self, caller: Caller, mine: str, peer: str, note: str) -> ConnectionView:
+        """Ask a peer's owner for a connection."""
+        step = await self._connections.request(caller, mine, peer, note)
+        return await connection_view(self._core, step.bond, step.message)
+
+    async def send_message(
+        self,
+        caller: Caller,
+        mine: str,
+        peer: str,
+        text: str,
+        parts: Sequence[Part],
+        conversation: str,
+        reply_to: str,
+    ) -> Sent:
+        """Send a message."""
+        body = TextMessage(text, tuple(parts))
+        posted = await send_message(self._core, caller, mine, peer, body, conversation, reply_to)
+        return await sent(self._core, self._link, posted)
+
+    async def inbox(
+        self, caller: Caller, agent: str, unprocessed: bool, cursor: str, limit: int, wait_s: float
+    ) -> InboxPage:
+        """Oldest first; waits when there is nothing."""
+        return await self._mail.inbox(caller, agent, unprocessed, cursor, limit, wait_s)
+
+    async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:
+        """Outgoing and incoming messages, newest first."""
+        return await self._mail.messages(caller, agent, cursor, limit)
+
+    async def message(self, caller: Caller, message: str) -> MessageView:
+        """One message."""
+        return await self._mail.message(caller, message)
+
+    async def acknowledge(self, caller: Caller, message: str) -> MessageView:
+        """Mark a message as processed."""
+        return await self._mail.acknowledge(caller, message)
+
+    def events(self, caller: Caller, after: int | None, agent: str) -> AsyncIterator[EventView]:
+        """The feed, without end."""
+        return self._mail.events(caller, after, agent)
+
+    async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
+        """The answer already given under an idempotency key."""
+        return await self._access.recall(caller, key, digest)
+
+    async def remember(self, caller: Caller, key: str, digest: bytes, response: bytes) -> None:
+        """Keep an answer under an idempotency key."""
+        await self._access.remember(caller, key, digest, response)
+
+    # --- Tasks
+
+    async def create_task(self, caller: Caller, task: NewTask) -> Sent:
+        """Ask a peer for work."""
+        posted, held = await self._tasks.create(caller, task)
+        return await sent(self._core, self._link, posted, held)
+
+    async def tasks(
+        self, caller: Caller, agent: str, state: str, role: str, cursor: str, limit: int
+    ) -> tuple[tuple[TaskSummary, ...], str]:
+        """Newest first, and the cursor to go on from."""
+        core = self._core
+        name = (await own_agent(core, caller, agent, "agent")).name if agent else None
+        query = task_query(caller, name, state, role)
+        page = await core.store.task_page(query, parse_task_cursor(cursor), max(1, min(limit, 200)))
+        rows = [row for row in page.items if may_use(caller, row.mine.name)]
+        shown = await task_summaries(core, rows)
+        if state == "created":
+            shown = tuple(summary for summary in shown if summary.state == "created")
+        following = page.next
+        text = f"{following.updated_at}-{following.task.hex()}-{following.role}" if following else ""
+        return shown, text
+
+    async def task(self, caller: Caller, task: str) -> TaskView:
+        """One task; an agent that looks at it has read what it was asked to revise."""
+        held, _ = await self._held(caller, task)
+        row = next(row for row in held.rows if may_use(caller, row.mine.name))
+        if not caller.is_owner:
+            await self._tasks.note_read(held, row)
+        return await task_view(self._core, held, row)
+
+    async def _held(self, caller: Caller, task: str) -> tuple[Held, str]:
+        held = await load_task(self._core, await find_task(self._core.store, task))
+        rows = [row for row in held.rows if may_use(caller, row.mine.name)]
+        if not rows:
+            raise not_found("task")
+        return held, rows[0].role
+
+    async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent:
+        """Act on a task."""
+        hash = await find_task(self._core.store, task)
+        posted, held = await self._tasks.act(caller, hash, action)
+        return await sent(self._core, self._link, posted, held)
+
+    async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
+        """(name, media type, bytes) of a part, counted from 0."""
+        held, _ = await self._held(caller, task)
+        row = next(row for row in held.rows if may_use(caller, row.mine.name))
+        view = await task_view(self._core, held, row)
+        found = [shown.parts for shown in view.versions if shown.version == version]
+        parts = view.parts if version == 0 else found[0] if found else ()
+        if not 0 <= part < len(parts):
+            raise not_found("part")
+        return _download(parts[part], version, part)
+
+    async def export_task(self, caller: Caller, task: str) -> bytes:
+        """The handoff file."""
+        held, role = await self._held(caller, task)
+        return await export_task(self._core, held, role)
+
+
+def _download(part: Part, version: int, index: int) -> tuple[str, str, bytes]:
+    match part:
+        case TextPart(text=text, name=name):
+            return name or f"v{version}-{index}.txt", "text/plain; charset=utf-8", text.encode()
+        case JsonPart(json=text, name=name):
+            return name or f"v{version}-{index}.json", "application/json", text.encode()
+        case FilePart(name=name, media=media, data=data):
+            return name, media, data
+        case _:
+            raise DaemonRefusal(
+                "not-found", "That part is a blob, which this version does not fetch.", status=404
+            )

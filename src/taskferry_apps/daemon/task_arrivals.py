@@ -1,0 +1,249 @@
+"""What a peer's task events do here: hold them, fold the task again, confirm what asks for it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.ids import DeviceId, Hash
+from taskferry_protocol.inbound import Standing
+from taskferry_protocol.links import ROLES, EventType, Role
+from taskferry_protocol.messages import TaskRequest, TaskSeen
+from taskferry_protocol.records import (
+    AddTaskEvent,
+    EvidenceRecord,
+    InboxState,
+    PutEvidence,
+    PutQuarantine,
+    QuarantineRecord,
+    SaveTask,
+    SealedRecord,
+    TaskEventRecord,
+    TaskQuery,
+    TaskRecord,
+)
+from taskferry_protocol.tasks import TaskEvent, TaskView, check_event, confirmation_due
+
+from .alarms import raise_alarm
+from .arrival import Arrival
+from .draft import Thread
+from .taskbook import Held, event_of, load_task, row_after
+from .tasks import add_event
+
+__all__ = ["take_task_event"]
+
+#: Tasks of which only later events have come: more of them from one peer than this is no accident.
+_UNBEGUN: Final = 32
+
+
+async def take_task_event(arrival: Arrival) -> RejectCode | None:
+    """Take one event. The code, if it is held but closes its author's chain.
+
+    Raises RemoteProtocolError for one that cannot stand in its task, or belongs to none.
+    """
+    content = arrival.content
+    link = content.link
+    if link is None:
+        raise RemoteProtocolError(RejectCode.MISSING_FIELD, "a task event has a link", field="link")
+    task = arrival.hash if link.task is None else link.task
+    if arrival.decision.standing is Standing.COPY:
+        await _take_copy(arrival, task)
+        return None
+    held = await load_task(arrival.draft.core, task, (arrival.mine.account, arrival.peer.account))
+    row, role = await _row(arrival, held, EventType(content.body.type_name))
+    event = _event(arrival, role.other)
+    check_event(event, task)
+    after = held if event.hash in held.records else held.with_event(event, content, arrival.draft.core.device)
+    code = _closing(after.view, event)
+    if code is None:
+        budget = after.view.terms.budget if after.view.terms is not None else None
+        over = budget is not None and after.view.spent > budget
+        quiet = isinstance(content.body, TaskSeen) or over
+        arrival.store(InboxState.QUIET if quiet else InboxState.UNREAD, task=task)
+    else:
+        arrival.keep()
+        _set_aside(arrival, code)
+    _hold(arrival, task, role.other)
+    await _report_forks(arrival, held, after)
+    before = held.view if held.rows else None
+    after = await _confirm(arrival, before, after, row, role)
+    if isinstance(content.body, TaskRequest):
+        row = attrs.evolve(
+            row, title=content.body.title, home=arrival.decision.envelope.device, conv=content.conv
+        )
+    row = row_after(row, after.view, arrival.draft.now)
+    arrival.draft.add(SaveTask(row))
+    _report_superseded(arrival, before, after.view, row, role)
+    arrival.draft.tell(
+        "task",
+        row.mine.name,
+        (arrival.hash, task),
+        state=row.state,
+        type=content.body.type_name,
+        direction="in",
+    )
+    return code
+
+
+def _event(arrival: Arrival, side: Role) -> TaskEvent:
+    envelope = arrival.decision.envelope
+    return event_of(envelope.hash, side, envelope.device, envelope.header.created_at, arrival.content)
+
+
+def _hold(arrival: Arrival, task: Hash, side: Role) -> None:
+    envelope = arrival.decision.envelope
+    record = TaskEventRecord(
+        task, envelope.hash, side.value, envelope.device, envelope.header.created_at, arrival.draft.now
+    )
+    arrival.draft.add(AddTaskEvent(record))
+
+
+async def _row(arrival: Arrival, held: Held, kind: EventType) -> tuple[TaskRecord, Role]:
+    """Our row of the task, and our role in it; a new row for a task that comes, or whose request is late."""
+    for row in held.rows:
+        if (row.mine, row.peer) == (arrival.mine, arrival.peer):
+            return row, Role(row.role)
+    if held.rows and arrival.mine.account != arrival.peer.account:
+        raise RemoteProtocolError(RejectCode.WRONG_PARTY, "from a third party")
+    if Role.REQUESTER not in ROLES[kind]:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_TASK, "no such task was asked for here")
+    if kind is not EventType.TASK_REQUEST:
+        await _check_unbegun(arrival)
+    now = arrival.draft.now
+    row = TaskRecord(
+        task=held.task,
+        role=Role.WORKER.value,
+        mine=arrival.mine,
+        peer=arrival.peer,
+        conv=arrival.content.conv,
+        title="",
+        home=DeviceId(arrival.decision.envelope.device),
+        state="",
+        open=True,
+        snapshot=b"",
+        created_at=now,
+        updated_at=now,
+    )
+    return row, Role.WORKER
+
+
+async def _check_unbegun(arrival: Arrival) -> None:
+    query = TaskQuery(
+        agent=arrival.mine.name, peer=arrival.peer, role=Role.WORKER.value, states=frozenset({"unknown"})
+    )
+    page = await arrival.draft.core.store.task_page(query, None, _UNBEGUN)
+    if len(page.items) >= _UNBEGUN:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_TASK, "too many tasks whose requests never came")
+
+
+def _closing(view: TaskView, event: TaskEvent) -> RejectCode | None:
+    for refused in view.refused:
+        if refused.hash == event.hash and refused.code is not RejectCode.FORK:
+            return refused.code
+    return None
+
+
+def _set_aside(arrival: Arrival, code: RejectCode) -> None:
+    envelope = arrival.decision.envelope
+    arrival.draft.add(
+        PutQuarantine(
+            QuarantineRecord(
+                envelope.hash,
+                code.value,
+                "says that it has seen an event of ours that this device never signed",
+                envelope.raw,
+                b"",
+                arrival.draft.now,
+                device=envelope.device,
+                mine=arrival.mine,
+                peer=arrival.peer,
+                cls=envelope.header.cls.value,
+                key=arrival.decision.opened.key,
+            )
+        )
+    )
+
+
+async def _confirm(
+    arrival: Arrival, before: TaskView | None, after: Held, row: TaskRecord, role: Role
+) -> Held:
+    """With the `task_seen` that is due, if one is and this device writes for our side."""
+    if not after.view.may_write(role, arrival.draft.core.device):
+        return after
+    link = confirmation_due(before, after.view, role)
+    if link is None:
+        return after
+    posted = await arrival.draft.post(TaskSeen(), row.mine, row.peer, Thread(row.conv, link=link))
+    return add_event(arrival.draft, after, posted, role)
+
+
+async def _report_forks(arrival: Arrival, before: Held, after: Held) -> None:
+    known = {hash for fork in before.view.forks for pair in fork.evidence for hash in pair}
+    for fork in after.view.forks:
+        for first, second in fork.evidence:
+            if {first, second} <= known:
+                continue
+            sealed = dict(await arrival.draft.core.store.sealed((first, second)))
+            envelope = arrival.decision.envelope
+            sealed.setdefault(
+                envelope.hash, SealedRecord(envelope.hash, envelope.raw, arrival.decision.opened.key, b"")
+            )
+            if first in sealed and second in sealed:
+                evidence = EvidenceRecord(
+                    RejectCode.FORK.value,
+                    envelope.device,
+                    sealed[first].envelope,
+                    sealed[second].envelope,
+                    arrival.draft.now,
+                )
+                arrival.draft.add(PutEvidence(evidence))
+                text = "A device has signed two versions of the same place in a task."
+                await raise_alarm(arrival.draft, text, (after.task,))
+
+
+def _report_superseded(
+    arrival: Arrival, before: TaskView | None, after: TaskView, row: TaskRecord, role: Role
+) -> None:
+    """Tell our agent of events of its own that came to nothing because of what has come."""
+    known = {line.event.hash for line in before.superseded} if before is not None else set()
+    for line in after.superseded:
+        if line.event.role is role and line.event.hash not in known:
+            arrival.draft.tell(
+                "superseded",
+                row.mine.name,
+                (line.event.hash, row.task),
+                type=line.event.type.value,
+                reason=line.reason.value if line.reason is not None else "",
+            )
+
+
+async def _take_copy(arrival: Arrival, task: Hash) -> None:
+    """An event that another device of this owner has signed."""
+    kind = EventType(arrival.content.body.type_name)
+    held = await load_task(arrival.draft.core, task, (arrival.mine.account, arrival.peer.account))
+    row = next((row for row in held.rows if (row.mine, row.peer) == (arrival.peer, arrival.mine)), None)
+    role = Role(row.role) if row is not None else next(iter(ROLES[kind]))
+    event = _event(arrival, role)
+    check_event(event, task)
+    after = held.with_event(event, arrival.content, arrival.draft.core.device)
+    arrival.store_copy(task=task)
+    _hold(arrival, task, role)
+    if row is None:
+        body = arrival.content.body
+        row = TaskRecord(
+            task=task,
+            role=role.value,
+            mine=arrival.peer,
+            peer=arrival.mine,
+            conv=arrival.content.conv,
+            title=body.title if isinstance(body, TaskRequest) else "",
+            home=arrival.decision.envelope.device,
+            state="",
+            open=True,
+            snapshot=b"",
+            created_at=arrival.draft.now,
+            updated_at=arrival.draft.now,
+        )
+    arrival.draft.add(SaveTask(row_after(row, after.view, arrival.draft.now)))

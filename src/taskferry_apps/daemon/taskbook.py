@@ -1,0 +1,156 @@
+"""Tasks as they are stored, folded: events to a view, and the view to the row that lists show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from taskferry_protocol.account_state import DeviceStatus
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.errors import LocalProtocolError
+from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant
+from taskferry_protocol.links import EventType, Role
+from taskferry_protocol.messages import (
+    ArtifactSubmit,
+    Content,
+    RevisionRequest,
+    TaskComplete,
+    TaskExpire,
+    TaskRequest,
+    decode_content,
+)
+from taskferry_protocol.records import TaskEventRecord, TaskRecord
+from taskferry_protocol.tasks import (
+    TaskEvent,
+    TaskTerms,
+    TaskView,
+    VersionName,
+    Viewer,
+    fold_task,
+    viewer_for,
+)
+
+from .core import Core
+
+__all__ = ["Held", "Summary", "event_of", "load_task", "read_summary", "row_after", "view_of"]
+
+
+def event_of(hash: Hash, side: Role, device: DeviceId, created_at: Instant, content: Content) -> TaskEvent:
+    """A task event as the fold sees it. Raises LocalProtocolError for content that has no link."""
+    body, link = content.body, content.link
+    if link is None:
+        raise LocalProtocolError("a task event has a link")
+    return TaskEvent(
+        hash,
+        side,
+        device,
+        EventType(body.type_name),
+        link,
+        created_at,
+        terms=(
+            TaskTerms(body.deadline, body.revisions, body.budget) if isinstance(body, TaskRequest) else None
+        ),
+        names=(
+            VersionName(body.version, body.hash) if isinstance(body, RevisionRequest | TaskComplete) else None
+        ),
+        answers=body.answers if isinstance(body, ArtifactSubmit) else None,
+        deadline=body.deadline if isinstance(body, TaskExpire) else None,
+    )
+
+
+@attrs.frozen
+class Held:
+    """All that is held of a task: our rows (one for each side that is ours), events, contents, the view."""
+
+    task: Hash
+    rows: tuple[TaskRecord, ...]
+    records: Mapping[Hash, TaskEventRecord]
+    contents: Mapping[Hash, Content]
+    events: tuple[TaskEvent, ...]
+    revoked: frozenset[DeviceId]
+    view: TaskView
+
+    def row(self, role: Role) -> TaskRecord | None:
+        """Our row for a side, None if that side is not ours."""
+        return next((row for row in self.rows if row.role == role.value), None)
+
+    @property
+    def request(self) -> TaskRequest | None:
+        """What was asked for; None while the request itself is missing."""
+        content = self.contents.get(self.task)
+        return content.body if content is not None and isinstance(content.body, TaskRequest) else None
+
+    def with_event(self, event: TaskEvent, content: Content, device: DeviceId) -> Held:
+        """With one more event."""
+        events = (*self.events, event)
+        view = view_of(self.task, events, device, self.revoked)
+        return attrs.evolve(self, events=events, view=view, contents={**self.contents, event.hash: content})
+
+
+def view_of(
+    task: Hash, events: Iterable[TaskEvent], device: DeviceId, revoked: frozenset[DeviceId]
+) -> TaskView:
+    """The task as this device sees it."""
+    held = tuple(events)
+    view = fold_task(held, task=task, viewer=Viewer.ELSEWHERE, revoked=revoked)
+    viewer = viewer_for(view, device)
+    return view if viewer is Viewer.ELSEWHERE else fold_task(held, task=task, viewer=viewer, revoked=revoked)
+
+
+def revoked_in(logs: Iterable[AccountLog | None]) -> frozenset[DeviceId]:
+    """The devices that these accounts have put out."""
+    return frozenset(
+        device.id
+        for log in logs
+        if log is not None
+        for device in log.state.devices.values()
+        if device.status is DeviceStatus.REVOKED
+    )
+
+
+async def load_task(core: Core, task: Hash, parties: Iterable[AccountId] = ()) -> Held:
+    """What is held of a task, which may be nothing yet; `parties` are the accounts it is between."""
+    rows = (await core.store.tasks((task,))).get(task, ())
+    records = (await core.store.task_events((task,))).get(task, ())
+    contents = {record.hash: decode_content(record.content) for record in records}
+    accounts = {*parties, *(row.mine.account for row in rows), *(row.peer.account for row in rows)}
+    revoked = revoked_in([await core.logs.get(account) for account in sorted(accounts)])
+    events = tuple(
+        event_of(record.hash, Role(record.side), record.device, record.created_at, contents[record.hash])
+        for record in records
+    )
+    view = view_of(task, events, core.device, revoked)
+    return Held(task, rows, {record.hash: record for record in records}, contents, events, revoked, view)
+
+
+# --- The row in lists ---------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Summary:
+    """What lists show beside the state: the daemon's own rendering, redone with every event."""
+
+    confirmed: bool = True
+    final: bool = False
+    versions: int = 0
+
+
+def read_summary(row: TaskRecord) -> Summary:
+    """The summary that a row carries."""
+    members = json.loads(row.snapshot)
+    return Summary(bool(members["confirmed"]), bool(members["final"]), int(members["versions"]))
+
+
+def row_after(row: TaskRecord, view: TaskView, now: Instant) -> TaskRecord:
+    """The row as it stands after an event."""
+    summary = Summary(view.settled, view.is_final, len(view.versions))
+    return attrs.evolve(
+        row,
+        state=view.state.value if view.state is not None else "unknown",
+        open=not view.is_final,
+        snapshot=json.dumps(attrs.asdict(summary), separators=(",", ":")).encode(),
+        updated_at=now,
+        deadline=view.terms.deadline if view.terms is not None else None,
+    )

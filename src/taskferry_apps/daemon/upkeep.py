@@ -1,0 +1,71 @@
+"""Housekeeping: deadlines, expired mail, fresh keys, and what is forgotten after its time."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import trio
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import DAY_MS, SEEN_MS
+from taskferry_protocol.records import PruneEvents, PurgeAnswers, PurgeSeen
+
+from .core import Core
+from .link import QUIET_MS, Link
+from .outbound import give_up_expired
+from .owner import Owner
+from .tasks import Tasks
+
+__all__ = ["Upkeep"]
+
+#: Between two rounds, at most; a deadline that comes earlier shortens it.
+ROUND_S: Final = 60.0
+#: A deadline that cannot be acted on yet is not looked at more often than this.
+SHORTEST_S: Final = 1.0
+BATCH: Final = 500
+#: How much of the feed is kept for followers who come late.
+FEED_LINES: Final = 10_000
+FEED_MS: Final = 30 * DAY_MS
+
+
+class Upkeep:
+    """Runs beside the link."""
+
+    def __init__(self, core: Core, owner: Owner, tasks: Tasks, link: Link) -> None:
+        self._core = core
+        self._owner = owner
+        self._tasks = tasks
+        self._link = link
+
+    async def run(self) -> None:
+        """One round after another until cancelled. Raises the store's errors."""
+        while True:
+            changed = self._core.changed.next
+            if self._core.account is not None:
+                await self.round()
+            with trio.move_on_after(await self._pause()):
+                await changed.wait()
+
+    async def round(self) -> None:
+        """Do what is due."""
+        await self._owner.keep_keys_fresh()
+        await give_up_expired(self._core)
+        drained = self._link.drained_until
+        if drained:
+            await self._tasks.expire_overdue(drained)
+        now = self._core.now()
+        await self._core.commit(
+            (
+                PurgeSeen(Instant(now - SEEN_MS), BATCH),
+                PurgeAnswers(now, BATCH),
+                PruneEvents(Instant(now - FEED_MS), FEED_LINES, BATCH),
+            )
+        )
+
+    async def _pause(self) -> float:
+        deadline = await self._core.store.next_deadline()
+        if deadline is None:
+            return ROUND_S
+        # A little after it: the mailbox has to be drained past the deadline first.
+        until = (deadline + 2 * QUIET_MS - self._core.now()) / 1000
+        return min(ROUND_S, max(SHORTEST_S, until))

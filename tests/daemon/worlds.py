@@ -1,0 +1,178 @@
+"""Daemons and a relay in this process, over memory links: the real parts, with stores of the test's choice."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import attrs
+import trio
+
+from taskferry_apps import system
+from taskferry_apps.daemon.keys import KeyRing
+from taskferry_apps.daemon.link import Route
+from taskferry_apps.daemon.port import Caller, GrantChange, NewAgent
+from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.relay.core import Policy, Relay
+from taskferry_protocol.ids import Instant, sha256
+from taskferry_protocol.records import Generation
+from taskferry_stores.memory import MemoryDaemonStore, MemoryRelayStore
+from taskferry_stores.port import DaemonStore, RelayStore
+from taskferry_transports.memory import MemoryNetwork
+
+T = TypeVar("T")
+
+OWNER = Caller(None)
+URL = "ws://relay.test:80"
+SECRET = "the owner's secret"
+GENERATION = Generation(bytes(range(16)))
+PATIENCE_S = 20.0
+
+
+class MemoryVault:
+    """Keys that outlive a daemon, but not the test."""
+
+    def __init__(self) -> None:
+        self.ring: KeyRing | None = None
+
+    async def load(self) -> KeyRing | None:
+        """The keys."""
+        await trio.lowlevel.checkpoint()
+        return self.ring
+
+    async def save(self, ring: KeyRing) -> None:
+        """Keep the keys."""
+        await trio.lowlevel.checkpoint()
+        self.ring = ring
+
+
+@attrs.define
+class Clock:
+    """Real time, and what a test adds to it."""
+
+    ahead_ms: int = 0
+
+    def now(self) -> Instant:
+        """The time as everybody in a test sees it."""
+        return Instant(system.now() + self.ahead_ms)
+
+
+@attrs.define
+class Machine:
+    """What survives a daemon's crash: its store and its keys."""
+
+    name: str
+    store: DaemonStore = attrs.field(factory=MemoryDaemonStore)
+    vault: MemoryVault = attrs.field(factory=MemoryVault)
+
+
+@attrs.define
+class World:
+    """A relay that can be stopped and started, and the way to it."""
+
+    nursery: trio.Nursery
+    relay_store: RelayStore
+    clock: Clock = attrs.field(factory=Clock)
+    network: MemoryNetwork = attrs.field(factory=MemoryNetwork)
+    _scope: trio.CancelScope | None = None
+
+    async def start_relay(self) -> None:
+        """Serve, from whatever stands in the relay's store."""
+        self.network = MemoryNetwork()
+        await self.nursery.start(self._serve)
+
+    async def _serve(self, *, task_status: trio.TaskStatus[None]) -> None:
+        relay = Relay(self.relay_store, Policy([URL]), now=self.clock.now)
+        with trio.CancelScope() as self._scope:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(relay.run)
+                await nursery.start(self.network.serve, relay.handle)
+                task_status.started()
+
+    def stop_relay(self) -> None:
+        """Pull its plug."""
+        if self._scope is not None:
+            self._scope.cancel()
+
+    async def dial(self):
+        """A transport to the relay of now."""
+        return await self.network.dial()
+
+    def route_to(self, url: str) -> Route:
+        """The route that daemons take."""
+        assert url == URL
+        return Route(self, URL, ("memory",))
+
+    async def open_daemon(self, machine: Machine) -> Daemon:
+        """A daemon on what a machine holds; it does not run yet."""
+        return await Daemon.open(
+            machine.store,
+            machine.vault,
+            self.route_to,
+            owner_digest=sha256(SECRET.encode()),
+            now=self.clock.now,
+            entropy=system.entropy,
+            jitter=lambda: 0.0,
+        )
+
+    @asynccontextmanager
+    async def running(self, machine: Machine) -> AsyncIterator[Daemon]:
+        """A daemon while the block lasts; its end is as sudden as a crash."""
+        daemon = await self.open_daemon(machine)
+        async with trio.open_nursery() as nursery:
+            await nursery.start(daemon.run)
+            yield daemon
+            nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def a_world(relay_store: RelayStore | None = None) -> AsyncIterator[World]:
+    """A world with its relay running."""
+    async with trio.open_nursery() as nursery:
+        world = World(nursery, relay_store or MemoryRelayStore(GENERATION))
+        await world.start_relay()
+        yield world
+        nursery.cancel_scope.cancel()
+
+
+async def until(found: Callable[[], Awaitable[T | None]], patience_s: float = PATIENCE_S) -> T:
+    """What `found` gives as soon as it gives something; fails when it takes too long."""
+    with trio.fail_after(patience_s):
+        while True:
+            value = await found()
+            if value:
+                return value
+            await trio.sleep(0.01)
+
+
+async def set_up(daemon: Daemon, owner: str, agent: str) -> None:
+    """An account with one agent, its name claimed."""
+    done = await daemon.set_up(OWNER, owner, URL, "laptop")
+    assert done.name_claimed
+    await daemon.create_agent(OWNER, NewAgent(agent))
+
+
+async def connect(asking: Daemon, answering: Daemon, mine: str, peer: str) -> None:
+    """Two agents connected, and the asking side knows it."""
+
+    async def requested():
+        return await answering.connections(OWNER, "requested_in", "")
+
+    async def accepted():
+        return await asking.connections(OWNER, "accepted", "")
+
+    await asking.request_connection(OWNER, mine, peer, "hello")
+    (request,) = await until(requested)
+    await answering.accept_connection(OWNER, request.id.hex(), GrantChange())
+    await until(accepted)
+
+
+async def in_state(daemon: Daemon, task: bytes, state: str):
+    """Wait until a task is in a state there."""
+
+    async def there():
+        found = (await daemon.tasks(OWNER, "", "", "", "", 50))[0]
+        return next((row for row in found if row.id == task and row.state == state), None)
+
+    return await until(there)
