@@ -1,0 +1,340 @@
+"""The daemon's views as JSON: ids in small hex, times in RFC 3339, bytes in base64."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+
+from taskferry_protocol.ids import Hash, Instant
+
+from ..views import (
+    AccountView,
+    AgentView,
+    ConnectionView,
+    Delivery,
+    EventView,
+    GrantView,
+    MessageView,
+    QuarantineView,
+    Sent,
+    SetUp,
+    Status,
+    TaskEventView,
+    TaskSummary,
+    TaskView,
+    TokenView,
+    VersionView,
+)
+from .kinds import time_text
+from .parts import part_object
+
+__all__ = [
+    "Object",
+    "account_object",
+    "agent_object",
+    "connection_object",
+    "event_object",
+    "link_object",
+    "message_object",
+    "quarantine_object",
+    "sent_object",
+    "set_up_object",
+    "status_object",
+    "summary_object",
+    "task_object",
+    "token_object",
+]
+
+Object = dict[str, object]
+"""A JSON object that is answered."""
+
+
+def _time(at: Instant | None) -> str | None:
+    return None if at is None else time_text(at)
+
+
+def _hex(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.hex()
+
+
+def status_object(status: Status) -> Object:
+    """`GET /health` with a credential."""
+    link = status.relay
+    return {
+        "status": "ok",
+        "set_up": status.set_up,
+        "handle_owner": status.owner,
+        "account": _hex(status.account),
+        "device": _hex(status.device),
+        "relay": None
+        if link is None
+        else {
+            "url": link.url,
+            "connected": link.connected,
+            "transport": link.transport,
+            "since": _time(link.since),
+            "queued": link.queued,
+            "last_error": link.last_error,
+            "notice": link.notice,
+        },
+        "version": status.version,
+        "alarms": list(status.alarms),
+    }
+
+
+def set_up_object(made: SetUp) -> Object:
+    """The outcome of a set-up; the only answer that holds the recovery key."""
+    return {
+        "ok": True,
+        "owner": made.owner,
+        "account": made.account.hex(),
+        "device": made.device.hex(),
+        "recovery_key": made.recovery_key,
+        "name_claimed": made.name_claimed,
+    }
+
+
+def account_object(account: AccountView) -> Object:
+    """The account log in brief."""
+    return {
+        "owner": account.owner,
+        "account": account.account.hex(),
+        "length": account.length,
+        "head": account.head.hex(),
+        "devices": [
+            {"id": device.hex(), "label": label, "status": status}
+            for device, label, status in account.devices
+        ],
+        "agents": {
+            name: [device.hex() for device in devices] for name, devices in sorted(account.agents.items())
+        },
+    }
+
+
+def agent_object(agent: AgentView) -> Object:
+    """One agent of this owner."""
+    return {
+        "handle": agent.handle,
+        "name": agent.name,
+        "display_name": agent.display_name,
+        "tagline": agent.tagline,
+        "description": agent.description,
+        "capabilities": list(agent.capabilities),
+        "public": agent.public,
+        "created_at": time_text(agent.created_at),
+        "last_seen_at": _time(agent.last_seen_at),
+    }
+
+
+def _grant(grant: GrantView | None) -> Object | None:
+    if grant is None:
+        return None
+    return {
+        "version": grant.version,
+        "classes": list(grant.classes),
+        "rate_per_minute": grant.rate_per_minute,
+        "largest_bytes": grant.largest_bytes,
+        "until": _time(grant.until),
+        "terms": {
+            "auto_trigger": grant.auto_trigger,
+            "human_gate": grant.human_gate,
+            "task_budget": grant.task_budget,
+            "largest_artifact": grant.largest_artifact,
+        },
+    }
+
+
+def connection_object(connection: ConnectionView) -> Object:
+    """A connection, or a request for one."""
+    return {
+        "id": connection.id.hex(),
+        "mine": connection.mine,
+        "peer": connection.peer,
+        "state": connection.state,
+        "end_kind": connection.end_kind,
+        "note": connection.note,
+        "trust": connection.trust,
+        "given": _grant(connection.given),
+        "received": _grant(connection.received),
+        "created_at": time_text(connection.created_at),
+        "updated_at": time_text(connection.updated_at),
+    }
+
+
+def _delivery(delivery: Delivery | None) -> Object | None:
+    if delivery is None:
+        return None
+    return {
+        "rung": delivery.rung,
+        "at": time_text(delivery.at),
+        "code": delivery.code,
+        "history": [{"rung": rung, "at": time_text(at)} for rung, at in delivery.history],
+    }
+
+
+def sent_object(sent: Sent) -> Object:
+    """What was just sent."""
+    return {
+        "ok": True,
+        "message_id": sent.message.hex(),
+        "conversation": sent.conversation.hex(),
+        "delivery": _delivery(sent.delivery),
+        "warnings": list(sent.warnings),
+    }
+
+
+def message_object(message: MessageView) -> Object:
+    """One message in full."""
+    coming = message.direction == "in"
+    return {
+        "id": message.id.hex(),
+        "direction": message.direction,
+        "type": message.type,
+        "from": message.peer if coming else message.mine,
+        "to": message.mine if coming else message.peer,
+        "conversation": message.conversation.hex(),
+        "task_id": _hex(message.task),
+        "title": message.title,
+        "created_at": time_text(message.created_at),
+        "received_at": _time(message.received_at),
+        "state": message.state,
+        "trust": message.trust,
+        "code": message.code,
+        "payload": plain(message.payload),
+        "delivery": _delivery(message.delivery),
+    }
+
+
+def plain(value: object) -> object:
+    """A message's content as plain JSON: bytes become base64, tuples lists."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(member) for name, member in value.items()}
+    if isinstance(value, bytes | bytearray):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Sequence | frozenset) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value
+
+
+def quarantine_object(item: QuarantineView) -> Object:
+    """Something that arrived and has no effect."""
+    return {
+        "id": item.id.hex(),
+        "peer": item.peer,
+        "code": item.code,
+        "reason": item.reason,
+        "received_at": time_text(item.received_at),
+        "size": item.size,
+    }
+
+
+def token_object(token: TokenView) -> Object:
+    """A credential without its secret."""
+    return {
+        "id": token.id,
+        "label": token.label,
+        "agents": list(token.agents),
+        "created_at": time_text(token.created_at),
+        "revoked_at": _time(token.revoked_at),
+    }
+
+
+# --- Tasks --------------------------------------------------------------------------------------------------
+
+
+def summary_object(task: TaskSummary) -> Object:
+    """A task in a list."""
+    return {
+        "task_id": task.id.hex(),
+        "title": task.title,
+        "mine": task.mine,
+        "peer": task.peer,
+        "role": task.role,
+        "state": task.state,
+        "confirmed": task.confirmed,
+        "final": task.final,
+        "versions": task.versions,
+        "deadline": _time(task.deadline),
+        "created_at": time_text(task.created_at),
+        "updated_at": time_text(task.updated_at),
+    }
+
+
+def _version(version: VersionView) -> Object:
+    return {
+        "version": version.version,
+        "hash": version.hash.hex(),
+        "status": version.status,
+        "note": version.note,
+        "parts": [part_object(index, part) for index, part in enumerate(version.parts)],
+        "submitted_at": time_text(version.submitted_at),
+    }
+
+
+def link_object(event: TaskEventView) -> Object:
+    """One event of a task's two chains, with its place in them."""
+    return {
+        "n": event.n,
+        "side": event.side,
+        "type": event.type,
+        "hash": event.hash.hex(),
+        "prev": _hex(event.prev),
+        "seen": event.seen,
+        "device": event.device.hex(),
+        "at": time_text(event.at),
+        "effect": event.effect,
+        "confirmed": event.confirmed,
+        "note": event.note,
+        "delivery": _delivery(event.delivery),
+    }
+
+
+def task_object(task: TaskView) -> Object:
+    """A task in full."""
+    return {
+        **summary_object(task.summary),
+        "brief": task.brief,
+        "requirements": list(task.requirements),
+        "parts": [part_object(index, part) for index, part in enumerate(task.parts)],
+        "asks": task.asks,
+        "revisions": task.revisions,
+        "budget": task.budget,
+        "versions": [_version(version) for version in task.versions],
+        "revision_requests": [
+            {"version": version, "reasons": list(reasons)} for version, reasons in task.revision_requests
+        ],
+        "events": [link_object(event) for event in task.events],
+        "waiting": list(task.waiting),
+        "actions": list(task.actions),
+        "delivery": _delivery(task.delivery),
+    }
+
+
+# --- The feed -----------------------------------------------------------------------------------------------
+
+
+def event_object(event: EventView) -> Object:
+    """One line of the feed: its facts, then what every line has.
+
+    The first reference is the message that the line is about, the second the task that it belongs to.
+    """
+    facts = json.loads(event.text) if event.text else {}
+    shown = {_unlike(name, event.kind): value for name, value in facts.items()}
+    return {
+        **shown,
+        **_references(event.refs),
+        "id": event.id,
+        "kind": event.kind,
+        "agent": event.agent,
+        "at": time_text(event.at),
+    }
+
+
+def _unlike(name: str, kind: str) -> str:
+    # `id` is the line's own number.
+    return f"{kind}_id" if name == "id" else name
+
+
+def _references(refs: tuple[Hash, ...]) -> Object:
+    return {name: ref.hex() for name, ref in zip(("message_id", "task_id"), refs, strict=False)}

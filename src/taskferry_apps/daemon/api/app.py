@@ -1,0 +1,220 @@
+"""The local API as a Quart-Trio application: the table's routes behind the guard."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final, cast
+from urllib.parse import quote
+
+import trio
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import MethodNotAllowed
+
+from taskferry_transports.guarded_server import DRAINING_STATE, GuardConfig
+
+from ...settings import DaemonSettings
+from ..port import Caller, DaemonRefusal, DaemonService
+from .body import Json, compact, parse_json
+from .errors import error_object, refusal, refusal_for, too_large
+from .feed import FeedBody
+from .fields import Values
+from .guard import DOWNLOAD_POLICY, SECURITY_HEADERS, Guard, bearer_secret, identify, unauthorized
+from .repeats import Repeats, digest_of, read_key
+from .routes import ROUTES
+from .table import BODY_WITH_FILES_BYTES, Access, Answer, Call, Download, EventStream, Repeat, Route
+
+__all__ = ["create_api", "guard_config"]
+
+_EMPTY: Final = Values({})
+
+
+def guard_config(settings: DaemonSettings) -> GuardConfig:
+    """How the guarded server should serve the API: where, and with room for this machine's programs."""
+    host, port = settings.addr
+    return GuardConfig(
+        bind=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}",),
+        max_connections=512,
+        # A little more than the API takes, so that it is the API that says what is too large.
+        max_body=BODY_WITH_FILES_BYTES + 65_536,
+    )
+
+
+def create_api(daemon: DaemonService, settings: DaemonSettings) -> QuartTrio:
+    """The application. It holds no state but requests under way; serve it with `guard_config`."""
+    # No static files: nothing is served but the table.
+    app = QuartTrio("taskferry_apps.daemon.api", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = BODY_WITH_FILES_BYTES
+    # The server bounds how long a body may take, and a send to a peer that does not read.
+    app.config["BODY_TIMEOUT"] = None
+    app.config["RESPONSE_TIMEOUT"] = None
+    app.url_map.merge_slashes = False
+    guard = Guard.listening_at(settings.addr[0])
+    repeats = Repeats(daemon)
+
+    async def check_source() -> None:
+        server = request.scope.get("server")
+        port = server[1] if server is not None and server[1] is not None else settings.addr[1]
+        guard.check_source(request.headers, port)
+
+    app.before_request(check_source)
+    app.after_request(_secure)
+    app.register_error_handler(Exception, _refuse)
+    for route in ROUTES:
+        app.add_url_rule(
+            route.rule,
+            endpoint=route.name,
+            view_func=_view(route, daemon, repeats),
+            methods=[route.method],
+            provide_automatic_options=False,
+        )
+    return app
+
+
+def _view(route: Route, daemon: DaemonService, repeats: Repeats) -> Callable[..., Awaitable[Response]]:
+    async def view(**path: str) -> Response:
+        if request.method != route.method:
+            # Quart adds HEAD to every GET; but reading an inbox marks it, so no method is offered unasked.
+            raise MethodNotAllowed(valid_methods=[route.method])
+        secret = bearer_secret(request.headers.get("Authorization"))
+        caller = await _admit(route, daemon, secret)
+        key = _key(route)
+        parameters = route.parameters.read_texts(path.items())
+        query = route.query.read_texts(request.args.items(multi=True))
+        value: Json = None
+        body = _EMPTY
+        if route.body is not None:
+            value = parse_json(await _read_body(route.body_bytes))
+            body = route.body.read(value)
+
+        async def still_known() -> None:
+            await _admit(route, daemon, secret)
+
+        call = Call(
+            caller,
+            parameters,
+            query,
+            body,
+            request.headers.get("Last-Event-ID"),
+            _draining(),
+            still_known,
+        )
+        if key is not None and caller is not None:
+
+            async def act() -> bytes:
+                return compact(await route.handler(daemon, call))
+
+            digest = digest_of(route.method, request.path, value)
+            return _json(await repeats.once(caller, key, digest, act))
+        return _response(await route.handler(daemon, call), daemon, call)
+
+    return view
+
+
+async def _admit(route: Route, daemon: DaemonService, secret: str | None) -> Caller | None:
+    """Who calls, if the route is for them. Raises DaemonRefusal: unauthorized, owner-only."""
+    if secret is None:
+        if route.access is Access.ANYBODY and "Authorization" not in request.headers:
+            return None
+        raise unauthorized("A credential is needed.")
+    caller = await identify(daemon, secret)
+    if route.access is Access.OWNER and not caller.is_owner:
+        raise refusal(
+            "owner-only",
+            "Only the owner may do that.",
+            "Let the owner do it, with the owner's own credential.",
+            status=403,
+        )
+    return caller
+
+
+def _key(route: Route) -> str | None:
+    header = request.headers.get("Idempotency-Key")
+    if route.repeat is Repeat.HARMLESS:
+        return None
+    key = read_key(header)
+    if key is not None and route.repeat is Repeat.REFUSED:
+        raise refusal(
+            "bad-value",
+            "This answer holds a secret, so none is kept to be repeated.",
+            "Leave the key out.",
+            field="Idempotency-Key",
+        )
+    return key
+
+
+async def _read_body(limit: int) -> bytes:
+    media = request.mimetype
+    charset = request.mimetype_params.get("charset", "utf-8").lower()
+    if (
+        media != "application/json"
+        or charset not in ("utf-8", "utf8")
+        or "Content-Encoding" in request.headers
+    ):
+        raise refusal(
+            "unsupported-media",
+            "The body must be plain JSON.",
+            "Send Content-Type: application/json, UTF-8, not compressed.",
+            status=415,
+        )
+    if (request.content_length or 0) > limit:
+        raise too_large(limit)
+    raw = cast(bytes, await request.get_data(cache=False))
+    if len(raw) > limit:
+        raise too_large(limit)
+    return raw
+
+
+def _draining() -> trio.Event:
+    state = cast(dict[str, trio.Event], request.scope.get("state") or {})
+    # Without a server, as in tests, nothing ever drains.
+    return state.get(DRAINING_STATE) or trio.Event()
+
+
+def _json(body: bytes, status: int = 200) -> Response:
+    return Response(body, status, content_type="application/json")
+
+
+def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
+    match answer:
+        case Download():
+            response = Response(answer.content, content_type=answer.media)
+            response.headers["Content-Disposition"] = _attachment(answer.name)
+            response.headers["Content-Security-Policy"] = DOWNLOAD_POLICY
+            return response
+        case EventStream():
+            caller, after, agent = call.known_caller, answer.after, answer.agent
+            feed = FeedBody(lambda: daemon.events(caller, after, agent), call.still_known, call.draining)
+            response = Response(feed, content_type="text/event-stream; charset=utf-8")
+            response.timeout = None
+            return response
+        case _:
+            return _json(compact(answer))
+
+
+def _attachment(name: str) -> str:
+    """RFC 6266, with a plain name for clients that know no other (RFC 8187 for the rest)."""
+    fallback = "".join(
+        character if character.isascii() and (character.isalnum() or character in "._-") else "_"
+        for character in name
+    ).lstrip(".")
+    return f"attachment; filename=\"{fallback or 'file'}\"; filename*=UTF-8''{quote(name, safe='')}"
+
+
+async def _secure(response: Response) -> Response:
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
+    return response
+
+
+async def _refuse(error: Exception) -> Response:
+    refused: DaemonRefusal = refusal_for(error)
+    response = _json(compact(error_object(refused)), refused.status)
+    if isinstance(error, MethodNotAllowed) and error.valid_methods:
+        response.headers["Allow"] = ", ".join(sorted(set(error.valid_methods) - {"HEAD", "OPTIONS"}))
+    if refused.status == 401:
+        response.headers["WWW-Authenticate"] = "Bearer"
+    retry_after = refused.detail.get("retry_after")
+    if isinstance(retry_after, int | float):
+        response.headers["Retry-After"] = str(max(1, round(retry_after)))
+    return response

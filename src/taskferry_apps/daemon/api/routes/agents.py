@@ -1,0 +1,61 @@
+"""The owner's agents."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ...port import DaemonService, NewAgent
+from ..answers import Object, agent_object
+from ..fields import Flag, Form, Listed, Text, optional, required
+from ..kinds import OwnAgent
+from ..schemas import OK, many, record, ref
+from ..table import Access, Call, Repeat, Route
+
+__all__ = ["ROUTES"]
+
+_HANDLE: Final = required("handle", OwnAgent(), "The agent's name, or @owner/name.")
+_DISPLAY_NAME: Final = optional("display_name", Text(256), "What people read.", "")
+_TAGLINE: Final = optional("tagline", Text(512), "One line on what it is for.", "")
+_DESCRIPTION: Final = optional("description", Text(4096), "What it can do.", "")
+_CAPABILITIES: Final = optional("capabilities", Listed(Text(64, 1), 32), "Words on what it can do.", ())
+_PUBLIC: Final = optional("public_profile", Flag(), "Whether the relay may list it.", False)
+
+
+async def _list(daemon: DaemonService, call: Call) -> Object:
+    return {"agents": [agent_object(agent) for agent in await daemon.agents(call.known_caller)]}
+
+
+async def _create(daemon: DaemonService, call: Call) -> Object:
+    body = call.body
+    wanted = NewAgent(
+        name=body[_HANDLE],
+        display_name=body[_DISPLAY_NAME],
+        tagline=body[_TAGLINE],
+        description=body[_DESCRIPTION],
+        capabilities=body[_CAPABILITIES],
+        public=body[_PUBLIC],
+    )
+    return {"ok": True, "agent": agent_object(await daemon.create_agent(call.known_caller, wanted))}
+
+
+ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/agents",
+        name="list_agents",
+        about="The agents that the caller may act as.",
+        handler=_list,
+        answer=record(agents=many(ref("Agent"))),
+    ),
+    Route(
+        method="POST",
+        path="/agents",
+        name="create_agent",
+        about="Make an agent that others can connect to.",
+        handler=_create,
+        answer=record(ok=OK, agent=ref("Agent")),
+        access=Access.OWNER,
+        body=Form.of(_HANDLE, _DISPLAY_NAME, _TAGLINE, _DESCRIPTION, _CAPABILITIES, _PUBLIC),
+        repeat=Repeat.ONCE,
+    ),
+)

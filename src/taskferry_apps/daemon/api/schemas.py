@@ -1,0 +1,230 @@
+"""The shapes of the answers, as OpenAPI describes them. A test holds every real answer against its own."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from .fields import Schema
+
+__all__ = ["COMPONENTS", "OK", "many", "page", "record", "ref"]
+
+TEXT: Final[Schema] = {"type": "string"}
+NUMBER: Final[Schema] = {"type": "integer"}
+FLAG: Final[Schema] = {"type": "boolean"}
+OK: Final[Schema] = {"const": True}
+HASH: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
+TIME: Final[Schema] = {"type": "string", "format": "date-time"}
+TEXTS: Final[Schema] = {"type": "array", "items": TEXT}
+
+
+def ref(name: str) -> Schema:
+    """A component by its name."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def many(item: Schema) -> Schema:
+    """A list."""
+    return {"type": "array", "items": item}
+
+
+def _maybe(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def record(optional: dict[str, Schema] | None = None, /, **members: Schema) -> Schema:
+    """A closed object: all members but the `optional` ones are always there."""
+    return {
+        "type": "object",
+        "properties": {**members, **(optional or {})},
+        "required": list(members),
+        "additionalProperties": False,
+    }
+
+
+def page(name: str, item: Schema) -> Schema:
+    """Some items and where to go on: the cursor is empty at the end."""
+    return record(**{name: many(item), "cursor": TEXT, "more": FLAG})
+
+
+_RELAY: Final = record(
+    url=TEXT,
+    connected=FLAG,
+    transport={"enum": ["websocket", "longpoll", "memory", ""]},
+    since=_maybe(TIME),
+    queued=NUMBER,
+    last_error=TEXT,
+    notice=TEXT,
+)
+_TERMS: Final = record(auto_trigger=FLAG, human_gate=FLAG, task_budget=NUMBER, largest_artifact=NUMBER)
+_SUMMARY: Final[dict[str, Schema]] = {
+    "task_id": HASH,
+    "title": TEXT,
+    "mine": TEXT,
+    "peer": TEXT,
+    "role": {"enum": ["requester", "worker"]},
+    "state": TEXT,
+    "confirmed": FLAG,
+    "final": FLAG,
+    "deadline": _maybe(TIME),
+    "created_at": TIME,
+    "updated_at": TIME,
+}
+_PART: Final = record(
+    {"text": TEXT, "json": TEXT, "media": TEXT, "sha256": HASH},
+    kind={"enum": ["text", "json", "file", "blob"]},
+    part={**NUMBER, "description": "Its number in the download path."},
+    name=TEXT,
+    size=NUMBER,
+)
+_EVENT: Final = record(
+    n=NUMBER,
+    side={"enum": ["requester", "worker"]},
+    type=TEXT,
+    hash=HASH,
+    prev=_maybe(HASH),
+    seen=NUMBER,
+    device=HASH,
+    at=TIME,
+    effect=TEXT,
+    confirmed=FLAG,
+    note=TEXT,
+    delivery=_maybe(ref("Delivery")),
+)
+#: A task in a list: `versions` is how many there are.
+_LISTED_TASK: Final = record(**_SUMMARY, versions=NUMBER)
+
+COMPONENTS: Final[dict[str, Schema]] = {
+    "Error": record(
+        ok={"const": False},
+        error=record(
+            {
+                "field": TEXT,
+                "state": TEXT,
+                "actions": TEXTS,
+                "retry_after": {"type": "number", "description": "Seconds."},
+            },
+            code=TEXT,
+            message=TEXT,
+            next=TEXT,
+        ),
+    ),
+    "Status": record(
+        {
+            "set_up": FLAG,
+            "handle_owner": TEXT,
+            "account": _maybe(HASH),
+            "device": _maybe(HASH),
+            "relay": _maybe(_RELAY),
+            "version": TEXT,
+            "alarms": TEXTS,
+        },
+        status={"const": "ok"},
+    ),
+    "SetUp": record(ok=OK, owner=TEXT, account=HASH, device=HASH, recovery_key=TEXT, name_claimed=FLAG),
+    "Account": record(
+        owner=TEXT,
+        account=HASH,
+        length=NUMBER,
+        head=HASH,
+        devices=many(record(id=HASH, label=TEXT, status=TEXT)),
+        agents={"type": "object", "additionalProperties": many(HASH)},
+    ),
+    "Agent": record(
+        handle=TEXT,
+        name=TEXT,
+        display_name=TEXT,
+        tagline=TEXT,
+        description=TEXT,
+        capabilities=TEXTS,
+        public=FLAG,
+        created_at=TIME,
+        last_seen_at=_maybe(TIME),
+    ),
+    "Grant": record(
+        version=NUMBER,
+        classes=TEXTS,
+        rate_per_minute=NUMBER,
+        largest_bytes=NUMBER,
+        until=_maybe(TIME),
+        terms=_TERMS,
+    ),
+    "Connection": record(
+        id=HASH,
+        mine=TEXT,
+        peer=TEXT,
+        state={"enum": ["requested_out", "requested_in", "accepted", "ended"]},
+        end_kind=TEXT,
+        note=TEXT,
+        trust=TEXT,
+        given=_maybe(ref("Grant")),
+        received=_maybe(ref("Grant")),
+        created_at=TIME,
+        updated_at=TIME,
+    ),
+    "ConnectionStep": record(ok=OK, id=HASH, message_id=_maybe(HASH), state=TEXT),
+    "Delivery": record(rung=TEXT, at=TIME, code=TEXT, history=many(record(rung=TEXT, at=TIME))),
+    "SentMessage": record(
+        {"failed": many(record(to=TEXT, error={"type": "object"}))},
+        ok=OK,
+        message_id=HASH,
+        message_ids=many(HASH),
+        conversation=TEXT,
+        delivery=ref("Delivery"),
+        warnings=TEXTS,
+    ),
+    "SentTask": record(
+        {"version": NUMBER},
+        ok=OK,
+        task_id=HASH,
+        message_id=HASH,
+        conversation=TEXT,
+        state=TEXT,
+        delivery=ref("Delivery"),
+        warnings=TEXTS,
+    ),
+    "Message": record(
+        {"payload": {"type": "object", "description": "The content; left out with header_only."}},
+        id=HASH,
+        direction={"enum": ["in", "out", "copy"]},
+        type=TEXT,
+        **{"from": TEXT},
+        to=TEXT,
+        conversation=TEXT,
+        task_id=_maybe(HASH),
+        title=TEXT,
+        created_at=TIME,
+        received_at=_maybe(TIME),
+        state=TEXT,
+        trust=TEXT,
+        code=TEXT,
+        delivery=_maybe(ref("Delivery")),
+    ),
+    "Acknowledged": record(ok=OK, id=HASH, state={"const": "processed"}),
+    "Quarantined": record(id=HASH, peer=TEXT, code=TEXT, reason=TEXT, received_at=TIME, size=NUMBER),
+    "Part": _PART,
+    "Version": record(
+        version=NUMBER, hash=HASH, status=TEXT, note=TEXT, parts=many(ref("Part")), submitted_at=TIME
+    ),
+    "TaskEvent": _EVENT,
+    "ListedTask": _LISTED_TASK,
+    "Task": record(
+        **_SUMMARY,
+        brief=TEXT,
+        requirements=TEXTS,
+        parts=many(ref("Part")),
+        asks=NUMBER,
+        revisions=NUMBER,
+        budget=_maybe(NUMBER),
+        versions=many(ref("Version")),
+        revision_requests=many(record(version=NUMBER, reasons=TEXTS)),
+        events=many(ref("TaskEvent")),
+        waiting=TEXTS,
+        actions=TEXTS,
+        delivery=_maybe(ref("Delivery")),
+    ),
+    "TaskLog": record(task_id=HASH, state=TEXT, events=many(ref("TaskEvent"))),
+    "Token": record(id=TEXT, label=TEXT, agents=TEXTS, created_at=TIME, revoked_at=_maybe(TIME)),
+    "NewToken": record(
+        ok=OK, token={**TEXT, "description": "The secret, told once."}, id=TEXT, label=TEXT, agents=TEXTS
+    ),
+}
