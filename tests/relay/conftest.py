@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -15,10 +15,10 @@ from taskferry_apps.relay.core import Policy, Relay
 from taskferry_apps.relay_client import RelayClient, open_relay
 from taskferry_protocol.frame_items import Cursor, Entry, Mail, Outcome, Window
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.records import Generation
+from taskferry_protocol.records import Generation, RelayChange, RelayResult
 from taskferry_protocol.sessions import LogExtension
 from taskferry_stores.memory import MemoryRelayStore
-from taskferry_stores.port import RelayStore
+from taskferry_stores.port import RelayStore, StoreError
 from taskferry_stores.sqlite import open_relay_store
 from taskferry_transports.memory import MemoryNetwork
 
@@ -109,6 +109,23 @@ async def serving(store: RelayStore, policy: Policy, clock: Clock | None = None)
         await nursery.start(network.serve, relay.handle)
         yield World(store, relay, network, clock, person("alice", 1, now), person("bob", 2, now))
         nursery.cancel_scope.cancel()
+
+
+class PausedStore(MemoryRelayStore):
+    """A store whose disk is busy, or fails, for as long as a test wants it to."""
+
+    def __init__(self) -> None:
+        super().__init__(GENERATION)
+        self.fault: StoreError | None = None
+        self.gate = trio.Event()
+        self.gate.set()
+
+    async def commit(self, changes: Sequence[RelayChange]) -> tuple[RelayResult, ...]:
+        """Wait for the gate, then commit or fail."""
+        await self.gate.wait()
+        if self.fault is not None:
+            raise self.fault
+        return await super().commit(changes)
 
 
 @asynccontextmanager

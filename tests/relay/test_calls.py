@@ -24,7 +24,7 @@ from taskferry_protocol.calls import (
 from taskferry_protocol.cards import Card, Visibility, sign_card
 from taskferry_protocol.connections import EndKind, read_request, sign_end
 from taskferry_protocol.frame_items import Refusal
-from taskferry_protocol.ids import AccountId, AgentRef
+from taskferry_protocol.ids import AccountId, AgentRef, Instant
 from taskferry_protocol.permissions import recall_grant
 
 from .conftest import codes
@@ -115,7 +115,7 @@ async def test_cards_are_shown_to_whom_they_may_be(world):
 
 def card(who: Person, version: int, visibility: Visibility) -> bytes:
     """A card of a person's agent."""
-    described = Card(who.agent, version, who.log.state.length, who.log.position, visibility=visibility)
+    described = Card(who.agent, version, Instant(1), who.log.position, visibility=visibility)
     return sign_card(described, who.manage)
 
 

@@ -22,9 +22,8 @@ from taskferry_protocol.frame_items import Cursor
 from taskferry_protocol.frames import AckFrame, HelloFrame, PingFrame, encode_frame, encode_send
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.sessions import ClientSession, LogExtension
-from taskferry_stores.memory import MemoryRelayStore
 
-from .conftest import GENERATION, ORIGIN, mails, serving, take
+from .conftest import ORIGIN, PausedStore, mails, serving, take
 from .people import Person, person, read_text, seal
 
 
@@ -170,20 +169,6 @@ async def test_a_client_that_breaks_the_rules_is_sent_away(friends, lie):
         async with friends.open(friends.alice) as alice:
             await alice.send([seal(friends.alice, friends.bob, "still here", friends.now).parcel])
         assert len(await take(bob, 1)) == 1
-
-
-class PausedStore(MemoryRelayStore):
-    """A store whose disk is busy for as long as a test wants it to be."""
-
-    def __init__(self) -> None:
-        super().__init__(GENERATION)
-        self.gate = trio.Event()
-        self.gate.set()
-
-    async def commit(self, changes):
-        """Wait for the gate, then commit."""
-        await self.gate.wait()
-        return await super().commit(changes)
 
 
 async def test_more_than_the_window_ends_the_session():

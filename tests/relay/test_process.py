@@ -1,0 +1,192 @@
+"""The relay as it is run: a process with a socket, a file and signals."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sqlite3
+import stat
+import subprocess
+
+import httpx
+import pytest
+import trio
+
+from taskferry_apps import system
+from taskferry_apps.relay.compose import _origins
+from taskferry_apps.relay_client import LinkEnded
+from taskferry_protocol.frame_items import Cursor, ParcelAccepted
+
+from .conftest import codes, mails, take
+from .people import connect, person, read_text, seal
+from .process import command, running
+
+
+async def introduce(relay, alice, bob) -> None:
+    """Both owners join and connect."""
+    async with relay.open(bob), relay.open(alice) as client:
+        await client.call(connect(alice, bob, system.now()))
+
+
+def people():
+    """Two owners."""
+    return person("alice", 1, system.now()), person("bob", 2, system.now())
+
+
+@pytest.mark.parametrize("longpoll", [False, True])
+async def test_mail_travels_over_real_sockets(tmp_path, longpoll):
+    """Over WebSocket and over long-poll alike."""
+    alice, bob = people()
+    async with running(tmp_path) as relay:
+        await introduce(relay, alice, bob)
+        async with (
+            relay.open(alice, longpoll=longpoll) as sender,
+            relay.open(bob, longpoll=longpoll) as recipient,
+        ):
+            texts = [f"{n}" for n in range(100)]
+            parcels = [seal(alice, bob, text, system.now()).parcel for text in texts]
+            assert set(codes(await sender.send(parcels))) == {"accepted"}
+            assert [read_text(bob, entry) for entry in mails(await take(recipient, 100))] == texts
+
+
+async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path):
+    """Killed while mail pours in, the relay still has every envelope that it accepted, once and in order."""
+    alice, bob = people()
+    accepted: list[str] = []
+    async with running(tmp_path) as relay:
+        await introduce(relay, alice, bob)
+
+        async def pour() -> None:
+            async with relay.open(alice) as client:
+                for start in range(0, 100_000, 8):
+                    texts = [f"{n}" for n in range(start, start + 8)]
+                    outcomes = await client.send([seal(alice, bob, t, system.now()).parcel for t in texts])
+                    accepted.extend(
+                        t for t, o in zip(texts, outcomes, strict=True) if o.__class__ is ParcelAccepted
+                    )
+
+        with pytest.raises(ExceptionGroup) as caught:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pour)
+                while len(accepted) < 200:
+                    await trio.sleep(0.005)
+                relay.kill()
+        assert caught.group_contains(LinkEnded)
+    async with running(tmp_path) as relay, relay.open(bob) as client:
+        entries = mails(await take(client, len(accepted)))
+        # What was stored and not answered in time may follow.
+        assert [read_text(bob, entry) for entry in entries][: len(accepted)] == accepted
+
+
+async def test_a_cursor_holds_over_a_restart(tmp_path):
+    """The generation stays, and what was acknowledged does not come again."""
+    alice, bob = people()
+    async with running(tmp_path) as relay:
+        await introduce(relay, alice, bob)
+        async with relay.open(alice) as sender, relay.open(bob) as recipient:
+            await sender.send([seal(alice, bob, f"{n}", system.now()).parcel for n in range(3)])
+            entries = await take(recipient, 3)
+            cursor = Cursor(recipient.ready.generation, entries[1].offset)
+        relay.kill()
+    async with running(tmp_path) as relay, relay.open(bob, cursor=cursor) as recipient:
+        assert recipient.ready.continued
+        assert recipient.ready.next_offset > cursor.offset
+
+
+async def test_sigterm_says_goodbye_and_ends_well(tmp_path):
+    """Open sessions get goaway, and the exit code is 0."""
+    alice, _ = people()
+    async with running(tmp_path) as relay, relay.open(alice) as client:
+        async with trio.open_nursery() as nursery:
+            ended = []
+
+            async def listen() -> None:
+                ended.append(await client.wait_ended())
+
+            nursery.start_soon(listen)
+            assert await relay.stop() == 0
+        assert ended[0].code == "shutting-down"
+        assert ended[0].retry_after is not None
+
+
+async def test_health_and_home_answer(tmp_path):
+    """Operators and people find out what this is."""
+    async with running(tmp_path) as relay, httpx.AsyncClient(trust_env=False) as http:
+        health = await http.get(f"{relay.url}/health")
+        assert (health.status_code, health.json()) == (200, {"status": "ok"})
+        assert "TaskFerry relay" in (await http.get(relay.url)).text
+        assert (await http.get(f"{relay.url}/nothing")).status_code == 404
+
+
+async def test_the_database_belongs_to_its_owner(tmp_path):
+    """Nobody else on the machine reads it."""
+    async with running(tmp_path):
+        assert stat.S_IMODE((tmp_path / "relay.db").stat().st_mode) == 0o600
+
+
+def fails(*arguments: str) -> str:
+    """What a relay that cannot start says."""
+    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30, check=False)
+    assert done.returncode == 1, done.stderr
+    (sentence,) = done.stderr.splitlines()
+    assert sentence.startswith("taskferry relay: ")
+    return sentence
+
+
+async def test_a_second_relay_on_one_file_says_so(tmp_path):
+    """One process owns the database."""
+    async with running(tmp_path):
+        said = await trio.to_thread.run_sync(lambda: fails(*command(tmp_path)))
+    assert "Another process has" in said
+
+
+def test_a_port_in_use_is_named(tmp_path):
+    """The sentence says which address, and what may be there."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert f"127.0.0.1:{port} is already in use" in fails(*command(tmp_path, port=port))
+
+
+def test_a_newer_file_is_not_touched(tmp_path):
+    """A later version's database is refused as such."""
+    process = subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE)
+    assert process.stderr is not None
+    process.stderr.readline()
+    process.terminate()
+    process.communicate(timeout=20)
+    with sqlite3.connect(tmp_path / "relay.db") as connection:
+        connection.execute("PRAGMA user_version = 9999")
+    connection.close()
+    assert "newer version" in fails(*command(tmp_path))
+
+
+def test_another_programs_file_is_refused(tmp_path):
+    """Text is no database."""
+    (tmp_path / "relay.db").write_text("not a database, but long enough to look like a file\n" * 50)
+    assert "relay.db" in fails(*command(tmp_path))
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_cannot_be_written_is_named(tmp_path):
+    """The remedy is said."""
+    tmp_path.chmod(0o500)
+    assert "writ" in fails(*command(tmp_path))
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    """A file stands where the folder should be."""
+    (tmp_path / "file").write_text("")
+    assert "cannot be made" in fails(*command(tmp_path / "file"))
+
+
+def test_an_open_address_needs_its_origins(tmp_path):
+    """Which addresses daemons dial has to be said when others can come."""
+    assert "TASKFERRY_RELAY_ORIGINS" in fails(*command(tmp_path, host="0.0.0.0"))
+
+
+def test_origins_are_written_in_full():
+    """With port, in small letters, for WebSocket and for the fallback."""
+    assert _origins(["wss://Relay.Example"]) == {"wss://relay.example:443", "https://relay.example:443"}
+    assert _origins(["http://[::1]:8080"]) == {"ws://[::1]:8080", "http://[::1]:8080"}
