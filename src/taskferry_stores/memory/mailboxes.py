@@ -29,6 +29,7 @@ from .tables import Journal
 
 @attrs.frozen
 class _Seen:
+    n: int
     hash: Hash
     place: Place
     at: Instant
@@ -39,6 +40,7 @@ class _Seen:
 
 @attrs.frozen
 class _Waiting:
+    n: int
     sender: DeviceId
     expires_at: Instant
     raw: bytes
@@ -69,7 +71,8 @@ class Mailboxes:
             return Equivocation(prior, "seq", self._raw(prior))
         if seen is None:
             place = Place(self._journal.count(self.places, change.device))
-            seen = _Seen(change.hash, place, change.at, change.to, change.seq, frozenset())
+            n = sum(self.places.values())
+            seen = _Seen(n, change.hash, place, change.at, change.to, change.seq, frozenset())
             self._journal.put(self._seen_seq, by_seq, by_id)
             offsets = self._add_entries(change, seen)
             return Stored(place, offsets)
@@ -89,7 +92,7 @@ class Mailboxes:
         if added:
             held = self._waiting.get(change.hash)
             entries = (held.entries if held else frozenset()) | frozenset(added)
-            waiting = _Waiting(change.device, change.expires_at, change.envelope, entries)
+            waiting = _Waiting(seen.n, change.device, change.expires_at, change.envelope, entries)
             self._journal.put(self._waiting, change.hash, waiting)
         return tuple(added)
 
@@ -137,9 +140,9 @@ class Mailboxes:
 
     def expire(self, change: Expire) -> Expired:
         """Take out what has expired, and tell the senders."""
-        due = [(w.expires_at, h) for h, w in self._waiting.items() if w.expires_at <= change.now]
+        due = [(w.expires_at, w.n, h) for h, w in self._waiting.items() if w.expires_at <= change.now]
         notices = []
-        for _, hash in sorted(due)[: change.limit]:
+        for _, _, hash in sorted(due)[: change.limit]:
             held = self._waiting[hash]
             for device, offset in sorted(held.entries):
                 self._remove(device, offset)

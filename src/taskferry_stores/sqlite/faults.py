@@ -1,11 +1,20 @@
-"""SQLite's errors in the words of the port."""
+"""SQLite's errors, and the operating system's, in the words of the port."""
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from pathlib import Path
 
-from ..errors import StoreCorrupt, StoreError, StoreFailed, StoreFull, StoreLocked, StoreReadOnly
+from ..errors import (
+    StoreCorrupt,
+    StoreError,
+    StoreFailed,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    StoreUnavailable,
+)
 
 
 def translate(error: sqlite3.Error, path: Path) -> StoreError:
@@ -22,3 +31,12 @@ def translate(error: sqlite3.Error, path: Path) -> StoreError:
     if code == sqlite3.SQLITE_CANTOPEN:
         return StoreReadOnly(f"The file {path} cannot be opened ({error}); check its folder's permissions.")
     return StoreFailed(f"Reading or writing {path} failed ({error}); check the disk and start again.")
+
+
+def translate_os(error: OSError, path: Path) -> StoreError:
+    """The store's error for the operating system's, met before SQLite has the file."""
+    if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        return StoreReadOnly(f"The file {path} or its folder cannot be written; make them writable.")
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return StoreFull(f"No space is left for {path}; free some and try again.")
+    return StoreUnavailable(f"The file {path} cannot be opened: {error.strerror}; name another file.")

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import StoreCorrupt, StoreLocked, StoreReadOnly, StoreUnavailable, WrongStore
-from .faults import translate
+from ..errors import StoreCorrupt, StoreLocked, WrongStore
+from .faults import translate, translate_os
 from .migrations import Schema, migrate, require_known
 
 BUSY_MS = 5_000
@@ -60,9 +60,9 @@ def open_file(path: Path, schema: Schema, tuning: Tuning, check: IntegrityCheck)
     Raises a kind of `StoreUnavailable`, `StoreCorrupt`, `StoreFull` or `StoreFailed`.
     """
     with ExitStack() as undo:
-        lock = _lock(path)
-        undo.callback(os.close, lock)
         try:
+            lock = _lock(path)
+            undo.callback(os.close, lock)
             _create_private(path)
             writer = _connect(path, tuning)
             undo.callback(writer.close)
@@ -74,25 +74,16 @@ def open_file(path: Path, schema: Schema, tuning: Tuning, check: IntegrityCheck)
                 reading[-1].execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
             raise translate(error, path) from error
-        except PermissionError as error:
-            raise _not_writable(path) from error
+        except OSError as error:
+            raise translate_os(error, path) from error
         undo.pop_all()
         return OpenFile(path, writer, tuple(reading), lock)
 
 
-def _not_writable(path: Path) -> StoreReadOnly:
-    return StoreReadOnly(f"The file {path} or its folder cannot be written; make them writable.")
-
-
 def _lock(path: Path) -> int:
     """Take the lock file beside the database; it goes with the process, however that ends."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        if isinstance(error, PermissionError) or error.errno == 30:
-            raise _not_writable(path) from error
-        raise StoreUnavailable(f"The file {path} cannot be opened: {error.strerror}.") from error
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(lock, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

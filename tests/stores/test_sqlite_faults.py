@@ -1,0 +1,342 @@
+"""What a SQLite store says and does when disk, file or neighbour misbehave."""
+
+import os
+import resource
+import sqlite3
+import stat
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from taskferry_protocol.records import PutSetting
+from taskferry_stores.errors import (
+    StoreCorrupt,
+    StoreError,
+    StoreFailed,
+    StoreFull,
+    StoreLocked,
+    StoreReadOnly,
+    StoreTooNew,
+    StoreUnavailable,
+    WrongStore,
+)
+from taskferry_stores.sqlite import IntegrityCheck, open_daemon_store, open_relay_store
+from taskferry_stores.sqlite.faults import translate_os
+
+from .samples import GENERATION, device, envelope
+
+NOBODY = 65_534
+
+
+def open_relay(path, **options):
+    """The relay's store at a path."""
+    return open_relay_store(path, generation=GENERATION, **options)
+
+
+async def fill(path, count=200):
+    """A relay's store with some envelopes in it, closed again."""
+    async with open_relay(path) as relay:
+        await relay.commit([envelope("alice", n, "bob/coder", ["bob"]) for n in range(1, count + 1)])
+
+
+async def refusal(path, **options):
+    """The error with which a relay's store is not opened."""
+    with pytest.raises(StoreError) as caught:
+        async with open_relay(path, **options):
+            pass
+    assert str(caught.value).endswith(".")
+    assert str(path) in str(caught.value)
+    return type(caught.value)
+
+
+async def test_second_opening_is_refused_while_the_first_stands(tmp_path):
+    """One store has one process; once it is closed, the next may open it."""
+    path = tmp_path / "relay.db"
+    async with open_relay(path):
+        assert await refusal(path) is StoreLocked
+    async with open_relay(path):
+        pass
+
+
+async def test_newer_file_is_refused_and_left_alone(tmp_path):
+    """A file that a later version wrote is not opened, and not one byte of it changes."""
+    path = tmp_path / "relay.db"
+    await fill(path)
+    raw = sqlite3.connect(path)
+    raw.execute("PRAGMA user_version = 99")
+    raw.close()
+    before = path.read_bytes()
+    assert await refusal(path) is StoreTooNew
+    assert path.read_bytes() == before
+
+
+async def test_other_kind_of_file_is_refused(tmp_path):
+    """A daemon's store is no relay's, and another program's database is nobody's."""
+    async with open_daemon_store(tmp_path / "daemon.db"):
+        pass
+    assert await refusal(tmp_path / "daemon.db") is WrongStore
+    foreign = sqlite3.connect(tmp_path / "foreign.db")
+    foreign.execute("CREATE TABLE theirs (x)")
+    foreign.commit()
+    foreign.close()
+    assert await refusal(tmp_path / "foreign.db") is WrongStore
+
+
+async def test_file_that_is_no_database_is_corrupt(tmp_path):
+    """Bytes that no database begins with are called damaged, and kept."""
+    path = tmp_path / "relay.db"
+    path.write_bytes(b"not a database " * 1_000)
+    assert await refusal(path) is StoreCorrupt
+    assert path.read_bytes().startswith(b"not a database")
+
+
+async def test_damage_inside_is_found_by_the_check(tmp_path):
+    """A page that was overwritten is found when the check is asked for."""
+    path = tmp_path / "relay.db"
+    await fill(path, 500)
+    with path.open("r+b") as file:
+        file.seek(4_096 * 40)
+        file.write(os.urandom(4_096 * 60))
+    assert await refusal(path, check=IntegrityCheck.QUICK) is StoreCorrupt
+    assert await refusal(path, check=IntegrityCheck.FULL) is StoreCorrupt
+
+
+async def test_damage_met_in_use_stops_the_store(tmp_path):
+    """A store that meets damage says so and does nothing more."""
+    path = tmp_path / "relay.db"
+    await fill(path, 500)
+    raw = sqlite3.connect(path)
+    (page,) = raw.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'mailbox'").fetchone()
+    raw.close()
+    with path.open("r+b") as file:
+        file.seek(4_096 * (page - 1))
+        file.write(b"\xa5" * 4_096)
+    async with open_relay(path) as relay:
+        with pytest.raises(StoreFailed):
+            await relay.mailbox(device("bob"), 0, 1_000, 1 << 30)
+        with pytest.raises(StoreFailed):
+            await relay.commit([PutSetting("a", b"b")])
+
+
+async def test_sound_file_passes_the_check(tmp_path):
+    """A file in order opens with either check."""
+    await fill(tmp_path / "relay.db")
+    for check in IntegrityCheck:
+        async with open_relay(tmp_path / "relay.db", check=check) as relay:
+            assert (await relay.stats()).waiting == 200
+
+
+async def test_full_disk_refuses_the_commit_and_passes(tmp_path):
+    """Without space a commit is refused whole; with space the store goes on."""
+    async with open_relay(tmp_path / "relay.db") as relay:
+        await relay.commit([PutSetting("before", b"1")])
+        writer = relay._engine._file.writer
+        (pages,) = writer.execute("PRAGMA page_count").fetchone()
+        writer.execute(f"PRAGMA max_page_count = {pages + 5}")
+        large = [PutSetting(f"k{n}", bytes(100_000)) for n in range(5)]
+        with pytest.raises(StoreFull):
+            await relay.commit([PutSetting("within", b"1"), *large])
+        assert await relay.settings(["before", "within"]) == {"before": b"1"}
+        writer.execute("PRAGMA max_page_count = 1000000")
+        await relay.commit([PutSetting("after", b"1"), *large])
+        assert len(await relay.settings(["before", "after", "k0", "k4"])) == 4
+
+
+@contextmanager
+def files_limited_to(size):
+    """Let no file of this process grow past a size: writing there fails as a broken disk does."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_failed_write_stops_the_store_until_it_is_opened_again(tmp_path):
+    """After a write that failed nothing more is done; opened again, all that was acknowledged is there."""
+    path = tmp_path / "relay.db"
+    async with open_relay(path) as relay:
+        await relay.commit([PutSetting("before", b"1")])
+        with files_limited_to(1), pytest.raises(StoreFailed):
+            await relay.commit([PutSetting("within", bytes(100_000))])
+        with pytest.raises(StoreFailed):
+            await relay.commit([PutSetting("after", b"1")])
+        with pytest.raises(StoreFailed):
+            await relay.settings(["before"])
+    async with open_relay(path, check=IntegrityCheck.FULL) as relay:
+        assert await relay.settings(["before", "within", "after"]) == {"before": b"1"}
+
+
+async def test_everybody_waiting_learns_of_the_failure(tmp_path):
+    """When the disk fails, all callers that wait are told, and none is left waiting."""
+    outcomes: list[StoreFailed | None] = []
+    async with open_relay(tmp_path / "relay.db") as relay:
+
+        async def put(n):
+            try:
+                await relay.commit([PutSetting(f"k{n}", bytes(50_000))])
+                outcomes.append(None)
+            except StoreFailed as failure:
+                outcomes.append(failure)
+
+        with files_limited_to(1):
+            async with trio.open_nursery() as nursery:
+                for n in range(20):
+                    nursery.start_soon(put, n)
+    assert len(outcomes) == 20
+    assert all(outcomes)
+
+
+@contextmanager
+def unprivileged_folder():
+    """A folder that this process, for now without privileges, may read and not write."""
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        yield folder
+        folder.chmod(0o755)
+
+
+@contextmanager
+def unprivileged():
+    """Whoever runs the tests, permissions count."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+async def test_read_only_file_or_folder_is_said_so(tmp_path):
+    """A file or a folder that cannot be written is named as the cause."""
+    with unprivileged_folder() as folder:
+        await fill(folder / "relay.db")
+        (folder / "relay.db").chmod(0o444)
+        (folder / "relay.db.lock").chmod(0o666)
+        folder.chmod(0o555)
+        with unprivileged():
+            assert await refusal(folder / "relay.db") is StoreReadOnly
+            assert await refusal(folder / "new.db") is StoreReadOnly
+            assert await refusal(folder / "deeper" / "new.db") is StoreReadOnly
+
+
+async def test_path_that_can_be_no_file_is_said_so(tmp_path):
+    """A folder in the file's place is named, with what the system says of it."""
+    (tmp_path / "relay.db").mkdir()
+    assert await refusal(tmp_path / "relay.db") is StoreUnavailable
+
+
+def test_full_disk_at_creation_is_said_so():
+    """No space for the first byte is the same fault as no space later."""
+    assert type(translate_os(OSError(28, "No space left on device"), Path("x"))) is StoreFull
+
+
+@pytest.mark.parametrize("umask", [0, 0o777])
+async def test_files_are_their_owners_alone(tmp_path, umask):
+    """Whatever the umask, nobody else may read the database, its log or its lock."""
+    path = tmp_path / "private" / "daemon.db"
+    path.parent.mkdir()
+    before = os.umask(umask)
+    try:
+        async with open_daemon_store(path) as daemon:
+            await daemon.commit([PutSetting("a", b"b")])
+            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert set(modes) == {"daemon.db", "daemon.db-wal", "daemon.db-shm", "daemon.db.lock"}
+    assert set(modes.values()) == {0o600}
+
+
+async def test_file_left_open_to_others_is_closed_to_them(tmp_path):
+    """A file that others could read is its owner's alone once it was opened."""
+    path = tmp_path / "relay.db"
+    await fill(path)
+    path.chmod(0o644)
+    async with open_relay(path):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+def put_setting(key, value):
+    """The change, whether or not its types hold."""
+    return PutSetting(key, value)
+
+
+async def test_bad_change_is_its_callers_alone(tmp_path):
+    """A change that no column takes fails its own commit, and spares those committed with it."""
+    outcomes = {}
+    async with open_relay(tmp_path / "relay.db") as relay:
+
+        async def put(n):
+            try:
+                outcomes[n] = await relay.commit([put_setting(f"k{n}", 5 if n == 7 else b"good")])
+            except sqlite3.IntegrityError as error:
+                outcomes[n] = error
+
+        async with trio.open_nursery() as nursery:
+            for n in range(12):
+                nursery.start_soon(put, n)
+        assert isinstance(outcomes.pop(7), sqlite3.IntegrityError)
+        assert all(isinstance(outcome, tuple) for outcome in outcomes.values())
+        assert len(await relay.settings([f"k{n}" for n in range(12)])) == 11
+
+
+async def test_cancelled_callers_leave_the_others_whole(tmp_path):
+    """Callers that give up at any moment, leaders among them, leave every other commit to be answered."""
+    answered, begun = set(), trio.Event()
+    async with open_relay(tmp_path / "relay.db") as relay:
+
+        async def send(n):
+            if n == 15:
+                begun.set()
+            await relay.commit([envelope(f"s{n}", k, "bob/coder", ["bob"]) for k in (1, 2)])
+            answered.add(n)
+
+        async with trio.open_nursery() as nursery:
+            scopes = []
+            for n in range(30):
+                if n % 3 == 0:
+                    scope = trio.CancelScope()
+                    scopes.append(scope)
+
+                    async def give_up(n=n, scope=scope):
+                        with scope:
+                            await send(n)
+
+                    nursery.start_soon(give_up)
+                else:
+                    nursery.start_soon(send, n)
+            await begun.wait()
+            for scope in scopes:
+                scope.cancel()
+        assert {n for n in range(30) if n % 3} <= answered
+        held = [item.envelope for item in await relay.mailbox(device("bob"), 0, 1_000, 1 << 30)]
+        for n in range(30):
+            pair = [envelope(f"s{n}", k, "bob/coder", []).envelope in held for k in (1, 2)]
+            assert pair[0] == pair[1]
+            assert pair[0] or n not in answered
+
+
+async def test_closing_waits_for_the_commit_under_way(tmp_path):
+    """A commit that has begun is finished before the store is closed, and answered."""
+    results = []
+    async with open_relay(tmp_path / "relay.db") as relay:
+
+        async def send():
+            results.append(
+                await relay.commit([envelope("a", n, "bob/coder", ["bob"]) for n in range(1, 400)])
+            )
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send)
+            await trio.testing.wait_all_tasks_blocked()
+            await relay.aclose()
+    assert len(results[0]) == 399
+    async with open_relay(tmp_path / "relay.db") as relay:
+        assert (await relay.stats()).waiting == 399
