@@ -1,6 +1,7 @@
 """Fuzz every target with coverage guidance: `python -m tests.fuzz --minutes 10 [TARGET ...]`.
 
-The time is shared by the targets, two of which run at once. Exit code 1 if one found a bug; its input is kept.
+The time is shared by the targets, two of which run at once. If one finds a bug, its input is kept, and the
+exit code is 1.
 """
 
 from __future__ import annotations
