@@ -258,10 +258,12 @@ CONDITIONS: Final[Mapping[EventType, Condition]] = {
         1, "answers no more revision requests than took effect", _answers_no_more_than_asked
     ),
     EventType.REVISION_REQUEST: Condition(
-        2, "a revision is left, and names the newest version", _revision_left_and_names_newest
+        2, "finds a revision left and names the newest version", _revision_left_and_names_newest
     ),
     EventType.TASK_COMPLETE: Condition(3, "names the newest version", _names_newest),
-    EventType.TASK_EXPIRE: Condition(4, "the deadline has passed", _deadline_has_passed),
+    EventType.TASK_EXPIRE: Condition(
+        4, "repeats the request's deadline and is not signed before it", _deadline_has_passed
+    ),
 }
 """The side conditions, by the event that they hold for."""
 

@@ -6,6 +6,7 @@ Pure data; whatever a daemon, a page or an export shows of a task is read from h
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import cast
 
 import attrs
 
@@ -289,7 +290,8 @@ def fold_task(
     for index, event in enumerate(order.taken):
         settled = index < order.settled
         if standing is None:
-            standing = _begin(event)
+            # The first event taken is the request, and a request has terms.
+            standing = begin(cast("TaskTerms", event.terms))
             lines.append(Taken(event, Effect.EFFECTIVE, None, standing.state, None, settled))
             continue
         verdict = judge(standing, event)
@@ -297,12 +299,6 @@ def fold_task(
         version = standing.submissions if event.type is EventType.ARTIFACT_SUBMIT else None
         lines.append(Taken(event, verdict.effect, verdict.reason, standing.state, version, settled))
     return TaskView(task, viewer, tuple(lines), standing, order, revoked)
-
-
-def _begin(request: TaskEvent) -> Standing:
-    if request.terms is None:
-        raise LocalProtocolError("the first event taken is the request")
-    return begin(request.terms)
 
 
 def check_action(

@@ -1,5 +1,7 @@
 """The table of events and states: every cell, and every condition."""
 
+from pathlib import Path
+
 import attrs
 import pytest
 
@@ -9,6 +11,7 @@ from taskferry_protocol.links import EventType
 from taskferry_protocol.task_table import (
     FINAL_STATES,
     TRANSITIONS,
+    Cell,
     Effect,
     Reason,
     Standing,
@@ -52,6 +55,13 @@ class Deed:
     deadline: Instant | None = DEADLINE
 
 
+WORDS = {
+    "submitted, or resubmitted if asks > 0": Cell(TaskState.SUBMITTED, TaskState.RESUBMITTED),
+    "completed, if asks > 0": Cell(None, TaskState.COMPLETED),
+    **{state.value: Cell(state, state) for state in TaskState},
+}
+
+
 def standing(state: TaskState, asks: int = 0) -> Standing:
     """A task in `state`, with one submission behind it."""
     return Standing(state, TERMS, asks, NEWEST, 1)
@@ -77,6 +87,23 @@ def test_cell_says_what_comes_next(event, state, asks, target):
     else:
         assert (verdict.effect, verdict.reason) == (Effect.EFFECTIVE, None)
         assert verdict.after.state is target
+
+
+def test_specification_writes_the_same_table():
+    """The table in spec/tasks.md, written by hand, says cell by cell what the data says."""
+    text = (Path(__file__).parents[2] / "spec" / "tasks.md").read_text("utf-8")
+    head, _, *rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    states = [TaskState(column.strip()) for column in head[1:]]
+    told = {}
+    for name, *columns in rows:
+        if len(columns) == len(states):
+            event = EventType(name.partition("`")[2].partition("`")[0])
+            told[event] = {
+                state: WORDS[column.strip()]
+                for state, column in zip(states, columns, strict=True)
+                if column.strip() and not column.strip().startswith("—")
+            }
+    assert {event: row for event, row in told.items() if row} == TRANSITIONS
 
 
 def test_table_has_no_cell_beyond_those():
