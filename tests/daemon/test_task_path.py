@@ -4,35 +4,34 @@ from __future__ import annotations
 
 import pytest
 
-from taskferry_apps.daemon.port import DaemonRefusal, NewTask, TaskAction
+from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_protocol.handoff import verify_handoff
 from taskferry_protocol.messages import TextPart
 
-from .worlds import OWNER, Machine, a_world, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
 
 
 async def test_a_task_is_done_with_one_revision_and_both_sides_agree():
-    """Request, accept, submit, revise, submit again, complete: same state, versions and chains at both ends."""
+    """Request, accept, submit, revise, submit, complete: same state, versions and chains at both ends."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
             await set_up(a, "alice", "requester")
             await set_up(b, "bob", "writer")
             await connect(a, b, "requester", "@bob/writer")
-            sent = await a.create_task(OWNER, NewTask("requester", "@bob/writer", "Report", "Write it."))
-            task = sent.task
+            task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
-            await b.act(OWNER, task.hex(), TaskAction("accept", text="on it"))
+            await act(b, task, "accept", text="on it")
             await in_state(a, task, "accepted")
-            first = await b.act(OWNER, task.hex(), TaskAction("submit", parts=(TextPart("draft"),)))
+            first = await act(b, task, "submit", parts=(TextPart("draft"),))
             assert first.version == 1
             await in_state(a, task, "submitted")
-            await a.act(OWNER, task.hex(), TaskAction("revise", reasons=("longer",)))
+            await act(a, task, "revise", reasons=("longer",))
             await in_state(b, task, "revision_requested")
-            second = await b.act(OWNER, task.hex(), TaskAction("submit", parts=(TextPart("longer draft"),)))
+            second = await act(b, task, "submit", parts=(TextPart("longer draft"),))
             assert second.version == 2
             await in_state(a, task, "resubmitted")
-            await a.act(OWNER, task.hex(), TaskAction("complete", text="thanks"))
+            await act(a, task, "complete", text="thanks")
             await in_state(b, task, "completed")
 
             async def delivered():
@@ -54,6 +53,6 @@ async def test_a_task_is_done_with_one_revision_and_both_sides_agree():
             assert report.view.state == "completed"
             assert report.receipts
             with pytest.raises(DaemonRefusal) as refused:
-                await a.act(OWNER, task.hex(), TaskAction("cancel"))
+                await act(a, task, "cancel")
             assert refused.value.code == "not-possible"
             assert refused.value.detail["state"] == "completed"

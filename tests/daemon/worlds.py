@@ -1,10 +1,10 @@
-"""Daemons and a relay in this process, over memory links: the real parts, with stores of the test's choice."""
+"""Daemons and a relay in this process, over memory links: the real parts, on stores of the test's choice."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import attrs
 import trio
@@ -12,10 +12,11 @@ import trio
 from taskferry_apps import system
 from taskferry_apps.daemon.keys import KeyRing
 from taskferry_apps.daemon.link import Route
-from taskferry_apps.daemon.port import Caller, GrantChange, NewAgent
+from taskferry_apps.daemon.port import Caller, GrantChange, NewAgent, NewTask, TaskAction
 from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.daemon.views import Sent
 from taskferry_apps.relay.core import Policy, Relay
-from taskferry_protocol.ids import Instant, sha256
+from taskferry_protocol.ids import Hash, Instant, sha256
 from taskferry_protocol.records import Generation
 from taskferry_stores.memory import MemoryDaemonStore, MemoryRelayStore
 from taskferry_stores.port import DaemonStore, RelayStore
@@ -176,3 +177,15 @@ async def in_state(daemon: Daemon, task: bytes, state: str):
         return next((row for row in found if row.id == task and row.state == state), None)
 
     return await until(there)
+
+
+async def ask(daemon: Daemon, mine: str, peer: str, **more: Any) -> Hash:
+    """A task asked for; its id."""
+    sent = await daemon.create_task(OWNER, attrs.evolve(NewTask(mine, peer, "Report", "Write it."), **more))
+    assert sent.task is not None
+    return sent.task
+
+
+async def act(daemon: Daemon, task: Hash, kind: str, **more: Any) -> Sent:
+    """An action on a task."""
+    return await daemon.act(OWNER, task.hex(), attrs.evolve(TaskAction(kind), **more))
