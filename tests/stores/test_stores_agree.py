@@ -205,8 +205,8 @@ async def test_relay_stores_agree(tmp_path, seed):
             now = Instant(NOW + step * 2)
             changes = [relay_change(dice, now) for _ in range(dice.randrange(1, 5))]
             # Only what has been swept is purged, and memory sweeps at once.
-            purges = any(isinstance(change, PurgeSeen) for change in changes)
-            changes = [Sweep(1_000), *changes] if purges else changes
+            pairs = [[Sweep(1_000), c] if isinstance(c, PurgeSeen) else [c] for c in changes]
+            changes = [change for pair in pairs for change in pair]
             assert await outcome(one, changes) == await outcome(other, changes), (step, changes)
             if step % 15 == 0:
                 await one.commit([Sweep(1_000)])
