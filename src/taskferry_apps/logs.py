@@ -32,6 +32,8 @@ _FIELDS: Final = frozenset(
         "peer",
         "pid",
         "reason",
+        "recipient",
+        "sender",
         "size",
         "state",
         "table",

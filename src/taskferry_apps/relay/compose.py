@@ -26,6 +26,7 @@ from .accounts import SignUp
 from .app import LONGPOLL_PATH, create_app
 from .core import Policy, Relay
 from .link import first_failure
+from .witness import log_envelope
 
 __all__ = ["run", "serve_relay"]
 
@@ -101,7 +102,8 @@ async def serve_relay(
             f"Say how daemons reach this relay, since {host} is open to others: "
             "set TASKFERRY_RELAY_ORIGINS, for instance to wss://relay.example."
         )
-    relay = Relay(store, Policy((), _sign_up(settings)))
+    witness = log_envelope if settings.log == "debug" else None
+    relay = Relay(store, Policy((), _sign_up(settings), witness=witness))
     app, longpoll = create_app(relay, system.entropy)
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)

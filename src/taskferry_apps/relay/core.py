@@ -24,6 +24,7 @@ from .facts import Facts
 from .link import Link, Office, first_failure
 from .mailbox import TailBudget
 from .presence import Presence
+from .witness import Witness
 
 __all__ = ["Policy", "Relay"]
 
@@ -43,6 +44,8 @@ class Policy:
     origins: Collection[str]
     sign_up: SignUp = SignUp.OPEN
     limits: MailboxLimits = attrs.field(factory=MailboxLimits)
+    witness: Witness | None = None
+    """Hears of each envelope that is admitted; for an operator who wants to see what a relay sees."""
 
 
 class Relay:
@@ -65,7 +68,7 @@ class Relay:
         self._entropy = entropy
         self._presence = Presence()
         facts = Facts(store, policy.limits)
-        self._engine = Engine(store, facts, self._presence.deliver, now)
+        self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness)
         self._housekeeping = Housekeeping(self._engine, now)
         accounts = Accounts(store, facts, self._presence, policy.sign_up, now)
         self._office = Office(

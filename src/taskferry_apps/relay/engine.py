@@ -40,6 +40,7 @@ from taskferry_stores.port import RelayStore, StoreFull
 
 from ..logs import get_logger
 from .facts import Facts
+from .witness import Witness
 
 __all__ = ["Engine", "Sender"]
 
@@ -114,11 +115,19 @@ class _Chore:
 class Engine:
     """Decides and commits for all links of one relay."""
 
-    def __init__(self, store: RelayStore, facts: Facts, deliver: Deliver, now: Callable[[], Instant]) -> None:
+    def __init__(
+        self,
+        store: RelayStore,
+        facts: Facts,
+        deliver: Deliver,
+        now: Callable[[], Instant],
+        witness: Witness | None = None,
+    ) -> None:
         self._store = store
         self._facts = facts
         self._deliver = deliver
         self._now = now
+        self._witness = witness
         self._jobs: list[_Job] = []
         self._waiting = 0
         # Contacts that are decided on and not yet in the store.
@@ -200,6 +209,8 @@ class Engine:
                 job.outcomes[index] = admission
                 continue
             job.outcomes[index] = None
+            if self._witness is not None:
+                self._witness(known, envelope)
             if admission.rate is not None:
                 facts.spent(header, admission.rate)
             if header.cls is MessageClass.CONNECTION:
