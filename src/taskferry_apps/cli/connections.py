@@ -30,11 +30,11 @@ def connections(state: str, agent: str) -> None:
         print_json(answer)
         return
     from .render import ago, clean, short, table
-    from .values import object_in, objects, texts
+    from .values import objects
 
     listed = objects(answer, "connections")
     table(
-        ["id", "state", "mine", "peer", "trust", "peer may send", "when", "note"],
+        ["id", "state", "mine", "peer", "trust", "when", "note"],
         (
             [
                 short(item.get("id")),
@@ -42,7 +42,6 @@ def connections(state: str, agent: str) -> None:
                 clean(item.get("mine")),
                 clean(item.get("peer")),
                 clean(item.get("trust")),
-                ", ".join(texts(object_in(item, "given"), "classes")) or "nothing",
                 ago(item.get("updated_at")),
                 clean(item.get("note"), most=40),
             ]
@@ -50,8 +49,10 @@ def connections(state: str, agent: str) -> None:
         ),
         empty="No connections yet. Ask for one: taskferry connect MY-AGENT @owner/agent",
     )
+    if listed:
+        click.echo("\nWhat each may send: taskferry permissions ID")
     if any(item.get("state") == "requested_in" for item in listed):
-        click.echo("\nDecide with: taskferry approve ID, or: taskferry decline ID")
+        click.echo("Decide with: taskferry approve ID, or: taskferry decline ID")
 
 
 def _decide(identifier: str, action: str, body: dict[str, object], done: str) -> None:

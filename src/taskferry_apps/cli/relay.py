@@ -39,4 +39,5 @@ def relay(config: Path | None, **flags: str | None) -> None:
         raise CommandFailed(str(error), Exit.USAGE) from None
     from ..relay import run_relay
 
-    raise SystemExit(run_relay(settings))
+    # The sentence on what went wrong is said already.
+    raise SystemExit(Exit.TROUBLE if run_relay(settings) else Exit.OK)

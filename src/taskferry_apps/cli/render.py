@@ -42,6 +42,8 @@ _STYLES: Final = {
     "read": "cyan",
     "processed": "dim",
 }
+#: Columns that give way when a table is too wide for the terminal; a name or a state is never broken.
+_WRAPPED: Final = frozenset({"about", "name", "note", "parts", "reason", "tagline", "title"})
 _TURNING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -84,7 +86,8 @@ def ago(time: object, now: datetime | None = None) -> str:
     amount, future = abs(seconds), seconds < -1
     for size, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
         if amount >= size:
-            words = f"{int(amount // size)} {unit}"
+            # What lies ahead is rounded: a deadline set to two hours is not shown as one.
+            words = f"{round(amount / size) if future else int(amount // size)} {unit}"
             return f"in {words}" if future else f"{words} ago"
     return "soon" if future else "just now" if amount < 5 else f"{int(amount)} s ago"
 
@@ -109,7 +112,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, 
         return
     drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
     for header in headers:
-        drawn.add_column(header.upper(), overflow="fold", no_wrap=header in ("id", "when", "state"))
+        drawn.add_column(header.upper(), overflow="fold", no_wrap=header not in _WRAPPED)
     for row in listed:
         drawn.add_row(
             *(

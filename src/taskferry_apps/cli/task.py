@@ -224,9 +224,8 @@ def _tell(answer: dict[str, object], done: str) -> None:
     from .render import clean
     from .values import object_in, texts
 
-    rung = clean(object_in(answer, "delivery").get("rung"))
-    waiting = " (waits here until the relay answers)" if rung == "queued" else ""
-    click.echo(f"{done}: {clean(answer.get('state'))}, {rung or 'queued'}{waiting}")
+    rung = clean(object_in(answer, "delivery").get("rung") or "queued")
+    click.echo(f"{done}. The task is {clean(answer.get('state'))}; this step is {rung}.")
     for warning in texts(answer, "warnings"):
         click.echo(f"Note: {clean(warning)}")
 

@@ -47,7 +47,7 @@ def draw_task(task: dict[str, object]) -> None:
 
 
 def _rung(delivery: dict[str, object]) -> str:
-    rung = clean(delivery.get("rung"))
+    rung = clean(delivery.get("rung") or "")
     words = {
         "queued": "queued here until the relay answers",
         "relayed": "at the relay, not yet on the other machine",

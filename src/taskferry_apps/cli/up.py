@@ -38,4 +38,5 @@ def up(config: Path | None, **flags: str | None) -> None:
         raise CommandFailed(str(error), Exit.USAGE) from None
     from ..daemon.compose import run_daemon
 
-    raise SystemExit(run_daemon(settings))
+    # The sentence on what went wrong is said already.
+    raise SystemExit(Exit.TROUBLE if run_daemon(settings) else Exit.OK)
