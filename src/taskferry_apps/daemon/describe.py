@@ -176,7 +176,9 @@ def _grant_view(allowance: Allowance | None) -> GrantView | None:
 async def quarantine_view(core: Core, item: QuarantineRecord) -> QuarantineView:
     """A quarantined item as shown."""
     peer = await handle_of(core, item.peer) if item.peer is not None else ""
-    return QuarantineView(item.hash, peer, item.code, item.text, item.received_at, len(item.envelope))
+    return QuarantineView(
+        item.hash, peer, item.code, item.text, item.received_at, len(item.envelope), str(item.place)
+    )
 
 
 def event_view(event: EventRecord) -> EventView:

@@ -198,6 +198,8 @@ class QuarantineView:
     reason: str
     received_at: Instant
     size: int
+    cursor: str = ""
+    """Where a list goes on after this item."""
 
 
 @attrs.frozen

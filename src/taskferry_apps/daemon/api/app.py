@@ -167,8 +167,8 @@ async def _read_body(limit: int) -> bytes:
 
 def _draining() -> trio.Event:
     state = cast(dict[str, trio.Event], request.scope.get("state") or {})
-    # Without a server, as in tests, nothing ever drains.
-    return state.get(DRAINING_STATE) or trio.Event()
+    # Without a server, as in tests, nothing ever drains. (An event's truth is not its being set.)
+    return state[DRAINING_STATE] if DRAINING_STATE in state else trio.Event()
 
 
 def _json(body: bytes, status: int = 200) -> Response:

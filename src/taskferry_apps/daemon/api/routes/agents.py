@@ -6,7 +6,7 @@ from typing import Final
 
 from ...port import DaemonService, NewAgent
 from ..answers import Object, agent_object
-from ..fields import Flag, Form, Listed, Text, optional, required
+from ..fields import Flag, Form, Listed, Text, bad_value, optional, required
 from ..kinds import OwnAgent
 from ..schemas import OK, many, record, ref
 from ..table import Access, Call, Repeat, Route
@@ -28,7 +28,7 @@ async def _list(daemon: DaemonService, call: Call) -> Object:
 async def _create(daemon: DaemonService, call: Call) -> Object:
     body = call.body
     wanted = NewAgent(
-        name=body[_HANDLE],
+        name=await _own_name(daemon, body[_HANDLE]),
         display_name=body[_DISPLAY_NAME],
         tagline=body[_TAGLINE],
         description=body[_DESCRIPTION],
@@ -36,6 +36,17 @@ async def _create(daemon: DaemonService, call: Call) -> Object:
         public=body[_PUBLIC],
     )
     return {"ok": True, "agent": agent_object(await daemon.create_agent(call.known_caller, wanted))}
+
+
+async def _own_name(daemon: DaemonService, text: str) -> str:
+    """The name in a handle of this owner's. Raises DaemonRefusal(bad-value) for another owner's."""
+    owner, slash, name = text.rpartition("/")
+    if not slash:
+        return text
+    own = (await daemon.status()).owner
+    if own and owner != f"@{own}":
+        raise bad_value("handle", f"Agents made here are called @{own}/….")
+    return name
 
 
 ROUTES: Final = (

@@ -61,7 +61,7 @@ async def _quarantine(daemon: DaemonService, call: Call) -> Object:
     full = len(items) == limit
     return {
         "items": [quarantine_object(item) for item in items],
-        "cursor": items[-1].id.hex() if full else "",
+        "cursor": items[-1].cursor if full else "",
         "more": full,
     }
 

@@ -7,10 +7,10 @@ from typing import Final
 import trio
 
 from ...port import DaemonService
-from ...views import InboxPage
+from ...views import InboxPage, MessageView
 from ..answers import Object, message_object
 from ..errors import refusal
-from ..fields import Flag, Form, Text, Whole, optional
+from ..fields import Flag, Form, Text, Whole, bad_value, optional
 from ..kinds import MaybeOwnAgent
 from ..schemas import page, ref
 from ..table import Call, Route
@@ -23,47 +23,87 @@ _AGENT: Final = optional(
 _AGENT_ID: Final = optional("agent_id", MaybeOwnAgent(), "Another name for `agent`.", None)
 _UNPROCESSED: Final = optional("unprocessed", Flag(), "Only what is not marked as processed.", False)
 _WAIT: Final = optional("wait", Whole(0, 60), "Seconds to wait while there is nothing.", 0)
-_CURSOR: Final = optional("cursor", Text(256), "Where to go on.", "")
+_CURSOR: Final = optional("cursor", Text(256), "Where to go on, in the inbox of one agent.", "")
 _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
 _HEADER_ONLY: Final = optional("header_only", Flag(), "Leave out the content.", False)
 
 
 async def _inbox(daemon: DaemonService, call: Call) -> Object:
-    query = call.query
-    agent, other = query[_AGENT], query[_AGENT_ID]
-    if agent is not None and other is not None and agent != other:
-        raise refusal(
-            "bad-value", "agent and agent_id name different agents.", "Give one of them.", field="agent_id"
-        )
-    found = await _wait_for(daemon, call, agent or other or "")
+    inbox = _Inbox(daemon, call, await _agents(daemon, call))
+    if call.query[_WAIT]:
+        await inbox.wait_for_mail(call.query[_WAIT])
+        # Waiting takes its time: a credential that was revoked meanwhile shows nothing more.
+        await call.still_known()
+    found = await inbox.look()
     items = [message_object(message) for message in found.messages]
-    if query[_HEADER_ONLY]:
+    if call.query[_HEADER_ONLY]:
         items = [{name: value for name, value in item.items() if name != "payload"} for item in items]
     return {"messages": items, "cursor": found.cursor, "more": found.more}
 
 
-async def _wait_for(daemon: DaemonService, call: Call, agent: str) -> InboxPage:
-    query = call.query
-
-    async def look(wait_s: float) -> InboxPage:
-        return await daemon.inbox(
-            call.known_caller, agent, query[_UNPROCESSED], query[_CURSOR], query[_LIMIT], wait_s
+async def _agents(daemon: DaemonService, call: Call) -> tuple[str, ...]:
+    """Whose inboxes are meant."""
+    agent, other = call.query[_AGENT], call.query[_AGENT_ID]
+    if agent is not None and other is not None and agent != other:
+        raise bad_value("agent_id", "agent and agent_id name different agents.")
+    named = agent or other
+    if named is not None:
+        return (named,)
+    mine = tuple(own.name for own in await daemon.agents(call.known_caller))
+    if call.query[_CURSOR] and len(mine) > 1:
+        raise refusal(
+            "missing-field", "A cursor belongs to the inbox of one agent.", "Name the agent.", field="agent"
         )
+    return mine
 
-    found: InboxPage | None = None
-    if query[_WAIT]:
-        # Nobody waits for a daemon that stops: the wait ends then, and the inbox is looked at once more.
+
+class _Inbox:
+    """The inboxes of some agents, looked at as one."""
+
+    def __init__(self, daemon: DaemonService, call: Call, agents: tuple[str, ...]) -> None:
+        self._daemon = daemon
+        self._call = call
+        self._agents = agents
+        self._found: dict[str, InboxPage] = {}
+
+    async def look(self) -> InboxPage:
+        """What was found while waiting, and what is there now in those inboxes that had nothing."""
+        pages = [self._found.get(agent) or await self._page(agent, 0) for agent in self._agents]
+        if len(pages) == 1:
+            return pages[0]
+        messages = sorted((message for each in pages for message in each.messages), key=_arrival)
+        return InboxPage(tuple(messages), "", any(each.more for each in pages))
+
+    async def wait_for_mail(self, seconds: float) -> None:
+        """Until something is there, the time is over, or the daemon drains: nobody waits for that one."""
         async with trio.open_nursery() as nursery:
 
             async def end_on_drain() -> None:
-                await call.draining.wait()
+                await self._call.draining.wait()
                 nursery.cancel_scope.cancel()
 
+            async def watch(agent: str) -> None:
+                found = await self._page(agent, seconds)
+                if found.messages:
+                    # Kept, for to be given counts as read: it must not be given to nobody.
+                    self._found[agent] = found
+                    nursery.cancel_scope.cancel()
+
             nursery.start_soon(end_on_drain)
-            found = await look(query[_WAIT])
+            async with trio.open_nursery() as watching:
+                for agent in self._agents:
+                    watching.start_soon(watch, agent)
             nursery.cancel_scope.cancel()
-        await call.still_known()
-    return await look(0) if found is None else found
+
+    async def _page(self, agent: str, wait_s: float) -> InboxPage:
+        query = self._call.query
+        return await self._daemon.inbox(
+            self._call.known_caller, agent, query[_UNPROCESSED], query[_CURSOR], query[_LIMIT], wait_s
+        )
+
+
+def _arrival(message: MessageView) -> int:
+    return message.received_at or message.created_at
 
 
 ROUTES: Final = (
