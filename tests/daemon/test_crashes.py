@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, cast
 
 import attrs
 import pytest
@@ -10,8 +12,10 @@ import trio
 
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
 from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.daemon.views import TaskView
 from taskferry_protocol.messages import TextPart
 from taskferry_stores.memory import MemoryDaemonStore
+from taskferry_stores.port import DaemonStore
 
 from .worlds import OWNER, URL, Machine, World, a_world
 
@@ -64,6 +68,7 @@ class Supervised:
 
     world: World
     machine: Machine
+    store: CrashingStore
     daemon: Daemon | None = None
     crashes: int = 0
 
@@ -72,12 +77,12 @@ class Supervised:
         while True:
             try:
                 async with self.world.running(self.machine) as self.daemon:
-                    await self.machine.store.outage.wait()
+                    await self.store.outage.wait()
             except* Crash:
                 pass
             self.daemon = None
             self.crashes += 1
-            self.machine.store.revive()
+            self.store.revive()
 
     async def reach(
         self, goal: Callable[[Daemon], Awaitable[bool]], action: Callable[[Daemon], Awaitable[object]]
@@ -100,7 +105,7 @@ class Supervised:
         async with trio.open_nursery() as nursery:
 
             async def watch() -> None:
-                await self.machine.store.outage.wait()
+                await self.store.outage.wait()
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(watch)
@@ -118,12 +123,12 @@ async def _nothing(daemon: Daemon) -> None:
     await trio.lowlevel.checkpoint()
 
 
-async def _task(daemon: Daemon):
+async def _task(daemon: Daemon) -> TaskView | None:
     found = (await daemon.tasks(OWNER, "", "", "", "", 10))[0]
     return await daemon.task(OWNER, found[0].id.hex()) if found else None
 
 
-def _has(state: Callable[[object], bool]) -> Callable[[Daemon], Awaitable[bool]]:
+def _has(state: Callable[[TaskView], bool]) -> Callable[[Daemon], Awaitable[bool]]:
     async def goal(daemon: Daemon) -> bool:
         view = await _task(daemon)
         return view is not None and state(view)
@@ -131,7 +136,7 @@ def _has(state: Callable[[object], bool]) -> Callable[[Daemon], Awaitable[bool]]
     return goal
 
 
-def _acts(kind: str, **more: object) -> Callable[[Daemon], Awaitable[object]]:
+def _acts(kind: str, **more: Any) -> Callable[[Daemon], Awaitable[object]]:
     async def action(daemon: Daemon) -> object:
         view = await _task(daemon)
         if view is None:
@@ -144,10 +149,8 @@ def _acts(kind: str, **more: object) -> Callable[[Daemon], Awaitable[object]]:
 async def _flow(a: Supervised, b: Supervised) -> None:
     """Everything from set-up to completion, with one revision and a message."""
     for side, owner, agent in ((a, "alice", "requester"), (b, "bob", "writer")):
-        await side.reach(_is_set_up, lambda d, owner=owner: d.set_up(OWNER, owner, URL, "laptop"))
-        await side.reach(
-            lambda d: _any(d.agents(OWNER)), lambda d, agent=agent: d.create_agent(OWNER, NewAgent(agent))
-        )
+        await side.reach(_is_set_up, partial(_sets_up, owner))
+        await side.reach(lambda d: _any(d.agents(OWNER)), partial(_creates, agent))
     await a.reach(
         lambda d: _any(d.connections(OWNER, "", "")),
         lambda d: d.request_connection(OWNER, "requester", "@bob/writer", "hello"),
@@ -173,6 +176,14 @@ async def _flow(a: Supervised, b: Supervised) -> None:
         await side.reach(_has(_all_delivered), _nothing)
 
 
+async def _sets_up(owner: str, daemon: Daemon) -> None:
+    await daemon.set_up(OWNER, owner, URL, "laptop")
+
+
+async def _creates(agent: str, daemon: Daemon) -> None:
+    await daemon.create_agent(OWNER, NewAgent(agent))
+
+
 async def _is_set_up(daemon: Daemon) -> bool:
     status = await daemon.status()
     return status.set_up and status.relay is not None and status.relay.connected
@@ -182,23 +193,25 @@ async def _any(listing: Awaitable[object]) -> bool:
     return bool(await listing)
 
 
-def _all_delivered(view) -> bool:
+def _all_delivered(view: TaskView) -> bool:
     return all(event.delivery is None or event.delivery.rung == "delivered" for event in view.events)
 
 
-def _machine(name: str, at: int, *, after: bool) -> Machine:
-    return Machine(name, CrashingStore(MemoryDaemonStore(), at, after=after))
+def _supervised(world: World, name: str, at: int, *, after: bool) -> Supervised:
+    store = CrashingStore(MemoryDaemonStore(), at, after=after)
+    return Supervised(world, Machine(name, cast(DaemonStore, store)), store)
 
 
-async def _run(alice: Machine, bob: Machine) -> tuple[Supervised, Supervised]:
+async def _run(alice_at: int, bob_at: int, *, after: bool) -> None:
     async with a_world() as world, trio.open_nursery() as nursery:
-        a, b = Supervised(world, alice), Supervised(world, bob)
+        a = _supervised(world, "alice", alice_at, after=after)
+        b = _supervised(world, "bob", bob_at, after=after)
         nursery.start_soon(a.run)
         nursery.start_soon(b.run)
         await _flow(a, b)
         await _check(a, b)
+        assert a.crashes + b.crashes <= 1
         nursery.cancel_scope.cancel()
-    return a, b
 
 
 async def _check(a: Supervised, b: Supervised) -> None:
@@ -219,10 +232,7 @@ async def _check(a: Supervised, b: Supervised) -> None:
 
 async def _crash_at(who: str, at: int, *, after: bool) -> None:
     never = 10**9
-    alice = _machine("alice", at if who == "alice" else never, after=after)
-    bob = _machine("bob", at if who == "bob" else never, after=after)
-    a, b = await _run(alice, bob)
-    assert a.crashes + b.crashes <= 1
+    await _run(at if who == "alice" else never, at if who == "bob" else never, after=after)
 
 
 @pytest.mark.parametrize("at", SOME)
