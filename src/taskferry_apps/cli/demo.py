@@ -61,7 +61,7 @@ def demo(ctx: click.Context, document: Path | None, keep: Path | None, timeout: 
         with Stage(folder) as stage:
             outcome = perform(stage, audience, chosen, timeout)
     except DemoFailed as error:
-        raise CommandFailed(f"The demo failed: {error}. Logs are in {folder}") from None
+        raise CommandFailed(f"The demo failed: {str(error).rstrip('.')}. Logs are in {folder}") from None
     if is_json_wanted():
         print_json(_json(outcome))
     if not outcome.held:
