@@ -195,15 +195,17 @@ class Engine:
         sender, facts = job.sender, self._facts
         account, device = sender.account, sender.device
         await facts.prepare(account, [envelope.header for _, envelope, _ in read])
+        view = facts.view(account, device)
         for index, envelope, wraps in read:
             header = envelope.header
             prior = priors.get(index, _NO_PRIOR) if priors else _NO_PRIOR
             if header.cls is MessageClass.CONNECTION and (device, header.id) in self._asked:
                 prior = Prior(by_id=self._asked[device, header.id])
-            known = facts.for_one(account, device, header, prior)
+            known = view.of(header, prior)
             while known is None:
                 await facts.prepare(account, [header])
-                known = facts.for_one(account, device, header, prior)
+                view = facts.view(account, device)
+                known = view.of(header, prior)
             admission = admit(envelope, wraps, known, now=now)
             if not isinstance(admission, Admitted):
                 job.outcomes[index] = admission
@@ -212,7 +214,7 @@ class Engine:
             if self._witness is not None:
                 self._witness(known, envelope)
             if admission.rate is not None:
-                facts.spent(header, admission.rate)
+                view.spend(admission.rate)
             if header.cls is MessageClass.CONNECTION:
                 self._asked[device, header.id] = envelope.hash
             for flow, contact in admission.contacts:

@@ -29,7 +29,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_stores.port import RelayStore
 
-__all__ = ["Account", "Facts", "grant_of"]
+__all__ = ["Account", "Facts", "View", "grant_of"]
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -170,8 +170,12 @@ class Facts:
         targets: set[AgentRef] = set()
         if self._accounts.get(sender) is None:
             accounts.add(sender)
+        last: tuple[AgentRef, AgentRef] | None = None
         for header in headers:
             to = header.to
+            if last == (header.from_, to):
+                continue
+            last = (header.from_, to)
             if to not in targets:
                 targets.add(to)
                 if self._accounts.get(to.account) is None:
@@ -224,11 +228,9 @@ class Facts:
     async def _load_usage(self, sender: AccountId, targets: Iterable[AgentRef]) -> None:
         wanted: set[DeviceId] = set()
         own = self._accounts.get(sender)
-        devices = (
-            set(own.log.state.active_devices()) if own is not None and len(own.log.state.devices) > 1 else ()
-        )
-        for device in devices:
-            self._want_usage(device.id, wanted)
+        # A wrap may be for any other device of the sender's owner.
+        for other in own.log.state.active_devices() if own is not None else ():
+            self._want_usage(other.id, wanted)
         for to in targets:
             account = self._accounts.get(to.account)
             for served in account.log.state.serving(to.name) if account is not None else ():
@@ -251,42 +253,11 @@ class Facts:
             if crowded:
                 wanted.add(device)
 
-    def for_one(
-        self, account: AccountId, device: DeviceId, header: Header, prior: Prior
-    ) -> AdmissionFacts | None:
-        """The facts about one envelope; None if something that `prepare` loaded was dropped meanwhile."""
-        sender = self._accounts.get(account)
-        recipient = sender if header.to.account == account else self._accounts.get(header.to.account)
-        route = self._routes.get((header.from_, header.to))
-        if sender is None or route is None:
-            return None
-        held: frozenset[AccountId] = _NOBODY
-        if sender.held or (recipient is not None and recipient.held):
-            held = frozenset(a.log.account for a in (sender, recipient) if a is not None and a.held)
-        return AdmissionFacts(
-            account,
-            device,
-            sender.log,
-            None if recipient is None else recipient.log,
-            held,
-            route.connection,
-            route.acquainted,
-            route.contact,
-            route.reverse,
-            route.rate,
-            self._usage,
-            prior,
-            self._limits,
-        )
+    def view(self, account: AccountId, device: DeviceId) -> View:
+        """The facts about one session's envelopes, good until the caller waits for something."""
+        return View(self, account, device)
 
     # --- what decisions and commits change
-
-    def spent(self, header: Header, rate: RateState) -> None:
-        """A flow's token bucket after an envelope was admitted; saved with some later commit."""
-        route = self._routes.get((header.from_, header.to))
-        if route is not None:
-            route.rate = rate
-            self._unsaved[route.flow] = rate
 
     def contact_changed(self, flow: Flow, contact: ContactState) -> None:
         """A contact state that is about to be stored."""
@@ -331,6 +302,60 @@ class Facts:
         self._routes.clear()
         self._usage.clear()
         self._unsaved.clear()
+
+
+class View:
+    """Facts about envelopes of one session. Most of a batch goes one way, which is looked up once."""
+
+    __slots__ = ("_account", "_device", "_facts", "_from", "_held", "_recipient", "_route", "_sender", "_to")
+
+    def __init__(self, facts: Facts, account: AccountId, device: DeviceId) -> None:
+        self._facts = facts
+        self._account = account
+        self._device = device
+        self._sender = facts._accounts.get(account)
+        self._recipient: Account | None = None
+        self._route: _Route | None = None
+        self._held = _NOBODY
+        self._from: AgentRef | None = None
+        self._to: AgentRef | None = None
+
+    def of(self, header: Header, prior: Prior) -> AdmissionFacts | None:
+        """The facts about one envelope; None if something that `prepare` loaded was dropped meanwhile."""
+        if header.to != self._to or header.from_ != self._from:
+            self._turn(header.from_, header.to)
+        sender, recipient, route = self._sender, self._recipient, self._route
+        if sender is None or route is None:
+            return None
+        return AdmissionFacts(
+            self._account,
+            self._device,
+            sender.log,
+            None if recipient is None else recipient.log,
+            self._held,
+            route.connection,
+            route.acquainted,
+            route.contact,
+            route.reverse,
+            route.rate,
+            self._facts._usage,
+            prior,
+            self._facts._limits,
+        )
+
+    def _turn(self, from_: AgentRef, to: AgentRef) -> None:
+        facts, sender = self._facts, self._sender
+        self._from, self._to = from_, to
+        self._route = facts._routes.get((from_, to))
+        self._recipient = sender if to.account == self._account else facts._accounts.get(to.account)
+        both = (sender, self._recipient)
+        self._held = frozenset(a.log.account for a in both if a is not None and a.held) or _NOBODY
+
+    def spend(self, rate: RateState) -> None:
+        """The token bucket of the flow asked about last; saved with some later commit."""
+        if self._route is not None:
+            self._route.rate = rate
+            self._facts._unsaved[self._route.flow] = rate
 
 
 _NOBODY: Final[frozenset[AccountId]] = frozenset()
