@@ -94,7 +94,7 @@ def after(
     return sign(role, type_, link, device=device, names=names, answers=answers, deadline=deadline, salt=salt)
 
 
-@lru_cache(maxsize=200_000)
+@lru_cache(maxsize=20_000)
 def view(
     held: Held, viewer: Viewer = Viewer.ELSEWHERE, revoked: frozenset[DeviceId] = frozenset()
 ) -> TaskView:
