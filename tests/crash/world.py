@@ -1,0 +1,134 @@
+"""A relay and two daemons as processes that can be killed at any moment and started again in place."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+from taskferry_apps.local_client import ApiError, DaemonUnreachable, JsonObject, LocalClient
+
+T = TypeVar("T")
+
+PATIENCE_S = 60.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def until(ask: Callable[[], T | None], what: str, seconds: float = PATIENCE_S) -> T:
+    """What `ask` gives, as soon as it gives something; programs that are down are asked again."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            value = ask()
+        except (DaemonUnreachable, ApiError) as error:
+            value, last = None, str(error)
+        else:
+            last = "nothing yet"
+        if value is not None:
+            return value
+        assert time.monotonic() < deadline, f"{what}: {last}"
+        time.sleep(0.03)
+
+
+class World:
+    """Three programs and their files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        ports = {name: free_port() for name in ("relay", "alice", "bob")}
+        self.relay_url = f"http://127.0.0.1:{ports['relay']}"
+        self._words = {
+            "relay": ["relay", "--addr", f"127.0.0.1:{ports['relay']}", "--db", str(folder / "relay.db")],
+            **{
+                owner: ["up", "--addr", f"127.0.0.1:{ports[owner]}", "--data", str(folder / owner)]
+                for owner in ("alice", "bob")
+            },
+        }
+        self._urls = {owner: f"http://127.0.0.1:{ports[owner]}" for owner in ("alice", "bob")}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self.kills = 0
+
+    def __enter__(self) -> Self:
+        for name in self._words:
+            self.start(name)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in self._running.values():
+            process.kill()
+            process.wait()
+
+    def start(self, name: str) -> None:
+        """Start a program, or start it again on the files that it left."""
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")}
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self._running[name] = subprocess.Popen(
+                [sys.executable, "-m", "taskferry_apps.cli", *self._words[name]],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+            )
+
+    def kill(self, name: str) -> None:
+        """SIGKILL, and the end of it."""
+        process = self._running[name]
+        assert process.poll() is None, f"{name} ended by itself: {self.last_words(name)}"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        self.kills += 1
+
+    def last_words(self, name: str) -> str:
+        """The end of a program's log."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")[-2000:]
+
+    def client(self, owner: str) -> LocalClient:
+        """A client with the owner's credential, which is there once the daemon has started."""
+        token = until(lambda: self._token(owner), f"{owner}'s credential")
+        return LocalClient(self._urls[owner], token)
+
+    def _token(self, owner: str) -> str | None:
+        path = self.folder / owner / "owner.token"
+        return path.read_text().strip() if path.exists() else None
+
+
+def connect(alice: LocalClient, bob: LocalClient, relay: str) -> None:
+    """Accounts, agents and an accepted connection between @alice/asks and @bob/does."""
+    for client, owner, agent in ((alice, "alice", "asks"), (bob, "bob", "does")):
+        until(lambda client=client: client.get("/health"), "the daemon answers")  # type: ignore[misc]
+        answer = client.post("/setup", {"owner": owner, "relay": relay})
+        assert answer["name_claimed"], answer
+        client.post("/agents", {"handle": agent})
+    alice.post("/connections/request", {"from": "asks", "to": "@bob/does"})
+
+    def asked() -> JsonObject | None:
+        found = listed(bob.get("/connections", state="requested_in"), "connections")
+        return found[0] if found else None
+
+    bob.post("/connections/accept", {"id": until(asked, "the request arrives")["id"]})
+    until(
+        lambda: listed(alice.get("/connections", state="accepted"), "connections") or None,
+        "the acceptance arrives",
+    )
+
+
+def listed(answer: JsonObject, key: str) -> list[JsonObject]:
+    """The objects in a list of an answer."""
+    found = answer[key]
+    assert isinstance(found, list)
+    return found
