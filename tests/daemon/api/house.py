@@ -1,4 +1,4 @@
-"""Two daemons behind their local APIs, a relay between them; and a caller that holds answers to the schemas."""
+"""Two daemons behind their local APIs, a relay between them; a caller that holds answers to the schemas."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ from typing import Any
 from urllib.parse import urlencode
 
 import attrs
+import httpx
 import trio
 from jsonschema import Draft202012Validator
 from quart_trio import QuartTrio
 
-from taskferry_apps.daemon.api import create_api
+from taskferry_apps.daemon.api import create_api, guard_config
 from taskferry_apps.daemon.api.openapi import describe
 from taskferry_apps.daemon.api.routes import ROUTES
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.settings import DaemonSettings
+from taskferry_transports.guarded_server import BoundServer, serve
 from tests.daemon.worlds import SECRET, Machine, World, a_world, connect, set_up, until
 
-__all__ = ["DOCUMENT", "HOST", "Answer", "Api", "House", "a_house", "check_answer", "until"]
+__all__ = ["DOCUMENT", "HOST", "Answer", "Api", "House", "a_house", "check_answer", "served", "until"]
 
 HOST = "127.0.0.1:4318"
 DOCUMENT = describe(ROUTES, "test")
@@ -182,12 +184,30 @@ def serve_api(daemon: Daemon) -> Api:
 @asynccontextmanager
 async def a_house() -> AsyncIterator[House]:
     """A relay and two daemons, set up and connected."""
-    async with a_world() as world:
-        async with world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
-            yield House(world, serve_api(a), serve_api(b), a, b)
+    async with (
+        a_world() as world,
+        world.running(Machine("alice")) as a,
+        world.running(Machine("bob")) as b,
+    ):
+        await set_up(a, "alice", "requester")
+        await set_up(b, "bob", "writer")
+        await connect(a, b, "requester", "@bob/writer")
+        yield House(world, serve_api(a), serve_api(b), a, b)
+
+
+@asynccontextmanager
+async def served(
+    api: Api, secret: str | None = SECRET
+) -> AsyncIterator[tuple[httpx.AsyncClient, BoundServer]]:
+    """An API behind the real server on this machine, and a client with a credential."""
+    guard = guard_config(DaemonSettings(addr=("127.0.0.1", 0)))
+    headers = {} if secret is None else {"Authorization": f"Bearer {secret}"}
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            bound: BoundServer = await nursery.start(serve, api.app, guard)
+            async with httpx.AsyncClient(base_url=bound.urls[0], headers=headers, timeout=30) as client:
+                yield client, bound
+            bound.draining.set()
 
 
 @asynccontextmanager

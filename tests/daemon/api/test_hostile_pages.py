@@ -1,0 +1,132 @@
+"""A web page that the owner visits can neither read from the daemon nor make it act."""
+
+from __future__ import annotations
+
+import pytest
+
+from .house import HOST
+
+ASK = {"from": "requester", "to": "@bob/writer", "text": "spam"}
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Origin": "http://127.0.0.1:9999"},
+        {"Origin": "https://127.0.0.1:4318"},
+        {"Origin": "http://localhost:4318"},
+        {"Sec-Fetch-Site": "cross-site"},
+        {"Sec-Fetch-Site": "same-site"},
+        {"Host": "evil.example:4318"},
+        {"Host": "evil.example"},
+        {"Host": "127.0.0.1"},
+        {"Host": "127.0.0.1:4319"},
+        {"Host": "127.0.0.1.evil.example:4318"},
+        {"Host": "127.0.0.1:4318@evil.example"},
+        {"Host": "0.0.0.0:4318"},
+        {"Host": "[::]:4318"},
+        {"Host": "127.0.0.1:99999"},
+        {"Host": "१२७.0.0.1:4318".encode().decode("latin-1")},
+    ],
+    ids=str,
+)
+async def test_a_foreign_page_is_refused_even_with_the_credential(house, headers):
+    """Another origin, site or name for this machine: 403 for reading and acting, on every path."""
+    for answer in (
+        await house.alice.get("/health", headers),
+        await house.alice.get("/openapi.json", headers),
+        await house.alice.get("/no/such/path", headers),
+        await house.alice.post("/messages/send", ASK, headers),
+    ):
+        assert (answer.status, answer.error["code"]) == (403, "bad-origin")
+    assert (await house.alice.ok("GET", "/messages", agent="requester", limit=5))["messages"][0][
+        "type"
+    ] != "message"
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": f"http://{HOST}"},
+        {"Host": "localhost:4318", "Origin": "http://localhost:4318", "Sec-Fetch-Site": "same-origin"},
+        {"Host": "LOCALHOST:4318"},
+        {"Host": "[::1]:4318"},
+        {"Sec-Fetch-Site": "none"},
+    ],
+    ids=str,
+)
+async def test_programs_and_the_own_origin_are_let_in(house, headers):
+    """Loopback names with the right port, and a page of the daemon's own, pass."""
+    assert (await house.alice.get("/health", headers)).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Type": "text/plain"},
+        {"Content-Type": "application/x-www-form-urlencoded"},
+        {"Content-Type": "multipart/form-data; boundary=x"},
+        {"Content-Type": None},
+        {"Content-Type": "application/json; charset=utf-16"},
+        {"Content-Encoding": "gzip"},
+    ],
+    ids=str,
+)
+async def test_a_form_post_is_no_request(house, headers):
+    """What a page may post without asking first is not read: 415, whatever the body says."""
+    answer = await house.alice.post("/messages/send", ASK, headers)
+    assert (answer.status, answer.error["code"]) == (415, "unsupported-media")
+
+
+async def test_a_preflight_gets_no_permission(house):
+    """OPTIONS with a foreign origin is refused; without one it is no method here. No CORS header ever."""
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
+    refused = await house.alice.holding(None).call("OPTIONS", "/tasks", headers=asked)
+    assert refused.status == 403
+    plain = await house.alice.holding(None).call("OPTIONS", "/tasks")
+    assert (plain.status, plain.error["code"], plain.headers["allow"]) == (
+        405,
+        "method-not-allowed",
+        "GET, POST",
+    )
+
+
+async def test_only_methods_that_are_described_are_served(house):
+    """HEAD is not slipped in: on an inbox it would mark messages as read."""
+    assert (await house.alice.call("HEAD", "/inbox")).status == 405
+    assert (await house.alice.call("PUT", "/agents", b"{}")).error["code"] == "method-not-allowed"
+    assert (await house.alice.get("/tasks/")).status == 404
+    assert (await house.alice.get("/tasks//log")).status == 404
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "Basic dGVzdA==",
+        "Bearer wrong",
+        "Bearer " + "x" * 10_000,
+        "Bearer \u00fc\u00df",
+        "Bearer \u00ff\u00fe",
+    ],
+)
+async def test_without_a_credential_that_counts_nothing_is_told(house, header):
+    """Missing, malformed, wrong, oversized and non-ASCII credentials: 401, and how to ask."""
+    for method, path in (("GET", "/agents"), ("GET", "/inbox"), ("POST", "/tasks"), ("GET", "/events")):
+        raw = b"{}" if method == "POST" else None
+        answer = await house.alice.holding(None).call(method, path, raw, {"Authorization": header})
+        assert (answer.status, answer.error["code"]) == (401, "unauthorized")
+        assert answer.headers["www-authenticate"] == "Bearer"
+    if header is not None:
+        assert (await house.alice.holding(None).get("/health", {"Authorization": header})).status == 401
+
+
+async def test_without_a_credential_health_says_that_something_runs_and_no_more(house):
+    """Neither name nor relay nor version is told to whoever shows nothing."""
+    assert (await house.alice.holding(None).get("/health")).json == {"status": "ok"}
+    assert (await house.alice.holding(None).get("/openapi.json")).status == 200

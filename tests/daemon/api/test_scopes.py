@@ -1,0 +1,87 @@
+"""An agent's token reaches its own agents' work, and neither the owner's powers nor others' handles."""
+
+from __future__ import annotations
+
+import pytest
+
+from .house import DOCUMENT, check
+
+OWNERS = [
+    (method.upper(), path)
+    for path, operations in DOCUMENT["paths"].items()
+    for method, operation in operations.items()
+    if "owner" in operation.get("description", "")
+]
+
+
+@pytest.mark.parametrize(("method", "path"), OWNERS, ids=lambda text: text)
+async def test_an_agent_token_cannot_do_what_is_the_owners(house, method, path):
+    """Set-up, agents, approvals, permissions, credentials, account and quarantine answer owner-only."""
+    program = await house.bob.token("writer")
+    place = path.replace("{id}", "0123456789abcdef")
+    answer = await program.call(method, place, b"{}" if method == "POST" else None)
+    assert (answer.status, answer.error["code"]) == (403, "owner-only")
+
+
+def test_what_is_the_owners_is_what_was_promised():
+    """The list of owner's paths is complete: approvals, permissions, keys and set-up are all on it."""
+    assert set(OWNERS) == {
+        ("POST", "/setup"),
+        ("GET", "/account"),
+        ("GET", "/quarantine"),
+        ("POST", "/agents"),
+        ("POST", "/connections/accept"),
+        ("POST", "/connections/decline"),
+        ("POST", "/connections/revoke"),
+        ("POST", "/connections/block"),
+        ("GET", "/permissions"),
+        ("POST", "/permissions"),
+        ("GET", "/tokens"),
+        ("POST", "/tokens"),
+        ("DELETE", "/tokens/{id}"),
+    }
+
+
+async def test_an_agent_token_speaks_for_nobody_else(house):
+    """As another agent it can neither send nor read nor act nor follow; nor does it learn of tasks."""
+    await house.bob.ok("POST", "/agents", {"handle": "other"})
+    task = await house.task()
+    other, writer = await house.bob.token("other"), await house.bob.token("writer")
+    item = await house.mail(writer, "writer", "task_request")
+    for name in ("writer", "@bob/writer"):
+        for answer in (
+            await other.post("/messages/send", {"from": name, "to": "@alice/requester", "text": "x"}),
+            await other.post("/tasks", {"from": name, "to": "@alice/requester", "title": "x"}),
+            await other.post("/connections/request", {"from": name, "to": "@alice/second"}),
+            await other.get("/inbox", agent_id=name),
+            await other.get("/messages", agent=name),
+            await other.get("/connections", agent=name),
+            await other.get("/tasks", agent=name),
+        ):
+            assert (answer.status, answer.error["code"]) == (403, "not-yours")
+        assert (await other.get("/events", agent=name)).status == 404
+        assert (await other.post(f"/tasks/{task}/accept", {"from": name})).status in (403, 404)
+    for answer in (
+        await other.get(f"/tasks/{task}"),
+        await other.get(f"/tasks/{task}/log"),
+        await other.get(f"/tasks/{task}/export"),
+        await other.get(f"/tasks/{task}/artifacts/0/0"),
+        await other.post(f"/tasks/{task}/accept", {}),
+        await other.get(f"/messages/{item['id']}"),
+        await other.get(f"/messages/{item['id'][:8]}"),
+        await other.post(f"/messages/{item['id']}/ack", {}),
+    ):
+        assert (answer.status, answer.error["code"]) == (404, "not-found")
+    assert (await other.ok("GET", "/tasks"))["tasks"] == []
+    assert [one["name"] for one in (await other.ok("GET", "/agents"))["agents"]] == ["other"]
+    assert (await other.ok("GET", "/connections"))["connections"] == []
+    assert (await other.ok("GET", "/inbox"))["messages"] == []
+    assert (await other.ok("GET", "/messages"))["messages"] == []
+    assert (await house.until_state(writer, task, "sent"))["actions"] != []
+
+
+async def test_every_refusal_has_the_one_shape(house):
+    """The error object of a refusal is what the document says, with a next step."""
+    error = (await house.bob.post("/tasks", {"from": "writer"})).json
+    check(error, {"$ref": "#/components/schemas/Error"})
+    assert error["error"]["next"]
