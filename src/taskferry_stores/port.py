@@ -231,7 +231,7 @@ class DaemonStore(Protocol):
         """
 
     async def outbox_expired(self, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
-        """Entries, waiting or relayed, whose time is over."""
+        """Entries, waiting or relayed, whose time is over, the first to end first."""
 
     async def next_attempt(self) -> Instant | None:
         """When the next waiting entry is due, or None if none waits."""

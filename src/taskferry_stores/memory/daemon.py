@@ -300,7 +300,8 @@ class MemoryDaemonStore:
     async def outbox_expired(self, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
         """Entries whose time is over."""
         await self._begin()
-        return tuple([entry for entry in self._outbox_rows() if entry.expires_at <= now][:limit])
+        over = [entry for entry in self._outbox_rows() if entry.expires_at <= now]
+        return tuple(sorted(over, key=lambda entry: entry.expires_at)[:limit])
 
     async def next_attempt(self) -> Instant | None:
         """When the next waiting entry is due."""

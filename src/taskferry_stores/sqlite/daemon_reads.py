@@ -23,7 +23,7 @@ from taskferry_protocol.records import (
 )
 
 from . import ledger
-from .rows import agent_ref, page_of, select_in, singles, to_unsigned
+from .rows import agent_ref, page_of, select_in, select_with, singles, to_unsigned
 
 Connection = sqlite3.Connection
 
@@ -116,7 +116,8 @@ def connections_with(
 ) -> dict[Flow, tuple[PeerConnection, ...]]:
     """Connections between agents of ours and peers."""
     keys = ledger.flow_numbers(connection, flows)
-    rows = select_in(connection, f"{_CONNECTIONS} (c.mine, c.peer)", keys)
+    between = "SELECT i.n FROM keys CROSS JOIN connections i ON i.mine = column1 AND i.peer = column2"
+    rows = select_with(connection, f"{_CONNECTIONS} c.n IN ({between})", keys)
     found: dict[Flow, tuple[PeerConnection, ...]] = {}
     for _, record in _connection_records(connection, rows):
         flow = Flow(record.mine, record.peer)

@@ -32,6 +32,7 @@ from .rows import (
     grant_record,
     page_of,
     select_in,
+    select_with,
     singles,
     to_signed,
 )
@@ -43,9 +44,9 @@ Connection = sqlite3.Connection
 
 def agent_numbers(connection: Connection, agents: Iterable[AgentRef]) -> dict[AgentRef, int]:
     """The numbers of those agents that have one."""
-    rows = select_in(
+    rows = select_with(
         connection,
-        "SELECT account, name, n FROM agents WHERE (account, name)",
+        "SELECT account, name, n FROM keys CROSS JOIN agents ON account = column1 AND name = column2",
         ((agent.account, agent.name) for agent in agents),
     )
     return {agent_ref(account, name): n for account, name, n in rows}
@@ -142,8 +143,8 @@ _CARDS = "SELECT a.account, a.name, c.version, c.public, c.raw FROM cards c JOIN
 
 def cards(connection: Connection, agents: Iterable[AgentRef]) -> dict[AgentRef, CardRecord]:
     """Cards by agent."""
-    keys = ((agent.account, agent.name) for agent in agents)
-    rows = select_in(connection, f"{_CARDS} WHERE (a.account, a.name)", keys)
+    numbers = agent_numbers(connection, agents).values()
+    rows = select_in(connection, f"{_CARDS} WHERE c.agent", ((n,) for n in numbers))
     return {card.agent: card for card in map(card_record, rows)}
 
 
@@ -230,8 +231,11 @@ def record_rate(connection: Connection, change: RecordRate) -> None:
 def rates(connection: Connection, flows: Collection[Flow]) -> dict[Flow, RateRecord]:
     """Token buckets by flow."""
     keys = flow_numbers(connection, flows)
-    query = "SELECT from_agent, to_agent, tokens_milli, at FROM rates WHERE (from_agent, to_agent)"
-    rows = select_in(connection, query, keys)
+    query = (
+        "SELECT from_agent, to_agent, tokens_milli, at FROM keys CROSS JOIN rates"
+        " ON from_agent = column1 AND to_agent = column2"
+    )
+    rows = select_with(connection, query, keys)
     return {keys[one, other]: RateRecord(tokens, Instant(at)) for one, other, tokens, at in rows}
 
 

@@ -40,7 +40,7 @@ from .relay_writes import RelayWriter, write_generation
 
 APPLICATION_ID = 0x54465231
 """`TFR1` in the file's header."""
-TUNING = Tuning(readers=2, cache_bytes=64 * 1024 * 1024, erase=False)
+TUNING = Tuning(readers=2, cache_bytes=32 * 1024 * 1024, erase=False)
 """The cache holds the leaves of the indices that a busy relay writes to. What is deleted was sealed."""
 
 

@@ -22,13 +22,18 @@ from taskferry_protocol.records import (
 )
 
 from .ledger import agent_numbers, flow_numbers, grants_of
-from .rows import agent_ref, select_in, singles
+from .rows import agent_ref, select_in, select_with, singles
 
 Connection = sqlite3.Connection
 
 _CONNECTIONS = (
     "SELECT c.n, c.request, f.account, f.name, t.account, t.name, c.request_raw, c.accept_raw, c.end_raw"
     " FROM connections c JOIN agents f ON f.n = c.from_agent JOIN agents t ON t.n = c.to_agent WHERE"
+)
+
+_LASTING = (
+    "SELECT i.n FROM keys CROSS JOIN connections i"
+    " ON i.from_agent = column1 AND i.to_agent = column2 AND i.end_raw = x''"
 )
 
 
@@ -62,7 +67,7 @@ def connections(
     numbers = agent_numbers(connection, {agent for pair in pairs for agent in (pair.low, pair.high)})
     known = [(numbers[p.low], numbers[p.high]) for p in pairs if p.low in numbers and p.high in numbers]
     both_ways = known + [(high, low) for low, high in known]
-    rows = select_in(connection, f"{_CONNECTIONS} c.end_raw = x'' AND (c.from_agent, c.to_agent)", both_ways)
+    rows = select_with(connection, f"{_CONNECTIONS} c.n IN ({_LASTING})", both_ways)
     found: dict[AgentPair, tuple[StoredConnection, ...]] = {}
     for record in _records(connection, rows):
         pair = AgentPair.of(record.from_, record.to)
@@ -82,10 +87,11 @@ def linked(
     connection: Connection, pairs: Collection[tuple[AccountId, AccountId]]
 ) -> frozenset[tuple[AccountId, AccountId]]:
     """Those of the pairs of accounts with agents connected, whichever asked."""
-    rows = select_in(
+    rows = select_with(
         connection,
-        "SELECT f.account, t.account FROM agents f JOIN connections c ON c.from_agent = f.n"
-        " AND c.end_raw = x'' JOIN agents t ON t.n = c.to_agent WHERE (f.account, t.account)",
+        "SELECT f.account, t.account FROM keys CROSS JOIN agents f ON f.account = column1"
+        " CROSS JOIN connections c ON c.from_agent = f.n AND c.end_raw = x''"
+        " CROSS JOIN agents t ON t.n = c.to_agent AND t.account = column2",
         [*pairs, *((other, one) for one, other in pairs)],
     )
     live = {(one, other) for one, other in rows}
@@ -101,15 +107,19 @@ def accepted(
     )
     numbers = {DeviceId(id): n for id, n in known}
     keys = {(numbers[device], id): (device, id) for device, id in ids if device in numbers}
-    rows = select_in(connection, "SELECT device, id, hash FROM seen WHERE (device, id)", keys)
+    query = "SELECT device, id, hash FROM keys CROSS JOIN seen ON device = column1 AND id = column2"
+    rows = select_with(connection, query, keys)
     return {keys[n, id]: Hash(hash) for n, id, hash in rows}
 
 
 def contacts(connection: Connection, flows: Collection[Flow]) -> dict[Flow, ContactState]:
     """Contact states by flow."""
     keys = flow_numbers(connection, flows)
-    query = "SELECT from_agent, to_agent, sent, answered FROM contacts WHERE (from_agent, to_agent)"
-    rows = select_in(connection, query, keys)
+    query = (
+        "SELECT from_agent, to_agent, sent, answered FROM keys CROSS JOIN contacts"
+        " ON from_agent = column1 AND to_agent = column2"
+    )
+    rows = select_with(connection, query, keys)
     return {keys[one, other]: ContactState(sent, bool(answered)) for one, other, sent, answered in rows}
 
 

@@ -37,27 +37,43 @@ def to_unsigned(number: int) -> int:
     return number + _TOP if number < 0 else number
 
 
-def key_lists(keys: Iterable[Row]) -> Iterator[tuple[str, list[Column]]]:
-    """Keys in pieces: for each the SQL for the right side of `(a, b) IN`, and its parameters.
+def _pieces(keys: Iterable[Row]) -> Iterator[tuple[str, list[Column]]]:
+    """Keys in pieces: for each the SQL `VALUES (…), …`, and its parameters.
 
-    A piece is filled up by repeating its first key, which means nothing to `IN`.
+    A piece is filled up with nulls, which equal nothing.
     """
     unique = list(dict.fromkeys(keys))
     for start in range(0, len(unique), _STEPS[-1]):
         piece = unique[start : start + _STEPS[-1]]
         size = next(step for step in _STEPS if step >= len(piece))
-        piece += [piece[0]] * (size - len(piece))
-        group = "(" + ",".join("?" * len(piece[0])) + ")"
-        yield f"(VALUES {','.join([group] * size)})", [value for key in piece for value in key]
+        width = len(piece[0])
+        values = [value for key in piece for value in key]
+        values += [None] * (width * (size - len(piece)))
+        group = "(" + ",".join("?" * width) + ")"
+        yield f"VALUES {','.join([group] * size)}", values
 
 
 def select_in(
     connection: sqlite3.Connection, query: str, keys: Iterable[Row], tail: str = ""
 ) -> list[sqlite3.Row]:
-    """All rows of `query … IN <keys> <tail>`. The order of `tail` holds within a piece of the keys only."""
+    """All rows of `query … IN <keys> <tail>`, for keys of one column.
+
+    The order of `tail` holds within a piece of the keys only.
+    """
     found: list[sqlite3.Row] = []
-    for values, parameters in key_lists(keys):
-        found += connection.execute(f"{query} IN {values} {tail}", parameters).fetchall()
+    for values, parameters in _pieces(keys):
+        found += connection.execute(f"{query} IN ({values}) {tail}", parameters).fetchall()
+    return found
+
+
+def select_with(connection: sqlite3.Connection, query: str, keys: Iterable[Row]) -> list[sqlite3.Row]:
+    """All rows of a query that joins a table `keys` with columns `column1`, `column2` and so on.
+
+    SQLite scans a table for `(a, b) IN (VALUES …)`, but looks each key up for `keys CROSS JOIN table ON …`.
+    """
+    found: list[sqlite3.Row] = []
+    for values, parameters in _pieces(keys):
+        found += connection.execute(f"WITH keys AS ({values}) {query}", parameters).fetchall()
     return found
 
 

@@ -33,7 +33,7 @@ from taskferry_protocol.records import (
 )
 
 from .ledger import agent_numbers
-from .rows import Column, page_of, select_in, singles, to_signed
+from .rows import Column, page_of, select_in, select_with, singles, to_signed
 from .traffic_rows import (
     GOT,
     MESSAGES,
@@ -148,10 +148,13 @@ def sealed(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, Seale
 def seen(connection: Connection, keys: Collection[SeenKey]) -> dict[SeenKey, Seen]:
     """What was decided on before."""
     numbers = agent_numbers(connection, {key.to for key in keys})
-    ids = select_in(connection, f"{SEEN} (t.device, t.id)", ((key.device, key.id) for key in keys))
+    by = "SELECT i.n FROM keys CROSS JOIN seen i ON i.device = column1 AND"
+    ids = select_with(
+        connection, f"{SEEN} t.n IN ({by} i.id = column2)", ((key.device, key.id) for key in keys)
+    )
     by_id = {(record.device, record.id): record for record in map(seen_record, ids)}
     sequences = [(k.device, numbers[k.to], to_signed(k.seq)) for k in keys if k.to in numbers]
-    rows = select_in(connection, f"{SEEN} (t.device, t.target, t.seq)", sequences)
+    rows = select_with(connection, f"{SEEN} t.n IN ({by} i.target = column2 AND i.seq = column3)", sequences)
     by_seq = {(record.device, record.to, record.seq): record for record in map(seen_record, rows)}
     return {
         key: Seen(by_id.get((key.device, key.id)), by_seq.get((key.device, key.to, key.seq))) for key in keys
@@ -214,7 +217,7 @@ def outbox_due(connection: Connection, now: Instant, limit: int, max_bytes: int)
 
 def outbox_expired(connection: Connection, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
     """Entries whose time is over."""
-    rows = connection.execute(f"{OUTBOX} t.expires_at <= ? ORDER BY t.n LIMIT ?", (now, limit))
+    rows = connection.execute(f"{OUTBOX} t.expires_at <= ? ORDER BY t.expires_at, t.n LIMIT ?", (now, limit))
     return tuple([outbox_record(row) for row in rows])
 
 

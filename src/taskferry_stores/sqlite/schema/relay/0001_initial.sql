@@ -128,7 +128,8 @@ CREATE TABLE seen (
     receivers BLOB NOT NULL
 ) STRICT;
 
-CREATE UNIQUE INDEX seen_id ON seen (device, id);
+-- Ids begin with the time, so new ones meet in the last pages of this index, whoever sends them.
+CREATE UNIQUE INDEX seen_id ON seen (id, device);
 CREATE UNIQUE INDEX seen_seq ON seen (device, target, seq);
 
 -- An envelope's bytes while some mailbox needs them; `n` is its number in `seen`.

@@ -1,0 +1,180 @@
+"""No query of a SQLite store reads all of a table that grows."""
+
+import re
+from contextlib import asynccontextmanager
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.records import (
+    AgentPair,
+    Expire,
+    Flow,
+    InboxState,
+    Mark,
+    MarkMessages,
+    MessageQuery,
+    OfferAgain,
+    Order,
+    Place,
+    PruneEvents,
+    PurgeAnswers,
+    PurgeSeen,
+    PutEvidence,
+    PutGrant,
+    RecordSeen,
+    Rung,
+    SeenKey,
+    SetRung,
+    Sweep,
+    TaskCursor,
+    TaskQuery,
+    UseInvite,
+)
+from taskferry_protocol.records import EvidenceRecord as Evidence
+from taskferry_stores.port import StoreConflict
+from taskferry_stores.sqlite import open_daemon_store, open_relay_store
+
+from .samples import (
+    GENERATION,
+    NOW,
+    account,
+    agent,
+    append,
+    connection,
+    device,
+    envelope,
+    flow,
+    grant,
+    message,
+    seen,
+    sha,
+    store,
+)
+
+FEW = {"local_agents", "tokens", "invites", "sqlite_sequence", "cursors"}
+"""Tables that an owner can count."""
+KEYS = {"keys", "CONSTANT"}
+"""What a query brings along."""
+
+
+@asynccontextmanager
+async def watched(opening):
+    """A store, and what its queries scan, by the time that the block ends."""
+    scans = set()
+    async with opening as held:
+        file = held._engine._file
+        statements = set()
+        for connection in (file.writer, *file.readers):
+            connection.set_trace_callback(statements.add)
+        yield held, scans
+        for connection in (file.writer, *file.readers):
+            connection.set_trace_callback(None)
+        for statement in statements:
+            if not re.match(r"SELECT|WITH|UPDATE|DELETE", statement):
+                continue
+            names = dict(re.findall(r"(?:FROM|JOIN) (\w+) (?:AS )?(\w+)", statement))
+            alias = {short: table for table, short in names.items()}
+            for *_, detail in file.writer.execute(f"EXPLAIN QUERY PLAN {statement}"):
+                found = re.match(r"SCAN (\w+)(?: USING (?:COVERING )?INDEX (\w+))?", detail)
+                if found and not re.fullmatch(r"\d+", found[1]):
+                    scans.add((alias.get(found[1], found[1]), found[2], statement[:150]))
+
+
+def unbounded(scans, *, allowed=frozenset()):
+    """The scans of tables that grow, apart from those by an index that are allowed."""
+    return {scan for scan in scans if scan[0] not in FEW | KEYS and scan[1] not in allowed}
+
+
+async def test_relay_looks_up_and_does_not_scan(tmp_path):
+    """Every batched read and every change of a relay finds its rows by an index."""
+    names = [f"owner{n}" for n in range(5)]
+    people = [account(name) for name in names]
+    agents = [agent(f"{name}/x") for name in names]
+    flows = [flow(f"{one}/x", f"{other}/x") for one in names for other in names if one != other]
+    devices = [device(name) for name in names]
+    one = connection("owner0/x", "owner1/x")
+    async with watched(open_relay_store(tmp_path / "relay.db", generation=GENERATION)) as (relay, scans):
+        await relay.commit([append(name) for name in names])
+        changes = [envelope("owner0", n, "owner1/x", names) for n in range(1, 9)]
+        await relay.commit([*changes, *changes])
+        await relay.commit([envelope("owner0", 1, "owner1/x", names, text="other")])
+        await relay.commit([PutEvidence(Evidence("equivocation", devices[0], b"1", b"2", NOW))])
+        await relay.accounts(people)
+        await relay.accounts_named(names)
+        await relay.cards(agents)
+        await relay.connections([AgentPair.of(f.from_, f.to) for f in flows])
+        await relay.connections_by_request([one.request, sha("x")])
+        await relay.linked([(a, b) for a in people for b in people])
+        await relay.contacts(flows)
+        await relay.rates(flows)
+        await relay.accepted([(device("owner0"), change.id) for change in changes])
+        await relay.mailbox(device("owner1"), 2, 10, 1_000)
+        await relay.usage(devices)
+        await relay.settings(names)
+        await relay.evidence(0, 10)
+        await relay.commit([Expire(NOW, 10), Sweep(10), PurgeSeen(NOW, 10)])
+    # The index of what is to be swept holds only that; `seen` is read from its oldest end.
+    assert unbounded(scans, allowed={"devices_to_sweep"}) - of_seen(scans) == set()
+
+
+def of_seen(scans):
+    """The scan of `seen` from its first row that stops at the first young one."""
+    return {scan for scan in scans if scan[0] in {"seen", "s"} and "DELETE FROM seen" in scan[2]}
+
+
+async def test_daemon_looks_up_and_does_not_scan(tmp_path):
+    """Every batched read and every change of a daemon finds its rows by an index."""
+    hashes = [sha(f"m{n}") for n in range(5)]
+    waiting = frozenset({InboxState.UNREAD, InboxState.READ})
+    bob = agent("bob/coder")
+    async with watched(open_daemon_store(tmp_path / "daemon.db")) as (daemon, scans):
+        await daemon.commit([store(message(f"m{n}")) for n in range(5)])
+        await daemon.commit([MarkMessages("helper", tuple(hashes), mark, NOW) for mark in Mark])
+        await daemon.commit([SetRung(hashes[0], "helper", Rung.FAILED, "", NOW), RecordSeen(seen("a"))])
+        for change in (PutGrant(grant(sha("r"), "bob/coder", 1)), UseInvite(b"i", sha("r"), NOW)):
+            try:
+                await daemon.commit([change])
+            except StoreConflict:
+                continue
+        await daemon.accounts([account("alice"), account("bob")])
+        await daemon.accounts_named(["alice", "bob"])
+        await daemon.all_accounts(account("alice"), 10)
+        await daemon.own_account()
+        await daemon.connections(hashes)
+        await daemon.connections_with([Flow(agent("alice/helper"), bob), Flow(bob, bob)])
+        await daemon.messages(hashes)
+        for query in (
+            MessageQuery(agent="helper"),
+            MessageQuery(agent="helper", inbox=waiting),
+            MessageQuery(peer=bob),
+            MessageQuery(conv=message("x").conv),
+            MessageQuery(task=sha("t")),
+        ):
+            for order in Order:
+                await daemon.message_page(query, Place(3), 10, order)
+        await daemon.inbox_counts(["helper", "other"])
+        await daemon.sealed(hashes)
+        await daemon.outbox(hashes)
+        await daemon.outbox_due(NOW, 10, 1_000)
+        await daemon.outbox_expired(NOW, 10)
+        await daemon.next_attempt()
+        await daemon.sequences([bob, agent("alice/helper")])
+        await daemon.tasks(hashes)
+        cursor = TaskCursor(NOW, sha("t"), "worker")
+        for asked in (TaskQuery(), TaskQuery(agent="helper"), TaskQuery(states=frozenset({"sent"}))):
+            await daemon.task_page(asked, cursor, 10)
+        await daemon.task_events(hashes)
+        await daemon.tasks_overdue(NOW, 10)
+        await daemon.next_deadline()
+        await daemon.receipts_got(hashes)
+        await daemon.quarantine(hashes)
+        await daemon.seen([SeenKey(device("a"), seen("a").id, bob, n) for n in range(5)])
+        await daemon.events(Place(0), 10, {"helper", "other"})
+        await daemon.commit([OfferAgain(NOW), PurgeSeen(NOW, 1), PurgeAnswers(NOW, 1)])
+        await daemon.commit([PruneEvents(Instant(NOW), 10, 10)])
+    # Each stops at its first row, or holds only what is open.
+    assert unbounded(scans, allowed={"tasks_deadline", "outbox_due"}) - of_feed(scans) == set()
+
+
+def of_feed(scans):
+    """The scan of the feed from its oldest line that stops at the first young one."""
+    return {scan for scan in scans if scan[0] == "events" and "DELETE FROM events" in scan[2]}
