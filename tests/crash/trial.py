@@ -19,7 +19,7 @@ from tests.crash.world import World, connect, listed, until
 __all__ = ["Audit", "run_trial"]
 
 #: Seconds between kills, and until the next start.
-PAUSE_S = (0.15, 0.9)
+PAUSE_S = (0.1, 2.5)
 DOWN_S = (0.0, 0.4)
 
 
