@@ -5,6 +5,7 @@ import { encode as write, rfc8949EncodeOptions } from 'cborg'
 import { need, refuse, same } from './refusal.mjs'
 
 const DEPTH = 12
+const ITEMS = 32_768
 const PRECEDENCE = ['too-deep', 'forbidden-item', 'not-canonical']
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -26,6 +27,7 @@ class Walk {
     this.data = data
     this.at = 0
     this.faults = new Set()
+    this.count = 0
   }
 
   take(count) {
@@ -36,6 +38,8 @@ class Walk {
 
   head() {
     const first = this.take(1)[0]
+    this.count += 1
+    need(this.count <= ITEMS, 'too-many')
     const [major, info] = [first >> 5, first & 31]
     if (info < 24) return [major, info, BigInt(info)]
     if (info === 31 && major >= 2 && major <= 5) {

@@ -25,7 +25,7 @@ from .envelope import (
 from .errors import EnvelopeRejected, RejectCode, RemoteProtocolError
 from .frame_items import Refusal, statement_page
 from .ids import AccountId, DeviceId, Hash, Instant
-from .limits import CONTACTS, LIFETIME_MS
+from .limits import CONTACT_RECEIPTS, CONTACTS, LIFETIME_MS
 from .messages.base import MessageClass
 from .permissions import Grant, permits
 from .rates import RateState, take
@@ -45,14 +45,15 @@ __all__ = [
 
 @attrs.frozen
 class MailboxLimits:
-    """How much may wait for one device: entries, bytes, and the entries beyond which strangers are refused.
+    """How much may wait for one device: entries and bytes, and those beyond which strangers are refused.
 
-    Strangers have a smaller share, so that no crowd of them keeps out those whom the owner let in.
+    Strangers have a smaller share of both, so that no crowd of them keeps out those whom the owner let in.
     """
 
     entries: int = 20_000
     size: int = 256 * 1_048_576
     strangers: int = 2_000
+    strangers_size: int = 32 * 1_048_576
 
 
 @attrs.frozen
@@ -248,8 +249,9 @@ def _check_prior(envelope: Envelope, prior: Prior) -> None:
 # --- Permission and quota -----------------------------------------------------------------------------------
 
 
-def _in_contact(facts: AdmissionFacts) -> bool:
-    return facts.contact != _NO_CONTACT or facts.reverse != _NO_CONTACT
+def _was_written_to(facts: AdmissionFacts) -> bool:
+    """Whether the recipient has ever sent the sender something, which a receipt can be for."""
+    return facts.contact.answered or facts.reverse != _NO_CONTACT
 
 
 def _check_permission(envelope: Envelope, facts: AdmissionFacts, now: Instant) -> RateState | None:
@@ -262,9 +264,12 @@ def _check_permission(envelope: Envelope, facts: AdmissionFacts, now: Instant) -
             raise _refuse(RejectCode.CONTACT_LIMIT, "wait for an answer", "class")
         return None
     if header.cls is MessageClass.RECEIPT:
-        if facts.connection is None and not _in_contact(facts):
+        if facts.connection is not None:
+            return None
+        if not _was_written_to(facts):
             raise _refuse(RejectCode.NOT_CONNECTED, "nothing to give a receipt for", "class")
-        return None
+        # No grant has named a rate yet, and a few answers to a few requests need few receipts.
+        return _take(facts.rate, CONTACT_RECEIPTS, now)
     if header.cls is MessageClass.ACCOUNT:
         if not facts.acquainted:
             raise _refuse(RejectCode.NOT_CONNECTED, "no agents of these accounts are connected", "class")
@@ -278,11 +283,15 @@ def _spend(envelope: Envelope, grant: Grant | None, held: RateState | None, now:
     code = permits(grant, envelope.header.cls, len(envelope.raw), now)
     if grant is None or code is not None:
         raise _refuse(code or RejectCode.NOT_PERMITTED, "the recipient does not grant this", "class")
-    before = held if held is not None else RateState.full(grant.rate, now)
-    rate, wait = take(before, grant.rate, now)
+    return _take(held, grant.rate, now)
+
+
+def _take(held: RateState | None, per_minute: int, now: Instant) -> RateState:
+    before = held if held is not None else RateState.full(per_minute, now)
+    rate, wait = take(before, per_minute, now)
     if wait:
         raise EnvelopeRejected(
-            RejectCode.RATE_LIMITED, f"{grant.rate} a minute are granted", detail={"retry_after": wait}
+            RejectCode.RATE_LIMITED, f"{per_minute} a minute are allowed", detail={"retry_after": wait}
         )
     return rate
 
@@ -298,16 +307,27 @@ def _fit(
     So the owner of a device that is never switched on can still write to everybody else.
     """
     limits, header = facts.limits, envelope.header
-    stranger = header.cls is MessageClass.CONNECTION and facts.connection is None
-    most = limits.strangers if stranger and header.from_.account != header.to.account else limits.entries
+    most, largest = limits.entries, limits.size
+    if _is_from_stranger(envelope, facts):
+        most, largest = limits.strangers, limits.strangers_size
     fitting = []
     for device, sealed in entries:
         usage = facts.usage.get(device, _UNUSED)
-        if usage.count < most and usage.bytes + len(envelope.raw) + len(sealed) <= limits.size:
+        if usage.count < most and usage.bytes + len(envelope.raw) + len(sealed) <= largest:
             fitting.append((device, sealed))
         elif any(device == served.id for served in recipient.serving(header.to.name)):
             raise _refuse(RejectCode.MAILBOX_FULL, "the recipient has too much waiting", "to")
     return tuple(fitting)
+
+
+def _is_from_stranger(envelope: Envelope, facts: AdmissionFacts) -> bool:
+    """Whether it is one of the few envelopes that need no connection, and there is none."""
+    header = envelope.header
+    return (
+        facts.connection is None
+        and header.cls in (MessageClass.CONNECTION, MessageClass.RECEIPT)
+        and header.from_.account != header.to.account
+    )
 
 
 def _contacts_after(envelope: Envelope, facts: AdmissionFacts) -> tuple[tuple[Flow, ContactState], ...]:

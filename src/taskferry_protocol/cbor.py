@@ -12,7 +12,7 @@ from typing import Final, NoReturn, cast
 import cbor2
 
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
-from .limits import CBOR_DEPTH, FRAME_BYTES, UINT_LIMIT
+from .limits import CBOR_DEPTH, CBOR_ITEMS, FRAME_BYTES, UINT_LIMIT
 
 __all__ = ["Value", "decode", "encode"]
 
@@ -32,13 +32,16 @@ def encode(value: object) -> bytes:
         raise LocalProtocolError(f"cannot be encoded: {error}") from error
 
 
-def decode(data: bytes, *, limit: int = FRAME_BYTES) -> Value:
-    """The value that `data` is the deterministic encoding of.
+def decode(data: bytes, *, limit: int = FRAME_BYTES, items: int = CBOR_ITEMS) -> Value:
+    """The value that `data` is the deterministic encoding of: at most `limit` bytes and `items` items.
 
-    Raises RemoteProtocolError with too-large, malformed, too-deep, forbidden-item or not-canonical.
+    Raises RemoteProtocolError with too-large, too-many, malformed, too-deep, forbidden-item or not-canonical.
     """
     if len(data) > limit:
         raise RemoteProtocolError(RejectCode.TOO_LARGE, f"{len(data)} bytes, {limit} allowed")
+    # An item takes a byte at least, so what is short need not be counted.
+    if len(data) > items and _has_more_items(data, items):
+        raise RemoteProtocolError(RejectCode.TOO_MANY, f"{items} items are allowed")
     try:
         value = cbor2.loads(
             data,
@@ -53,6 +56,24 @@ def decode(data: bytes, *, limit: int = FRAME_BYTES) -> Value:
     except (cbor2.CBORError, ValueError, TypeError, OverflowError, RecursionError, LookupError, MemoryError):
         pass  # the second look below says exactly what is wrong
     _diagnose(data)
+
+
+def _has_more_items(data: bytes, most: int) -> bool:
+    """Whether more than `most` items begin in `data`, by their heads alone. Ill-formed ones count too."""
+    at, end = 0, len(data)
+    for _ in range(most):
+        if at >= end:
+            return False
+        head = data[at]
+        number = head & 0x1F
+        at += 1
+        if 24 <= number < 28:
+            size = 1 << (number - 24)
+            number = int.from_bytes(data[at : at + size], "big")
+            at += size
+        if head >> 5 in (2, 3) and head & 0x1F < 28:
+            at += number
+    return at < end
 
 
 class _TagSeen(ValueError):
@@ -77,15 +98,13 @@ def _plain(value: object, room: int = CBOR_DEPTH) -> bool:
         return -UINT_LIMIT <= cast("int", value) < UINT_LIMIT
     if kind is bytes or kind is str or kind is bool or value is None:
         return True
-    if kind is list:
-        return room > 0 and all(_plain(member, room - 1) for member in cast("list[object]", value))
-    if kind is dict:
-        members = cast("dict[object, object]", value)
-        return (
-            room > 0
-            and all(type(key) is str for key in members)
-            and all(_plain(member, room - 1) for member in members.values())
-        )
+    if kind is list and room:
+        return all(_plain(member, room - 1) for member in cast("list[object]", value))
+    if kind is dict and room:
+        for key, member in cast("dict[object, object]", value).items():
+            if type(key) is not str or not _plain(member, room - 1):
+                return False
+        return True
     return False
 
 

@@ -42,7 +42,7 @@ from .frame_types import (
     SendFrame,
 )
 from .ids import AccountId, DeviceId
-from .limits import BATCH, FRAME_BYTES
+from .limits import BATCH, CBOR_ITEMS, FRAME_BYTES
 from .shape import MapReader, as_array, as_text, as_uint
 
 __all__ = [
@@ -168,13 +168,15 @@ def _ready_map(frame: ReadyFrame) -> dict[str, object]:
 # --- Reading ------------------------------------------------------------------------------------------------
 
 
-def open_frame(data: bytes) -> tuple[FrameType, list[Value]]:
-    """The number of a frame and its fields, not yet looked at.
+def open_frame(
+    data: bytes, *, limit: int = FRAME_BYTES, items: int = CBOR_ITEMS
+) -> tuple[FrameType, list[Value]]:
+    """The number of a frame of so many bytes and items at most, and its fields, not yet looked at.
 
     Raises RemoteProtocolError: the codes of decoding; wrong-type, bad-value; unexpected-frame for a number
     that no frame has.
     """
-    members = decode(data)
+    members = decode(data, limit=limit, items=items)
     if type(members) is not list:
         raise RemoteProtocolError(RejectCode.WRONG_TYPE, "a frame is an array", field="frame")
     if not members:

@@ -37,6 +37,8 @@ FORMAT: Final = "taskferry-handoff/1"
 HANDOFF_BYTES: Final = 64 * 1_048_576
 #: Events, or receipts, in one export.
 ITEMS: Final = 65_536
+#: Items of its encoding: four for each event and receipt, one for each statement of a few logs.
+CBOR_ITEMS: Final = 1_048_576
 LOGS: Final = 64
 
 _FIELDS: Final = ("format", "task", "exported_at", "logs", "events", "connection", "receipts")
@@ -219,7 +221,7 @@ def _within(where: str) -> Iterator[None]:
 
 
 def _open(raw: bytes) -> MapReader:
-    value = decode(raw, limit=HANDOFF_BYTES)
+    value = decode(raw, limit=HANDOFF_BYTES, items=CBOR_ITEMS)
     form = MapReader.open(value, "", ("format",))
     if form.text("format", most=64) != FORMAT:
         raise RemoteProtocolError(RejectCode.UNKNOWN_VERSION, f"only {FORMAT} is known", field="format")

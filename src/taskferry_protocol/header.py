@@ -114,7 +114,7 @@ def _read_carefully(h: bytes) -> Header:
     members = {key: reader.value(key) for key in _FIELDS}
     version = as_uint(members["v"], "v")
     identity = MessageId(as_bytes(members["id"], "id", size=16))
-    cls = _CLASSES.get(word := _as_class(members["class"], "class"))
+    cls = _CLASSES.get(_as_class(members["class"], "class"))
     from_ = _as_reference(members["from"], "from")
     to = _as_reference(members["to"], "to")
     seq = as_uint(members["seq"], "seq", low=1)
@@ -128,7 +128,7 @@ def _read_carefully(h: bytes) -> Header:
     if version != VERSION:
         raise RemoteProtocolError(RejectCode.UNKNOWN_VERSION, f"version {version}", field="v")
     if cls is None:
-        raise _bad("class", f"{word!r} is not a class")
+        raise _bad("class", "not a class of this version")
     if not is_message_id(identity):
         raise _bad("id", "not a UUIDv7")
     _check_names(cls, from_, to)

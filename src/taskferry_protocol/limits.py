@@ -14,6 +14,8 @@ FRAME_BYTES: Final = 1_048_576
 ENVELOPE_BYTES: Final = 262_144
 #: No stack can be exhausted by nesting.
 CBOR_DEPTH: Final = 12
+#: Each item costs its reader a hundred times its byte: a frame of empty maps would hold a relay for seconds.
+CBOR_ITEMS: Final = 32_768
 #: Devices of two owners.
 WRAPS: Final = 64
 #: A batch, not a backlog: parcels in a `send`, entries in a `deliver`.
@@ -50,6 +52,8 @@ CONTACT_NOTE_BYTES: Final = 1_024
 RECEIPT_ITEMS: Final = 256
 #: Envelopes of class `connection` from one agent to another that has never answered.
 CONTACTS: Final = 3
+#: Envelopes of class `receipt` a minute between agents that are in contact and not connected.
+CONTACT_RECEIPTS: Final = 12
 #: The Padmé floor: a short answer looks like any other.
 PADDED_FLOOR_BYTES: Final = 256
 #: Times stay below 2^53 so that every language's numbers hold them.
@@ -58,6 +62,9 @@ UINT_LIMIT: Final = 2**64
 #: Sessions (spec/session.md): open calls, time to come to `ready`, silence before a ping and before the end.
 CALLS: Final = 16
 HANDSHAKE_MS: Final = 10 * SECOND_MS
+#: Before `ready` nobody has proved anything: frames of the opening are small, and `auth` has few items.
+OPENING_BYTES: Final = 4_096
+AUTH_ITEMS: Final = 512
 PING_AFTER_MS: Final = 10 * SECOND_MS
 DEAD_AFTER_MS: Final = 25 * SECOND_MS
 #: What may be under way on a session without a result or an acknowledgement.

@@ -24,7 +24,16 @@ from .frames import (
     read_frame,
 )
 from .ids import Instant
-from .limits import BATCH, DEAD_AFTER_MS, FRAME_BYTES, HANDSHAKE_MS, PING_AFTER_MS
+from .limits import (
+    AUTH_ITEMS,
+    BATCH,
+    CBOR_ITEMS,
+    DEAD_AFTER_MS,
+    FRAME_BYTES,
+    HANDSHAKE_MS,
+    OPENING_BYTES,
+    PING_AFTER_MS,
+)
 
 __all__ = [
     "TURNS",
@@ -159,6 +168,16 @@ TURNS: Final[Mapping[Phase, Mapping[Side, Mapping[FrameType, Phase]]]] = {
 }
 """Who may send what in which phase, and the phase that follows. What is not in here is out of turn."""
 
+#: Bytes and items of a frame: whoever has proved nothing gets little of anybody's time.
+_PROVED: Final = (FRAME_BYTES, CBOR_ITEMS)
+_SMALL: Final = (OPENING_BYTES, OPENING_BYTES)
+_OPENING: Final[Mapping[Phase, tuple[int, int]]] = {
+    Phase.GREETING: _SMALL,
+    Phase.CHALLENGING: _SMALL,
+    Phase.PROVING: (FRAME_BYTES, AUTH_ITEMS),
+    Phase.ADMITTING: _SMALL,
+}
+
 _PEER: Final = {Side.DAEMON: Side.RELAY, Side.RELAY: Side.DAEMON}
 
 
@@ -176,7 +195,8 @@ class Line:
 
     def take(self, data: bytes, *, now: Instant) -> Frame:
         """The peer's next frame, if it is one and its turn. Raises RemoteProtocolError."""
-        kind, fields = open_frame(data)
+        limit, items = _OPENING.get(self.phase, _PROVED)
+        kind, fields = open_frame(data, limit=limit, items=items)
         following = TURNS[self.phase][_PEER[self._side]].get(kind)
         if following is None:
             raise RemoteProtocolError(

@@ -107,10 +107,10 @@ def test_an_answer_gives_a_stranger_its_tries_back(world: World) -> None:
 
 
 def test_receipts_need_something_to_be_a_receipt_for(world: World) -> None:
-    """A connection, or a request under way in either direction; and they change no contact."""
+    """A connection, or that the recipient has ever sent the sender something; and they change no contact."""
     assert code_of(decided_on(world, receipted(), connection=None)) is RejectCode.NOT_CONNECTED
     for changes in (
-        {"contact": ContactState(1)},
+        {"contact": ContactState(0, answered=True)},
         {"reverse": ContactState(1)},
         {"reverse": ContactState(0, answered=True)},
     ):

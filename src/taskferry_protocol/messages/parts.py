@@ -125,7 +125,8 @@ def _bad(field: str, text: str) -> RemoteProtocolError:
     return RemoteProtocolError(RejectCode.BAD_VALUE, text, field=field)
 
 
-_JSON_STRING: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and closed or not: else an unclosed string of escapes would be tried from each of its quotes.
+_JSON_STRING: Final = re.compile(r'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 
 
 def _nesting(text: str) -> int:

@@ -290,6 +290,14 @@ def permission() -> Iterator[Vector]:
         yield case(
             f"unconnected_{cls}", f"class {cls} from a stranger", "not-connected", parcel(of(cls)), STRANGERS
         )
+    asked = facts(connected=False, grant=None, acquainted=False, contacts={"there": 1, "back": 0})
+    yield case(
+        "receipt_unasked",
+        "a receipt to one who was asked and never wrote",
+        "not-connected",
+        parcel(of("receipt")),
+        asked,
+    )
     news = sealed(header(class_="account", from_=[ADA.account, ""], to=[BOB.account, ""]))
     yield case(
         "unconnected_account",

@@ -146,6 +146,8 @@ def vectors() -> Iterator[Vector]:
     )
     for name, comment, data in deep:
         yield vector(AREA, name, "cbor", SECTION, comment, "too-deep", input=data.hex())
+    many = head(4, 32_768) + b"\x00" * 32_768
+    yield vector(AREA, "items_32769", "cbor", SECTION, "one item too many", "too-many", input=many.hex())
     data = enc(b"\x00" * 30)
     comment = "exactly as long as the limit that applies"
     yield vector(AREA, "limit_met", "cbor", SECTION, comment, ACCEPT, limit=len(data), input=data.hex())
