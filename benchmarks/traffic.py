@@ -6,6 +6,7 @@ are compared, because machines are noisy.
 
 from __future__ import annotations
 
+import os
 import statistics
 import tempfile
 import time
@@ -167,6 +168,8 @@ def _median(group: str, label: str, values: Sequence[float], unit: str, bar: Bar
 
 
 PACE_HZ = 50
+#: Before and after the runs, so that a busy disk shows in figures of its own.
+SYNCS, SYNC_BYTES = 50, 16_384
 P50, P99 = Bar(Way.AT_MOST, 2.5), Bar(Way.AT_MOST, 6.0)
 
 
@@ -175,19 +178,38 @@ def measure_latency(shop: Workshop) -> list[Figure]:
     count = shop.scale.paced
     parcels = shop.parcels(1, count)
     delays: dict[Kind, list[float]] = {kind: [] for kind in Kind}
+    syncs = _sync_times(shop.folder)
     for turn in range(shop.scale.repeats):
         for kind in Kind:
             shop.tell(f"{kind.value}, run {turn + 1} of {shop.scale.repeats}")
             with shop.fresh() as folder, serving(kind, folder) as server:
                 enrol(shop, server, kind, 1)
                 delays[kind].extend(_delays(shop, server, parcels, count))
-    figures: list[Figure] = []
+    syncs += _sync_times(shop.folder)
+    figures = [Figure("latency", f"the disk alone, {name}", value, "ms") for name, value in _cuts(syncs)]
     for kind in Kind:
-        cuts = statistics.quantiles(delays[kind], n=100, method="inclusive")
-        judged = kind is Kind.RELAY
-        figures.append(Figure("latency", f"{kind.value}, p50", cuts[49], "ms", P50 if judged else None))
-        figures.append(Figure("latency", f"{kind.value}, p99", cuts[98], "ms", P99 if judged else None))
+        for (name, value), bar in zip(_cuts(delays[kind]), (P50, P99), strict=True):
+            judged = bar if kind is Kind.RELAY else None
+            figures.append(Figure("latency", f"{kind.value}, {name}", value, "ms", judged))
     return figures
+
+
+def _cuts(values: Sequence[float]) -> tuple[tuple[str, float], tuple[str, float]]:
+    cuts = statistics.quantiles(values, n=100, method="inclusive")
+    return ("p50", cuts[49]), ("p99", cuts[98])
+
+
+def _sync_times(folder: Path) -> list[float]:
+    """Milliseconds to have one small addition to a file put on the disk: the least that a commit takes."""
+    times: list[float] = []
+    with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+        for _ in range(SYNCS):
+            file.write(os.urandom(SYNC_BYTES))
+            began = time.perf_counter()
+            os.fdatasync(file.fileno())
+            times.append((time.perf_counter() - began) * 1e3)
+            time.sleep(1 / PACE_HZ)
+    return times
 
 
 def _delays(shop: Workshop, server: Server, parcels: Path, count: int) -> list[float]:
