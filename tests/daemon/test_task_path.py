@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import pytest
 
-from taskferry_apps.daemon.port import DaemonRefusal
+from taskferry_apps.daemon.port import Caller, DaemonRefusal, NewAgent, TaskAction
 from taskferry_protocol.handoff import verify_handoff
 from taskferry_protocol.messages import TextPart
+from taskferry_stores.memory import MemoryDaemonStore, MemoryRelayStore
+from taskferry_stores.sqlite import open_daemon_store, open_relay_store
 
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import GENERATION, OWNER, SECRET, Machine, a_world, act, ask, connect, in_state, set_up, until
 
 
-async def test_a_task_is_done_with_one_revision_and_both_sides_agree():
+@pytest.fixture(params=["memory", "sqlite"])
+async def stores(request, tmp_path):
+    """A relay's store and two daemons', of one kind."""
+    if request.param == "memory":
+        yield MemoryRelayStore(GENERATION), MemoryDaemonStore(), MemoryDaemonStore()
+        return
+    async with (
+        open_relay_store(tmp_path / "relay.db", generation=GENERATION) as relay,
+        open_daemon_store(tmp_path / "alice.db") as alice,
+        open_daemon_store(tmp_path / "bob.db") as bob,
+    ):
+        yield relay, alice, bob
+
+
+async def test_a_task_is_done_with_one_revision_and_both_sides_agree(stores):
     """Request, accept, submit, revise, submit, complete: same state, versions and chains at both ends."""
-    async with a_world() as world:
-        alice, bob = Machine("alice"), Machine("bob")
+    relay_store, alice_store, bob_store = stores
+    async with a_world(relay_store) as world:
+        alice, bob = Machine("alice", alice_store), Machine("bob", bob_store)
         async with world.running(alice) as a, world.running(bob) as b:
             await set_up(a, "alice", "requester")
             await set_up(b, "bob", "writer")
@@ -56,3 +73,70 @@ async def test_a_task_is_done_with_one_revision_and_both_sides_agree():
                 await act(a, task, "cancel")
             assert refused.value.code == "not-possible"
             assert refused.value.detail["state"] == "completed"
+
+
+async def test_two_agents_of_one_owner_work_for_each_other_without_a_connection():
+    """A task between two agents of one daemon has both its sides there, and goes its whole way."""
+    async with a_world() as world:
+        alice = Machine("alice")
+        async with world.running(alice) as a:
+            await set_up(a, "alice", "requester")
+            await a.create_agent(OWNER, NewAgent("writer"))
+            task = await ask(a, "requester", "@alice/writer")
+
+            async def arrived():
+                return (await a.inbox(OWNER, "writer", True, "", 10, 0)).messages
+
+            (request,) = await until(arrived)
+            assert request.type == "task_request"
+            await act(a, task, "accept", mine="writer")
+            await act(a, task, "submit", mine="writer", parts=(TextPart("done"),))
+            await in_state(a, task, "submitted")
+            await act(a, task, "complete", mine="requester")
+            await in_state(a, task, "completed")
+
+
+async def test_an_agent_that_has_not_read_the_revision_does_not_answer_it():
+    """A version sent before the revision was read is kept, and the state waits for one that answers."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await set_up(a, "alice", "requester")
+            await set_up(b, "bob", "writer")
+            await connect(a, b, "requester", "@bob/writer")
+            task = await ask(a, "requester", "@bob/writer")
+            await in_state(b, task, "sent")
+            await act(b, task, "accept")
+            await act(b, task, "submit", parts=(TextPart("one"),))
+            await in_state(a, task, "submitted")
+            await act(a, task, "revise", reasons=("more",))
+            await in_state(b, task, "revision_requested")
+            writer = Caller(frozenset({"writer"}))
+            unread = TaskAction("submit", parts=(TextPart("two"),))
+            assert (await b.act(writer, task.hex(), unread)).state == "revision_requested"
+            await b.inbox(writer, "writer", True, "", 50, 0)
+            assert (await b.act(writer, task.hex(), unread)).state == "resubmitted"
+
+
+async def test_an_agents_credential_reaches_its_own_things_and_no_others():
+    """Tokens act for their agents alone, and a revoked one for nobody."""
+    async with a_world() as world:
+        alice = Machine("alice")
+        async with world.running(alice) as a:
+            await set_up(a, "alice", "requester")
+            await a.create_agent(OWNER, NewAgent("other"))
+            secret, token = await a.create_token(OWNER, ["requester"], "for tests")
+            caller = await a.caller_for(secret)
+            assert caller == Caller(frozenset({"requester"}))
+            assert [agent.name for agent in await a.agents(caller)] == ["requester"]
+            for refused_call in (
+                a.inbox(caller, "other", True, "", 10, 0),
+                a.create_agent(caller, NewAgent("third")),
+                a.tokens(caller),
+            ):
+                with pytest.raises(DaemonRefusal) as refused:
+                    await refused_call
+                assert refused.value.status == 403
+            await a.revoke_token(OWNER, token.id)
+            assert await a.caller_for(secret) is None
+            assert await a.caller_for(SECRET) == OWNER

@@ -10,17 +10,20 @@ import attrs
 import trio
 
 from taskferry_apps import system
+from taskferry_apps.daemon.beginning import Beginning
 from taskferry_apps.daemon.keys import KeyRing
 from taskferry_apps.daemon.link import Route
 from taskferry_apps.daemon.port import Caller, GrantChange, NewAgent, NewTask, TaskAction
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.views import Sent
 from taskferry_apps.relay.core import Policy, Relay
+from taskferry_protocol.frames import Frame, encode_frame, open_frame, read_frame
 from taskferry_protocol.ids import Hash, Instant, sha256
 from taskferry_protocol.records import Generation
 from taskferry_stores.memory import MemoryDaemonStore, MemoryRelayStore
 from taskferry_stores.port import DaemonStore, RelayStore
-from taskferry_transports.memory import MemoryNetwork
+from taskferry_transports.memory import MemoryNetwork, MemoryTransport
+from taskferry_transports.port import Transport
 
 T = TypeVar("T")
 
@@ -36,6 +39,17 @@ class MemoryVault:
 
     def __init__(self) -> None:
         self.ring: KeyRing | None = None
+        self.beginning: Beginning | None = None
+
+    async def load_beginning(self) -> Beginning | None:
+        """A set-up under way."""
+        await trio.lowlevel.checkpoint()
+        return self.beginning
+
+    async def save_beginning(self, beginning: Beginning | None) -> None:
+        """Keep or forget it."""
+        await trio.lowlevel.checkpoint()
+        self.beginning = beginning
 
     async def load(self) -> KeyRing | None:
         """The keys."""
@@ -68,6 +82,31 @@ class Machine:
     vault: MemoryVault = attrs.field(factory=MemoryVault)
 
 
+class Tampering(MemoryTransport):
+    """A transport whose frames from the relay pass through the world's `tamper`."""
+
+    def __init__(self, inner: MemoryTransport, world: World) -> None:
+        self.__dict__.update(inner.__dict__)
+        self._inner = inner
+        self._world = world
+
+    async def receive(self) -> bytes:
+        """The next frame, as the liar has it."""
+        data = await self._inner.receive()
+        tamper = self._world.tamper
+        if tamper is None:
+            return data
+        return encode_frame(tamper(read_frame(*open_frame(data))))
+
+    async def send(self, frame: bytes) -> None:
+        """Pass a frame on."""
+        await self._inner.send(frame)
+
+    async def aclose(self) -> None:
+        """Close."""
+        await self._inner.aclose()
+
+
 @attrs.define
 class World:
     """A relay that can be stopped and started, and the way to it."""
@@ -76,6 +115,8 @@ class World:
     relay_store: RelayStore
     clock: Clock = attrs.field(factory=Clock)
     network: MemoryNetwork = attrs.field(factory=MemoryNetwork)
+    tamper: Callable[[Frame], Frame] | None = None
+    """What a lying relay makes of each frame that it should have sent."""
     _scope: trio.CancelScope | None = None
 
     async def start_relay(self) -> None:
@@ -96,9 +137,9 @@ class World:
         if self._scope is not None:
             self._scope.cancel()
 
-    async def dial(self):
+    async def dial(self) -> Transport:
         """A transport to the relay of now."""
-        return await self.network.dial()
+        return Tampering(await self.network.dial(), self)
 
     def route_to(self, url: str) -> Route:
         """The route that daemons take."""

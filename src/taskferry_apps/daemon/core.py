@@ -15,9 +15,17 @@ import trio
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Instant
-from taskferry_protocol.records import AppendEvent, DaemonChange, DaemonResult, PutOutbox, PutSetting
+from taskferry_protocol.records import (
+    AppendEvent,
+    DaemonChange,
+    DaemonResult,
+    PutOutbox,
+    PutSetting,
+    SaveTask,
+)
 from taskferry_stores.port import DaemonStore
 
+from .beginning import Beginning, load_beginning, save_beginning
 from .bell import Bell
 from .keys import KeyRing, load_keys, save_keys
 from .logbook import LogBook
@@ -35,6 +43,12 @@ class Vault(Protocol):
     async def save(self, ring: KeyRing) -> None:
         """Keep the keys durably."""
 
+    async def load_beginning(self) -> Beginning | None:
+        """A set-up that was not finished."""
+
+    async def save_beginning(self, beginning: Beginning | None) -> None:
+        """Keep what an interrupted set-up goes on from, or forget it."""
+
 
 class FileVault:
     """The keys in a data directory."""
@@ -49,6 +63,14 @@ class FileVault:
     async def save(self, ring: KeyRing) -> None:
         """Write the file. Raises UnsafeFile, OSError."""
         await trio.to_thread.run_sync(save_keys, self._data, ring)
+
+    async def load_beginning(self) -> Beginning | None:
+        """What stands in its file, if there is one. Raises DamagedKeys, UnsafeFile, OSError."""
+        return await trio.to_thread.run_sync(load_beginning, self._data)
+
+    async def save_beginning(self, beginning: Beginning | None) -> None:
+        """Write or remove the file. Raises UnsafeFile, OSError."""
+        await trio.to_thread.run_sync(save_beginning, self._data, beginning)
 
 
 def not_set_up() -> DaemonRefusal:
@@ -85,6 +107,8 @@ class Core:
         """Something waits to be sent or published."""
         self.feed = Bell()
         """The feed has a new line."""
+        self.due = Bell()
+        """Something has a deadline that may be the earliest."""
         self.changed = Bell()
         """Account, keys or settings changed."""
 
@@ -152,4 +176,6 @@ class Core:
                 self.feed.ring()
             elif isinstance(change, PutSetting):
                 self.outgoing.ring()
+            elif isinstance(change, SaveTask) and change.task.deadline is not None:
+                self.due.ring()
         return results

@@ -12,7 +12,7 @@ import attrs
 import trio
 
 from taskferry_protocol import calls
-from taskferry_protocol.accounts import LogRelation, compare
+from taskferry_protocol.accounts import AccountLog, LogRelation, compare
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Cursor, Refusal, statement_page
 from taskferry_protocol.ids import AccountId, Instant
@@ -24,7 +24,8 @@ from taskferry_transports.port import Dialer, DialRefused
 from ..logs import get_logger
 from ..relay_client import Identity, LinkEnded, RelayClient, open_relay
 from .alarms import raise_alarm
-from .core import Core
+from .bell import Bell
+from .core import Core, not_set_up
 from .draft import Draft
 from .inbound import Inbound
 from .logbook import continued
@@ -43,6 +44,10 @@ LOOK_AGAIN_S: Final = 30.0
 SHORTEST_WAIT_S: Final = 0.2
 #: How long the mailbox has been quiet before it counts as drained.
 QUIET_MS: Final = 2_000
+#: How long set-up waits for a relay.
+CLAIM_S: Final = 10.0
+#: How long whoever makes an agent waits for the relay to know of it.
+PUBLISH_S: Final = 3.0
 #: Refusals that no quick retry changes: the owner, or the relay's operator, has to do something.
 _LASTING: Final = frozenset(
     {
@@ -81,6 +86,8 @@ class Link:
         self._configured = relay
         self._client: RelayClient | None = None
         self._published = 0
+        self.published = Bell()
+        """The relay has taken something that was to be published."""
         self._attempt = 0
         self._error = ""
         self.refused: RejectCode | None = None
@@ -105,6 +112,48 @@ class Link:
             last_error=self._error,
             notice=self._notice,
         )
+
+    async def wait_published(self, length: int) -> None:
+        """Wait, though not for long, until the relay has so many statements of our log."""
+        with trio.move_on_after(PUBLISH_S):
+            while self._client is not None and self._published < length:
+                heard = self.published.next
+                if self._published < length:
+                    await heard.wait()
+
+    async def claim(self, url: str, log: AccountLog) -> RejectCode | None:
+        """Join a relay with a fresh account: its code if it will not have it, None if it has, or is away."""
+        route = self._route_to(self._configured or url)
+        ring = self._core.ring
+        if ring is None:
+            raise not_set_up()
+        refused: RejectCode | None = None
+        with trio.move_on_after(CLAIM_S):
+            try:
+                transport = await route.dialer.dial()
+            except DialRefused as away:
+                self._fail(away.reason)
+                return None
+            try:
+                async with open_relay(
+                    transport,
+                    Identity(log.account, ring.device.signing),
+                    origin=route.origin,
+                    log=LogExtension(0, log.statements),
+                    offered=route.offered,
+                    now=self._core.now,
+                    entropy=self._core.entropy,
+                ):
+                    refused = None
+            except* LinkEnded as group:
+                refused = _first(group).code
+        return refused if refused in _LASTING else None
+
+    def begin_afresh(self) -> None:
+        """Forget why no session was taken, since what it was about has changed; dial at once."""
+        self.refused = None
+        self._attempt = 0
+        self._core.changed.ring()
 
     @property
     def connected(self) -> bool:
@@ -282,9 +331,11 @@ class Link:
         publisher = Publisher(self._core, client)
         while True:
             heard = self._core.outgoing.next
-            await publisher.publish()
             await say_receipts(self._core)
+            # In this order: whatever log position the due ones quote, the relay has it before them.
             due = await outbound.due()
+            self._published = await publisher.publish()
+            self.published.ring()
             if due:
                 outcomes = await client.send([entry.parcel for entry in due])
                 await outbound.settle(due, outcomes)

@@ -52,7 +52,6 @@ class Remedy(StrEnum):
     """What may help after a refusal."""
 
     WAIT = "wait"
-    WRAP = "wrap"
     PUBLISH = "publish"
     NONE = "none"
 
@@ -72,10 +71,9 @@ _PUBLISH: Final = frozenset(
         RejectCode.NOT_CONNECTED,
         RejectCode.NOT_PERMITTED,
         RejectCode.UNKNOWN_RECIPIENT,
-        RejectCode.UNKNOWN_AGENT,
-        RejectCode.NOT_AN_EXTENSION,
     }
 )
+_OURS: Final = frozenset({RejectCode.UNKNOWN_AGENT, RejectCode.NOT_AN_EXTENSION})
 
 
 class Outbound:
@@ -136,7 +134,11 @@ class Outbound:
             return Remedy.WAIT
         if code is RejectCode.STALE_LOG:
             return Remedy.WAIT  # wrapped again several times already: the relay's view has to settle
-        if code not in _PUBLISH or entry.attempts >= PATIENCE:
+        if entry.attempts >= PATIENCE:
+            return Remedy.NONE
+        if code in _OURS:
+            return Remedy.WAIT  # our log is on its way to the relay
+        if code not in _PUBLISH:
             return Remedy.NONE
         # A relay that was restored from a backup may have forgotten what it was told before.
         mine = parse_envelope(read_parcel(decode(entry.parcel)).envelope).header.from_

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from taskferry_protocol import accounts
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
 from taskferry_protocol.crypto import KEY_BYTES, SigningKey
-from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
+from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import AccountId, AgentRef, is_name
 from taskferry_protocol.messages import AccountUpdate
 from taskferry_protocol.records import (
@@ -24,6 +24,7 @@ from taskferry_protocol.records import (
     Trust,
 )
 
+from .beginning import Beginning
 from .bonds import all_bonds
 from .core import Core
 from .draft import Draft, refusal_of
@@ -35,6 +36,9 @@ from .publications import Publication, Subject, note
 
 __all__ = ["Owner", "recovery_words"]
 
+Claim = Callable[[str, AccountLog], Awaitable[RejectCode | None]]
+"""Opens a session at a relay for a fresh account; the code if the relay will not have it."""
+
 #: Statements in one `account_update`.
 _UPDATE: Final = 64
 
@@ -45,11 +49,22 @@ def recovery_words(seed: bytes) -> str:
     return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
 
 
+def _not_claimed(owner: str, code: RejectCode) -> DaemonRefusal:
+    if code is RejectCode.NAME_TAKEN:
+        text, following = f"The name @{owner} belongs to somebody else at this relay.", "Choose another name."
+    elif code is RejectCode.SIGNUP_REFUSED:
+        text, following = "This relay takes no new accounts.", "Ask its operator, or use another relay."
+    else:
+        text, following = f"The relay refused the account: {code.value}.", "Check the relay's address."
+    return DaemonRefusal(code.value, text, following, status=409)
+
+
 class Owner:
     """Signs for the account with the manage key."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, claim: Claim) -> None:
         self._core = core
+        self._claim = claim
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> str:
         """Make keys and account; the recovery key in words. Set up already: DaemonRefusal(conflict)."""
@@ -64,26 +79,54 @@ class Owner:
             )
         async with core.lock:
             if core.account is not None:
-                raise DaemonRefusal(
-                    "conflict", "This daemon has an account already.", "See: taskferry status", status=409
-                )
+                return await self._finish(owner)
+            beginning = await self._begin(owner, label)
+            log = accounts.refold([beginning.statement])
+            refused = await self._claim(relay, log)
+            if refused is not None:
+                await core.vault.save_beginning(None)
+                raise _not_claimed(owner, refused)
             draft = Draft(core)
-            # Keys that an interrupted set-up has left are as good as new: nothing was signed with them.
-            ring = core.ring or make_keys(label or "first device", core.entropy, draft.now)
-            recovery = SigningKey.from_seed(core.entropy(KEY_BYTES))
-            try:
-                log = accounts.fold([accounts.create(owner, ring.device, recovery, at=draft.now)])
-            except (RemoteProtocolError, LocalProtocolError) as error:
-                raise refusal_of(error) from error
-            await core.vault.save(ring)
-            core.ring = ring
             draft.take_log(None, log)
             draft.add(SetTrust(log.account, Trust.OWN, draft.now), PutSetting(RELAY_SETTING, relay.encode()))
             draft.tell("account", "", state="set_up", owner=owner)
             await draft.commit()
             core.account = log.account
+            await core.vault.save_beginning(None)
         core.changed.ring()
-        return recovery_words(recovery.seed)
+        core.due.ring()
+        return recovery_words(beginning.recovery)
+
+    async def _finish(self, owner: str) -> str:
+        """The recovery key of a set-up that was cut off at its very end, before anybody was told of it."""
+        beginning = await self._core.vault.load_beginning()
+        if beginning is None or beginning.owner != owner:
+            raise DaemonRefusal(
+                "conflict", "This daemon has an account already.", "See: taskferry status", status=409
+            )
+        await self._core.vault.save_beginning(None)
+        return recovery_words(beginning.recovery)
+
+    async def _begin(self, owner: str, label: str) -> Beginning:
+        """Keys and first statement, durable; those of an interrupted set-up under the same name, if any."""
+        core = self._core
+        before = await core.vault.load_beginning()
+        if core.ring is not None and before is not None and before.owner == owner:
+            return before
+        now = core.now()
+        # Keys that stood in no account are as good as new.
+        ring = core.ring or make_keys(label or "first device", core.entropy, now)
+        seed = core.entropy(KEY_BYTES)
+        try:
+            statement = accounts.create(owner, ring.device, SigningKey.from_seed(seed), at=now)
+            accounts.fold([statement])
+        except (RemoteProtocolError, LocalProtocolError) as error:
+            raise refusal_of(error) from error
+        await core.vault.save(ring)
+        core.ring = ring
+        beginning = Beginning(owner, statement, seed)
+        await core.vault.save_beginning(beginning)
+        return beginning
 
     async def rename(self, caller: Caller, owner: str) -> None:
         """Take another owner name, as when the relay knows somebody else by the first one."""
@@ -94,7 +137,6 @@ class Owner:
             log = await draft.own_log()
             await self._extend(draft, accounts.rename(log.state, owner, at=draft.now, by=core.manage))
             await draft.commit()
-        core.changed.ring()
 
     async def create_agent(self, caller: Caller, agent: NewAgent) -> None:
         """Make an agent that this device serves, and its card. DaemonRefusal(conflict) if there is one."""

@@ -28,6 +28,7 @@ _LATER: Final = frozenset(
         RejectCode.SHUTTING_DOWN,
         RejectCode.TIMEOUT,
         RejectCode.UNKNOWN_ACCOUNT,
+        RejectCode.NOT_AN_EXTENSION,
     }
 )
 
@@ -69,11 +70,13 @@ class Publisher:
         self._client = client
         self._published = client.ready.log.length
 
-    async def publish(self) -> None:
-        """Everything that is due. Raises LinkEnded."""
+    async def publish(self) -> int:
+        """Everything that is due; how many statements of our log the relay has then. Raises LinkEnded."""
         await self._publish_log()
         for item in await noted(self._core.store):
             request = await self._request(item)
+            # What was signed meanwhile quotes a log that may be longer than what was just published.
+            await self._publish_log()
             if request is not None:
                 try:
                     await self._client.call(request)
@@ -85,6 +88,7 @@ class Publisher:
                         "the relay refused a publication", kind=item.subject.value, code=code.value
                     )
             await strike(self._core, item)
+        return self._published
 
     async def _publish_log(self) -> None:
         log = await self._core.own_log()

@@ -69,7 +69,7 @@ class Daemon:
     def __init__(self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None) -> None:
         self._core = core
         self._link = Link(core, route_to, relay)
-        self._owner = Owner(core)
+        self._owner = Owner(core, self._link.claim)
         self._connections = Connections(core, Directory(core, self._link).look_up)
         self._tasks = Tasks(core)
         self._mail = Mail(core)
@@ -121,11 +121,12 @@ class Daemon:
         )
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> SetUp:
-        """Make account and keys, and claim the name; after a name that was taken, take another one."""
+        """Make account and keys, and claim the name; where it turned out later to be taken, another one."""
         core = self._core
         recovery = ""
         if core.account is not None and self._link.refused is RejectCode.NAME_TAKEN:
             await self._owner.rename(caller, owner)
+            self._link.begin_afresh()
         else:
             recovery = await self._owner.set_up(caller, owner, relay, label)
         claimed = await self._wait_claimed()
@@ -146,6 +147,7 @@ class Daemon:
     async def create_agent(self, caller: Caller, agent: NewAgent) -> AgentView:
         """Make an agent, and publish its card."""
         await self._owner.create_agent(caller, agent)
+        await self._link.wait_published((await self._core.own_log()).state.length)
         return next(view for view in await agent_views(self._core, caller) if view.name == agent.name)
 
     async def accept_connection(

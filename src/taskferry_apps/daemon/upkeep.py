@@ -40,11 +40,11 @@ class Upkeep:
     async def run(self) -> None:
         """One round after another until cancelled. Raises the store's errors."""
         while True:
-            changed = self._core.changed.next
+            due = self._core.due.next
             if self._core.account is not None:
                 await self.round()
             with trio.move_on_after(await self._pause()):
-                await changed.wait()
+                await due.wait()
 
     async def round(self) -> None:
         """Do what is due."""

@@ -1,0 +1,303 @@
+"""A relay that is away, forgets, refuses or lies: nothing is lost, nothing false is believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+import pytest
+
+from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
+from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.frame_items import Detail, Refusal
+from taskferry_protocol.frames import Frame, ResultFrame
+from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.messages import TextPart
+from taskferry_protocol.records import Generation
+from taskferry_stores.memory import MemoryRelayStore
+
+from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
+
+
+async def _rung(daemon: Daemon, message: bytes, rung: str) -> None:
+    async def there() -> bool:
+        shown = await daemon.message(OWNER, message.hex())
+        return shown.delivery is not None and shown.delivery.rung == rung
+
+    await until(there)
+
+
+async def _pair(a: Daemon, b: Daemon) -> None:
+    await set_up(a, "alice", "requester")
+    await set_up(b, "bob", "writer")
+    await connect(a, b, "requester", "@bob/writer")
+
+
+async def _say(daemon: Daemon, text: str) -> bytes:
+    sent = await daemon.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")
+    return sent.message
+
+
+async def _texts(daemon: Daemon) -> list[object]:
+    page = await daemon.inbox(OWNER, "writer", False, "", 50, 0)
+    return [item.payload["text"] for item in page.messages if item.type == "message"]
+
+
+async def test_sending_works_while_the_relay_is_down_and_says_so():
+    """What is sent meanwhile waits as `queued`, with a warning, and arrives in its order once it is back."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            world.stop_relay()
+
+            async def gone() -> bool:
+                status = await a.status()
+                return status.relay is not None and not status.relay.connected
+
+            await until(gone)
+            sent = [
+                await a.send_message(OWNER, "requester", "@bob/writer", f"{n}", (), "", "") for n in range(5)
+            ]
+            assert all(one.warnings and one.delivery.rung == "queued" for one in sent)
+            task = await ask(a, "requester", "@bob/writer")
+            assert (await a.task(OWNER, task.hex())).summary.state == "created"
+            await world.start_relay()
+            await in_state(b, task, "sent")
+            await _rung(a, sent[-1].message, "delivered")
+            assert await _texts(b) == ["0", "1", "2", "3", "4"]
+            assert (await a.task(OWNER, task.hex())).summary.state == "sent"
+
+
+async def test_a_relay_restored_from_an_empty_copy_is_told_everything_again():
+    """A new generation without accounts or connections: both publish again, and what waited is delivered."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a:
+            async with world.running(bob) as b:
+                await _pair(a, b)
+            lost = await _say(a, "accepted by the relay, and lost with it")
+            await _rung(a, lost, "relayed")
+            world.stop_relay()
+            world.relay_store = MemoryRelayStore(Generation(b"another-one-here"))
+            await world.start_relay()
+            async with world.running(bob) as b:
+                await _rung(a, lost, "delivered")
+                assert await _texts(b) == ["accepted by the relay, and lost with it"]
+                task = await ask(a, "requester", "@bob/writer")
+                await in_state(b, task, "sent")
+
+
+def _once(change: Callable[[ResultFrame], Frame]) -> Callable[[Frame], Frame]:
+    """A lie about the next result, and the truth from then on."""
+    done: list[Frame] = []
+
+    def tamper(frame: Frame) -> Frame:
+        if isinstance(frame, ResultFrame) and not done:
+            done.append(frame)
+            return change(frame)
+        return frame
+
+    return tamper
+
+
+def _refusing(refusal: Refusal) -> Callable[[Frame], Frame]:
+    return _once(lambda frame: attrs.evolve(frame, outcomes=tuple(refusal for _ in frame.outcomes)))
+
+
+@pytest.mark.parametrize(
+    "code", [RejectCode.INTERNAL, RejectCode.RATE_LIMITED, RejectCode.MAILBOX_FULL, RejectCode.NOT_CONNECTED]
+)
+async def test_a_refusal_that_may_pass_is_tried_again(code):
+    """Busy, full, or a relay that forgot the connection: the message waits and then arrives, once."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            await _quiet(a)
+            world.tamper = _refusing(Refusal(code, Detail(retry_after=1)))
+            message = await _say(a, "patience")
+            await _rung(a, message, "delivered")
+            assert await _texts(b) == ["patience"]
+
+
+async def _quiet(daemon: Daemon) -> None:
+    """Wait until nothing waits in the outbox, so that the next result is for what the test sends."""
+
+    async def empty() -> bool:
+        status = await daemon.status()
+        return status.relay is not None and status.relay.queued == 0
+
+    await until(empty)
+
+
+async def test_a_final_refusal_is_shown_with_its_code():
+    """What the relay will never take ends as `failed`, and the agent sees why."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a:
+            async with world.running(bob) as b:
+                await _pair(a, b)
+                await _quiet(a)
+            world.tamper = _refusing(Refusal(RejectCode.TOO_LARGE))
+            message = await _say(a, "refused")
+            await _rung(a, message, "failed")
+            shown = await a.message(OWNER, message.hex())
+            assert shown.code == "too-large"
+
+
+async def test_a_key_that_the_relay_substitutes_is_not_sealed_for():
+    """Statements that do not extend the pinned log raise an alarm; the message is not wrapped for them."""
+    async with a_world() as world:
+        alice, bob, eve = Machine("alice"), Machine("bob"), Machine("eve")
+        async with world.running(alice) as a, world.running(bob) as b, world.running(eve) as e:
+            await _pair(a, b)
+            await set_up(e, "eve", "writer")
+            await _quiet(a)
+            theirs = (await eve.store.accounts_named(("eve",)))["eve"].record.statements
+            lie = Refusal(RejectCode.STALE_LOG, Detail(statements=theirs, start=0))
+            world.tamper = _refusing(lie)
+            message = await _say(a, "for bob alone")
+            await _rung(a, message, "delivered")
+            assert await _texts(b) == ["for bob alone"]
+            assert any("@bob" in alarm for alarm in (await a.status()).alarms)
+
+
+async def test_a_changed_key_is_learned_and_the_message_wrapped_again():
+    """Bob changes his key while alice is away; what she then sends to him still opens."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(bob) as b:
+            async with world.running(alice) as a:
+                await _pair(a, b)
+                await _quiet(a)
+            world.clock.ahead_ms += 8 * DAY_MS
+        async with world.running(bob) as b:
+
+            async def rotated() -> bool:
+                return bob.vault.ring is not None and bool(bob.vault.ring.former)
+
+            await until(rotated)
+            async with world.running(alice) as a:
+                message = await _say(a, "hello again")
+                await _rung(a, message, "delivered")
+                assert await _texts(b) == ["hello again"]
+
+
+async def test_what_is_refused_as_stale_is_wrapped_again_and_sent_again():
+    """A stale-log refusal without news: the same envelope goes out again, and arrives once."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            await _quiet(a)
+            length = (await b.account(OWNER)).length
+            lie = Refusal(RejectCode.STALE_LOG, Detail(statements=(), start=length))
+            world.tamper = _refusing(lie)
+            message = await _say(a, "wrapped again")
+            await _rung(a, message, "delivered")
+
+
+async def test_a_name_that_is_taken_is_said_and_another_can_be_chosen():
+    """The second @alice is not let in; set up again with another name, it is."""
+    async with a_world() as world:
+        one, two = Machine("one"), Machine("two")
+        async with world.running(one) as a, world.running(two) as b:
+            await set_up(a, "alice", "requester")
+            with pytest.raises(DaemonRefusal) as refused:
+                await b.set_up(OWNER, "alice", "ws://relay.test:80", "laptop")
+            assert refused.value.code == "name-taken"
+            assert not (await b.status()).set_up
+            second = await b.set_up(OWNER, "alicia", "ws://relay.test:80", "laptop")
+            assert second.name_claimed
+            await b.create_agent(OWNER, NewAgent("writer"))
+            await connect(a, b, "requester", "@alicia/writer")
+
+
+async def test_a_cancel_and_a_submission_that_cross_come_out_the_same_at_both_ends():
+    """Both act while the relay is away; afterwards both show the task cancelled, and the work superseded."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            task = await ask(a, "requester", "@bob/writer")
+            await in_state(b, task, "sent")
+            await act(b, task, "accept")
+            await in_state(a, task, "accepted")
+            world.stop_relay()
+            await act(b, task, "submit", parts=(TextPart("too late"),))
+            await act(a, task, "cancel", text="changed my mind")
+            await world.start_relay()
+            await in_state(b, task, "cancelled")
+
+            async def settled():
+                views = [await side.task(OWNER, task.hex()) for side in (a, b)]
+                hashes = [[event.hash for event in view.events] for view in views]
+                return views if hashes[0] == hashes[1] and len(views[0].versions) == 1 else None
+
+            mine, theirs = await until(settled)
+            assert mine.summary.state == theirs.summary.state == "cancelled"
+            assert [v.status for v in mine.versions] == [v.status for v in theirs.versions] == ["superseded"]
+
+
+async def test_a_deadline_that_passed_is_said_by_the_requesters_daemon():
+    """Once its mailbox is drained past the deadline, the requester's daemon signs the expiry."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            task = await ask(a, "requester", "@bob/writer", deadline=world.clock.now() + 1_000)
+            await in_state(b, task, "sent")
+            await in_state(b, task, "expired")
+            await in_state(a, task, "expired")
+
+
+async def test_what_was_never_delivered_is_shown_as_expired():
+    """Bob never comes back: after its life the message's delivery is not known, and the agent sees that."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            await _quiet(a)
+        async with world.running(alice) as a:
+            message = await _say(a, "anybody there?")
+            await _rung(a, message, "relayed")
+        world.clock.ahead_ms += 15 * DAY_MS
+        async with world.running(alice) as a:
+            await _rung(a, message, "expired")
+
+
+async def test_an_ended_connection_lets_nothing_through():
+    """After bob revokes, alice is refused at once, and is told why."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            await b.end_connection(OWNER, ("writer", "@alice/requester"), "revoked", "enough")
+
+            async def ended() -> bool:
+                return bool(await a.connections(OWNER, "ended", ""))
+
+            await until(ended)
+            with pytest.raises(DaemonRefusal) as refused:
+                await _say(a, "hello?")
+            assert refused.value.code == "not-connected"
+
+
+async def test_a_withdrawn_permission_reaches_the_peer():
+    """Bob takes no more messages; alice's daemon knows, and says so to her agent."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("task",)))
+
+            async def known() -> bool:
+                (connection,) = await a.connections(OWNER, "accepted", "")
+                return connection.received is not None and connection.received.version == 2
+
+            await until(known)
+            with pytest.raises(DaemonRefusal) as refused:
+                await _say(a, "hello?")
+            assert refused.value.code == "not-permitted"
