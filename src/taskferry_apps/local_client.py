@@ -9,8 +9,8 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
-from typing import Final, Self
-from urllib.parse import quote, urlsplit
+from typing import Final, NoReturn, Self
+from urllib.parse import quote
 
 import attrs
 import httpx
@@ -49,7 +49,7 @@ class LocalClient:
         # No proxy and no netrc from the environment: the credential goes to the daemon and nowhere else.
         self._http = httpx.Client(
             base_url=self.url,
-            headers={"Authorization": f"Bearer {token}"} if token else {},
+            headers=[(b"authorization", b"Bearer " + token.encode())] if token else [],
             timeout=_PATIENCE_S,
             trust_env=False,
         )
@@ -92,10 +92,8 @@ class LocalClient:
                 if answer.is_error:
                     answer.read()
                     _refuse(answer)
-                for line in answer.iter_lines():
-                    if line.startswith("data:"):
-                        yield json.loads(line[5:])
-        except httpx.TransportError as error:
+                yield from _events_in(answer)
+        except (httpx.TransportError, httpx.InvalidURL) as error:
             raise DaemonUnreachable(f"The connection to the daemon at {self.url} ended: {error}") from error
 
     def wait_healthy(self, seconds: float) -> JsonObject:
@@ -112,10 +110,13 @@ class LocalClient:
     def _send(self, method: str, path: str, **how: object) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **how)  # type: ignore[arg-type]
-        except httpx.TransportError as error:
-            where = urlsplit(self.url).netloc
+        except httpx.ReadTimeout as error:
             raise DaemonUnreachable(
-                f"No daemon answers at {where}. Start it with `taskferry up`, or name another with --url."
+                f"The daemon at {self.url} took longer than {_PATIENCE_S:.0f} seconds to answer. See its log."
+            ) from error
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise DaemonUnreachable(
+                f"No daemon answers at {self.url}. Start it with `taskferry up`, or name another with --url."
             ) from error
         if answer.is_error:
             _refuse(answer)
@@ -123,22 +124,47 @@ class LocalClient:
 
 
 def _read(answer: httpx.Response) -> JsonObject:
-    value = answer.json()
+    try:
+        value = answer.json()
+    except ValueError:
+        raise _stranger(answer) from None
     if not isinstance(value, dict):
-        raise ApiError(answer.status_code, "malformed", "The daemon's answer is not an object.", "", {})
+        raise _stranger(answer)
     return value
 
 
-def _refuse(answer: httpx.Response) -> None:
+def _events_in(answer: httpx.Response) -> Iterator[JsonObject]:
+    kind = ""
+    for line in answer.iter_lines():
+        name, _, value = line.partition(":")
+        if name == "event":
+            kind = value.strip()
+        elif name == "data":
+            event = json.loads(value)
+            if kind == "refused":
+                # The answer had begun when the daemon had to refuse: a credential was revoked, for instance.
+                raise _error(answer.status_code, event["error"])
+            yield event
+
+
+def _refuse(answer: httpx.Response) -> NoReturn:
     try:
-        error = answer.json()["error"]
-        code, message = str(error["code"]), str(error["message"])
-    except (ValueError, KeyError, TypeError):
-        raise ApiError(
-            answer.status_code,
-            "not-taskferry",
-            f"Whatever listens at {answer.url.host}:{answer.url.port} does not speak TaskFerry's local API.",
-            "Check --url.",
-            {},
-        ) from None
-    raise ApiError(answer.status_code, code, message, str(error.get("next", "")), error)
+        told = answer.json()
+        # The server below the API refuses what is no HTTP in the same words, without the frame around them.
+        raise _error(answer.status_code, told.get("error", told))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _stranger(answer) from None
+
+
+def _error(status: int, told: Mapping[str, object]) -> ApiError:
+    return ApiError(status, str(told["code"]), str(told["message"]), str(told.get("next", "")), told)
+
+
+def _stranger(answer: httpx.Response) -> ApiError:
+    return ApiError(
+        answer.status_code,
+        "not-taskferry",
+        f"Whatever listens at {answer.url.host}:{answer.url.port} does not speak TaskFerry's local API.",
+        "Check --url.",
+        {},
+    )

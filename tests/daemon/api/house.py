@@ -111,13 +111,14 @@ class Api:
             sent["Content-Type"] = "application/json"
         sent.update(headers or {})
         with trio.fail_after(30):
-            response = await self.app.test_client().open(
+            client: Any = self.app.test_client()
+            response = await client.open(
                 path + (f"?{urlencode(query)}" if query else ""),
                 method=method,
                 data=raw,
                 headers={name: value for name, value in sent.items() if value is not None},
             )
-            content = await response.get_data(as_text=False)
+            content = bytes(await response.get_data(as_text=False))
         found = {name.lower(): value for name, value in response.headers.items()}
         assert not any(name.startswith("access-control") for name in found)
         assert found["cache-control"] == "no-store"
@@ -153,7 +154,7 @@ class House:
     async def task(self, **more: Any) -> str:
         """A task of Alice's that Bob's agent has."""
         body = {"from": "requester", "to": "@bob/writer", "title": "Report", "description": "Write it."}
-        task = (await self.alice.ok("POST", "/tasks", body | more))["task_id"]
+        task = str((await self.alice.ok("POST", "/tasks", body | more))["task_id"])
         await self.until_state(self.bob, task, "sent")
         return task
 

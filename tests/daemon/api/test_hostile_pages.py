@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from werkzeug.datastructures import Headers
+
+from taskferry_apps.daemon.api.guard import Guard
+from taskferry_apps.daemon.port import DaemonRefusal
 
 from .house import HOST
 
@@ -130,3 +134,27 @@ async def test_without_a_credential_health_says_that_something_runs_and_no_more(
     """Neither name nor relay nor version is told to whoever shows nothing."""
     assert (await house.alice.holding(None).get("/health")).json == {"status": "ok"}
     assert (await house.alice.holding(None).get("/openapi.json")).status == 200
+
+
+@pytest.mark.parametrize(
+    ("bound", "host", "passes"),
+    [
+        ("127.0.0.1", "127.0.0.1:4318", True),
+        ("192.168.7.7", "192.168.7.7:4318", True),
+        ("192.168.7.7", "localhost:4318", True),
+        ("192.168.7.7", "192.168.7.8:4318", False),
+        ("fd00::7", "[fd00::7]:4318", True),
+        ("fd00::7", "fd00::7:4318", False),
+        ("0.0.0.0", "0.0.0.0:4318", False),
+        ("::", "[::]:4318", False),
+        ("Box.Lan", "box.lan:4318", True),
+    ],
+)
+def test_the_configured_address_is_a_name_of_the_daemon(bound, host, passes):
+    """Besides loopback, the address that the owner configured passes; one that means all does not."""
+    guard = Guard.listening_at(bound)
+    if passes:
+        guard.check_source(Headers({"Host": host}), 4318)
+    else:
+        with pytest.raises(DaemonRefusal):
+            guard.check_source(Headers({"Host": host}), 4318)

@@ -125,10 +125,10 @@ async def test_json_that_could_mean_two_things_is_refused(house, raw, code):
 
 async def test_json_at_the_bounds_passes(house):
     """The deepest nesting, the largest integers and any character are taken as they are."""
-    value = 1
+    deep: object = 1
     for _ in range(30):
-        value = {"x": value}
-    payload = {"deep": value, "big": [2**63 - 1, -(2**63), 0.1], "text": "\U0001f6a2 \u202e"}
+        deep = {"x": deep}
+    payload = {"deep": deep, "big": [2**63 - 1, -(2**63), 0.1], "text": "\U0001f6a2 \u202e"}
     sent = await house.alice.ok("POST", "/messages/send", SEND | {"payload": payload})
     item = await house.mail(house.bob, "writer", "message")
     assert item["id"] == sent["message_id"]
