@@ -159,6 +159,11 @@ class Ledger:
                 ledger._count_manager(device.record.manage, 1)
         return ledger
 
+    @property
+    def agents(self) -> Mapping[str, tuple[DeviceId, ...]]:
+        """Which devices serve each agent as things stand."""
+        return self._agents
+
     def state(self) -> AccountState:
         """The state as it stands. Raises RemoteProtocolError(empty-log) before the first statement."""
         if self._account is None:

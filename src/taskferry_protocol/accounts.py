@@ -5,7 +5,8 @@ The parts that a log is made of live beside it and are named here once more, so 
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import cached_property
@@ -94,6 +95,36 @@ class AccountLog:
         if self.position_at(length) == self.position:
             return self.state
         return refold(self.statements[:length]).state
+
+    def served_at(self, device: DeviceId, agent: str, length: int) -> bool:
+        """Whether `device` was active and served `agent` ("" for the account) after `length` statements.
+
+        The first question about an earlier state takes time linear in the log, later ones hardly any: whoever
+        has many messages, each of which quotes another position, asks here and not `state_at`.
+        """
+        if length == self.state.length:
+            return any(served.id == device for served in self.state.serving(agent))
+        found = self.state.devices.get(device)
+        if found is None or not found.stood_at(length):
+            return False
+        return not agent or bisect_right(self._service.get((agent, device), ()), length) % 2 == 1
+
+    @cached_property
+    def _service(self) -> dict[tuple[str, DeviceId], list[int]]:
+        """The lengths at which each device began to serve an agent and ceased to, in turns."""
+        turns: defaultdict[tuple[str, DeviceId], list[int]] = defaultdict(list)
+        ledger = Ledger()
+        before: dict[str, tuple[DeviceId, ...]] = {}
+        for length, raw in enumerate(self.statements, 1):
+            ledger.retake(raw)
+            agents = dict(ledger.agents)
+            for agent in before.keys() | agents.keys():
+                old, new = before.get(agent, ()), agents.get(agent, ())
+                if old is not new:
+                    for device in {*old} ^ {*new}:
+                        turns[agent, device].append(length)
+            before = agents
+        return dict(turns)
 
     def after(self, length: int) -> tuple[bytes, ...]:
         """The statements from index `length` on; none if there are no more than that."""

@@ -229,7 +229,7 @@ def _open(raw: bytes) -> MapReader:
 
 
 class _Archive:
-    """The logs of an export, and everything that is judged by them. Each prefix is folded once."""
+    """The logs of an export, and everything that is judged by them."""
 
     def __init__(self, value: Value) -> None:
         if type(value) is not dict:
@@ -237,7 +237,6 @@ class _Archive:
         if len(value) > LOGS:
             raise RemoteProtocolError(RejectCode.TOO_MANY, f"{LOGS} logs are allowed", field="logs")
         self._logs = dict(self._read_log(name, listed) for name, listed in value.items())
-        self._prefixes: dict[LogPosition, AccountLog] = {}
         self.relied_on: dict[AccountId, AccountLog] = {}
 
     @staticmethod
@@ -255,14 +254,12 @@ class _Archive:
         self.relied_on[account] = self._logs[account]
         return self._logs[account]
 
-    def _log_at(self, account: AccountId, quoted: LogPosition) -> AccountLog:
-        """The log as it was at a position. Raises unknown-account, not-an-extension."""
+    def _log_with(self, account: AccountId, quoted: LogPosition) -> AccountLog:
+        """The log of an account, which has this position. Raises unknown-account, not-an-extension."""
         log = self.log_of(account)
         if not log.contains(quoted):
             raise RemoteProtocolError(RejectCode.NOT_AN_EXTENSION, "not a position of its account's log")
-        if quoted not in self._prefixes:
-            self._prefixes[quoted] = refold(log.statements[: quoted.length])
-        return self._prefixes[quoted]
+        return log
 
     def prove(self, listed: Iterable[Value], field: str = "events") -> list[Proven]:
         """Every pair of an envelope and its K, in order."""
@@ -279,13 +276,14 @@ class _Archive:
     def _check_sender(self, envelope: Envelope) -> None:
         """Whether the device stood in the sender's log as quoted; what came later changes nothing."""
         header = envelope.header
-        state = self._log_at(header.from_.account, header.log).state
-        device = state.devices.get(envelope.device)
-        if device is None:
+        # Each event may quote another position, so no prefix is folded for it.
+        log, length = self._log_with(header.from_.account, header.log), header.log.length
+        device = log.state.devices.get(envelope.device)
+        if device is None or length <= device.since:
             raise RemoteProtocolError(RejectCode.UNKNOWN_DEVICE, "signed by a device that never stood there")
-        if device.status is not DeviceStatus.ACTIVE:
+        if not device.stood_at(length):
             raise RemoteProtocolError(RejectCode.DEVICE_GONE, "signed by a device that was gone")
-        if device not in state.serving(header.from_.name):
+        if not log.served_at(device.id, header.from_.name, length):
             raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "signed by a device that did not serve it")
 
     def connection(self, listed: list[Value]) -> tuple[ConnectionRequest, ConnectionAccept] | None:
@@ -302,7 +300,7 @@ class _Archive:
     def _log_behind(self, raw: bytes, kind: Kind) -> AccountLog:
         account = peek(raw, kind).account
         quoted = MapReader.open(decode(parse_signed(raw).payload), "", ("log",)).position("log")
-        return self._log_at(account, quoted)
+        return refold(self._log_with(account, quoted).statements[: quoted.length])
 
 
 def _fold(

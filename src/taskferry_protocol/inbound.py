@@ -252,11 +252,10 @@ def _check_sender(envelope: Envelope, sealed: bytes, facts: InboundFacts) -> Nee
         if error.code is not RejectCode.STALE_LOG:
             raise
         return _need(envelope, sealed, facts, log.state.length, RejectCode.NOT_AN_EXTENSION)
-    state = log.state
-    if state.devices[envelope.device].status is DeviceStatus.RETIRED:
-        # It serves nobody any more; what it sent before it left counts as of then.
-        state = log.state_at(header.log.length)
-    if not any(device.id == envelope.device for device in state.serving(header.from_.name)):
+    # One that has retired serves nobody any more; what it sent before it left counts as of then.
+    retired = log.state.devices[envelope.device].status is DeviceStatus.RETIRED
+    length = header.log.length if retired else log.state.length
+    if not log.served_at(envelope.device, header.from_.name, length):
         raise _refuse(RejectCode.UNKNOWN_AGENT, "signed by a device that does not serve that agent")
     return None
 
