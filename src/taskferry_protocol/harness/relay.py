@@ -75,8 +75,8 @@ class Relay:
 
     def lose_power(self) -> None:
         """Fail and be back at once: what was not committed is lost, and so is every connection."""
-        self._fail()
-        self._return()
+        self.stop()
+        self.start()
 
     def back_up(self) -> RelayStore:
         """A copy of all that it keeps now."""
@@ -88,12 +88,12 @@ class Relay:
         Devices read their mailboxes from the start and offer again what they know no delivery of. Accounts
         and connections stay as they are: owners publish them again.
         """
-        self._fail()
+        self.stop()
         accounts, connections = self.store.accounts, self.store.connections
         self.store = backup.copy()
         self.store.accounts, self.store.connections = accounts, connections
         self.store.generation = self._chance.entropy(16)
-        self._return()
+        self.start()
 
     def become_honest(self) -> None:
         """End all lies, and draw a new generation so that whatever was lost by them is offered again."""
@@ -102,7 +102,8 @@ class Relay:
         self.store.placed.clear()
         self.restore(self.store)
 
-    def _fail(self) -> None:
+    def stop(self) -> None:
+        """Fail and stay down: whoever dials is turned away, and devices keep what they have to send."""
         self._timeline.note("relay", "loses power")
         self.is_up = False
         self._batches = []
@@ -110,7 +111,8 @@ class Relay:
         for link in links:
             link.wire.leave(Side.RELAY)
 
-    def _return(self) -> None:
+    def start(self) -> None:
+        """Come up again with what was committed."""
         self.is_up = True
 
     # --- Connections
@@ -217,7 +219,7 @@ class Relay:
             return  # power was lost since
         crashes = self._chance.happens(self._network.crash)
         if crashes and self._chance.happens(0.5):
-            self._stop()
+            self._pause()
             return
         self.store.expire(self._timeline.now)
         results = [
@@ -225,7 +227,7 @@ class Relay:
             for link, number, parcels in batches
         ]
         if crashes:
-            self._stop()
+            self._pause()
             return
         for link, result in results:
             if link in self._links and link.session.phase is Phase.OPEN:
@@ -233,9 +235,10 @@ class Relay:
         for link in list(self._links):
             self._deliver(link)
 
-    def _stop(self) -> None:
-        self._fail()
-        self._timeline.after(self._chance.between(self._network.restart_ms), self._return)
+    def _pause(self) -> None:
+        """Fail by chance, and be back after a while."""
+        self.stop()
+        self._timeline.after(self._chance.between(self._network.restart_ms), self.start)
 
     def _judge(self, link: _Link, value: Value) -> Outcome:
         now = self._timeline.now
@@ -279,9 +282,10 @@ class Relay:
             return Refusal(RejectCode.UNKNOWN_ACCOUNT)
         return AccountFound(request.account, request.start, statement_page(log.after(request.start)))
 
-    def is_idle(self) -> bool:
-        """Whether nothing that came waits for a commit."""
-        return self.is_up and not self._batches
+    def is_done_with(self, device: DeviceId) -> bool:
+        """Whether a device has its session, nothing that came from it waits, and nothing for it is left."""
+        links = [link for link in self._links if link.device == device]
+        return bool(links) and not self._batches and not self.store.waiting(device, 0)
 
 
 def _ignore(frame: bytes) -> None:

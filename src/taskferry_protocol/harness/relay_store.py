@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import attrs
 
 from ..accounts import AccountLog
@@ -141,10 +139,6 @@ class RelayStore:
         """The entries of a mailbox behind an offset, in order."""
         box = self.boxes.get(device, {})
         return [box[offset].entry for offset in sorted(box) if offset > after]
-
-    def count(self, devices: Iterable[DeviceId]) -> int:
-        """How many entries wait for these devices."""
-        return sum(len(self.boxes.get(device, {})) for device in devices)
 
 
 def _notice_due(waiting: Waiting) -> list[tuple[DeviceId, Hash]]:

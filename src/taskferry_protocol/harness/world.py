@@ -169,9 +169,9 @@ class World:
 
     def _is_settled(self) -> bool:
         machines = self._machines.values()
-        if not self.relay.is_idle() or not all(machine.is_idle() for machine in machines):
+        if not self.relay.is_up or not all(machine.is_idle() for machine in machines):
             return False
-        return not self.relay.store.count(machine.keys.id for machine in machines if machine.is_up)
+        return all(self.relay.is_done_with(machine.keys.id) for machine in machines if machine.is_up)
 
     def _step(self, end: Instant) -> bool:
         """Do what is due next, if it is due by `end`."""
