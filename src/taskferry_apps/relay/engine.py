@@ -7,17 +7,16 @@ committer's task has what was decided before written to disk. Nothing here await
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
-import attrs
 import trio
 
 from taskferry_protocol.admission import Admitted, Prior, admit, read_for_admission
 from taskferry_protocol.cbor import Value
 from taskferry_protocol.envelope import Envelope, Wrap, read_parcel
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.frame_items import Detail, Entry, Mail, Notice, Outcome, ParcelAccepted, Refusal
-from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant, MessageId
+from taskferry_protocol.frame_items import Detail, Mail, Notice, Outcome, ParcelAccepted, Refusal
+from taskferry_protocol.ids import DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.records import (
     AckMailbox,
@@ -40,6 +39,7 @@ from taskferry_stores.port import RelayStore, StoreFull
 
 from ..logs import get_logger
 from .facts import Facts
+from .jobs import Chore, Deliver, Job, Sender
 from .witness import Witness
 
 __all__ = ["Engine", "Sender"]
@@ -48,8 +48,10 @@ __all__ = ["Engine", "Sender"]
 CHUNK: Final = 32
 #: Parcels that may wait for the disk, over all links; then links stop reading.
 WAITING: Final = 8_192
-#: Acknowledgements alone are not worth a synchronisation of their own at once: a lost one is said again.
+#: An acknowledgement that is lost is said again, so it waits for others to the same mailbox.
 ACK_LINGER_S: Final = 0.05
+#: A token bucket that is lost was a little fuller.
+RATES_EVERY_S: Final = 1.0
 #: Whether a device equivocates is proven once; more of it would only fill the disk.
 ACCUSED: Final = 10_000
 
@@ -71,45 +73,8 @@ _NO_ROOM: Final = Refusal(
 _LOG = get_logger()
 
 
-class Sender(Protocol):
-    """Who handed in a batch, and gets its outcomes."""
-
-    @property
-    def account(self) -> AccountId:
-        """The account of the session."""
-
-    @property
-    def device(self) -> DeviceId:
-        """The device of the session."""
-
-    def answer(self, batch: int, outcomes: Sequence[Outcome]) -> None:
-        """Everything in the batch is decided on, and what was accepted is on disk."""
-
-
-Deliver = Callable[[DeviceId, Entry], None]
-"""Hands a committed entry to the device's session, if there is one."""
-
 _Read = tuple[int, Envelope, tuple[Wrap, ...]]
-
-
-@attrs.define(eq=False)
-class _Job:
-    """A batch on its way: outcomes known so far, and what is to be stored for the others."""
-
-    sender: Sender
-    batch: int
-    outcomes: list[Outcome | None]
-    stores: list[tuple[int, StoreEnvelope]] = attrs.field(factory=list)
-    contacts: list[RecordContact] = attrs.field(factory=list)
-
-
-@attrs.define(eq=False)
-class _Chore:
-    """A change that keeps the store small, and whoever waits for it."""
-
-    change: Expire | Sweep | PurgeSeen
-    done: trio.Event = attrs.field(factory=trio.Event)
-    result: RelayResult | None = None
+"""An envelope with its wraps, and its place in the batch."""
 
 
 class Engine:
@@ -128,13 +93,17 @@ class Engine:
         self._deliver = deliver
         self._now = now
         self._witness = witness
-        self._jobs: list[_Job] = []
+        self._jobs: list[Job] = []
         self._waiting = 0
         # Contacts that are decided on and not yet in the store.
         self._asked: dict[tuple[DeviceId, MessageId], Hash] = {}
         self._acks: dict[DeviceId, int] = {}
-        self._acknowledged = False
-        self._chores: list[_Chore] = []
+        self._acks_due = 0.0
+        self._rates_due = 0.0
+        self._stored = 0
+        self._acknowledged = 0
+        self._busy_at = 0.0
+        self._chores: list[Chore] = []
         self._evidence: list[PutEvidence] = []
         self._accused: set[DeviceId] = set()
         self._wake = trio.Event()
@@ -148,7 +117,7 @@ class Engine:
         """Decide on a batch. Its sender is answered once what was accepted is committed."""
         while self._waiting >= WAITING:
             await self._room.wait()
-        job = _Job(sender, batch, [None] * len(parcels))
+        job = Job(sender, batch, [None] * len(parcels))
         for start in range(0, len(parcels), CHUNK):
             if start:
                 await trio.lowlevel.checkpoint()
@@ -160,7 +129,7 @@ class Engine:
         else:
             sender.answer(batch, [outcome for outcome in job.outcomes if outcome is not None])
 
-    async def _decide(self, job: _Job, start: int, parcels: Sequence[Value]) -> None:
+    async def _decide(self, job: Job, start: int, parcels: Sequence[Value]) -> None:
         now = self._now()
         read: list[_Read] = []
         for index, value in enumerate(parcels, start):
@@ -189,7 +158,7 @@ class Engine:
         found: dict[tuple[DeviceId, MessageId], Hash] = dict(await self._store.accepted(keys.values()))
         return {index: Prior(by_id=found[key]) for index, key in keys.items() if key in found}
 
-    async def _judge(self, job: _Job, read: Sequence[_Read], priors: dict[int, Prior], now: Instant) -> None:
+    async def _judge(self, job: Job, read: Sequence[_Read], priors: dict[int, Prior], now: Instant) -> None:
         if not read:
             return
         sender, facts = job.sender, self._facts
@@ -242,7 +211,7 @@ class Engine:
 
     async def keep_house(self, change: Expire | Sweep | PurgeSeen) -> RelayResult:
         """Make the change with the next commit. Raises StoreFull."""
-        chore = _Chore(change)
+        chore = Chore(change)
         self._chores.append(chore)
         self._wake.set()
         await chore.done.wait()
@@ -250,10 +219,24 @@ class Engine:
             raise StoreFull("no space was left for keeping house")
         return chore.result
 
-    def take_acknowledged(self) -> bool:
-        """Whether anything was acknowledged since this was last asked."""
-        taken, self._acknowledged = self._acknowledged, False
-        return taken
+    @property
+    def _hurry(self) -> bool:
+        return self._settling or bool(self._chores)
+
+    @property
+    def acknowledged(self) -> int:
+        """Rises whenever acknowledgements were committed, so that there may be something to sweep."""
+        return self._acknowledged
+
+    @property
+    def quiet_for(self) -> float:
+        """Seconds since the last envelope was committed."""
+        return trio.current_time() - self._busy_at
+
+    @property
+    def stored(self) -> int:
+        """Envelopes that were committed so far, and so have to be swept away some day."""
+        return self._stored
 
     # --- commit
 
@@ -261,10 +244,10 @@ class Engine:
         """Commit what was decided, until cancelled. Raises the store's errors but `StoreFull`."""
         while True:
             await self._wake.wait()
-            if not self._jobs and not self._settling:
+            if not self._jobs and not self._hurry:
                 # Only acknowledgements: somebody's mail may come to share the synchronisation with them.
                 with trio.move_on_after(ACK_LINGER_S):
-                    while not self._jobs and not self._settling:
+                    while not self._jobs and not self._hurry:
                         self._wake = trio.Event()
                         await self._wake.wait()
             self._wake = trio.Event()
@@ -285,11 +268,13 @@ class Engine:
         changes: list[RelayChange] = [change for job in jobs for _, change in job.stores]
         for job in jobs:
             changes.extend(job.contacts)
-        acks, self._acks = self._acks, {}
+        acks = self._due_acks(jobs)
         changes.extend([AckMailbox(device, Offset(offset)) for device, offset in acks.items()])
         changes.extend(self._evidence)
         self._evidence = []
-        changes.extend(self._facts.unsaved_rates())
+        if self._settling or trio.current_time() >= self._rates_due:
+            self._rates_due = trio.current_time() + RATES_EVERY_S
+            changes.extend(self._facts.unsaved_rates())
         chores, self._chores = self._chores, []
         changes.extend([chore.change for chore in chores])
         if changes:
@@ -311,23 +296,36 @@ class Engine:
                     self._asked.pop((change.device, change.id), None)
         for chore in chores:
             chore.done.set()
-        if acks:
-            self._acknowledged = True
-        if not self._jobs and not self._acks:
+        if jobs:
+            self._stored += sum([len(job.stores) for job in jobs])
+            self._busy_at = trio.current_time()
+        self._acknowledged += len(acks)
+        if self._acks:
+            self._wake.set()
+        elif not self._jobs:
             self._settled.set()
 
-    def _finish(self, chore: _Chore, result: RelayResult) -> None:
+    def _due_acks(self, jobs: Sequence[Job]) -> dict[DeviceId, int]:
+        """The acknowledgements to commit now; later ones to the same mailboxes stand for those that wait."""
+        now = trio.current_time()
+        if jobs and not self._settling and now < self._acks_due:
+            return {}
+        self._acks_due = now + ACK_LINGER_S
+        acks, self._acks = self._acks, {}
+        return acks
+
+    def _finish(self, chore: Chore, result: RelayResult) -> None:
         chore.result = result
         if isinstance(result, Expired):
             for device, offset, notice in result.notices:
                 self._deliver(device, Notice(offset, notice.hash, RejectCode(notice.code)))
 
     @staticmethod
-    def _refuse(jobs: Sequence[_Job]) -> None:
+    def _refuse(jobs: Sequence[Job]) -> None:
         for job in jobs:
             job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in job.outcomes])
 
-    def _publish(self, jobs: Sequence[_Job], results: Sequence[RelayResult]) -> None:
+    def _publish(self, jobs: Sequence[Job], results: Sequence[RelayResult]) -> None:
         at = 0
         came: dict[DeviceId, list[int]] = {}
         for job in jobs:

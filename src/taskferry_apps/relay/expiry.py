@@ -25,7 +25,10 @@ STEP: Final = 512
 #: Between two steps while there is more to do, so that mail has the writer for most of the time.
 PAUSE_S: Final = 0.02
 #: Between two looks when there was nothing to do.
-REST_S: Final = 1.0
+REST_S: Final = 0.5
+#: Sweeping waits for a quiet moment, unless so many envelopes came since the last time that the file grows.
+QUIET_S: Final = 0.25
+UNSWEPT: Final = 50_000
 #: What was seen is forgotten after a month; looking for it once an hour is often enough.
 PURGE_EVERY_MS: Final = 3_600_000
 EXPIRE_EVERY_MS: Final = 5_000
@@ -42,7 +45,9 @@ class Housekeeping:
         self._expire_at = 0
         self._purge_at = 0
         # What an earlier run left unswept is found by looking once.
-        self._unswept = True
+        self._sweeping = True
+        self._acknowledged = 0
+        self._swept_at = 0
 
     async def run(self) -> None:
         """Keep house until cancelled."""
@@ -62,11 +67,20 @@ class Housekeeping:
             busy |= await self._expire(now)
         if now >= self._purge_at:
             busy |= await self._purge(now)
-        if self._engine.take_acknowledged() or self._unswept:
-            swept = await self._engine.keep_house(Sweep(STEP))
-            self._unswept = isinstance(swept, Counted) and swept.count >= STEP
-            busy |= self._unswept
-        return busy
+        return await self._sweep() or busy
+
+    async def _sweep(self) -> bool:
+        engine = self._engine
+        if engine.acknowledged != self._acknowledged and (
+            engine.stored - self._swept_at >= UNSWEPT or engine.quiet_for >= QUIET_S
+        ):
+            self._sweeping = True
+            self._acknowledged, self._swept_at = engine.acknowledged, engine.stored
+        if not self._sweeping:
+            return False
+        swept = await self._engine.keep_house(Sweep(STEP))
+        self._sweeping = isinstance(swept, Counted) and swept.count >= STEP
+        return self._sweeping
 
     async def _expire(self, now: Instant) -> bool:
         expired = await self._engine.keep_house(Expire(now, STEP))

@@ -249,7 +249,9 @@ class Facts:
             wanted.add(device)
         elif device in self._lighter:
             # The bound counts what was taken out long ago; near a limit it is worth a look.
-            crowded = usage.count >= self._limits.strangers // 2 or usage.bytes >= self._limits.strangers_size // 2
+            crowded = (
+                usage.count >= self._limits.strangers // 2 or usage.bytes >= self._limits.strangers_size // 2
+            )
             if crowded:
                 wanted.add(device)
 
