@@ -205,11 +205,18 @@ def compare(pinned: AccountLog, offered: AccountLog) -> LogRelation:
     if shared == len(offered.heads):
         return LogRelation.BEHIND
     recovery = pinned.state_at(shared).recovery
-    ours = parse_signed(pinned.statements[shared]).key == recovery
-    theirs = parse_signed(offered.statements[shared]).key == recovery
-    if ours == theirs:
-        return LogRelation.FORKED
-    return LogRelation.WINS if theirs else LogRelation.LOSES
+    ours, theirs = (_signers(log, shared) for log in (pinned, offered))
+    # A recovery key that leaked and was replaced must not rewrite what the owner did before replacing it: no
+    # branch loses in which the recovery key has spoken at all.
+    if theirs[0] == recovery and recovery not in ours:
+        return LogRelation.WINS
+    if ours[0] == recovery and recovery not in theirs:
+        return LogRelation.LOSES
+    return LogRelation.FORKED
+
+
+def _signers(log: AccountLog, start: int) -> list[bytes]:
+    return [parse_signed(raw).key for raw in log.statements[start:]]
 
 
 def _shared_length(left: Sequence[Hash], right: Sequence[Hash]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from spec.generate.identity import Device, Log
-from spec.generate.kit import Value
+from spec.generate.kit import Signer, Value
 from spec.generate.vector import ACCEPT, Json, Vector, hexes, vector
 
 PHONE = Device("ada phone")
@@ -60,6 +60,14 @@ def comparisons() -> Iterator[tuple[str, str, str, Log, Log, Json]]:
         "forked",
         managed,
         later,
+        None,
+    )
+    yield (
+        "forked_replaced_recovery",
+        "a leaked recovery key signs a sibling of what came before it was replaced",
+        "forked",
+        longer.branch().set_recovery(Signer("ada recovery 2")),
+        recovered,
         None,
     )
     yield (
