@@ -35,6 +35,26 @@ _RECEIVER = struct.Struct("<IQ")
 """One device's number, and the offset that it has an envelope at."""
 
 
+_WRAP = struct.Struct("<IH")
+"""One device's number, and the length of the wrapped key that follows."""
+
+
+def _pack_wrap(device: int, sealed: bytes) -> bytes:
+    return _WRAP.pack(device, len(sealed)) + sealed
+
+
+def find_wrap(wraps: bytes, device: int) -> bytes:
+    """The wrapped key of one device among those that stand with an envelope."""
+    at = 0
+    while at < len(wraps):
+        receiver, length = _WRAP.unpack_from(wraps, at)
+        at += _WRAP.size
+        if receiver == device:
+            return wraps[at : at + length]
+        at += length
+    raise LookupError("the envelope has no wrap for this device")
+
+
 def _pack(receivers: Iterable[tuple[int, int]]) -> bytes:
     return b"".join([_RECEIVER.pack(device, offset) for device, offset in receivers])
 
@@ -112,14 +132,13 @@ class Mailboxes:
     def _flush_rows(self) -> None:
         if self._envelopes:
             self._connection.executemany(
-                "INSERT INTO envelopes (n, expires_at, raw) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+                "INSERT INTO envelopes (n, expires_at, wraps, raw) VALUES (?, ?, ?, ?)",
                 self._envelopes,
             )
             self._envelopes.clear()
         if self._entries:
             self._connection.executemany(
-                "INSERT INTO mailbox (device, offset, size, envelope, sealed, hash, code)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO mailbox (device, offset, size, envelope, hash, code) VALUES (?, ?, ?, ?, ?, ?)",
                 self._entries,
             )
             self._entries.clear()
@@ -158,16 +177,18 @@ class Mailboxes:
         self._next += 1
         sender.place += 1
         sender.touched = True
-        if places:
-            self._envelopes.append((n, change.expires_at, change.envelope))
         offsets = []
+        wraps = []
         for box, offset, sealed in places.values():
-            self._put(box, offset, size + len(sealed), n, sealed)
+            self._put(box, offset, size + len(sealed), n)
             offsets.append((box.id, Offset(offset)))
+            wraps.append(_pack_wrap(box.n, sealed))
+        if wraps:
+            self._envelopes.append((n, change.expires_at, b"".join(wraps), change.envelope))
         return Stored(Place(sender.place), tuple(offsets))
 
-    def _put(self, box: _Box, offset: int, size: int, envelope: int, sealed: bytes) -> None:
-        self._entries.append((box.n, offset, size, envelope, sealed, None, None))
+    def _put(self, box: _Box, offset: int, size: int, envelope: int) -> None:
+        self._entries.append((box.n, offset, size, envelope, None, None))
         box.last = offset
         box.count += 1
         box.bytes += size
@@ -189,16 +210,26 @@ class Mailboxes:
             return Equivocation(Hash(hash), "id" if by_id else "seq", raw[0] if raw else b"")
         have = dict(_unpack(receivers))
         added = []
+        wraps = []
         for device, sealed in change.entries:
             box = self._boxes[device]
             if box.n not in have:
                 have[box.n] = box.last + 1
                 added.append((device, Offset(box.last + 1)))
-                self._put(box, box.last + 1, len(change.envelope) + len(sealed), n, sealed)
+                self._put(box, box.last + 1, len(change.envelope) + len(sealed), n)
+                wraps.append(_pack_wrap(box.n, sealed))
         if added:
-            self._envelopes.append((n, change.expires_at, change.envelope))
+            self._add_wraps(n, change, b"".join(wraps))
             self._connection.execute("UPDATE seen SET receivers = ? WHERE n = ?", (_pack(have.items()), n))
         return AlreadyStored(Place(place), tuple(added))
+
+    def _add_wraps(self, n: int, change: StoreEnvelope, wraps: bytes) -> None:
+        """Give an envelope more wraps; its bytes come back if no mailbox needed them any more."""
+        row = self._connection.execute("SELECT wraps FROM envelopes WHERE n = ?", (n,)).fetchone()
+        if row is None:
+            self._envelopes.append((n, change.expires_at, wraps, change.envelope))
+        else:
+            self._connection.execute("UPDATE envelopes SET wraps = ? WHERE n = ?", (row[0] + wraps, n))
 
     def notify(self, device: DeviceId, notice: Notice) -> Offset:
         """Put a notice into a mailbox."""
@@ -206,7 +237,7 @@ class Mailboxes:
         box.last += 1
         box.count += 1
         box.touched = True
-        self._entries.append((box.n, box.last, 0, None, None, notice.hash, notice.code))
+        self._entries.append((box.n, box.last, 0, None, notice.hash, notice.code))
         return Offset(box.last)
 
     # --- out ---------------------------------------------------------------------------------------------

@@ -22,6 +22,7 @@ from taskferry_protocol.records import (
 )
 
 from .ledger import agent_numbers, flow_numbers, grants_of
+from .mailboxes import find_wrap
 from .rows import agent_ref, select_in, select_with, singles
 
 Connection = sqlite3.Connection
@@ -128,21 +129,21 @@ def mailbox(
 ) -> tuple[MailboxItem, ...]:
     """What waits for a device above an offset, at least one item if there is one."""
     rows = connection.execute(
-        "SELECT m.offset, m.size, m.sealed, m.hash, m.code, e.raw FROM devices d"
+        "SELECT m.offset, m.size, m.hash, m.code, d.n, e.wraps, e.raw FROM devices d"
         " JOIN mailbox m ON m.device = d.n LEFT JOIN envelopes e ON e.n = m.envelope"
         " WHERE d.id = ? AND m.offset > ? AND m.offset > d.acked ORDER BY m.offset LIMIT ?",
         (device, after, limit),
     )
     items: list[MailboxItem] = []
     total = 0
-    for offset, size, sealed, hash, code, raw in rows:
+    for offset, size, hash, code, n, wraps, raw in rows:
         total += size
         if items and total > max_bytes:
             break
-        if sealed is None:
+        if raw is None:
             items.append(MailboxNotice(Offset(offset), Notice(Hash(hash), code)))
         else:
-            items.append(MailboxEntry(Offset(offset), raw, sealed))
+            items.append(MailboxEntry(Offset(offset), raw, find_wrap(wraps, n)))
     rows.close()
     return tuple(items)
 

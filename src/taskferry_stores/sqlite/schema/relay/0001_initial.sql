@@ -132,22 +132,24 @@ CREATE TABLE seen (
 CREATE UNIQUE INDEX seen_id ON seen (id, device);
 CREATE UNIQUE INDEX seen_seq ON seen (device, target, seq);
 
--- An envelope's bytes while some mailbox needs them; `n` is its number in `seen`.
+-- An envelope's bytes while some mailbox needs them; `n` is its number in `seen`. `wraps` are, for each receiver,
+-- the device's number, a length, and the key wrapped for it: here, in the order of arrival, they cost less to
+-- write than scattered over the mailboxes.
 CREATE TABLE envelopes (
     n INTEGER PRIMARY KEY,
     expires_at INTEGER NOT NULL,
+    wraps BLOB NOT NULL,
     raw BLOB NOT NULL
 ) STRICT;
 
 CREATE INDEX envelopes_expiry ON envelopes (expires_at);
 
--- An entry has `envelope` and `sealed`; a notice has `hash` and `code` instead. `size` is what usage counts.
+-- An entry has `envelope`; a notice has `hash` and `code` instead. `size` is what usage counts.
 CREATE TABLE mailbox (
     device INTEGER NOT NULL,
     offset INTEGER NOT NULL,
     size INTEGER NOT NULL,
     envelope INTEGER,
-    sealed BLOB,
     hash BLOB,
     code TEXT,
     PRIMARY KEY (device, offset)
