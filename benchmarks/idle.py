@@ -18,6 +18,8 @@ SPARE_DESCRIPTORS = 300
 CLIENT_PROCESSES = 4
 #: Long enough for what the openings left behind to be let go of.
 SETTLE_S = 3.0
+#: Every connection is pinged once in this time, by either side.
+PINGS_S = 10.0
 
 
 def measure_idle(shop: Workshop) -> list[Figure]:
@@ -38,8 +40,12 @@ def measure_idle(shop: Workshop) -> list[Figure]:
             stack.enter_context(clients(*plans))
             opened = crowd
             time.sleep(SETTLE_S)
+            used, began = server.cpu_s, time.monotonic()
+            time.sleep(PINGS_S)
+            busy = (server.cpu_s - used) / (time.monotonic() - began) * 100
             each = (server.resident_bytes - empty) / opened
             figures.append(
                 Figure("idle", f"{opened:,} connections, each", each / 1_024, "KiB", PER_CONNECTION)
             )
+            figures.append(Figure("idle", f"{opened:,} connections, CPU in all", busy, "% of a core"))
     return figures

@@ -27,6 +27,8 @@ FLOW = Flow("stored", 50, 4, 4)
 GROWTH = Bar(Way.AT_MOST, 1.2)
 ENVELOPE_BYTES = 1_500
 DEVICES = 1_000
+#: Agents that each of them writes to.
+PARTNERS = 4
 GROUP = 1_000
 DAY_MS = 86_400_000
 
@@ -42,13 +44,14 @@ async def fill(path: Path, count: int, now: Instant) -> None:
 
 def _envelope(n: int, devices: list[DeviceId], agents: list[AgentRef], now: Instant) -> StoreEnvelope:
     sender = n % DEVICES
-    recipient = (sender * 7 + 1 + n // DEVICES) % DEVICES
+    rounds, partner = divmod(n // DEVICES, PARTNERS)
+    recipient = (sender * 7 + 1 + partner) % DEVICES
     raw = os.urandom(ENVELOPE_BYTES)
     return StoreEnvelope(
         devices[sender],
         message_id(now, os.urandom),
         agents[recipient],
-        n + 1,
+        rounds + 1,
         sha256(raw),
         now,
         Instant(now + DAY_MS),
