@@ -6,6 +6,7 @@ It carries no state but the address and the credential; every answer is the JSON
 from __future__ import annotations
 
 import json
+import ssl
 import time
 from collections.abc import Iterator, Mapping
 from types import TracebackType
@@ -52,6 +53,8 @@ class LocalClient:
             headers=[(b"authorization", b"Bearer " + token.encode())] if token else [],
             timeout=_PATIENCE_S,
             trust_env=False,
+            # On loopback there is no TLS, and reading the system's certificates takes a while.
+            verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if self.url.startswith("http:") else True,
         )
 
     def __enter__(self) -> Self:

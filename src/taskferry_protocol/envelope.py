@@ -123,10 +123,35 @@ def _read(raw: bytes, check: Callable[[Signed, Kind], None], now: Instant | None
     return envelope
 
 
+def _decoded_strings(payload: bytes) -> tuple[bytes, bytes]:
+    h, ct = as_pair(decode(payload, limit=ENVELOPE_BYTES), "payload")
+    return as_bytes(h, "h"), as_bytes(ct, "ct")
+
+
+def _two_strings(payload: bytes) -> tuple[bytes, bytes] | None:
+    """`[h, ct]` of the usual encoding: heads with lengths of two bytes, or of four for a long `ct`.
+
+    None for anything else, which the decoder then reads or refuses: this only spares its general walk.
+    """
+    if payload[:2] != b"\x82\x59":
+        return None
+    end = 4 + int.from_bytes(payload[2:4], "big")
+    kind = payload[end : end + 1]
+    start = end + 3 if kind == b"\x59" else end + 5
+    length = int.from_bytes(payload[end + 1 : start], "big")
+    shortest = 0x100 if kind == b"\x59" else 0x10000
+    if (
+        kind not in (b"\x59", b"\x5a")
+        or end < 4 + 0x100
+        or length < shortest
+        or start + length != len(payload)
+    ):
+        return None
+    return payload[4:end], payload[start:]
+
+
 def _read_payload(signed: Signed) -> Envelope:
-    h, ct = as_pair(decode(signed.payload, limit=ENVELOPE_BYTES), "payload")
-    header_bytes = as_bytes(h, "h")
-    sealed = as_bytes(ct, "ct")
+    header_bytes, sealed = _two_strings(signed.payload) or _decoded_strings(signed.payload)
     header = read_header(header_bytes)
     if len(sealed) < crypto.LEAST_CIPHERTEXT:
         raise RemoteProtocolError(
