@@ -31,6 +31,8 @@ GROUP_CHANGES = 4_096
 """A group ends here, so that nobody waits long for the neighbours' changes."""
 CHECKPOINT_BYTES = 32 * 1024 * 1024
 """About so much is written to the log before it is copied into the database."""
+LONGEST_LOG_FRAMES = 65_536
+"""Pages in the log, 256 MiB, beyond which the readers have to let it begin anew."""
 CHANGE_BYTES = 8_192
 """What a change costs in the log beside its own bytes: a few pages."""
 
@@ -271,7 +273,10 @@ class Engine(Generic[C, R]):
         """Copy the log into the database. What stands in the way of it for now is left to the next time."""
         self._logged = 0
         try:
-            self._file.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            _, frames, _ = self._file.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+            if frames > LONGEST_LOG_FRAMES:
+                # Readers followed one another so closely that the log never began anew: hold them off once.
+                self._file.writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
         except sqlite3.Error as error:
             self._failed(error)
 
