@@ -307,7 +307,9 @@ def _check_permission(envelope: Envelope, body: Body, facts: InboundFacts, now: 
     if facts.relation is Relation.BLOCKED:
         raise _refuse(RejectCode.NOT_PERMITTED, "the owner has blocked this agent")
     if header.cls is MessageClass.CONNECTION:
-        if facts.relation is not Relation.CONNECTED and facts.unanswered >= CONTACTS:
+        # One request more is one more question to the owner, also from a friend; a grant or an end is none.
+        asks = isinstance(body, ConnectionRequested) or facts.relation is not Relation.CONNECTED
+        if asks and facts.unanswered >= CONTACTS:
             raise _refuse(RejectCode.CONTACT_LIMIT, "has not waited for an answer")
         return None
     if header.cls is MessageClass.RECEIPT:
