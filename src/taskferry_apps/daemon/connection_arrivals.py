@@ -31,6 +31,7 @@ from .arrival import Arrival
 from .bonds import Bond
 from .grants import read_allowance
 from .publications import Publication, Subject, note
+from .resending import offer_refused_again
 
 __all__ = ["take_acceptance", "take_end", "take_grant", "take_request"]
 
@@ -107,6 +108,7 @@ async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:
     )
     arrival.store(InboxState.UNREAD)
     arrival.draft.add(SaveConnection(accepted), PutGrant(grant))
+    await offer_refused_again(arrival.draft, accepted.mine, accepted.peer)
     _tell(arrival, accepted)
 
 
@@ -143,4 +145,5 @@ async def take_grant(arrival: Arrival, body: GrantUpdated) -> None:
     )
     arrival.store(InboxState.QUIET)
     arrival.draft.add(PutGrant(grant))
+    await offer_refused_again(arrival.draft, bond.record.mine, bond.record.peer)
     _tell(arrival, bond.record)

@@ -161,6 +161,11 @@ class Core:
             raise not_set_up()
         return log
 
+    async def name_is_free(self, log: AccountLog) -> bool:
+        """Whether the owner name of a log is this account's here, or nobody's: the first to have it stays."""
+        named = (await self.store.accounts_named((log.state.name,))).get(log.state.name)
+        return named is None or named.record.account == log.account
+
     async def commit(
         self, changes: Sequence[DaemonChange], logs: Sequence[AccountLog] = ()
     ) -> tuple[DaemonResult, ...]:

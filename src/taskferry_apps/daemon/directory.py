@@ -36,7 +36,7 @@ class Directory:
             log = held
         else:
             log = await self._refresh(held)
-        if log.state.name != handle.owner:
+        if log.state.name != handle.owner or not await self._core.name_is_free(log):
             raise _unknown(handle)
         if not log.state.serving(handle.agent):
             raise DaemonRefusal(

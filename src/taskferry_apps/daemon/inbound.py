@@ -14,7 +14,7 @@ from taskferry_protocol.accounts import AccountLog, LogRelation, compare
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Entry, Mail, Notice
-from taskferry_protocol.ids import AccountId, Hash
+from taskferry_protocol.ids import AccountId, Hash, sha256
 from taskferry_protocol.inbound import (
     Apply,
     Decision,
@@ -59,7 +59,10 @@ from taskferry_protocol.records import (
     SetCursor,
     SetRung,
 )
+from taskferry_stores.port import StoreConflict, StoreError
 
+from ..logs import get_logger
+from ..relay_client import LinkEnded
 from .alarms import raise_alarm
 from .arrival import Arrival, owe
 from .connection_arrivals import take_acceptance, take_end, take_grant, take_request
@@ -97,7 +100,23 @@ class Inbound:
             case Notice(hash=hash, code=code):
                 await self._take_notice(hash, code.value, at)
             case Mail(envelope=raw, sealed=sealed):
-                await self._take_mail(raw, sealed, at)
+                try:
+                    await self._take_mail(raw, sealed, at)
+                except LinkEnded:
+                    raise
+                except StoreError as error:
+                    if not isinstance(error, StoreConflict):
+                        raise
+                    await self._give_up(raw, sealed, at, error)
+                except Exception as error:  # noqa: BLE001 - the boundary: no item may stop the mailbox
+                    await self._give_up(raw, sealed, at, error)
+
+    async def _give_up(self, raw: bytes, sealed: bytes, at: RelayCursor, error: Exception) -> None:
+        """A fault of this program, or of what it holds: the item is set aside for a person to look at."""
+        get_logger().error("an item could not be taken", kind=type(error).__name__, reason=str(error))
+        async with self._core.lock:
+            item = Quarantine(sha256(raw), RejectCode.INTERNAL, f"{type(error).__name__}: {error}")
+            await self._quarantine(item, raw, sealed, at)
 
     # --- Mail
 
@@ -197,9 +216,8 @@ class Inbound:
             )
         )
         if envelope is not None:
-            if item.code is RejectCode.EQUIVOCATION:
-                await self._accuse(draft, envelope)
-            else:
+            # A number used twice is no less proof because the item has another fault as well.
+            if not await self._accuse(draft, envelope):
                 draft.add(_seen(envelope, Outcome.QUARANTINED.value, item.code.value, draft))
             if await self._may_tell(envelope):
                 owe(
@@ -224,25 +242,28 @@ class Inbound:
         known = await self._core.logs.get(header.from_.account)
         return header.to.name in own.state.agents and known is not None
 
-    async def _accuse(self, draft: Draft, envelope: Envelope) -> None:
-        """Keep both envelopes that one device signed under one id or number, and tell the owner."""
+    async def _accuse(self, draft: Draft, envelope: Envelope) -> bool:
+        """Keep both envelopes that a device signed under one id or number, if it did, and tell the owner."""
         header = envelope.header
         key = SeenKey(envelope.device, header.id, header.to, header.seq)
         seen = (await self._core.store.seen((key,)))[key]
-        for before in (seen.by_id, seen.by_seq):
-            if before is not None and before.hash != envelope.hash:
-                sealed = (await self._core.store.sealed((before.hash,))).get(before.hash)
-                kept = (await self._core.store.quarantine((before.hash,))).get(before.hash)
-                first = sealed.envelope if sealed is not None else kept.envelope if kept else b""
-                draft.add(
-                    PutEvidence(
-                        EvidenceRecord(
-                            RejectCode.EQUIVOCATION.value, envelope.device, first, envelope.raw, draft.now
-                        )
+        rivals = [row for row in (seen.by_id, seen.by_seq) if row is not None and row.hash != envelope.hash]
+        if not rivals:
+            return False
+        for before in rivals:
+            sealed = (await self._core.store.sealed((before.hash,))).get(before.hash)
+            kept = (await self._core.store.quarantine((before.hash,))).get(before.hash)
+            first = sealed.envelope if sealed is not None else kept.envelope if kept else b""
+            draft.add(
+                PutEvidence(
+                    EvidenceRecord(
+                        RejectCode.EQUIVOCATION.value, envelope.device, first, envelope.raw, draft.now
                     )
                 )
+            )
         text = f"A device of a peer (…{envelope.device.hex()[-8:]}) signed two messages under one number."
         await raise_alarm(draft, text, (envelope.hash,))
+        return True
 
     # --- Logs
 
@@ -279,8 +300,7 @@ class Inbound:
             return None
         if relation is not LogRelation.EXTENSION:
             return None
-        named = (await self._core.store.accounts_named((log.state.name,))).get(log.state.name)
-        if named is not None and named.record.account != account:
+        if not await self._core.name_is_free(log):
             async with self._core.lock:
                 draft = Draft(self._core)
                 text = f"A second account claims the name @{log.state.name}; the one known first stays."

@@ -368,7 +368,7 @@ class Link:
                 await raise_alarm(draft, f"The relay shows a log of @{held.state.name} that fails: {error}")
                 await draft.commit()
                 return False
-            if relation is LogRelation.EXTENSION:
+            if relation is LogRelation.EXTENSION and await self._core.name_is_free(log):
                 draft.take_log(held, log)
                 await draft.commit()
             elif relation not in {LogRelation.SAME, LogRelation.BEHIND}:
