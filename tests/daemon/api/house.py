@@ -17,10 +17,11 @@ from quart_trio import QuartTrio
 from taskferry_apps.daemon.api import create_api, guard_config
 from taskferry_apps.daemon.api.openapi import describe
 from taskferry_apps.daemon.api.routes import ROUTES
+from taskferry_apps.daemon.link import Route
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.settings import DaemonSettings
 from taskferry_transports.guarded_server import BoundServer, serve
-from tests.daemon.worlds import SECRET, Machine, World, a_world, connect, set_up, until
+from tests.daemon.worlds import SECRET, URL, Machine, World, a_world, connect, set_up, until
 
 __all__ = ["DOCUMENT", "HOST", "Answer", "Api", "House", "a_house", "check_answer", "served", "until"]
 
@@ -211,8 +212,18 @@ async def served(
             bound.draining.set()
 
 
+class Behind(World):
+    """A world whose relay is reached under any URL that an owner names."""
+
+    def route_to(self, url: str) -> Route:
+        """The way to the one relay there is."""
+        return super().route_to(URL)
+
+
 @asynccontextmanager
 async def a_new_daemon() -> AsyncIterator[Api]:
     """A daemon that has no account yet."""
-    async with a_world() as world, world.running(Machine("carol")) as daemon:
-        yield serve_api(daemon)
+    async with a_world() as world:
+        behind = Behind(world.nursery, world.relay_store, world.clock, world.network)
+        async with behind.running(Machine("carol")) as daemon:
+            yield serve_api(daemon)

@@ -6,9 +6,10 @@ import base64
 import json
 
 from taskferry_protocol.handoff import verify_handoff
-from tests.daemon.worlds import URL
 
 from .house import until
+
+RELAY = "https://relay.example"
 
 
 async def test_a_task_goes_its_whole_way_over_the_api(house):
@@ -147,12 +148,12 @@ async def test_an_owner_sets_up_makes_agents_and_decides_on_connections(fresh):
     assert (await fresh.get("/agents")).error["code"] == "not-set-up"
     assert (await fresh.get("/events")).status == 503
     assert (await fresh.ok("GET", "/health"))["set_up"] is False
-    made = await fresh.ok("POST", "/setup", {"owner": "@carol", "relay": URL, "device_label": "laptop"})
+    made = await fresh.ok("POST", "/setup", {"owner": "@carol", "relay": RELAY, "device_label": "laptop"})
     assert made["name_claimed"] is True
     assert made["recovery_key"]
     health = await fresh.ok("GET", "/health")
     assert (health["handle_owner"], health["relay"]["connected"]) == ("carol", True)
-    assert (await fresh.post("/setup", {"owner": "dora", "relay": URL})).status == 409
+    assert (await fresh.post("/setup", {"owner": "dora", "relay": RELAY})).status == 409
     agent = {
         "handle": "@carol/helper",
         "display_name": "Helper",

@@ -321,14 +321,13 @@ def event_object(event: EventView) -> Object:
     """
     facts = json.loads(event.text) if event.text else {}
     shown = {_unlike(name, event.kind): value for name, value in facts.items()}
-    return {
-        **shown,
-        **_references(event.refs),
+    own: Object = {
         "id": event.id,
         "kind": event.kind,
         "agent": event.agent,
         "at": time_text(event.at),
     }
+    return {**own, **shown, **_references(event.refs), **own}
 
 
 def _unlike(name: str, kind: str) -> str:

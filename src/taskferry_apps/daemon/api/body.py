@@ -12,7 +12,7 @@ from typing import Final, NoReturn, TypeAlias
 
 from .errors import refusal
 
-__all__ = ["JSON_DEPTH", "Json", "compact", "parse_json"]
+__all__ = ["JSON_DEPTH", "Json", "canonical", "compact", "parse_json"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
@@ -58,7 +58,12 @@ def parse_json(raw: bytes) -> Json:
 
 
 def compact(value: object) -> bytes:
-    """JSON without spaces, names sorted: equal values give equal bytes."""
+    """JSON without spaces, names in the order in which they stand."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+
+
+def canonical(value: Json) -> bytes:
+    """The same with sorted names: equal values give equal bytes."""
     return json.dumps(
         value, ensure_ascii=False, allow_nan=False, sort_keys=True, separators=(",", ":")
     ).encode()

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from ..port import Caller, DaemonService
-from .body import Json, compact
+from .body import Json, canonical
 from .errors import refusal
 
 __all__ = ["Repeats", "digest_of", "read_key"]
@@ -34,7 +34,7 @@ def read_key(header: str | None) -> str | None:
 
 def digest_of(method: str, path: str, body: Json) -> bytes:
     """What makes two requests the same: method, path, and the value of the body, however it is spaced."""
-    return hashlib.sha256(b"\n".join((method.encode(), path.encode(), compact(body)))).digest()
+    return hashlib.sha256(b"\n".join((method.encode(), path.encode(), canonical(body)))).digest()
 
 
 class _Turn:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from taskferry_protocol.ids import is_name
+from taskferry_transports.port import is_loopback
 
 from ...port import DaemonService
 from ..answers import Object, account_object, quarantine_object, set_up_object, status_object
@@ -14,6 +17,8 @@ from ..schemas import many, record, ref
 from ..table import Access, Call, Repeat, Route
 
 __all__ = ["ROUTES"]
+
+_URL_CHARS: Final = 512
 
 
 class _OwnerName(Kind[str]):
@@ -34,8 +39,36 @@ class _OwnerName(Kind[str]):
         return name
 
 
+_URL: Final = re.compile(r"(https?|wss?)://[!-~]+", re.ASCII)
+
+
+class _RelayUrl(Kind[str]):
+    """Where a relay is. Without TLS only on this machine: on the way others see who talks to whom."""
+
+    @property
+    def schema(self) -> Schema:
+        return {"type": "string", "format": "uri", "pattern": "^(?:https?|wss?)://[!-~]+$", "maxLength": 512}
+
+    def read(self, value: Json, where: str) -> str:
+        if not isinstance(value, str):
+            raise wrong_type(where, "a text")
+        wanted = bad_value(where, "A relay's URL is https://, or http:// on this machine, with a host.")
+        if len(value) > _URL_CHARS or not _URL.fullmatch(value):
+            raise wanted
+        try:
+            parts = urlsplit(value)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            raise wanted from None
+        if not host or port == 0 or parts.query or parts.fragment or "@" in parts.netloc:
+            raise wanted
+        if parts.scheme in ("http", "ws") and not is_loopback(host):
+            raise bad_value(where, f"{host} is another machine: use https://.")
+        return value.rstrip("/")
+
+
 _OWNER: Final = required("owner", _OwnerName(), "The public name to claim.")
-_RELAY: Final = required("relay", Text(512, 1), "The relay's URL, https:// or, on this machine, http://.")
+_RELAY: Final = required("relay", _RelayUrl(), "The relay's URL, https:// or, on this machine, http://.")
 _LABEL: Final = optional("device_label", Text(64), "What to call this device.", "")
 _CURSOR: Final = optional("cursor", Text(128), "Where to go on.", "")
 _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
