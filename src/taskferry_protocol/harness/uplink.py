@@ -157,6 +157,8 @@ class Uplink:
             for sent in list(draft.store.sent.values()):
                 if sent.rung is Rung.RELAYED:
                     draft.set_rung(sent.hash, Rung.QUEUED)
+            # So that the next session goes on from here even if no mail comes in this one.
+            draft.store.cursor = Cursor(ready.generation, ready.next_offset - 1)
         draft.pay()
         self._machine.commit(draft)
         self.pump()
@@ -220,7 +222,8 @@ class Uplink:
         elif code in _TRY_AGAIN:
             self._put_off(draft, hash, detail.retry_after or _RETRY_MS)
         else:
-            draft.store.sent[hash] = attrs.evolve(sent, rung=Rung.FAILED, code=code)
+            rung = Rung.EXPIRED if code is RejectCode.EXPIRED else Rung.FAILED
+            draft.store.sent[hash] = attrs.evolve(sent, rung=rung, code=code)
 
     def _put_off(self, draft: Draft, hash: Hash, wait_ms: int) -> None:
         until = Instant(draft.now + wait_ms)
