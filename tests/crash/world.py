@@ -44,14 +44,23 @@ def until(ask: Callable[[], T | None], what: str, seconds: float = PATIENCE_S) -
 
 
 class World:
-    """Three programs and their files."""
+    """Three programs and their files. With `front`, daemons reach the relay through that proxy's port."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, front: int | None = None) -> None:
         self.folder = folder
         ports = {name: free_port() for name in ("relay", "alice", "bob")}
-        self.relay_url = f"http://127.0.0.1:{ports['relay']}"
+        self.relay_port = ports["relay"]
+        self.relay_url = f"http://127.0.0.1:{front or self.relay_port}"
+        origins = ["--origins", self.relay_url] if front else []
         self._words = {
-            "relay": ["relay", "--addr", f"127.0.0.1:{ports['relay']}", "--db", str(folder / "relay.db")],
+            "relay": [
+                "relay",
+                "--addr",
+                f"127.0.0.1:{self.relay_port}",
+                "--db",
+                str(folder / "relay.db"),
+                *origins,
+            ],
             **{
                 owner: ["up", "--addr", f"127.0.0.1:{ports[owner]}", "--data", str(folder / owner)]
                 for owner in ("alice", "bob")

@@ -18,15 +18,21 @@ class OldProxy:
         self._server = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._server.getsockname()[1]
         self.refused = 0
+        self._carriers: list[threading.Thread] = []
 
     @contextmanager
     def before(self, port: int) -> Iterator[None]:
         """Stand before the server on `port`."""
-        threading.Thread(target=self._serve, args=(port,), daemon=True).start()
+        thread = threading.Thread(target=self._serve, args=(port,), daemon=True)
+        thread.start()
         try:
             yield
         finally:
+            self._server.shutdown(socket.SHUT_RDWR)
             self._server.close()
+            thread.join()
+            for carrier in self._carriers:
+                carrier.join(10)
 
     def _serve(self, port: int) -> None:
         while True:
@@ -34,33 +40,41 @@ class OldProxy:
                 client, _ = self._server.accept()
             except OSError:
                 return
-            threading.Thread(target=self._carry, args=(client, port), daemon=True).start()
+            carrier = threading.Thread(target=self._carry, args=(client, port), daemon=True)
+            self._carriers.append(carrier)
+            carrier.start()
 
     def _carry(self, client: socket.socket, port: int) -> None:
-        head = client.recv(65536)
-        if b"upgrade: websocket" in head.lower():
-            self.refused += 1
-            client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            client.close()
-            return
-        try:
-            behind = socket.create_connection(("127.0.0.1", port))
-        except OSError:
-            client.close()
-            return
-        behind.sendall(head)
-        threading.Thread(target=self._pump, args=(behind, client), daemon=True).start()
-        self._pump(client, behind)
+        with client:
+            head = client.recv(65536)
+            if b"upgrade: websocket" in head.lower():
+                self.refused += 1
+                client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                return
+            try:
+                behind = socket.create_connection(("127.0.0.1", port))
+            except OSError:
+                return
+            with behind:
+                behind.sendall(head)
+                back = threading.Thread(target=self._pump, args=(behind, client), daemon=True)
+                back.start()
+                self._pump(client, behind)
+                back.join()
 
     @staticmethod
     def _pump(source: socket.socket, sink: socket.socket) -> None:
         try:
             while piece := source.recv(65536):
                 sink.sendall(piece)
-            sink.shutdown(socket.SHUT_WR)
         except OSError:
-            source.close()
-            sink.close()
+            pass
+        # Whoever hears nothing more tells the other side, whose pump then ends, too.
+        for end in (source, sink):
+            try:
+                end.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                continue
 
 
 def test_refused_upgrade_falls_back_to_long_polling_and_says_so(tmp_path: Path) -> None:
