@@ -23,7 +23,19 @@ from taskferry_apps.settings import DaemonSettings
 from taskferry_transports.guarded_server import BoundServer, serve
 from tests.daemon.worlds import SECRET, URL, Machine, World, a_world, connect, set_up, until
 
-__all__ = ["DOCUMENT", "HOST", "Answer", "Api", "House", "a_house", "check_answer", "served", "until"]
+__all__ = [
+    "DOCUMENT",
+    "HOST",
+    "Answer",
+    "Api",
+    "House",
+    "a_house",
+    "a_lone_daemon",
+    "a_new_daemon",
+    "check_answer",
+    "served",
+    "until",
+]
 
 HOST = "127.0.0.1:4318"
 DOCUMENT = describe(ROUTES, "test")
@@ -210,6 +222,14 @@ async def served(
             async with httpx.AsyncClient(base_url=bound.urls[0], headers=headers, timeout=30) as client:
                 yield client, bound
             bound.draining.set()
+
+
+@asynccontextmanager
+async def a_lone_daemon() -> AsyncIterator[Api]:
+    """A daemon with an account, an agent and no connection: quickly made."""
+    async with a_world() as world, world.running(Machine("alice")) as daemon:
+        await set_up(daemon, "alice", "requester")
+        yield serve_api(daemon)
 
 
 class Behind(World):

@@ -27,14 +27,14 @@ BAD_HANDLES = [
 
 
 @pytest.mark.parametrize("handle", BAD_HANDLES, ids=lambda text: ascii(text)[:24])
-async def test_a_handle_that_is_none_is_refused_by_its_field(house, handle):
+async def test_a_handle_that_is_none_is_refused_by_its_field(lone, handle):
     """Newlines, capitals, look-alikes, endless and empty ones: 400 naming `to`, or `from`."""
     for path, body in (("/messages/send", SEND), ("/tasks", TASK), ("/connections/request", SEND)):
         body = {
             name: value for name, value in body.items() if path != "/connections/request" or name != "text"
         }
         for field in ("to", "from"):
-            answer = await house.alice.post(path, body | {field: handle})
+            answer = await lone.post(path, body | {field: handle})
             assert (answer.status, answer.error["code"], answer.error["field"]) == (400, "bad-value", field)
             assert len(answer.raw) < 500
 
@@ -46,7 +46,6 @@ async def test_a_handle_that_is_none_is_refused_by_its_field(house, handle):
         ("/tasks", {"title": 7}, "wrong-type", "title"),
         ("/tasks", {"title": "  "}, "bad-value", "title"),
         ("/tasks", {"title": "\u00e9" * 201}, "bad-value", "title"),
-        ("/tasks", {"title": "two\nlines"}, "bad-value", "title"),
         ("/tasks", {"description": "x" * 65_537}, "bad-value", "description"),
         ("/tasks", {"requirements": "one"}, "wrong-type", "requirements"),
         ("/tasks", {"requirements": ["a", 1]}, "wrong-type", "requirements[1]"),
@@ -60,7 +59,6 @@ async def test_a_handle_that_is_none_is_refused_by_its_field(house, handle):
         ("/tasks", {"deadline": "2030-02-30T00:00:00Z"}, "bad-value", "deadline"),
         ("/tasks", {"deadline": "2030-01-01T00:00:00"}, "bad-value", "deadline"),
         ("/tasks", {"deadline": 1_900_000_000}, "wrong-type", "deadline"),
-        ("/tasks", {"deadline": "2001-01-01T00:00:00Z"}, "bad-value", "deadline"),
         ("/tasks", {"budget": 0}, "bad-value", "budget"),
         ("/tasks", {"fields": 1}, "unknown-field", "fields"),
         ("/tasks", {"files": [{"name": "a"}]}, "missing-field", "files[0].data_base64"),
@@ -77,7 +75,6 @@ async def test_a_handle_that_is_none_is_refused_by_its_field(house, handle):
         ("/messages/send", {"type": "task_request"}, "bad-value", "type"),
         ("/messages/send", {"to": []}, "bad-value", "to"),
         ("/messages/send", {"to": ["@bob/writer", "x"]}, "bad-value", "to[1]"),
-        ("/messages/send", {"conversation": "zz"}, "bad-value", "conversation"),
         ("/messages/send", {"payload": {"x": "y" * 200_000}}, "too-large", "payload"),
         ("/connections/request", {"text": None, "message": "x" * 1025}, "unknown-field", "text"),
         ("/connections/accept", {}, "unknown-field", "text"),
@@ -85,11 +82,22 @@ async def test_a_handle_that_is_none_is_refused_by_its_field(house, handle):
         ("/tokens", {}, "unknown-field", "from"),
     ],
 )
-async def test_a_wrong_value_is_named(house, path, change, code, field):
+async def test_a_wrong_value_is_named(lone, path, change, code, field):
     """Types, bounds, unknown and missing fields: the code and the field say what to mend."""
-    answer = await house.alice.post(path, (TASK if path == "/tasks" else SEND) | change)
+    answer = await lone.post(path, (TASK if path == "/tasks" else SEND) | change)
     assert answer.status == (413 if code == "too-large" else 400)
     assert (answer.error["code"], answer.error["field"]) == (code, field)
+
+
+async def test_what_only_the_daemon_knows_to_be_wrong_is_named_as_well(house):
+    """A title of two lines, a deadline that has passed, no conversation: refused with the field."""
+    for path, change, field in (
+        ("/tasks", {"title": "two\nlines"}, "title"),
+        ("/tasks", {"deadline": "2001-01-01T00:00:00Z"}, "deadline"),
+        ("/messages/send", {"conversation": "zz"}, "conversation"),
+    ):
+        answer = await house.alice.post(path, (TASK if path == "/tasks" else SEND) | change)
+        assert (answer.status, answer.error["code"], answer.error["field"]) == (400, "bad-value", field)
 
 
 @pytest.mark.parametrize(
@@ -117,9 +125,9 @@ async def test_a_wrong_value_is_named(house, path, change, code, field):
     ],
     ids=lambda value: value[:32].decode("latin-1") if isinstance(value, bytes) else value,
 )
-async def test_json_that_could_mean_two_things_is_refused(house, raw, code):
+async def test_json_that_could_mean_two_things_is_refused(lone, raw, code):
     """Broken, doubled, infinite, too deep or half-encoded JSON never reaches the daemon."""
-    answer = await house.alice.call("POST", "/messages/send", raw)
+    answer = await lone.call("POST", "/messages/send", raw)
     assert (answer.status, answer.error["code"]) == (400, code)
 
 
@@ -207,15 +215,15 @@ async def test_the_other_ends_of_a_task_are_reached_too(house):
 @pytest.mark.parametrize(
     ("path", "query", "field"),
     [
-        ("/inbox", {"agent_id": "@bob/writer", "agent": "writer"}, "agent_id"),
-        ("/inbox", {"agent": "writer", "wait": "61"}, "wait"),
-        ("/inbox", {"agent": "writer", "wait": "-1"}, "wait"),
-        ("/inbox", {"agent": "writer", "wait": "\u0663"}, "wait"),
-        ("/inbox", {"agent": "writer", "unprocessed": "maybe"}, "unprocessed"),
-        ("/inbox", {"agent": "writer", "limit": "0"}, "limit"),
-        ("/inbox", {"agent": "writer", "cursor": "nonsense"}, "cursor"),
+        ("/inbox", {"agent_id": "@alice/requester", "agent": "requester"}, "agent_id"),
+        ("/inbox", {"agent": "requester", "wait": "61"}, "wait"),
+        ("/inbox", {"agent": "requester", "wait": "-1"}, "wait"),
+        ("/inbox", {"agent": "requester", "wait": "\u0663"}, "wait"),
+        ("/inbox", {"agent": "requester", "unprocessed": "maybe"}, "unprocessed"),
+        ("/inbox", {"agent": "requester", "limit": "0"}, "limit"),
+        ("/inbox", {"agent": "requester", "cursor": "nonsense"}, "cursor"),
         ("/inbox", {"agent": "Writer"}, "agent"),
-        ("/inbox", {"agents": "writer"}, "agents"),
+        ("/inbox", {"agents": "requester"}, "agents"),
         ("/tasks", {"state": "sleeping"}, "state"),
         ("/tasks", {"role": "boss"}, "role"),
         ("/tasks", {"cursor": "1-2-3"}, "cursor"),
@@ -225,9 +233,9 @@ async def test_the_other_ends_of_a_task_are_reached_too(house):
         ("/quarantine", {"cursor": "x"}, "cursor"),
     ],
 )
-async def test_a_wrong_query_is_named(house, path, query, field):
+async def test_a_wrong_query_is_named(lone, path, query, field):
     """Queries are read as strictly as bodies."""
-    answer = await house.bob.get(path, **query)
+    answer = await lone.get(path, **query)
     assert (answer.status, answer.error["field"]) == (400, field)
-    twice = await house.bob.get("/tasks?limit=1&limit=2")
+    twice = await lone.get("/tasks?limit=1&limit=2")
     assert (twice.status, twice.error["field"]) == (400, "limit")

@@ -15,9 +15,9 @@ OWNERS = [
 
 
 @pytest.mark.parametrize(("method", "path"), OWNERS, ids=lambda text: text)
-async def test_an_agent_token_cannot_do_what_is_the_owners(house, method, path):
+async def test_an_agent_token_cannot_do_what_is_the_owners(lone, method, path):
     """Set-up, agents, approvals, permissions, credentials, account and quarantine answer owner-only."""
-    program = await house.bob.token("writer")
+    program = await lone.token("requester")
     place = path.replace("{id}", "0123456789abcdef")
     answer = await program.call(method, place, b"{}" if method == "POST" else None)
     assert (answer.status, answer.error["code"]) == (403, "owner-only")
