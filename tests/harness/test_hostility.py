@@ -14,6 +14,7 @@ from taskferry_protocol.harness.owners import Owner
 from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import ConnectionEnded, TaskAccept, TaskCancel
+from taskferry_protocol.records import Rung
 
 from .stories import scene
 
@@ -144,3 +145,50 @@ def test_relay_that_does_not_know_a_branch_turns_the_device_away():
     stage.world.relay.lose_power()
     stage.world.run(10_000)
     assert "turns a device away" in stage.world.trace()
+
+
+def test_device_that_stands_in_no_log_is_turned_away():
+    """The relay admits devices that the account's log names, and no others."""
+    stage = scene(1)
+    before = stage.world.relay.store.accounts[stage.requester.account]
+    phone = stage.world.device("phone", owner="alice", agents=["requester"])
+    stage.world.crash(stage.alice)
+    phone._machine.store.log = before
+    stage.world.run(10_000)
+    assert "turns a device away: unknown-device" in stage.world.trace()
+
+
+def test_what_the_relay_had_not_committed_is_not_accepted():
+    """Power is lost between arrival and commit: the sender was told nothing, and sends again."""
+    stage = scene(1)
+    stage.world.settle()
+    task = stage.alice.request(stage.requester, stage.writer, "A haiku")
+    stage.world.run_until(lambda: bool(stage.world.relay._batches))
+    stage.world.relay.lose_power()
+    stage.world.run(4)
+    assert stage.alice.sent(task).rung is Rung.QUEUED
+    stage.world.settle()
+    assert stage.alice.sent(task).rung is Rung.DELIVERED
+
+
+def test_parcel_that_waited_too_long_at_its_sender_expires():
+    """A relay that comes back after the message's lifetime refuses it, and the sender sees why."""
+    stage = scene(1)
+    stage.world.settle()
+    stage.world.relay.stop()
+    message = stage.alice.say(stage.requester, stage.writer, "in time?")
+    stage.world.crash(stage.alice)
+    stage.world.crash(stage.bob)
+    stage.world.run(8 * 86_400_000)
+    stage.world.relay.start()
+    stage.world.restart(stage.alice)
+    stage.world.settle()
+    assert stage.alice.sent(message).rung is Rung.EXPIRED
+    assert stage.alice.sent(message).code is RejectCode.EXPIRED
+
+
+def test_agents_of_another_world_cannot_be_connected():
+    """An account that no owner here has made is nobody's."""
+    stage = scene(1)
+    with pytest.raises(LocalProtocolError):
+        stage.world.connect(stage.requester, scene(2).writer)
