@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...port import DaemonService, NewAgent
+from ...port import DaemonRefusal, DaemonService, NewAgent
+from ...views import AgentView
 from ..answers import Object, agent_object
 from ..fields import Flag, Form, Listed, Text, bad_value, optional, required
 from ..kinds import OwnAgent
@@ -35,7 +36,26 @@ async def _create(daemon: DaemonService, call: Call) -> Object:
         capabilities=body[_CAPABILITIES],
         public=body[_PUBLIC],
     )
-    return {"ok": True, "agent": agent_object(await daemon.create_agent(call.known_caller, wanted))}
+    try:
+        made = await daemon.create_agent(call.known_caller, wanted)
+    except DaemonRefusal as refused:
+        held = [agent for agent in await daemon.agents(call.known_caller) if agent.name == wanted.name]
+        # Plugins register their agent at every start: what is there already as described is no conflict.
+        if refused.code != "conflict" or not held or not _fits(wanted, held[0]):
+            raise
+        made = held[0]
+    return {"ok": True, "agent": agent_object(made)}
+
+
+def _fits(wanted: NewAgent, held: AgentView) -> bool:
+    """Whether nothing is wanted that is otherwise; what is left out is not wanted."""
+    return (
+        wanted.display_name in ("", held.display_name)
+        and wanted.tagline in ("", held.tagline)
+        and wanted.description in ("", held.description)
+        and wanted.capabilities in ((), held.capabilities)
+        and wanted.public in (False, held.public)
+    )
 
 
 async def _own_name(daemon: DaemonService, text: str) -> str:
@@ -62,7 +82,7 @@ ROUTES: Final = (
         method="POST",
         path="/agents",
         name="create_agent",
-        about="Make an agent that others can connect to.",
+        about="Make an agent that others can connect to; the same again is no error.",
         handler=_create,
         answer=record(ok=OK, agent=ref("Agent")),
         access=Access.OWNER,
