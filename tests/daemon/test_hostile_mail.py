@@ -12,7 +12,7 @@ import trio
 from taskferry_apps import system
 from taskferry_apps.daemon.core import Core
 from taskferry_apps.daemon.inbound import Inbound
-from taskferry_apps.daemon.port import GrantChange
+from taskferry_apps.daemon.port import GrantChange, TaskAction
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.cbor import decode, encode
 from taskferry_protocol.crypto import Kind, parse_signed
@@ -21,13 +21,14 @@ from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Mail, Notice
 from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.links import Seen, TaskLink
-from taskferry_protocol.messages import Body, Content, TaskSeen, TextMessage
+from taskferry_protocol.messages import Body, Content, TaskCancel, TaskRequest, TaskSeen, TextMessage
 from taskferry_protocol.records import Generation, Offset, Place, RelayCursor
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
 
 from .worlds import OWNER, URL, Clock, Machine, World, a_world, connect, set_up, until
 
 OTHER = Generation(b"o" * 16)
+FIRST = TaskLink(None, 0, None, Seen(0, None))
 
 
 @attrs.define
@@ -268,3 +269,75 @@ async def test_a_relays_word_that_something_was_not_delivered_does_not_undo_a_re
         at = RelayCursor(URL, OTHER, Offset(1))
         await forger.inbound.take(Notice(1, sent.message, RejectCode.EXPIRED), at)
         assert await delivered()
+
+
+async def test_a_number_used_twice_is_proof_even_if_the_item_has_another_fault():
+    """The second envelope is not allowed anyway; the daemon lives on, and keeps the evidence."""
+    async with forging() as (forger, bob):
+        await forger.deliver(await forger.seal(TextMessage("first"), sequence=5_000))
+        await forger.deliver(await forger.seal(TextMessage("second"), sequence=5_000, from_="somebody"))
+        assert await _codes(bob) == ["unknown-agent"]
+        assert len((await forger.bob.store.evidence(Place(0), 10)).items) == 1
+        await _still_arrives(forger, bob)
+
+
+async def test_events_that_come_in_the_wrong_order_make_the_same_task():
+    """The cancel comes before the request that it cancels: it waits, and then both count."""
+    async with forging() as (forger, bob):
+        request = await forger.seal(TaskRequest("Title", "Brief"), link=FIRST)
+        task = request.envelope.hash
+        link = TaskLink(task, 1, task, Seen(0, None))
+        cancel = await forger.seal(TaskCancel("never mind"), link=link)
+        await forger.deliver(cancel)
+        ((row,), _) = await bob.tasks(OWNER, "", "", "", "", 10)
+        assert row.state == "unknown"
+        assert (await bob.task(OWNER, task.hex())).waiting
+        for again in (request, cancel, request):
+            await forger.deliver(again)
+        view = await bob.task(OWNER, task.hex())
+        assert view.summary.state == "cancelled"
+        assert view.summary.title == "Title"
+        assert view.waiting == ()
+        assert [event.type for event in view.events] == ["task_request", "task_cancel", "task_seen"]
+
+
+async def test_an_event_that_names_what_was_never_signed_closes_its_chain():
+    """Alice claims to have seen an acceptance that bob never signed: set aside, told, without effect."""
+    async with forging() as (forger, bob):
+        request = await forger.seal(TaskRequest("Title", "Brief"), link=FIRST)
+        task = request.envelope.hash
+        await forger.deliver(request)
+        await bob.act(OWNER, task.hex(), TaskAction("accept"))
+        lie = await forger.seal(
+            TaskCancel("you said so"), link=TaskLink(task, 1, task, Seen(1, Hash(b"x" * 32)))
+        )
+        await forger.deliver(lie)
+        assert await _codes(bob) == ["unknown-seen"]
+        view = await bob.task(OWNER, task.hex())
+        assert view.summary.state == "accepted"
+        assert any("closed" in line for line in view.waiting)
+
+
+async def test_a_fork_in_a_peers_chain_is_kept_as_evidence_and_told():
+    """Two events of one device at one place: one counts, both are kept, the owner sees an alarm."""
+    async with forging() as (forger, bob):
+        request = await forger.seal(TaskRequest("Title", "Brief"), link=FIRST)
+        task = request.envelope.hash
+        await forger.deliver(request)
+        for reason in ("one", "two"):
+            link = TaskLink(task, 1, task, Seen(0, None))
+            await forger.deliver(await forger.seal(TaskCancel(reason), link=link))
+        assert any("same place" in alarm for alarm in (await bob.status()).alarms)
+        assert [item.kind for item in (await forger.bob.store.evidence(Place(0), 9)).items] == ["fork"]
+        assert (await bob.task(OWNER, task.hex())).summary.state == "cancelled"
+
+
+async def test_more_open_tasks_than_granted_are_not_taken():
+    """The owner allows one open task; the second request is set aside."""
+    async with forging() as (forger, bob):
+        await bob.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(task_budget=1))
+        for title in ("one", "two"):
+            await forger.deliver(await forger.seal(TaskRequest(title, ""), link=FIRST))
+        ((row,), _) = await bob.tasks(OWNER, "", "", "", "", 10)
+        assert row.title == "one"
+        assert await _codes(bob) == ["not-permitted"]

@@ -1,0 +1,186 @@
+"""The daemon as a process: it starts with a sentence or not at all, and kill -9 loses nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskferry_apps.local_client import LocalClient
+
+PATIENCE_S = 30.0
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(*arguments: str) -> subprocess.Popen[bytes]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKFERRY_")}
+    return subprocess.Popen(
+        [sys.executable, "-m", "taskferry_apps.cli", *arguments],
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        env=environment,
+    )
+
+
+def _until(found: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        if found():
+            return
+        time.sleep(0.02)
+    raise AssertionError("it did not happen in time")
+
+
+@contextmanager
+def _daemon(data: Path) -> Iterator[tuple[subprocess.Popen[bytes], LocalClient]]:
+    """A daemon process and a client with the owner's credential; the process is killed in the end."""
+    (data / "daemon.json").unlink(missing_ok=True)
+    process = _start("up", "--addr", "127.0.0.1:0", "--data", str(data), "--log", "warning")
+    try:
+        _until(lambda: (data / "daemon.json").exists() or process.poll() is not None)
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        url = json.loads((data / "daemon.json").read_bytes())["url"]
+        token = (data / "owner.token").read_text().strip()
+        with LocalClient(url, token) as client:
+            yield process, client
+    finally:
+        process.kill()
+        process.wait()
+        if process.stderr is not None:
+            process.stderr.close()
+
+
+def _refusal(*arguments: str) -> str:
+    """What a daemon that cannot start says on standard error."""
+    process = _start(*arguments)
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode != 0
+    return said.decode()
+
+
+@pytest.fixture
+def relay(tmp_path):
+    """The URL of a relay process."""
+    port = _free_port()
+    process = _start("relay", "--addr", f"127.0.0.1:{port}", "--db", str(tmp_path / "relay.db"))
+    yield f"http://127.0.0.1:{port}"
+    process.kill()
+    process.wait()
+    if process.stderr is not None:
+        process.stderr.close()
+
+
+def _pair(alice: LocalClient, bob: LocalClient, relay: str) -> None:
+    for client, owner, agent in ((alice, "alice", "requester"), (bob, "bob", "writer")):
+        client.post("/setup", {"owner": owner, "relay": relay})
+        client.post("/agents", {"handle": agent})
+    alice.post("/connections/request", {"from": "requester", "to": "@bob/writer"})
+    _until(lambda: bool(bob.get("/connections", state="requested_in")["connections"]))
+    bob.post("/connections/accept", {"from": "writer", "to": "@alice/requester"})
+    _until(lambda: bool(alice.get("/connections", state="accepted")["connections"]))
+
+
+def test_kill_9_of_both_daemons_loses_nothing_and_repeats_nothing(tmp_path, relay):
+    """What was accepted from an agent is sent after the restart; what had come is still there, once."""
+    alice_data, bob_data = tmp_path / "alice", tmp_path / "bob"
+    texts = [f"message {number}" for number in range(20)]
+    with _daemon(alice_data) as (alice_process, alice), _daemon(bob_data) as (bob_process, bob):
+        _pair(alice, bob, relay)
+        for text in texts:
+            alice.post("/messages/send", {"from": "requester", "to": "@bob/writer", "text": text})
+        os.kill(alice_process.pid, signal.SIGKILL)
+        os.kill(bob_process.pid, signal.SIGKILL)
+    with _daemon(alice_data), _daemon(bob_data) as (_, bob):
+
+        def came() -> list[str]:
+            items: Any = bob.get("/inbox", agent_id="writer", limit="100")["messages"]
+            return [item["payload"]["text"] for item in items if item["type"] == "message"]
+
+        _until(lambda: len(came()) >= len(texts))
+        assert came() == texts
+
+
+def test_a_stop_signal_ends_it_cleanly(tmp_path):
+    """SIGTERM: exit code 0, and nothing on standard error but its log."""
+    with _daemon(tmp_path / "data") as (process, client):
+        assert client.get("/health")["set_up"] is False
+        process.terminate()
+        assert process.wait(PATIENCE_S) == 0
+
+
+def test_secrets_are_readable_by_their_owner_alone(tmp_path):
+    """The folder is 0700, credential and keys are 0600, whatever the umask."""
+    before = os.umask(0)
+    try:
+        with _daemon(tmp_path / "data"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "data").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "data" / "owner.token").stat().st_mode) == 0o600
+
+
+def test_two_daemons_do_not_run_on_one_folder(tmp_path):
+    """The second one says so in a sentence, and the first goes on."""
+    data = tmp_path / "data"
+    with _daemon(data) as (_, client):
+        said = _refusal("up", "--addr", "127.0.0.1:0", "--data", str(data))
+        assert "Another daemon is running" in said
+        assert "Traceback" not in said
+        assert client.get("/health")["status"]
+
+
+def test_a_port_that_is_taken_is_said_in_a_sentence(tmp_path):
+    """Somebody else listens there: no traceback."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        said = _refusal("up", "--addr", f"127.0.0.1:{port}", "--data", str(tmp_path / "data"))
+    assert str(port) in said
+    assert "Traceback" not in said
+
+
+def test_a_database_that_cannot_be_used_is_said_in_a_sentence(tmp_path):
+    """A file of another program, and one in use by another process: distinct sentences, no traceback."""
+    data = tmp_path / "data"
+    other = tmp_path / "other.db"
+    other.write_bytes(b"this is no database, but some text " * 200)
+    wrong = _refusal("up", "--addr", "127.0.0.1:0", "--data", str(data), "--db", str(other))
+    assert "Traceback" not in wrong
+    assert "other.db" in wrong
+    with _daemon(tmp_path / "first"):
+        database = tmp_path / "first" / "daemon.db"
+        locked = _refusal("up", "--addr", "127.0.0.1:0", "--data", str(data), "--db", str(database))
+    assert "Traceback" not in locked
+    assert locked != wrong
+
+
+def test_damaged_keys_are_said_in_a_sentence(tmp_path):
+    """Nobody is given fresh keys in place of damaged ones."""
+    data = tmp_path / "data"
+    with _daemon(data):
+        pass
+    keys = data / "keys"
+    keys.mkdir(mode=0o700, exist_ok=True)
+    (keys / "device.json").touch(mode=0o600)
+    (keys / "device.json").write_text("{}")
+    said = _refusal("up", "--addr", "127.0.0.1:0", "--data", str(data))
+    assert "damaged" in said
+    assert "Traceback" not in said
