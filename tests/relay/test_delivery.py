@@ -75,6 +75,18 @@ async def test_a_cursor_is_an_acknowledgement(friends):
         assert await take(bob, 2) == list(entries[3:])
 
 
+async def test_what_was_acknowledged_is_gone_even_for_who_forgot_it(friends):
+    """A daemon that lost its cursor is not given again what it said that it has."""
+    async with friends.open(friends.alice) as alice:
+        await alice.send([seal(friends.alice, friends.bob, f"{n}", friends.now).parcel for n in range(3)])
+        async with friends.open(friends.bob) as bob:
+            entries = await take(bob, 3)
+        await alice.send([seal(friends.alice, friends.bob, "new", friends.now).parcel])
+        async with friends.open(friends.bob) as bob:
+            (entry,) = mails(await take(bob, 1))
+            assert entry.offset > entries[-1].offset
+
+
 async def test_a_small_window_is_kept(friends):
     """Never more than the daemon's window is under way, and all of it arrives."""
     async with friends.open(friends.alice) as alice:

@@ -7,7 +7,9 @@ import trio
 import trio.testing
 
 from taskferry_apps.relay.core import Policy
-from taskferry_apps.relay_client import LinkEnded
+from taskferry_apps.relay_client import CallRefused, LinkEnded
+from taskferry_protocol.accounts import rename
+from taskferry_protocol.calls import AppendStatements
 from taskferry_protocol.frame_items import ParcelAccepted, Refusal
 from taskferry_stores.port import StoreFailed, StoreFull
 
@@ -59,6 +61,26 @@ async def test_a_full_disk_refuses_and_the_relay_goes_on():
             assert await alice.send([sent]) == (ParcelAccepted(1),)
             (entry,) = mails(await take(bob, 1))
             assert read_text(world.bob, entry) == "patient"
+
+
+async def test_a_full_disk_takes_no_newcomers_and_no_statements_and_the_relay_goes_on():
+    """Both are told so, and served once there is room."""
+    store = PausedStore()
+    async with serving(store, Policy([ORIGIN])) as world, world.open(world.alice) as alice:
+        store.fault = StoreFull("no space")
+        statement = rename(world.alice.log.state, "ann", at=world.now, by=world.alice.manage)
+        call = AppendStatements(2, (statement,))
+        with pytest.raises(CallRefused) as refused:
+            await alice.call(call)
+        assert refused.value.refusal.code == "internal"
+        with pytest.raises(LinkEnded) as ended, trio.fail_after(5):
+            async with world.open(world.bob):
+                pass
+        assert ended.value.code == "internal"
+        store.fault = None
+        await alice.call(call)
+        async with world.open(world.bob) as bob:
+            assert bob.ready.log == world.bob.log.position
 
 
 async def test_a_failed_disk_ends_the_relay_and_links_are_told():

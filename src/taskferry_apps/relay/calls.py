@@ -35,7 +35,7 @@ from taskferry_protocol.connections import (
 from taskferry_protocol.crypto import Kind
 from taskferry_protocol.documents import peek
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.frame_items import Refusal, statement_page
+from taskferry_protocol.frame_items import Detail, Refusal, statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Hash
 from taskferry_protocol.permissions import check_grant_for, newer_grant, read_grant, recall_grant
 from taskferry_protocol.records import CardRecord, GrantRecord, StoredConnection
@@ -43,7 +43,7 @@ from taskferry_protocol.records import EndConnection as StoreEnd
 from taskferry_protocol.records import PutCard as StoreCard
 from taskferry_protocol.records import PutConnection as StoreConnection
 from taskferry_protocol.records import PutGrant as StoreGrant
-from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
+from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict, StoreFull
 
 from .accounts import Accounts
 from .facts import Facts, grant_of
@@ -79,6 +79,8 @@ class Calls:
                 raise
             code, text = _CONFLICTS[conflict.kind]
             return Refusal.of(RemoteProtocolError(code, text))
+        except StoreFull:
+            return Refusal(RejectCode.INTERNAL, Detail(text="the relay's disk is full; try again later"))
 
     async def _answer(self, caller: AccountId, request: CallRequest) -> CallAnswer:
         match request:

@@ -238,6 +238,10 @@ class Engine:
         """Envelopes that were committed so far, and so have to be swept away some day."""
         return self._stored
 
+    def acknowledged_by(self, device: DeviceId) -> int:
+        """Up to where the device acknowledged what the store may not know of yet; 0 if nothing."""
+        return self._acks.get(device, 0)
+
     # --- commit
 
     async def run(self) -> None:

@@ -37,7 +37,7 @@ from taskferry_protocol.sessions import (
     TimedOut,
     WentAway,
 )
-from taskferry_stores.port import RelayStore, StoreError
+from taskferry_stores.port import RelayStore, StoreFailed, StoreFull
 from taskferry_transports.port import Transport
 
 from ..logs import get_logger
@@ -53,6 +53,8 @@ __all__ = ["Link", "Office", "first_failure"]
 OUTBOX: Final = 64
 #: How long a goodbye may take to be written.
 GOODBYE_S: Final = 2.0
+#: When to come back to a relay whose disk is full: its operator needs a moment.
+FULL_RETRY_MS: Final = 10_000
 
 _LOG = get_logger()
 
@@ -164,7 +166,7 @@ class Link:
                         await self._read()
         except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel):
             pass  # how connections end every day
-        except* StoreError as failures:
+        except* StoreFailed as failures:
             self._office.fail(first_failure(failures))
         except* Exception as failures:  # noqa: BLE001 - the runner's one boundary: no link harms another
             _LOG.error("a link failed", device=self._name(), reason=repr(first_failure(failures)))
@@ -219,7 +221,7 @@ class Link:
     async def _open(self, event: AuthRequested) -> None:
         hello, office = event.hello, self._office
         usage = (await office.store.usage([hello.device])).get(hello.device) or MailboxUsage()
-        after = int(usage.acked)
+        after = max(usage.acked, office.engine.acknowledged_by(hello.device))
         try:
             if hello.cursor is not None and hello.cursor.generation == office.store.generation:
                 if hello.cursor.offset > usage.last:
@@ -232,6 +234,9 @@ class Link:
         except RemoteProtocolError as error:
             _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)
             self.end(error.code, f"{error.field}: {error.text}" if error.field else error.text)
+            return
+        except StoreFull:
+            self.end(RejectCode.INTERNAL, "the relay's disk is full", FULL_RETRY_MS)
             return
         # From here on nothing waits, so that no revocation and no mail can slip in between.
         admitted = self._submit(Admit(log.position, office.store.generation, after + 1))
