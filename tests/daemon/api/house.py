@@ -94,11 +94,12 @@ class Api:
     """A program with a credential, calling one daemon's API in this process."""
 
     app: QuartTrio
+    daemon: Daemon
     secret: str | None = SECRET
 
     def holding(self, secret: str | None) -> Api:
         """The same with another credential."""
-        return Api(self.app, secret)
+        return Api(self.app, self.daemon, secret)
 
     async def get(self, path: str, headers: Mapping[str, str] | None = None, **query: Any) -> Answer:
         """GET."""
@@ -161,8 +162,6 @@ class House:
     world: World
     alice: Api
     bob: Api
-    alice_daemon: Daemon
-    bob_daemon: Daemon
 
     async def task(self, **more: Any) -> str:
         """A task of Alice's that Bob's agent has."""
@@ -192,7 +191,7 @@ class House:
 
 def serve_api(daemon: Daemon) -> Api:
     """The API of a daemon."""
-    return Api(create_api(daemon, DaemonSettings()))
+    return Api(create_api(daemon, DaemonSettings()), daemon)
 
 
 @asynccontextmanager
@@ -206,7 +205,7 @@ async def a_house() -> AsyncIterator[House]:
         await set_up(a, "alice", "requester")
         await set_up(b, "bob", "writer")
         await connect(a, b, "requester", "@bob/writer")
-        yield House(world, serve_api(a), serve_api(b), a, b)
+        yield House(world, serve_api(a), serve_api(b))
 
 
 @asynccontextmanager

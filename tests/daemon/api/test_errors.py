@@ -129,6 +129,17 @@ async def test_no_value_in_any_field_makes_the_daemon_fail(house):
                 assert len(answer.raw) < 5_000, (path, field, value)
 
 
+async def test_whoever_is_too_fast_is_told_when_to_come_again(lone, monkeypatch):
+    """429 has Retry-After in whole seconds and the exact figure in the body."""
+
+    async def refuse(caller):
+        raise DaemonRefusal("rate-limited", "Too fast.", "Wait.", status=429, detail={"retry_after": 2.4})
+
+    monkeypatch.setattr(lone.daemon, "agents", refuse)
+    answer = await lone.get("/agents")
+    assert (answer.status, answer.headers["retry-after"], answer.error["retry_after"]) == (429, "2", 2.4)
+
+
 async def test_no_set_up_with_strange_values_makes_the_daemon_fail(fresh):
     """Owner, relay and label are checked before anything is made."""
     for url in (

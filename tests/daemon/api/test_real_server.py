@@ -70,6 +70,7 @@ async def test_what_is_too_large_is_refused_over_the_wire_as_well(house):
         b"GET / HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n",
         b"\x16\x03\x01\x00\xa5\x01\x00\x00",
+        b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nAuthorization: Bearer \xff\xfe\r\n\r\n",
         b"POST /tasks HTTP/1.1\r\nHost: 127.0.0.1:PORT\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhey",
     ],
     ids=lambda data: repr(data[:48]),

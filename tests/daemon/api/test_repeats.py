@@ -71,7 +71,7 @@ async def test_a_key_must_be_a_key_and_secrets_are_never_kept(house):
 
 async def test_a_client_that_goes_away_finds_its_answer_later(house):
     """Cancelled between the effect and the keeping of its answer, the request still has both."""
-    repeats, caller, acted = Repeats(house.alice_daemon), Caller(None), []
+    repeats, caller, acted = Repeats(house.alice.daemon), Caller(None), []
     with trio.CancelScope() as gone:
 
         async def act() -> bytes:

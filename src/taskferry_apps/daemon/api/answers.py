@@ -1,10 +1,8 @@
-"""The daemon's views as JSON: ids in small hex, times in RFC 3339, bytes in base64."""
+"""The daemon's views as JSON: ids in small hex, times in RFC 3339."""
 
 from __future__ import annotations
 
-import base64
 import json
-from collections.abc import Mapping, Sequence
 
 from taskferry_protocol.ids import Hash, Instant
 
@@ -201,20 +199,9 @@ def message_object(message: MessageView) -> Object:
         "state": message.state,
         "trust": message.trust,
         "code": message.code,
-        "payload": plain(message.payload),
+        "payload": dict(message.payload),
         "delivery": _delivery(message.delivery),
     }
-
-
-def plain(value: object) -> object:
-    """A message's content as plain JSON: bytes become base64, tuples lists."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(member) for name, member in value.items()}
-    if isinstance(value, bytes | bytearray):
-        return base64.b64encode(value).decode()
-    if isinstance(value, Sequence | frozenset) and not isinstance(value, str):
-        return [plain(item) for item in value]
-    return value
 
 
 def quarantine_object(item: QuarantineView) -> Object:
