@@ -18,6 +18,7 @@ import trio
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Instant, message_id, sha256
 from taskferry_protocol.records import (
     AckMailbox,
+    Counted,
     Generation,
     Offset,
     PurgeSeen,
@@ -120,6 +121,23 @@ async def measure(store: RelayStore, traffic: Traffic, label: str) -> None:
         print(f"{label:>10}  {callers:>2} callers, {size} a commit     {speed}")
 
 
+async def measure_whole_life(store: RelayStore, traffic: Traffic) -> None:
+    """Print what an envelope costs from its acceptance until it is acknowledged and deleted."""
+    await store.commit(traffic.acks())
+    while (await store.commit([Sweep(4_000)]))[0] == Counted(4_000):
+        pass
+    groups = [[traffic.next() for _ in range(64)] for _ in range(320)]
+    start, busy = time.perf_counter(), time.process_time()
+    for number, group in enumerate(groups):
+        await store.commit(group)
+        if number % 16 == 15:
+            await store.commit(traffic.acks())
+            await store.commit([Sweep(1_024)])
+    took, used = time.perf_counter() - start, time.process_time() - busy
+    count = 64 * len(groups)
+    print(f"accepted, acknowledged, swept: {count / took:,.0f}/s, {used * 1e6 / count:.1f} us of CPU each")
+
+
 async def measure_clean_up(store: RelayStore, traffic: Traffic) -> None:
     """Print what acknowledging and deleting cost."""
     start = time.perf_counter()
@@ -162,6 +180,7 @@ async def main(folder: Path, filled: int) -> None:
         times = f"{large[0] / small[0]:.2f} in time, {large[1] / small[1]:.2f} in CPU"
         print(f"an envelope among {filled:,}: {large[0]:.1f} us, among 1,000: {small[0]:.1f} us; {times}")
         await measure_clean_up(store, traffic)
+        await measure_whole_life(store, traffic)
 
 
 if __name__ == "__main__":
