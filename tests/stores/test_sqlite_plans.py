@@ -59,10 +59,10 @@ KEYS = {"keys", "CONSTANT"}
 @asynccontextmanager
 async def watched(opening):
     """A store, and what its queries scan, by the time that the block ends."""
-    scans = set()
+    scans: set[tuple[str, str | None, str]] = set()
     async with opening as held:
         file = held._engine._file
-        statements = set()
+        statements: set[str] = set()
         for connection in (file.writer, *file.readers):
             connection.set_trace_callback(statements.add)
         yield held, scans
