@@ -59,7 +59,7 @@ KEYS = {"keys", "CONSTANT"}
 @asynccontextmanager
 async def watched(opening):
     """A store, and what its queries scan, by the time that the block ends."""
-    scans: set[tuple[str, str | None, str]] = set()
+    scans: set[tuple[str | None, str | None, str]] = set()
     async with opening as held:
         file = held._engine._file
         statements: set[str] = set()
