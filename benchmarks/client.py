@@ -187,25 +187,21 @@ async def drain(plan: Plan, crowd: Crowd) -> None:
 
 
 async def idle(plan: Plan, crowd: Crowd) -> None:
-    """Every owner opens a session and holds it, until told otherwise."""
+    """Every owner opens a session and holds it, opening another when it is lost, until told otherwise."""
     owners = [make_owner(number, Instant(plan.now)) for number in plan.owners]
     limit = trio.CapacityLimiter(DIALS_AT_ONCE)
-    leave = trio.Event()
-    opened = 0
+    opened: set[bytes] = set()
     all_open = trio.Event()
 
     async def hold(owner: Owner) -> None:
-        nonlocal opened
-        async with AsyncExitStack() as stack:
-            async with limit:
-                client = await open_patiently(stack, owner)
-            opened += 1
-            if opened == len(owners):
-                all_open.set()
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(fail_when_ended, client)
-                await leave.wait()
-                nursery.cancel_scope.cancel()
+        while True:
+            async with AsyncExitStack() as stack:
+                async with limit:
+                    client = await open_patiently(stack, owner)
+                opened.add(owner.keys.id)
+                if len(opened) == len(owners):
+                    all_open.set()
+                await client.wait_ended()
 
     async def open_patiently(stack: AsyncExitStack, owner: Owner) -> RelayClient:
         for _ in range(OPENINGS - 1):
@@ -213,16 +209,12 @@ async def idle(plan: Plan, crowd: Crowd) -> None:
                 return await stack.enter_async_context(crowd.session(owner))
         return await stack.enter_async_context(crowd.session(owner))
 
-    async def fail_when_ended(client: RelayClient) -> None:
-        raise await client.wait_ended()
-
     async with trio.open_nursery() as nursery:
         for owner in owners:
             nursery.start_soon(hold, owner)
         await all_open.wait()
         await ready()
-        leave.set()
-    say(held=len(owners))
+        nursery.cancel_scope.cancel()
 
 
 ROLES: dict[str, Callable[[Plan, Crowd], Any]] = {

@@ -43,6 +43,8 @@ def measure_idle(shop: Workshop) -> list[Figure]:
             used, began = server.cpu_s, time.monotonic()
             time.sleep(PINGS_S)
             busy = (server.cpu_s - used) / (time.monotonic() - began) * 100
+            if server.descriptors < opened:
+                raise BenchmarkFailed(f"not all of {opened:,} connections stayed open: is the machine busy?")
             each = (server.resident_bytes - empty) / opened
             figures.append(
                 Figure("idle", f"{opened:,} connections, each", each / 1_024, "KiB", PER_CONNECTION)
