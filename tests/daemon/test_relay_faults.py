@@ -323,3 +323,30 @@ async def test_an_event_refused_for_want_of_permission_goes_out_once_it_is_allow
             )
             await in_state(a, task, "submitted")
             await _rung(b, work.message, "delivered")
+
+
+async def test_a_sender_is_told_that_its_peer_is_away():
+    """Nobody runs bob's daemon: alice's agent hears it with the answer to its message."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a:
+            async with world.running(bob) as b:
+                await _pair(a, b)
+                sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
+                assert sent.warnings == ()
+
+            async def away() -> bool:
+                sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
+                return any("@bob/writer is not connected" in warning for warning in sent.warnings)
+
+            await until(away)
+
+
+@pytest.mark.parametrize("relay", ["", "relay.example", "ftp://relay.example", "https://"])
+async def test_an_address_that_is_none_is_refused_before_anything_is_made(relay):
+    """A relay's address is checked first; no account exists afterwards."""
+    async with a_world() as world, world.running(Machine("alice")) as a:
+        with pytest.raises(DaemonRefusal) as refused:
+            await a.set_up(OWNER, "alice", relay, "laptop")
+        assert refused.value.detail == {"field": "relay"}
+        assert not (await a.status()).set_up

@@ -12,23 +12,21 @@ import attrs
 import trio
 
 from taskferry_protocol import calls
-from taskferry_protocol.accounts import AccountLog, LogRelation, compare
-from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Cursor, Refusal, statement_page
-from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.ids import AccountId, AgentRef, Instant
 from taskferry_protocol.records import Generation, OfferAgain, Offset, RelayCursor, SetCursor
 from taskferry_protocol.sessions import LogExtension
 from taskferry_transports.backoff import delay
 from taskferry_transports.port import Dialer, DialRefused
 
 from ..logs import get_logger
-from ..relay_client import Identity, LinkEnded, RelayClient, open_relay
-from .alarms import raise_alarm
+from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
 from .bell import Bell
 from .core import Core, not_set_up
-from .draft import Draft
 from .inbound import Inbound
-from .logbook import continued
+from .log_news import take_news, take_own_news
 from .outbound import Outbound
 from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
@@ -48,6 +46,8 @@ QUIET_MS: Final = 2_000
 CLAIM_S: Final = 10.0
 #: How long whoever makes an agent waits for the relay to know of it.
 PUBLISH_S: Final = 3.0
+#: A sender waits no longer than this to hear whether its peer is there.
+PRESENCE_S: Final = 0.5
 #: Refusals that no quick retry changes: the owner, or the relay's operator, has to do something.
 _LASTING: Final = frozenset(
     {
@@ -113,6 +113,18 @@ class Link:
             notice=self._notice,
         )
 
+    async def is_away(self, agent: AgentRef) -> bool:
+        """Whether the relay says, and soon, that no device of a peer's agent has a session now."""
+        client = self._client
+        with trio.move_on_after(PRESENCE_S):
+            try:
+                if client is not None:
+                    answer = await client.call(calls.GetPresence((agent,)))
+                    return isinstance(answer, calls.PresenceFound) and not answer.online[0]
+            except (CallRefused, LinkEnded):
+                pass
+        return False
+
     async def wait_published(self, length: int) -> None:
         """Wait, though not for long, until the relay has so many statements of our log."""
         with trio.move_on_after(PUBLISH_S):
@@ -132,6 +144,13 @@ class Link:
             try:
                 transport = await route.dialer.dial()
             except DialRefused as away:
+                if not away.retryable:
+                    raise DaemonRefusal(
+                        "bad-value",
+                        f"That relay cannot be used: {away.reason}.",
+                        "Check the relay's address.",
+                        detail={"field": "relay"},
+                    ) from away
                 self._fail(away.reason)
                 return None
             try:
@@ -228,6 +247,8 @@ class Link:
             transport = await route.dialer.dial()
         except DialRefused as refused:
             self._fail(refused.reason)
+            if not refused.retryable:
+                self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
             return refused.retry_after
         self._notice = route.notice()
         log = await self._core.own_log()
@@ -272,7 +293,7 @@ class Link:
     async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:
         generation = Generation(client.ready.generation)
         self._published = client.ready.log.length
-        await self._compare_logs(client)
+        await take_own_news(self._core, client)
         if held is None or held.generation != generation:
             await self._begin_anew(RelayCursor(origin, generation, Offset(0)))
         self._client = client
@@ -292,24 +313,6 @@ class Link:
         await publish_everything(self._core)
         await self._core.commit((SetCursor(cursor), OfferAgain(self._core.now())))
 
-    async def _compare_logs(self, client: RelayClient) -> None:
-        """Take what the relay has of our own log beyond what we have: another device of ours signed it."""
-        own = await self._core.own_log()
-        if client.ready.log.length <= own.state.length:
-            return
-        more = await fetch_log(client, own.account, own.state.length)
-        async with self._core.lock:
-            draft = Draft(self._core)
-            try:
-                log = continued(own, own.state.length, more)
-            except RemoteProtocolError as error:
-                text = f"The relay shows another history of this account: {error}"
-                await raise_alarm(draft, text)
-            else:
-                if compare(own, log) is LogRelation.EXTENSION:
-                    draft.take_log(own, log)
-            await draft.commit()
-
     async def _receive(self, client: RelayClient, origin: str, generation: Generation) -> None:
         async def fetch(account: AccountId, start: int) -> Sequence[bytes]:
             return await fetch_log(client, account, start)
@@ -325,7 +328,7 @@ class Link:
 
     async def _send(self, client: RelayClient) -> None:
         async def renew(account: bytes, refusal: Refusal) -> bool:
-            return await self._renew(client, AccountId(account), refusal)
+            return await take_news(self._core, client, AccountId(account), refusal)
 
         outbound = Outbound(self._core, renew)
         publisher = Publisher(self._core, client)
@@ -346,37 +349,6 @@ class Link:
                 wait = min(wait, max(SHORTEST_WAIT_S, (next_at - self._core.now()) / 1000))
             with trio.move_on_after(wait):
                 await heard.wait()
-
-    async def _renew(self, client: RelayClient, account: AccountId, refusal: Refusal) -> bool:
-        """Take the statements that a stale-log refusal brings, or fetch them, if they extend ours."""
-        held = await self._core.logs.get(account)
-        if held is None:
-            return False
-        detail = refusal.detail
-        start, statements = detail.start or 0, detail.statements or ()
-        if not statements or start > held.state.length:
-            start, statements = held.state.length, await fetch_log(client, account, held.state.length)
-        async with self._core.lock:
-            draft = Draft(self._core)
-            held = await self._core.logs.get(account)
-            if held is None:
-                return False
-            try:
-                log = continued(held, start, statements)
-                relation = compare(held, log)
-            except RemoteProtocolError as error:
-                await raise_alarm(draft, f"The relay shows a log of @{held.state.name} that fails: {error}")
-                await draft.commit()
-                return False
-            if relation is LogRelation.EXTENSION and await self._core.name_is_free(log):
-                draft.take_log(held, log)
-                await draft.commit()
-            elif relation not in {LogRelation.SAME, LogRelation.BEHIND}:
-                text = f"The relay shows another history of @{held.state.name} than the one that is pinned."
-                await raise_alarm(draft, text)
-                await draft.commit()
-                return False
-        return True
 
 
 def _first(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:

@@ -10,6 +10,7 @@ from .describe import delivery_of
 from .describe_tasks import state_shown
 from .draft import Posted
 from .link import Link
+from .names import handle_of
 from .taskbook import Held
 from .views import Delivery, Sent
 
@@ -25,6 +26,9 @@ async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None)
     warnings: tuple[str, ...] = ()
     if not link.connected:
         warnings = ("The relay is not reachable now; this waits here and is sent as soon as it is.",)
+    elif await link.is_away(posted.envelope.header.to):
+        handle = await handle_of(core, posted.envelope.header.to)
+        warnings = (f"{handle} is not connected now; this is delivered when it comes back.",)
     base = Sent(posted.hash, posted.content.conv, delivery, warnings)
     if held is None:
         return base

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
+from urllib.parse import urlsplit
 
 from taskferry_protocol import accounts
 from taskferry_protocol.accounts import AccountLog
@@ -59,6 +60,17 @@ def _not_claimed(owner: str, code: RejectCode) -> DaemonRefusal:
     return DaemonRefusal(code.value, text, following, status=409)
 
 
+def _check_address(relay: str) -> None:
+    parts = urlsplit(relay)
+    if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
+        raise DaemonRefusal(
+            "bad-value",
+            "A relay's address looks like https://relay.example.",
+            "Mend the address and try again.",
+            detail={"field": "relay"},
+        )
+
+
 class Owner:
     """Signs for the account with the manage key."""
 
@@ -77,6 +89,7 @@ class Owner:
                 "Choose another name.",
                 detail={"field": "owner"},
             )
+        _check_address(relay)
         async with core.lock:
             if core.account is not None:
                 return await self._finish(owner)
