@@ -74,7 +74,7 @@ async def serve(
     """
     if not version("hypercorn").startswith("0.18."):
         raise RuntimeError("the guarded server is built from the parts of hypercorn 0.18 and knows no other")
-    draining = draining or trio.Event()
+    draining = trio.Event() if draining is None else draining
     config = Config()
     config.include_server_header = False
     config.h11_max_incomplete_size = guard.max_head
