@@ -11,17 +11,28 @@ import trio
 
 from taskferry_apps import system
 from taskferry_apps.daemon.core import Core
+from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.inbound import Inbound
 from taskferry_apps.daemon.port import GrantChange, TaskAction
 from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol.accounts import DeviceKeys, create, fold, rename, set_agent
 from taskferry_protocol.cbor import decode, encode
-from taskferry_protocol.crypto import Kind, parse_signed
+from taskferry_protocol.connections import sign_request
+from taskferry_protocol.crypto import Kind, SigningKey, parse_signed
 from taskferry_protocol.envelope import encode_header
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Mail, Notice
 from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.links import Seen, TaskLink
-from taskferry_protocol.messages import Body, Content, TaskCancel, TaskRequest, TaskSeen, TextMessage
+from taskferry_protocol.messages import (
+    Body,
+    ConnectionRequested,
+    Content,
+    TaskCancel,
+    TaskRequest,
+    TaskSeen,
+    TextMessage,
+)
 from taskferry_protocol.records import Generation, Offset, Place, RelayCursor
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
 
@@ -341,3 +352,68 @@ async def test_more_open_tasks_than_granted_are_not_taken():
         ((row,), _) = await bob.tasks(OWNER, "", "", "", "", 10)
         assert row.title == "one"
         assert await _codes(bob) == ["not-permitted"]
+
+
+async def test_an_account_with_two_histories_is_held_and_its_owner_named():
+    """Alice's keys sign two next statements; bob, who holds one, is shown the other: held, kept, told."""
+    async with forging() as (forger, bob):
+        log = await forger.alice.own_log()
+        manage = forger.alice.manage
+        now = forger.clock.now()
+        known = log.extend([rename(log.state, "alice-one", at=now, by=manage)])
+        other = log.extend([rename(log.state, "alice-two", at=now, by=manage)])
+        other = other.extend([rename(other.state, "alice-three", at=now, by=manage)])
+        draft = Draft(forger.bob)
+        draft.take_log(await forger.bob.logs.get(log.account), known)
+        await draft.commit()
+
+        async def fetch(account, start):
+            await trio.lowlevel.checkpoint()
+            return other.statements[start:]
+
+        forger.inbound = Inbound(forger.bob, fetch)
+        own_log = forger.alice.logs
+        own_log.put(other)
+        await forger.deliver(await forger.seal(TextMessage("from the other branch")))
+        assert await _codes(bob) == ["account-held"]
+        assert any("two histories" in alarm for alarm in (await bob.status()).alarms)
+        assert [item.kind for item in (await forger.bob.store.evidence(Place(0), 9)).items] == ["forked"]
+        await forger.deliver(await forger.seal(TextMessage("once more")))
+        assert await _codes(bob) == ["account-held", "account-held"]
+        assert await _texts(bob) == []
+
+
+async def test_a_second_account_under_a_known_name_is_not_believed():
+    """Somebody else's log with alice's name does not replace hers, and the owner is told."""
+    async with forging() as (forger, bob):
+        keys = DeviceKeys.generate_managing("liar", system.entropy)
+        assert keys.manage is not None
+        recovery = SigningKey.from_seed(system.entropy(32))
+        now = forger.clock.now()
+        liar = fold([create("alice", keys, recovery, at=now)])
+        liar = liar.extend([set_agent(liar.state, "requester", [keys.id], at=now, by=keys.manage)])
+        peer = await forger.bob.own_log()
+        mine, to = AgentRef(liar.account, "requester"), AgentRef(peer.account, "writer")
+        raw = sign_request(
+            mine,
+            to,
+            at=now,
+            expires_at=Instant(now + 1_000_000),
+            nonce=bytes(16),
+            log=liar.position,
+            by=keys.manage,
+        )
+        sealed = seal_envelope(
+            Content(
+                ConnectionRequested(raw, b"", b"", "it is me", liar.statements), ConversationId(bytes(16))
+            ),
+            Address(mine, to, 1, liar.position, peer.position),
+            created_at=now,
+            expires_at=Instant(now + 1_000_000),
+            device_key=keys.signing,
+            entropy=system.entropy,
+        )
+        await forger.deliver(sealed)
+        assert await _codes(bob) == ["unknown-account"]
+        assert any("second account claims" in alarm for alarm in (await bob.status()).alarms)
+        assert await bob.connections(OWNER, "requested_in", "") == ()

@@ -43,7 +43,6 @@ from taskferry_protocol.records import (
     DropOutbox,
     EvidenceRecord,
     Flow,
-    HoldAccount,
     InboxState,
     OutboxState,
     PutEvidence,
@@ -69,6 +68,7 @@ from .connection_arrivals import take_acceptance, take_end, take_grant, take_req
 from .core import Core
 from .draft import Draft
 from .inbound_facts import gather_facts
+from .log_news import hold_forked, pin
 from .logbook import continued
 from .receipts import take_receipt
 from .task_arrivals import take_task_event
@@ -177,7 +177,7 @@ class Inbound:
         envelope = decision.envelope
         header = envelope.header
         if news is not None:
-            draft.take_log(news.held, news.log)
+            pin(draft, news.held, news.log)
         if decision.rate is not None:
             draft.add(_rate(Flow(header.from_, header.to), decision.rate))
         code = await _effect(Arrival(draft, decision))
@@ -195,7 +195,7 @@ class Inbound:
         draft = Draft(self._core)
         if news is not None and news.held is not None:
             # What is quarantined has no effect, but a revocation that it made known counts.
-            draft.take_log(news.held, news.log)
+            pin(draft, news.held, news.log)
         envelope = item.envelope
         header = envelope.header if envelope is not None else None
         draft.add(
@@ -219,6 +219,11 @@ class Inbound:
             # A number used twice is no less proof because the item has another fault as well.
             if not await self._accuse(draft, envelope):
                 draft.add(_seen(envelope, Outcome.QUARANTINED.value, item.code.value, draft))
+            if item.code is RejectCode.NOT_AN_EXTENSION:
+                text = (
+                    f"A message quotes another history of account {envelope.header.from_.account.hex()[:12]}."
+                )
+                await raise_alarm(draft, text, (item.hash,))
             if await self._may_tell(envelope):
                 owe(
                     draft,
@@ -280,7 +285,12 @@ class Inbound:
             if found is not None and found.log.state.length >= quoted:
                 return found
         fetched = await self._fetch(need.account, need.start)
-        return await self._judge(held, need.account, need.start, fetched)
+        found = await self._judge(held, need.account, need.start, fetched)
+        if found is None and held is not None and fetched:
+            # What does not continue ours may be another history: only the whole of it shows which.
+            whole = await self._fetch(need.account, 0)
+            return await self._judge(held, need.account, 0, whole)
+        return found
 
     async def _judge(
         self, held: AccountLog | None, account: AccountId, start: int, statements: Sequence[bytes]
@@ -296,9 +306,9 @@ class Inbound:
         except RemoteProtocolError:
             return None
         if relation is LogRelation.FORKED:
-            await self.hold_forked(log)
+            await hold_forked(self._core, log)
             return None
-        if relation is not LogRelation.EXTENSION:
+        if relation not in {LogRelation.EXTENSION, LogRelation.WINS}:
             return None
         if not await self._core.name_is_free(log):
             async with self._core.lock:
@@ -308,26 +318,6 @@ class Inbound:
                 await draft.commit()
             return None
         return _News(held, log)
-
-    async def hold_forked(self, other: AccountLog) -> None:
-        """Stop the traffic of an account that shows two histories, keep both, and tell the owner."""
-        async with self._core.lock:
-            draft = Draft(self._core)
-            held = await self._core.logs.get(other.account)
-            if held is None:
-                return
-            index = next(i for i, head in enumerate(held.heads) if head != other.heads[i])
-            evidence = EvidenceRecord(
-                RejectCode.FORKED.value,
-                other.account,
-                held.statements[index],
-                other.statements[index],
-                draft.now,
-            )
-            reason = "its log has two histories, each signed by its owner's keys"
-            draft.add(PutEvidence(evidence), HoldAccount(other.account, reason))
-            await raise_alarm(draft, f"The account @{held.state.name} is held: {reason}.")
-            await draft.commit()
 
     # --- Notices
 

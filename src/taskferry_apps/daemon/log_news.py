@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from taskferry_protocol.accounts import LogRelation, compare
-from taskferry_protocol.errors import RemoteProtocolError
+from taskferry_protocol.accounts import AccountLog, LogRelation, compare
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import AccountId
+from taskferry_protocol.records import EvidenceRecord, HoldAccount, PutEvidence
 
 from ..relay_client import RelayClient
 from .alarms import raise_alarm
@@ -14,7 +15,39 @@ from .draft import Draft
 from .logbook import continued
 from .publishing import fetch_log
 
-__all__ = ["take_news", "take_own_news"]
+__all__ = ["hold_forked", "pin", "take_news", "take_own_news"]
+
+
+def pin(draft: Draft, held: AccountLog | None, log: AccountLog) -> None:
+    """Pin a log that is new, extends the one held, or wins over it by its owner's recovery key."""
+    if held is None or compare(held, log) is not LogRelation.WINS:
+        draft.take_log(held, log)
+        return
+    shared = next(index for index, head in enumerate(held.heads) if head != log.heads[index])
+    draft.replace_log(held, log, shared)
+    # The recovery key settles what of the two histories counts.
+    draft.add(HoldAccount(log.account, ""))
+
+
+async def hold_forked(core: Core, other: AccountLog) -> None:
+    """Stop the traffic of an account that shows two histories, keep both, and tell the owner."""
+    async with core.lock:
+        draft = Draft(core)
+        held = await core.logs.get(other.account)
+        if held is None:
+            return
+        index = next(index for index, head in enumerate(held.heads) if head != other.heads[index])
+        evidence = EvidenceRecord(
+            RejectCode.FORKED.value,
+            other.account,
+            held.statements[index],
+            other.statements[index],
+            draft.now,
+        )
+        reason = "its log has two histories, each signed by its owner's keys"
+        draft.add(PutEvidence(evidence), HoldAccount(other.account, reason))
+        await raise_alarm(draft, f"The account @{held.state.name} is held: {reason}.")
+        await draft.commit()
 
 
 async def take_own_news(core: Core, client: RelayClient) -> None:
@@ -31,8 +64,8 @@ async def take_own_news(core: Core, client: RelayClient) -> None:
             text = f"The relay shows another history of this account: {error}"
             await raise_alarm(draft, text)
         else:
-            if compare(own, log) is LogRelation.EXTENSION:
-                draft.take_log(own, log)
+            if compare(own, log) in {LogRelation.EXTENSION, LogRelation.WINS}:
+                pin(draft, own, log)
         await draft.commit()
 
 
@@ -57,8 +90,8 @@ async def take_news(core: Core, client: RelayClient, account: AccountId, refusal
             await raise_alarm(draft, f"The relay shows a log of @{held.state.name} that fails: {error}")
             await draft.commit()
             return False
-        if relation is LogRelation.EXTENSION and await core.name_is_free(log):
-            draft.take_log(held, log)
+        if relation in {LogRelation.EXTENSION, LogRelation.WINS} and await core.name_is_free(log):
+            pin(draft, held, log)
             await draft.commit()
         elif relation not in {LogRelation.SAME, LogRelation.BEHIND}:
             text = f"The relay shows another history of @{held.state.name} than the one that is pinned."

@@ -134,13 +134,14 @@ class Outbound:
             return Remedy.WAIT
         if code is RejectCode.STALE_LOG:
             return Remedy.WAIT  # wrapped again several times already: the relay's view has to settle
-        if entry.attempts >= PATIENCE:
+        if code is not RejectCode.UNKNOWN_RECIPIENT and entry.attempts >= PATIENCE:
             return Remedy.NONE
         if code in _OURS:
             return Remedy.WAIT  # our log is on its way to the relay
         if code not in _PUBLISH:
             return Remedy.NONE
-        # A relay that was restored from a backup may have forgotten what it was told before.
+        # A relay that was restored from a backup may have forgotten what it was told before. A peer that it
+        # does not know comes back to it when its own daemon does, however long that takes.
         mine = parse_envelope(read_parcel(decode(entry.parcel)).envelope).header.from_
         for bond in await bonds_between(self._core.store, mine, entry.to):
             if bond.record.state is ConnectionState.ACCEPTED:
