@@ -82,12 +82,12 @@ class World:
             process.kill()
             process.wait()
 
-    def start(self, name: str) -> None:
-        """Start a program, or start it again on the files that it left."""
+    def start(self, name: str, *more: str) -> None:
+        """Start a program, or start it again on the files that it left, with `more` on its command line."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")}
         with (self.folder / f"{name}.log").open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "taskferry_apps.cli", *self._words[name]],
+                [sys.executable, "-m", "taskferry_apps.cli", *self._words[name], *more],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

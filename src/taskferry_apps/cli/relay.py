@@ -19,7 +19,8 @@ __all__ = ["relay"]
 @click.option("--signup", type=click.Choice(["open", "closed"]), help="Whether unknown accounts may join.")
 @click.option("--log", type=click.Choice(["debug", "info", "warning"]), help="The least level to log.")
 @click.option("--config", type=click.Path(path_type=Path), envvar="TASKFERRY_CONFIG", help="A TOML file.")
-def relay(config: Path | None, **flags: str | None) -> None:
+@click.option("--restored", is_flag=True, help="The database was put back from an older copy.")
+def relay(config: Path | None, restored: bool, **flags: str | None) -> None:
     """Run a relay until it is told to stop (SIGTERM or Ctrl-C).
 
     It stores sealed envelopes, hands them to the devices that they are for, and reads none of them. Behind a
@@ -30,6 +31,7 @@ def relay(config: Path | None, **flags: str | None) -> None:
     Examples:
       taskferry relay
       taskferry relay --addr 127.0.0.1:8080 --db /var/lib/taskferry/relay.db --origins wss://relay.example
+      taskferry relay --restored     (once, after putting back a backup: daemons offer again what is lost)
     """
     from ..settings import SettingsError, load_relay
 
@@ -37,7 +39,8 @@ def relay(config: Path | None, **flags: str | None) -> None:
         settings = load_relay(flags, os.environ, config)
     except SettingsError as error:
         raise CommandFailed(str(error), Exit.USAGE) from None
-    from ..relay import run_relay
+    from ..relay import run_relay, run_restored_relay
 
+    run = run_restored_relay if restored else run_relay
     # The sentence on what went wrong is said already.
-    raise SystemExit(Exit.TROUBLE if run_relay(settings) else Exit.OK)
+    raise SystemExit(Exit.TROUBLE if run(settings) else Exit.OK)

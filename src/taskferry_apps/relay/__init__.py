@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ..settings import RelaySettings
 
-__all__ = ["run_relay"]
+__all__ = ["run_relay", "run_restored_relay"]
 
 
 def run_relay(settings: RelaySettings) -> int:
@@ -19,3 +19,10 @@ def run_relay(settings: RelaySettings) -> int:
     from .compose import run
 
     return run(settings)
+
+
+def run_restored_relay(settings: RelaySettings) -> int:
+    """As `run_relay`, on a database that was put back from an older copy: its mailboxes begin anew."""
+    from .compose import run_restored
+
+    return run_restored(settings)

@@ -7,7 +7,7 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,7 +29,7 @@ from .core import Policy, Relay
 from .link import first_failure
 from .witness import log_envelope
 
-__all__ = ["run", "serve_relay"]
+__all__ = ["run", "run_restored", "serve_relay"]
 
 GENERATION_BYTES = 16
 #: What the server needs besides its connections: the store, the signals, the standard streams.
@@ -44,11 +44,23 @@ class CannotStart(Exception):
 
 def run(settings: RelaySettings) -> int:
     """Run a relay until SIGTERM or SIGINT. 0 after a good stop, else 1 and one sentence on standard error."""
+    return _run(_main, settings)
+
+
+def run_restored(settings: RelaySettings) -> int:
+    """As `run`, on a database that was put back from an older copy.
+
+    Its mailboxes begin a new generation first, so that daemons read them again and offer again what was lost.
+    """
+    return _run(_main_restored, settings)
+
+
+def _run(main: Callable[[RelaySettings], Awaitable[None]], settings: RelaySettings) -> int:
     set_up_logs(settings.log)
     _collect_seldom()
     failure: Exception | None = None
     try:
-        trio.run(_main, settings)
+        trio.run(main, settings)
     except* (StoreError, CannotListen, CannotStart) as failures:
         failure = first_failure(failures)
     if failure is None:
@@ -77,6 +89,14 @@ async def _main(settings: RelaySettings) -> None:
         await serve_relay(settings, store, stop)
         nursery.cancel_scope.cancel()
     _LOG.info("stopped")
+
+
+async def _main_restored(settings: RelaySettings) -> None:
+    generation = Generation(system.entropy(GENERATION_BYTES))
+    async with open_relay_store(settings.db, generation=generation) as store:
+        await store.renew_generation(generation)
+    _LOG.info("a new generation has begun", reason="the database is an older copy")
+    await _main(settings)
 
 
 def _make_folder(folder: Path) -> None:
