@@ -23,7 +23,7 @@ from .traffic import Flow, Run, Workshop, carry, enrol
 
 __all__ = ["measure_stored"]
 
-FLOW = Flow("stored", 50, 4, 4)
+FLOW = Flow("stored", 50, 4, 8)
 GROWTH = Bar(Way.AT_MOST, 1.2)
 ENVELOPE_BYTES = 1_500
 DEVICES = 1_000

@@ -68,8 +68,8 @@ class Flow:
 
 FLOWS = (
     Flow("pair", 1, 1, 64),
-    Flow("pairs", 50, 4, 4, SHARE),
-    Flow("frames", 50, 32, 2, SHARE),
+    Flow("pairs", 50, 4, 8, SHARE),
+    Flow("frames", 50, 32, 4, SHARE),
 )
 
 
