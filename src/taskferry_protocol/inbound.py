@@ -85,7 +85,8 @@ class InboundFacts:
 
     `mine` is the owner's own log, `keys` this device's encryption keys, current first; `sender` the newest
     log held of the account in `from` (`mine` if that is the owner's own). `relation`, `grant` and `terms` are
-    those of the two agents, the grant being the one that mine gave; no terms means the least.
+    those of the two agents, the grant being the one that mine gave; no terms means the least. `rate` and
+    `arrived` are what is left of its rate, by when things were written and by when they came; None: all.
     `unanswered` counts what the sender sent of class connection since mine last sent one. `open_tasks` counts
     the sender's tasks with mine that are not final. `highest_seq` is the highest `seq` seen of this device to
     this `to`, None for none yet.
@@ -101,6 +102,7 @@ class InboundFacts:
     grant: Grant | None = None
     terms: Terms | None = None
     rate: RateState | None = None
+    arrived: RateState | None = None
     unanswered: int = 0
     open_tasks: int = 0
     seen: Seen = attrs.field(factory=Seen)
@@ -118,12 +120,13 @@ class SeqGap:
 
 @attrs.frozen
 class Apply:
-    """Take it. `rate` is the rate's state after it, None where none applies."""
+    """Take it. `rate` and `arrived` are the rate's states after it, None where no rate applies."""
 
     envelope: Envelope
     opened: Opened
     standing: Standing
     rate: RateState | None = None
+    arrived: RateState | None = None
     missing: SeqGap | None = None
 
 
@@ -208,7 +211,9 @@ def receive(envelope: Envelope, sealed: bytes, facts: InboundFacts, *, now: Inst
         rate = _check_permission(envelope, opened.content.body, facts, now)
     except RemoteProtocolError as error:
         return Quarantine(envelope.hash, error.code, error.text, envelope, opened)
-    return Apply(envelope, opened, standing, rate, _gap(envelope.header.seq, facts.highest_seq))
+    written, arrived = rate if rate is not None else (None, None)
+    missing = _gap(envelope.header.seq, facts.highest_seq)
+    return Apply(envelope, opened, standing, written, arrived, missing)
 
 
 def _refuse(code: RejectCode, text: str) -> RemoteProtocolError:
@@ -293,10 +298,14 @@ def _check_seen(envelope: Envelope, seen: Seen) -> None:
 
 #: What a grant allows whose terms are not here: the defaults are the least.
 _LEAST: Final = Terms(bytes(16))
+#: How much less time may lie between two arrivals here than lay between them at the relay, which paced them.
+_EARLY_MS: Final = 5_000
 
 
-def _check_permission(envelope: Envelope, body: Body, facts: InboundFacts, now: Instant) -> RateState | None:
-    """The rate's state after this message, or None where no rate applies."""
+def _check_permission(
+    envelope: Envelope, body: Body, facts: InboundFacts, now: Instant
+) -> tuple[RateState, RateState] | None:
+    """The rate's states after this message, written and arrived, or None where no rate applies."""
     header = envelope.header
     if header.from_.account == facts.mine.account:
         return None
@@ -321,7 +330,7 @@ def _check_permission(envelope: Envelope, body: Body, facts: InboundFacts, now: 
     return _spend(envelope, body, facts, now)
 
 
-def _spend(envelope: Envelope, body: Body, facts: InboundFacts, now: Instant) -> RateState:
+def _spend(envelope: Envelope, body: Body, facts: InboundFacts, now: Instant) -> tuple[RateState, RateState]:
     grant, terms = facts.grant, facts.terms or _LEAST
     code = permits(grant, envelope.header.cls, len(envelope.raw), now)
     if grant is None or code is not None:
@@ -330,14 +339,18 @@ def _spend(envelope: Envelope, body: Body, facts: InboundFacts, now: Instant) ->
         raise _refuse(RejectCode.NOT_PERMITTED, f"larger than {terms.largest_artifact} bytes")
     if isinstance(body, TaskRequest) and facts.open_tasks >= terms.task_budget:
         raise _refuse(RejectCode.NOT_PERMITTED, f"{terms.task_budget} open tasks are granted")
-    # The rate goes by when things were written: after a day offline, a day's messages come in one minute.
-    # A clock that is said to go back gains nothing, and one that runs ahead does not last.
+    # What either clock allows passes. By when things were written: after a day offline, a day's messages come
+    # in one minute. By when they come: a burst was written in one second, and the relay has paced it. Both
+    # pay for what they can, so that together they allow no burst of two minutes' worth.
     written = min(envelope.header.created_at, now)
     before = facts.rate if facts.rate is not None else RateState.full(grant.rate, written)
+    # A clock that is said to go back gains nothing, and one that runs ahead does not last.
     rate, wait = take(before, grant.rate, Instant(max(written, before.at)))
-    if wait:
+    came = facts.arrived if facts.arrived is not None else RateState.full(grant.rate, now)
+    arrived, pause = take(came, grant.rate, now, early_ms=_EARLY_MS)
+    if wait and pause:
         raise _refuse(RejectCode.RATE_LIMITED, f"more than {grant.rate} a minute")
-    return rate
+    return rate, arrived
 
 
 def _gap(seq: int, highest: int | None) -> SeqGap | None:

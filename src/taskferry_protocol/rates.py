@@ -33,11 +33,14 @@ def _capacity(rate_per_minute: int) -> int:
     return min(rate_per_minute, RATE_CEILING) * _MILLI
 
 
-def take(rate_state: RateState, rate_per_minute: int, now: Instant, cost: int = 1) -> tuple[RateState, int]:
+def take(
+    rate_state: RateState, rate_per_minute: int, now: Instant, cost: int = 1, *, early_ms: int = 0
+) -> tuple[RateState, int]:
     """Take `cost` envelopes: the new state and 0, or the state unspent and the milliseconds to wait.
 
     A minute's worth may come at once. A cost that a whole minute does not cover is told to wait a day. A
-    clock that was set back neither refills nor blocks.
+    clock that was set back neither refills nor blocks. What is at most `early_ms` too early passes, and is
+    owed: the state is then below nothing.
     """
     capacity = _capacity(rate_per_minute)
     rate = capacity // _MILLI
@@ -45,11 +48,11 @@ def take(rate_state: RateState, rate_per_minute: int, now: Instant, cost: int = 
     left, elapsed = min(capacity, rate_state.tokens_milli), now - since
     tokens = min(capacity, left + elapsed * rate * _MILLI // MINUTE_MS)
     wanted = cost * _MILLI
-    if wanted <= tokens:
+    if wanted <= tokens + early_ms * rate * _MILLI // MINUTE_MS:
         return RateState(tokens - wanted, now), 0
     # The time of the last success stays, so that asking often does not round the refill away.
     waiting = RateState(left, since)
     if wanted > capacity:
         return waiting, DAY_MS
     enough = -(-(wanted - left) * MINUTE_MS // (rate * _MILLI))
-    return waiting, enough - elapsed
+    return waiting, max(1, enough - elapsed - early_ms)

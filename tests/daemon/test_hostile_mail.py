@@ -244,6 +244,18 @@ async def test_the_rate_is_enforced_here_even_if_no_relay_does():
         assert await _codes(bob) == ["rate-limited", "rate-limited"]
 
 
+async def test_a_burst_that_the_relay_has_paced_is_taken():
+    """Written at once and let through at the rate, all of it arrives."""
+    async with forging() as (forger, bob):
+        await bob.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(rate_per_minute=2))
+        burst = [await forger.seal(TextMessage(f"number {number}")) for number in range(5)]
+        for number, sealed in enumerate(burst):
+            forger.clock.ahead_ms += 30_000 if number > 1 else 0
+            await forger.deliver(sealed)
+        assert await _texts(bob) == [f"number {number}" for number in range(5)]
+        assert await _codes(bob) == []
+
+
 async def test_an_agent_that_the_device_does_not_serve_speaks_for_nobody():
     """A device cannot write in the name of an agent that its owner's log does not give it."""
     async with forging() as (forger, bob):

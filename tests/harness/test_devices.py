@@ -168,6 +168,19 @@ def test_rate_that_is_spent_delays_but_does_not_lose():
     assert "rate-limited" in world.trace()
 
 
+def test_burst_that_the_relay_has_paced_is_not_refused_by_its_recipient():
+    """Written at once, it comes at the rate that the relay allows: all of it is taken."""
+    world = World(1)
+    alice, bob = world.device("alice", agents=["one"]), world.device("bob", agents=["two"])
+    one, two = alice.agent("one"), bob.agent("two")
+    world.connect(one, two, Allowance(rate=5))
+    for number in range(20):
+        alice.say(one, two, str(number))
+    world.settle()
+    assert [received.text for received in bob.inbox()] == [str(number) for number in range(20)]
+    assert bob.quarantine() == ()
+
+
 def test_stranger_is_refused():
     """Without a connection nothing can even be addressed."""
     world = World(1)

@@ -101,14 +101,16 @@ def test_a_forked_account_is_not_heard(world: World) -> None:
 
 
 def test_more_than_the_granted_rate_is_quarantined(world: World) -> None:
-    """Told by when things were written, and turning the clock back and forth gains nothing."""
-    grant, rate = world.granted(rate=2), None
+    """Neither clock allows it, and turning that of writing back and forth gains nothing."""
+    grant, rate, arrived = world.granted(rate=2), None, None
     for at in (NOW, NOW - 10 * MINUTE):
-        decision = decided(world, world.sealed(said(), at=Instant(at)), grant=grant, rate=rate)
+        sealed = world.sealed(said(), at=Instant(at))
+        decision = decided(world, sealed, grant=grant, rate=rate, arrived=arrived)
         assert isinstance(decision, Apply)
-        rate = decision.rate
+        rate, arrived = decision.rate, decision.arrived
     for at in (NOW, NOW - 10 * MINUTE, NOW + 4 * MINUTE):
-        decision = decided(world, world.sealed(said(), at=Instant(at)), grant=grant, rate=rate)
+        sealed = world.sealed(said(), at=Instant(at))
+        decision = decided(world, sealed, grant=grant, rate=rate, arrived=arrived)
         assert code_of(decision) is RejectCode.RATE_LIMITED
 
 
@@ -116,11 +118,28 @@ def test_a_days_messages_may_come_in_one_minute(world: World) -> None:
     """A daemon that was offline does not punish those who kept to their rate."""
     grant = world.granted(rate=1)
     rate: RateState | None = None
+    arrived: RateState | None = None
     for minute in range(50):
         sealed = world.sealed(said(), at=Instant(NOW + minute * MINUTE))
-        decision = decided(world, sealed, now=Instant(NOW + DAY - 1), grant=grant, rate=rate)
+        decision = decided(world, sealed, now=Instant(NOW + DAY - 1), grant=grant, rate=rate, arrived=arrived)
         assert isinstance(decision, Apply)
-        rate = decision.rate
+        rate, arrived = decision.rate, decision.arrived
+
+
+@pytest.mark.parametrize("early", [0, 4_000])
+def test_a_burst_that_the_relay_has_paced_is_taken(world: World, early: int) -> None:
+    """Written in one second, it comes at the rate; that one travels faster than another costs nothing."""
+    grant = world.granted(rate=2)
+    rate: RateState | None = None
+    arrived: RateState | None = None
+    for number in range(20):
+        sealed = world.sealed(said(), at=NOW)
+        came = Instant(NOW + max(0, number - 1) * MINUTE // 2 - (early if number % 3 == 2 else 0))
+        decision = decided(world, sealed, now=came, grant=grant, rate=rate, arrived=arrived)
+        assert isinstance(decision, Apply)
+        rate, arrived = decision.rate, decision.arrived
+    hurried = decided(world, world.sealed(said(), at=NOW), now=came, grant=grant, rate=rate, arrived=arrived)
+    assert code_of(hurried) is RejectCode.RATE_LIMITED
 
 
 def test_artifacts_are_no_larger_than_agreed(world: World) -> None:

@@ -15,10 +15,12 @@ import trio
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Instant
+from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     AppendEvent,
     DaemonChange,
     DaemonResult,
+    Flow,
     PutOutbox,
     PutSetting,
     SaveTask,
@@ -103,6 +105,8 @@ class Core:
         self.account: AccountId | None = None
         self.last_seen: dict[str, Instant] = {}
         """When somebody last acted as each agent, since this daemon started."""
+        self.arrived: dict[Flow, RateState] = {}
+        """What is left of each rate by when things came; after a start every peer has a full minute."""
         self.outgoing = Bell()
         """Something waits to be sent or published."""
         self.feed = Bell()

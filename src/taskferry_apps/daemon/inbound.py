@@ -188,6 +188,8 @@ class Inbound:
             owe(draft, envelope.hash, header.cls, header.to, header.from_, outcome.value, word)
         draft.add(SetCursor(at))
         await draft.commit()
+        if decision.arrived is not None:
+            self._core.arrived[Flow(header.from_, header.to)] = decision.arrived
 
     async def _quarantine(
         self, item: Quarantine, raw: bytes, sealed: bytes, at: RelayCursor, news: _News | None = None

@@ -51,6 +51,7 @@ async def gather_facts(
         grant=given.grant if given is not None else None,
         terms=given.terms if given is not None else None,
         rate=RateState(rate.tokens_milli, rate.at) if rate is not None else None,
+        arrived=core.arrived.get(flow),
         unanswered=_unanswered(bonds),
         open_tasks=await _open_tasks(core, envelope),
         seen=seen,

@@ -55,6 +55,7 @@ def facts_for(draft: Draft, envelope: Envelope, directory: Directory) -> Inbound
         grant=bond.given if bond is not None else None,
         terms=bond.terms if bond is not None else None,
         rate=store.rates.get(Flow(header.from_, header.to)),
+        arrived=store.arrived.get(Flow(header.from_, header.to)),
         open_tasks=store.open_tasks(header, keys.id),
         seen=store.seen(envelope),
         highest_seq=store.highest.get((envelope.device, header.to)),
@@ -90,6 +91,8 @@ def _apply(draft: Draft, decision: Apply) -> str:
     header = envelope.header
     if decision.rate is not None:
         draft.store.rates[Flow(header.from_, header.to)] = decision.rate
+    if decision.arrived is not None:
+        draft.store.arrived[Flow(header.from_, header.to)] = decision.arrived
     outcome = Outcome.APPLIED if code is None else Outcome.QUARANTINED
     word = "" if code is None else code.value
     if code is not None:

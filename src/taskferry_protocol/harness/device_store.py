@@ -110,6 +110,7 @@ class DeviceStore:
     seen_numbers: dict[tuple[DeviceId, AgentRef, int], SeenRecord] = attrs.field(factory=dict)
     highest: dict[tuple[DeviceId, AgentRef], int] = attrs.field(factory=dict)
     rates: dict[Flow, RateState] = attrs.field(factory=dict)
+    arrived: dict[Flow, RateState] = attrs.field(factory=dict)
     inbox: tuple[Received, ...] = ()
     owed: tuple[Owed, ...] = ()
     receipts: tuple[Hash, ...] = ()
@@ -132,6 +133,7 @@ class DeviceStore:
             seen_numbers=dict(self.seen_numbers),
             highest=dict(self.highest),
             rates=dict(self.rates),
+            arrived=dict(self.arrived),
         )
 
     # --- What follows from it
