@@ -32,6 +32,7 @@ from taskferry_protocol.records import (
     InboxCount,
     InviteRecord,
     LocalAgent,
+    LogPage,
     MailboxItem,
     MailboxUsage,
     MessageQuery,
@@ -114,6 +115,17 @@ class RelayStore(Protocol):
 
     async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
         """Account logs by owner name; a former name still leads to the account that once claimed it."""
+
+    async def statements(self, account: AccountId, start: int, limit: int) -> LogPage | None:
+        """At most `limit` statements of a log from index `start` on, read alone; None for no such account."""
+
+    async def statements_named(self, name: str, start: int, limit: int) -> LogPage | None:
+        """As `statements`, for the account that has ever claimed this name."""
+
+    async def named_keys(
+        self, keys: Collection[tuple[AccountId, bytes]]
+    ) -> frozenset[tuple[AccountId, bytes]]:
+        """Those of the keys that were named for the account."""
 
     async def accepted(
         self, ids: Collection[tuple[DeviceId, MessageId]]

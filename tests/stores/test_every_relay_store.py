@@ -10,7 +10,9 @@ from taskferry_protocol.records import (
     EndConnection,
     EvidenceRecord,
     HoldAccount,
+    LogPage,
     MailboxNotice,
+    NameKeys,
     PutCard,
     PutConnection,
     PutEvidence,
@@ -91,6 +93,30 @@ async def test_name_belongs_to_its_first_account_for_ever(relay):
         "bob": account("bob"),
     }
     assert found["alicia"].name == "alice"
+
+
+async def test_a_piece_of_a_log_is_read_alone(relay):
+    """Statements come from an index on, as many as asked for, with the end of the whole log."""
+    await relay.commit([append("alice", 5), append("bob", 1)])
+    page = LogPage(account("alice"), position(5), (b"alice log 1", b"alice log 2"))
+    assert await relay.statements(account("alice"), 1, 2) == page
+    assert await relay.statements_named("alice", 1, 2) == page
+    assert (await relay.statements(account("alice"), 0, 100)).statements[4:] == (b"alice log 4",)
+    for start in (5, 6, 2**64 - 1):
+        assert await relay.statements(account("alice"), start, 2) == LogPage(
+            account("alice"), position(5), ()
+        )
+    assert await relay.statements(account("carol"), 0, 2) is None
+    assert await relay.statements_named("carol", 0, 2) is None
+
+
+async def test_named_keys_are_remembered(relay):
+    """Keys are told apart by account, added to, and never forgotten."""
+    await relay.commit([append("alice"), NameKeys(account("alice"), frozenset({b"a", b"b"})), append("bob")])
+    await relay.commit([NameKeys(account("alice"), frozenset({b"b", b"c"}))])
+    asked = [(account(name), key) for name in ("alice", "bob", "carol") for key in (b"a", b"b", b"c", b"d")]
+    assert await relay.named_keys(asked) == {(account("alice"), key) for key in (b"a", b"b", b"c")}
+    await refused(relay, ConflictKind.UNKNOWN, NameKeys(account("carol"), frozenset({b"a"})))
 
 
 async def test_hold_stands_until_lifted(relay):

@@ -6,19 +6,22 @@ from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Final
 
-from taskferry_protocol.accounts import AccountLog, LogRelation, compare, fold, refold
-from taskferry_protocol.crypto import parse_signed
+from taskferry_protocol.accounts import AccountLog, AccountState, LogRelation, compare, fold, refold
+from taskferry_protocol.crypto import parse_signed, verify_signed
 from taskferry_protocol.errors import EnvelopeRejected, RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import statement_page
-from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.ids import AccountId, DeviceId, Instant, sha256
 from taskferry_protocol.limits import STATEMENTS
 from taskferry_protocol.records import (
     AppendStatements,
     EvidenceRecord,
     HoldAccount,
+    LogPage,
+    NameKeys,
     PutEvidence,
     RelayChange,
 )
+from taskferry_protocol.statements import Statement, open_statement
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
 from ..logs import get_logger
@@ -60,6 +63,33 @@ class Accounts:
     async def get(self, account: AccountId) -> Account | None:
         """The account as the relay holds it."""
         return await self._facts.account(account)
+
+    async def recognise(
+        self, account: AccountId, device: DeviceId, start: int, statements: Sequence[bytes]
+    ) -> None:
+        """Turn away, for the price of a few rows, whoever has no part in an account that is held here.
+
+        A device that the log has named passes; so does whoever brings, as the first statement that is new,
+        one that was signed by a key that the log has named. What passes is judged in full by `extend`.
+        Raises RemoteProtocolError: unknown-device, not-an-extension, not-authorized, or a statement's codes.
+        """
+        if self._facts.knows_device(account, device):
+            return
+        before = min(start, 1)
+        page = await self._store.statements(account, start - before, len(statements) + before)
+        if page is None or await self._store.named_keys([(account, device)]):
+            return
+        if start > page.position.length:
+            raise RemoteProtocolError(
+                RejectCode.NOT_AN_EXTENSION, "the log held here is shorter", field="from"
+            )
+        shared = _shared(page.statements[before:], statements)
+        if shared == len(statements):
+            raise RemoteProtocolError(RejectCode.UNKNOWN_DEVICE, "not a device of this account")
+        statement = open_statement(statements[shared], verify_signed)
+        _check_follows(statement, page, start - before, start + shared)
+        if not await self._store.named_keys([(account, statement.signed.key)]):
+            raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "signed by no key of this account")
 
     async def extend(self, account: AccountId, start: int, statements: Sequence[bytes]) -> AccountLog:
         """Take statements from index `start` on; the log held afterwards, which may have been held before.
@@ -132,7 +162,7 @@ class Accounts:
         if log.account != account:
             raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "statements of another account")
         change = AppendStatements(account, log.state.name, None, 0, log.statements, log.position)
-        return log, [change], ""
+        return log, [change, NameKeys(account, _keys(log.state))], ""
 
     def _grow(self, held: Account, log: AccountLog, keep: int) -> tuple[AccountLog, list[RelayChange], str]:
         account = log.account
@@ -141,6 +171,8 @@ class Accounts:
                 account, log.state.name, held.log.position, keep, log.statements[keep:], log.position
             )
         ]
+        if named := _keys(log.state) - _keys(held.log.state):
+            changes.append(NameKeys(account, named))
         reason = held.held
         if reason and _recovered(held.log, keep, log):
             reason = ""
@@ -155,6 +187,28 @@ class Accounts:
             # One fork is held as evidence; more of them change nothing and would only fill the disk.
             raise RemoteProtocolError(RejectCode.FORKED, "this account has forked already")
         return [PutEvidence(evidence), HoldAccount(held.log.account, RejectCode.FORKED.value)]
+
+
+def _keys(state: AccountState) -> frozenset[bytes]:
+    """Every key that may have a say in the account, or had one."""
+    keys: set[bytes] = {state.recovery}
+    for id, device in state.devices.items():
+        keys.add(id)
+        if device.record.manage is not None:
+            keys.add(device.record.manage)
+    return frozenset(keys)
+
+
+def _check_follows(statement: Statement, page: LogPage, first: int, at: int) -> None:
+    """Nothing if a statement can stand at index `at` of the log of which `page` begins at `first`."""
+    if statement.account != page.account:
+        raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "a statement of another account", field="account")
+    if statement.seq != at:
+        raise RemoteProtocolError(RejectCode.BAD_SEQUENCE, f"must be {at}, is {statement.seq}", field="seq")
+    if statement.prev != sha256(page.statements[at - 1 - first]):
+        raise RemoteProtocolError(
+            RejectCode.BROKEN_CHAIN, "does not follow the statement before", field="prev"
+        )
 
 
 def _shared(held: Sequence[bytes], offered: Sequence[bytes]) -> int:

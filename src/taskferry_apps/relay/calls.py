@@ -37,8 +37,9 @@ from taskferry_protocol.documents import peek
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Detail, Refusal, statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Hash
+from taskferry_protocol.limits import BATCH
 from taskferry_protocol.permissions import check_grant_for, newer_grant, read_grant, recall_grant
-from taskferry_protocol.records import CardRecord, GrantRecord, StoredConnection
+from taskferry_protocol.records import CardRecord, GrantRecord, LogPage, StoredConnection
 from taskferry_protocol.records import EndConnection as StoreEnd
 from taskferry_protocol.records import PutCard as StoreCard
 from taskferry_protocol.records import PutConnection as StoreConnection
@@ -85,12 +86,9 @@ class Calls:
     async def _answer(self, caller: AccountId, request: CallRequest) -> CallAnswer:
         match request:
             case GetAccount(account=account, start=start):
-                held = await self._accounts.get(account)
-                if held is None:
-                    raise _unknown_account()
-                return AccountFound(account, start, statement_page(held.log.after(start)))
+                return _found(await self._store.statements(account, start, BATCH), start)
             case FindAccount(name=name, start=start):
-                return await self._find(name, start)
+                return _found(await self._store.statements_named(name, start, BATCH), start)
             case AppendStatements(start=start, statements=statements):
                 log = await self._accounts.extend(caller, start, statements)
                 return LogAppended(log.position)
@@ -110,12 +108,6 @@ class Calls:
                 assert_never(request)
 
     # --- accounts and cards
-
-    async def _find(self, name: str, start: int) -> CallAnswer:
-        record = (await self._store.accounts_named([name])).get(name)
-        if record is None:
-            raise _unknown_account()
-        return AccountFound(record.account, start, statement_page(record.statements[start:]))
 
     async def _log(self, account: AccountId) -> AccountLog:
         held = await self._accounts.get(account)
@@ -160,13 +152,13 @@ class Calls:
         asking = peek(call.request, Kind.CONNECTION_REQUEST)
         hash = _known_hash(asking.request)
         found = (await self._store.connections_by_request([hash])).get(hash)
+        request = recall_request(call.request if found is None else found.request_raw)
+        # Asked before anything is verified: nobody has the logs of two others read.
+        if caller not in (request.from_.account, request.to.account):
+            raise _unknown_request()
         if found is None:
             request = read_request(call.request, await self._log(asking.account))
             read_accept(call.accept, await self._log(request.to.account), request)
-        else:
-            request = recall_request(found.request_raw)
-        if caller not in (request.from_.account, request.to.account):
-            raise _unknown_request()
         grants = [await self._read_grant(raw, request) for raw in call.grants]
         if found is None:
             stored = StoredConnection(
@@ -213,6 +205,12 @@ class Calls:
         await self._store.commit([StoreGrant(record)])
         self._facts.forget_between(found.from_.account, found.to.account)
         return Done()
+
+
+def _found(page: LogPage | None, start: int) -> AccountFound:
+    if page is None:
+        raise _unknown_account()
+    return AccountFound(page.account, start, statement_page(page.statements))
 
 
 def _known_hash(request: Hash | None) -> Hash:

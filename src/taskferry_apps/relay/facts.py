@@ -140,6 +140,11 @@ class Facts:
             held = self._accounts.get(account)
         return held
 
+    def knows_device(self, account: AccountId, device: DeviceId) -> bool:
+        """Whether the account is held folded, and the device is or was one of its."""
+        held = self._accounts.get(account)
+        return held is not None and device in held.log.state.devices
+
     async def _load_accounts(self, accounts: Collection[AccountId]) -> None:
         version = -1
         records: Collection[AccountRecord] = ()

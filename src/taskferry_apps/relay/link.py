@@ -14,9 +14,11 @@ import attrs
 import trio
 
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
+from taskferry_protocol.calls import CallRequest, FindAccount, GetAccount
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.frame_items import Entry, Outcome
+from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId, Instant, fingerprint
+from taskferry_protocol.rates import RateState, take
 from taskferry_protocol.records import MailboxUsage
 from taskferry_protocol.sessions import (
     Acked,
@@ -53,6 +55,9 @@ __all__ = ["Link", "Office", "first_failure"]
 OUTBOX: Final = 64
 #: How long a goodbye may take to be written.
 GOODBYE_S: Final = 2.0
+#: Accounts that a session may look up in a minute, each a page read from the disk: more than a daemon needs
+#: that comes back to a relay and asks after everybody whom it knows.
+LOOKUPS: Final = 600
 #: When to come back to a relay whose disk is full: its operator needs a moment.
 FULL_RETRY_MS: Final = 10_000
 
@@ -82,6 +87,7 @@ class Link:
         "_answers",
         "_device",
         "_leaving",
+        "_lookups",
         "_mailbox",
         "_office",
         "_outbox",
@@ -107,6 +113,7 @@ class Link:
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._leaving = False
+        self._lookups = RateState.full(LOOKUPS, office.now())
         self._writing: trio.Event | None = None
         self._room: trio.Event | None = None
 
@@ -209,7 +216,8 @@ class Link:
                 self._office.engine.acknowledge(self._device, offset)
                 self._rouse()
             case CallReceived(id=id, request=request):
-                answer = await self._office.calls.answer(self._account, request)
+                refusal = self._count(request)
+                answer = refusal or await self._office.calls.answer(self._account, request)
                 self._submit(Reply(id, answer))
             case AuthRequested():
                 await self._open(event)
@@ -217,6 +225,17 @@ class Link:
                 self._leave()
             case _:
                 assert_never(event)
+
+    def _count(self, request: CallRequest) -> Refusal | None:
+        """A refusal of whoever looks accounts up too often."""
+        if not isinstance(request, GetAccount | FindAccount):
+            return None
+        self._lookups, wait = take(self._lookups, LOOKUPS, self._office.now())
+        if not wait:
+            return None
+        return Refusal(
+            RejectCode.RATE_LIMITED, Detail(retry_after=wait, text=f"{LOOKUPS} a minute are allowed")
+        )
 
     async def _open(self, event: AuthRequested) -> None:
         hello, office = event.hello, self._office
@@ -229,6 +248,7 @@ class Link:
                         RejectCode.BAD_VALUE, "beyond what was ever delivered", field="hello.cursor"
                     )
                 after = max(after, hello.cursor.offset)
+            await office.accounts.recognise(hello.account, hello.device, event.start, event.statements)
             log = await office.accounts.extend(hello.account, event.start, event.statements)
             _check_active(log, hello.device)
         except RemoteProtocolError as error:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import attrs
 
-from ..ids import AgentRef, DeviceId, Hash, Instant, MessageId
+from ..ids import AccountId, AgentRef, DeviceId, Hash, Instant, LogPosition, MessageId
 from .base import MAILBOX_START, Counted, Done, Flow, GrantRecord, Offset, Place, SharedChange
 
 
@@ -90,6 +90,18 @@ class MailboxUsage:
 
 
 @attrs.frozen
+class LogPage:
+    """A piece of an account's log, read without the rest: the statements from the index asked for on.
+
+    `position` is where the whole log ends.
+    """
+
+    account: AccountId
+    position: LogPosition
+    statements: tuple[bytes, ...]
+
+
+@attrs.frozen
 class RelayStats:
     """Numbers for an operator. `accepted` is every envelope since the start, `waiting` the unacknowledged."""
 
@@ -123,6 +135,18 @@ class StoreEnvelope:
     at: Instant
     envelope: bytes
     entries: tuple[tuple[DeviceId, bytes], ...]
+
+
+@attrs.frozen
+class NameKeys:
+    """Remember keys that an account's log names: of its devices, those that manage, those that recover.
+
+    They are never forgotten: whoever holds none of them can be turned away before the log is read.
+    Conflict: `unknown`.
+    """
+
+    account: AccountId
+    keys: frozenset[bytes]
 
 
 @attrs.frozen
@@ -189,6 +213,7 @@ class Sweep:
 RelayChange = (
     SharedChange
     | StoreEnvelope
+    | NameKeys
     | PutConnection
     | EndConnection
     | RecordContact

@@ -25,8 +25,10 @@ from taskferry_protocol.records import (
     Flow,
     Generation,
     HoldAccount,
+    LogPage,
     MailboxItem,
     MailboxUsage,
+    NameKeys,
     NoticePut,
     Offset,
     Page,
@@ -65,6 +67,7 @@ class MemoryRelayStore:
         self._ledger = Ledger(self._journal)
         self._connections: dict[Hash, StoredConnection] = {}
         self._contacts: dict[Flow, ContactState] = {}
+        self._keys: dict[AccountId, frozenset[bytes]] = {}
         self._mailboxes = Mailboxes(self._journal)
 
     @property
@@ -111,6 +114,8 @@ class MemoryRelayStore:
                 self._ledger.append(change)
             case HoldAccount():
                 self._ledger.hold(change)
+            case NameKeys():
+                self._name_keys(change)
             case PutCard():
                 self._ledger.put_card(change)
             case PutConnection():
@@ -138,6 +143,12 @@ class MemoryRelayStore:
             case _:
                 assert_never(change)
         return Done()
+
+    def _name_keys(self, change: NameKeys) -> None:
+        if change.account not in self._ledger.accounts:
+            raise unknown("account", change.account)
+        keys = self._keys.get(change.account, frozenset()) | change.keys
+        self._journal.put(self._keys, change.account, keys)
 
     # --- connections -------------------------------------------------------------------------------------
 
@@ -169,6 +180,23 @@ class MemoryRelayStore:
         """Account logs by owner name."""
         await self._begin()
         return self._ledger.by_name(names)
+
+    async def statements(self, account: AccountId, start: int, limit: int) -> LogPage | None:
+        """A piece of a log by account."""
+        await self._begin()
+        return _page(self._ledger.accounts.get(account), start, limit)
+
+    async def statements_named(self, name: str, start: int, limit: int) -> LogPage | None:
+        """A piece of a log by owner name."""
+        await self._begin()
+        return _page(self._ledger.by_name([name]).get(name), start, limit)
+
+    async def named_keys(
+        self, keys: Collection[tuple[AccountId, bytes]]
+    ) -> frozenset[tuple[AccountId, bytes]]:
+        """Those of the keys that were named for the account."""
+        await self._begin()
+        return frozenset((account, key) for account, key in keys if key in self._keys.get(account, ()))
 
     async def accepted(
         self, ids: Collection[tuple[DeviceId, MessageId]]
@@ -262,3 +290,9 @@ class MemoryRelayStore:
         """Let go of everything."""
         await trio.lowlevel.checkpoint()
         self._closed = True
+
+
+def _page(held: AccountRecord | None, start: int, limit: int) -> LogPage | None:
+    if held is None:
+        return None
+    return LogPage(held.account, held.position, held.statements[start : start + limit])

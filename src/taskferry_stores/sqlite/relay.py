@@ -19,6 +19,7 @@ from taskferry_protocol.records import (
     EvidenceRecord,
     Flow,
     Generation,
+    LogPage,
     MailboxItem,
     MailboxUsage,
     Offset,
@@ -102,6 +103,20 @@ class SqliteRelayStore:
     async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
         """Account logs by owner name."""
         return await self._engine.read(lambda c: ledger.accounts_named(c, names))
+
+    async def statements(self, account: AccountId, start: int, limit: int) -> LogPage | None:
+        """A piece of a log by account."""
+        return await self._engine.read(lambda c: relay_reads.statements(c, account, start, limit))
+
+    async def statements_named(self, name: str, start: int, limit: int) -> LogPage | None:
+        """A piece of a log by owner name."""
+        return await self._engine.read(lambda c: relay_reads.statements_named(c, name, start, limit))
+
+    async def named_keys(
+        self, keys: Collection[tuple[AccountId, bytes]]
+    ) -> frozenset[tuple[AccountId, bytes]]:
+        """Those of the keys that were named for the account."""
+        return await self._engine.read(lambda c: relay_reads.named_keys(c, keys))
 
     async def accepted(
         self, ids: Collection[tuple[DeviceId, MessageId]]

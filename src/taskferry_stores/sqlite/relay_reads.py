@@ -5,12 +5,13 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable
 
-from taskferry_protocol.ids import AccountId, DeviceId, Hash, MessageId
+from taskferry_protocol.ids import AccountId, DeviceId, Hash, LogPosition, MessageId
 from taskferry_protocol.records import (
     AgentPair,
     ContactState,
     Flow,
     Generation,
+    LogPage,
     MailboxEntry,
     MailboxItem,
     MailboxNotice,
@@ -97,6 +98,45 @@ def linked(
     )
     live = {(one, other) for one, other in rows}
     return frozenset((a, b) for a, b in pairs if (a, b) in live or (b, a) in live)
+
+
+def statements(connection: Connection, account: AccountId, start: int, limit: int) -> LogPage | None:
+    """A piece of a log by account."""
+    query = "SELECT n, id, length, head FROM accounts WHERE id = ?"
+    row = connection.execute(query, (account,)).fetchone()
+    return _page(connection, row, start, limit)
+
+
+def statements_named(connection: Connection, name: str, start: int, limit: int) -> LogPage | None:
+    """A piece of a log by owner name."""
+    query = "SELECT n, id, length, head FROM names JOIN accounts ON n = account WHERE names.name = ?"
+    row = connection.execute(query, (name,)).fetchone()
+    return _page(connection, row, start, limit)
+
+
+def _page(connection: Connection, row: sqlite3.Row | None, start: int, limit: int) -> LogPage | None:
+    if row is None:
+        return None
+    n, account, length, head = row
+    found = connection.execute(
+        "SELECT raw FROM statements WHERE account = ? AND seq >= ? AND seq < ? ORDER BY seq",
+        (n, min(start, length), min(start, length) + limit),
+    )
+    pieces = tuple([raw for (raw,) in found])
+    return LogPage(AccountId(account), LogPosition(length, Hash(head)), pieces)
+
+
+def named_keys(
+    connection: Connection, keys: Collection[tuple[AccountId, bytes]]
+) -> frozenset[tuple[AccountId, bytes]]:
+    """Those of the keys that were named for the account."""
+    rows = select_with(
+        connection,
+        "SELECT column1, column2 FROM keys CROSS JOIN accounts a ON a.id = column1"
+        " CROSS JOIN account_keys k ON k.account = a.n AND k.key = column2",
+        keys,
+    )
+    return frozenset((AccountId(account), key) for account, key in rows)
 
 
 def accepted(

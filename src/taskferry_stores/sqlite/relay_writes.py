@@ -15,6 +15,7 @@ from taskferry_protocol.records import (
     Expire,
     Generation,
     HoldAccount,
+    NameKeys,
     NoticePut,
     PurgeSeen,
     PutCard,
@@ -49,7 +50,8 @@ class RelayWriter:
     def may_conflict(self, change: RelayChange) -> bool:
         """Whether the change can raise `StoreConflict`."""
         return isinstance(
-            change, AppendStatements | HoldAccount | PutCard | PutGrant | PutConnection | EndConnection
+            change,
+            AppendStatements | HoldAccount | NameKeys | PutCard | PutGrant | PutConnection | EndConnection,
         )
 
     def weight(self, change: RelayChange) -> int:
@@ -93,6 +95,8 @@ class RelaySession:
                 ledger.append_statements(self._connection, change)
             case HoldAccount():
                 ledger.hold_account(self._connection, change)
+            case NameKeys():
+                self._name_keys(change)
             case PutCard():
                 ledger.put_card(self._connection, change.card)
             case PutConnection():
@@ -117,6 +121,15 @@ class RelaySession:
             case _:
                 assert_never(change)
         return Done()
+
+    def _name_keys(self, change: NameKeys) -> None:
+        row = self._connection.execute("SELECT n FROM accounts WHERE id = ?", (change.account,)).fetchone()
+        if row is None:
+            raise unknown("account", change.account)
+        self._connection.executemany(
+            "INSERT INTO account_keys (account, key) VALUES (?, ?) ON CONFLICT DO NOTHING",
+            [(row[0], key) for key in change.keys],
+        )
 
     def _find(self, request: bytes) -> tuple[int, bool]:
         """A connection's number, and whether it is ended."""

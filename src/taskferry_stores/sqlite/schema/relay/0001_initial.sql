@@ -28,6 +28,13 @@ CREATE TABLE statements (
     PRIMARY KEY (account, seq)
 ) STRICT, WITHOUT ROWID;
 
+-- Every key that a log has ever named. Who holds none of them is turned away before the log is read.
+CREATE TABLE account_keys (
+    account INTEGER NOT NULL REFERENCES accounts (n),
+    key BLOB NOT NULL,
+    PRIMARY KEY (account, key)
+) STRICT, WITHOUT ROWID;
+
 -- A name belongs to its first account for ever, so rows are only ever added.
 CREATE TABLE names (
     name TEXT PRIMARY KEY,

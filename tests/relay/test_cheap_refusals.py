@@ -1,0 +1,155 @@
+"""What strangers may cost a relay: nobody makes it read or fold another owner's log."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+import attrs
+import pytest
+
+from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.link import LOOKUPS
+from taskferry_apps.relay_client import CallRefused, LinkEnded
+from taskferry_protocol.accounts import (
+    AccountLog,
+    DeviceKeys,
+    add_device,
+    consent_to_stand,
+    recover,
+    rename,
+)
+from taskferry_protocol.calls import AccountFound, FindAccount, GetAccount
+from taskferry_protocol.ids import AccountId
+from taskferry_protocol.records import AccountRecord
+from taskferry_protocol.sessions import LogExtension
+from taskferry_stores.memory import MemoryRelayStore
+
+from .conftest import GENERATION, ORIGIN, serving
+from .people import person
+
+
+class WatchedStore(MemoryRelayStore):
+    """A store that counts how often whole logs are read."""
+
+    def __init__(self) -> None:
+        super().__init__(GENERATION)
+        self.logs_read = 0
+
+    async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, AccountRecord]:
+        """Account logs, and one more read."""
+        self.logs_read += 1
+        return await super().accounts(accounts)
+
+    async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
+        """Account logs, and one more read."""
+        self.logs_read += 1
+        return await super().accounts_named(names)
+
+
+@pytest.fixture
+async def cold():
+    """A relay that holds alice's account and has nothing of it in memory."""
+    store = WatchedStore()
+    async with serving(store, Policy([ORIGIN])) as before, before.open(before.alice):
+        pass
+    async with serving(store, Policy([ORIGIN])) as world:
+        world.alice = before.alice
+        store.logs_read = 0
+        yield world
+
+
+async def turned_away(world, who, log: LogExtension) -> str | None:
+    """With which code the relay ends the opening."""
+    with pytest.raises(LinkEnded) as caught:
+        async with world.open(who, log=log):
+            pass
+    return caught.value.code
+
+
+def claims(victim, seed, now):
+    """Somebody else's key that says it is a device of the victim's account."""
+    return attrs.evolve(victim, keys=person("mallory", seed, now).keys)
+
+
+async def test_a_key_that_the_account_never_named_reads_no_log(cold):
+    """Without news of the log an unknown device is refused by a look at the keys."""
+    mallory = claims(cold.alice, 66, cold.now)
+    for start, statements in ((2, ()), (0, cold.alice.log.statements), (1, cold.alice.log.statements[1:])):
+        assert await turned_away(cold, mallory, LogExtension(start, statements)) == "unknown-device"
+    assert await turned_away(cold, mallory, LogExtension(7, ())) == "not-an-extension"
+    assert cold.store.logs_read == 0
+
+
+async def test_statements_of_a_stranger_read_no_log(cold):
+    """What a stranger signs as the next statement, or as another branch, is judged by its signer first."""
+    alice = cold.alice
+    mallory = claims(alice, 66, cold.now)
+    first = AccountLog(alice.log.statements[:1], alice.log.state_at(1), alice.log.heads[:1])
+    news = rename(alice.log.state, "mallory", at=cold.now, by=mallory.manage)
+    branch = rename(first.state, "mallory", at=cold.now, by=mallory.manage)
+    longer = alice.log.extend([rename(alice.log.state, "b", at=cold.now, by=alice.manage)])
+    late = rename(longer.state, "c", at=cold.now, by=alice.manage)
+    other = person("carol", 8, cold.now).log.statements
+    cases = [
+        (2, (news,), "not-authorized"),
+        (1, (branch,), "not-authorized"),
+        (0, (alice.log.statements[0], branch), "not-authorized"),
+        (2, (late,), "bad-sequence"),
+        (2, (alice.log.statements[1],), "bad-sequence"),
+        (2, (other[1],), "wrong-account"),
+        (0, other, "wrong-account"),
+        (2, (b"garbage",), "bad-cose"),
+        (2, (news[:-1] + bytes([news[-1] ^ 1]),), "bad-signature"),
+    ]
+    for start, statements, code in cases:
+        assert await turned_away(cold, mallory, LogExtension(start, statements)) == code
+    assert cold.store.logs_read == 0
+
+
+async def test_a_new_device_brings_the_statement_that_names_it(cold):
+    """An owner's key vouches for a device that the relay has not heard of."""
+    alice = cold.alice
+    keys = DeviceKeys.generate("phone", alice.entropy)
+    consent = consent_to_stand(keys, alice.log.account, 2)
+    statement = add_device(alice.log.state, keys.record, consent, at=cold.now, by=alice.manage)
+    phone = attrs.evolve(alice, keys=keys)
+    async with cold.open(phone, log=LogExtension(2, (statement,))) as client:
+        assert client.ready.log.length == 3
+
+
+async def test_who_recovers_an_account_on_another_branch_gets_in(cold):
+    """The recovery key is among those that the log has named, so its branch is judged, and wins."""
+    alice = cold.alice
+    keys = DeviceKeys.generate_managing("new", alice.entropy)
+    first = AccountLog(alice.log.statements[:1], alice.log.state_at(1), alice.log.heads[:1])
+    consent = consent_to_stand(keys, alice.log.account, 1)
+    statement = recover(first.state, [(keys.record, consent)], {}, at=cold.now, by=alice.recovery)
+    phone = attrs.evolve(alice, keys=keys)
+    async with cold.open(phone, log=LogExtension(1, (statement,))) as client:
+        assert client.ready.log.length == 2
+
+
+async def test_looking_an_account_up_reads_a_page_of_it(cold):
+    """Statements are served as they lie in the store, from the index asked for."""
+    alice = cold.alice
+    async with cold.open(cold.bob) as client:
+        cold.store.logs_read = 0
+        account, every = alice.log.account, alice.log.statements
+        assert await client.call(GetAccount(account)) == AccountFound(account, 0, every)
+        assert await client.call(GetAccount(account, 1)) == AccountFound(account, 1, every[1:])
+        assert await client.call(FindAccount("alice", 1)) == AccountFound(account, 1, every[1:])
+        assert await client.call(GetAccount(account, 2**63)) == AccountFound(account, 2**63, ())
+    assert cold.store.logs_read == 0
+
+
+async def test_looking_accounts_up_has_a_rate(cold):
+    """Who asks faster than any daemon needs to is told when to come back."""
+    async with cold.open(cold.bob) as client:
+        with pytest.raises(CallRefused) as caught:
+            for _ in range(LOOKUPS + 100):
+                await client.call(GetAccount(cold.alice.log.account, 2))
+        refusal = caught.value.refusal
+        assert refusal.code == "rate-limited"
+        assert refusal.detail.retry_after is not None
+        cold.clock.ahead_ms += 1_000
+        assert await client.call(FindAccount("alice", 2)) == AccountFound(cold.alice.log.account, 2, ())
