@@ -34,6 +34,9 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
 
     asked = alice("connect", "requester", "@bob/writer", "--note", "Reports\x1b[31m, please")
     assert asked.code == 0, asked.err
+    undecided = alice("task", "send", "requester", "@bob/writer", "Still too early")
+    assert undecided.code == 4
+    assert "@bob/writer has not accepted the request for a connection yet" in undecided.err
     shown = until(lambda: bob("connections"), lambda ran: "requested_in" in ran.out)
     assert "\x1b[31m" not in shown.out
     assert "taskferry approve" in shown.out
@@ -57,6 +60,9 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     assert early.code == 4
     assert "accept, decline" in early.err
     assert bob("task", "accept", task).code == 0
+    twice = bob("task", "accept", task)
+    assert twice.code == 4
+    assert "The task is accepted; that cannot be done with it now. Possible now: progress," in twice.err
     assert bob("task", "progress", task, "Halfway", "--percent", "50").code == 0
     assert bob("task", "submit", task, "notes.md", "--note", "Draft").code == 0
 
@@ -67,6 +73,9 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     until(lambda: alice("task", "show", task), lambda ran: "resubmitted" in ran.out)
     assert alice("task", "complete", task, "--note", "Thanks").code == 0
 
+    late = alice("task", "revise", task, "One more thing")
+    assert late.code == 4
+    assert "The task has ended: it is completed" in late.err
     ended = until(lambda: bob("task", "show", task), lambda ran: "completed" in ran.out)
     assert "An outline." in ended.out
     assert "this task has ended" in ended.out
@@ -81,7 +90,8 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     assert "exists already" in again.err
 
     handoff = alice.folder / "handoff.cbor"
-    assert alice("task", "export", task, "-o", str(handoff)).code == 0
+    written = alice("task", "export", task, "-o", str(handoff), "--json")
+    assert written.json()["bytes"] == handoff.stat().st_size
     proof = alice("verify", str(handoff))
     assert proof.code == 0, proof.err
     assert "The handoff holds" in proof.out

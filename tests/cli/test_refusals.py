@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
 import pytest
 
+from taskferry_apps.demo.stage import Stage
 from tests.cli.conftest import Shell
 
 
@@ -48,6 +50,10 @@ def test_something_else_at_the_address_is_said(nobody: Shell) -> None:
         (["task", "send", "a", "b", "c", "--deadline", "2026-12-24T18:00:00"], 2, "zone"),
         (["task", "submit", "12345678"], 2, "Nothing to submit"),
         (["task", "submit", "12345678", "missing.md"], 2, "cannot be read"),
+        (["task", "show", "../health"], 2, "is no id"),
+        (["task", "accept", ""], 2, "is no id"),
+        (["approve", "3f9c"], 2, "8 or more"),
+        (["inbox", "--ack", "a/b"], 2, "is no id"),
         (["verify", "missing.cbor"], 2, "cannot be read"),
         (["relay", "--addr", "nowhere"], 2, "127.0.0.1:4318"),
         (["up", "--relay", "ftp://x"], 2, "relay"),
@@ -99,3 +105,71 @@ def test_help_of_every_command_teaches(nobody: Shell) -> None:
         ran = nobody(command, "--help")
         assert ran.code == 0, command
         assert "Usage: taskferry" in ran.out
+
+
+def test_status_without_a_credential_is_not_taken_for_no_account(alice: Shell, nobody: Shell) -> None:
+    """Whoever may not know how the daemon stands hears that, not that there is nothing."""
+    url = json.loads((alice.data / "daemon.json").read_text())["url"]
+    ran = nobody("status", "--url", url)
+    assert ran.code == 4
+    assert "credential" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["agent", "create", "requester", "--tagline", "Another"], 4),
+        (["agent", "create", "Requester"], 2),
+        (["setup", "alice", "--relay", "http://127.0.0.1:1"], 4),
+        (["setup", "alice", "--relay", "relay.example"], 2),
+        (["task", "show", "00000000"], 5),
+        (["message", "show", "00000000"], 5),
+        (["approve", "00000000"], 5),
+        (["token", "revoke", "00000000"], 5),
+        (["message", "send", "nobody", "@bob/writer", "Hello"], 5),
+        (["message", "send", "requester", "bob/writer", "Hello"], 2),
+        (["connect", "requester", "@nobody/writer"], 5),
+        (["agent", "list", "--token", "wrong"], 4),
+    ],
+)
+def test_exit_codes_are_as_documented(alice: Shell, words: list[str], code: int) -> None:
+    """What the daemon refuses ends with the code of docs/cli.md, and a next step."""
+    ran = alice(*words)
+    assert ran.code == code, ran.err
+    assert ran.out == ""
+    assert ran.err.startswith("taskferry: ")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["status"],
+        ["doctor"],
+        ["agent", "list"],
+        ["token", "list"],
+        ["connections"],
+        ["inbox"],
+        ["task", "list"],
+        ["message", "list"],
+        ["quarantine"],
+    ],
+)
+def test_json_is_one_value_and_empty_tables_are_words(alice: Shell, words: list[str]) -> None:
+    """With --json a program reads one value, also of nothing; people are told in words."""
+    json.loads(alice(*words, "--json").out)
+    shown = alice(*words)
+    assert shown.out.strip()
+    assert not [line for line in shown.out.splitlines() if line != line.rstrip()]
+
+
+def test_a_relay_that_does_not_answer_at_set_up_is_said(stage: Stage) -> None:
+    """The account is made; the name is not claimed, and the remedy for a wrong address stands there."""
+    shell = Shell(stage.folder, stage.start_daemon("early").data)
+    made = shell("setup", "early", "--relay", "http://127.0.0.1:9")
+    assert made.code == 0
+    assert "not claimed yet" in made.out
+    assert "taskferry up --relay URL" in made.out
+    assert "what you send waits here" in shell("status").out
+    again = shell("setup", "early", "--relay", "http://127.0.0.1:9")
+    assert again.code == 4
+    assert "taskferry up --relay URL" in again.err

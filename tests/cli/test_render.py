@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from click import unstyle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskferry_apps.cli.render import ago, clean, clean_lines
+from taskferry_apps.cli.render import ago, clean, clean_lines, table_lines
 
 NOW = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 
@@ -45,3 +46,42 @@ def test_long_text_is_cut_visibly() -> None:
 def test_times_in_words(time: str | None, words: str) -> None:
     """Times are told as people say them."""
     assert ago(time, NOW) == words
+
+
+HEADERS = ("id", "state", "title", "with")
+ROWS = [("3f9c01ab", "accepted", "Report on README", "@bob/writer"), ("6b12e0d4", "sent", "", "@carl/x")]
+
+
+def test_a_table_that_fits_has_one_line_a_row() -> None:
+    """Columns stand under each other, and nothing is left at the ends of lines."""
+    lines = [unstyle(line) for line in table_lines(HEADERS, ROWS, 60)]
+    assert lines == [
+        "ID        STATE     TITLE             WITH",
+        "3f9c01ab  accepted  Report on README  @bob/writer",
+        "6b12e0d4  sent                        @carl/x",
+    ]
+
+
+@pytest.mark.parametrize("width", [20, 30, 40])
+def test_a_narrow_terminal_breaks_no_cell(width: int) -> None:
+    """What does not fit goes beneath its row with its name: texts first, ids and names whole."""
+    lines = [unstyle(line) for line in table_lines(HEADERS, ROWS, width)]
+    assert "    title: Report on README" in lines
+    assert any("@bob/writer" in line for line in lines)
+    assert lines[1].startswith("3f9c01ab")
+    assert "    title: " not in lines
+    beside = [line for line in lines if not line.startswith(" ")]
+    assert len(beside) == 3
+    assert max(map(len, beside)) <= width
+
+
+def test_a_table_for_programs_is_never_folded() -> None:
+    """Without a terminal, each row is one line however long, for grep and awk."""
+    long = [("3f9c01ab", "sent", "x" * 300, "@bob/writer")]
+    assert len(list(table_lines(HEADERS, long, None))) == 2
+
+
+def test_wide_characters_keep_the_columns_straight() -> None:
+    """A character that takes two columns is counted as two."""
+    lines = [unstyle(line) for line in table_lines(("title", "n"), [("日本", "1"), ("four", "2")], None)]
+    assert lines[1:] == ["日本   1", "four   2"]

@@ -5,6 +5,7 @@ Help must be instant: nothing here may import trio, quart, httpx, rich or the pr
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Final
 
@@ -16,8 +17,8 @@ __all__ = ["main"]
 
 #: Command name: (module in this package, attribute, one line of help).
 COMMANDS: Final = {
-    "demo": ("demo", "demo", "Run a whole handoff on this machine and check every promise of it."),
-    "relay": ("relay", "relay", "Run a relay: it carries sealed envelopes and reads none."),
+    "demo": ("demo", "demo", "Run and check a whole handoff on this machine."),
+    "relay": ("relay", "relay", "Run a relay; it reads nothing that it carries."),
     "up": ("up", "up", "Run this machine's daemon."),
     "setup": ("setup", "setup", "Make your account and claim your name at a relay."),
     "agent": ("agent", "agent", "Create and list your agents."),
@@ -70,7 +71,9 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with a code from `Exit`."""
     with report_failures():
-        code = cli.main(prog_name="taskferry", standalone_mode=False)
+        # https://no-color.org: whoever sets it wants no colours, on a terminal either.
+        color = False if os.environ.get("NO_COLOR") else None
+        code = cli.main(prog_name="taskferry", standalone_mode=False, color=color)
         raise SystemExit(code if isinstance(code, int) else Exit.OK)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .identifiers import Identifier
 
 __all__ = ["approve", "connections", "decline", "revoke"]
 
@@ -65,7 +66,7 @@ def _decide(identifier: str, action: str, body: dict[str, object], done: str) ->
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @json_option
 @daemon_options
 def approve(id: str) -> None:
@@ -78,11 +79,11 @@ def approve(id: str) -> None:
     Example:
       taskferry approve 3f9c01ab
     """
-    _decide(id, "accept", {}, "Connected. The peer is told as soon as the relay has it.")
+    _decide(id, "accept", {}, "Connected. The peer hears of it as soon as it can be reached.")
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.option("--reason", default="", help="A line to the other owner.")
 @click.option("--block", is_flag=True, help="Refuse further requests of this peer, too.")
 @json_option
@@ -98,7 +99,7 @@ def decline(id: str, reason: str, block: bool) -> None:
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.option("--reason", default="", help="A line to the other owner.")
 @json_option
 @daemon_options

@@ -147,7 +147,7 @@ def json_option(command: F) -> F:
         default=None,
         expose_value=False,
         callback=_keep,
-        help="Print the daemon's JSON, for programs.",
+        help="Print one JSON value, for programs.",
     )
     return option(command)
 

@@ -72,6 +72,13 @@ def _daemon() -> Iterator[Finding]:
     except CommandFailed as error:
         yield "daemon", False, str(error)
         return
+    if "set_up" not in answer:
+        yield (
+            "daemon",
+            False,
+            "answers, but tells no more without a credential; name its folder with --data",
+        )
+        return
     yield "daemon", True, f"answers, version {clean(answer.get('version'))}"
     if not answer.get("set_up"):
         yield "account", False, "none yet; make one: taskferry setup OWNER --relay URL"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .identifiers import Identifier
 
 __all__ = ["inbox"]
 
@@ -13,8 +14,8 @@ __all__ = ["inbox"]
 @click.option("--agent", default="", help="Only one agent of yours.")
 @click.option("--all", "everything", is_flag=True, help="Processed items, too.")
 @click.option("--wait", type=click.IntRange(0, 60), default=0, help="Seconds to wait if there is nothing.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
-@click.option("--ack", metavar="ID", help="Mark one item as processed instead.")
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
+@click.option("--ack", type=Identifier(), help="Mark one item as processed instead.")
 @json_option
 @daemon_options
 def inbox(agent: str, everything: bool, wait: int, limit: int, ack: str | None) -> None:

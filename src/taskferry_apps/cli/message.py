@@ -7,6 +7,7 @@ import sys
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .identifiers import Identifier
 
 __all__ = ["message"]
 
@@ -49,7 +50,7 @@ def send(mine: str, peer: str, text: str, reply_to: str) -> None:
 
 @message.command("list")
 @click.option("--agent", default="", help="Only those of one agent of yours.")
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
 @json_option
 @daemon_options
 def list_messages(agent: str, limit: int) -> None:
@@ -80,7 +81,7 @@ def list_messages(agent: str, limit: int) -> None:
 
 
 @message.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @json_option
 @daemon_options
 def show(id: str) -> None:

@@ -6,12 +6,13 @@ import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .durations import Moment
+from .identifiers import Identifier
 
 __all__ = ["permissions"]
 
 
 @click.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.option("--classes", help="What may be sent: message, task, artifact; comma-separated, or none.")
 @click.option("--rate", type=click.IntRange(0), help="Envelopes a minute.")
 @click.option("--largest", type=click.IntRange(0), help="Bytes of the largest envelope.")
@@ -68,11 +69,17 @@ def permissions(
         facts(
             [
                 ("classes", ", ".join(map(clean, texts(grant, "classes"))) or "nothing"),
-                ("rate", f"{grant.get('rate_per_minute', 0)} a minute"),
-                ("largest", f"{grant.get('largest_bytes', 0)} bytes"),
-                ("until", ago(grant.get("until")) or "no end"),
+                ("rate", f"{_number(grant, 'rate_per_minute')} a minute"),
+                ("largest", f"{_number(grant, 'largest_bytes')} bytes"),
+                ("open tasks", _number(terms, "task_budget") if terms else "not told yet"),
+                ("ends", ago(grant.get("until")) or "never"),
                 ("starts by itself", "yes" if terms.get("auto_trigger") else "no"),
                 ("human gate", "yes" if terms.get("human_gate", True) else "no"),
                 ("version", clean(grant.get("version", ""))),
             ]
         )
+
+
+def _number(told: dict[str, object], name: str) -> str:
+    value = told.get(name)
+    return f"{value:,}" if isinstance(value, int) else "0"

@@ -10,7 +10,7 @@ __all__ = ["quarantine"]
 
 
 @click.command()
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
 @json_option
 @daemon_options
 def quarantine(limit: int) -> None:

@@ -1,22 +1,23 @@
 """How things look in a terminal: tables, times, states, and peers' text made harmless.
 
 Whatever a peer wrote may hold control characters, terminal escapes or marks that turn text around: none
-reaches the terminal. rich is imported when something is drawn, not before.
+reaches the terminal.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
+import textwrap
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from rich.console import Console
+import click
+from rich.cells import cell_len
 
-__all__ = ["ago", "clean", "console", "facts", "short", "state_style", "table"]
+__all__ = ["ago", "clean", "clean_lines", "facts", "short", "table", "table_lines"]
 
 #: One colour a state, the same wherever it is shown.
 _STYLES: Final = {
@@ -42,8 +43,8 @@ _STYLES: Final = {
     "read": "cyan",
     "processed": "dim",
 }
-#: Columns that give way when a table is too wide for the terminal; a name or a state is never broken.
-_WRAPPED: Final = frozenset({"about", "name", "note", "parts", "reason", "tagline", "title"})
+#: Columns of longer text: they give way first when a table is too wide for the terminal.
+_YIELDING: Final = frozenset({"about", "name", "note", "parts", "reason", "tagline", "title"})
 _TURNING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -65,14 +66,9 @@ def _harmless(character: str) -> bool:
     return unicodedata.category(character) not in ("Cc", "Cs", "Co") and character not in _TURNING
 
 
-def state_style(state: str) -> str:
-    """The style of a state's word; "" for one without a colour."""
-    return _STYLES.get(state, "")
-
-
 def short(identifier: object) -> str:
     """The first characters of an id: enough to name it again on this machine."""
-    return clean(identifier)[:10]
+    return clean(identifier)[:8]
 
 
 def ago(time: object, now: datetime | None = None) -> str:
@@ -92,46 +88,74 @@ def ago(time: object, now: datetime | None = None) -> str:
     return "soon" if future else "just now" if amount < 5 else f"{int(amount)} s ago"
 
 
-def console() -> Console:
-    """A console on standard output: colours on a terminal alone, and lines of 100 columns elsewhere."""
-    from rich.console import Console
-
-    width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
-    return Console(highlight=False, emoji=False, markup=False, width=width, soft_wrap=False)
-
-
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, state: str = "state") -> None:
     """Print a table for people; column `state` is coloured, `empty` says what to do if there is no row."""
-    from rich.table import Table
-    from rich.text import Text
-
     listed = [list(row) for row in rows]
-    out = console()
     if not listed:
-        out.print(empty)
+        click.echo(empty)
         return
-    drawn = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for header in headers:
-        drawn.add_column(header.upper(), overflow="fold", no_wrap=header not in _WRAPPED)
-    for row in listed:
-        drawn.add_row(
-            *(
-                Text(cell, state_style(cell.split(" ")[0]) if header == state else "")
-                for header, cell in zip(headers, row, strict=True)
-            )
-        )
-    out.print(drawn)
+    for line in table_lines(headers, listed, _width(), state=state):
+        click.echo(line)
+
+
+def table_lines(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], width: int | None, *, state: str = "state"
+) -> Iterator[str]:
+    """The lines of a table that fits into `width` columns; None: each row in one line, however long.
+
+    Where it is too wide, columns go beneath their row, each with its name: longer texts first, then the last
+    ones. No cell is broken, for ids and names are there to be copied.
+    """
+    widths = [
+        max(cell_len(header), *(cell_len(row[at]) for row in rows)) for at, header in enumerate(headers)
+    ]
+    beside = list(range(len(headers)))
+    yielding = [at for at in beside if headers[at] in _YIELDING]
+    yielding += [at for at in reversed(beside) if at not in yielding]
+    while width is not None and len(beside) > 1 and _joined(widths, beside) > width:
+        beside.remove(yielding.pop(0))
+    beneath = [at for at in range(len(headers)) if at not in beside]
+
+    def line(cells: Sequence[str], style: Callable[[int, str], str]) -> str:
+        padding = ("" if at == beside[-1] else " " * (widths[at] + 2 - cell_len(cells[at])) for at in beside)
+        return "".join(
+            style(at, cells[at]) + blank for at, blank in zip(beside, padding, strict=True)
+        ).rstrip()
+
+    yield line([header.upper() for header in headers], lambda _, cell: click.style(cell, bold=True))
+    for row in rows:
+        yield line(row, lambda at, cell: _coloured(cell) if headers[at] == state else cell)
+        for at in beneath:
+            if row[at]:
+                yield f"    {headers[at]}: {row[at]}"
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Print name and value in two columns; empty values are left out."""
-    from rich.table import Table
-    from rich.text import Text
+    told = [(name, value) for name, value in pairs if value]
+    margin = max((len(name) for name, _ in told), default=0) + 2
+    width = _width()
+    for name, value in told:
+        room = max(24, width - margin) if width is not None else len(value) + 1
+        first, *others = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) or [""]
+        shown = _coloured(first) if name == "state" else first
+        click.echo(click.style(name, dim=True) + " " * (margin - len(name)) + shown)
+        for further in others:
+            click.echo(" " * margin + further)
 
-    drawn = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    drawn.add_column(style="dim", no_wrap=True)
-    drawn.add_column(overflow="fold")
-    for name, value in pairs:
-        if value:
-            drawn.add_row(name, Text(value, state_style(value.split(" ")[0]) if name == "state" else ""))
-    console().print(drawn)
+
+def _width() -> int | None:
+    """The terminal's columns; None where the output goes elsewhere, to be searched or cut by programs."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _joined(widths: Sequence[int], columns: Sequence[int]) -> int:
+    return sum(widths[at] for at in columns) + 2 * (len(columns) - 1)
+
+
+def _coloured(state: str) -> str:
+    """A state's word in its colour; as it is if it has none."""
+    style = _STYLES.get(state.split(" ", maxsplit=1)[0])
+    if style is None:
+        return state
+    return click.style(state, dim=True) if style == "dim" else click.style(state, fg=style)

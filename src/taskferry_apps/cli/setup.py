@@ -33,6 +33,7 @@ def setup(owner: str, relay: str, label: str) -> None:
         return
     from .render import clean, facts
 
+    recovery = clean(answer.get("recovery_key") or "")
     facts(
         [
             ("owner", f"@{clean(answer.get('owner'))}"),
@@ -42,14 +43,18 @@ def setup(owner: str, relay: str, label: str) -> None:
                 "name",
                 "claimed at the relay"
                 if answer.get("name_claimed")
-                else "will be claimed when the relay answers",
+                else "not claimed yet: the relay did not answer",
             ),
         ]
     )
-    click.echo()
-    click.secho("  Recovery key, shown this once:", bold=True)
-    click.echo(f"\n    {clean(answer.get('recovery_key'))}\n")
-    click.echo(
-        "  Write it down and keep it away from this machine: it regains the account if all devices are lost."
-    )
-    click.echo("  Next: taskferry agent create NAME")
+    if recovery:
+        click.echo()
+        click.secho("  Recovery key, shown this once:", bold=True)
+        click.echo(f"\n    {recovery}\n")
+        click.echo("  Write it down and keep it away from this machine: it regains the account")
+        click.echo("  if all devices are lost.")
+    if not answer.get("name_claimed"):
+        click.echo("\n  The daemon goes on trying; see: taskferry status")
+        click.echo(f"  If {relay} is not the right address, stop the daemon and start it with the right one:")
+        click.echo("  taskferry up --relay URL")
+    click.echo("\n  Next: taskferry agent create NAME")

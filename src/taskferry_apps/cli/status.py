@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .outcome import CommandFailed, Exit
 
 __all__ = ["status"]
 
@@ -22,6 +23,12 @@ def status() -> None:
     from .render import ago, clean, facts
     from .values import object_in, texts
 
+    if "set_up" not in answer:
+        raise CommandFailed(
+            "The daemon runs, and tells no more without a credential. Name its data directory with --data, "
+            "or a credential with --token.",
+            Exit.REFUSED,
+        )
     if not answer.get("set_up"):
         click.echo("The daemon runs and has no account yet. Next: taskferry setup OWNER --relay URL")
         return
@@ -40,6 +47,9 @@ def status() -> None:
             ("version", clean(answer.get("version"))),
         ]
     )
+    if clean(relay.get("last_error")).startswith("name-taken"):
+        url = clean(relay.get("url"))
+        click.echo(f"\nTake another name, with the same keys: taskferry setup OWNER --relay {url}")
     for alarm in texts(answer, "alarms"):
         click.secho(f"! {clean(alarm)}", fg="red", bold=True)
 

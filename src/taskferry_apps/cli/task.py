@@ -9,6 +9,7 @@ import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .durations import Moment
+from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
 
 __all__ = ["task"]
@@ -36,7 +37,13 @@ def task() -> None:
 @click.option("--brief", default="", help="What is to be done; - reads standard input.")
 @click.option("--require", "requirements", multiple=True, help="A requirement; repeat for more.")
 @click.option("--file", "files", multiple=True, type=click.Path(path_type=Path), help="A file to hand over.")
-@click.option("--revisions", type=click.IntRange(0, 1000), default=3, show_default=True)
+@click.option(
+    "--revisions",
+    type=click.IntRange(0, 1000),
+    default=3,
+    show_default=True,
+    help="How many revisions you may ask for.",
+)
 @click.option("--deadline", type=Moment(), help="30m, 2h, 3d, or a time such as 2026-12-24T18:00:00Z.")
 @click.option("--budget", type=click.IntRange(1), help="How many messages this task may take.")
 @json_option
@@ -82,7 +89,7 @@ def send(
 @click.option(
     "--role", type=click.Choice(["requester", "worker"]), help="Only those that you ask, or work on."
 )
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
 @json_option
 @daemon_options
 def list_tasks(agent: str, state: str, role: str | None, limit: int) -> None:
@@ -120,11 +127,14 @@ def _count(versions: object) -> str:
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @json_option
 @daemon_options
 def show(id: str) -> None:
-    """Show one task: brief, versions, timeline, how far each message came, and what you can do now."""
+    """Show one task and what you can do now.
+
+    Brief, versions, timeline, and how far each message came.
+    """
     with local_client() as daemon:
         answer = daemon.get(f"/tasks/{id}")
     if is_json_wanted():
@@ -136,7 +146,7 @@ def show(id: str) -> None:
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @json_option
 @daemon_options
 def log(id: str) -> None:
@@ -168,11 +178,12 @@ def log(id: str) -> None:
     )
 
 
-@task.command()
-@click.argument("id")
+@task.command(short_help="Write a task's signed history to a file, as proof.")
+@click.argument("id", type=Identifier())
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path), help="The file to write.  [default: handoff-ID.cbor]"
 )
+@json_option
 @daemon_options
 def export(id: str, output: Path | None) -> None:
     """Write a task's signed history to a file that anyone can verify offline.
@@ -183,32 +194,44 @@ def export(id: str, output: Path | None) -> None:
     """
     from .files import save_bytes
 
-    path = output or Path(f"handoff-{id[:10]}.cbor")
+    path = output or Path(f"handoff-{id[:8]}.cbor")
     with local_client() as daemon:
         content = daemon.get_bytes(f"/tasks/{id}/export")
     save_bytes(path, content)
-    click.echo(f"{path}: {len(content):,} bytes. Check it anywhere: taskferry verify {path}")
+    told = f"{path}: {len(content):,} bytes. Check it anywhere: taskferry verify {path}"
+    _tell_written(id, path, content, told)
 
 
-@task.command()
-@click.argument("id")
+@task.command(short_help="Save a part of an artifact, or a file of the request.")
+@click.argument("id", type=Identifier())
 @click.argument("version", type=click.IntRange(0))
 @click.argument("part", type=click.IntRange(0), default=0)
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@json_option
 @daemon_options
 def save(id: str, version: int, part: int, output: Path) -> None:
-    """Save one part of an artifact's VERSION (0: what came with the request) to a file.
+    """Save one PART of an artifact's VERSION to a file.
+
+    VERSION 0 is what came with the request. Parts are counted from 0; that is the one saved if none is named.
 
     \b
-    Example:
-      taskferry task save 3f9c01ab 2 1 -o report.md
+    Examples:
+      taskferry task save 3f9c01ab 0 -o brief.md        (the first file of the request)
+      taskferry task save 3f9c01ab 2 1 -o figures.csv   (the second part of version 2)
     """
     from .files import save_bytes
 
     with local_client() as daemon:
         content = daemon.get_bytes(f"/tasks/{id}/artifacts/{version}/{part}")
     save_bytes(output, content)
-    click.echo(f"{output}: {len(content):,} bytes")
+    _tell_written(id, output, content, f"{output}: {len(content):,} bytes")
+
+
+def _tell_written(id: str, path: Path, content: bytes, told: str) -> None:
+    if is_json_wanted():
+        print_json({"ok": True, "task": id, "file": str(path), "bytes": len(content)})
+    else:
+        click.echo(told)
 
 
 def _act(id: str, action: str, body: dict[str, object], as_agent: str | None, done: str) -> None:
@@ -240,7 +263,7 @@ _as_agent = click.option("--agent", "as_agent", help="Act as this agent, if seve
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.option("--note", default="", help="A line to the requester.")
 @_as_agent
 @json_option
@@ -251,7 +274,7 @@ def accept(id: str, note: str, as_agent: str | None) -> None:
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.argument("reason")
 @_as_agent
 @json_option
@@ -262,9 +285,9 @@ def decline(id: str, reason: str, as_agent: str | None) -> None:
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.argument("note")
-@click.option("--percent", type=click.IntRange(0, 100))
+@click.option("--percent", type=click.IntRange(0, 100), help="How much is done.")
 @_as_agent
 @json_option
 @daemon_options
@@ -275,7 +298,7 @@ def progress(id: str, note: str, percent: int | None, as_agent: str | None) -> N
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.argument("files", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--text", help="The artifact as text; - reads standard input.")
 @click.option("--json-file", type=click.Path(path_type=Path), help="The artifact as JSON, from a file.")
@@ -318,7 +341,7 @@ def submit(
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.argument("reasons", nargs=-1, required=True)
 @_as_agent
 @json_option
@@ -330,7 +353,7 @@ def revise(id: str, reasons: tuple[str, ...], as_agent: str | None) -> None:
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.option("--note", default="", help="A line to the worker.")
 @_as_agent
 @json_option
@@ -341,7 +364,7 @@ def complete(id: str, note: str, as_agent: str | None) -> None:
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.argument("reason", default="")
 @_as_agent
 @json_option
@@ -352,7 +375,7 @@ def cancel(id: str, reason: str, as_agent: str | None) -> None:
 
 
 @task.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @click.argument("reason")
 @_as_agent
 @json_option

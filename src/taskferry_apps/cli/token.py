@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .identifiers import Identifier
 
 __all__ = ["token"]
 
@@ -70,7 +71,7 @@ def list_tokens() -> None:
 
 
 @token.command()
-@click.argument("id")
+@click.argument("id", type=Identifier())
 @json_option
 @daemon_options
 def revoke(id: str) -> None:

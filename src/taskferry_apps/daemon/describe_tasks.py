@@ -14,8 +14,8 @@ from taskferry_protocol.tasks import TaskView as Folded
 from .core import Core
 from .describe import delivery_of
 from .names import handle_of
+from .possible import possible_actions
 from .taskbook import Held, read_summary
-from .tasks import possible_actions
 from .views import Delivery, TaskEventView, TaskSummary, TaskView, VersionView
 
 __all__ = ["state_shown", "task_summaries", "task_view"]

@@ -77,7 +77,8 @@ def refusal_of(error: LocalProtocolError | RemoteProtocolError) -> DaemonRefusal
     if isinstance(cause, RemoteProtocolError):
         field = cause.field.removeprefix("body.")
         detail: dict[str, object] = {"field": field} if field else {}
-        return DaemonRefusal(cause.code.value, str(cause), "Mend that value and try again.", detail=detail)
+        text = f"{field or 'That'} cannot be used: {cause.text or cause.code.value}."
+        return DaemonRefusal(cause.code.value, text, "Mend that value and try again.", detail=detail)
     return DaemonRefusal("bad-value", str(error), "Mend the request and try again.")
 
 

@@ -115,7 +115,10 @@ class Owner:
         beginning = await self._core.vault.load_beginning()
         if beginning is None or beginning.owner != owner:
             raise DaemonRefusal(
-                "conflict", "This daemon has an account already.", "See: taskferry status", status=409
+                "conflict",
+                "This daemon has an account already.",
+                "See: taskferry status. To reach it at another relay: taskferry up --relay URL",
+                status=409,
             )
         await self._core.vault.save_beginning(None)
         return recovery_words(beginning.recovery)

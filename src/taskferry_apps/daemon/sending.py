@@ -5,14 +5,17 @@ The relay and the peer's daemon ask the same again. Asking here tells the agent 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import attrs
 
 from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.limits import CAUSES, HOPS
 from taskferry_protocol.messages import ArtifactSubmit, TextMessage, decode_content, parts_size
 from taskferry_protocol.permissions import permits
+from taskferry_protocol.records import ConnectionState
 
-from .bonds import Bond, bond_between
+from .bonds import Bond, bond_between, bonds_between
 from .core import Core
 from .draft import Draft, Posted, Thread
 from .names import handle_of, match_prefix, named_peer, not_found, own_agent, parse_prefix
@@ -50,13 +53,32 @@ async def open_way(core: Core, mine: AgentRef, peer: str | AgentRef) -> Way:
         return Way(mine, to, handle, None)
     bond = await bond_between(core.store, mine, to)
     if bond is None:
-        raise DaemonRefusal(
+        raise _not_connected(await bonds_between(core.store, mine, to), mine, handle)
+    return Way(mine, to, handle, bond)
+
+
+def _not_connected(bonds: Sequence[Bond], mine: AgentRef, handle: str) -> DaemonRefusal:
+    newest = bonds[-1].record if bonds else None
+    if newest is not None and newest.state is ConnectionState.REQUESTED_OUT:
+        return DaemonRefusal(
             "not-connected",
-            f"{mine.name} is not connected with {handle}.",
-            f"Ask for a connection: taskferry connect {mine.name} {handle}",
+            f"{handle} has not accepted the request for a connection yet.",
+            "Its owner decides; see: taskferry connections",
             status=403,
         )
-    return Way(mine, to, handle, bond)
+    if newest is not None and newest.state is ConnectionState.REQUESTED_IN:
+        return DaemonRefusal(
+            "not-connected",
+            f"{handle} waits for your decision on its request for a connection.",
+            f"Accept it first: taskferry approve {newest.request.hex()[:8]}",
+            status=403,
+        )
+    return DaemonRefusal(
+        "not-connected",
+        f"{mine.name} is not connected with {handle}.",
+        f"Ask for a connection: taskferry connect {mine.name} {handle}",
+        status=403,
+    )
 
 
 def check_may_send(way: Way, posted: Posted, now: Instant) -> None:

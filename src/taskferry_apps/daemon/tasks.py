@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
-
 from taskferry_protocol.errors import LocalProtocolError
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.links import ROLES, EventType, Role, Seen, TaskLink
@@ -35,27 +32,11 @@ from .core import Core
 from .draft import Draft, Posted, Thread
 from .names import may_use, not_found, own_agent
 from .port import Caller, DaemonRefusal, NewTask, TaskAction
+from .possible import KINDS, not_possible, refused_deed
 from .sending import check_may_send, open_way
 from .taskbook import Held, event_of, load_task, row_after, view_of
 
-__all__ = ["KINDS", "Tasks", "add_event", "possible_actions"]
-
-KINDS: Final[Mapping[str, EventType]] = {
-    "accept": EventType.TASK_ACCEPT,
-    "decline": EventType.TASK_DECLINE,
-    "progress": EventType.TASK_PROGRESS,
-    "submit": EventType.ARTIFACT_SUBMIT,
-    "revise": EventType.REVISION_REQUEST,
-    "complete": EventType.TASK_COMPLETE,
-    "cancel": EventType.TASK_CANCEL,
-    "fail": EventType.TASK_FAIL,
-}
-_WORDS: Final = {event: kind for kind, event in KINDS.items()}
-
-
-def possible_actions(view: TaskView, role: Role, now: Instant) -> tuple[str, ...]:
-    """What a side may do now, in the words of the API."""
-    return tuple(_WORDS[action] for action in view.actions(role, now) if action in _WORDS)
+__all__ = ["Tasks", "add_event"]
 
 
 def add_event(draft: Draft, held: Held, posted: Posted, role: Role) -> Held:
@@ -208,7 +189,7 @@ class Tasks:
             raise not_found("task")
         fitting = [row for row in rows if Role(row.role) in ROLES[kind]]
         if not fitting:
-            raise _not_possible(
+            raise not_possible(
                 held.view, Role(rows[0].role), self._core.now(), f"A {rows[0].role} cannot do that."
             )
         return fitting[0]
@@ -250,21 +231,10 @@ def _check_possible(
     answers: int,
 ) -> None:
     if not view.may_write(role, draft.core.device):
-        raise _not_possible(view, role, draft.now, "Another device of this owner writes in this task.")
+        raise not_possible(view, role, draft.now, "Another device of this owner writes in this task.")
     refusal = view.refuse(role, kind, now=draft.now, names=names, answers=answers)
     if refusal is not None:
-        reason = f" ({refusal.reason.value})" if refusal.reason is not None else ""
-        text = f"That is not possible now: {refusal.code.value}{reason}; the task is {view.display}."
-        raise _not_possible(view, role, draft.now, text)
-
-
-def _not_possible(view: TaskView, role: Role, now: Instant, text: str) -> DaemonRefusal:
-    actions = possible_actions(view, role, now)
-    state = view.state.value if view.state is not None else "unknown"
-    following = f"Possible now: {', '.join(actions)}." if actions else "Nothing more can be done here."
-    return DaemonRefusal(
-        "not-possible", text, following, status=409, detail={"state": state, "actions": list(actions)}
-    )
+        raise not_possible(view, role, draft.now, refused_deed(view, refusal))
 
 
 def _body(kind: EventType, action: TaskAction, names: VersionName | None, answers: int) -> Body:

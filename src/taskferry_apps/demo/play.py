@@ -199,7 +199,7 @@ class _Play:
             f"{len(chains[0])} and {len(chains[1])}",
         )
         asked = mine.get("asks")
-        self._check("version 1 was sent back with reasons", asked == 1, f"{asked} revisions asked")
+        self._check("version 1 was sent back with reasons", asked == 1, f"revisions asked: {asked}")
 
     def _search_relay(self, relay: Path, alice: Machine, bob: Machine) -> None:
         with alice.client() as client:

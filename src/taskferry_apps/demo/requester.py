@@ -99,13 +99,14 @@ def _judge(api: LocalClient, job: Assignment, task: str, document: str, tell: Te
             f"checks version {newest.get('version')}: all {len(REQUIREMENTS)} requirements are met; completes"
         )
         return True
-    tell(f"checks version {newest.get('version')}: {len(reasons)} things are wanting; asks for a revision")
+    wanting = "1 thing is" if len(reasons) == 1 else f"{len(reasons)} things are"
+    tell(f"checks version {newest.get('version')}: {wanting} wanting; asks for a revision")
     for reason in reasons:
         tell(f"    - {reason}")
     body = {
         "from": job.mine,
-        "reason": "Not all requirements are met.",
-        "requested_changes": reasons,
+        "reason": reasons[0],
+        "requested_changes": reasons[1:],
         **named,
     }
     api.task_action(task, "revision", body)

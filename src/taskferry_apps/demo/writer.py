@@ -39,7 +39,8 @@ def serve_one_task(api: LocalClient, agent: str, tell: Tell) -> str:
         elif item.get("task_id") == task and kind == "revision_request":
             reasons = entry(item, "payload").get("reasons")
             count = len(reasons) if isinstance(reasons, list) else 0
-            tell(f"reads {count} reasons for a revision and starts over, thoroughly")
+            said = "the reason" if count == 1 else f"the {count} reasons"
+            tell(f"reads {said} for a revision and starts over, thoroughly")
             _submit(api, agent, task, (name, document), FULL, tell)
         elif item.get("task_id") == task:
             api.post(f"/messages/{text(item, 'id')}/ack", {})
