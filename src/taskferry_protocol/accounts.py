@@ -54,6 +54,7 @@ __all__ = [
     "rotate_keys",
     "set_agent",
     "set_recovery",
+    "settles",
 ]
 
 
@@ -130,6 +131,10 @@ class AccountLog:
         """The statements from index `length` on; none if there are no more than that."""
         return self.statements[max(length, 0) :]
 
+    def shared_with(self, other: AccountLog) -> int:
+        """How many statements the two logs begin with in common."""
+        return _shared_length(self.heads, other.heads)
+
     @cached_property
     def _managing(self) -> dict[bytes, tuple[DeviceState, ...]]:
         index: dict[bytes, tuple[DeviceState, ...]] = {}
@@ -197,7 +202,7 @@ def compare(pinned: AccountLog, offered: AccountLog) -> LogRelation:
     """
     if pinned.account != offered.account:
         raise RemoteProtocolError(RejectCode.PINNED_OTHERWISE, "a log of another account than the pinned one")
-    shared = _shared_length(pinned.heads, offered.heads)
+    shared = pinned.shared_with(offered)
     if shared == len(pinned.heads) == len(offered.heads):
         return LogRelation.SAME
     if shared == len(pinned.heads):
@@ -213,6 +218,17 @@ def compare(pinned: AccountLog, offered: AccountLog) -> LogRelation:
     if ours[0] == recovery and recovery not in theirs:
         return LogRelation.LOSES
     return LogRelation.FORKED
+
+
+def settles(pinned: AccountLog, offered: AccountLog) -> bool:
+    """Whether `offered`, which is to be taken, ends a hold: the recovery key has spoken in what is new of it.
+
+    So it is with one that wins, and with an extension that the recovery key in force had a hand in.
+    """
+    if compare(pinned, offered) not in {LogRelation.EXTENSION, LogRelation.WINS}:
+        return False
+    shared = pinned.shared_with(offered)
+    return pinned.state_at(shared).recovery in _signers(offered, shared)
 
 
 def _signers(log: AccountLog, start: int) -> list[bytes]:

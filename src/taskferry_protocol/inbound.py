@@ -56,6 +56,19 @@ __all__ = [
 ]
 
 
+#: Faults of the 80 bytes that nobody signs, and of logs that are kept back or not settled yet.
+_PASSING: Final = frozenset(
+    {
+        RejectCode.NO_WRAP,
+        RejectCode.BAD_WRAP,
+        RejectCode.BAD_COMMIT,
+        RejectCode.UNKNOWN_ACCOUNT,
+        RejectCode.NOT_AN_EXTENSION,
+        RejectCode.ACCOUNT_HELD,
+    }
+)
+
+
 class Relation(StrEnum):
     """How my agent stands to the agent that sent something."""
 
@@ -143,6 +156,14 @@ class Quarantine:
     text: str
     envelope: Envelope | None = None
     opened: Opened | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is remembered as seen, and its sender told: the same envelope fares no better later.
+
+        Not what a relay can bring about, or time mend: it is then decided on afresh when it comes again.
+        """
+        return self.envelope is not None and self.code not in _PASSING
 
 
 @attrs.frozen
@@ -244,19 +265,26 @@ def _standing(envelope: Envelope, facts: InboundFacts) -> Standing:
 def _check_sender(envelope: Envelope, sealed: bytes, facts: InboundFacts) -> NeedLog | None:
     """Whether the device may speak for the agent by the log that counts; or which log is needed first."""
     header, log = envelope.header, facts.sender
-    if header.from_.account in facts.held or facts.mine.account in facts.held:
-        raise _refuse(RejectCode.ACCOUNT_HELD, "an account whose log is forked")
+    held = header.from_.account in facts.held
+    if facts.mine.account in facts.held and header.from_.account != facts.mine.account:
+        raise _refuse(RejectCode.ACCOUNT_HELD, "the owner's own log is forked")
     if log is None:
         # Whoever is not known has nothing to say but that it wants to be: no stranger makes us fetch logs.
         if header.cls is not MessageClass.CONNECTION:
             raise _refuse(RejectCode.NOT_CONNECTED, "from an account that is not known here")
         return _need(envelope, sealed, facts, 0, RejectCode.UNKNOWN_ACCOUNT)
+    otherwise = RejectCode.ACCOUNT_HELD if held else RejectCode.NOT_AN_EXTENSION
     try:
         admits_device(log, envelope.device, header.log)
     except RemoteProtocolError as error:
-        if error.code is not RejectCode.STALE_LOG:
-            raise
-        return _need(envelope, sealed, facts, log.state.length, RejectCode.NOT_AN_EXTENSION)
+        if error.code is RejectCode.STALE_LOG:
+            return _need(envelope, sealed, facts, log.state.length, otherwise)
+        if error.code is RejectCode.NOT_AN_EXTENSION:
+            # Another branch: the pinned one may be a thief's, and this the owner's recovery.
+            return _need(envelope, sealed, facts, 0, otherwise)
+        raise
+    if held:
+        raise _refuse(RejectCode.ACCOUNT_HELD, "an account whose log is forked")
     # One that has retired serves nobody any more; what it sent before it left counts as of then.
     retired = log.state.devices[envelope.device].status is DeviceStatus.RETIRED
     length = header.log.length if retired else log.state.length

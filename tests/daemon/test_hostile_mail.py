@@ -2,30 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import attrs
 import pytest
-import trio
 
 from taskferry_apps import system
-from taskferry_apps.daemon.core import Core
 from taskferry_apps.daemon.draft import Draft
-from taskferry_apps.daemon.inbound import Inbound
 from taskferry_apps.daemon.port import GrantChange, TaskAction
-from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.accounts import DeviceKeys, create, fold, rename, set_agent
-from taskferry_protocol.cbor import decode, encode
+from taskferry_protocol.cbor import encode
 from taskferry_protocol.connections import sign_request
 from taskferry_protocol.crypto import Kind, SigningKey, parse_signed
 from taskferry_protocol.envelope import encode_header
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.frame_items import Mail, Notice
+from taskferry_protocol.frame_items import Notice
 from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import (
-    Body,
     ConnectionRequested,
     Content,
     TaskCancel,
@@ -33,118 +24,13 @@ from taskferry_protocol.messages import (
     TaskSeen,
     TextMessage,
 )
-from taskferry_protocol.records import Generation, Offset, Place, RelayCursor
-from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
+from taskferry_protocol.records import Offset, Place, RelayCursor
+from taskferry_protocol.sealing import Address, seal_envelope, wrap_for
 
-from .worlds import OWNER, URL, Clock, Machine, World, a_world, connect, set_up, until
+from .forger import OTHER, codes, forger_between, forging, still_arrives, texts
+from .worlds import OWNER, URL, Machine, a_world, connect, set_up, until
 
-OTHER = Generation(b"o" * 16)
 FIRST = TaskLink(None, 0, None, Seen(0, None))
-
-
-@attrs.define
-class Forger:
-    """Holds all of alice's keys, and hands bob whatever it likes, as a relay that lies could."""
-
-    alice: Core
-    bob: Core
-    inbound: Inbound
-    clock: Clock
-    sequence: int = 1_000
-    offset: int = 0
-
-    async def seal(
-        self,
-        body: Body,
-        *,
-        sequence: int | None = None,
-        link: TaskLink | None = None,
-        from_: str = "requester",
-        id_at: Instant | None = None,
-        seed: bytes | None = None,
-    ) -> Sealed:
-        """An envelope from alice to bob's writer."""
-        self.sequence += 1
-        own, peer = await self.alice.own_log(), await self.bob.own_log()
-        entropy = system.entropy if seed is None else (lambda count: (seed * 64)[:count])
-        return seal_envelope(
-            Content(body, ConversationId(bytes(16)), link=link),
-            Address(
-                AgentRef(own.account, from_),
-                AgentRef(peer.account, "writer"),
-                sequence or self.sequence,
-                own.position,
-                peer.position,
-            ),
-            created_at=id_at or self.clock.now(),
-            expires_at=Instant(self.clock.now() + 3_600_000),
-            device_key=self.alice.keys.device.signing,
-            entropy=entropy,
-        )
-
-    async def hand_over(self, raw: bytes, sealed: bytes) -> None:
-        """Deliver bytes to bob."""
-        self.offset += 1
-        at = RelayCursor("somewhere", OTHER, Offset(self.offset))
-        await self.inbound.take(Mail(self.offset, raw, sealed), at)
-
-    async def deliver(self, sealed: Sealed) -> None:
-        """Deliver an envelope to bob, wrapped as it should be."""
-        (wrap,) = wrap_for(sealed.key, [self.bob.keys.device.encryption.public], system.entropy)
-        await self.hand_over(sealed.envelope.raw, wrap.sealed)
-
-    def forge(self, sealed: Sealed, **changes: object) -> bytes:
-        """The envelope with another header or payload, signed by alice's device all the same."""
-        h = decode(sealed.envelope.h)
-        assert isinstance(h, dict)
-        payload = encode([encode({**h, **changes}), sealed.envelope.ct])
-        return self.alice.keys.device.signing.sign(Kind.ENVELOPE, payload)
-
-
-@asynccontextmanager
-async def forging() -> AsyncIterator[tuple[Forger, Daemon]]:
-    """Connected owners, and the forger between them; bob's daemon is not running meanwhile."""
-    async with a_world() as world:
-        alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
-        yield await _forger(world, alice, bob), await world.open_daemon(bob)
-
-
-async def _forger(world: World, alice: Machine, bob: Machine) -> Forger:
-    cores = []
-    for machine in (alice, bob):
-        core = Core(
-            machine.store,
-            machine.vault,
-            now=world.clock.now,
-            entropy=system.entropy,
-            jitter=system.jitter,
-        )
-        await core.load()
-        cores.append(core)
-
-    async def fetch(account, start):
-        await trio.lowlevel.checkpoint()
-        return ()
-
-    return Forger(cores[0], cores[1], Inbound(cores[1], fetch), world.clock)
-
-
-async def _codes(daemon: Daemon) -> list[str]:
-    return [item.code for item in await daemon.quarantine(OWNER, "", 50)]
-
-
-async def _texts(daemon: Daemon) -> list[object]:
-    page = await daemon.inbox(OWNER, "writer", False, "", 50, 0)
-    return [item.payload.get("text") for item in page.messages if item.type == "message"]
-
-
-async def _still_arrives(forger: Forger, bob: Daemon) -> None:
-    await forger.deliver(await forger.seal(TextMessage("still here")))
-    assert "still here" in await _texts(bob)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +53,8 @@ async def test_a_signed_but_crooked_header_is_quarantined_and_blocks_nothing(cha
         sealed = await forger.seal(TextMessage("poison"))
         (wrap,) = wrap_for(sealed.key, [forger.bob.keys.device.encryption.public], system.entropy)
         await forger.hand_over(forger.forge(sealed, **changes), wrap.sealed)
-        assert await _codes(bob) == [code]
-        await _still_arrives(forger, bob)
+        assert await codes(bob) == [code]
+        await still_arrives(forger, bob)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 10, 64])
@@ -178,8 +64,8 @@ async def test_damaged_bytes_are_quarantined_and_block_nothing(cut):
         raw = (await forger.seal(TextMessage("poison"))).envelope.raw
         await forger.hand_over(raw[: len(raw) - cut] if cut else b"", bytes(80))
         await forger.hand_over(raw[:-1] + bytes([raw[-1] ^ 1]), bytes(80))
-        assert len(await _codes(bob)) == 2
-        await _still_arrives(forger, bob)
+        assert len(await codes(bob)) == 2
+        await still_arrives(forger, bob)
 
 
 @pytest.mark.parametrize("size", [0, 79, 80, 81])
@@ -187,8 +73,8 @@ async def test_a_wrap_that_opens_nothing_is_quarantined(size):
     """A wrapped key of a wrong length, or that is not ours, does not stop the mailbox."""
     async with forging() as (forger, bob):
         await forger.hand_over((await forger.seal(TextMessage("poison"))).envelope.raw, bytes(size))
-        assert await _codes(bob) == ["bad-wrap"]
-        await _still_arrives(forger, bob)
+        assert await codes(bob) == ["bad-wrap"]
+        await still_arrives(forger, bob)
 
 
 async def test_a_signature_lifted_onto_other_bytes_is_refused():
@@ -199,7 +85,7 @@ async def test_a_signature_lifted_onto_other_bytes_is_refused():
         other = encode([encode_header(sealed.envelope.header), sealed.envelope.ct + b"x"])
         forged = forger.alice.keys.device.signing.sign(Kind.ENVELOPE, other)
         await forger.hand_over(forged[:-64] + signed.signature, bytes(80))
-        assert await _codes(bob) == ["bad-signature"]
+        assert await codes(bob) == ["bad-signature"]
 
 
 async def test_the_same_envelope_again_has_no_second_effect():
@@ -208,8 +94,8 @@ async def test_the_same_envelope_again_has_no_second_effect():
         sealed = await forger.seal(TextMessage("once"))
         for _ in range(3):
             await forger.deliver(sealed)
-        assert await _texts(bob) == ["once"]
-        assert await _codes(bob) == []
+        assert await texts(bob) == ["once"]
+        assert await codes(bob) == []
 
 
 async def test_two_messages_under_one_number_raise_an_alarm_and_are_kept_as_evidence():
@@ -217,8 +103,8 @@ async def test_two_messages_under_one_number_raise_an_alarm_and_are_kept_as_evid
     async with forging() as (forger, bob):
         await forger.deliver(await forger.seal(TextMessage("first"), sequence=5_000))
         await forger.deliver(await forger.seal(TextMessage("second"), sequence=5_000))
-        assert await _texts(bob) == ["first"]
-        assert await _codes(bob) == ["equivocation"]
+        assert await texts(bob) == ["first"]
+        assert await codes(bob) == ["equivocation"]
         assert any("two messages" in alarm for alarm in (await bob.status()).alarms)
         page = await forger.bob.store.evidence(Place(0), 10)
         assert [item.kind for item in page.items] == ["equivocation"]
@@ -230,8 +116,8 @@ async def test_permission_is_enforced_here_even_if_no_relay_does():
     async with forging() as (forger, bob):
         await bob.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("task",)))
         await forger.deliver(await forger.seal(TextMessage("let me in")))
-        assert await _codes(bob) == ["not-permitted"]
-        assert await _texts(bob) == []
+        assert await codes(bob) == ["not-permitted"]
+        assert await texts(bob) == []
 
 
 async def test_the_rate_is_enforced_here_even_if_no_relay_does():
@@ -240,8 +126,8 @@ async def test_the_rate_is_enforced_here_even_if_no_relay_does():
         await bob.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(rate_per_minute=2))
         for number in range(4):
             await forger.deliver(await forger.seal(TextMessage(f"number {number}")))
-        assert await _texts(bob) == ["number 0", "number 1"]
-        assert await _codes(bob) == ["rate-limited", "rate-limited"]
+        assert await texts(bob) == ["number 0", "number 1"]
+        assert await codes(bob) == ["rate-limited", "rate-limited"]
 
 
 async def test_a_burst_that_the_relay_has_paced_is_taken():
@@ -252,15 +138,15 @@ async def test_a_burst_that_the_relay_has_paced_is_taken():
         for number, sealed in enumerate(burst):
             forger.clock.ahead_ms += 30_000 if number > 1 else 0
             await forger.deliver(sealed)
-        assert await _texts(bob) == [f"number {number}" for number in range(5)]
-        assert await _codes(bob) == []
+        assert await texts(bob) == [f"number {number}" for number in range(5)]
+        assert await codes(bob) == []
 
 
 async def test_an_agent_that_the_device_does_not_serve_speaks_for_nobody():
     """A device cannot write in the name of an agent that its owner's log does not give it."""
     async with forging() as (forger, bob):
         await forger.deliver(await forger.seal(TextMessage("hello"), from_="somebody"))
-        assert await _codes(bob) == ["unknown-agent"]
+        assert await codes(bob) == ["unknown-agent"]
 
 
 async def test_an_event_of_no_task_known_here_is_set_aside():
@@ -269,8 +155,8 @@ async def test_an_event_of_no_task_known_here_is_set_aside():
         nothing = Hash(b"n" * 32)
         link = TaskLink(nothing, 0, None, Seen(1, nothing))
         await forger.deliver(await forger.seal(TaskSeen(), link=link))
-        assert await _codes(bob) == ["bad-link"]
-        await _still_arrives(forger, bob)
+        assert await codes(bob) == ["bad-link"]
+        await still_arrives(forger, bob)
 
 
 async def test_a_relays_word_that_something_was_not_delivered_does_not_undo_a_receipt():
@@ -288,7 +174,7 @@ async def test_a_relays_word_that_something_was_not_delivered_does_not_undo_a_re
                 return shown.delivery is not None and shown.delivery.rung == "delivered"
 
             await until(delivered)
-        forger = await _forger(world, bob, alice)
+        forger = await forger_between(world, bob, alice)
         at = RelayCursor(URL, OTHER, Offset(1))
         await forger.inbound.take(Notice(1, sent.message, RejectCode.EXPIRED), at)
         assert await delivered()
@@ -299,9 +185,9 @@ async def test_a_number_used_twice_is_proof_even_if_the_item_has_another_fault()
     async with forging() as (forger, bob):
         await forger.deliver(await forger.seal(TextMessage("first"), sequence=5_000))
         await forger.deliver(await forger.seal(TextMessage("second"), sequence=5_000, from_="somebody"))
-        assert await _codes(bob) == ["unknown-agent"]
+        assert await codes(bob) == ["unknown-agent"]
         assert len((await forger.bob.store.evidence(Place(0), 10)).items) == 1
-        await _still_arrives(forger, bob)
+        await still_arrives(forger, bob)
 
 
 async def test_events_that_come_in_the_wrong_order_make_the_same_task():
@@ -335,7 +221,7 @@ async def test_an_event_that_names_what_was_never_signed_closes_its_chain():
             TaskCancel("you said so"), link=TaskLink(task, 1, task, Seen(1, Hash(b"x" * 32)))
         )
         await forger.deliver(lie)
-        assert await _codes(bob) == ["unknown-seen"]
+        assert await codes(bob) == ["unknown-seen"]
         view = await bob.task(OWNER, task.hex())
         assert view.summary.state == "accepted"
         assert any("closed" in line for line in view.waiting)
@@ -363,7 +249,7 @@ async def test_more_open_tasks_than_granted_are_not_taken():
             await forger.deliver(await forger.seal(TaskRequest(title, ""), link=FIRST))
         ((row,), _) = await bob.tasks(OWNER, "", "", "", "", 10)
         assert row.title == "one"
-        assert await _codes(bob) == ["not-permitted"]
+        assert await codes(bob) == ["not-permitted"]
 
 
 async def test_an_account_with_two_histories_is_held_and_its_owner_named():
@@ -379,20 +265,16 @@ async def test_an_account_with_two_histories_is_held_and_its_owner_named():
         draft.take_log(await forger.bob.logs.get(log.account), known)
         await draft.commit()
 
-        async def fetch(account, start):
-            await trio.lowlevel.checkpoint()
-            return other.statements[start:]
-
-        forger.inbound = Inbound(forger.bob, fetch)
+        forger.shown = other.statements
         own_log = forger.alice.logs
         own_log.put(other)
         await forger.deliver(await forger.seal(TextMessage("from the other branch")))
-        assert await _codes(bob) == ["account-held"]
+        assert await codes(bob) == ["account-held"]
         assert any("two histories" in alarm for alarm in (await bob.status()).alarms)
         assert [item.kind for item in (await forger.bob.store.evidence(Place(0), 9)).items] == ["forked"]
         await forger.deliver(await forger.seal(TextMessage("once more")))
-        assert await _codes(bob) == ["account-held", "account-held"]
-        assert await _texts(bob) == []
+        assert await codes(bob) == ["account-held", "account-held"]
+        assert await texts(bob) == []
 
 
 async def test_a_second_account_under_a_known_name_is_not_believed():
@@ -426,6 +308,6 @@ async def test_a_second_account_under_a_known_name_is_not_believed():
             entropy=system.entropy,
         )
         await forger.deliver(sealed)
-        assert await _codes(bob) == ["unknown-account"]
+        assert await codes(bob) == ["unknown-account"]
         assert any("second account claims" in alarm for alarm in (await bob.status()).alarms)
         assert await bob.connections(OWNER, "requested_in", "") == ()

@@ -188,11 +188,12 @@ async def until(found: Callable[[], Awaitable[T | None]], patience_s: float = PA
             await trio.sleep(0.01)
 
 
-async def set_up(daemon: Daemon, owner: str, agent: str) -> None:
-    """An account with one agent, its name claimed."""
+async def set_up(daemon: Daemon, owner: str, agent: str) -> str:
+    """An account with one agent, its name claimed; its recovery key in words."""
     done = await daemon.set_up(OWNER, owner, URL, "laptop")
     assert done.name_claimed
     await daemon.create_agent(OWNER, NewAgent(agent))
+    return done.recovery_key
 
 
 async def connect(asking: Daemon, answering: Daemon, mine: str, peer: str) -> None:

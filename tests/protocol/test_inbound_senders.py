@@ -8,6 +8,8 @@ from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Hash, Instant, LogPosition
 from taskferry_protocol.inbound import (
     Apply,
+    Directory,
+    NeedLog,
     Quarantine,
     Relation,
     receive,
@@ -88,10 +90,35 @@ def test_a_device_speaks_only_for_the_agents_it_serves_now(world: World) -> None
     assert code_of(decided(world, sealed)) is RejectCode.UNKNOWN_AGENT
 
 
-def test_a_position_on_another_branch_is_refused(world: World) -> None:
-    """What it quotes is no prefix of the log held."""
+def test_a_position_on_another_branch_is_looked_into(world: World) -> None:
+    """The pinned branch may be a thief's: the whole log is asked for, and only in vain is it refused."""
     sealed = world.sealed(said(), log=LogPosition(2, Hash(bytes(32))))
-    assert code_of(decided(world, sealed)) is RejectCode.NOT_AN_EXTENSION
+    need = decided(world, sealed)
+    assert need == NeedLog(sealed.envelope, world.alice.log.account, 0)
+    vain = decided(world, sealed, directory=Directory.EXHAUSTED)
+    assert code_of(vain) is RejectCode.NOT_AN_EXTENSION
+    held = frozenset({world.alice.log.account})
+    assert isinstance(decided(world, sealed, held=held), NeedLog)
+    vain = decided(world, sealed, held=held, directory=Directory.EXHAUSTED)
+    assert code_of(vain) is RejectCode.ACCOUNT_HELD
+
+
+def test_what_a_relay_or_time_can_mend_is_not_remembered(world: World) -> None:
+    """A spoilt wrap or a log kept back says nothing of the envelope; what its sender signed does."""
+    sealed = world.sealed(said())
+    spoilt = receive(sealed.envelope, bytes(80), facts_of(world), now=NOW)
+    withheld = decided(
+        world,
+        world.sealed(said(), log=LogPosition(9, Hash(bytes(32)))),
+        directory=Directory.EXHAUSTED,
+    )
+    assert [code_of(spoilt), code_of(withheld)] == [RejectCode.BAD_WRAP, RejectCode.NOT_AN_EXTENSION]
+    refused = decided_on(world, said(), relation=Relation.BLOCKED)
+    assert code_of(refused) is RejectCode.NOT_PERMITTED
+    assert isinstance(spoilt, Quarantine)
+    assert isinstance(withheld, Quarantine)
+    assert isinstance(refused, Quarantine)
+    assert (spoilt.lasts, withheld.lasts, refused.lasts) == (False, False, True)
 
 
 def test_a_forked_account_is_not_heard(world: World) -> None:

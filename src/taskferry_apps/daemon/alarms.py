@@ -12,7 +12,7 @@ from taskferry_stores.port import DaemonStore
 
 from .draft import Draft
 
-__all__ = ["alarms", "raise_alarm"]
+__all__ = ["alarms", "clear_alarm", "raise_alarm"]
 
 _KEY: Final = "alarms"
 #: The newest are kept; each of them is in the feed and in the evidence, too.
@@ -35,3 +35,10 @@ async def raise_alarm(draft: Draft, text: str, refs: Sequence[Hash] = ()) -> Non
         kept = [*standing, text][-_KEPT:]
         draft.add(PutSetting(_KEY, json.dumps(kept).encode()))
     draft.tell("alarm", "", refs, text=text)
+
+
+async def clear_alarm(draft: Draft, text: str) -> None:
+    """Its cause is gone: it stands no longer."""
+    standing = _read(await draft.setting(_KEY))
+    if text in standing:
+        draft.add(PutSetting(_KEY, json.dumps([other for other in standing if other != text]).encode()))

@@ -6,15 +6,10 @@ no effect, and acknowledged: no poison stands before anybody's mail.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-
-import attrs
-
-from taskferry_protocol.accounts import AccountLog, LogRelation, compare
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Entry, Mail, Notice
-from taskferry_protocol.ids import AccountId, Hash, sha256
+from taskferry_protocol.ids import Hash, sha256
 from taskferry_protocol.inbound import (
     Apply,
     Decision,
@@ -41,6 +36,7 @@ from taskferry_protocol.messages import (
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     DropOutbox,
+    DropQuarantine,
     EvidenceRecord,
     Flow,
     InboxState,
@@ -68,23 +64,11 @@ from .connection_arrivals import take_acceptance, take_end, take_grant, take_req
 from .core import Core
 from .draft import Draft
 from .inbound_facts import gather_facts
-from .log_news import hold_forked, pin
-from .logbook import continued
+from .log_news import Fetch, News, fetch_news, judge, pin
 from .receipts import take_receipt
 from .task_arrivals import take_task_event
 
 __all__ = ["Fetch", "Inbound"]
-
-Fetch = Callable[[AccountId, int], Awaitable[Sequence[bytes]]]
-"""Asks the relay for an account's statements from an index on; none if it has none. Raises LinkEnded."""
-
-
-@attrs.frozen
-class _News:
-    """A log that came or was fetched and holds together, with the one that is pinned, if one is."""
-
-    held: AccountLog | None
-    log: AccountLog
 
 
 class Inbound:
@@ -127,21 +111,27 @@ class Inbound:
                 await self._quarantine(read, raw, sealed, at)
             return
         directory = Directory.OPEN
-        news: _News | None = None
+        news: News | None = None
         while True:
             async with self._core.lock:
-                sender = news.log if news is not None else None
-                facts = await gather_facts(self._core, read, directory, sender)
+                if news is not None and not await news.is_current(self._core):
+                    news, directory = None, Directory.OPEN
+                facts = await gather_facts(self._core, read, directory, news)
                 decision = receive(read, sealed, facts, now=self._core.now())
                 if not isinstance(decision, NeedLog):
                     await self._settle(decision, raw, sealed, at, news)
                     return
-            found = await self._obtain(decision, exhausted=news is not None)
-            news = found or news
-            directory = directory if found is not None else Directory.EXHAUSTED
+            offered = await self._offered(decision) if news is None else None
+            if offered is None:
+                # Nobody is asked twice.
+                directory = Directory.EXHAUSTED
+                found = await fetch_news(self._core, self._fetch, decision.account, decision.start)
+                news = found or news
+            else:
+                news = offered
 
     async def _settle(
-        self, decision: Decision, raw: bytes, sealed: bytes, at: RelayCursor, news: _News | None
+        self, decision: Decision, raw: bytes, sealed: bytes, at: RelayCursor, news: News | None
     ) -> None:
         match decision:
             case Apply():
@@ -172,12 +162,14 @@ class Inbound:
             case NeedLog():
                 raise LocalProtocolError("what needs a log is not settled")
 
-    async def _apply(self, decision: Apply, at: RelayCursor, news: _News | None) -> None:
+    async def _apply(self, decision: Apply, at: RelayCursor, news: News | None) -> None:
         draft = Draft(self._core)
         envelope = decision.envelope
         header = envelope.header
         if news is not None:
-            pin(draft, news.held, news.log)
+            await pin(draft, news)
+        # It may have come before, spoilt on its way.
+        draft.add(DropQuarantine(envelope.hash))
         if decision.rate is not None:
             draft.add(_rate(Flow(header.from_, header.to), decision.rate))
         code = await _effect(Arrival(draft, decision))
@@ -192,12 +184,12 @@ class Inbound:
             self._core.arrived[Flow(header.from_, header.to)] = decision.arrived
 
     async def _quarantine(
-        self, item: Quarantine, raw: bytes, sealed: bytes, at: RelayCursor, news: _News | None = None
+        self, item: Quarantine, raw: bytes, sealed: bytes, at: RelayCursor, news: News | None = None
     ) -> None:
         draft = Draft(self._core)
         if news is not None and news.held is not None:
             # What is quarantined has no effect, but a revocation that it made known counts.
-            pin(draft, news.held, news.log)
+            await pin(draft, news)
         envelope = item.envelope
         header = envelope.header if envelope is not None else None
         draft.add(
@@ -219,14 +211,15 @@ class Inbound:
         )
         if envelope is not None:
             # A number used twice is no less proof because the item has another fault as well.
-            if not await self._accuse(draft, envelope):
+            accused = await self._accuse(draft, envelope)
+            if item.lasts and not accused:
                 draft.add(_seen(envelope, Outcome.QUARANTINED.value, item.code.value, draft))
             if item.code is RejectCode.NOT_AN_EXTENSION:
                 text = (
                     f"A message quotes another history of account {envelope.header.from_.account.hex()[:12]}."
                 )
                 await raise_alarm(draft, text, (item.hash,))
-            if await self._may_tell(envelope):
+            if item.lasts and await self._may_tell(envelope):
                 owe(
                     draft,
                     item.hash,
@@ -272,54 +265,16 @@ class Inbound:
         await raise_alarm(draft, text, (envelope.hash,))
         return True
 
-    # --- Logs
-
-    async def _obtain(self, need: NeedLog, *, exhausted: bool) -> _News | None:
-        """The sender's log as the envelope or else the relay has it, if it holds together with ours."""
-        held = await self._core.logs.get(need.account)
-        quoted = need.envelope.header.log.length
-        if need.offered is not None and not exhausted:
-            offered = need.offered.statements
-            if held is None:
-                # Beyond what the envelope quotes nobody has seen this log: not the relay, nor we.
-                offered = offered[: max(0, quoted - need.offered.start)]
-            found = await self._judge(held, need.account, need.offered.start, offered)
-            if found is not None and found.log.state.length >= quoted:
-                return found
-        fetched = await self._fetch(need.account, need.start)
-        found = await self._judge(held, need.account, need.start, fetched)
-        if found is None and held is not None and fetched:
-            # What does not continue ours may be another history: only the whole of it shows which.
-            whole = await self._fetch(need.account, 0)
-            return await self._judge(held, need.account, 0, whole)
-        return found
-
-    async def _judge(
-        self, held: AccountLog | None, account: AccountId, start: int, statements: Sequence[bytes]
-    ) -> _News | None:
-        """The longer log that these statements make; None if they make none that may be believed."""
-        if not statements or start > (held.state.length if held is not None else 0):
+    async def _offered(self, need: NeedLog) -> News | None:
+        """The log that the envelope itself brings, if it has the position that the envelope quotes."""
+        if need.offered is None:
             return None
-        try:
-            log = continued(held, start, statements)
-            if log.account != account:
-                return None
-            relation = compare(held, log) if held is not None else LogRelation.EXTENSION
-        except RemoteProtocolError:
-            return None
-        if relation is LogRelation.FORKED:
-            await hold_forked(self._core, log)
-            return None
-        if relation not in {LogRelation.EXTENSION, LogRelation.WINS}:
-            return None
-        if not await self._core.name_is_free(log):
-            async with self._core.lock:
-                draft = Draft(self._core)
-                text = f"A second account claims the name @{log.state.name}; the one known first stays."
-                await raise_alarm(draft, text)
-                await draft.commit()
-            return None
-        return _News(held, log)
+        quoted, statements = need.envelope.header.log, need.offered.statements
+        if await self._core.logs.get(need.account) is None:
+            # Beyond what the envelope quotes nobody has seen this log: not the relay, nor we.
+            statements = statements[: max(0, quoted.length - need.offered.start)]
+        found = await judge(self._core, need.account, need.offered.start, statements)
+        return found if found is not None and found.log.contains(quoted) else None
 
     # --- Notices
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.inbound import Directory, InboundFacts
@@ -17,6 +16,7 @@ from taskferry_protocol.tasks import FINAL_STATES, TaskState
 
 from .bonds import Bond, all_bonds, bonds_between, relation
 from .core import Core
+from .log_news import News
 
 __all__ = ["gather_facts"]
 
@@ -26,13 +26,16 @@ _COUNTED: Final = 1_000
 
 
 async def gather_facts(
-    core: Core, envelope: Envelope, directory: Directory, news: AccountLog | None
+    core: Core, envelope: Envelope, directory: Directory, news: News | None
 ) -> InboundFacts:
-    """The facts for `envelope`; `news` is the sender's log where a newer one than the pinned is at hand."""
+    """The facts for `envelope`; `news` is the sender's log where another than the pinned is to be taken."""
     header, store = envelope.header, core.store
     mine = await core.own_log()
-    sender = news or await core.logs.get(header.from_.account)
+    sender = news.log if news is not None else await core.logs.get(header.from_.account)
     pinned = await store.accounts({header.from_.account, mine.account})
+    held = {account for account, found in pinned.items() if found.record.held}
+    if news is not None and news.settles:
+        held.discard(news.log.account)
     bonds = await bonds_between(store, header.to, header.from_)
     current = next((b for b in reversed(bonds) if b.record.state is ConnectionState.ACCEPTED), None)
     given = current.given if current is not None else None
@@ -45,7 +48,7 @@ async def gather_facts(
         device=core.device,
         keys=core.keys.opening_keys(),
         sender=sender,
-        held=frozenset(account for account, found in pinned.items() if found.record.held),
+        held=frozenset(held),
         relation=relation(bonds),
         acquainted=header.cls is MessageClass.ACCOUNT and await _acquainted(core, header.from_.account),
         grant=given.grant if given is not None else None,

@@ -1,42 +1,125 @@
-"""What a relay says of account logs beyond what is pinned: what extends it is taken, the rest an alarm."""
+"""Account logs beyond what is pinned, from peers or the relay: compared, then taken, held or an alarm.
+
+What extends the pinned log is taken, and so is the branch of an owner who took the account back with the
+recovery key (spec/identity.md section 3). Two histories that nobody has settled hold the account.
+"""
 
 from __future__ import annotations
 
-from taskferry_protocol.accounts import AccountLog, LogRelation, compare
+from collections.abc import Awaitable, Callable, Sequence
+
+import attrs
+
+from taskferry_protocol.accounts import AccountLog, LogRelation, compare, settles
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.records import EvidenceRecord, HoldAccount, PutEvidence
 
 from ..relay_client import RelayClient
-from .alarms import raise_alarm
+from .alarms import clear_alarm, raise_alarm
 from .core import Core
 from .draft import Draft
 from .logbook import continued
 from .publishing import fetch_log
 
-__all__ = ["hold_forked", "pin", "take_news", "take_own_news"]
+__all__ = ["Fetch", "News", "fetch_news", "judge", "pin", "take_news", "take_own_news"]
+
+Fetch = Callable[[AccountId, int], Awaitable[Sequence[bytes]]]
+"""Asks the relay for an account's statements from an index on; none if it has none. Raises LinkEnded."""
 
 
-def pin(draft: Draft, held: AccountLog | None, log: AccountLog) -> None:
-    """Pin a log that is new, extends the one held, or wins over it by its owner's recovery key."""
-    if held is None or compare(held, log) is not LogRelation.WINS:
-        draft.take_log(held, log)
+@attrs.frozen
+class News:
+    """A log to be taken, and the one that was pinned when it was judged, if one was."""
+
+    held: AccountLog | None
+    log: AccountLog
+
+    @property
+    def settles(self) -> bool:
+        """Whether it ends a hold of the account."""
+        return self.held is not None and settles(self.held, self.log)
+
+    async def is_current(self, core: Core) -> bool:
+        """Whether what is pinned is still what it was judged by."""
+        pinned = await core.logs.get(self.log.account)
+        return (pinned and pinned.position) == (self.held and self.held.position)
+
+
+async def judge(core: Core, account: AccountId, start: int, statements: Sequence[bytes]) -> News | None:
+    """The log to be taken that these statements make, which stand from index `start` on; None for none.
+
+    The lock must be free: an account with two histories is held at once, and the owner told.
+    """
+    held = await core.logs.get(account)
+    if not statements or start > (held.state.length if held is not None else 0):
+        return None
+    try:
+        log = continued(held, start, statements)
+    except RemoteProtocolError:
+        return None
+    if log.account != account:
+        return None
+    relation = compare(held, log) if held is not None else LogRelation.EXTENSION
+    if held is not None and relation is LogRelation.FORKED:
+        await _hold_forked(core, held, log)
+    if relation not in {LogRelation.EXTENSION, LogRelation.WINS}:
+        return None
+    if not await core.name_is_free(log):
+        async with core.lock:
+            draft = Draft(core)
+            text = f"A second account claims the name @{log.state.name}; the one known first stays."
+            await raise_alarm(draft, text)
+            await draft.commit()
+        return None
+    return News(held, log)
+
+
+async def fetch_news(core: Core, fetch: Fetch, account: AccountId, start: int) -> News | None:
+    """What the relay knows of an account from `start` on, or, if that continues nothing, all of it.
+
+    Raises LinkEnded. The lock must be free.
+    """
+    fetched = await fetch(account, start)
+    found = await judge(core, account, start, fetched)
+    if found is None and fetched and start:
+        # What does not continue ours may be another history: only the whole of it shows which.
+        found = await judge(core, account, 0, await fetch(account, 0))
+    return found
+
+
+async def pin(draft: Draft, news: News) -> None:
+    """Pin what was judged, end a hold that it settles, and tell the owner of a recovery."""
+    held, log = news.held, news.log
+    if held is None:
+        draft.take_log(None, log)
         return
-    shared = next(index for index, head in enumerate(held.heads) if head != log.heads[index])
-    draft.replace_log(held, log, shared)
-    # The recovery key settles what of the two histories counts.
+    draft.replace_log(held, log, held.shared_with(log))
+    if not news.settles:
+        return
     draft.add(HoldAccount(log.account, ""))
+    await clear_alarm(draft, _held_text(held))
+    if compare(held, log) is LogRelation.WINS:
+        text = (
+            f"The owner of @{log.state.name} has taken the account back with its recovery key. Messages from"
+            " devices that the recovery put out may have been somebody else's."
+        )
+        await raise_alarm(draft, text)
 
 
-async def hold_forked(core: Core, other: AccountLog) -> None:
-    """Stop the traffic of an account that shows two histories, keep both, and tell the owner."""
+_TWO_HISTORIES = "its log has two histories, each signed by its owner's keys"
+
+
+def _held_text(held: AccountLog) -> str:
+    return f"The account @{held.state.name} is held: {_TWO_HISTORIES}."
+
+
+async def _hold_forked(core: Core, held: AccountLog, other: AccountLog) -> None:
+    """Stop the traffic of an account that shows two histories, keep both, and tell the owner once."""
     async with core.lock:
         draft = Draft(core)
-        held = await core.logs.get(other.account)
-        if held is None:
-            return
-        index = next(index for index, head in enumerate(held.heads) if head != other.heads[index])
+        index = held.shared_with(other)
         evidence = EvidenceRecord(
             RejectCode.FORKED.value,
             other.account,
@@ -44,58 +127,67 @@ async def hold_forked(core: Core, other: AccountLog) -> None:
             other.statements[index],
             draft.now,
         )
-        reason = "its log has two histories, each signed by its owner's keys"
-        draft.add(PutEvidence(evidence), HoldAccount(other.account, reason))
-        await raise_alarm(draft, f"The account @{held.state.name} is held: {reason}.")
+        draft.add(PutEvidence(evidence))
+        pinned = (await core.store.accounts((other.account,))).get(other.account)
+        if pinned is not None and not pinned.record.held:
+            draft.add(HoldAccount(other.account, _TWO_HISTORIES))
+            await raise_alarm(draft, _held_text(held))
         await draft.commit()
+
+
+async def _take(core: Core, news: News | None) -> bool:
+    """Pin it, if it is there and still news."""
+    if news is None:
+        return False
+    async with core.lock:
+        if not await news.is_current(core):
+            return True  # somebody else has brought it, or more
+        draft = Draft(core)
+        await pin(draft, news)
+        await draft.commit()
+    return True
 
 
 async def take_own_news(core: Core, client: RelayClient) -> None:
     """Take what the relay has of our own log beyond what we have: another device of ours signed it."""
-    own = await core.own_log()
-    if client.ready.log.length <= own.state.length:
+    own, theirs = await core.own_log(), client.ready.log
+    if theirs.length <= own.state.length and own.contains(theirs):
         return
-    more = await fetch_log(client, own.account, own.state.length)
-    async with core.lock:
-        draft = Draft(core)
-        try:
-            log = continued(own, own.state.length, more)
-        except RemoteProtocolError as error:
-            text = f"The relay shows another history of this account: {error}"
-            await raise_alarm(draft, text)
-        else:
-            if compare(own, log) in {LogRelation.EXTENSION, LogRelation.WINS}:
-                pin(draft, own, log)
-        await draft.commit()
+    start = own.state.length if theirs.length > own.state.length else 0
+
+    async def fetch(account: AccountId, index: int) -> Sequence[bytes]:
+        return await fetch_log(client, account, index)
+
+    if not await _take(core, await fetch_news(core, fetch, own.account, start)):
+        await _alarm(core, "The relay shows another history of this account than the one held here.")
 
 
 async def take_news(core: Core, client: RelayClient, account: AccountId, refusal: Refusal) -> bool:
-    """Take the statements that a stale-log refusal brings, or fetch them, if they extend ours."""
+    """Take the statements that a stale-log refusal brings, or fetch them. False: they are not to be had.
+
+    Raises LinkEnded.
+    """
     held = await core.logs.get(account)
     if held is None:
         return False
-    detail = refusal.detail
-    start, statements = detail.start or 0, detail.statements or ()
-    if not statements or start > held.state.length:
-        start, statements = held.state.length, await fetch_log(client, account, held.state.length)
+
+    async def fetch(account: AccountId, index: int) -> Sequence[bytes]:
+        return await fetch_log(client, account, index)
+
+    brought = await judge(core, account, refusal.detail.start or 0, refusal.detail.statements or ())
+    news = brought or await fetch_news(core, fetch, account, held.state.length)
+    if await _take(core, news):
+        return True
+    # Nothing new: then either the relay knows no more than this, or what it shows is not believed.
+    shown = await fetch_log(client, account, 0)
+    if shown == held.statements[: len(shown)]:
+        return True
+    await _alarm(core, f"The relay shows another history of @{held.state.name} than the one that is pinned.")
+    return False
+
+
+async def _alarm(core: Core, text: str) -> None:
     async with core.lock:
         draft = Draft(core)
-        held = await core.logs.get(account)
-        if held is None:
-            return False
-        try:
-            log = continued(held, start, statements)
-            relation = compare(held, log)
-        except RemoteProtocolError as error:
-            await raise_alarm(draft, f"The relay shows a log of @{held.state.name} that fails: {error}")
-            await draft.commit()
-            return False
-        if relation in {LogRelation.EXTENSION, LogRelation.WINS} and await core.name_is_free(log):
-            pin(draft, held, log)
-            await draft.commit()
-        elif relation not in {LogRelation.SAME, LogRelation.BEHIND}:
-            text = f"The relay shows another history of @{held.state.name} than the one that is pinned."
-            await raise_alarm(draft, text)
-            await draft.commit()
-            return False
-    return True
+        await raise_alarm(draft, text)
+        await draft.commit()

@@ -5,8 +5,6 @@ Everything that one envelope does goes into one draft, and so into one commit.
 
 from __future__ import annotations
 
-from typing import Final
-
 import attrs
 
 from ..envelope import Envelope
@@ -35,10 +33,6 @@ from .device_store import DeviceStore, Owed, Quarantined, Received, TaskRow
 from .draft import Draft
 
 __all__ = ["facts_for", "settle"]
-
-#: What a relay can bring about by the 80 bytes that nobody signs: the envelope is not to blame, and is
-#: welcome when it comes again.
-_WRAP_FAULTS: Final = frozenset({RejectCode.BAD_WRAP, RejectCode.BAD_COMMIT})
 
 
 def facts_for(draft: Draft, envelope: Envelope, directory: Directory) -> InboundFacts:
@@ -106,7 +100,7 @@ def _apply(draft: Draft, decision: Apply) -> str:
 def _quarantine(draft: Draft, decision: Quarantine) -> str:
     draft.quarantine(Quarantined(decision.hash, decision.code, decision.text))
     envelope = decision.envelope
-    if envelope is not None and decision.code not in _WRAP_FAULTS:
+    if envelope is not None and decision.lasts:
         if decision.code is not RejectCode.EQUIVOCATION:
             outcome = Outcome.QUARANTINED.value
             draft.store.remember(envelope, outcome, decision.code.value, draft.now)

@@ -1,0 +1,157 @@
+"""What a daemon does about the logs of peers that were robbed, took their account back, or changed names."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskferry_apps import system
+from taskferry_apps.daemon.draft import Draft
+from taskferry_protocol.accounts import (
+    AccountLog,
+    add_device,
+    consent_to_stand,
+    recover,
+    rename,
+)
+from taskferry_protocol.devices import DeviceKeys
+from taskferry_protocol.messages import AccountUpdate, TextMessage
+from taskferry_protocol.records import Place
+from taskferry_protocol.sealing import wrap_for
+
+from .forger import Forger, codes, forging, texts
+from .worlds import OWNER
+
+
+async def _bob_pins(forger: Forger, log: AccountLog) -> None:
+    draft = Draft(forger.bob)
+    draft.take_log(await forger.bob.logs.get(log.account), log)
+    await draft.commit()
+
+
+async def _held(forger: Forger) -> str:
+    account = forger.alice.own
+    return (await forger.bob.store.accounts((account,)))[account].record.held
+
+
+def _stolen(forger: Forger, log: AccountLog, times: int = 1) -> AccountLog:
+    """The branch of somebody with alice's manage key, who lets a device of his own in."""
+    for number in range(times):
+        thief = DeviceKeys.generate(f"thief {number}", system.entropy)
+        consent = consent_to_stand(thief, log.account, log.state.length)
+        now, manage = forger.clock.now(), forger.alice.manage
+        log = log.extend([add_device(log.state, thief.record, consent, at=now, by=manage)])
+    return log
+
+
+def _recovered(forger: Forger, log: AccountLog) -> AccountLog:
+    """The branch of alice, who takes her account back and keeps her one device."""
+    device = log.state.devices[forger.alice.device]
+    statement = recover(
+        log.state,
+        [(device.record, b"")],
+        {"requester": [device.id]},
+        at=forger.clock.now(),
+        by=forger.recovery,
+    )
+    return log.extend([statement])
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 2])
+async def test_who_pinned_a_thiefs_branch_follows_the_owners_recovery(ahead):
+    """Whether the true branch is as long as the pinned one or shorter: it is fetched whole, and wins."""
+    async with forging() as (forger, bob):
+        log = await forger.alice.own_log()
+        true = _recovered(forger, log)
+        await _bob_pins(forger, _stolen(forger, log, 1 + ahead))
+        forger.shown = true.statements
+        forger.alice.logs.put(true)
+        await forger.deliver(await forger.seal(TextMessage("it is me again")))
+        assert await codes(bob) == []
+        assert await texts(bob) == ["it is me again"]
+        assert await forger.bob.logs.get(log.account) == true
+        assert any("taken the account back" in alarm for alarm in (await bob.status()).alarms)
+
+
+async def test_a_longer_recovery_is_followed_too():
+    """What the relay sends as the continuation continues nothing: then all of it is asked for."""
+    async with forging() as (forger, bob):
+        log = await forger.alice.own_log()
+        true = _recovered(forger, log)
+        true = true.extend([rename(true.state, "alice-again", at=forger.clock.now(), by=forger.alice.manage)])
+        await _bob_pins(forger, _stolen(forger, log))
+        forger.shown = true.statements
+        forger.alice.logs.put(true)
+        await forger.deliver(await forger.seal(TextMessage("it is me again")))
+        assert await texts(bob) == ["it is me again"]
+
+
+async def test_news_from_the_owner_need_no_relay():
+    """The recovery that a message of alice's brings itself is followed, though the relay hides it."""
+    async with forging() as (forger, bob):
+        log = await forger.alice.own_log()
+        true = _recovered(forger, log)
+        await _bob_pins(forger, _stolen(forger, log))
+        forger.alice.logs.put(true)
+        body = AccountUpdate(true.after(log.state.length), log.state.length)
+        await forger.deliver(await forger.seal(body, from_="", to=""))
+        assert await codes(bob) == []
+        assert await forger.bob.logs.get(log.account) == true
+
+
+async def test_a_recovery_ends_the_hold_of_a_forked_account():
+    """Two branches of the manage key hold the account; the recovery key settles it, and the alarm goes."""
+    async with forging() as (forger, bob):
+        log = await forger.alice.own_log()
+        other, manage, now = _stolen(forger, log), forger.alice.manage, forger.clock.now()
+        await _bob_pins(forger, log.extend([rename(log.state, "alice-one", at=now, by=manage)]))
+        for text in ("one", "two"):
+            forger.shown = other.statements
+            forger.alice.logs.put(other)
+            await forger.deliver(await forger.seal(TextMessage(text)))
+        assert await codes(bob) == ["account-held", "account-held"]
+        assert await _held(forger)
+        (alarm,) = (await bob.status()).alarms
+        assert "two histories" in alarm
+        assert len((await forger.bob.store.evidence(Place(0), 9)).items) == 1
+        true = _recovered(forger, log)
+        forger.shown = true.statements
+        forger.alice.logs.put(true)
+        await forger.deliver(await forger.seal(TextMessage("settled")))
+        assert await texts(bob) == ["settled"]
+        assert not await _held(forger)
+        (alarm,) = (await bob.status()).alarms
+        assert "taken the account back" in alarm
+
+
+async def test_what_was_held_is_taken_when_it_comes_again():
+    """A message quarantined because a log was kept back is no duplicate once the log is there."""
+    async with forging() as (forger, bob):
+        log = await forger.alice.own_log()
+        longer = log.extend([rename(log.state, "alicia", at=forger.clock.now(), by=forger.alice.manage)])
+        forger.alice.logs.put(longer)
+        sealed = await forger.seal(TextMessage("late"))
+        await forger.deliver(sealed)
+        assert await codes(bob) == ["not-an-extension"]
+        forger.shown = longer.statements
+        await forger.deliver(sealed)
+        assert await texts(bob) == ["late"]
+        assert await codes(bob) == []
+
+
+async def test_a_spoilt_wrap_does_not_lose_the_message():
+    """The relay spoils what nobody signs, or exchanges it, and then delivers the good one: it counts."""
+    async with forging() as (forger, bob):
+        sealed = await forger.seal(TextMessage("welcome"))
+        (stray,) = wrap_for(bytes(32), [forger.bob.keys.device.encryption.public], system.entropy)
+        for wrap, code in ((bytes(80), "bad-wrap"), (stray.sealed, "bad-commit")):
+            await forger.hand_over(sealed.envelope.raw, wrap)
+            assert code in ("bad-wrap", "bad-commit")
+        assert await codes(bob) == ["bad-wrap"]
+        assert await forger.bob.store.receipts_owed(10) == ()
+        for _ in range(2):
+            await forger.deliver(sealed)
+        assert await texts(bob) == ["welcome"]
+        assert await codes(bob) == []
+        owed = await forger.bob.store.receipts_owed(10)
+        assert [item.outcome for item in owed] == ["applied"]
+        assert (await bob.inbox(OWNER, "writer", False, "", 50, 0)).messages
