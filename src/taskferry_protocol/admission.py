@@ -7,7 +7,7 @@ it; so a parcel with several faults can be refused for another of them than a re
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
@@ -25,7 +25,7 @@ from .envelope import (
 from .errors import EnvelopeRejected, RejectCode, RemoteProtocolError
 from .frame_items import Refusal, statement_page
 from .ids import AccountId, DeviceId, Hash, Instant
-from .limits import CONTACT_RECEIPTS, CONTACTS, LIFETIME_MS
+from .limits import CONTACT_RECEIPTS, CONTACTS, LIFETIME_MS, SERVICE_RATE
 from .messages.base import MessageClass
 from .permissions import Grant, permits
 from .rates import RateState, take
@@ -35,6 +35,7 @@ __all__ = [
     "Admission",
     "AdmissionFacts",
     "Admitted",
+    "Load",
     "MailboxLimits",
     "Prior",
     "RelayConnection",
@@ -43,11 +44,24 @@ __all__ = [
 ]
 
 
+class Load(Protocol):
+    """Entries that wait for a device, and their bytes; a `MailboxUsage` is one."""
+
+    @property
+    def count(self) -> int:
+        """How many."""
+
+    @property
+    def bytes(self) -> int:
+        """Of envelopes and wraps."""
+
+
 @attrs.frozen
 class MailboxLimits:
     """How much may wait for one device: entries and bytes, and those beyond which strangers are refused.
 
     Strangers have a smaller share of both, so that no crowd of them keeps out those whom the owner let in.
+    And no account may have more waiting than there is room left: one alone fills a half, two fill two thirds.
     """
 
     entries: int = 20_000
@@ -84,7 +98,8 @@ class AdmissionFacts:
     `to`, None if there is none; `held` are those of both that are held. `connection` is between the two
     agents, `acquainted` whether any agents of the two accounts are connected. `contact` is the state of the
     flow from sender to recipient, `reverse` of the other way. `rate` is the flow's, None for one unused.
-    `usage` is by device, for all that the wraps may name.
+    `service` is the rate of what no grant names. `usage` is by device, for all that the wraps may name;
+    `shares` is what of it is from the sender's account, for devices of another account where that is known.
     """
 
     account: AccountId
@@ -97,22 +112,26 @@ class AdmissionFacts:
     contact: ContactState = _NO_CONTACT
     reverse: ContactState = _NO_CONTACT
     rate: RateState | None = None
-    usage: Mapping[DeviceId, MailboxUsage] = attrs.field(factory=dict)
+    usage: Mapping[DeviceId, Load] = attrs.field(factory=dict)
     prior: Prior = Prior()
     limits: MailboxLimits = MailboxLimits()
+    service: RateState | None = None
+    shares: Mapping[DeviceId, Load] = attrs.field(factory=dict)
 
 
 @attrs.frozen
 class Admitted:
     """Store this: the envelope, an entry for each device, and the states that it changed.
 
-    `rate` is None and `contacts` empty where nothing was spent, as for an envelope that was accepted before.
+    `rate` and `service` are None and `contacts` empty where nothing was spent, as for an envelope that was
+    accepted before.
     """
 
     envelope: Envelope
     entries: tuple[tuple[DeviceId, bytes], ...]
     rate: RateState | None = None
     contacts: tuple[tuple[Flow, ContactState], ...] = ()
+    service: RateState | None = None
 
 
 Admission = Admitted | Refusal
@@ -141,10 +160,10 @@ def admit(envelope: Envelope, wraps: Iterable[Wrap], facts: AdmissionFacts, *, n
         if facts.prior.by_id == envelope.hash:
             return Admitted(envelope, entries)
         _check_prior(envelope, facts.prior)
-        rate = _check_permission(envelope, facts, now)
+        rate, service = _check_permission(envelope, facts, now)
         entries = _fit(envelope, entries, recipient.state, facts)
         verify_envelope_by_known_key(envelope)
-        return Admitted(envelope, entries, rate, _contacts_after(envelope, facts))
+        return Admitted(envelope, entries, rate, _contacts_after(envelope, facts), service)
     except RemoteProtocolError as error:
         return Refusal.of(error)
 
@@ -254,29 +273,43 @@ def _was_written_to(facts: AdmissionFacts) -> bool:
     return facts.contact.answered or facts.reverse != _NO_CONTACT
 
 
-def _check_permission(envelope: Envelope, facts: AdmissionFacts, now: Instant) -> RateState | None:
-    """The rate's state after this envelope, or None where no rate applies."""
+_Spent = tuple[RateState | None, RateState | None]
+"""The states of the flow's rate and of its service rate after an envelope; None where it costs nothing."""
+_FREE: Final[_Spent] = (None, None)
+
+
+def _check_permission(envelope: Envelope, facts: AdmissionFacts, now: Instant) -> _Spent:
+    """What the envelope costs, if it may be sent."""
     header = envelope.header
     if header.from_.account == header.to.account:
-        return None
+        return _FREE
     if header.cls is MessageClass.CONNECTION:
-        if facts.connection is None and facts.contact.sent >= CONTACTS:
+        if facts.connection is not None:
+            return None, _serve(facts, now)
+        if facts.contact.sent >= CONTACTS:
             raise _refuse(RejectCode.CONTACT_LIMIT, "wait for an answer", "class")
-        return None
+        return _FREE
     if header.cls is MessageClass.RECEIPT:
         if facts.connection is not None:
-            return None
+            return None, _serve(facts, now)
         if not _was_written_to(facts):
             raise _refuse(RejectCode.NOT_CONNECTED, "nothing to give a receipt for", "class")
         # No grant has named a rate yet, and a few answers to a few requests need few receipts.
-        return _take(facts.rate, CONTACT_RECEIPTS, now)
+        return _take(facts.rate, CONTACT_RECEIPTS, now), None
     if header.cls is MessageClass.ACCOUNT:
         if not facts.acquainted:
             raise _refuse(RejectCode.NOT_CONNECTED, "no agents of these accounts are connected", "class")
-        return None
+        return None, _serve(facts, now)
     if facts.connection is None:
         raise _refuse(RejectCode.NOT_CONNECTED, "these agents are not connected", "to")
-    return _spend(envelope, facts.connection.grant, facts.rate, now)
+    return _spend(envelope, facts.connection.grant, facts.rate, now), None
+
+
+def _serve(facts: AdmissionFacts, now: Instant) -> RateState:
+    """One envelope that no grant names. Who may send more than the usual may also say more about it."""
+    grant = facts.connection.grant if facts.connection is not None else None
+    rate = SERVICE_RATE if grant is None else max(SERVICE_RATE, grant.rate)
+    return _take(facts.service, rate, now)
 
 
 def _spend(envelope: Envelope, grant: Grant | None, held: RateState | None, now: Instant) -> RateState:
@@ -313,7 +346,10 @@ def _fit(
     fitting = []
     for device, sealed in entries:
         usage = facts.usage.get(device, _UNUSED)
-        if usage.count < most and usage.bytes + len(envelope.raw) + len(sealed) <= largest:
+        share = facts.shares.get(device, _UNUSED)
+        entries_taken = usage.count + share.count
+        bytes_taken = usage.bytes + share.bytes + len(envelope.raw) + len(sealed)
+        if entries_taken < most and bytes_taken <= largest:
             fitting.append((device, sealed))
         elif any(device == served.id for served in recipient.serving(header.to.name)):
             raise _refuse(RejectCode.MAILBOX_FULL, "the recipient has too much waiting", "to")

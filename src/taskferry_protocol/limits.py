@@ -54,6 +54,9 @@ RECEIPT_ITEMS: Final = 256
 CONTACTS: Final = 3
 #: Envelopes of class `receipt` a minute between agents that are in contact and not connected.
 CONTACT_RECEIPTS: Final = 12
+#: Envelopes a minute that no grant names, from one agent to another that it is connected with: receipts, more
+#: talk about the connection, news of a log.
+SERVICE_RATE: Final = 600
 #: The Padmé floor: a short answer looks like any other.
 PADDED_FLOOR_BYTES: Final = 256
 #: Times stay below 2^53 so that every language's numbers hold them.

@@ -34,6 +34,7 @@ from taskferry_protocol.records import (
     LocalAgent,
     LogPage,
     MailboxItem,
+    MailboxShare,
     MailboxUsage,
     MessageQuery,
     MessageRecord,
@@ -167,6 +168,11 @@ class RelayStore(Protocol):
 
     async def usage(self, devices: Collection[DeviceId]) -> Mapping[DeviceId, MailboxUsage]:
         """How full mailboxes are. A device that never had an entry is absent."""
+
+    async def shares(
+        self, devices: Collection[DeviceId]
+    ) -> Mapping[DeviceId, Mapping[DeviceId, MailboxShare]]:
+        """Whose mail waits: by mailbox, what is from each sending device. Takes time linear in what waits."""
 
     async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """Settings by key."""

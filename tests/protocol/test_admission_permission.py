@@ -146,6 +146,25 @@ def test_a_full_mailbox_takes_no_more(world: World) -> None:
             assert code_of(admission) is RejectCode.MAILBOX_FULL
 
 
+def test_nobody_has_more_waiting_than_there_is_room_left(world: World) -> None:
+    """One account alone fills half of a mailbox, by count or by bytes, and the others still get in."""
+    parcel = to_bob(world, world.sealed(said()))
+    limits = MailboxLimits(entries=10, size=5_000, strangers=3)
+    size, device = len(parcel.envelope) + 80, world.bob.laptop.id
+    for usage, share, fits in (
+        (MailboxUsage(4, 0), MailboxUsage(4, 0), True),
+        (MailboxUsage(5, 0), MailboxUsage(5, 0), False),
+        (MailboxUsage(7, 0), MailboxUsage(2, 0), True),
+        (MailboxUsage(7, 0), MailboxUsage(3, 0), False),
+        (MailboxUsage(9, 0), MailboxUsage(0, 0), True),
+        (MailboxUsage(1, 2_000), MailboxUsage(1, 3_000 - size), True),
+        (MailboxUsage(1, 2_000), MailboxUsage(1, 3_001 - size), False),
+    ):
+        facts = facts_of(world, limits=limits, usage={device: usage}, shares={device: share})
+        admission = decided(parcel, facts)
+        assert isinstance(admission, Admitted) if fits else code_of(admission) is RejectCode.MAILBOX_FULL
+
+
 def test_a_copy_that_does_not_fit_is_left_out(world: World) -> None:
     """An owner's own forgotten device does not keep the owner from writing."""
     usage = {world.phone.id: MailboxUsage(20_000, 0)}

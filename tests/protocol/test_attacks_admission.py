@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from taskferry_protocol.admission import Admitted, MailboxLimits
+from taskferry_protocol.admission import Admitted, MailboxLimits, RelayConnection
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.limits import CONTACT_RECEIPTS
+from taskferry_protocol.limits import CONTACT_RECEIPTS, SERVICE_RATE
+from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import ContactState, MailboxUsage
 
+from .owners import NOW
 from .submissions import code_of, decided_on
-from .world import World, introduced, receipted, said
+from .world import World, introduced, receipted, said, updated
 
 
 @pytest.fixture
@@ -42,6 +44,29 @@ def test_receipts_of_the_connected_take_nothing_from_their_rate(world: World) ->
     admission = decided_on(world, receipted())
     assert isinstance(admission, Admitted)
     assert admission.rate is None
+
+
+@pytest.mark.parametrize("kind", ["request", "receipt", "news"])
+def test_what_no_grant_names_has_a_rate_among_the_connected_too(world: World, kind: str) -> None:
+    """Without one, a connected peer filled the mailbox past whatever its grant allowed."""
+    content = {"request": introduced, "receipt": lambda _: receipted(), "news": updated}[kind](world)
+    connection = RelayConnection(world.request.hash, world.granted(rate=2))
+    spent = RateState(999, NOW)
+    assert (
+        code_of(decided_on(world, content, connection=connection, service=spent)) is RejectCode.RATE_LIMITED
+    )
+    admission = decided_on(world, content, connection=connection)
+    assert isinstance(admission, Admitted)
+    assert admission.service == RateState((SERVICE_RATE - 1) * 1_000, NOW)
+    assert admission.rate is None
+
+
+def test_who_may_send_much_may_receipt_as_much(world: World) -> None:
+    """The rate of receipts is never below the one that a grant names."""
+    connection = RelayConnection(world.request.hash, world.granted(rate=5_000))
+    admission = decided_on(world, receipted(), connection=connection)
+    assert isinstance(admission, Admitted)
+    assert admission.service == RateState(4_999_000, NOW)
 
 
 @pytest.mark.parametrize("kind", ["request", "receipt"])

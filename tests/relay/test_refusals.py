@@ -5,9 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from taskferry_apps.relay.core import Policy
 from taskferry_protocol.accounts import rotate_keys, set_agent
-from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.calls import AppendStatements, EndConnection, PutGrant
 from taskferry_protocol.connections import EndKind, read_request, sign_end
 from taskferry_protocol.crypto import EncryptionKey
@@ -16,7 +14,7 @@ from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.permissions import read_grant
 
-from .conftest import ORIGIN, codes, mails, serving, take
+from .conftest import codes, mails, take
 from .people import connect, grant, person, read_text, seal, seal_raw, wrap
 
 
@@ -122,25 +120,6 @@ async def test_a_new_grant_counts_at_once(friends):
         await bob.call(PutGrant(grant(friends.bob, request, friends.now, classes=tasks_only, before=first)))
         refused = await alice.send([seal(friends.alice, friends.bob, "2", friends.now).parcel])
         assert codes(refused) == ["not-permitted"]
-
-
-async def test_a_full_mailbox_refuses(store):
-    """Beyond the quota the sender is told so, and once there is room mail passes again."""
-    policy = Policy([ORIGIN], limits=MailboxLimits(entries=20, strangers=20))
-    async with serving(store, policy) as world:
-        await world.introduce()
-        async with world.open(world.alice) as alice:
-            for n in range(20):
-                (outcome,) = await alice.send([seal(world.alice, world.bob, f"{n}", world.now).parcel])
-                assert isinstance(outcome, ParcelAccepted)
-            last = seal(world.alice, world.bob, "too much", world.now).parcel
-            assert codes(await alice.send([last])) == ["mailbox-full"]
-            async with world.open(world.bob) as bob:
-                await take(bob, 20)
-                while codes(await alice.send([last])) == ["mailbox-full"]:
-                    pass
-                (entry,) = mails(await take(bob, 1))
-                assert read_text(world.bob, entry) == "too much"
 
 
 async def test_a_stale_log_is_answered_with_what_is_missing(friends):

@@ -12,6 +12,7 @@ from taskferry_protocol.records import (
     Generation,
     MailboxEntry,
     MailboxNotice,
+    MailboxShare,
     Notice,
     NoticePut,
     Offset,
@@ -185,6 +186,23 @@ async def test_usage_follows_what_waits(relay):
     assert (await relay.usage([device("bob")]))[device("bob")] == usage(2, size, 3, 1)
     await relay.commit([ack("bob", 3), Sweep(10)])
     assert (await relay.usage([device("bob")]))[device("bob")] == usage(0, 0, 3, 3)
+
+
+async def test_shares_say_whose_mail_waits(relay):
+    """By mailbox and sending device, without what was acknowledged, and without notices."""
+    for n, sender in enumerate(["alice", "alice", "carol", "carol", "alice"], 1):
+        await relay.commit([envelope(sender, n, "bob/coder", ["bob", "bob2"], text=f"text {n}")])
+    await relay.commit([PutNotice(device("bob"), Notice(sha("x"), "expired")), ack("bob", 2)])
+    size = 3 * len(b"text n") + 80
+    found = await relay.shares([device("bob"), device("bob2"), device("nobody")])
+    assert found == {
+        device("bob"): {device("alice"): MailboxShare(1, size), device("carol"): MailboxShare(2, 2 * size)},
+        device("bob2"): {
+            device("alice"): MailboxShare(3, 3 * size),
+            device("carol"): MailboxShare(2, 2 * size),
+        },
+    }
+    assert await relay.shares([]) == {}
 
 
 async def test_notice_stands_in_line(relay):

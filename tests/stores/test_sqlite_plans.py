@@ -112,6 +112,7 @@ async def test_relay_looks_up_and_does_not_scan(tmp_path):
         await relay.accepted([(device("owner0"), change.id) for change in changes])
         await relay.mailbox(device("owner1"), 2, 10, 1_000)
         await relay.usage(devices)
+        await relay.shares(devices)
         await relay.settings(names)
         await relay.evidence(0, 10)
         await relay.commit([Expire(NOW, 10), Sweep(10), PurgeSeen(NOW, 10)])

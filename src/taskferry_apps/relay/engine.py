@@ -40,6 +40,7 @@ from taskferry_stores.port import RelayStore, StoreFull
 from ..logs import get_logger
 from .facts import Facts
 from .jobs import Chore, Deliver, Job, Sender
+from .usage import Landing
 from .witness import Witness
 
 __all__ = ["Engine", "Sender"]
@@ -118,10 +119,15 @@ class Engine:
         while self._waiting >= WAITING:
             await self._room.wait()
         job = Job(sender, batch, [None] * len(parcels))
-        for start in range(0, len(parcels), CHUNK):
-            if start:
-                await trio.lowlevel.checkpoint()
-            await self._decide(job, start, parcels[start : start + CHUNK])
+        try:
+            for start in range(0, len(parcels), CHUNK):
+                if start:
+                    await trio.lowlevel.checkpoint()
+                await self._decide(job, start, parcels[start : start + CHUNK])
+        except BaseException:
+            # The link is gone: nothing of it is stored, so nothing of it may count as pending.
+            self._take_back([job])
+            raise
         if job.stores:
             self._jobs.append(job)
             self._waiting += len(job.stores)
@@ -182,8 +188,7 @@ class Engine:
             job.outcomes[index] = None
             if self._witness is not None:
                 self._witness(known, envelope)
-            if admission.rate is not None:
-                view.spend(admission.rate)
+            view.note(admission)
             if header.cls is MessageClass.CONNECTION:
                 self._asked[device, header.id] = envelope.hash
             for flow, contact in admission.contacts:
@@ -324,44 +329,52 @@ class Engine:
             for device, offset, notice in result.notices:
                 self._deliver(device, Notice(offset, notice.hash, RejectCode(notice.code)))
 
-    @staticmethod
-    def _refuse(jobs: Sequence[Job]) -> None:
+    def _refuse(self, jobs: Sequence[Job]) -> None:
+        self._take_back(jobs)
         for job in jobs:
             job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in job.outcomes])
 
+    def _take_back(self, jobs: Sequence[Job]) -> None:
+        """What was decided on for these comes to nothing."""
+        landing = Landing()
+        for job in jobs:
+            for _, change in job.stores:
+                landing.some_of(change, ())
+                self._asked.pop((change.device, change.id), None)
+        self._facts.landed(landing)
+
     def _publish(self, jobs: Sequence[Job], results: Sequence[RelayResult]) -> None:
         at = 0
-        came: dict[DeviceId, list[int]] = {}
+        landing = Landing()
         for job in jobs:
             outcomes = job.outcomes
             for index, change in job.stores:
-                outcomes[index] = self._outcome(change, results[at], came)
+                outcomes[index] = self._outcome(change, results[at], landing)
                 at += 1
             job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in outcomes])
-        for device, (count, size) in came.items():
-            self._facts.came_in(device, count, size)
+        self._facts.landed(landing)
 
-    def _outcome(
-        self, change: StoreEnvelope, result: RelayResult, came: dict[DeviceId, list[int]]
-    ) -> Outcome:
+    def _outcome(self, change: StoreEnvelope, result: RelayResult, landing: Landing) -> Outcome:
         match result:
             case Stored(place=place, offsets=offsets):
                 pass
             case AlreadyStored(place=place, added=offsets):
                 pass
             case Equivocation(prior_raw=prior_raw):
+                landing.some_of(change, ())
                 self._accuse(change, prior_raw)
                 return Refusal(RejectCode.EQUIVOCATION, Detail(text="its id or number was used for another"))
             case _:
                 raise TypeError(f"a store answered {type(result).__name__} for an envelope")
         sealed = change.entries
+        if len(sealed) == len(offsets):
+            landing.all_of(change)
+        else:
+            landing.some_of(change, [device for device, _ in offsets])
         for index, (device, offset) in enumerate(offsets):
             # Mostly each entry got its place, in order; a rewrapped envelope adds only some.
             key = sealed[index] if len(sealed) == len(offsets) else _entry(sealed, device)
             self._deliver(device, Mail(offset, change.envelope, key[1]))
-            tally = came.setdefault(device, [0, 0])
-            tally[0] += 1
-            tally[1] += len(change.envelope) + len(key[1])
         return ParcelAccepted(place)
 
     def _accuse(self, change: StoreEnvelope, prior_raw: bytes) -> None:

@@ -6,15 +6,23 @@ Nothing in here is the truth: all of it is rebuilt from the store, and dropped b
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Final, Generic, TypeVar
 
 import attrs
 
 from taskferry_protocol.accounts import AccountLog, refold
-from taskferry_protocol.admission import AdmissionFacts, MailboxLimits, Prior, RelayConnection
+from taskferry_protocol.admission import (
+    AdmissionFacts,
+    Admitted,
+    Load,
+    MailboxLimits,
+    Prior,
+    RelayConnection,
+)
 from taskferry_protocol.envelope import Header
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId
+from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.permissions import Grant, newer_grant, recall_grant
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
@@ -22,12 +30,13 @@ from taskferry_protocol.records import (
     AgentPair,
     ContactState,
     Flow,
-    MailboxUsage,
     RateRecord,
     RecordRate,
     StoredConnection,
 )
 from taskferry_stores.port import RelayStore
+
+from .usage import Landing, Usages
 
 __all__ = ["Account", "Facts", "View", "grant_of"]
 
@@ -38,7 +47,7 @@ V = TypeVar("V")
 STATEMENTS_HELD: Final = 65_536
 #: Pairs of agents whose connection, rate and contact are held.
 ROUTES_HELD: Final = 32_768
-USAGES_HELD: Final = 65_536
+_SERVICE: Final = frozenset({MessageClass.RECEIPT, MessageClass.CONNECTION, MessageClass.ACCOUNT})
 #: Between two agents who have a grant, contact plays no part.
 _NO_CONTACT: Final = ContactState()
 
@@ -123,9 +132,9 @@ class Facts:
         self._limits = limits
         self._accounts: Lru[AccountId, Account] = Lru(STATEMENTS_HELD)
         self._routes: Lru[_Ends, _Route] = Lru(ROUTES_HELD)
-        self._usage: dict[DeviceId, MailboxUsage] = {}
-        # Devices that acknowledged since their usage was read: theirs is an upper bound, until it matters.
-        self._lighter: set[DeviceId] = set()
+        self._usages = Usages(store, limits)
+        # Kept beside the routes, which whoever is connected can have read anew. Lost ones were fuller.
+        self._service: Lru[_Ends, RateState] = Lru(ROUTES_HELD)
         self._unsaved: dict[Flow, RateState] = {}
         # Rises with every change, so that what was read before one is not taken for what holds after it.
         self._version = 0
@@ -231,34 +240,13 @@ class Facts:
         return routes
 
     async def _load_usage(self, sender: AccountId, targets: Iterable[AgentRef]) -> None:
-        wanted: set[DeviceId] = set()
-        own = self._accounts.get(sender)
-        # A wrap may be for any other device of the sender's owner.
-        for other in own.log.state.active_devices() if own is not None else ():
-            self._want_usage(other.id, wanted)
+        devices: set[DeviceId] = set()
         for to in targets:
             account = self._accounts.get(to.account)
-            for served in account.log.state.serving(to.name) if account is not None else ():
-                self._want_usage(served.id, wanted)
-        if wanted:
-            self._lighter -= wanted
-            found = await self._store.usage(wanted)
-            if len(self._usage) > USAGES_HELD:
-                self._usage.clear()
-            for id in wanted:
-                self._usage[id] = found.get(id) or MailboxUsage()
-
-    def _want_usage(self, device: DeviceId, wanted: set[DeviceId]) -> None:
-        usage = self._usage.get(device)
-        if usage is None:
-            wanted.add(device)
-        elif device in self._lighter:
-            # The bound counts what was taken out long ago; near a limit it is worth a look.
-            crowded = (
-                usage.count >= self._limits.strangers // 2 or usage.bytes >= self._limits.strangers_size // 2
-            )
-            if crowded:
-                wanted.add(device)
+            if account is not None:
+                devices.update([served.id for served in account.log.state.serving(to.name)])
+        own = self._accounts.get(sender)
+        await self._usages.load(None if own is None else own.log, devices)
 
     def view(self, account: AccountId, device: DeviceId) -> View:
         """The facts about one session's envelopes, good until the caller waits for something."""
@@ -283,18 +271,13 @@ class Facts:
         self._unsaved.clear()
         return changes
 
-    def came_in(self, device: DeviceId, count: int, size: int) -> None:
-        """So much more waits for a device."""
-        usage = self._usage.get(device)
-        if usage is not None:
-            self._usage[device] = MailboxUsage(
-                usage.count + count, usage.bytes + size, usage.last, usage.acked
-            )
+    def landed(self, landing: Landing) -> None:
+        """A commit ended: what was pending is stored, or came to nothing."""
+        self._usages.landed(landing)
 
     def went_out(self, device: DeviceId) -> None:
-        """Less waits for a device; how much less is asked when it matters."""
-        if device in self._usage:
-            self._lighter.add(device)
+        """Less waits for a device."""
+        self._usages.went_out(device)
 
     def forget_between(self, one: AccountId, other: AccountId) -> None:
         """A connection or grant between agents of these accounts changed."""
@@ -307,14 +290,24 @@ class Facts:
         self._version += 1
         self._accounts.clear()
         self._routes.clear()
-        self._usage.clear()
         self._unsaved.clear()
 
 
 class View:
     """Facts about envelopes of one session. Most of a batch goes one way, which is looked up once."""
 
-    __slots__ = ("_account", "_device", "_facts", "_from", "_held", "_recipient", "_route", "_sender", "_to")
+    __slots__ = (
+        "_account",
+        "_device",
+        "_facts",
+        "_from",
+        "_held",
+        "_recipient",
+        "_route",
+        "_sender",
+        "_shares",
+        "_to",
+    )
 
     def __init__(self, facts: Facts, account: AccountId, device: DeviceId) -> None:
         self._facts = facts
@@ -324,6 +317,7 @@ class View:
         self._recipient: Account | None = None
         self._route: _Route | None = None
         self._held = _NOBODY
+        self._shares: Mapping[DeviceId, Load] = {}
         self._from: AgentRef | None = None
         self._to: AgentRef | None = None
 
@@ -345,9 +339,11 @@ class View:
             route.contact,
             route.reverse,
             route.rate,
-            self._facts._usage,
+            self._facts._usages.totals,
             prior,
             self._facts._limits,
+            self._facts._service.get((header.from_, header.to)) if header.cls in _SERVICE else None,
+            self._shares,
         )
 
     def _turn(self, from_: AgentRef, to: AgentRef) -> None:
@@ -357,12 +353,23 @@ class View:
         self._recipient = sender if to.account == self._account else facts._accounts.get(to.account)
         both = (sender, self._recipient)
         self._held = frozenset(a.log.account for a in both if a is not None and a.held) or _NOBODY
+        self._shares = {}
+        if self._recipient is not None and to.account != self._account:
+            served = self._recipient.log.state.serving(to.name)
+            self._shares = facts._usages.shares(self._account, [device.id for device in served])
 
-    def spend(self, rate: RateState) -> None:
-        """The token bucket of the flow asked about last; saved with some later commit."""
-        if self._route is not None:
-            self._route.rate = rate
-            self._facts._unsaved[self._route.flow] = rate
+    def note(self, admitted: Admitted) -> None:
+        """Count what the envelope asked about last costs and fills; it is committed later."""
+        facts, route = self._facts, self._route
+        facts._usages.decided(self._account, len(admitted.envelope.raw), admitted.entries)
+        if route is None:
+            return
+        if admitted.rate is not None:
+            # The token bucket is saved with some later commit.
+            route.rate = admitted.rate
+            facts._unsaved[route.flow] = admitted.rate
+        if admitted.service is not None:
+            facts._service.put((route.flow.from_, route.flow.to), admitted.service)
 
 
 _NOBODY: Final[frozenset[AccountId]] = frozenset()

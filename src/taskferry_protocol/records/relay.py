@@ -90,6 +90,14 @@ class MailboxUsage:
 
 
 @attrs.frozen
+class MailboxShare:
+    """What of the entries that wait for a device is from one sending device; notices are from nobody."""
+
+    count: int
+    bytes: int
+
+
+@attrs.frozen
 class LogPage:
     """A piece of an account's log, read without the rest: the statements from the index asked for on.
 

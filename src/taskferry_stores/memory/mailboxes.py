@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import attrs
 
 from taskferry_protocol.ids import AgentRef, DeviceId, Hash, Instant, MessageId
@@ -15,6 +17,7 @@ from taskferry_protocol.records import (
     MailboxEntry,
     MailboxItem,
     MailboxNotice,
+    MailboxShare,
     MailboxUsage,
     Notice,
     Offset,
@@ -104,6 +107,18 @@ class Mailboxes:
         usage = attrs.evolve(usage, count=usage.count + 1, bytes=usage.bytes + size, last=offset)
         self._journal.put(self.usage, device, usage)
         return offset
+
+    def shares(self, devices: Collection[DeviceId]) -> dict[DeviceId, dict[DeviceId, MailboxShare]]:
+        """What waits in each mailbox, by sending device."""
+        found: dict[DeviceId, dict[DeviceId, MailboxShare]] = {}
+        for (device, _), item in self._items.items():
+            if device in devices and not isinstance(item, Notice):
+                held = self._waiting[item[0]]
+                box = found.setdefault(device, {})
+                share = box.get(held.sender, MailboxShare(0, 0))
+                size = len(held.raw) + len(item[1])
+                box[held.sender] = MailboxShare(share.count + 1, share.bytes + size)
+        return found
 
     def _raw(self, hash: Hash) -> bytes:
         held = self._waiting.get(hash)

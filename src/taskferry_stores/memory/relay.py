@@ -27,6 +27,7 @@ from taskferry_protocol.records import (
     HoldAccount,
     LogPage,
     MailboxItem,
+    MailboxShare,
     MailboxUsage,
     NameKeys,
     NoticePut,
@@ -263,6 +264,13 @@ class MemoryRelayStore:
         """How full mailboxes are."""
         await self._begin()
         return pick(self._mailboxes.usage, devices)
+
+    async def shares(
+        self, devices: Collection[DeviceId]
+    ) -> Mapping[DeviceId, Mapping[DeviceId, MailboxShare]]:
+        """Whose mail waits."""
+        await self._begin()
+        return self._mailboxes.shares(devices)
 
     async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """Settings by key."""

@@ -21,6 +21,7 @@ from taskferry_protocol.records import (
     Generation,
     LogPage,
     MailboxItem,
+    MailboxShare,
     MailboxUsage,
     Offset,
     Page,
@@ -165,6 +166,12 @@ class SqliteRelayStore:
     async def usage(self, devices: Collection[DeviceId]) -> Mapping[DeviceId, MailboxUsage]:
         """How full mailboxes are."""
         return await self._engine.read(lambda c: relay_reads.usage(c, devices))
+
+    async def shares(
+        self, devices: Collection[DeviceId]
+    ) -> Mapping[DeviceId, Mapping[DeviceId, MailboxShare]]:
+        """Whose mail waits."""
+        return await self._engine.read(lambda c: relay_reads.shares(c, devices))
 
     async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """Settings by key."""

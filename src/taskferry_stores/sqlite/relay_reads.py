@@ -15,6 +15,7 @@ from taskferry_protocol.records import (
     MailboxEntry,
     MailboxItem,
     MailboxNotice,
+    MailboxShare,
     MailboxUsage,
     Notice,
     Offset,
@@ -199,6 +200,23 @@ def usage(connection: Connection, devices: Collection[DeviceId]) -> dict[DeviceI
         DeviceId(id): MailboxUsage(count, size, Offset(last), Offset(acked))
         for id, count, size, last, acked in rows
     }
+
+
+def shares(
+    connection: Connection, devices: Collection[DeviceId]
+) -> dict[DeviceId, dict[DeviceId, MailboxShare]]:
+    """What waits in each mailbox, by sending device."""
+    rows = select_with(
+        connection,
+        "SELECT d.id, f.id, count(*), sum(m.size) FROM keys CROSS JOIN devices d ON d.id = column1"
+        " CROSS JOIN mailbox m ON m.device = d.n AND m.offset > d.acked"
+        " CROSS JOIN seen s ON s.n = m.envelope CROSS JOIN devices f ON f.n = s.device GROUP BY d.n, f.n",
+        singles(devices),
+    )
+    found: dict[DeviceId, dict[DeviceId, MailboxShare]] = {}
+    for device, sender, count, size in rows:
+        found.setdefault(DeviceId(device), {})[DeviceId(sender)] = MailboxShare(count, size)
+    return found
 
 
 def stats(connection: Connection) -> RelayStats:
