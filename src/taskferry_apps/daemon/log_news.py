@@ -148,42 +148,58 @@ async def _take(core: Core, news: News | None) -> bool:
     return True
 
 
+class _Asking:
+    """Asks one relay for one log, and notes whether what it shows is another than the one that is held."""
+
+    def __init__(self, client: RelayClient, held: AccountLog) -> None:
+        self._client = client
+        self._held = held
+        self.is_other = False
+
+    def look(self, start: int, statements: Sequence[bytes]) -> None:
+        """Compare what is shown with what is held."""
+        known = self._held.statements[start : start + len(statements)]
+        self.is_other |= tuple(statements) != known
+
+    async def fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
+        """As `Fetch`."""
+        statements = await fetch_log(self._client, account, start)
+        self.look(start, statements)
+        return statements
+
+
 async def take_own_news(core: Core, client: RelayClient) -> None:
     """Take what the relay has of our own log beyond what we have: another device of ours signed it."""
     own, theirs = await core.own_log(), client.ready.log
     if theirs.length <= own.state.length and own.contains(theirs):
         return
+    asking = _Asking(client, own)
     start = own.state.length if theirs.length > own.state.length else 0
-
-    async def fetch(account: AccountId, index: int) -> Sequence[bytes]:
-        return await fetch_log(client, account, index)
-
-    if not await _take(core, await fetch_news(core, fetch, own.account, start)):
+    taken = await _take(core, await fetch_news(core, asking.fetch, own.account, start))
+    if asking.is_other and not taken:
         await _alarm(core, "The relay shows another history of this account than the one held here.")
 
 
 async def take_news(core: Core, client: RelayClient, account: AccountId, refusal: Refusal) -> bool:
-    """Take the statements that a stale-log refusal brings, or fetch them. False: they are not to be had.
+    """Take the statements that a refusal brings, or fetch them. False: what is shown is not believed.
 
     Raises LinkEnded.
     """
     held = await core.logs.get(account)
     if held is None:
         return False
-
-    async def fetch(account: AccountId, index: int) -> Sequence[bytes]:
-        return await fetch_log(client, account, index)
-
-    brought = await judge(core, account, refusal.detail.start or 0, refusal.detail.statements or ())
-    news = brought or await fetch_news(core, fetch, account, held.state.length)
+    asking = _Asking(client, held)
+    start, statements = refusal.detail.start or 0, refusal.detail.statements or ()
+    asking.look(start, statements)
+    news = await judge(core, account, start, statements)
+    if news is None:
+        news = await fetch_news(core, asking.fetch, account, held.state.length)
     if await _take(core, news):
         return True
-    # Nothing new: then either the relay knows no more than this, or what it shows is not believed.
-    shown = await fetch_log(client, account, 0)
-    if shown == held.statements[: len(shown)]:
-        return True
-    await _alarm(core, f"The relay shows another history of @{held.state.name} than the one that is pinned.")
-    return False
+    if asking.is_other:
+        text = f"The relay shows another history of @{held.state.name} than the one that is pinned."
+        await _alarm(core, text)
+    return not asking.is_other
 
 
 async def _alarm(core: Core, text: str) -> None:
