@@ -60,3 +60,19 @@ def test_demo_on_odd_input(tmp_path: Path, content: str) -> None:
     assert report["ok"] is True
     assert {seen["cls"] for seen in report["relay_saw"]} == {"connection", "task", "artifact", "receipt"}
     assert len(report["checks"]) == 8
+
+
+def test_modules_in_the_current_folder_are_not_taken_for_the_programs_own(tmp_path: Path) -> None:
+    """A file named like a library, lying where the demo is started, is never run."""
+    for name in ("h2", "trio", "attrs"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('a stranger ran')\n")
+    (tmp_path / "page.md").write_text("# A page\n\nwith some words in it\n")
+    done = subprocess.run(
+        [str(Path(sys.executable).parent / "taskferry"), "demo", "--input", "page.md", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=150,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import queue
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Final
@@ -17,7 +16,7 @@ import attrs
 
 from ..local_client import ApiError, DaemonUnreachable, JsonObject
 from .secrecy import search, telling_pieces
-from .stage import Agent, Machine, Said, Stage, wait_until
+from .stage import PROGRAM, Agent, Machine, Said, Stage, wait_until
 from .steps import DemoFailed, entries, text
 
 __all__ = ["Audience", "Outcome", "perform"]
@@ -227,7 +226,7 @@ class _Play:
         with alice.client() as client:
             path.write_bytes(client.get_bytes(f"/tasks/{self.outcome.task}/export"))
         run = subprocess.run(  # noqa: S603 - this program itself
-            [sys.executable, "-m", "taskferry_apps.cli", "verify", str(path), "--json"],
+            [*PROGRAM, "verify", str(path), "--json"],
             capture_output=True,
             text=True,
             check=False,

@@ -23,9 +23,12 @@ from ..local_client import DaemonUnreachable, LocalClient
 from ..settings import owner_token_path
 from .steps import DemoFailed
 
-__all__ = ["Agent", "Machine", "Said", "Stage"]
+__all__ = ["PROGRAM", "Agent", "Machine", "Said", "Stage"]
 
 T = TypeVar("T")
+
+#: This program again. `-P` keeps modules that lie about in the current folder from being taken for its own.
+PROGRAM: Final = (sys.executable, "-P", "-m", "taskferry_apps.cli")
 
 _START_S: Final = 20.0
 _STOP_S: Final = 8.0
@@ -141,7 +144,7 @@ class Stage:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")}
         with log.open("ab") as sink:
             process = subprocess.Popen(  # noqa: S603 - this program itself
-                [sys.executable, "-m", "taskferry_apps.cli", *words],
+                [*PROGRAM, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=sink if stdout is None else stdout,
                 stderr=sink,
