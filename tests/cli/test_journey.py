@@ -129,3 +129,13 @@ def test_agent_credential_cannot_decide(bob: Shell) -> None:
     assert refused.code == 4
     assert bob("agent", "list", "--token", token).code == 0
     assert bob("agent", "list", "--token", "tfa_wrong").code == 4
+
+
+def test_a_credential_ends_by_the_id_that_the_table_shows(bob: Shell) -> None:
+    """The eight characters of the table are enough to revoke it, and its holder is refused at once."""
+    made = bob("token", "create", "writer", "--label", "short-lived", "--json").json()
+    shown = next(line for line in bob("token", "list").out.splitlines() if "short-lived" in line).split()[0]
+    assert bob("task", "list", "--token", str(made["token"])).code == 0
+    assert bob("token", "revoke", shown).code == 0
+    assert bob("task", "list", "--token", str(made["token"])).code == 4
+    assert "ended" in next(line for line in bob("token", "list").out.splitlines() if "short-lived" in line)

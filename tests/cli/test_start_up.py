@@ -39,3 +39,30 @@ def test_help_is_instant() -> None:
         )
         times.append(time.perf_counter() - begun)
     assert min(times) < 0.24
+
+
+def test_output_that_cannot_be_written_is_said() -> None:
+    """A full disk behind the output is one sentence and code 7, not a traceback."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "taskferry_apps.cli", "--help"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 7
+    assert done.stderr == "taskferry: The system refuses: No space left on device.\n"
+
+
+def test_a_reader_that_has_enough_is_no_failure() -> None:
+    """`taskferry ... | head` ends quietly."""
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m taskferry_apps.cli --help | true; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,3 +77,26 @@ def test_modules_in_the_current_folder_are_not_taken_for_the_programs_own(tmp_pa
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("told", [signal.SIGINT, signal.SIGTERM])
+def test_a_demo_told_to_stop_leaves_nothing_behind(tmp_path: Path, told: signal.Signals) -> None:
+    """In the middle of it, its programs end with it and its folder goes."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")}
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "taskferry_apps.cli", "demo"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=ROOT,
+        env={**environment, "TMPDIR": str(tmp_path)},
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        shown = next(line for line in process.stdout if "has keys, account" in line)
+        assert "alice" in shown
+        process.send_signal(told)
+        # The pipe closes when the last of its programs has ended.
+        assert "Traceback" not in process.stdout.read()
+    assert process.returncode == 130
+    assert not list(tmp_path.iterdir())

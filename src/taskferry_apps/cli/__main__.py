@@ -6,6 +6,7 @@ Help must be instant: nothing here may import trio, quart, httpx, rich or the pr
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from typing import Final
 
@@ -71,9 +72,13 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with a code from `Exit`."""
     with report_failures():
+        if "_TASKFERRY_COMPLETE" in os.environ:
+            cli.main(prog_name="taskferry")
         # https://no-color.org: whoever sets it wants no colours, on a terminal either.
         color = False if os.environ.get("NO_COLOR") else None
-        code = cli.main(prog_name="taskferry", standalone_mode=False, color=color)
+        # Not by click's own `main`, which counts it as a failure when the reader of our output has enough.
+        with cli.make_context("taskferry", sys.argv[1:], color=color) as context:
+            code = cli.invoke(context)
         raise SystemExit(code if isinstance(code, int) else Exit.OK)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,9 +58,15 @@ def demo(ctx: click.Context, document: Path | None, keep: Path | None, timeout: 
     chosen = _document(document)
     folder = _folder(keep)
     audience = Audience() if is_json_wanted() else _printing_audience()
+    # Told to stop, it takes its relay and daemons along, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with Stage(folder) as stage:
             outcome = perform(stage, audience, chosen, timeout)
+    except KeyboardInterrupt:
+        if keep is None:
+            shutil.rmtree(folder)
+        raise
     except DemoFailed as error:
         raise CommandFailed(f"The demo failed: {str(error).rstrip('.')}. Logs are in {folder}") from None
     if is_json_wanted():

@@ -60,6 +60,11 @@ def report_failures() -> Iterator[None]:
         # Whoever read our output has enough. Python would complain once more while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(Exit.OK) from None
+    except OSError as error:
+        # A full disk behind the output, say. What Python still holds of it would fail once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _say(f"The system refuses: {error.strerror or error}.")
+        raise SystemExit(Exit.TROUBLE) from None
 
 
 def _say(text: str) -> None:

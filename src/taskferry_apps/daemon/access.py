@@ -7,14 +7,14 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
-from taskferry_protocol.ids import Instant, sha256
+from taskferry_protocol.ids import Hash, Instant, sha256
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import IdempotencyRecord, PutAnswer, PutToken, RevokeToken, TokenRecord
 from taskferry_stores.port import ConflictKind, StoreConflict
 
 from .core import Core
 from .describe import token_view
-from .names import not_found, own_agent, require_owner
+from .names import match_prefix, own_agent, parse_prefix, require_owner
 from .port import Caller, DaemonRefusal
 from .views import TokenView
 
@@ -65,15 +65,14 @@ class Access:
         return secret, token_view(token)
 
     async def revoke(self, caller: Caller, token: str) -> TokenView:
-        """End a credential at once."""
+        """End a credential at once. The beginning of its id is enough, as of every id."""
         require_owner(caller)
-        wanted = token.lower()
-        found = [held for held in await self._core.store.tokens() if held.digest.hex()[:16] == wanted]
-        if not found:
-            raise not_found("token")
-        await self._core.commit((RevokeToken(found[0].digest, self._core.now()),))
-        after = await self._core.store.token(found[0].digest)
-        return token_view(after or found[0])
+        wanted = parse_prefix(token, "credential")
+        prefix = wanted if isinstance(wanted, str) else wanted.hex()
+        held = {Hash(found.digest): found for found in await self._core.store.tokens()}
+        digest = match_prefix(prefix, held, "credential")
+        await self._core.commit((RevokeToken(digest, self._core.now()),))
+        return token_view(await self._core.store.token(digest) or held[digest])
 
     # --- Answers given before
 
