@@ -45,6 +45,7 @@ from taskferry_protocol.records import (
     PeerConnection,
     PinnedAccount,
     Place,
+    QuarantineLine,
     QuarantineRecord,
     RateRecord,
     ReceiptGot,
@@ -283,6 +284,9 @@ class DaemonStore(Protocol):
 
     async def quarantine_page(self, after: Place | None, limit: int, order: Order) -> Page[QuarantineRecord]:
         """Quarantined items by place, as in `message_page`."""
+
+    async def quarantine_lines(self) -> tuple[QuarantineLine, ...]:
+        """All quarantined items, oldest first, by what they take. Their number is the daemon's to bound."""
 
     async def seen(self, keys: Collection[SeenKey]) -> Mapping[SeenKey, Seen]:
         """What was decided on before; all that were asked for are in the answer."""

@@ -20,6 +20,7 @@ from taskferry_protocol.records import (
     PruneEvents,
     PurgeSeen,
     PutQuarantine,
+    QuarantineLine,
     QuarantineRecord,
     ReceiptGot,
     ReceiptOwed,
@@ -184,6 +185,10 @@ async def test_quarantine_keeps_what_could_not_be_read(daemon):
     assert results[0] == results[2] != results[1]
     kept = [attrs.evolve(item, place=r.place) for item, r in zip((bare, full), results, strict=False)]
     assert await daemon.quarantine([sha("a"), sha("b")]) == {sha("a"): kept[0], sha("b"): kept[1]}
+    assert await daemon.quarantine_lines() == (
+        QuarantineLine(sha("a"), "malformed", 1, False),
+        QuarantineLine(sha("b"), "not-permitted", 88, True),
+    )
     newest = await daemon.quarantine_page(None, 1, Order.NEWEST_FIRST)
     assert newest.items == (kept[1],)
     rest = await daemon.quarantine_page(newest.next, 1, Order.NEWEST_FIRST)

@@ -42,7 +42,6 @@ from taskferry_protocol.records import (
     InboxState,
     OutboxState,
     PutEvidence,
-    PutQuarantine,
     QuarantineRecord,
     RateRecord,
     RecordRate,
@@ -65,6 +64,7 @@ from .core import Core
 from .draft import Draft
 from .inbound_facts import gather_facts
 from .log_news import Fetch, News, fetch_news, judge, pin
+from .quarantine import set_aside
 from .receipts import take_receipt
 from .task_arrivals import take_task_event
 
@@ -192,22 +192,21 @@ class Inbound:
             await pin(draft, news)
         envelope = item.envelope
         header = envelope.header if envelope is not None else None
-        draft.add(
-            PutQuarantine(
-                QuarantineRecord(
-                    item.hash,
-                    item.code.value,
-                    item.text,
-                    raw,
-                    sealed,
-                    draft.now,
-                    device=envelope.device if envelope is not None else None,
-                    mine=header.to if header is not None else None,
-                    peer=header.from_ if header is not None else None,
-                    cls=header.cls.value if header is not None else "",
-                    key=item.opened.key if item.opened is not None else b"",
-                )
-            )
+        await set_aside(
+            draft,
+            QuarantineRecord(
+                item.hash,
+                item.code.value,
+                item.text,
+                raw,
+                sealed,
+                draft.now,
+                device=envelope.device if envelope is not None else None,
+                mine=header.to if header is not None else None,
+                peer=header.from_ if header is not None else None,
+                cls=header.cls.value if header is not None else "",
+                key=item.opened.key if item.opened is not None else b"",
+            ),
         )
         if envelope is not None:
             # A number used twice is no less proof because the item has another fault as well.
@@ -229,7 +228,6 @@ class Inbound:
                     Outcome.QUARANTINED.value,
                     item.code.value,
                 )
-        draft.tell("quarantine", "", (item.hash,), code=item.code.value)
         draft.add(SetCursor(at))
         await draft.commit()
 

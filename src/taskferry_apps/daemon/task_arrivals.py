@@ -16,7 +16,6 @@ from taskferry_protocol.records import (
     EvidenceRecord,
     InboxState,
     PutEvidence,
-    PutQuarantine,
     QuarantineRecord,
     SaveTask,
     SealedRecord,
@@ -29,6 +28,7 @@ from taskferry_protocol.tasks import TaskEvent, TaskView, check_event, confirmat
 from .alarms import raise_alarm
 from .arrival import Arrival
 from .draft import Thread
+from .quarantine import set_aside
 from .taskbook import Held, event_of, load_task, row_after
 from .tasks import add_event
 
@@ -64,7 +64,7 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
         arrival.store(InboxState.QUIET if quiet else InboxState.UNREAD, task=task)
     else:
         arrival.keep()
-        _set_aside(arrival, code)
+        await _set_aside(arrival, code)
     _hold(arrival, task, role.other)
     await _report_forks(arrival, held, after)
     before = held.view if held.rows else None
@@ -145,24 +145,23 @@ def _closing(view: TaskView, event: TaskEvent) -> RejectCode | None:
     return None
 
 
-def _set_aside(arrival: Arrival, code: RejectCode) -> None:
+async def _set_aside(arrival: Arrival, code: RejectCode) -> None:
     envelope = arrival.decision.envelope
-    arrival.draft.add(
-        PutQuarantine(
-            QuarantineRecord(
-                envelope.hash,
-                code.value,
-                "says that it has seen an event of ours that this device never signed",
-                envelope.raw,
-                b"",
-                arrival.draft.now,
-                device=envelope.device,
-                mine=arrival.mine,
-                peer=arrival.peer,
-                cls=envelope.header.cls.value,
-                key=arrival.decision.opened.key,
-            )
-        )
+    await set_aside(
+        arrival.draft,
+        QuarantineRecord(
+            envelope.hash,
+            code.value,
+            "says that it has seen an event of ours that this device never signed",
+            envelope.raw,
+            b"",
+            arrival.draft.now,
+            device=envelope.device,
+            mine=arrival.mine,
+            peer=arrival.peer,
+            cls=envelope.header.cls.value,
+            key=arrival.decision.opened.key,
+        ),
     )
 
 

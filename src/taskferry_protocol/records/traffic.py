@@ -251,6 +251,16 @@ class QuarantineRecord:
 
 
 @attrs.frozen
+class QuarantineLine:
+    """What a quarantined item takes, and whether anybody's signature stands behind it."""
+
+    hash: Hash
+    code: str
+    size: int
+    proven: bool
+
+
+@attrs.frozen
 class SeenRecord:
     """An envelope that was decided on: it is never decided on again. `outcome` is a receipt's word."""
 

@@ -33,6 +33,7 @@ from taskferry_protocol.records import (
     PeerConnection,
     PinnedAccount,
     Place,
+    QuarantineLine,
     QuarantineRecord,
     RateRecord,
     ReceiptGot,
@@ -51,7 +52,7 @@ from taskferry_protocol.records import (
 )
 
 from ..errors import StoreClosed
-from .daemon_state import DaemonState
+from .daemon_state import DaemonState, quarantine_lines
 from .tables import page, pick
 
 K = TypeVar("K")
@@ -243,6 +244,10 @@ class MemoryDaemonStore:
         """Envelopes with their Ks."""
         return pick((await self._begin()).sealed, hashes)
 
+    async def quarantine_lines(self) -> tuple[QuarantineLine, ...]:
+        """All quarantined items, oldest first, by what they take."""
+        return quarantine_lines((await self._begin()).quarantine.values())
+
     async def seen(self, keys: Collection[SeenKey]) -> Mapping[SeenKey, Seen]:
         """What was decided on before."""
         state = await self._begin()
@@ -264,8 +269,7 @@ class MemoryDaemonStore:
 
     async def quarantine_page(self, after: Place | None, limit: int, order: Order) -> Page[QuarantineRecord]:
         """Quarantined items by place."""
-        state = await self._begin()
-        rows = ((item.place, item) for item in state.quarantine.values())
+        rows = ((item.place, item) for item in (await self._begin()).quarantine.values())
         return page(_ordered(rows, after, order), limit)
 
     # --- the outbox and receipts -------------------------------------------------------------------------

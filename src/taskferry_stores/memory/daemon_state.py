@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TypeVar, assert_never
 
 import attrs
@@ -48,6 +49,7 @@ from taskferry_protocol.records import (
     PutQuarantine,
     PutSetting,
     PutToken,
+    QuarantineLine,
     QuarantineRecord,
     ReceiptGot,
     ReceiptOwed,
@@ -374,3 +376,11 @@ class DaemonState:
             self.journal.drop(self.events, place)
             count += 1
         return Counted(count)
+
+
+def quarantine_lines(items: Iterable[QuarantineRecord]) -> tuple[QuarantineLine, ...]:
+    """What quarantined items take, oldest first."""
+    return tuple(
+        QuarantineLine(item.hash, item.code, len(item.envelope) + len(item.sealed), item.device is not None)
+        for item in sorted(items, key=lambda item: item.place)
+    )

@@ -30,6 +30,7 @@ from taskferry_protocol.records import (
     PeerConnection,
     PinnedAccount,
     Place,
+    QuarantineLine,
     QuarantineRecord,
     RateRecord,
     ReceiptGot,
@@ -178,6 +179,10 @@ class SqliteDaemonStore:
     async def sealed(self, hashes: Collection[Hash]) -> Mapping[Hash, SealedRecord]:
         """Envelopes with their Ks."""
         return await self._engine.read(lambda c: traffic_reads.sealed(c, hashes))
+
+    async def quarantine_lines(self) -> tuple[QuarantineLine, ...]:
+        """All quarantined items, oldest first, by what they take."""
+        return await self._engine.read(traffic_reads.quarantine_lines)
 
     async def seen(self, keys: Collection[SeenKey]) -> Mapping[SeenKey, Seen]:
         """What was decided on before."""

@@ -18,6 +18,7 @@ from taskferry_protocol.records import (
     OutboxRecord,
     Page,
     Place,
+    QuarantineLine,
     QuarantineRecord,
     ReceiptGot,
     ReceiptOwed,
@@ -172,6 +173,14 @@ def quarantine(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, Q
     """Quarantined items by hash."""
     rows = select_in(connection, f"{QUARANTINE} t.hash", singles(hashes))
     return {record.hash: record for record in map(quarantine_record, rows)}
+
+
+def quarantine_lines(connection: Connection) -> tuple[QuarantineLine, ...]:
+    """All quarantined items, oldest first, by what they take; no envelope is read for it."""
+    rows = connection.execute(
+        "SELECT hash, code, length(envelope) + length(sealed), device IS NOT NULL FROM quarantine ORDER BY n"
+    )
+    return tuple(QuarantineLine(Hash(hash), code, size, bool(proven)) for hash, code, size, proven in rows)
 
 
 def quarantine_page(

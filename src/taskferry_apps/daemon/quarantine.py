@@ -1,0 +1,78 @@
+"""Setting aside what has no effect, within bounds: nobody fills the disk with what is refused."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.records import (
+    DropQuarantine,
+    PutQuarantine,
+    PutSetting,
+    QuarantineLine,
+    QuarantineRecord,
+)
+
+from .alarms import raise_alarm
+from .draft import Draft
+
+__all__ = ["MOST_BYTES", "MOST_ITEMS", "dropped", "set_aside"]
+
+#: More than an owner will ever look at.
+MOST_ITEMS: Final = 1_000
+#: A hundred of the largest envelopes.
+MOST_BYTES: Final = 32 * 1_048_576
+#: What nobody has signed is kept as far as it may tell a person what it was.
+FIRST_BYTES: Final = 1_024
+#: How often each code was dropped, as JSON.
+_DROPPED: Final = "quarantine-dropped"
+
+
+def dropped(raw: bytes | None) -> Counter[str]:
+    """How many items of each code are no more there, from the setting that counts them."""
+    return Counter(json.loads(raw)) if raw is not None else Counter()
+
+
+async def set_aside(draft: Draft, item: QuarantineRecord) -> None:
+    """Keep an item, and drop the oldest beyond the bounds, those first that no signature stands behind.
+
+    Of what nobody has signed the first bytes are kept, of what is dropped its code is counted. The owner is
+    told when that begins, and in the feed how many it has come to.
+    """
+    if item.device is None:
+        item = attrs.evolve(item, envelope=item.envelope[:FIRST_BYTES], sealed=b"")
+    lines = await draft.core.store.quarantine_lines()
+    facts: dict[str, object] = {"code": item.code}
+    if item.hash not in {line.hash for line in lines}:
+        new = QuarantineLine(
+            item.hash, item.code, len(item.envelope) + len(item.sealed), item.device is not None
+        )
+        victims = _beyond((*lines, new))
+        draft.add(PutQuarantine(item), *(DropQuarantine(line.hash) for line in victims))
+        if victims:
+            facts["dropped"] = await _count(draft, victims)
+    draft.tell("quarantine", "", (item.hash,), **facts)
+
+
+def _beyond(lines: tuple[QuarantineLine, ...]) -> tuple[QuarantineLine, ...]:
+    count, size = len(lines), sum(line.size for line in lines)
+    victims: list[QuarantineLine] = []
+    for line in sorted(lines, key=lambda line: line.proven):
+        if count <= MOST_ITEMS and size <= MOST_BYTES:
+            break
+        victims.append(line)
+        count, size = count - 1, size - line.size
+    return tuple(victims)
+
+
+async def _count(draft: Draft, victims: tuple[QuarantineLine, ...]) -> int:
+    counts = dropped(await draft.setting(_DROPPED))
+    if not counts:
+        text = "The quarantine is full: of the oldest items only the number is kept now."
+        await raise_alarm(draft, text)
+    counts.update(line.code for line in victims)
+    draft.add(PutSetting(_DROPPED, json.dumps(counts, sort_keys=True).encode()))
+    return counts.total()
