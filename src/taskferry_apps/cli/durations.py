@@ -15,7 +15,7 @@ _LENGTH: Final = re.compile(r"([1-9][0-9]{0,5})(m|min|h|d)", re.ASCII)
 
 
 class Moment(click.ParamType[str]):
-    """`30m`, `2h`, `3d` from now, or an RFC 3339 time; becomes the API's text."""
+    """`30m`, `2h`, `3d` from now, or an RFC 3339 time that is to come; becomes the API's text."""
 
     name = "TIME"
 
@@ -31,4 +31,6 @@ class Moment(click.ParamType[str]):
                 self.fail("a time looks like 30m, 2h, 3d or 2026-12-24T18:00:00Z", param, ctx)
             if moment.tzinfo is None:
                 self.fail("a time needs its zone, as in 2026-12-24T18:00:00Z", param, ctx)
+            if moment <= datetime.now(UTC):
+                self.fail(f"{value} has passed already", param, ctx)
         return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
