@@ -6,6 +6,7 @@ tables `[relay]` and `[daemon]`, with the field names below as keys.
 
 from __future__ import annotations
 
+import ipaddress
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -76,6 +77,20 @@ def _choice(*words: str) -> Callable[[str], str]:
     return read
 
 
+def _addresses(text: str) -> frozenset[str]:
+    try:
+        return frozenset(str(ipaddress.ip_address(item.strip())) for item in text.split(",") if item.strip())
+    except ValueError as error:
+        raise ValueError("IP addresses, comma-separated") from error
+
+
+def _number(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
+        raise ValueError(f"a number of at most {_DIGITS} digits")
+    return int(text)
+
+
+_DIGITS: Final = 9
 _LEVEL: Final = _choice("debug", "info", "warning")
 
 
@@ -106,6 +121,14 @@ class RelaySettings:
         default="open", metadata=_from(_choice("open", "closed"), "TASKFERRY_RELAY_SIGNUP")
     )
     """Whether accounts that the relay does not know may join."""
+    signups_per_hour: int = attrs.field(
+        default=60, metadata=_from(_number, "TASKFERRY_RELAY_SIGNUPS_PER_HOUR")
+    )
+    """New accounts that may begin from one network address in an hour; this machine's are not counted."""
+    trusted_proxies: frozenset[str] = attrs.field(
+        default=frozenset(), metadata=_from(_addresses, "TASKFERRY_RELAY_TRUSTED_PROXIES")
+    )
+    """Addresses of reverse proxies whose X-Forwarded-For says where a connection comes from; none."""
     log: str = attrs.field(default="info", metadata=_from(_LEVEL, "TASKFERRY_LOG"))
     """The least level that is logged."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)

@@ -26,6 +26,11 @@ from .errors import ConflictKind, StoreConflict
 GRANTS_OF_ONE_VERSION = 8
 """Different grants of one version prove a careless or hostile manager; more than this add nothing."""
 
+EVIDENCE_OF_ONE = 8
+"""Pairs kept against one device or account: the first proves it, and the rest would let it fill the disk."""
+NAMES_OF_ONE = 16
+"""Names that one account may claim at a relay, where they are its own for ever."""
+
 
 def require_position(held: LogPosition | None, change: AppendStatements) -> None:
     """Refuse statements made for another end of the log than the one held (`log-moved`)."""
@@ -37,6 +42,12 @@ def require_name(owner: AccountId | None, change: AppendStatements) -> None:
     """Refuse a name that another account has ever claimed (`name-taken`)."""
     if owner is not None and owner != change.account:
         raise StoreConflict(ConflictKind.NAME_TAKEN, f"the name {change.name!r} belongs to another account")
+
+
+def require_few_names(count: int) -> None:
+    """Refuse an account that has claimed more names than one may (`too-many`)."""
+    if count > NAMES_OF_ONE:
+        raise StoreConflict(ConflictKind.TOO_MANY, f"an account may claim {NAMES_OF_ONE} names")
 
 
 def appended(held: AccountRecord | None, change: AppendStatements) -> AccountRecord:

@@ -68,3 +68,15 @@ def test_relay_address_may_come_by_either_old_name() -> None:
         "TASKFERRY_RELAY_WS": "ws://127.0.0.1:8080",
     }
     assert load_daemon({}, environment).relay == "ws://127.0.0.1:8080"
+
+
+def test_a_relay_reads_its_bounds_on_strangers(tmp_path: Path) -> None:
+    """Sign-ups and trusted proxies come from the environment or the file, and are checked."""
+    file = tmp_path / "taskferry.toml"
+    file.write_text('[relay]\nsignups_per_hour = "5"\n')
+    read = load_relay({}, {"TASKFERRY_RELAY_TRUSTED_PROXIES": "10.0.0.1, 2001:DB8::1"}, file)
+    assert (read.signups_per_hour, read.trusted_proxies) == (5, {"10.0.0.1", "2001:db8::1"})
+    assert load_relay({}, {}).trusted_proxies == frozenset()
+    for name, value in (("signups_per_hour", "-1"), ("signups_per_hour", "1" * 10), ("trusted_proxies", "a")):
+        with pytest.raises(SettingsError, match=name):
+            load_relay({name: value}, {})

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import nullcontext
 
 import attrs
 import pytest
 
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.link import LOOKUPS
+from taskferry_apps.relay.sign_ups import HOUR_MS, SignUpBudget
 from taskferry_apps.relay_client import CallRefused, LinkEnded
 from taskferry_protocol.accounts import (
     AccountLog,
@@ -18,13 +20,14 @@ from taskferry_protocol.accounts import (
     recover,
     rename,
 )
-from taskferry_protocol.calls import AccountFound, FindAccount, GetAccount
-from taskferry_protocol.ids import AccountId
+from taskferry_protocol.calls import AccountFound, AppendStatements, FindAccount, GetAccount
+from taskferry_protocol.errors import EnvelopeRejected
+from taskferry_protocol.ids import AccountId, Instant
 from taskferry_protocol.records import AccountRecord
 from taskferry_protocol.sessions import LogExtension
 from taskferry_stores.memory import MemoryRelayStore
 
-from .conftest import GENERATION, ORIGIN, serving
+from .conftest import GENERATION, ORIGIN, Clock, serving
 from .people import person
 
 
@@ -153,3 +156,63 @@ async def test_looking_accounts_up_has_a_rate(cold):
         assert refusal.detail.retry_after is not None
         cold.clock.ahead_ms += 1_000
         assert await client.call(FindAccount("alice", 2)) == AccountFound(cold.alice.log.account, 2, ())
+
+
+async def test_one_address_may_begin_few_accounts_in_an_hour(store):
+    """Every try of a stranger counts, whatever comes of it; who is known comes and goes as before."""
+    clock = Clock()
+    clock.ahead_ms = HOUR_MS - clock.now() % HOUR_MS
+    async with serving(store, Policy([ORIGIN], sign_ups_per_hour=2), clock) as world:
+        async with world.open(world.alice):
+            pass
+        carol = person("carol", 3, world.now)
+        broken = LogExtension(0, (*carol.log.statements, b"garbage"))
+        assert await turned_away(world, carol, broken) == "bad-cose"
+        with pytest.raises(LinkEnded) as caught:
+            async with world.open(world.bob):
+                pass
+        assert caught.value.code == "rate-limited"
+        assert caught.value.retry_after is not None
+        assert 0 < caught.value.retry_after <= HOUR_MS
+        async with world.open(world.alice):
+            pass
+        clock.ahead_ms += HOUR_MS
+        async with world.open(world.bob):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8::1", "2001:db8::2", True),
+        ("2001:db8::1", "2001:db8:0:1::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+    ],
+)
+def test_addresses_are_counted_by_customer(one, other, same):
+    """An IPv6 customer holds a whole /64, and is one all the same."""
+    budget = SignUpBudget(1)
+    budget.spend(one, Instant(0))
+    with pytest.raises(EnvelopeRejected) if same else nullcontext():
+        budget.spend(other, Instant(0))
+
+
+def test_this_machine_is_not_counted():
+    """The owner's own daemons, and what stands behind a proxy that runs here, are not strangers."""
+    budget = SignUpBudget(1)
+    for _ in range(5):
+        budget.spend("127.0.0.1", Instant(0))
+
+
+async def test_an_account_is_told_that_it_has_claimed_too_many_names(world):
+    """Renaming without end would take every name for ever."""
+    log = world.alice.log
+    async with world.open(world.alice) as client:
+        for n in range(15):
+            log = log.extend([rename(log.state, f"alice{n}", at=world.now, by=world.alice.manage)])
+            await client.call(AppendStatements(log.position.length - 1, log.statements[-1:]))
+        more = rename(log.state, "one-more", at=world.now, by=world.alice.manage)
+        with pytest.raises(CallRefused) as caught:
+            await client.call(AppendStatements(log.position.length, (more,)))
+        assert caught.value.refusal.code == "too-many"

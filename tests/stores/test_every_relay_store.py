@@ -119,6 +119,27 @@ async def test_named_keys_are_remembered(relay):
     await refused(relay, ConflictKind.UNKNOWN, NameKeys(account("carol"), frozenset({b"a"})))
 
 
+async def test_an_account_claims_few_names(relay):
+    """Names are for ever, so that one account may not take them all; those that it has it may take again."""
+    names = [f"name{n}" for n in range(16)]
+    for held, name in enumerate(names):
+        await relay.commit([append("alice", 1, held=held, name=name)])
+    await refused(relay, ConflictKind.TOO_MANY, append("alice", 1, held=16, name="one-more"))
+    await relay.commit([append("alice", 1, held=16, name="name3"), append("bob", name="one-more")])
+    found = await relay.accounts_named([*names, "one-more"])
+    assert [record.account for record in found.values()] == [account("alice")] * 16 + [account("bob")]
+
+
+async def test_evidence_against_one_is_bounded(relay):
+    """Eight pairs against a device prove as much as any number, and others are accused beside it."""
+    for n in range(10):
+        pair = (bytes([n]), b"other")
+        await relay.commit([PutEvidence(EvidenceRecord("equivocation", device("mallory"), *pair, NOW))])
+    await relay.commit([PutEvidence(EvidenceRecord("equivocation", device("bob"), b"1", b"2", NOW))])
+    kept = (await relay.evidence(0, 100)).items
+    assert [record.subject for record in kept] == [device("mallory")] * 8 + [device("bob")]
+
+
 async def test_hold_stands_until_lifted(relay):
     """An account's hold survives news of its log and ends when it is lifted."""
     await relay.commit([append("alice")])

@@ -27,6 +27,7 @@ from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 from ..logs import get_logger
 from .facts import Account, Facts
 from .presence import Presence
+from .sign_ups import SignUpBudget
 
 __all__ = ["Accounts", "SignUp"]
 
@@ -52,12 +53,14 @@ class Accounts:
         facts: Facts,
         presence: Presence,
         sign_up: SignUp,
+        budget: SignUpBudget,
         now: Callable[[], Instant],
     ) -> None:
         self._store = store
         self._facts = facts
         self._presence = presence
         self._sign_up = sign_up
+        self._budget = budget
         self._now = now
 
     async def get(self, account: AccountId) -> Account | None:
@@ -65,19 +68,25 @@ class Accounts:
         return await self._facts.account(account)
 
     async def recognise(
-        self, account: AccountId, device: DeviceId, start: int, statements: Sequence[bytes]
+        self, account: AccountId, device: DeviceId, start: int, statements: Sequence[bytes], peer: str
     ) -> None:
         """Turn away, for the price of a few rows, whoever has no part in an account that is held here.
 
         A device that the log has named passes; so does whoever brings, as the first statement that is new,
-        one that was signed by a key that the log has named. What passes is judged in full by `extend`.
-        Raises RemoteProtocolError: unknown-device, not-an-extension, not-authorized, or a statement's codes.
+        one that was signed by a key that the log has named. An account that is not held costs a try of the
+        network address `peer`. What passes is judged in full by `extend`.
+        Raises RemoteProtocolError: unknown-device, not-an-extension, not-authorized, a statement's codes, or
+        rate-limited with the time to wait.
         """
         if self._facts.knows_device(account, device):
             return
         before = min(start, 1)
         page = await self._store.statements(account, start - before, len(statements) + before)
-        if page is None or await self._store.named_keys([(account, device)]):
+        if page is None:
+            if self._sign_up is SignUp.OPEN:
+                self._budget.spend(peer, self._now())
+            return
+        if await self._store.named_keys([(account, device)]):
             return
         if start > page.position.length:
             raise RemoteProtocolError(
@@ -94,7 +103,8 @@ class Accounts:
     async def extend(self, account: AccountId, start: int, statements: Sequence[bytes]) -> AccountLog:
         """Take statements from index `start` on; the log held afterwards, which may have been held before.
 
-        Raises RemoteProtocolError: not-an-extension, name-taken, signup-refused, forked, or a fold's code.
+        Raises RemoteProtocolError: not-an-extension, name-taken, too-many (names), signup-refused, forked, or
+        a fold's code.
         """
         for _ in range(TRIES):
             held = await self._facts.account(account)
@@ -107,6 +117,10 @@ class Accounts:
                 if conflict.kind is ConflictKind.NAME_TAKEN:
                     raise RemoteProtocolError(
                         RejectCode.NAME_TAKEN, "another account has claimed this name here", field="name"
+                    ) from conflict
+                if conflict.kind is ConflictKind.TOO_MANY:
+                    raise RemoteProtocolError(
+                        RejectCode.TOO_MANY, "this account has claimed too many names here", field="name"
                     ) from conflict
                 self._facts.forget_account(account)
                 continue

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import attrs
 import trio
 
 from taskferry_protocol.records import Generation
@@ -129,14 +130,14 @@ async def serve_relay(
     Raises CannotListen, CannotStart, and the store's errors.
     """
     host, port = settings.addr
-    guard = _guard(host, port)
+    guard = attrs.evolve(_guard(host, port), trusted_proxies=settings.trusted_proxies)
     if not settings.origins and not is_loopback(host):
         raise CannotStart(
             f"Say how daemons reach this relay, since {host} is open to others: "
             "set TASKFERRY_RELAY_ORIGINS, for instance to wss://relay.example."
         )
     witness = log_envelope if settings.log == "debug" else None
-    relay = Relay(store, Policy((), _sign_up(settings), witness=witness))
+    relay = Relay(store, Policy((), _sign_up(settings), settings.signups_per_hour, witness=witness))
     app, longpoll = create_app(relay, system.entropy)
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)

@@ -24,6 +24,7 @@ from .facts import Facts
 from .link import Link, Office, first_failure
 from .mailbox import TailBudget
 from .presence import Presence
+from .sign_ups import SignUpBudget
 from .witness import Witness
 
 __all__ = ["Policy", "Relay"]
@@ -43,6 +44,8 @@ class Policy:
 
     origins: Collection[str]
     sign_up: SignUp = SignUp.OPEN
+    sign_ups_per_hour: int = 60
+    """New accounts that strangers at one network address may begin, unless they are on this machine."""
     limits: MailboxLimits = attrs.field(factory=MailboxLimits)
     witness: Witness | None = None
     """Hears of each envelope that is admitted; for an operator who wants to see what a relay sees."""
@@ -70,7 +73,8 @@ class Relay:
         facts = Facts(store, policy.limits)
         self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness)
         self._housekeeping = Housekeeping(self._engine, now)
-        accounts = Accounts(store, facts, self._presence, policy.sign_up, now)
+        budget = SignUpBudget(policy.sign_ups_per_hour)
+        accounts = Accounts(store, facts, self._presence, policy.sign_up, budget, now)
         self._office = Office(
             store=store,
             engine=self._engine,

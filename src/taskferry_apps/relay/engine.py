@@ -16,13 +16,12 @@ from taskferry_protocol.cbor import Value
 from taskferry_protocol.envelope import Envelope, Wrap, read_parcel
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Detail, Mail, Notice, Outcome, ParcelAccepted, Refusal
-from taskferry_protocol.ids import DeviceId, Hash, Instant, MessageId
+from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.records import (
     AckMailbox,
     AlreadyStored,
     Equivocation,
-    EvidenceRecord,
     Expire,
     Expired,
     Offset,
@@ -38,6 +37,7 @@ from taskferry_protocol.records import (
 from taskferry_stores.port import RelayStore, StoreFull
 
 from ..logs import get_logger
+from .accusations import Accusations
 from .facts import Facts
 from .jobs import Chore, Deliver, Job, Sender
 from .usage import Landing
@@ -53,8 +53,6 @@ WAITING: Final = 8_192
 ACK_LINGER_S: Final = 0.05
 #: A token bucket that is lost was a little fuller.
 RATES_EVERY_S: Final = 1.0
-#: Whether a device equivocates is proven once; more of it would only fill the disk.
-ACCUSED: Final = 10_000
 
 _NO_PRIOR: Final = Prior()
 #: Refusals that do not hold for an envelope that was accepted before.
@@ -106,7 +104,7 @@ class Engine:
         self._busy_at = 0.0
         self._chores: list[Chore] = []
         self._evidence: list[PutEvidence] = []
-        self._accused: set[DeviceId] = set()
+        self._accusations = Accusations()
         self._wake = trio.Event()
         self._room = trio.Event()
         self._settled = trio.Event()
@@ -349,12 +347,14 @@ class Engine:
         for job in jobs:
             outcomes = job.outcomes
             for index, change in job.stores:
-                outcomes[index] = self._outcome(change, results[at], landing)
+                outcomes[index] = self._outcome(job.sender.account, change, results[at], landing)
                 at += 1
             job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in outcomes])
         self._facts.landed(landing)
 
-    def _outcome(self, change: StoreEnvelope, result: RelayResult, landing: Landing) -> Outcome:
+    def _outcome(
+        self, sender: AccountId, change: StoreEnvelope, result: RelayResult, landing: Landing
+    ) -> Outcome:
         match result:
             case Stored(place=place, offsets=offsets):
                 pass
@@ -362,7 +362,10 @@ class Engine:
                 pass
             case Equivocation(prior_raw=prior_raw):
                 landing.some_of(change, ())
-                self._accuse(change, prior_raw)
+                accusation = self._accusations.against(sender, change, prior_raw)
+                if accusation is not None:
+                    self._evidence.append(accusation)
+                    self._wake.set()
                 return Refusal(RejectCode.EQUIVOCATION, Detail(text="its id or number was used for another"))
             case _:
                 raise TypeError(f"a store answered {type(result).__name__} for an envelope")
@@ -376,21 +379,6 @@ class Engine:
             key = sealed[index] if len(sealed) == len(offsets) else _entry(sealed, device)
             self._deliver(device, Mail(offset, change.envelope, key[1]))
         return ParcelAccepted(place)
-
-    def _accuse(self, change: StoreEnvelope, prior_raw: bytes) -> None:
-        if not prior_raw or change.device in self._accused:
-            return
-        if len(self._accused) >= ACCUSED:
-            self._accused.clear()
-        self._accused.add(change.device)
-        self._evidence.append(
-            PutEvidence(
-                EvidenceRecord(
-                    RejectCode.EQUIVOCATION.value, change.device, prior_raw, change.envelope, change.at
-                )
-            )
-        )
-        self._wake.set()
 
 
 def _entry(entries: Sequence[tuple[DeviceId, bytes]], device: DeviceId) -> tuple[DeviceId, bytes]:

@@ -248,12 +248,15 @@ class Link:
                         RejectCode.BAD_VALUE, "beyond what was ever delivered", field="hello.cursor"
                     )
                 after = max(after, hello.cursor.offset)
-            await office.accounts.recognise(hello.account, hello.device, event.start, event.statements)
+            await office.accounts.recognise(
+                hello.account, hello.device, event.start, event.statements, self._transport.peer
+            )
             log = await office.accounts.extend(hello.account, event.start, event.statements)
             _check_active(log, hello.device)
         except RemoteProtocolError as error:
             _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)
-            self.end(error.code, f"{error.field}: {error.text}" if error.field else error.text)
+            text = f"{error.field}: {error.text}" if error.field else error.text
+            self.end(error.code, text, Refusal.of(error).detail.retry_after)
             return
         except StoreFull:
             self.end(RejectCode.INTERNAL, "the relay's disk is full", FULL_RETRY_MS)

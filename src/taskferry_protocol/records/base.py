@@ -112,7 +112,7 @@ class AppendStatements:
     Compare and swap: `expected` is the position that the store must hold now (None: the account is new).
     `keep` is how many of its statements stay: `expected.length`, unless a recovery branch replaces a tail.
     `position` is where the log ends afterwards. `name` is claimed for this account, for ever.
-    Conflicts: `log-moved`, `name-taken`. Result: `Done`.
+    Conflicts: `log-moved`, `name-taken`; at a relay `too-many`, for an account's 17th name. Result: `Done`.
     """
 
     account: AccountId
@@ -158,7 +158,7 @@ class RecordRate:
 
 @attrs.frozen
 class PutEvidence:
-    """Keep evidence. The same pair again is nothing new."""
+    """Keep evidence. The same pair again is nothing new, nor are more than 8 against one subject."""
 
     evidence: EvidenceRecord
 

@@ -53,7 +53,7 @@ from taskferry_protocol.records import (
 )
 
 from ..errors import ConflictKind, StoreClosed, StoreConflict
-from ..rules import add_grant, unknown
+from ..rules import add_grant, require_few_names, unknown
 from .mailboxes import Mailboxes
 from .tables import Journal, Ledger, pick
 
@@ -113,6 +113,8 @@ class MemoryRelayStore:
                 return self._mailboxes.purge(change)
             case AppendStatements():
                 self._ledger.append(change)
+                owners = self._ledger.names.values()
+                require_few_names(sum(owner == change.account for owner in owners))
             case HoldAccount():
                 self._ledger.hold(change)
             case NameKeys():

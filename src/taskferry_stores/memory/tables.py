@@ -20,7 +20,7 @@ from taskferry_protocol.records import (
     RateRecord,
 )
 
-from ..rules import appended, card_to_store, require_name, require_position, unknown
+from ..rules import EVIDENCE_OF_ONE, appended, card_to_store, require_name, require_position, unknown
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -118,7 +118,8 @@ class Ledger:
         """Keep evidence, once."""
         place = Place(len(self.evidence) + 1)
         pair = (evidence.kind, evidence.subject, evidence.first, evidence.second)
-        if all((e.kind, e.subject, e.first, e.second) != pair for e in self.evidence.values()):
+        same = [e for e in self.evidence.values() if e.subject == evidence.subject]
+        if len(same) < EVIDENCE_OF_ONE and pair not in [(e.kind, e.subject, e.first, e.second) for e in same]:
             kept = EvidenceRecord(*pair, evidence.at, place)
             self.journal.put(self.evidence, place, kept)
 

@@ -21,7 +21,7 @@ from taskferry_protocol.records import (
     RecordRate,
 )
 
-from ..rules import add_grant, card_to_store, require_name, require_position, unknown
+from ..rules import EVIDENCE_OF_ONE, add_grant, card_to_store, require_name, require_position, unknown
 from .rows import (
     account_record,
     agent_ref,
@@ -246,7 +246,10 @@ def put_evidence(connection: Connection, change: PutEvidence) -> None:
     known = connection.execute(
         "SELECT 1 FROM evidence WHERE kind = ? AND subject = ? AND first = ? AND second = ?", pair
     ).fetchone()
-    if known is None:
+    (count,) = connection.execute(
+        "SELECT count(*) FROM evidence WHERE subject = ?", (evidence.subject,)
+    ).fetchone()
+    if known is None and count < EVIDENCE_OF_ONE:
         connection.execute(
             "INSERT INTO evidence (kind, subject, first, second, at) VALUES (?, ?, ?, ?, ?)",
             (*pair, evidence.at),

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import assert_never
 
+from taskferry_protocol.ids import AccountId
 from taskferry_protocol.records import (
     AckMailbox,
     AppendStatements,
@@ -34,7 +35,7 @@ from taskferry_protocol.records import (
 )
 
 from ..errors import ConflictKind, StoreConflict
-from ..rules import unknown
+from ..rules import require_few_names, unknown
 from . import ledger
 from .mailboxes import Mailboxes
 
@@ -93,6 +94,7 @@ class RelaySession:
                 return self._mailboxes.purge(change)
             case AppendStatements():
                 ledger.append_statements(self._connection, change)
+                require_few_names(self._count_names(change.account))
             case HoldAccount():
                 ledger.hold_account(self._connection, change)
             case NameKeys():
@@ -121,6 +123,12 @@ class RelaySession:
             case _:
                 assert_never(change)
         return Done()
+
+    def _count_names(self, account: AccountId) -> int:
+        (count,) = self._connection.execute(
+            "SELECT count(*) FROM names WHERE account = (SELECT n FROM accounts WHERE id = ?)", (account,)
+        ).fetchone()
+        return int(count)
 
     def _name_keys(self, change: NameKeys) -> None:
         row = self._connection.execute("SELECT n FROM accounts WHERE id = ?", (change.account,)).fetchone()

@@ -41,6 +41,8 @@ CREATE TABLE names (
     account INTEGER NOT NULL REFERENCES accounts (n)
 ) STRICT, WITHOUT ROWID;
 
+CREATE INDEX names_of ON names (account);
+
 CREATE TABLE agents (
     n INTEGER PRIMARY KEY,
     account BLOB NOT NULL,
