@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from typing import Final
 
 from taskferry_protocol.ids import Hash, Instant, sha256
-from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import IdempotencyRecord, PutAnswer, PutToken, RevokeToken, TokenRecord
 from taskferry_stores.port import ConflictKind, StoreConflict
 
@@ -16,6 +15,7 @@ from .core import Core
 from .describe import token_view
 from .names import match_prefix, own_agent, parse_prefix, require_owner
 from .port import Caller, DaemonRefusal
+from .steps import KEPT_MS, check_same, scope_of
 from .views import TokenView
 
 __all__ = ["Access", "new_secret"]
@@ -78,28 +78,18 @@ class Access:
 
     async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
         """The answer given under this key; DaemonRefusal(conflict) if the request was another."""
-        kept = await self._core.store.answer(_scope(caller), key)
+        kept = await self._core.store.answer(scope_of(caller), key)
         if kept is None or kept.expires_at <= self._core.now():
             return None
-        if not hmac.compare_digest(kept.digest, digest):
-            raise DaemonRefusal(
-                "conflict",
-                "Another request was made under this Idempotency-Key.",
-                "Use a fresh key for a fresh request.",
-                status=409,
-            )
+        check_same(kept, digest)
         return kept.response
 
     async def remember(self, caller: Caller, key: str, digest: bytes, response: bytes) -> None:
         """Keep an answer for a day."""
-        expires = Instant(self._core.now() + DAY_MS)
-        record = IdempotencyRecord(_scope(caller), key, digest, response, expires)
+        expires = Instant(self._core.now() + KEPT_MS)
+        record = IdempotencyRecord(scope_of(caller), key, digest, response, expires)
         try:
             await self._core.commit((PutAnswer(record),))
         except StoreConflict as conflict:
             if conflict.kind is not ConflictKind.KEY_USED:
                 raise  # two requests under one key at once: the first answer stands
-
-
-def _scope(caller: Caller) -> str:
-    return "owner" if caller.agents is None else "agents:" + ",".join(sorted(caller.agents))

@@ -40,6 +40,7 @@ from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
 
 from .core import Core
 from .port import DaemonRefusal
+from .steps import record_of
 
 __all__ = ["LIFETIME_MS", "Draft", "Posted", "Thread", "refusal_of", "wrap_keys"]
 
@@ -125,6 +126,7 @@ class Draft:
     async def commit(self) -> None:
         """Make it all durable, or nothing of it."""
         if self.changes:
+            self.add(*record_of(self.changes, self.now))
             await self.core.commit(self.changes, tuple(self._logs.values()))
 
     # --- Account logs

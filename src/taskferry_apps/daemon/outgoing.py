@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.messages import ArtifactSubmit
+from taskferry_protocol.messages import ArtifactSubmit, decode_content
 
 from .core import Core
 from .describe import delivery_of
@@ -11,10 +12,20 @@ from .describe_tasks import state_shown
 from .draft import Posted
 from .link import Link
 from .names import handle_of
+from .steps import done_before
 from .taskbook import Held
 from .views import Delivery, Sent
 
-__all__ = ["sent"]
+__all__ = ["posted_before", "sent"]
+
+
+async def posted_before(core: Core) -> Posted | None:
+    """What the request under way, which has come again, posted in this step before its answer was lost."""
+    hash = await done_before(core)
+    if hash is None:
+        return None
+    kept = (await core.store.sealed((hash,)))[hash]
+    return Posted(parse_envelope(kept.envelope), decode_content(kept.content))
 
 
 async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None) -> Sent:

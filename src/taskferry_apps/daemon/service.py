@@ -26,7 +26,7 @@ from .link import Link, RouteTo
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
 from .names import may_use, not_found, own_agent
-from .outgoing import sent
+from .outgoing import posted_before, sent
 from .owner import Owner
 from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
 from .search import find_task
@@ -225,7 +225,9 @@ class Daemon:
     ) -> Sent:
         """Send a message."""
         body = TextMessage(text, tuple(parts))
-        posted = await send_message(self._core, caller, mine, peer, body, conversation, reply_to)
+        posted = await posted_before(self._core)
+        if posted is None:
+            posted = await send_message(self._core, caller, mine, peer, body, conversation, reply_to)
         return await sent(self._core, self._link, posted)
 
     async def inbox(
@@ -262,7 +264,11 @@ class Daemon:
 
     async def create_task(self, caller: Caller, task: NewTask) -> Sent:
         """Ask a peer for work."""
-        posted, held = await self._tasks.create(caller, task)
+        posted = await posted_before(self._core)
+        if posted is None:
+            posted, held = await self._tasks.create(caller, task)
+        else:
+            held = await load_task(self._core, posted.hash)
         return await sent(self._core, self._link, posted, held)
 
     async def tasks(
@@ -299,7 +305,11 @@ class Daemon:
     async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent:
         """Act on a task."""
         hash = await find_task(self._core.store, task)
-        posted, held = await self._tasks.act(caller, hash, action)
+        posted = await posted_before(self._core)
+        if posted is None:
+            posted, held = await self._tasks.act(caller, hash, action)
+        else:
+            held = await load_task(self._core, hash)
         return await sent(self._core, self._link, posted, held)
 
     async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:

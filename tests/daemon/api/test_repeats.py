@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
 import trio
 
 from taskferry_apps.daemon.api.repeats import Repeats
 from taskferry_apps.daemon.port import Caller
+from taskferry_stores.errors import StoreUnavailable
 
 from .house import Answer
 
@@ -85,3 +90,58 @@ async def test_a_client_that_goes_away_finds_its_answer_later(house):
     assert gone.cancelled_caught
     assert await repeats.once(caller, "key", b"digest", act) == b"{}"
     assert acted == [1]
+
+
+@contextmanager
+def killed_before_the_answer_is_kept(house) -> Iterator[None]:
+    """The daemon dies after the effect is committed and before its answer is."""
+    daemon = house.alice.daemon
+
+    async def die(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+        raise StoreUnavailable("killed")
+
+    daemon.remember = die
+    try:
+        yield
+    finally:
+        del daemon.remember
+
+
+@pytest.mark.parametrize("times", [1, 2])
+async def test_a_kill_between_effect_and_answer_repeats_nothing(house, times):
+    """The effect names its message under the key in its own commit, so that who asks again finds it."""
+    for _ in range(times):
+        with killed_before_the_answer_is_kept(house):
+            assert (await house.alice.post("/messages/send", SEND, KEY)).status >= 500
+    listed = await house.alice.ok("GET", "/messages", agent="requester", limit=200)
+    first = next(item for item in listed["messages"] if item["type"] == "message")
+    answer = await house.alice.post("/messages/send", SEND, KEY)
+    assert answer.json["message_id"] == first["id"]
+    assert (await house.alice.post("/messages/send", SEND, KEY)).raw == answer.raw
+    assert await sent_count(house) == 1
+
+
+async def test_a_task_and_what_is_done_on_it_survive_the_same_kill(house):
+    """One task and one cancellation, however often the two requests come."""
+    new = {"from": "requester", "to": "@bob/writer", "title": "Report"}
+    with killed_before_the_answer_is_kept(house):
+        assert (await house.alice.post("/tasks", new, KEY)).status >= 500
+    made = await house.alice.post("/tasks", new, KEY)
+    assert made.status == 200
+    task = made.json["task_id"]
+    assert [row["task_id"] for row in (await house.alice.ok("GET", "/tasks"))["tasks"]] == [task]
+    other = {"Idempotency-Key": "cancel"}
+    with killed_before_the_answer_is_kept(house):
+        assert (await house.alice.post(f"/tasks/{task}/cancel", {}, other)).status >= 500
+    done = await house.alice.post(f"/tasks/{task}/cancel", {}, other)
+    assert (done.status, done.json["state"]) == (200, "cancelled")
+
+
+async def test_after_a_kill_another_request_under_the_key_is_a_conflict(house):
+    """What was done under the key is known, though its answer is not."""
+    with killed_before_the_answer_is_kept(house):
+        await house.alice.post("/messages/send", SEND, KEY)
+    answer = await house.alice.post("/messages/send", SEND | {"text": "twice"}, KEY)
+    assert (answer.status, answer.error["code"]) == (409, "conflict")
+    assert await sent_count(house) == 1

@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from ..port import Caller, DaemonService
+from ..steps import under_key
 from .body import Json, canonical
 from .errors import refusal
 
@@ -67,9 +68,12 @@ class Repeats:
                 # Whoever goes away between the effect and the keeping of its answer will ask again for it.
                 with trio.CancelScope(shield=True):
                     kept = await self._daemon.recall(caller, key, digest)
-                    answer = kept if kept is not None else await act()
-                    if kept is None:
-                        await self._daemon.remember(caller, key, digest, answer)
+                    if kept is not None:
+                        return kept
+                    # Should the daemon be killed between these two: what was sent is found again.
+                    with under_key(caller, key, digest):
+                        answer = await act()
+                    await self._daemon.remember(caller, key, digest, answer)
             return answer
         finally:
             turn.users -= 1

@@ -1,0 +1,105 @@
+"""What a request under an idempotency key has sent so far, kept in the very commits that send it.
+
+The answer to a request is kept after its effect. A daemon that is killed between the two finds here, when the
+request comes again, which messages it has sent already, and sends none of them twice.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.records import (
+    DaemonChange,
+    Direction,
+    IdempotencyRecord,
+    PutAnswer,
+    StoreMessage,
+)
+
+from .core import Core
+from .port import Caller, DaemonRefusal
+
+__all__ = ["KEPT_MS", "check_same", "done_before", "record_of", "scope_of", "under_key"]
+
+#: How long a request may come again under its key.
+KEPT_MS: Final = DAY_MS
+
+
+@attrs.define
+class _Steps:
+    """The request under way. `due` says that its next message is still to be committed."""
+
+    scope: str
+    key: str
+    digest: bytes
+    number: int = 0
+    due: bool = False
+
+    @property
+    def name(self) -> str:
+        """The key of the step under way: no caller's key has a space."""
+        return f"{self.key} {self.number}"
+
+
+_UNDER_WAY: ContextVar[_Steps | None] = ContextVar("taskferry request under way", default=None)
+
+
+def scope_of(caller: Caller) -> str:
+    """Whose keys a caller's are: those of all who may act as the same agents."""
+    return "owner" if caller.agents is None else "agents:" + ",".join(sorted(caller.agents))
+
+
+def check_same(kept: IdempotencyRecord, digest: bytes) -> None:
+    """Nothing if a key was used for this request. Raises DaemonRefusal(conflict)."""
+    if not hmac.compare_digest(kept.digest, digest):
+        raise DaemonRefusal(
+            "conflict",
+            "Another request was made under this Idempotency-Key.",
+            "Use a fresh key for a fresh request.",
+            status=409,
+        )
+
+
+@contextmanager
+def under_key(caller: Caller, key: str, digest: bytes) -> Iterator[None]:
+    """Whatever is sent in this block is sent for a request under a key."""
+    token = _UNDER_WAY.set(_Steps(scope_of(caller), key, digest))
+    try:
+        yield
+    finally:
+        _UNDER_WAY.reset(token)
+
+
+async def done_before(core: Core) -> Hash | None:
+    """Begin the request's next step: what it has sent already, if it came so far. Raises DaemonRefusal."""
+    steps = _UNDER_WAY.get()
+    if steps is None:
+        return None
+    steps.number += 1
+    kept = await core.store.answer(steps.scope, steps.name)
+    steps.due = kept is None
+    if kept is None:
+        return None
+    check_same(kept, steps.digest)
+    return Hash(kept.response)
+
+
+def record_of(changes: Sequence[DaemonChange], now: Instant) -> tuple[PutAnswer, ...]:
+    """What a commit has to hold beside these changes, if they send what the step under way was to send."""
+    steps = _UNDER_WAY.get()
+    if steps is None or not steps.due:
+        return ()
+    for change in changes:
+        if isinstance(change, StoreMessage) and change.message.direction is Direction.OUT:
+            steps.due = False
+            hash, until = change.message.hash, Instant(now + KEPT_MS)
+            return (PutAnswer(IdempotencyRecord(steps.scope, steps.name, steps.digest, hash, until)),)
+    return ()
