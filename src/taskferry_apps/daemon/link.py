@@ -135,7 +135,8 @@ class Link:
 
     async def claim(self, url: str, log: AccountLog) -> RejectCode | None:
         """Join a relay with a fresh account: its code if it will not have it, None if it has, or is away."""
-        route = self._route_to(self._configured or url)
+        self._url = self._configured or url
+        route = self._route_to(self._url)
         ring = self._core.ring
         if ring is None:
             raise not_set_up()
@@ -283,6 +284,8 @@ class Link:
         self._error = text
 
     def _ended(self, ended: LinkEnded) -> None:
+        if self._client is None and str(ended) != self._error:
+            get_logger().warning("the relay took no session", url=self._url, reason=str(ended))
         self._error = str(ended)
         self.refused = ended.code
         if ended.code is RejectCode.NOT_AN_EXTENSION:
