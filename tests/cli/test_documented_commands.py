@@ -1,0 +1,58 @@
+"""Commands in the documents exist, with the options that they are shown with."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from taskferry_apps.cli.__main__ import cli
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "SECURITY.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+SHOWN = re.compile(r"(?:^(?:\w+)?\$ +|`)taskferry ([^`\n]*)", re.MULTILINE)
+
+
+def shown_commands() -> list[tuple[str, str]]:
+    """The page and the words after `taskferry` of each command line that a document shows."""
+    return [
+        (page.name, words)
+        for page in PAGES
+        for words in SHOWN.findall(page.read_text("utf-8"))
+        if words.strip()
+    ]
+
+
+@pytest.mark.parametrize(("page", "shown"), shown_commands())
+def test_a_command_in_a_document_exists(page: str, shown: str) -> None:
+    """Its name, the name below it, and every option."""
+    words = shlex.split(shown, comments=True)
+    command: click.Command = cli
+    context = click.Context(cli, info_name="taskferry")
+    while words and isinstance(command, click.Group) and not words[0].startswith("-"):
+        found = command.get_command(context, words[0])
+        if found is None and command.invoke_without_command:
+            break
+        assert found is not None, f"{page} shows `taskferry {shown}`"
+        command = found
+        words.pop(0)
+    known = {
+        name for option in command.get_params(context) for name in (*option.opts, *option.secondary_opts)
+    }
+    known |= {"--help", "-h"}
+    for word in words:
+        if word.startswith("-") and len(word) > 1:
+            assert word.partition("=")[0] in known, f"{page} shows `taskferry {shown}`"
+
+
+def test_the_documents_show_commands() -> None:
+    """The search finds what it is there for."""
+    assert len(shown_commands()) > 20
