@@ -6,12 +6,14 @@ import pytest
 
 from taskferry_apps import system
 from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.daemon.logbook import LogBook
 from taskferry_protocol.accounts import (
     AccountLog,
     add_device,
     consent_to_stand,
     recover,
     rename,
+    revoke_device,
 )
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.messages import AccountUpdate, TextMessage
@@ -155,3 +157,27 @@ async def test_a_spoilt_wrap_does_not_lose_the_message():
         owed = await forger.bob.store.receipts_owed(10)
         assert [item.outcome for item in owed] == ["applied"]
         assert (await bob.inbox(OWNER, "writer", False, "", 50, 0)).messages
+
+
+async def test_a_rename_to_a_name_that_is_taken_keeps_out_no_revocation():
+    """The log with both is taken, the peer is still called as before, and the owner hears of it."""
+    async with forging() as (forger, bob):
+        log, manage, now = await forger.alice.own_log(), forger.alice.manage, forger.clock.now()
+        log = _stolen(forger, log)
+        await _bob_pins(forger, log)
+        (thief,) = (device for device in log.state.devices if device != forger.alice.device)
+        log = log.extend([rename(log.state, "bob", at=now, by=manage)])
+        log = log.extend([revoke_device(log.state, thief, "stolen", at=now, by=manage)])
+        forger.shown = log.statements
+        forger.alice.logs.put(log)
+        for text in ("one", "two"):
+            await forger.deliver(await forger.seal(TextMessage(text)))
+        assert await texts(bob) == ["one", "two"]
+        assert await forger.bob.logs.get(log.account) == log
+        (alarm,) = (await bob.status()).alarms
+        assert "second account claims the name @bob" in alarm
+        fresh = LogBook(forger.bob.store)
+        for book in (forger.bob.logs, fresh):
+            assert await book.owner_name(log.account) == "alice"
+        page = await bob.inbox(OWNER, "writer", False, "", 50, 0)
+        assert {item.peer for item in page.messages if item.type == "message"} == {"@alice/requester"}

@@ -18,6 +18,7 @@ from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Insta
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     AppendEvent,
+    AppendStatements,
     DaemonChange,
     DaemonResult,
     Flow,
@@ -176,8 +177,9 @@ class Core:
         """Commit, then let the caches and the waiting know; nothing cancels it in between."""
         with trio.CancelScope(shield=True):
             results = await self.store.commit(changes)
+        names = {change.account: change.name for change in changes if isinstance(change, AppendStatements)}
         for log in logs:
-            self.logs.put(log)
+            self.logs.put(log, names.get(log.account))
         for change in changes:
             if isinstance(change, PutOutbox):
                 self.outgoing.ring()

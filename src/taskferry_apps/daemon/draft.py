@@ -146,12 +146,14 @@ class Draft:
         if held is None:
             self.add(SetTrust(log.account, Trust.UNVERIFIED, self.now))
 
-    def replace_log(self, held: AccountLog | None, log: AccountLog, kept: int) -> None:
-        """Pin a log that shares `kept` statements with the one held."""
+    def replace_log(
+        self, held: AccountLog | None, log: AccountLog, kept: int, name: str | None = None
+    ) -> None:
+        """Pin a log that shares `kept` statements with the one held; `name` if it is called otherwise."""
         self.add(
             AppendStatements(
                 log.account,
-                log.state.name,
+                name or log.state.name,
                 held.position if held is not None else None,
                 kept,
                 log.after(kept),

@@ -66,12 +66,8 @@ async def judge(core: Core, account: AccountId, start: int, statements: Sequence
         await _hold_forked(core, held, log)
     if relation not in {LogRelation.EXTENSION, LogRelation.WINS}:
         return None
-    if not await core.name_is_free(log):
-        async with core.lock:
-            draft = Draft(core)
-            text = f"A second account claims the name @{log.state.name}; the one known first stays."
-            await raise_alarm(draft, text)
-            await draft.commit()
+    if held is None and not await core.name_is_free(log):
+        await _alarm(core, _second_claim(log))
         return None
     return News(held, log)
 
@@ -95,7 +91,12 @@ async def pin(draft: Draft, news: News) -> None:
     if held is None:
         draft.take_log(None, log)
         return
-    draft.replace_log(held, log, held.shared_with(log))
+    name = None
+    if not await draft.core.name_is_free(log):
+        # Whatever else is in it counts: a revocation must not be kept out by a name.
+        name = await draft.core.logs.owner_name(log.account)
+        await raise_alarm(draft, f"{_second_claim(log)} Shown as @{name} here.")
+    draft.replace_log(held, log, held.shared_with(log), name)
     if not news.settles:
         return
     draft.add(HoldAccount(log.account, ""))
@@ -106,6 +107,10 @@ async def pin(draft: Draft, news: News) -> None:
             " devices that the recovery put out may have been somebody else's."
         )
         await raise_alarm(draft, text)
+
+
+def _second_claim(log: AccountLog) -> str:
+    return f"A second account claims the name @{log.state.name}; the one known first stays."
 
 
 _TWO_HISTORIES = "its log has two histories, each signed by its owner's keys"

@@ -22,6 +22,7 @@ class LogBook:
     def __init__(self, store: DaemonStore) -> None:
         self._store = store
         self._logs: OrderedDict[AccountId, AccountLog] = OrderedDict()
+        self._names: dict[AccountId, str] = {}
 
     async def get(self, account: AccountId) -> AccountLog | None:
         """The pinned log of an account, None if there is none."""
@@ -33,15 +34,21 @@ class LogBook:
         if pinned is None:
             return None
         log = refold(pinned.record.statements)
-        self.put(log)
+        self.put(log, pinned.record.name)
         return log
 
-    def put(self, log: AccountLog) -> None:
-        """Keep a log that has just been committed."""
+    async def owner_name(self, account: AccountId) -> str | None:
+        """What the owner of a pinned log is called here: not as the log says where another was first."""
+        return self._names[account] if await self.get(account) is not None else None
+
+    def put(self, log: AccountLog, name: str | None = None) -> None:
+        """Keep a log that has just been committed, under another name than its own if given."""
         self._logs[log.account] = log
+        self._names[log.account] = name or log.state.name
         self._logs.move_to_end(log.account)
         while len(self._logs) > KEPT:
-            self._logs.popitem(last=False)
+            forgotten, _ = self._logs.popitem(last=False)
+            del self._names[forgotten]
 
 
 def continued(held: AccountLog | None, start: int, statements: Sequence[bytes]) -> AccountLog:

@@ -111,8 +111,7 @@ def parse_peer(text: str, field: str = "to") -> Handle:
 
 async def handle_of(core: Core, agent: AgentRef) -> str:
     """`@owner/agent`, or the start of the account id where its log is not held."""
-    log = await core.logs.get(agent.account)
-    owner = log.state.name if log is not None else AccountId(agent.account).hex()[:12]
+    owner = await core.logs.owner_name(agent.account) or AccountId(agent.account).hex()[:12]
     return f"@{owner}/{agent.name}" if agent.name else f"@{owner}"
 
 
