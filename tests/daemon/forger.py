@@ -43,9 +43,10 @@ class Forger:
 
     def __attrs_post_init__(self) -> None:
         """Begin with a daemon that has asked for nothing yet."""
-        self.inbound = Inbound(self.bob, self._fetch)
+        self.inbound = Inbound(self.bob, self.fetch)
 
-    async def _fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
+    async def fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
+        """What the relay shows as alice's log."""
         await trio.lowlevel.checkpoint()
         return self.shown[start:]
 

@@ -10,11 +10,14 @@ from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import DeviceId, Hash
 from taskferry_protocol.inbound import Standing
 from taskferry_protocol.links import ROLES, EventType, Role
-from taskferry_protocol.messages import TaskRequest, TaskSeen
+from taskferry_protocol.messages import TaskRequest, TaskSeen, decode_content
 from taskferry_protocol.records import (
     AddTaskEvent,
+    Direction,
     EvidenceRecord,
     InboxState,
+    MessageQuery,
+    Order,
     PutEvidence,
     QuarantineRecord,
     SaveTask,
@@ -36,6 +39,10 @@ __all__ = ["take_task_event"]
 
 #: Tasks of which only later events have come: more of them from one peer than this is no accident.
 _UNBEGUN: Final = 32
+#: Every event of a task is folded again with each that comes: beyond this a task is no task.
+_EVENTS: Final = 10_000
+#: Confirmations that wait to be placed; nobody signs more before anything else of a task has come.
+_LATE: Final = 64
 
 
 async def take_task_event(arrival: Arrival) -> RejectCode | None:
@@ -55,6 +62,9 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     row, role = await _row(arrival, held, EventType(content.body.type_name))
     event = _event(arrival, role.other)
     check_event(event, task)
+    if len(held.records) >= _EVENTS and event.hash not in held.records:
+        raise RemoteProtocolError(RejectCode.TOO_MANY, f"{_EVENTS} events are held of that task")
+    held = await _with_late_copies(arrival, held, row)
     after = held if event.hash in held.records else held.with_event(event, content, arrival.draft.core.device)
     code = _closing(after.view, event)
     if code is None:
@@ -220,13 +230,15 @@ def _report_superseded(
 
 async def _take_copy(arrival: Arrival, task: Hash) -> None:
     """An event that another device of this owner has signed."""
-    kind = EventType(arrival.content.body.type_name)
     held = await load_task(arrival.draft.core, task, (arrival.mine.account, arrival.peer.account))
     row = next((row for row in held.rows if (row.mine, row.peer) == (arrival.peer, arrival.mine)), None)
-    role = Role(row.role) if row is not None else next(iter(ROLES[kind]))
+    role = Role(row.role) if row is not None else _only_role(arrival)
+    if role is None:
+        # Either side could have signed it: it waits as a message until something tells which.
+        arrival.store_copy(task=task)
+        return
     event = _event(arrival, role)
     check_event(event, task)
-    after = held.with_event(event, arrival.content, arrival.draft.core.device)
     arrival.store_copy(task=task)
     _hold(arrival, task, role)
     if row is None:
@@ -245,4 +257,31 @@ async def _take_copy(arrival: Arrival, task: Hash) -> None:
             created_at=arrival.draft.now,
             updated_at=arrival.draft.now,
         )
+    held = await _with_late_copies(arrival, held, row)
+    after = held.with_event(event, arrival.content, arrival.draft.core.device)
     arrival.draft.add(SaveTask(row_after(row, after.view, arrival.draft.now)))
+
+
+def _only_role(arrival: Arrival) -> Role | None:
+    roles = ROLES[EventType(arrival.content.body.type_name)]
+    return next(iter(roles)) if len(roles) == 1 else None
+
+
+async def _with_late_copies(arrival: Arrival, held: Held, row: TaskRecord) -> Held:
+    """With what another device of ours signed in a task of which nothing else was here, once `row` is new."""
+    if row.revision:
+        return held
+    core = arrival.draft.core
+    query = MessageQuery(task=held.task, peer=row.peer, direction=Direction.COPY)
+    page = await core.store.message_page(query, None, _LATE, Order.OLDEST_FIRST)
+    for message in page.items:
+        if message.hash in held.records or message.mine != row.mine:
+            continue
+        content = decode_content(message.content)
+        event = event_of(message.hash, Role(row.role), message.device, message.created_at, content)
+        held = held.with_event(event, content, core.device)
+        record = TaskEventRecord(
+            held.task, message.hash, row.role, message.device, message.created_at, arrival.draft.now
+        )
+        arrival.draft.add(AddTaskEvent(record))
+    return held
