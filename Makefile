@@ -9,6 +9,7 @@ STEP := tools/step
 # Two processes or more pay off; set WORKERS=0 to debug in one.
 WORKERS ?= auto
 MINUTES ?= 5
+SEEDS ?= 500
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
@@ -65,10 +66,10 @@ $(NODE_STAMP): $(NODE_LOCK)
 	@touch $@
 endif
 
-sim: setup ## Run the simulations: a network and a relay that misbehave (ARGS="...")
-	@$(RUN) -m tests.simulation $(ARGS)
+sim: setup ## Simulate SEEDS=n worlds whose network and machines fail (ARGS="...")
+	@$(RUN) -m tests.harness --seeds $(SEEDS) $(ARGS)
 
-crash: setup ## Kill daemons and relays at every commit and compare what survives (ARGS="...")
+crash: setup ## Kill relay and daemons under traffic and count what arrived (ARGS="--kills 2000")
 	@$(RUN) -m tests.crash $(ARGS)
 
 fuzz: fuzz-setup ## Fuzz the decoders and the sessions for MINUTES=n

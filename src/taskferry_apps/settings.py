@@ -48,6 +48,14 @@ def _address(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def _local_address(text: str) -> tuple[str, int]:
+    """As `_address`, of this machine alone: the local API is not made to face a network."""
+    host, port = _address(text)
+    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+        raise ValueError("an address of this machine alone, such as 127.0.0.1:4318")
+    return host, port
+
+
 def _url(*schemes: str) -> Callable[[str], str]:
     def read(text: str) -> str:
         parts = urlsplit(text)
@@ -139,7 +147,7 @@ class DaemonSettings:
     """How one daemon runs."""
 
     addr: tuple[str, int] = attrs.field(
-        default=("127.0.0.1", 4318), metadata=_from(_address, "TASKFERRY_CLIENT_ADDR")
+        default=("127.0.0.1", 4318), metadata=_from(_local_address, "TASKFERRY_CLIENT_ADDR")
     )
     """Where the local API listens; a loopback address."""
     data: Path = attrs.field(factory=_default_data, metadata=_from(_path, "TASKFERRY_DATA"))

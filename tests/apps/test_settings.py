@@ -32,6 +32,10 @@ def test_flag_outranks_environment_outranks_file(tmp_path: Path) -> None:
     [
         ("addr", "4318"),
         ("addr", "127.0.0.1:99999"),
+        ("addr", "0.0.0.0:4318"),
+        ("addr", "192.0.2.1:4318"),
+        ("addr", "[::]:4318"),
+        ("addr", "host.example:4318"),
         ("addr", "127.0.0.1:٤"),
         ("relay", "ftp://relay.example"),
         ("relay", "https://user:secret@relay.example"),
