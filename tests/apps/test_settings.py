@@ -79,7 +79,7 @@ def test_a_relay_reads_its_bounds_on_strangers(tmp_path: Path) -> None:
     file = tmp_path / "taskferry.toml"
     file.write_text('[relay]\nsignups_per_hour = "5"\n')
     read = load_relay({}, {"TASKFERRY_RELAY_TRUSTED_PROXIES": "10.0.0.1, 2001:DB8::1"}, file)
-    assert (read.signups_per_hour, read.trusted_proxies) == (5, {"10.0.0.1", "2001:db8::1"})
+    assert (read.signups_per_hour, read.trusted_proxies) == (5, frozenset({"10.0.0.1", "2001:db8::1"}))
     assert load_relay({}, {}).trusted_proxies == frozenset()
     for name, value in (("signups_per_hour", "-1"), ("signups_per_hour", "1" * 10), ("trusted_proxies", "a")):
         with pytest.raises(SettingsError, match=name):

@@ -159,6 +159,7 @@ def test_a_burst_that_the_relay_has_paced_is_taken(world: World, early: int) -> 
     grant = world.granted(rate=2)
     rate: RateState | None = None
     arrived: RateState | None = None
+    came = NOW
     for number in range(20):
         sealed = world.sealed(said(), at=NOW)
         came = Instant(NOW + max(0, number - 1) * MINUTE // 2 - (early if number % 3 == 2 else 0))
