@@ -61,10 +61,11 @@ class MailboxLimits:
     """How much may wait for one device: entries and bytes, and those beyond which strangers are refused.
 
     Strangers have a smaller share of both, so that no crowd of them keeps out those whom the owner let in.
-    And no account may have more waiting than there is room left: one alone fills a half, two fill two thirds.
+    And no account may have more waiting than there is room left: one alone fills a half, which is more than
+    20,000 messages of a device that was away, two fill two thirds.
     """
 
-    entries: int = 20_000
+    entries: int = 65_536
     size: int = 256 * 1_048_576
     strangers: int = 2_000
     strangers_size: int = 32 * 1_048_576

@@ -167,7 +167,7 @@ def test_nobody_has_more_waiting_than_there_is_room_left(world: World) -> None:
 
 def test_a_copy_that_does_not_fit_is_left_out(world: World) -> None:
     """An owner's own forgotten device does not keep the owner from writing."""
-    usage = {world.phone.id: MailboxUsage(20_000, 0)}
+    usage = {world.phone.id: MailboxUsage(MailboxLimits().entries, 0)}
     admission = decided_on(world, said(), usage=usage)
     assert isinstance(admission, Admitted)
     assert [device for device, _ in admission.entries] == [world.bob.laptop.id]
@@ -201,7 +201,7 @@ def test_what_was_accepted_is_accepted_again_at_no_cost(world: World) -> None:
             world,
             connection=None,
             contact=ContactState(3),
-            usage={world.bob.laptop.id: MailboxUsage(20_000, 0)},
+            usage={world.bob.laptop.id: MailboxUsage(MailboxLimits().entries, 0)},
             prior=Prior(sealed.envelope.hash, sealed.envelope.hash),
         ),
     )
