@@ -23,6 +23,10 @@ TREES := $(strip $(foreach tree,src tests spec benchmarks tools,\
 GENERATORS := spec.generate spec.diagrams
 module_exists = $(wildcard $(subst .,/,$(1)).py $(subst .,/,$(1))/__main__.py)
 
+# The locks name every package, so pip resolves nothing: older ones would take a newer release for an extra
+# such as coverage[toml], and then refuse it for want of a hash.
+LOCKED := --require-hashes --no-deps
+
 SETUP_STAMP := $(VENV)/.taskferry-setup
 # The specification's own checks in JavaScript run where node and npm are present.
 NODE_LOCK := $(wildcard spec/package-lock.json)
@@ -42,8 +46,9 @@ setup: $(SETUP_STAMP) ## Create .venv and install the locked dependencies; quick
 
 $(SETUP_STAMP): requirements/dev.lock pyproject.toml tools/make-venv
 	@tools/make-venv "$(PYTHON)" "$(VENV)"
-	@$(STEP) "install locked dependencies" $(RUN) -m pip install --quiet --require-hashes -r requirements/dev.lock
+	@$(STEP) "install locked dependencies" $(RUN) -m pip install --quiet $(LOCKED) -r requirements/dev.lock
 	@$(STEP) "install taskferry" $(RUN) -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@$(STEP) "the lock is complete" $(RUN) -m pip check
 	@touch $@
 
 demo: setup ## Show a whole handoff on this machine: two owners, a relay, one task (ARGS="...")
@@ -77,7 +82,7 @@ fuzz: fuzz-setup ## Fuzz the decoders and the sessions for MINUTES=n
 
 fuzz-setup: setup
 	@$(RUN) -c "import atheris" 2>/dev/null || $(STEP) "install the fuzzer" \
-		$(RUN) -m pip install --quiet --require-hashes -r requirements/fuzz.lock
+		$(RUN) -m pip install --quiet $(LOCKED) -r requirements/fuzz.lock
 
 bench: setup ## Measure throughput and latency (ARGS="...")
 	@$(RUN) -m benchmarks $(ARGS)
