@@ -48,13 +48,14 @@ def run_trial(folder: Path, *, seed: int, kills: int, tasks: int) -> Audit:
             sent = 0
             try:
                 while reaper.is_alive() or sent < tasks:
-                    _round(alice, bob, f"{seed}-{sent}")
+                    _round(world, alice, bob, f"{seed}-{sent}")
                     sent += 1
             finally:
                 done.set()
                 reaper.join()
-            assert not trouble, trouble
-            _audit(alice, bob, seed, sent)
+                if trouble:
+                    raise trouble[0]
+            _audit(world, alice, bob, seed, sent)
         return Audit(world.kills, 2 * sent, sent, time.monotonic() - begun)
 
 
@@ -74,7 +75,7 @@ def _reap(
         trouble.append(error)
 
 
-def _say(client: LocalClient, path: str, body: Mapping[str, object], key: str) -> JsonObject:
+def _say(world: World, client: LocalClient, path: str, body: Mapping[str, object], key: str) -> JsonObject:
     """Ask until the daemon has said that it is done; the key makes that once. 409: it was done before."""
 
     def attempt() -> JsonObject | None:
@@ -87,15 +88,25 @@ def _say(client: LocalClient, path: str, body: Mapping[str, object], key: str) -
                 return None
             raise AssertionError(f"{path}: {error.code} {error}") from error
 
-    return until(attempt, path)
+    return until(attempt, path, check=world.check)
 
 
-def _round(alice: LocalClient, bob: LocalClient, name: str) -> None:
+def _round(world: World, alice: LocalClient, bob: LocalClient, name: str) -> None:
     """A message each way, and a task from request to completion with one revision."""
     _say(
-        alice, "/messages/send", {"from": "asks", "to": "@bob/does", "text": f"there {name}"}, f"there-{name}"
+        world,
+        alice,
+        "/messages/send",
+        {"from": "asks", "to": "@bob/does", "text": f"there {name}"},
+        f"there-{name}",
     )
-    _say(bob, "/messages/send", {"from": "does", "to": "@alice/asks", "text": f"back {name}"}, f"back-{name}")
+    _say(
+        world,
+        bob,
+        "/messages/send",
+        {"from": "does", "to": "@alice/asks", "text": f"back {name}"},
+        f"back-{name}",
+    )
     asked = {
         "from": "asks",
         "to": "@bob/does",
@@ -103,21 +114,25 @@ def _round(alice: LocalClient, bob: LocalClient, name: str) -> None:
         "description": "crash",
         "requirements": [],
     }
-    task = str(_say(alice, "/tasks", asked, f"task-{name}")["task_id"])
+    task = str(_say(world, alice, "/tasks", asked, f"task-{name}")["task_id"])
 
     def shows(client: LocalClient, state: str) -> None:
-        until(lambda: True if client.get(f"/tasks/{task}")["state"] == state else None, f"{task} {state}")
+        until(
+            lambda: True if client.get(f"/tasks/{task}")["state"] == state else None,
+            f"{task} {state}",
+            check=world.check,
+        )
 
     shows(bob, "sent")
-    _say(bob, f"/tasks/{task}/accept", {}, f"accept-{name}")
+    _say(world, bob, f"/tasks/{task}/accept", {}, f"accept-{name}")
     work = {"artifact_type": "text", "content": f"work on {name}"}
-    _say(bob, f"/tasks/{task}/artifacts", work, f"submit-{name}")
+    _say(world, bob, f"/tasks/{task}/artifacts", work, f"submit-{name}")
     shows(alice, "submitted")
-    _say(alice, f"/tasks/{task}/revision", {"reason": "again"}, f"revise-{name}")
+    _say(world, alice, f"/tasks/{task}/revision", {"reason": "again"}, f"revise-{name}")
     shows(bob, "revision_requested")
-    _say(bob, f"/tasks/{task}/artifacts", work, f"resubmit-{name}")
+    _say(world, bob, f"/tasks/{task}/artifacts", work, f"resubmit-{name}")
     shows(alice, "resubmitted")
-    _say(alice, f"/tasks/{task}/complete", {}, f"complete-{name}")
+    _say(world, alice, f"/tasks/{task}/complete", {}, f"complete-{name}")
 
 
 def _texts(client: LocalClient, word: str) -> list[str]:
@@ -136,7 +151,7 @@ def _texts(client: LocalClient, word: str) -> list[str]:
         cursor = str(page["cursor"])
 
 
-def _audit(alice: LocalClient, bob: LocalClient, seed: int, rounds: int) -> None:
+def _audit(world: World, alice: LocalClient, bob: LocalClient, seed: int, rounds: int) -> None:
     names = [f"{seed}-{number}" for number in range(rounds)]
     for client, word in ((bob, "there"), (alice, "back")):
         expected = sorted(f"{word} {name}" for name in names)
@@ -145,6 +160,7 @@ def _audit(alice: LocalClient, bob: LocalClient, seed: int, rounds: int) -> None
                 True if sorted(_texts(client, word)) == expected else None
             ),
             f"every {word} message arrives once",
+            check=world.check,
         )
     ours = {str(task["task_id"]) for task in listed(alice.get("/tasks", limit=200), "tasks")}
     theirs = {str(task["task_id"]) for task in listed(bob.get("/tasks", limit=200), "tasks")}
@@ -160,4 +176,4 @@ def _audit(alice: LocalClient, bob: LocalClient, seed: int, rounds: int) -> None
             final = one["state"] == other["state"] == "completed" and one["final"] and other["final"]
             return True if same and final else None
 
-        until(agree, f"both ends agree on {task}")
+        until(agree, f"both ends agree on {task}", check=world.check)

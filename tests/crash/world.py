@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,16 +22,33 @@ PATIENCE_S = 60.0
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    """A port that nobody listens on now, and that no outgoing connection is given while a program is down."""
+    try:
+        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    except OSError:
+        lowest = 32_768
+    while True:
+        port = random.randrange(10_240, lowest)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
 
 
-def until(ask: Callable[[], T | None], what: str, seconds: float = PATIENCE_S) -> T:
-    """What `ask` gives, as soon as it gives something; programs that are down are asked again."""
+def until(
+    ask: Callable[[], T | None],
+    what: str,
+    seconds: float = PATIENCE_S,
+    check: Callable[[], None] = lambda: None,
+) -> T:
+    """What `ask` gives, as soon as it gives something; programs that are down are asked again.
+
+    `check` raises if waiting on is in vain.
+    """
     deadline = time.monotonic() + seconds
     while True:
+        check()
         try:
             value = ask()
         except (DaemonUnreachable, ApiError) as error:
@@ -78,6 +96,9 @@ class World:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if error is not None:
+            for name in self._words:
+                error.add_note(f"The end of {name}'s log:\n{self.last_words(name)}")
         for process in self._running.values():
             process.kill()
             process.wait()
@@ -96,11 +117,17 @@ class World:
 
     def kill(self, name: str) -> None:
         """SIGKILL, and the end of it."""
-        process = self._running[name]
-        assert process.poll() is None, f"{name} ended by itself: {self.last_words(name)}"
+        self.check()
+        process = self._running.pop(name)
         process.send_signal(signal.SIGKILL)
         process.wait()
         self.kills += 1
+
+    def check(self) -> None:
+        """Raise AssertionError if a program that was not killed has ended."""
+        for name, process in tuple(self._running.items()):
+            status = process.poll()
+            assert status is None, f"{name} ended by itself with {status}: {self.last_words(name)}"
 
     def last_words(self, name: str) -> str:
         """The end of a program's log."""
