@@ -44,6 +44,11 @@ class WatchedStream(trio.abc.Stream):
         except trio.Cancelled:
             self.break_off("a send was cancelled half-way")
             raise
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            if not self.upgraded:
+                # Nothing is read until the request is out, so the end would be noticed by nobody.
+                self.ended.set()
+            raise
         if scope.cancelled_caught:
             self.break_off(f"the peer took nothing for {self._send_timeout:g} s")
             raise trio.BrokenResourceError(self.broken)

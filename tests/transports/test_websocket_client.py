@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import ssl
+import struct
 from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 import pytest
@@ -119,6 +122,31 @@ async def test_connection_closed_at_the_upgrade_is_a_refused_upgrade(dialer_for,
     """A proxy that closes, talks nonsense, or strips the upgrade's headers, refuses it."""
     async with answering(answer) as port:
         assert isinstance(await refusal(dialer_for, port), UpgradeRefused)
+
+
+async def test_connection_reset_before_our_request_is_a_refused_upgrade(nursery, monkeypatch):
+    """A relay that dies between its backlog and our first byte costs no waiting: no later byte would tell."""
+    connected = trio.Event()
+
+    async def die(stream):
+        await connected.wait()
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        stream.socket.close()
+
+    listeners = await nursery.start(partial(trio.serve_tcp, die, 0, host="127.0.0.1"))
+    port = listeners[0].socket.getsockname()[1]
+    dialer = WebSocketDialer(nursery, WebSocketSettings(f"ws://127.0.0.1:{port}/echo", dial_timeout=60.0))
+    connect = dialer._connect
+
+    async def connect_and_wait_for_the_reset():
+        tcp = await connect()
+        connected.set()
+        await trio.lowlevel.wait_readable(tcp.socket)
+        return tcp
+
+    monkeypatch.setattr(dialer, "_connect", connect_and_wait_for_the_reset)
+    with trio.fail_after(10), pytest.raises(UpgradeRefused, match="instead of upgrading"):
+        await dialer.dial()
 
 
 async def test_websocket_without_our_subprotocol_is_refused():
