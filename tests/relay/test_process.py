@@ -79,6 +79,20 @@ async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path):
         assert [read_text(bob, entry) for entry in entries][: len(accepted)] == accepted
 
 
+async def test_kill_9_gives_nobody_a_rate_back(tmp_path):
+    """What the relay let through before it was killed is counted after: the recipient counts it, too."""
+    alice, bob = people()
+    async with running(tmp_path) as relay:
+        async with relay.open(bob), relay.open(alice) as client:
+            await client.call(connect(alice, bob, system.now(), rate=3))
+            outcomes = await client.send([seal(alice, bob, f"{n}", system.now()).parcel for n in range(3)])
+            assert codes(outcomes) == ["accepted"] * 3
+        relay.kill()
+    async with running(tmp_path) as relay, relay.open(alice) as client:
+        outcomes = await client.send([seal(alice, bob, "more", system.now()).parcel])
+        assert codes(outcomes) == ["rate-limited"]
+
+
 async def test_a_cursor_holds_over_a_restart(tmp_path):
     """The generation stays, and what was acknowledged does not come again."""
     alice, bob = people()

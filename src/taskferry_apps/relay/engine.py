@@ -51,8 +51,6 @@ CHUNK: Final = 32
 WAITING: Final = 8_192
 #: An acknowledgement that is lost is said again, so it waits for others to the same mailbox.
 ACK_LINGER_S: Final = 0.05
-#: A token bucket that is lost was a little fuller.
-RATES_EVERY_S: Final = 1.0
 
 _NO_PRIOR: Final = Prior()
 #: Refusals that do not hold for an envelope that was accepted before.
@@ -98,7 +96,6 @@ class Engine:
         self._asked: dict[tuple[DeviceId, MessageId], Hash] = {}
         self._acks: dict[DeviceId, int] = {}
         self._acks_due = 0.0
-        self._rates_due = 0.0
         self._stored = 0
         self._acknowledged = 0
         self._busy_at = 0.0
@@ -279,9 +276,8 @@ class Engine:
         changes.extend([AckMailbox(device, Offset(offset)) for device, offset in acks.items()])
         changes.extend(self._evidence)
         self._evidence = []
-        if self._settling or trio.current_time() >= self._rates_due:
-            self._rates_due = trio.current_time() + RATES_EVERY_S
-            changes.extend(self._facts.unsaved_rates())
+        # Forgotten by a crash, they would let through what the recipient, who remembers, has to refuse.
+        changes.extend(self._facts.unsaved_rates())
         chores, self._chores = self._chores, []
         changes.extend([chore.change for chore in chores])
         if changes:

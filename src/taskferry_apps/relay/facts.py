@@ -24,7 +24,7 @@ from taskferry_protocol.envelope import Header
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.permissions import Grant, newer_grant, recall_grant
-from taskferry_protocol.rates import RateState
+from taskferry_protocol.rates import RATE_CEILING, RateState
 from taskferry_protocol.records import (
     AccountRecord,
     AgentPair,
@@ -264,7 +264,7 @@ class Facts:
             route.reverse = contact
 
     def unsaved_rates(self) -> list[RecordRate]:
-        """The buckets that changed since the last call, to be committed."""
+        """The buckets that changed since the last call, to be committed with what they were spent on."""
         changes = [
             RecordRate(flow, RateRecord(rate.tokens_milli, rate.at)) for flow, rate in self._unsaved.items()
         ]
@@ -365,14 +365,19 @@ class View:
         if route is None:
             return
         if admitted.rate is not None:
-            # The token bucket is saved with some later commit.
             route.rate = admitted.rate
-            facts._unsaved[route.flow] = admitted.rate
+            if _is_limited(route.connection):
+                facts._unsaved[route.flow] = admitted.rate
         if admitted.service is not None:
             facts._service.put((route.flow.from_, route.flow.to), admitted.service)
 
 
 _NOBODY: Final[frozenset[AccountId]] = frozenset()
+
+
+def _is_limited(connection: RelayConnection | None) -> bool:
+    """Whether a flow has a rate that can be reached: the state of one that has none is worth no row."""
+    return connection is None or connection.grant is None or connection.grant.rate < RATE_CEILING
 
 
 def grant_of(connection: StoredConnection, grantor: AgentRef) -> Grant | None:
