@@ -102,7 +102,8 @@ class InboundFacts:
     `arrived` are what is left of its rate, by when things were written and by when they came; None: all.
     `unanswered` counts what the sender sent of class connection since mine last sent one. `open_tasks` counts
     the sender's tasks with mine that are not final. `highest_seq` is the highest `seq` seen of this device to
-    this `to`, None for none yet.
+    this `to`, None for none yet. `caught_up` is when this device last held all that the relay had for it;
+    None: it holds it now.
     """
 
     mine: AccountLog
@@ -120,6 +121,7 @@ class InboundFacts:
     open_tasks: int = 0
     seen: Seen = attrs.field(factory=Seen)
     highest_seq: int | None = None
+    caught_up: Instant | None = None
     directory: Directory = Directory.OPEN
 
 
@@ -368,14 +370,16 @@ def _spend(envelope: Envelope, body: Body, facts: InboundFacts, now: Instant) ->
     if isinstance(body, TaskRequest) and facts.open_tasks >= terms.task_budget:
         raise _refuse(RejectCode.NOT_PERMITTED, f"{terms.task_budget} open tasks are granted")
     # What either clock allows passes. By when things were written: after a day offline, a day's messages come
-    # in one minute. By when they come: a burst was written in one second, and the relay has paced it. Both
-    # pay for what they can, so that together they allow no burst of two minutes' worth.
+    # in one minute. By when they come: a burst was written in one second, and the relay has paced it, also
+    # while this device was away. Both pay for what they can, so that together they allow no burst of two
+    # minutes' worth.
     written = min(envelope.header.created_at, now)
     before = facts.rate if facts.rate is not None else RateState.full(grant.rate, written)
     # A clock that is said to go back gains nothing, and one that runs ahead does not last.
     rate, wait = take(before, grant.rate, Instant(max(written, before.at)))
-    came = facts.arrived if facts.arrived is not None else RateState.full(grant.rate, now)
-    arrived, pause = take(came, grant.rate, now, early_ms=_EARLY_MS)
+    caught_up = now if facts.caught_up is None else min(facts.caught_up, now)
+    came = facts.arrived if facts.arrived is not None else RateState.full(grant.rate, caught_up)
+    arrived, pause = take(came, grant.rate, now, early_ms=_EARLY_MS, saved_ms=now - caught_up)
     if wait and pause:
         raise _refuse(RejectCode.RATE_LIMITED, f"more than {grant.rate} a minute")
     return rate, arrived

@@ -34,16 +34,22 @@ def _capacity(rate_per_minute: int) -> int:
 
 
 def take(
-    rate_state: RateState, rate_per_minute: int, now: Instant, cost: int = 1, *, early_ms: int = 0
+    rate_state: RateState,
+    rate_per_minute: int,
+    now: Instant,
+    cost: int = 1,
+    *,
+    early_ms: int = 0,
+    saved_ms: int = 0,
 ) -> tuple[RateState, int]:
     """Take `cost` envelopes: the new state and 0, or the state unspent and the milliseconds to wait.
 
-    A minute's worth may come at once. A cost that a whole minute does not cover is told to wait a day. A
-    clock that was set back neither refills nor blocks. What is at most `early_ms` too early passes, and is
-    owed: the state is then below nothing.
+    A minute's worth may come at once, and what the last `saved_ms` have brought beside it. A cost that this
+    does not cover is told to wait a day. A clock that was set back neither refills nor blocks. What is at
+    most `early_ms` too early passes, and is owed: the state is then below nothing.
     """
-    capacity = _capacity(rate_per_minute)
-    rate = capacity // _MILLI
+    rate = min(rate_per_minute, RATE_CEILING)
+    capacity = _capacity(rate) + max(0, saved_ms) * rate * _MILLI // MINUTE_MS
     since = min(rate_state.at, now)
     left, elapsed = min(capacity, rate_state.tokens_milli), now - since
     tokens = min(capacity, left + elapsed * rate * _MILLI // MINUTE_MS)

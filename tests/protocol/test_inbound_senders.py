@@ -170,6 +170,39 @@ def test_a_burst_that_the_relay_has_paced_is_taken(world: World, early: int) -> 
     assert code_of(hurried) is RejectCode.RATE_LIMITED
 
 
+def test_a_burst_that_was_paced_while_the_device_was_away_is_taken(world: World) -> None:
+    """Written in one second, paced for an hour, it comes in one go; what an hour brings, and no more."""
+    grant = world.granted(rate=2)
+    rate: RateState | None = None
+    arrived: RateState | None = None
+    back = Instant(NOW + 60 * MINUTE)
+    taken = 0
+    while True:
+        sealed = world.sealed(said(), at=NOW)
+        decision = decided(world, sealed, now=back, grant=grant, rate=rate, arrived=arrived, caught_up=NOW)
+        if not isinstance(decision, Apply):
+            break
+        taken, rate, arrived = taken + 1, decision.rate, decision.arrived
+    assert code_of(decision) is RejectCode.RATE_LIMITED
+    assert taken == 60 * 2 + 2
+
+
+def test_what_was_saved_up_is_gone_once_the_device_has_caught_up(world: World) -> None:
+    """Half a day without a message from somebody lets them send a minute's worth at once, as always."""
+    grant = world.granted(rate=2)
+    arrived: RateState | None = RateState.full(2, NOW)
+    rate: RateState | None = RateState(0, Instant(NOW + DAY // 2))
+    decisions = []
+    for _ in range(3):
+        sealed = world.sealed(said(), at=NOW)
+        now = Instant(NOW + DAY // 2)
+        decision = decided(world, sealed, now=now, grant=grant, rate=rate, arrived=arrived, caught_up=now)
+        decisions.append(decision)
+        if isinstance(decision, Apply):
+            rate, arrived = decision.rate, decision.arrived
+    assert [isinstance(decision, Apply) for decision in decisions] == [True, True, False]
+
+
 def test_artifacts_are_no_larger_than_agreed(world: World) -> None:
     """The terms are sealed, so only the daemon can enforce them; without terms the least holds."""
     assert isinstance(decided_on(world, submitted("x" * 1_000)), Apply)

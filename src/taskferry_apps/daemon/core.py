@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 import trio
 
@@ -76,6 +76,9 @@ class FileVault:
         await trio.to_thread.run_sync(save_beginning, self._data, beginning)
 
 
+_CAUGHT_UP: Final = "caught-up"
+
+
 def not_set_up() -> DaemonRefusal:
     """What anybody is told who asks for more than set-up before that."""
     return DaemonRefusal(
@@ -108,6 +111,8 @@ class Core:
         """When somebody last acted as each agent, since this daemon started."""
         self.arrived: dict[Flow, RateState] = {}
         """What is left of each rate by when things came; after a start every peer has a full minute."""
+        self.caught_up: Instant | None = None
+        """When this device last held all that the relay had for it; None before its first session."""
         self.outgoing = Bell()
         """Something waits to be sent or published."""
         self.feed = Bell()
@@ -122,6 +127,12 @@ class Core:
         self.ring = await self.vault.load()
         own = await self.store.own_account()
         self.account = own.record.account if own is not None and self.ring is not None else None
+        raw = (await self.store.settings((_CAUGHT_UP,))).get(_CAUGHT_UP)
+        self.caught_up = Instant(int(raw)) if raw is not None else None
+
+    def keep_caught_up(self) -> tuple[PutSetting, ...]:
+        """What to commit now and then, so that the next start knows since when mail may have been waiting."""
+        return (PutSetting(_CAUGHT_UP, b"%d" % self.caught_up),) if self.caught_up is not None else ()
 
     @property
     def keys(self) -> KeyRing:

@@ -58,6 +58,7 @@ async def gather_facts(
         unanswered=_unanswered(bonds),
         open_tasks=await _open_tasks(core, envelope),
         seen=seen,
+        caught_up=core.caught_up,
         directory=directory,
     )
 

@@ -184,10 +184,19 @@ class Link:
     def drained_until(self) -> Instant:
         """Up to when everything sent to this device has surely been taken; 0 while nobody can say."""
         now = self._core.now()
+        return Instant(now - QUIET_MS) if self._is_quiet(now) else Instant(0)
+
+    def _is_quiet(self, now: Instant) -> bool:
+        """Whether the relay has had nothing for this device for a while."""
         if self._client is None or self._since is None:
-            return Instant(0)
-        quiet = now - max(self._last_mail, self._since) >= QUIET_MS
-        return Instant(now - QUIET_MS) if quiet else Instant(0)
+            return False
+        return now - max(self._last_mail, self._since) >= QUIET_MS
+
+    def note_quiet(self) -> None:
+        """Remember, if it is so, that this device holds all that the relay has for it."""
+        now = self._core.now()
+        if self._is_quiet(now):
+            self._core.caught_up = now
 
     async def call(self, request: calls.CallRequest) -> calls.CallAnswer:
         """Ask the relay. Raises DaemonRefusal where there is no session; CallRefused."""
@@ -272,6 +281,7 @@ class Link:
             retry_after = ended.retry_after / 1000 if ended.retry_after is not None else None
             self._ended(ended)
         finally:
+            self.note_quiet()
             if self._client is not None:
                 get_logger().info("disconnected from the relay", url=self._url, reason=self._error)
             self._client = None
@@ -299,6 +309,10 @@ class Link:
         await take_own_news(self._core, client)
         if held is None or held.generation != generation:
             await self._begin_anew(RelayCursor(origin, generation, Offset(0)))
+        if self._core.caught_up is None:
+            # Who was never here before has nothing waiting.
+            self._core.caught_up = self._core.now()
+            await self._core.commit(self._core.keep_caught_up())
         self._client = client
         self._since = self._core.now()
         self._attempt = 0
@@ -323,6 +337,7 @@ class Link:
         inbound = Inbound(self._core, fetch)
         while True:
             entries = await client.deliveries()
+            self.note_quiet()
             for entry in entries:
                 await inbound.take(entry, RelayCursor(origin, generation, Offset(entry.offset)))
             await client.ack(entries[-1].offset)

@@ -53,9 +53,11 @@ class Upkeep:
         drained = self._link.drained_until
         if drained:
             await self._tasks.expire_overdue(drained)
+        self._link.note_quiet()
         now = self._core.now()
         await self._core.commit(
             (
+                *self._core.keep_caught_up(),
                 PurgeSeen(Instant(now - SEEN_MS), BATCH),
                 PurgeAnswers(now, BATCH),
                 PruneEvents(Instant(now - FEED_MS), FEED_LINES, BATCH),

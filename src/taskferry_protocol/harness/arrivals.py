@@ -53,6 +53,7 @@ def facts_for(draft: Draft, envelope: Envelope, directory: Directory) -> Inbound
         open_tasks=store.open_tasks(header, keys.id),
         seen=store.seen(envelope),
         highest_seq=store.highest.get((envelope.device, header.to)),
+        caught_up=store.caught_up,
         directory=directory,
     )
 

@@ -97,6 +97,7 @@ class DeviceStore:
 
     log: AccountLog
     cursor: Cursor | None = None
+    caught_up: Instant = START
     peers: dict[AccountId, AccountLog] = attrs.field(factory=dict)
     bonds: dict[tuple[AgentRef, AgentRef], Bond] = attrs.field(factory=dict)
     sequences: dict[AgentRef, int] = attrs.field(factory=dict)

@@ -49,6 +49,8 @@ _TRY_AGAIN: Final = frozenset({RejectCode.RATE_LIMITED, RejectCode.MAILBOX_FULL,
 _RETRY_MS: Final = 1_000
 #: How long a parcel stays behind that others overtake: a few of their round trips.
 _OVERTAKEN_MS: Final = 300
+#: How long the relay has had nothing before all that it had counts as taken.
+_QUIET_MS: Final = 2_000
 
 
 class Uplink:
@@ -75,6 +77,7 @@ class Uplink:
         self._directory = Directory.OPEN
         self._awaited: int | None = None
         self._luck: dict[Hash, bool] = {}
+        self._heard_at: Instant | None = None
 
     def begin(self) -> None:
         """Say hello."""
@@ -95,7 +98,14 @@ class Uplink:
 
     # --- Pumping
 
+    def _note_quiet(self) -> None:
+        """Remember, if the relay has had nothing for a while, that all that it had is held here."""
+        now = self._machine.timeline.now
+        if self._heard_at is not None and not self._incoming and now - self._heard_at >= _QUIET_MS:
+            self._machine.store.caught_up = now
+
     def _ended(self) -> None:
+        self._note_quiet()
         if self._machine.is_linked(self):
             self._machine.unlinked()
 
@@ -132,10 +142,13 @@ class Uplink:
         for event in step.events:
             match event:
                 case Ready():
+                    self._heard_at = self._machine.timeline.now
                     self._open(event)
                 case ResultReceived(batch=batch, outcomes=outcomes):
                     self._take_results(self._under_way.pop(batch), outcomes)
                 case Delivered(entries=entries):
+                    self._note_quiet()
+                    self._heard_at = self._machine.timeline.now
                     self._incoming.extend(entries)
                     self._work()
                 case ReplyReceived():
