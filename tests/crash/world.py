@@ -15,10 +15,13 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from taskferry_apps.local_client import ApiError, DaemonUnreachable, JsonObject, LocalClient
+from taskferry_transports.backoff import LONGEST
 
 T = TypeVar("T")
 
-PATIENCE_S = 60.0
+#: A daemon that was unlucky several times in a row waits up to a minute before it dials again, and dialling
+#: a program that is just being killed may take its own time. Nothing honest takes longer than both.
+PATIENCE_S = LONGEST + 60.0
 
 
 def free_port() -> int:
