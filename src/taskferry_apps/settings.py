@@ -125,6 +125,10 @@ class RelaySettings:
     """The SQLite file."""
     origins: tuple[str, ...] = attrs.field(default=(), metadata=_from(_origins, "TASKFERRY_RELAY_ORIGINS"))
     """The origins that daemons may have dialled, such as wss://relay.example; none: the bound address's."""
+    public_url: str | None = attrs.field(
+        default=None, metadata=_from(_url("http", "https"), "TASKFERRY_RELAY_PUBLIC_URL")
+    )
+    """Where people reach the relay's pages; links are made from it alone. None: from the first origin."""
     signup: str = attrs.field(
         default="open", metadata=_from(_choice("open", "closed"), "TASKFERRY_RELAY_SIGNUP")
     )

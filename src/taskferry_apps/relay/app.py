@@ -1,4 +1,4 @@
-"""The relay's HTTP face: links over WebSocket and long-poll, its health, and a line for people."""
+"""The relay's HTTP face: links over WebSocket and long-poll, its health, and pages for people."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from taskferry_transports.longpoll_server import LongPollServer
 from taskferry_transports.websocket_server import add_websocket_route
 
 from .core import Relay
+from .pages import Pages
 
 __all__ = ["LONGPOLL_PATH", "WEBSOCKET_PATH", "create_app"]
 
@@ -17,16 +18,10 @@ WEBSOCKET_PATH = "/v1/ws"
 LONGPOLL_PATH = "/v1/link"
 
 
-def create_app(relay: Relay, entropy: Entropy) -> tuple[QuartTrio, LongPollServer]:
+def create_app(relay: Relay, entropy: Entropy, pages: Pages) -> tuple[QuartTrio, LongPollServer]:
     """The application, for the guarded server alone, and the long-poll side, to be run beside it."""
     app = QuartTrio("taskferry_relay", static_folder=None)
-
-    @app.get("/")
-    async def hello() -> Response:
-        return Response(
-            "This is a TaskFerry relay: it carries sealed tasks between agents, and reads none.\n",
-            content_type="text/plain; charset=utf-8",
-        )
+    pages.mount(app)
 
     @app.get("/health")
     async def health() -> tuple[Response, int]:

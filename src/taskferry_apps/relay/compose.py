@@ -28,6 +28,7 @@ from .accounts import SignUp
 from .app import LONGPOLL_PATH, create_app
 from .core import Policy, Relay
 from .link import first_failure
+from .pages import Pages, PublicAddress
 from .witness import log_envelope
 
 __all__ = ["run", "run_restored", "serve_relay"]
@@ -138,7 +139,8 @@ async def serve_relay(
         )
     witness = log_envelope if settings.log == "debug" else None
     relay = Relay(store, Policy((), _sign_up(settings), settings.signups_per_hour, witness=witness))
-    app, longpoll = create_app(relay, system.entropy)
+    pages = Pages()
+    app, longpoll = create_app(relay, system.entropy, pages)
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)
         await behind.start(longpoll.run)
@@ -146,6 +148,7 @@ async def serve_relay(
             bound: BoundServer = await serving.start(serve, app, guard)
             # Which port the system chose is known only now; nobody can have dialled an origin before.
             relay.reachable_at(_origins(settings.origins or _local_origins(bound)))
+            pages.reachable_at(_public_address(settings, bound))
             _LOG.info("listening", url=bound.urls[0], pid=os.getpid(), state=_sign_up(settings).value)
             task_status.started(bound)
             await stop.wait()
@@ -184,6 +187,16 @@ def _local_origins(bound: BoundServer) -> tuple[str, ...]:
         for host, port in bound.addresses
         for name in (host, "localhost")
     )
+
+
+def _public_address(settings: RelaySettings, bound: BoundServer) -> PublicAddress:
+    """As written down; else where the first origin is, or on this machine alone, where it is bound."""
+    if settings.public_url is not None:
+        return PublicAddress(settings.public_url)
+    if not settings.origins:
+        return PublicAddress(bound.urls[0])
+    scheme, colon, rest = settings.origins[0].partition(":")
+    return PublicAddress({"ws": "http", "wss": "https"}.get(scheme, scheme) + colon + rest)
 
 
 def _origins(urls: Iterable[str]) -> frozenset[str]:
