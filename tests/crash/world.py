@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,27 +14,13 @@ from typing import Self, TypeVar
 
 from taskferry_apps.local_client import ApiError, DaemonUnreachable, JsonObject, LocalClient
 from taskferry_transports.backoff import LONGEST
+from tests.ports import free_port
 
 T = TypeVar("T")
 
 #: A daemon that was unlucky several times in a row waits up to a minute before it dials again, and dialling
 #: a program that is just being killed may take its own time. Nothing honest takes longer than both.
 PATIENCE_S = LONGEST + 60.0
-
-
-def free_port() -> int:
-    """A port that nobody listens on now, and that no outgoing connection is given while a program is down."""
-    try:
-        lowest = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    except OSError:
-        lowest = 32_768
-    while True:
-        port = random.randrange(10_240, lowest)
-        try:
-            with socket.create_server(("127.0.0.1", port)):
-                return port
-        except OSError:
-            continue
 
 
 def until(

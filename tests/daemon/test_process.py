@@ -18,14 +18,9 @@ from typing import Any
 import pytest
 
 from taskferry_apps.local_client import LocalClient
+from tests.ports import free_port
 
 PATIENCE_S = 30.0
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _start(*arguments: str) -> subprocess.Popen[bytes]:
@@ -77,7 +72,7 @@ def _refusal(*arguments: str) -> str:
 @pytest.fixture
 def relay(tmp_path):
     """The URL of a relay process."""
-    port = _free_port()
+    port = free_port()
     process = _start("relay", "--addr", f"127.0.0.1:{port}", "--db", str(tmp_path / "relay.db"))
     yield f"http://127.0.0.1:{port}"
     process.kill()
