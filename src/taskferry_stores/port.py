@@ -15,10 +15,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Protocol
 
+from taskferry_protocol.audit import AuditChain
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.records import (
     AccountRecord,
     AgentPair,
+    AuditRow,
     CardRecord,
     ContactState,
     DaemonChange,
@@ -325,6 +327,14 @@ class DaemonStore(Protocol):
 
     async def feed_bounds(self) -> tuple[Place, Place]:
         """The places of the oldest line still there (if none is: of the next one) and of the newest ever."""
+
+    async def audit_rows(
+        self, kind: str | None, after: Place | None, limit: int, order: Order
+    ) -> Page[AuditRow]:
+        """Audit entries by number, of one kind or of all."""
+
+    async def audit_chain(self) -> AuditChain:
+        """Where the audit log begins and ends."""
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor` and the dashboard."""

@@ -154,6 +154,8 @@ def test_exit_codes_are_as_documented(alice: Shell, words: list[str], code: int)
         ["task", "list"],
         ["message", "list"],
         ["quarantine"],
+        ["audit", "list"],
+        ["audit", "verify"],
     ],
 )
 def test_json_is_one_value_and_empty_tables_are_words(alice: Shell, words: list[str]) -> None:

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "inbox": ("inbox", "inbox", "Show what waits for an agent."),
     "watch": ("watch", "watch", "Print a line for each thing that happens."),
     "quarantine": ("quarantine", "quarantine", "Show what was received and had no effect."),
+    "audit": ("audit", "audit", "Show, check and export what was done, decided and refused."),
     "verify": ("verify", "verify", "Check an exported handoff offline."),
     "status": ("status", "status", "Show the daemon's state and its link to the relay."),
     "doctor": ("doctor", "doctor", "Check this installation and say what is wrong."),

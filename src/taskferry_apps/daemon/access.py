@@ -7,12 +7,14 @@ import hmac
 from collections.abc import Sequence
 from typing import Final
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.ids import Hash, Instant, sha256
 from taskferry_protocol.records import IdempotencyRecord, PutAnswer, PutToken, RevokeToken, TokenRecord
 from taskferry_stores.port import ConflictKind, StoreConflict
 
 from .core import Core
 from .describe import token_view
+from .draft import Draft
 from .names import match_prefix, own_agent, parse_prefix, require_owner
 from .port import Caller, DaemonRefusal
 from .steps import KEPT_MS, check_same, scope_of
@@ -60,8 +62,14 @@ class Access:
             raise DaemonRefusal("bad-value", "Name at least one agent.", detail={"field": "agents"})
         names = {(await own_agent(self._core, caller, agent, "agents")).name for agent in agents}
         secret = new_secret(self._core.entropy(SECRET_BYTES))
-        token = TokenRecord(sha256(secret.encode()), label, "agent", tuple(sorted(names)), self._core.now())
-        await self._core.commit((PutToken(token),))
+        async with self._core.lock:
+            draft = Draft(self._core)
+            token = TokenRecord(sha256(secret.encode()), label, "agent", tuple(sorted(names)), draft.now)
+            draft.add(PutToken(token))
+            draft.audit(
+                AuditKind.CREDENTIAL_MADE, ", ".join(token.agents), id=token.digest.hex()[:16], label=label
+            )
+            await draft.commit()
         return secret, token_view(token)
 
     async def revoke(self, caller: Caller, token: str) -> TokenView:
@@ -71,7 +79,11 @@ class Access:
         prefix = wanted if isinstance(wanted, str) else wanted.hex()
         held = {Hash(found.digest): found for found in await self._core.store.tokens()}
         digest = match_prefix(prefix, held, "credential")
-        await self._core.commit((RevokeToken(digest, self._core.now()),))
+        async with self._core.lock:
+            draft = Draft(self._core)
+            draft.add(RevokeToken(digest, draft.now))
+            draft.audit(AuditKind.CREDENTIAL_REVOKED, ", ".join(held[digest].agents), id=digest.hex()[:16])
+            await draft.commit()
         return token_view(await self._core.store.token(digest) or held[digest])
 
     # --- Answers given before

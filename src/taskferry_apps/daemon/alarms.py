@@ -6,10 +6,12 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.records import PutSetting
 from taskferry_stores.port import DaemonStore
 
+from .audit_hours import audit_often
 from .draft import Draft
 
 __all__ = ["alarms", "clear_alarm", "raise_alarm"]
@@ -34,6 +36,7 @@ async def raise_alarm(draft: Draft, text: str, refs: Sequence[Hash] = ()) -> Non
     if text not in standing:
         kept = [*standing, text][-_KEPT:]
         draft.add(PutSetting(_KEY, json.dumps(kept).encode()))
+    await audit_often(draft, AuditKind.ALARM, text)
     draft.tell("alarm", "", refs, text=text)
 
 

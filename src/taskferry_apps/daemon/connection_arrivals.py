@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import attrs
 
 from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.connections import read_accept, read_end, read_request
 from taskferry_protocol.crypto import Kind
 from taskferry_protocol.documents import peek
@@ -29,6 +30,7 @@ from taskferry_protocol.records import (
 
 from .arrival import Arrival
 from .bonds import Bond
+from .connection_audit import audit_peer_step, ended_kind, grant_facts
 from .grants import read_allowance
 from .publications import Publication, Subject, note
 from .resending import offer_refused_again
@@ -90,6 +92,7 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> None:
     )
     arrival.draft.add(SaveConnection(record))
     _tell(arrival, record)
+    await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ASKED, record)
 
 
 async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:
@@ -110,6 +113,8 @@ async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:
     arrival.draft.add(SaveConnection(accepted), PutGrant(grant))
     await offer_refused_again(arrival.draft, accepted.mine, accepted.peer)
     _tell(arrival, accepted)
+    await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ACCEPTED, accepted)
+    await audit_peer_step(arrival.draft, AuditKind.GRANT, accepted, **grant_facts(grant))
 
 
 async def take_end(arrival: Arrival, body: ConnectionEnded) -> None:
@@ -132,6 +137,7 @@ async def take_end(arrival: Arrival, body: ConnectionEnded) -> None:
         # A relay that withholds this end from others must not be able to say that it never heard of it.
         await note(arrival.draft, Publication(Subject.END, ended.request))
     _tell(arrival, ended)
+    await audit_peer_step(arrival.draft, ended_kind(end.kind), ended)
 
 
 async def take_grant(arrival: Arrival, body: GrantUpdated) -> None:
@@ -147,3 +153,4 @@ async def take_grant(arrival: Arrival, body: GrantUpdated) -> None:
     arrival.draft.add(PutGrant(grant))
     await offer_refused_again(arrival.draft, bond.record.mine, bond.record.peer)
     _tell(arrival, bond.record)
+    await audit_peer_step(arrival.draft, AuditKind.PERMISSION_CHANGED, bond.record, **grant_facts(grant))

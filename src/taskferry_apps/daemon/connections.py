@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.connections import EndKind, read_request, sign_accept, sign_end, sign_request
 from taskferry_protocol.ids import AgentRef, Handle, Hash, Instant
 from taskferry_protocol.messages import (
@@ -19,6 +20,7 @@ from taskferry_protocol.messages import (
 from taskferry_protocol.records import ConnectionState, PeerConnection, PutGrant, SaveConnection
 
 from .bonds import Bond, bonds_between, find_bond
+from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .draft import LIFETIME_MS, Draft, Posted, Thread
 from .grants import answering, changed, next_allowance, welcome, wish_of
@@ -70,7 +72,7 @@ class Connections:
             for bond in reversed(await bonds_between(core.store, agent, to)):
                 if bond.record.state in _LIVE and bond.request.expires_at > draft.now:
                     return self._same(bond)
-            request, message = await self._ask(draft, agent, to, note_text)
+            request, message = await self._ask(draft, caller, agent, to, note_text)
             await draft.commit()
         return await self._step(request, message)
 
@@ -85,7 +87,9 @@ class Connections:
             )
         return Step(bond, None)
 
-    async def _ask(self, draft: Draft, mine: AgentRef, peer: AgentRef, text: str) -> tuple[Hash, Hash]:
+    async def _ask(
+        self, draft: Draft, caller: Caller, mine: AgentRef, peer: AgentRef, text: str
+    ) -> tuple[Hash, Hash]:
         core = self._core
         own = await draft.own_log()
         raw = sign_request(
@@ -108,22 +112,21 @@ class Connections:
             at=draft.now,
             entropy=core.entropy,
         )
-        draft.add(
-            SaveConnection(
-                PeerConnection(
-                    request=request.hash,
-                    mine=mine,
-                    peer=peer,
-                    state=ConnectionState.REQUESTED_OUT,
-                    request_raw=raw,
-                    created_at=draft.now,
-                    updated_at=draft.now,
-                    expires_at=request.expires_at,
-                    note=text,
-                    grants=(grant,),
-                )
-            )
+        record = PeerConnection(
+            request=request.hash,
+            mine=mine,
+            peer=peer,
+            state=ConnectionState.REQUESTED_OUT,
+            request_raw=raw,
+            created_at=draft.now,
+            updated_at=draft.now,
+            expires_at=request.expires_at,
+            note=text,
+            grants=(grant,),
         )
+        draft.add(SaveConnection(record))
+        by = "owner" if caller.is_owner else "local program"
+        await audit_step(draft, AuditKind.CONNECTION_ASKED, record, by=by)
         body = ConnectionRequested(raw, grant.raw, grant.terms, text, own.statements)
         posted = await draft.post(body, mine, peer, Thread(draft.conversation()))
         draft.tell("connection", mine.name, (posted.hash,), state="requested_out", id=request.hash.hex())
@@ -163,6 +166,8 @@ class Connections:
             body = ConnectionAccepted(raw, grant.raw, grant.terms, own.statements)
             posted = await self._post(draft, body, bond)
             self._tell(draft, bond, posted, ConnectionState.ACCEPTED)
+            await audit_step(draft, AuditKind.CONNECTION_ACCEPTED, record, by="owner")
+            await audit_step(draft, AuditKind.GRANT, record, by="owner", **grant_facts(grant))
             await draft.commit()
         return await self._step(record.request, posted.hash)
 
@@ -196,6 +201,7 @@ class Connections:
                 await note(draft, Publication(Subject.END, record.request))
             posted = await self._post(draft, ConnectionEnded(raw, reason), bond)
             self._tell(draft, bond, posted, ConnectionState.ENDED)
+            await audit_step(draft, ended_kind(end_kind), record, by="owner")
             await draft.commit()
         return await self._step(record.request, posted.hash)
 
@@ -220,6 +226,8 @@ class Connections:
             await note(draft, Publication(Subject.GRANT, bond.record.request))
             posted = await self._post(draft, GrantUpdated(grant.raw, grant.terms), bond)
             self._tell(draft, bond, posted, ConnectionState.ACCEPTED)
+            facts = grant_facts(grant)
+            await audit_step(draft, AuditKind.PERMISSION_CHANGED, bond.record, by="owner", **facts)
             await draft.commit()
         return await self._step(bond.record.request, posted.hash)
 

@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.audit import AuditKind, Fact, audit_note
 from taskferry_protocol.envelope import Envelope, Parcel, encode_parcel
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, Hash, Instant
@@ -19,6 +20,7 @@ from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.links import TaskLink
 from taskferry_protocol.messages import Body, Content, MessageClass, encode_content
 from taskferry_protocol.records import (
+    AppendAudit,
     AppendEvent,
     AppendStatements,
     DaemonChange,
@@ -38,6 +40,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
 
+from .audit_logs import own_changes, peer_changes
 from .core import Core
 from .port import DaemonRefusal
 from .steps import record_of
@@ -116,6 +119,13 @@ class Draft:
         text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
         self.add(AppendEvent(EventRecord(kind, agent, tuple(refs), text, self.now)))
 
+    def audit(self, kind: AuditKind, subject: str, **facts: Fact) -> None:
+        """An entry for the owner's audit log, committed with what it is about; no secret, nobody's words.
+
+        What somebody else can repeat as often as they please goes through `audit_often`.
+        """
+        self.add(AppendAudit(audit_note(kind.value, subject, facts, self.now)))
+
     async def setting(self, key: str) -> bytes | None:
         """A setting as it will be after this draft."""
         for change in reversed(self.changes):
@@ -161,6 +171,12 @@ class Draft:
             )
         )
         self._logs[log.account] = log
+        if log.account == self.core.account:
+            changes = tuple(own_changes(log, kept))
+        else:
+            changes = tuple(peer_changes(log, kept)) if held is not None else ()
+        for change in changes:
+            self.audit(change.kind, change.subject, **change.facts)
 
     # --- Envelopes
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.handoff import Kept, export_handoff
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.records import ConnectionState
 
+from .audit_hours import audit_often
 from .bonds import bonds_between
 from .core import Core
+from .draft import Draft
 from .names import not_found
+from .port import Caller
 from .taskbook import Held
 
 __all__ = ["export_task"]
@@ -17,11 +21,16 @@ __all__ = ["export_task"]
 _CONSENTED = frozenset({ConnectionState.ACCEPTED, ConnectionState.ENDED})
 
 
-async def export_task(core: Core, held: Held, role: str) -> bytes:
-    """The file of a task that is held, as seen from one of its sides."""
+async def export_task(core: Core, caller: Caller, held: Held, role: str) -> bytes:
+    """The file of a task that is held, as seen from one of its sides. That it was made is written down."""
     row = next((row for row in held.rows if row.role == role), None)
     if row is None:
         raise not_found("task")
+    async with core.lock:
+        draft = Draft(core)
+        by = "owner" if caller.is_owner else "local program"
+        await audit_often(draft, AuditKind.EXPORT, f"task {held.task.hex()[:16]}", by=by)
+        await draft.commit()
     hashes = [event.hash for event in held.events]
     sealed = await core.store.sealed(hashes)
     got = await core.store.receipts_got(hashes)

@@ -64,7 +64,7 @@ from .core import Core
 from .draft import Draft
 from .inbound_facts import gather_facts
 from .log_news import Fetch, News, fetch_news, judge, pin
-from .quarantine import set_aside
+from .quarantine import audit_refusal, set_aside
 from .receipts import take_receipt
 from .task_arrivals import take_task_event
 
@@ -173,6 +173,8 @@ class Inbound:
         if decision.rate is not None:
             draft.add(_rate(Flow(header.from_, header.to), decision.rate))
         code = await _effect(Arrival(draft, decision))
+        if code is not None:
+            await audit_refusal(draft, code.value, header.from_, header.to, header.cls.value)
         outcome = Outcome.APPLIED if code is None else Outcome.QUARANTINED
         word = "" if code is None else code.value
         draft.add(_seen(envelope, outcome.value, word, draft))

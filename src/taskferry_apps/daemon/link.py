@@ -13,6 +13,7 @@ import trio
 
 from taskferry_protocol import calls
 from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Cursor, Refusal, statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Instant
@@ -23,8 +24,10 @@ from taskferry_transports.port import Dialer, DialRefused
 
 from ..logs import get_logger
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
+from .audit_hours import audit_often
 from .bell import Bell
 from .core import Core, not_set_up
+from .draft import Draft
 from .inbound import Inbound
 from .log_news import take_news, take_own_news
 from .outbound import Outbound
@@ -313,6 +316,7 @@ class Link:
             # Who was never here before has nothing waiting.
             self._core.caught_up = self._core.now()
             await self._core.commit(self._core.keep_caught_up())
+        await self._note_sign_in(origin, client.transport_kind)
         self._client = client
         self._since = self._core.now()
         self._attempt = 0
@@ -324,6 +328,14 @@ class Link:
             nursery.start_soon(self._receive, client, origin, generation)
             nursery.start_soon(self._send, client)
             raise await client.wait_ended()
+
+    async def _note_sign_in(self, origin: str, transport: str) -> None:
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            device = core.device.hex()[:16]
+            await audit_often(draft, AuditKind.SIGN_IN, origin, device=device, transport=transport)
+            await draft.commit()
 
     async def _begin_anew(self, cursor: RelayCursor) -> None:
         """A relay without memory of us: tell it everything, offer again what is not known as delivered."""

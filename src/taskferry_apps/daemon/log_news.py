@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import attrs
 
 from taskferry_protocol.accounts import AccountLog, LogRelation, compare, settles
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import AccountId
@@ -137,6 +138,7 @@ async def _hold_forked(core: Core, held: AccountLog, other: AccountLog) -> None:
         if pinned is not None and not pinned.record.held:
             draft.add(HoldAccount(other.account, _TWO_HISTORIES))
             await raise_alarm(draft, _held_text(held))
+            draft.audit(AuditKind.IDENTITY_CHANGED, f"@{held.state.name}", what="two histories", at=index)
         await draft.commit()
 
 

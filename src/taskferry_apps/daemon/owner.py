@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from taskferry_protocol import accounts
 from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
 from taskferry_protocol.crypto import KEY_BYTES, SigningKey
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
@@ -103,6 +104,13 @@ class Owner:
             draft.take_log(None, log)
             draft.add(SetTrust(log.account, Trust.OWN, draft.now), PutSetting(RELAY_SETTING, relay.encode()))
             draft.tell("account", "", state="set_up", owner=owner)
+            draft.audit(
+                AuditKind.SET_UP,
+                f"@{owner}",
+                account=log.account.hex(),
+                device=next(iter(log.state.devices)).hex(),
+                relay=relay,
+            )
             await draft.commit()
             core.account = log.account
             await core.vault.save_beginning(None)

@@ -7,7 +7,7 @@ changed is committed; sending goes on by itself, and works while the relay is do
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
@@ -29,6 +29,9 @@ from .views import (
     TaskView,
     TokenView,
 )
+
+if TYPE_CHECKING:
+    from .audit_port import AuditService
 
 __all__ = ["Caller", "DaemonRefusal", "DaemonService", "GrantChange", "NewAgent", "NewTask", "TaskAction"]
 
@@ -131,6 +134,10 @@ class TaskAction:
 
 class DaemonService(Protocol):
     """One owner's daemon. Agents are named `name` or `@owner/name`; peers `@owner/name`."""
+
+    @property
+    def audit(self) -> AuditService:
+        """What was done, decided and refused."""
 
     # --- the owner's ---
     async def status(self) -> Status:

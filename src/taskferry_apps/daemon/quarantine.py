@@ -8,6 +8,8 @@ from typing import Final
 
 import attrs
 
+from taskferry_protocol.audit import AuditKind, Fact
+from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.records import (
     DropQuarantine,
     PutQuarantine,
@@ -17,9 +19,11 @@ from taskferry_protocol.records import (
 )
 
 from .alarms import raise_alarm
+from .audit_hours import audit_often
 from .draft import Draft
+from .names import handle_of
 
-__all__ = ["MOST_BYTES", "MOST_ITEMS", "dropped", "set_aside"]
+__all__ = ["MOST_BYTES", "MOST_ITEMS", "audit_refusal", "dropped", "set_aside"]
 
 #: More than an owner will ever look at.
 MOST_ITEMS: Final = 1_000
@@ -54,7 +58,20 @@ async def set_aside(draft: Draft, item: QuarantineRecord) -> None:
         draft.add(PutQuarantine(item), *(DropQuarantine(line.hash) for line in victims))
         if victims:
             facts["dropped"] = await _count(draft, victims)
+        await audit_refusal(draft, item.code, item.peer, item.mine, item.cls)
     draft.tell("quarantine", "", (item.hash,), **facts)
+
+
+async def audit_refusal(
+    draft: Draft, code: str, peer: AgentRef | None, mine: AgentRef | None, cls: str
+) -> None:
+    """Write down what was refused of whom; a relay's noise names nobody."""
+    facts: dict[str, Fact] = {"code": code}
+    subject = "unknown sender"
+    if peer is not None and mine is not None:
+        subject = await handle_of(draft.core, peer)
+        facts |= {"mine": mine.name, "class": cls}
+    await audit_often(draft, AuditKind.REFUSAL, subject, **facts)
 
 
 def _beyond(lines: tuple[QuarantineLine, ...]) -> tuple[QuarantineLine, ...]:

@@ -15,6 +15,7 @@ from taskferry_stores.port import DaemonStore
 
 from .access import Access
 from .alarms import alarms
+from .audit import AuditBook
 from .bonds import all_bonds
 from .connections import Connections
 from .core import Core, Vault
@@ -74,6 +75,8 @@ class Daemon:
         self._tasks = Tasks(core)
         self._mail = Mail(core)
         self._access = Access(core, owner_digest)
+        self.audit = AuditBook(core)
+        """What was done, decided and refused."""
         self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
 
     @classmethod
@@ -326,7 +329,7 @@ class Daemon:
     async def export_task(self, caller: Caller, task: str) -> bytes:
         """The handoff file."""
         held, role = await self._held(caller, task)
-        return await export_task(self._core, held, role)
+        return await export_task(self._core, caller, held, role)
 
 
 def _download(part: Part, version: int, index: int) -> tuple[str, str, bytes]:

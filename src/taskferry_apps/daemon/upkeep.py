@@ -10,7 +10,9 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, SEEN_MS
 from taskferry_protocol.records import PruneEvents, PurgeAnswers, PurgeSeen
 
+from .audit_hours import close_hour
 from .core import Core
+from .draft import Draft
 from .link import QUIET_MS, Link
 from .outbound import give_up_expired
 from .owner import Owner
@@ -55,6 +57,10 @@ class Upkeep:
             await self._tasks.expire_overdue(drained)
         self._link.note_quiet()
         now = self._core.now()
+        async with self._core.lock:
+            draft = Draft(self._core)
+            await close_hour(draft)
+            await draft.commit()
         await self._core.commit(
             (
                 *self._core.keep_caught_up(),

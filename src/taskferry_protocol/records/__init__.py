@@ -5,6 +5,7 @@ A store takes changes and gives records; it decides nothing but what its changes
 
 from __future__ import annotations
 
+from .audit import AppendAudit, AuditRow
 from .base import (
     MAILBOX_START,
     UNPLACED,
@@ -144,8 +145,10 @@ __all__ = [
     "AddTaskEvent",
     "AgentPair",
     "AlreadyStored",
+    "AppendAudit",
     "AppendEvent",
     "AppendStatements",
+    "AuditRow",
     "CardRecord",
     "ConnectionState",
     "ContactState",

@@ -10,6 +10,7 @@ from enum import StrEnum
 import attrs
 
 from ..ids import AccountId, AgentRef, Hash, Instant
+from .audit import AppendAudit
 from .base import Counted, Done, Place, SharedChange
 from .daemon import (
     EventRecord,
@@ -301,6 +302,7 @@ class PurgeAnswers:
 
 DaemonChange = (
     SharedChange
+    | AppendAudit
     | SetTrust
     | PutAgent
     | DropAgent

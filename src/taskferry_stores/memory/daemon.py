@@ -52,7 +52,9 @@ from taskferry_protocol.records import (
 )
 
 from ..errors import StoreClosed
+from .audit import AuditReads
 from .daemon_state import DaemonState, quarantine_lines
+from .queries import asked_message, asked_task, place_in_list
 from .tables import page, pick
 
 K = TypeVar("K")
@@ -75,31 +77,7 @@ def _ordered(rows: Iterable[tuple[Place, V]], after: Place | None, order: Order)
     return [r for r in ordered if after is None or (r[0] < after if newest else r[0] > after)]
 
 
-def _asked_message(query: MessageQuery, message: MessageRecord) -> bool:
-    return (
-        query.agent in {None, message.mine.name}
-        and query.peer in {None, message.peer}
-        and query.conv in {None, message.conv}
-        and query.task in {None, message.task}
-        and query.direction in {None, message.direction}
-        and (not query.inbox or (message.direction is Direction.IN and message.inbox in query.inbox))
-    )
-
-
-def _asked_task(query: TaskQuery, task: TaskRecord) -> bool:
-    return (
-        query.agent in {None, task.mine.name}
-        and query.peer in {None, task.peer}
-        and query.role in {None, task.role}
-        and (not query.states or task.state in query.states)
-    )
-
-
-def _place_in_list(task: TaskRecord) -> TaskCursor:
-    return TaskCursor(task.updated_at, task.task, task.role)
-
-
-class MemoryDaemonStore:
+class MemoryDaemonStore(AuditReads):
     """The daemon's port over dictionaries."""
 
     def __init__(self) -> None:
@@ -225,7 +203,7 @@ class MemoryDaemonStore:
     ) -> Page[MessageRecord]:
         """Messages by place."""
         state = await self._begin()
-        rows = ((m.place, m) for m in state.messages.values() if _asked_message(query, m))
+        rows = ((m.place, m) for m in state.messages.values() if asked_message(query, m))
         return page(_ordered(rows, after, order), limit)
 
     async def inbox_counts(self, agents: Collection[str]) -> Mapping[str, InboxCount]:
@@ -337,10 +315,10 @@ class MemoryDaemonStore:
     async def task_page(self, query: TaskQuery, after: TaskCursor | None, limit: int) -> TaskPage:
         """Tasks, the last updated first."""
         state = await self._begin()
-        asked = [task for task in state.tasks.values() if _asked_task(query, task)]
-        asked.sort(key=_place_in_list, reverse=True)
-        rest = [task for task in asked if after is None or _place_in_list(task) < after]
-        more = _place_in_list(rest[limit - 1]) if len(rest) > limit else None
+        asked = [task for task in state.tasks.values() if asked_task(query, task)]
+        asked.sort(key=place_in_list, reverse=True)
+        rest = [task for task in asked if after is None or place_in_list(task) < after]
+        more = place_in_list(rest[limit - 1]) if len(rest) > limit else None
         return TaskPage(tuple(rest[:limit]), more)
 
     async def task_events(self, tasks: Collection[Hash]) -> Mapping[Hash, tuple[TaskEventRecord, ...]]:

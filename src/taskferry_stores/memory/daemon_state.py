@@ -10,6 +10,7 @@ import attrs
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, MessageId
 from taskferry_protocol.records import (
     AddTaskEvent,
+    AppendAudit,
     AppendEvent,
     AppendStatements,
     Counted,
@@ -89,6 +90,7 @@ from ..rules import (
     require_usable,
     unknown,
 )
+from .audit import AuditTable
 from .tables import Journal, Ledger
 
 K = TypeVar("K")
@@ -100,6 +102,7 @@ class DaemonState:
     def __init__(self) -> None:
         self.journal = Journal()
         self.ledger = Ledger(self.journal)
+        self.audit = AuditTable(self.journal)
         self.trust: dict[AccountId, tuple[Trust, int]] = {}
         self.agents: dict[str, LocalAgent] = {}
         self.connections: dict[Hash, PeerConnection] = {}
@@ -193,6 +196,8 @@ class DaemonState:
                     drop(self.seen_seq, (seen.device, seen.to, seen.seq))
                     drop(self.seen_id, seen_key)
                 return Counted(min(len(old), change.limit))
+            case AppendAudit():
+                return Placed(self.audit.append(change.note))
             case AppendEvent():
                 place = self.place("events")
                 put(self.events, place, attrs.evolve(change.event, place=place))

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import trio
 
+from taskferry_protocol.audit import AuditChain
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.records import (
+    AuditRow,
     CardRecord,
     DaemonChange,
     DaemonResult,
@@ -47,7 +49,7 @@ from taskferry_protocol.records import (
     TokenRecord,
 )
 
-from . import daemon_reads, ledger, traffic_reads
+from . import audit, daemon_reads, ledger, traffic_reads
 from .daemon_writes import DaemonWriter
 from .engine import Engine
 from .files import IntegrityCheck, OpenFile, Tuning, open_file
@@ -261,6 +263,16 @@ class SqliteDaemonStore:
     async def feed_bounds(self) -> tuple[Place, Place]:
         """The places of the oldest line and of the newest."""
         return await self._engine.read(traffic_reads.feed_bounds)
+
+    async def audit_rows(
+        self, kind: str | None, after: Place | None, limit: int, order: Order
+    ) -> Page[AuditRow]:
+        """Audit entries by number."""
+        return await self._engine.read(lambda c: audit.rows(c, kind, after, limit, order))
+
+    async def audit_chain(self) -> AuditChain:
+        """Where the audit log begins and ends."""
+        return await self._engine.read(audit.chain)
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor`."""

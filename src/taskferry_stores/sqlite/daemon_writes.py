@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.records import (
     AddTaskEvent,
+    AppendAudit,
     AppendStatements,
     ConnectionState,
     Counted,
@@ -21,6 +22,7 @@ from taskferry_protocol.records import (
     InviteRecord,
     KeepSealed,
     PeerConnection,
+    Placed,
     PurgeAnswers,
     PutAgent,
     PutAnswer,
@@ -46,7 +48,7 @@ from taskferry_protocol.records import (
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_revision, require_usable, unknown
-from . import ledger
+from . import audit, ledger
 from .daemon_reads import invite_record
 from .rows import to_signed
 from .traffic_writes import TrafficWrites
@@ -116,6 +118,8 @@ class DaemonSession:
         """Make one change."""
         connection, execute = self._connection, self._connection.execute
         match change:
+            case AppendAudit():
+                return Placed(audit.append(connection, change.note))
             case AppendStatements():
                 ledger.append_statements(connection, change)
             case HoldAccount():

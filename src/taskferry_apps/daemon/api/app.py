@@ -119,6 +119,7 @@ async def _admit(route: Route, daemon: DaemonService, secret: str | None) -> Cal
         raise unauthorized("A credential is needed.")
     caller = await identify(daemon, secret)
     if route.access is Access.OWNER and not caller.is_owner:
+        await daemon.audit.note_refused(caller, f"{route.method} {route.path}", "owner-only")
         raise refusal(
             "owner-only",
             "Only the owner may do that.",

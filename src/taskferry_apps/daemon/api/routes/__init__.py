@@ -5,7 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from ..table import Route
-from . import agents, connections, daemon, events, inbox, messages, permissions, task_actions, tasks, tokens
+from . import (
+    agents,
+    audit,
+    connections,
+    daemon,
+    events,
+    inbox,
+    messages,
+    permissions,
+    task_actions,
+    tasks,
+    tokens,
+)
 from .document import document_route
 
 __all__ = ["ROUTES"]
@@ -21,6 +33,7 @@ _SUBJECTS: Final[tuple[Route, ...]] = (
     *task_actions.ROUTES,
     *events.ROUTES,
     *tokens.ROUTES,
+    *audit.ROUTES,
 )
 
 #: Every route, the one that describes them among them.

@@ -1,0 +1,127 @@
+"""The owner's audit log, read, checked from its first entry, and exported."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from taskferry_protocol.audit import (
+    EXPORTED,
+    AuditChain,
+    AuditEnd,
+    AuditEntry,
+    AuditKind,
+    ChainBroken,
+    ChainCheck,
+    export_audit,
+    read_entry,
+)
+from taskferry_protocol.errors import RemoteProtocolError
+from taskferry_protocol.records import AuditRow, Order, Place
+from taskferry_stores.port import DaemonStore
+
+from .audit_hours import audit_often
+from .audit_port import AuditPage, AuditVerdict
+from .core import Core
+from .draft import Draft
+from .mail import parse_cursor
+from .names import require_owner
+from .port import Caller, DaemonRefusal
+
+__all__ = ["AuditBook"]
+
+_PAGE: Final = 500
+
+
+class AuditBook:
+    """Reads, checks and exports the log."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def entries(self, caller: Caller, kind: str, cursor: str, limit: int) -> AuditPage:
+        """Newest first."""
+        require_owner(caller)
+        most = max(1, min(limit, 200))
+        page = await self._core.store.audit_rows(kind or None, parse_cursor(cursor), most, Order.NEWEST_FIRST)
+        entries = tuple(_readable(row) for row in page.items)
+        return AuditPage(entries, str(page.next) if page.next is not None else "")
+
+    async def verify(self, caller: Caller, expected: AuditEnd | None) -> AuditVerdict:
+        """Follow the log from its first entry to its end."""
+        require_owner(caller)
+        chain = await self._core.store.audit_chain()
+        try:
+            await _follow(self._core.store, chain, expected)
+        except ChainBroken as broken:
+            return AuditVerdict(chain, broken.n, str(broken))
+        return AuditVerdict(chain)
+
+    async def export(self, caller: Caller) -> bytes:
+        """The log as a file, after it was checked. Its export is written down first, and is in it."""
+        require_owner(caller)
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            draft.audit(AuditKind.EXPORT, "audit log")
+            await draft.commit()
+        chain = await core.store.audit_chain()
+        try:
+            kept = await _follow(core.store, chain, None)
+        except ChainBroken as broken:
+            raise DaemonRefusal(
+                "audit-broken",
+                f"The audit log does not hold: {broken}",
+                "Look into it with: taskferry audit verify",
+                status=409,
+            ) from broken
+        owner = (await core.own_log()).state.name if core.account is not None else ""
+        base = kept[-EXPORTED - 1].end if len(kept) > EXPORTED else chain.base
+        entries = [entry.raw for entry in kept[-EXPORTED:]]
+        return export_audit(owner, core.now(), AuditChain(base, chain.head), entries)
+
+    async def note_refused(self, caller: Caller, what: str, code: str) -> None:
+        """A program asked for what it may not do."""
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            agents = ", ".join(sorted(caller.agents or ()))
+            await audit_often(draft, AuditKind.REFUSAL, agents, code=code, asked=what, by="local program")
+            await draft.commit()
+
+
+def _readable(row: AuditRow) -> AuditEntry:
+    try:
+        return read_entry(row.raw)
+    except RemoteProtocolError as error:
+        raise DaemonRefusal(
+            "audit-broken",
+            f"Entry {row.place} of the audit log cannot be read: somebody has changed it.",
+            "Look into it with: taskferry audit verify",
+            status=409,
+        ) from error
+
+
+async def _follow(store: DaemonStore, chain: AuditChain, expected: AuditEnd | None) -> list[AuditEntry]:
+    """Every entry of the chain, followed; at `expected` it must be as it was. Raises ChainBroken."""
+    if expected is not None and not chain.base.n <= expected.n <= chain.head.n:
+        text = f"Entry {expected.n}, which the log once ended with, is missing."
+        raise ChainBroken(expected.n, text)
+    check = ChainCheck(chain.base)
+    _expect(check.end, expected)
+    found: list[AuditEntry] = []
+    after: Place | None = Place(chain.base.n)
+    while after is not None:
+        page = await store.audit_rows(None, after, _PAGE, Order.OLDEST_FIRST)
+        for row in page.items:
+            if row.place > chain.head.n:
+                break  # written down meanwhile
+            found.append(check.take(row.raw, row.kind, row.place))
+            _expect(check.end, expected)
+        after = page.next if check.end.n < chain.head.n else None
+    check.finish(chain.head)
+    return found
+
+
+def _expect(end: AuditEnd, expected: AuditEnd | None) -> None:
+    if expected is not None and end.n == expected.n and end != expected:
+        raise ChainBroken(end.n, f"Entry {end.n} is another one than when the log was exported.")

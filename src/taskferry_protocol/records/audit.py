@@ -1,0 +1,27 @@
+"""The audit log as it is stored; `..audit` says what an entry holds and how a chain is checked.
+
+A store gives each note its number and the hash of the entry before, in the transaction that appends it.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from ..audit import AuditNote
+from .base import Place
+
+
+@attrs.frozen
+class AppendAudit:
+    """Write a note down at the end of the audit log. Result: `Placed`."""
+
+    note: AuditNote
+
+
+@attrs.frozen
+class AuditRow:
+    """An entry as it is held: its number and kind, by which it is found, and its bytes, which count."""
+
+    place: Place
+    kind: str
+    raw: bytes

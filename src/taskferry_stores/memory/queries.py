@@ -1,0 +1,39 @@
+"""What queries for messages and tasks ask for."""
+
+from __future__ import annotations
+
+from taskferry_protocol.records import (
+    Direction,
+    MessageQuery,
+    MessageRecord,
+    TaskCursor,
+    TaskQuery,
+    TaskRecord,
+)
+
+
+def asked_message(query: MessageQuery, message: MessageRecord) -> bool:
+    """Whether a query asks for this message."""
+    return (
+        query.agent in {None, message.mine.name}
+        and query.peer in {None, message.peer}
+        and query.conv in {None, message.conv}
+        and query.task in {None, message.task}
+        and query.direction in {None, message.direction}
+        and (not query.inbox or (message.direction is Direction.IN and message.inbox in query.inbox))
+    )
+
+
+def asked_task(query: TaskQuery, task: TaskRecord) -> bool:
+    """Whether a query asks for this task."""
+    return (
+        query.agent in {None, task.mine.name}
+        and query.peer in {None, task.peer}
+        and query.role in {None, task.role}
+        and (not query.states or task.state in query.states)
+    )
+
+
+def place_in_list(task: TaskRecord) -> TaskCursor:
+    """Where a task stands in a list of tasks."""
+    return TaskCursor(task.updated_at, task.task, task.role)
