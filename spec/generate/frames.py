@@ -40,9 +40,10 @@ def proof(
     return sign(by or LAPTOP.id, kind, sha(greeting + challenge))
 
 
-def auth(signed: bytes) -> bytes:
+def auth(signed: bytes, **other: Value) -> bytes:
     """The daemon's proof with the whole of its log."""
-    return enc([3, {"proof": signed, "from": 0, "statements": list(ADA.statements)}])
+    members: Map = {"proof": signed, "from": 0, "statements": list(ADA.statements)}
+    return enc([3, {**members, **other}])
 
 
 def ready(at: int = NOW, *, next_offset: int = 1, window: Sequence[Value] = (4, 100_000)) -> bytes:
@@ -75,6 +76,11 @@ class Transcript:
         self.facts = facts
         self.steps: list[Json] = []
         self.at = NOW
+
+    def shows(self, ticket: str) -> Transcript:
+        """The daemon has a ticket."""
+        self.facts["ticket"] = ticket
+        return self
 
     def step(
         self, action: dict[str, Json], frames: Sequence[Json], events: Sequence[str], code: str | None

@@ -32,6 +32,7 @@ from .frames import (
 from .ids import Instant, LogPosition, sha256
 from .limits import BATCH, CALLS
 from .session_base import Goaway, Line, Outstanding, Phase, Side, Step, TimedOut, WentAway, encode_checked
+from .tickets import is_ticket
 
 __all__ = [
     "Ack",
@@ -157,8 +158,12 @@ class ClientSession:
     Step or raises and changes nothing, but that SessionBroken ends the session.
     """
 
-    def __init__(self, *, hello: HelloFrame, key: SigningKey, log: LogExtension, now: Instant) -> None:
+    def __init__(
+        self, *, hello: HelloFrame, key: SigningKey, log: LogExtension, now: Instant, ticket: str = ""
+    ) -> None:
         """`hello` carries the caller's fresh nonce; `key` is the device key that it names.
+
+        `ticket` lets a new account in, if the relay asks for one.
 
         Raises LocalProtocolError if a relay could not accept what is given here.
         """
@@ -166,10 +171,13 @@ class ClientSession:
             raise LocalProtocolError("the device key is not the one that hello names")
         if len(log.statements) > BATCH or sum(map(len, log.statements)) > STATEMENT_PAGE_BYTES:
             raise LocalProtocolError("these statements do not fit into one frame: use `statement_page`")
+        if ticket and not is_ticket(ticket):
+            raise LocalProtocolError("not a ticket")
         self._line = Line(Side.DAEMON, now=now)
         self._hello = hello
         self._key = key
         self._log = log
+        self._ticket = ticket
         self.greeting: Final = encode_checked(hello)
         """The bytes of `hello`: the first frame to send."""
         self._line.spoke(FrameType.HELLO)
@@ -259,7 +267,7 @@ class ClientSession:
 
     def _prove(self, challenge: bytes) -> _Step:
         proof = self._key.sign(Kind.AUTH, sha256(self.greeting + challenge))
-        auth = encode_frame(AuthFrame(proof, self._log.start, self._log.statements))
+        auth = encode_frame(AuthFrame(proof, self._log.start, self._log.statements, self._ticket))
         self._line.spoke(FrameType.AUTH)
         return Step(frames=(auth,))
 

@@ -103,6 +103,8 @@ class RejectCode(StrEnum):
     REPLACED = "replaced"
     SHUTTING_DOWN = "shutting-down"
     SIGNUP_REFUSED = "signup-refused"
+    UNKNOWN_TICKET = "unknown-ticket"
+    TICKET_USED = "ticket-used"
     INTERNAL = "internal"
 
 

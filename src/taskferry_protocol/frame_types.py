@@ -73,11 +73,15 @@ class ChallengeFrame:
 
 @attrs.frozen
 class AuthFrame:
-    """The proof, and the statements that the relay may lack, from index `start` on."""
+    """The proof, and the statements that the relay may lack, from index `start` on.
+
+    `ticket` lets a new account in; empty where there is none.
+    """
 
     proof: bytes = attrs.field(repr=False)
     start: int
     statements: tuple[bytes, ...] = attrs.field(repr=False)
+    ticket: str = attrs.field(default="", repr=False)
 
 
 @attrs.frozen

@@ -44,6 +44,7 @@ from .frame_types import (
 from .ids import AccountId, DeviceId
 from .limits import BATCH, CBOR_ITEMS, FRAME_BYTES
 from .shape import MapReader, as_array, as_text, as_uint
+from .tickets import TICKET_CHARS, is_ticket
 
 __all__ = [
     "VERSION",
@@ -109,8 +110,7 @@ def _fields(frame: Frame) -> list[object]:
         case ChallengeFrame():
             return [FrameType.CHALLENGE.value, {"v": VERSION, "nonce": frame.nonce}]
         case AuthFrame():
-            auth = {"proof": frame.proof, "from": frame.start, "statements": list(frame.statements)}
-            return [FrameType.AUTH.value, auth]
+            return [FrameType.AUTH.value, _auth_map(frame)]
         case ReadyFrame():
             return [FrameType.READY.value, _ready_map(frame)]
         case SendFrame():
@@ -153,6 +153,15 @@ def _hello_map(frame: HelloFrame) -> dict[str, object]:
         "window": frame.window.to_cbor(),
         "agent": frame.agent,
     }
+
+
+def _auth_map(frame: AuthFrame) -> dict[str, object]:
+    members: dict[str, object] = {
+        "proof": frame.proof,
+        "from": frame.start,
+        "statements": list(frame.statements),
+    }
+    return members | ({"ticket": frame.ticket} if frame.ticket else {})
 
 
 def _ready_map(frame: ReadyFrame) -> dict[str, object]:
@@ -240,8 +249,20 @@ def _read_challenge(fields: list[Value]) -> Frame:
 
 
 def _read_auth(fields: list[Value]) -> Frame:
-    reader = MapReader(fields[0], "auth", ("proof", "from", "statements"))
-    return AuthFrame(reader.bytes("proof"), reader.uint("from"), reader.read("statements", as_statements))
+    reader = MapReader(fields[0], "auth", ("proof", "from", "statements"), ("ticket",))
+    return AuthFrame(
+        reader.bytes("proof"),
+        reader.uint("from"),
+        reader.read("statements", as_statements),
+        reader.read("ticket", _as_ticket) if "ticket" in reader else "",
+    )
+
+
+def _as_ticket(value: Value, field: str) -> str:
+    text = as_text(value, field, least=1, most=TICKET_CHARS)
+    if not is_ticket(text):
+        raise RemoteProtocolError(RejectCode.BAD_VALUE, "not a ticket", field=field)
+    return text
 
 
 def _read_ready(fields: list[Value]) -> Frame:

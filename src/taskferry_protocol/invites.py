@@ -117,11 +117,11 @@ def check_invite_use(
 
 # --- Links --------------------------------------------------------------------------------------------------
 
-_HOST: Final = (
+RELAY_HOST: Final = (
     r"(?:[a-z0-9](?:[a-z0-9.-]{0,251}[a-z0-9])?|\[[0-9a-f:.]{2,45}\])(?::(?P<port>[1-9][0-9]{0,4}))?"
 )
 _LINK: Final = re.compile(
-    rf"taskferry://(?P<relay>{_HOST})/invite/(?P<id>[A-Za-z0-9_-]{{22}})"
+    rf"taskferry://(?P<relay>{RELAY_HOST})/invite/(?P<id>[A-Za-z0-9_-]{{22}})"
     r"#account=(?P<account>[A-Za-z0-9_-]{43})&secret=(?P<secret>[A-Za-z0-9_-]{22})",
     re.ASCII,
 )

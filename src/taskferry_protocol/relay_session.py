@@ -100,11 +100,13 @@ class AuthRequested:
 
     Fold `statements` onto the log held, from index `start` on; see that the device is active; then `Admit`,
     or `Goaway` with the code. A cursor of the current generation acknowledges all up to its offset.
+    `ticket` is what a new account shows, empty if nothing.
     """
 
     hello: HelloFrame
     start: int
     statements: tuple[bytes, ...] = attrs.field(repr=False)
+    ticket: str = attrs.field(default="", repr=False)
 
 
 @attrs.frozen
@@ -278,7 +280,7 @@ class RelaySession:
             raise RemoteProtocolError(RejectCode.BAD_PROOF, error.text) from error
         if signed.key != hello.device or signed.payload != self._transcript:
             raise RemoteProtocolError(RejectCode.BAD_PROOF, "by another key, or of another session")
-        return Step((AuthRequested(hello, frame.start, frame.statements),))
+        return Step((AuthRequested(hello, frame.start, frame.statements, frame.ticket),))
 
     def _introduced(self) -> HelloFrame:
         if self._hello is None:

@@ -80,6 +80,7 @@ class Client:
             key=SigningKey.from_seed(raw(vector["seed"])),
             log=LogExtension(0, tuple(map(raw, vector["statements"]))),
             now=vector["now_ms"],
+            ticket=vector.get("ticket", ""),
         )
         assert self.session.greeting.hex() == vector["hello"]
 

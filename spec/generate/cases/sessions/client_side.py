@@ -42,6 +42,10 @@ def openings() -> Iterator[Vector]:
     transcript = client(cursor=other).hears(CHALLENGE, frames=[auth(proof(greeting)).hex()])
     transcript.hears(ready(), events=["ready"])
     yield transcript.vector("client_starts_over", "another generation: the mailbox from its start", CURSORS)
+    ticket = "tft_" + "A" * 32
+    transcript = client().shows(ticket).hears(CHALLENGE, frames=[auth(proof(hello()), ticket=ticket).hex()])
+    transcript.hears(ready(), events=["ready"])
+    yield transcript.vector("client_shows_ticket", "a ticket beside the proof", OPENING)
     transcript = client().breaks(ready(), "unexpected-frame")
     yield transcript.vector("client_ready_first", "ready without a challenge", OPENING, "unexpected-frame")
     transcript = open_client().breaks(CHALLENGE, "unexpected-frame")

@@ -61,7 +61,10 @@ def openings() -> Iterator[Vector]:
         yield transcript.vector(f"relay_proof_{name}", comment, OPENING, "bad-proof")
     for code, comment in (
         ("name-taken", "another account has the name"),
-        ("signup-refused", "the operator takes no new accounts"),
+        ("signup-refused", "the operator takes no new accounts, or none without a ticket"),
+        ("unknown-ticket", "the ticket is none of this relay's"),
+        ("ticket-used", "another account came in by this ticket"),
+        ("expired", "the ticket is over"),
         ("device-gone", "the device was revoked"),
         ("unknown-device", "the account has no such device"),
         ("not-an-extension", "the statements do not extend what the relay holds"),
@@ -70,6 +73,7 @@ def openings() -> Iterator[Vector]:
         transcript = proving(relay(), greeting).hears(auth(proof(greeting)), events=["auth-requested"])
         transcript.says(enc([13, code, "", None]), code=code)
         yield transcript.vector(f"relay_turns_away_{code.replace('-', '_')}", comment, OPENING, code)
+    yield from tickets(greeting)
     transcript = relay().waits(
         10_000, frames=[{"number": 13, "code": "timeout"}], events=["timed-out"], code="timeout"
     )
@@ -77,6 +81,31 @@ def openings() -> Iterator[Vector]:
     transcript = relay().waits(9_999).hears(greeting, frames=[CHALLENGE.hex()])
     transcript.waits(1, frames=[{"number": 13, "code": "timeout"}], events=["timed-out"], code="timeout")
     yield transcript.vector("relay_slow", "hello in time, ready not", OPENING, "timeout")
+
+
+def tickets(greeting: bytes) -> Iterator[Vector]:
+    """What an account that is new shows, and what no relay takes for it."""
+    shown = auth(proof(greeting), ticket="tft_" + "A" * 32)
+    transcript = proving(relay(), greeting).hears(shown, events=["auth-requested"]).says(ready())
+    yield transcript.vector("relay_sees_ticket", "a ticket beside the proof", OPENING)
+    longest = auth(proof(greeting), ticket="~" * 128)
+    transcript = proving(relay(), greeting).hears(longest, events=["auth-requested"])
+    yield transcript.vector("relay_sees_longest_ticket", "128 characters", FRAMES)
+    wrong: tuple[tuple[str, str, Value, str], ...] = (
+        ("empty", "a ticket of no characters", "", "bad-value"),
+        ("too_long", "a ticket of 129 characters", "A" * 129, "bad-value"),
+        ("with_space", "a ticket with a space in it", "A B", "bad-value"),
+        ("not_ascii", "a ticket beyond ASCII", "\u0430bc", "bad-value"),
+        ("bytes", "a ticket as bytes", b"ticket", "wrong-type"),
+        ("null", "null where a field is left out", None, "wrong-type"),
+    )
+    for name, comment, value, code in wrong:
+        transcript = proving(relay(), greeting).breaks(auth(proof(greeting), ticket=value), code)
+        yield transcript.vector(f"relay_ticket_{name}", comment, FRAMES, code)
+    transcript = proving(relay(), greeting).breaks(auth(proof(greeting), admission="A"), "unknown-field")
+    yield transcript.vector(
+        "relay_auth_unknown_field", "auth with a field of its own", FRAMES, "unknown-field"
+    )
 
 
 def turns() -> Iterator[Vector]:
