@@ -129,13 +129,14 @@ async def open_relay(
     window: Window | None = None,
     offered: tuple[str, ...] = (),
     agent: str = "",
+    ticket: str = "",
     now: Callable[[], Instant] = system.now,
     entropy: Entropy = system.entropy,
 ) -> AsyncIterator[RelayClient]:
     """A session over an open transport, which is closed at the end. Raises LinkEnded.
 
     `log` are statements that the relay may lack, `cursor` the last entry committed here, `offered` the
-    transports that the caller was ready to use.
+    transports that the caller was ready to use, `ticket` what lets a new account in.
     """
     hello = HelloFrame(
         nonce=entropy(32),
@@ -148,7 +149,8 @@ async def open_relay(
         window=window or Window(),
         agent=agent,
     )
-    session = ClientSession(hello=hello, key=identity.key, log=log or LogExtension(), now=now())
+    extension = log or LogExtension()
+    session = ClientSession(hello=hello, key=identity.key, log=extension, now=now(), ticket=ticket)
     client = RelayClient(transport, session, now)
     failure: Exception | None = None
     try:

@@ -39,6 +39,10 @@ class ConflictKind(StrEnum):
     EQUIVOCATION = "equivocation"
     KEY_USED = "key-used"
     INVITE_USED = "invite-used"
+    RESERVED = "reserved"
+    TICKET_USED = "ticket-used"
+    TICKET_OVER = "ticket-over"
+    WRONG_NAME = "wrong-name"
 
 
 class StoreConflict(StoreError):

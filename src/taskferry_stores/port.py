@@ -20,6 +20,7 @@ from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant,
 from taskferry_protocol.records import (
     AccountRecord,
     AgentPair,
+    ApplicationRecord,
     AuditRow,
     CardRecord,
     ContactState,
@@ -65,6 +66,7 @@ from taskferry_protocol.records import (
     TaskPage,
     TaskQuery,
     TaskRecord,
+    TicketRecord,
     TokenRecord,
 )
 
@@ -176,6 +178,21 @@ class RelayStore(Protocol):
         self, devices: Collection[DeviceId]
     ) -> Mapping[DeviceId, Mapping[DeviceId, MailboxShare]]:
         """Whose mail waits: by mailbox, what is from each sending device. Takes time linear in what waits."""
+
+    async def ticket(self, digest: Hash) -> TicketRecord | None:
+        """A ticket by its SHA-256."""
+
+    async def tickets(self, after: Hash | None, limit: int) -> tuple[TicketRecord, ...]:
+        """Tickets by rising digest, after one; used ones too, and unused ones until they are swept."""
+
+    async def reserved(self, names: Collection[str], at: Instant) -> frozenset[str]:
+        """Those of the names that open tickets have."""
+
+    async def ticket_of_email(self, email: bytes) -> TicketRecord | None:
+        """The ticket, used already, that was sent to an e-mail address, given by its keyed digest."""
+
+    async def application(self, digest: Hash) -> ApplicationRecord | None:
+        """An application by the SHA-256 of its code; it may be over."""
 
     async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """Settings by key."""

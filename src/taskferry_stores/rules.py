@@ -10,15 +10,18 @@ from taskferry_protocol.ids import AccountId, Hash, Instant, LogPosition
 from taskferry_protocol.records import (
     AccountRecord,
     AppendStatements,
+    ApplicationRecord,
     CardRecord,
     GrantRecord,
     InboxState,
     InviteRecord,
     Mark,
     MessageRecord,
+    RedeemTicket,
     RelayCursor,
     Rung,
     SeenRecord,
+    TicketRecord,
 )
 
 from .errors import ConflictKind, StoreConflict
@@ -30,6 +33,10 @@ EVIDENCE_OF_ONE = 8
 """Pairs kept against one device or account: the first proves it, and the rest would let it fill the disk."""
 NAMES_OF_ONE = 16
 """Names that one account may claim at a relay, where they are its own for ever."""
+UNUSED_TICKETS = 16_384
+"""Tickets that nobody has used yet; whoever asks for ever more of them fills no disk."""
+APPLICATIONS = 16_384
+"""Applications that wait for somebody to open a link."""
 
 
 def require_position(held: LogPosition | None, change: AppendStatements) -> None:
@@ -129,6 +136,49 @@ def require_usable(invite: InviteRecord | None, at: Instant) -> InviteRecord:
     if invite.revoked or at >= invite.expires_at or invite.used >= invite.uses:
         raise StoreConflict(ConflictKind.INVITE_USED, "the invite is used up, revoked or over")
     return invite
+
+
+def is_open(ticket: TicketRecord, at: Instant) -> bool:
+    """Whether an account may still come in by the ticket, which keeps its name until then."""
+    return ticket.account is None and at < ticket.expires_at
+
+
+def redeemed(ticket: TicketRecord | None, change: RedeemTicket) -> TicketRecord:
+    """The ticket bound to its account; `unknown`, `ticket-used`, `ticket-over` or `wrong-name` otherwise."""
+    if ticket is None:
+        raise unknown("ticket", change.digest)
+    if ticket.account is not None:
+        raise StoreConflict(ConflictKind.TICKET_USED, "the ticket has brought an account in")
+    if not is_open(ticket, change.at):
+        raise StoreConflict(ConflictKind.TICKET_OVER, "the ticket is over")
+    if ticket.name not in ("", change.name):
+        raise StoreConflict(ConflictKind.WRONG_NAME, f"the ticket is for the name {ticket.name!r}")
+    return attrs.evolve(ticket, account=change.account, used_at=change.at)
+
+
+def require_room(count: int, most: int, what: str) -> None:
+    """Refuse one more where there are `most` already (`too-many`)."""
+    if count >= most:
+        raise StoreConflict(ConflictKind.TOO_MANY, f"{most} {what} are held")
+
+
+def require_unreserved(reserved: bool, name: str) -> None:
+    """Refuse a name that an open ticket has (`reserved`)."""
+    if reserved:
+        raise StoreConflict(ConflictKind.RESERVED, f"the name {name!r} is kept for the holder of a ticket")
+
+
+def require_unclaimed(claimed: bool, name: str) -> None:
+    """Refuse a ticket for a name that an account has ever claimed (`name-taken`)."""
+    if claimed:
+        raise StoreConflict(ConflictKind.NAME_TAKEN, f"the name {name!r} belongs to an account")
+
+
+def require_waiting(application: ApplicationRecord | None, digest: Hash, at: Instant) -> ApplicationRecord:
+    """An application that is not over (`unknown` otherwise)."""
+    if application is None or at >= application.expires_at:
+        raise unknown("application", digest)
+    return application
 
 
 def cursor_to_store(held: RelayCursor | None, offered: RelayCursor) -> RelayCursor:

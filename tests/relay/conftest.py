@@ -58,9 +58,10 @@ class World:
         log: LogExtension | None = None,
         window: Window | None = None,
         origin: str = ORIGIN,
+        ticket: str = "",
     ) -> AbstractAsyncContextManager[RelayClient]:
         """A session of a person's device."""
-        return self._open(who, cursor, log, window, origin)
+        return self._open(who, cursor, log, window, origin, ticket)
 
     @asynccontextmanager
     async def _open(
@@ -70,6 +71,7 @@ class World:
         log: LogExtension | None,
         window: Window | None,
         origin: str,
+        ticket: str,
     ) -> AsyncIterator[RelayClient]:
         transport = await self.network.dial()
         async with open_relay(
@@ -79,6 +81,7 @@ class World:
             log=who.extension if log is None else log,
             cursor=cursor,
             window=window,
+            ticket=ticket,
             now=self.clock.now,
         ) as client:
             yield client

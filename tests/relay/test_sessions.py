@@ -6,8 +6,8 @@ import attrs
 import pytest
 import trio
 
-from taskferry_apps.relay.accounts import SignUp
 from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.entrance import SignUp
 from taskferry_apps.relay_client import Identity, LinkEnded, open_relay
 from taskferry_protocol.accounts import (
     DeviceKeys,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from enum import StrEnum
 from typing import Final
 
 from taskferry_protocol.accounts import AccountLog, AccountState, LogRelation, compare, fold, refold
@@ -20,28 +19,22 @@ from taskferry_protocol.records import (
     NameKeys,
     PutEvidence,
     RelayChange,
+    RequireUnreserved,
 )
 from taskferry_protocol.statements import Statement, open_statement
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
 from ..logs import get_logger
+from .entrance import Entrance
 from .facts import Account, Facts
 from .presence import Presence
-from .sign_ups import SignUpBudget
 
-__all__ = ["Accounts", "SignUp"]
+__all__ = ["Accounts"]
 
 #: Another device of the owner may append at the same time; it has few.
 TRIES: Final = 8
 
 _LOG = get_logger()
-
-
-class SignUp(StrEnum):
-    """Whether accounts that the relay does not know may join."""
-
-    OPEN = "open"
-    CLOSED = "closed"
 
 
 class Accounts:
@@ -52,15 +45,13 @@ class Accounts:
         store: RelayStore,
         facts: Facts,
         presence: Presence,
-        sign_up: SignUp,
-        budget: SignUpBudget,
+        entrance: Entrance,
         now: Callable[[], Instant],
     ) -> None:
         self._store = store
         self._facts = facts
         self._presence = presence
-        self._sign_up = sign_up
-        self._budget = budget
+        self._entrance = entrance
         self._now = now
 
     async def get(self, account: AccountId) -> Account | None:
@@ -68,23 +59,28 @@ class Accounts:
         return await self._facts.account(account)
 
     async def recognise(
-        self, account: AccountId, device: DeviceId, start: int, statements: Sequence[bytes], peer: str
+        self,
+        account: AccountId,
+        device: DeviceId,
+        start: int,
+        statements: Sequence[bytes],
+        ticket: str,
+        peer: str,
     ) -> None:
         """Turn away, for the price of a few rows, whoever has no part in an account that is held here.
 
         A device that the log has named passes; so does whoever brings, as the first statement that is new,
-        one that was signed by a key that the log has named. An account that is not held costs a try of the
-        network address `peer`. What passes is judged in full by `extend`.
+        one that was signed by a key that the log has named. An account that is not held may begin if the
+        entrance lets it. What passes is judged in full by `extend`.
         Raises RemoteProtocolError: unknown-device, not-an-extension, not-authorized, a statement's codes, or
-        rate-limited with the time to wait.
+        the entrance's.
         """
         if self._facts.knows_device(account, device):
             return
         before = min(start, 1)
         page = await self._store.statements(account, start - before, len(statements) + before)
         if page is None:
-            if self._sign_up is SignUp.OPEN:
-                self._budget.spend(peer, self._now())
+            await self._entrance.check(ticket, peer, self._now())
             return
         if await self._store.named_keys([(account, device)]):
             return
@@ -100,15 +96,18 @@ class Accounts:
         if not await self._store.named_keys([(account, statement.signed.key)]):
             raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "signed by no key of this account")
 
-    async def extend(self, account: AccountId, start: int, statements: Sequence[bytes]) -> AccountLog:
+    async def extend(
+        self, account: AccountId, start: int, statements: Sequence[bytes], ticket: str = ""
+    ) -> AccountLog:
         """Take statements from index `start` on; the log held afterwards, which may have been held before.
 
-        Raises RemoteProtocolError: not-an-extension, name-taken, too-many (names), signup-refused, forked, or
-        a fold's code.
+        A new account takes the `ticket` that it shows in the same commit.
+        Raises RemoteProtocolError: not-an-extension, name-taken, too-many (names), signup-refused, a ticket's
+        code, forked, or a fold's code.
         """
         for _ in range(TRIES):
             held = await self._facts.account(account)
-            log, changes, reason = self._judge(account, held, start, statements)
+            log, changes, reason = self._judge(account, held, start, statements, ticket)
             if not changes:
                 return log
             try:
@@ -122,6 +121,9 @@ class Accounts:
                     raise RemoteProtocolError(
                         RejectCode.TOO_MANY, "this account has claimed too many names here", field="name"
                     ) from conflict
+                refusal = self._entrance.refusal(conflict)
+                if refusal is not None:
+                    raise refusal from conflict
                 self._facts.forget_account(account)
                 continue
             if reason == RejectCode.FORKED:
@@ -134,11 +136,16 @@ class Accounts:
         raise RemoteProtocolError(RejectCode.NOT_AN_EXTENSION, "the log keeps moving")
 
     def _judge(
-        self, account: AccountId, held: Account | None, start: int, statements: Sequence[bytes]
+        self,
+        account: AccountId,
+        held: Account | None,
+        start: int,
+        statements: Sequence[bytes],
+        ticket: str,
     ) -> tuple[AccountLog, list[RelayChange], str]:
         """The log to hold, the changes that make it so, and why the account is held then."""
         if held is None:
-            return self._first(account, start, statements)
+            return self._first(account, start, statements, ticket)
         log = held.log
         if start > log.position.length:
             raise _missing(log, log.position.length)
@@ -159,12 +166,9 @@ class Accounts:
                 raise _missing(log, start)
 
     def _first(
-        self, account: AccountId, start: int, statements: Sequence[bytes]
+        self, account: AccountId, start: int, statements: Sequence[bytes], ticket: str
     ) -> tuple[AccountLog, list[RelayChange], str]:
-        if self._sign_up is SignUp.CLOSED:
-            raise RemoteProtocolError(
-                RejectCode.SIGNUP_REFUSED, "this relay takes no new accounts; ask its operator"
-            )
+        self._entrance.require_open()
         if start:
             raise EnvelopeRejected(
                 RejectCode.NOT_AN_EXTENSION,
@@ -175,8 +179,13 @@ class Accounts:
         log = fold(statements)
         if log.account != account:
             raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "statements of another account")
-        change = AppendStatements(account, log.state.name, None, 0, log.statements, log.position)
-        return log, [change, NameKeys(account, _keys(log.state))], ""
+        name = log.state.name
+        changes: list[RelayChange] = [
+            AppendStatements(account, name, None, 0, log.statements, log.position),
+            NameKeys(account, _keys(log.state)),
+            self._entrance.taken_by(ticket, account, name, self._now()),
+        ]
+        return log, changes, ""
 
     def _grow(self, held: Account, log: AccountLog, keep: int) -> tuple[AccountLog, list[RelayChange], str]:
         account = log.account
@@ -187,6 +196,8 @@ class Accounts:
         ]
         if named := _keys(log.state) - _keys(held.log.state):
             changes.append(NameKeys(account, named))
+        if log.state.name != held.log.state.name:
+            changes.append(RequireUnreserved(log.state.name, self._now()))
         reason = held.held
         if reason and _recovered(held.log, keep, log):
             reason = ""

@@ -24,9 +24,9 @@ from taskferry_transports.port import is_loopback
 from .. import system
 from ..logs import get_logger, set_up_logs
 from ..settings import RelaySettings
-from .accounts import SignUp
 from .app import LONGPOLL_PATH, create_app
 from .core import Policy, Relay
+from .entrance import SignUp
 from .link import first_failure
 from .pages import Pages, PublicAddress
 from .witness import log_envelope

@@ -10,15 +10,16 @@ import trio
 
 from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import Entropy, Instant
+from taskferry_protocol.ids import Entropy, Hash, Instant
 from taskferry_stores.port import RelayStore, StoreError
 from taskferry_transports.port import LinkInfo, Transport
 
 from .. import system
 from ..logs import get_logger
-from .accounts import Accounts, SignUp
+from .accounts import Accounts
 from .calls import Calls
 from .engine import Engine
+from .entrance import Entrance, SignUp
 from .expiry import Housekeeping
 from .facts import Facts
 from .link import Link, Office, first_failure
@@ -46,6 +47,8 @@ class Policy:
     sign_up: SignUp = SignUp.OPEN
     sign_ups_per_hour: int = 60
     """New accounts that strangers at one network address may begin, unless they are on this machine."""
+    client_tokens: Collection[Hash] = ()
+    """SHA-256 of what lets any number of new accounts in, as a ticket does one."""
     limits: MailboxLimits = attrs.field(factory=MailboxLimits)
     witness: Witness | None = None
     """Hears of each envelope that is admitted; for an operator who wants to see what a relay sees."""
@@ -74,7 +77,8 @@ class Relay:
         self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness)
         self._housekeeping = Housekeeping(self._engine, now)
         budget = SignUpBudget(policy.sign_ups_per_hour)
-        accounts = Accounts(store, facts, self._presence, policy.sign_up, budget, now)
+        entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
+        accounts = Accounts(store, facts, self._presence, entrance, now)
         self._office = Office(
             store=store,
             engine=self._engine,

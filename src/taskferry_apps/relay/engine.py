@@ -33,6 +33,7 @@ from taskferry_protocol.records import (
     Stored,
     StoreEnvelope,
     Sweep,
+    SweepSignUps,
 )
 from taskferry_stores.port import RelayStore, StoreFull
 
@@ -209,7 +210,7 @@ class Engine:
         if not self._wake.is_set():
             self._wake.set()
 
-    async def keep_house(self, change: Expire | Sweep | PurgeSeen) -> RelayResult:
+    async def keep_house(self, change: Expire | Sweep | PurgeSeen | SweepSignUps) -> RelayResult:
         """Make the change with the next commit. Raises StoreFull."""
         chore = Chore(change)
         self._chores.append(chore)

@@ -11,8 +11,8 @@ from typing import Final
 import trio
 
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.limits import SEEN_MS
-from taskferry_protocol.records import Counted, Expire, Expired, PurgeSeen, Sweep
+from taskferry_protocol.limits import DAY_MS, SEEN_MS
+from taskferry_protocol.records import Counted, Expire, Expired, PurgeSeen, Sweep, SweepSignUps
 from taskferry_stores.port import StoreFull
 
 from ..logs import get_logger
@@ -32,6 +32,8 @@ UNSWEPT: Final = 50_000
 #: What was seen is forgotten after a month; looking for it once an hour is often enough.
 PURGE_EVERY_MS: Final = 3_600_000
 EXPIRE_EVERY_MS: Final = 5_000
+#: A ticket that is over is remembered for a while, so that whoever shows it hears why it does not count.
+SIGN_UPS_KEPT_MS: Final = DAY_MS
 
 _LOG = get_logger()
 
@@ -94,8 +96,9 @@ class Housekeeping:
         return False
 
     async def _purge(self, now: Instant) -> bool:
-        purged = await self._engine.keep_house(PurgeSeen(Instant(now - SEEN_MS), STEP))
-        if isinstance(purged, Counted) and purged.count >= STEP:
+        seen = await self._engine.keep_house(PurgeSeen(Instant(now - SEEN_MS), STEP))
+        over = await self._engine.keep_house(SweepSignUps(Instant(now - SIGN_UPS_KEPT_MS), STEP))
+        if any(isinstance(purged, Counted) and purged.count >= STEP for purged in (seen, over)):
             return True
         self._purge_at = now + PURGE_EVERY_MS
         return False

@@ -10,7 +10,15 @@ import trio
 
 from taskferry_protocol.frame_items import Entry, Outcome
 from taskferry_protocol.ids import AccountId, DeviceId
-from taskferry_protocol.records import Expire, PurgeSeen, RecordContact, RelayResult, StoreEnvelope, Sweep
+from taskferry_protocol.records import (
+    Expire,
+    PurgeSeen,
+    RecordContact,
+    RelayResult,
+    StoreEnvelope,
+    Sweep,
+    SweepSignUps,
+)
 
 __all__ = ["Chore", "Deliver", "Job", "Sender"]
 
@@ -49,6 +57,6 @@ class Job:
 class Chore:
     """A change that keeps the store small, and whoever waits for it."""
 
-    change: Expire | Sweep | PurgeSeen
+    change: Expire | Sweep | PurgeSeen | SweepSignUps
     done: trio.Event = attrs.field(factory=trio.Event)
     result: RelayResult | None = None

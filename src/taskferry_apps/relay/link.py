@@ -249,9 +249,14 @@ class Link:
                     )
                 after = max(after, hello.cursor.offset)
             await office.accounts.recognise(
-                hello.account, hello.device, event.start, event.statements, self._transport.peer
+                hello.account,
+                hello.device,
+                event.start,
+                event.statements,
+                event.ticket,
+                self._transport.peer,
             )
-            log = await office.accounts.extend(hello.account, event.start, event.statements)
+            log = await office.accounts.extend(hello.account, event.start, event.statements, event.ticket)
             _check_active(log, hello.device)
         except RemoteProtocolError as error:
             _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)

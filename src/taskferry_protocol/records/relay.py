@@ -8,6 +8,7 @@ import attrs
 
 from ..ids import AccountId, AgentRef, DeviceId, Hash, Instant, LogPosition, MessageId
 from .base import MAILBOX_START, Counted, Done, Flow, GrantRecord, Offset, Place, SharedChange
+from .sign_ups import SignUpChange
 
 
 @attrs.frozen
@@ -220,6 +221,7 @@ class Sweep:
 
 RelayChange = (
     SharedChange
+    | SignUpChange
     | StoreEnvelope
     | NameKeys
     | PutConnection

@@ -8,22 +8,26 @@ from typing import assert_never
 import attrs
 import trio
 
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, MessageId
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.records import (
     AccountRecord,
     AckMailbox,
     AgentPair,
     AppendStatements,
+    ApplicationRecord,
     CardRecord,
     ContactState,
     Counted,
     Done,
+    DropApplication,
     DropSetting,
+    DropTicket,
     EndConnection,
     EvidenceRecord,
     Expire,
     Flow,
     Generation,
+    GrantApplication,
     HoldAccount,
     LogPage,
     MailboxItem,
@@ -35,26 +39,33 @@ from taskferry_protocol.records import (
     Page,
     Place,
     PurgeSeen,
+    PutApplication,
     PutCard,
     PutConnection,
     PutEvidence,
     PutGrant,
     PutNotice,
     PutSetting,
+    PutTicket,
     RateRecord,
     RecordContact,
     RecordRate,
+    RedeemTicket,
     RelayChange,
     RelayResult,
     RelayStats,
+    RequireUnreserved,
     StoredConnection,
     StoreEnvelope,
     Sweep,
+    SweepSignUps,
+    TicketRecord,
 )
 
 from ..errors import ConflictKind, StoreClosed, StoreConflict
 from ..rules import add_grant, require_few_names, unknown
 from .mailboxes import Mailboxes
+from .sign_ups import SignUps
 from .tables import Journal, Ledger, pick
 
 
@@ -70,6 +81,7 @@ class MemoryRelayStore:
         self._contacts: dict[Flow, ContactState] = {}
         self._keys: dict[AccountId, frozenset[bytes]] = {}
         self._mailboxes = Mailboxes(self._journal)
+        self._sign_ups = SignUps(self._journal, self._ledger.names)
 
     @property
     def generation(self) -> Generation:
@@ -139,6 +151,17 @@ class MemoryRelayStore:
                 self._journal.put(self._ledger.rates, change.flow, change.rate)
             case PutEvidence():
                 self._ledger.put_evidence(change.evidence)
+            case (
+                PutTicket()
+                | RedeemTicket()
+                | RequireUnreserved()
+                | DropTicket()
+                | PutApplication()
+                | DropApplication()
+                | GrantApplication()
+                | SweepSignUps()
+            ):
+                return self._sign_ups.apply(change)
             case PutSetting():
                 self._journal.put(self._ledger.settings, change.key, change.value)
             case DropSetting():
@@ -273,6 +296,31 @@ class MemoryRelayStore:
         """Whose mail waits."""
         await self._begin()
         return self._mailboxes.shares(devices)
+
+    async def ticket(self, digest: Hash) -> TicketRecord | None:
+        """A ticket by its SHA-256."""
+        await self._begin()
+        return self._sign_ups.tickets.get(digest)
+
+    async def tickets(self, after: Hash | None, limit: int) -> tuple[TicketRecord, ...]:
+        """Tickets by rising digest."""
+        await self._begin()
+        return self._sign_ups.listed(after, limit)
+
+    async def reserved(self, names: Collection[str], at: Instant) -> frozenset[str]:
+        """Those of the names that open tickets have."""
+        await self._begin()
+        return self._sign_ups.reserved(names, at)
+
+    async def ticket_of_email(self, email: bytes) -> TicketRecord | None:
+        """The used ticket that was sent to an address."""
+        await self._begin()
+        return self._sign_ups.of_email(email)
+
+    async def application(self, digest: Hash) -> ApplicationRecord | None:
+        """An application by the SHA-256 of its code."""
+        await self._begin()
+        return self._sign_ups.applications.get(digest)
 
     async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """Settings by key."""

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import trio
 
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, MessageId
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.records import (
     AccountRecord,
     AgentPair,
+    ApplicationRecord,
     CardRecord,
     ContactState,
     EvidenceRecord,
@@ -31,9 +32,10 @@ from taskferry_protocol.records import (
     RelayResult,
     RelayStats,
     StoredConnection,
+    TicketRecord,
 )
 
-from . import ledger, relay_reads
+from . import ledger, relay_reads, sign_ups
 from .engine import Engine
 from .faults import translate
 from .files import IntegrityCheck, OpenFile, Tuning, open_file
@@ -172,6 +174,26 @@ class SqliteRelayStore:
     ) -> Mapping[DeviceId, Mapping[DeviceId, MailboxShare]]:
         """Whose mail waits."""
         return await self._engine.read(lambda c: relay_reads.shares(c, devices))
+
+    async def ticket(self, digest: Hash) -> TicketRecord | None:
+        """A ticket by its SHA-256."""
+        return await self._engine.read(lambda c: sign_ups.ticket(c, digest))
+
+    async def tickets(self, after: Hash | None, limit: int) -> tuple[TicketRecord, ...]:
+        """Tickets by rising digest."""
+        return await self._engine.read(lambda c: sign_ups.tickets(c, after, limit))
+
+    async def reserved(self, names: Collection[str], at: Instant) -> frozenset[str]:
+        """Those of the names that open tickets have."""
+        return await self._engine.read(lambda c: sign_ups.reserved(c, names, at))
+
+    async def ticket_of_email(self, email: bytes) -> TicketRecord | None:
+        """The used ticket that was sent to an address."""
+        return await self._engine.read(lambda c: sign_ups.ticket_of_email(c, email))
+
+    async def application(self, digest: Hash) -> ApplicationRecord | None:
+        """An application by the SHA-256 of its code."""
+        return await self._engine.read(lambda c: sign_ups.application(c, digest))
 
     async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """Settings by key."""

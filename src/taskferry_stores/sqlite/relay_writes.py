@@ -11,32 +11,40 @@ from taskferry_protocol.records import (
     AckMailbox,
     AppendStatements,
     Done,
+    DropApplication,
     DropSetting,
+    DropTicket,
     EndConnection,
     Expire,
     Generation,
+    GrantApplication,
     HoldAccount,
     NameKeys,
     NoticePut,
     PurgeSeen,
+    PutApplication,
     PutCard,
     PutConnection,
     PutEvidence,
     PutGrant,
     PutNotice,
     PutSetting,
+    PutTicket,
     RecordContact,
     RecordRate,
+    RedeemTicket,
     RelayChange,
     RelayResult,
+    RequireUnreserved,
     StoredConnection,
     StoreEnvelope,
     Sweep,
+    SweepSignUps,
 )
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_few_names, unknown
-from . import ledger
+from . import ledger, sign_ups
 from .mailboxes import Mailboxes
 
 
@@ -52,7 +60,18 @@ class RelayWriter:
         """Whether the change can raise `StoreConflict`."""
         return isinstance(
             change,
-            AppendStatements | HoldAccount | NameKeys | PutCard | PutGrant | PutConnection | EndConnection,
+            AppendStatements
+            | HoldAccount
+            | NameKeys
+            | PutCard
+            | PutGrant
+            | PutConnection
+            | EndConnection
+            | PutTicket
+            | RedeemTicket
+            | RequireUnreserved
+            | PutApplication
+            | GrantApplication,
         )
 
     def weight(self, change: RelayChange) -> int:
@@ -116,6 +135,17 @@ class RelaySession:
                 ledger.record_rate(self._connection, change)
             case PutEvidence():
                 ledger.put_evidence(self._connection, change)
+            case (
+                PutTicket()
+                | RedeemTicket()
+                | RequireUnreserved()
+                | DropTicket()
+                | PutApplication()
+                | DropApplication()
+                | GrantApplication()
+                | SweepSignUps()
+            ):
+                return sign_ups.apply(self._connection, change)
             case PutSetting():
                 ledger.put_setting(self._connection, change.key, change.value)
             case DropSetting():

@@ -1,0 +1,147 @@
+"""Who may begin an account: policies, tickets that are replayed or raced for, and standing tokens."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+import pytest
+import trio
+
+from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.entrance import SignUp, digest_of
+from taskferry_apps.relay.expiry import SIGN_UPS_KEPT_MS
+from taskferry_apps.relay_client import CallRefused, LinkEnded
+from taskferry_protocol.accounts import rename
+from taskferry_protocol.calls import AppendStatements
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.records import PutTicket, TicketRecord
+
+from .conftest import ORIGIN, serving
+from .people import person
+from .test_sessions import refused_with
+
+TICKET = "tft_" + "A" * 32
+TICKETS_ONLY = Policy([ORIGIN], SignUp.TICKET, client_tokens=(digest_of("alice-relay-token"),))
+HOUR = 3_600_000
+
+
+def ticket(world, text=TICKET, name="", **changes):
+    """An unused ticket, open for an hour."""
+    record = TicketRecord(digest_of(text), name, world.now, Instant(world.now + HOUR))
+    return PutTicket(attrs.evolve(record, **changes))
+
+
+async def words(world, who, **how):
+    """Code and sentence with which a session is refused."""
+    try:
+        async with world.open(who, **how):
+            return "", ""
+    except LinkEnded as ended:
+        return ended.code, ended.text
+
+
+async def test_without_a_ticket_nobody_begins(store):
+    """Where tickets are asked for, the refusal says how to get one, and nothing is stored."""
+    async with serving(store, TICKETS_ONLY) as world:
+        code, text = await words(world, world.alice)
+        assert code == RejectCode.SIGNUP_REFUSED
+        assert "/signup" in text
+        assert (await store.stats()).accounts == 0
+
+
+async def test_a_ticket_brings_one_account_in_for_good(store):
+    """Later sessions need none, and the ticket is bound to whoever came by it."""
+    async with serving(store, TICKETS_ONLY) as world:
+        await store.commit([ticket(world)])
+        async with world.open(world.alice, ticket=TICKET) as client:
+            assert client.ready.log == world.alice.log.position
+        assert (await store.ticket(digest_of(TICKET))).account == world.alice.log.account
+        assert await refused_with(world, world.alice) is None
+        # What is shown for an account that is known is not even looked at.
+        assert await refused_with(world, world.alice, ticket="nonsense") is None
+
+
+async def test_a_replayed_ticket_is_told_apart(store):
+    """Used, unknown, over and meant for another name: each has its code, and none lets anybody in."""
+    async with serving(store, TICKETS_ONLY) as world:
+        await store.commit([ticket(world), ticket(world, "late"), ticket(world, "named", "carol")])
+        assert await refused_with(world, world.alice, ticket=TICKET) is None
+        assert await refused_with(world, world.bob, ticket=TICKET) == "ticket-used"
+        assert await refused_with(world, world.bob, ticket="tft_other") == "unknown-ticket"
+        code, text = await words(world, world.bob, ticket="named")
+        assert (code, "another owner name" in text) == ("signup-refused", True)
+        world.clock.ahead_ms = HOUR
+        assert await refused_with(world, world.bob, ticket="late") == "expired"
+        assert (await store.stats()).accounts == 1
+
+
+async def test_of_two_daemons_with_one_ticket_one_comes_in(store):
+    """However they race, one account is held afterwards, and the other hears why."""
+    async with serving(store, TICKETS_ONLY) as world:
+        await store.commit([ticket(world)])
+        crowd = [person(f"owner{n}", 100 + n, world.now) for n in range(8)]
+        outcomes: Counter[str | None] = Counter()
+
+        async def come(who) -> None:
+            outcomes[await refused_with(world, who, ticket=TICKET)] += 1
+
+        async with trio.open_nursery() as nursery:
+            for who in crowd:
+                nursery.start_soon(come, who)
+        assert outcomes == {None: 1, "ticket-used": 7}
+        assert (await store.stats()).accounts == 1
+
+
+async def test_a_name_is_kept_for_its_ticket(store):
+    """Neither a newcomer nor an account that renames itself gets it, until the ticket is over."""
+    async with serving(store, Policy([ORIGIN])) as world:
+        await store.commit([ticket(world, name="alice")])
+        code, text = await words(world, world.alice)
+        assert (code, "ticket" in text) == ("name-taken", True)
+        async with world.open(world.bob) as client:
+            statement = rename(world.bob.log.state, "alice", at=world.now, by=world.bob.manage)
+            append = AppendStatements(2, (statement,))
+            with pytest.raises(CallRefused) as refused:
+                await client.call(append)
+            assert refused.value.refusal.code is RejectCode.NAME_TAKEN
+            assert await refused_with(world, world.alice, ticket=TICKET) is None
+
+
+async def test_the_name_is_free_once_the_ticket_is_over(store):
+    """A ticket that nobody used keeps its name for a bounded time."""
+    async with serving(store, Policy([ORIGIN])) as world:
+        await store.commit([ticket(world, name="alice")])
+        world.clock.ahead_ms = HOUR
+        assert await refused_with(world, world.alice) is None
+
+
+async def test_a_standing_token_brings_any_number_in(store):
+    """It is compared whole: a part of it, or more than it, is no token."""
+    async with serving(store, TICKETS_ONLY) as world:
+        for who in (world.alice, world.bob):
+            assert await refused_with(world, who, ticket="alice-relay-token") is None
+        for wrong in ("alice-relay-toke", "alice-relay-tokens", "ALICE-RELAY-TOKEN"):
+            stranger = person("carol", 7, world.now)
+            assert await refused_with(world, stranger, ticket=wrong) == "unknown-ticket"
+
+
+async def test_a_closed_relay_takes_no_ticket_either(store):
+    """Closed means closed, to tokens as well."""
+    policy = attrs.evolve(TICKETS_ONLY, sign_up=SignUp.CLOSED)
+    async with serving(store, policy) as world:
+        await store.commit([ticket(world)])
+        for shown in (TICKET, "alice-relay-token"):
+            assert await refused_with(world, world.alice, ticket=shown) == "signup-refused"
+
+
+async def test_what_is_over_is_swept(store):
+    """A ticket that nobody used is forgotten a day after its end."""
+    async with serving(store, TICKETS_ONLY) as world:
+        await store.commit([ticket(world)])
+        world.clock.ahead_ms = HOUR + SIGN_UPS_KEPT_MS + DAY_MS
+        with trio.fail_after(10):
+            while await store.ticket(digest_of(TICKET)) is not None:
+                await trio.sleep(0.02)
