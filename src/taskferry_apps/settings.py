@@ -7,6 +7,7 @@ tables `[relay]` and `[daemon]`, with the field names below as keys.
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,9 @@ from urllib.parse import urlsplit
 
 import attrs
 import platformdirs
+
+from taskferry_protocol.ids import Hash, sha256
+from taskferry_protocol.tickets import is_ticket
 
 __all__ = [
     "DaemonSettings",
@@ -92,6 +96,33 @@ def _addresses(text: str) -> frozenset[str]:
         raise ValueError("IP addresses, comma-separated") from error
 
 
+def _tokens(text: str) -> Mapping[str, Hash]:
+    """`name=token,...` as digests by name: the tokens are not kept."""
+    found: dict[str, Hash] = {}
+    for item in text.split(","):
+        name, equals, token = item.strip().partition("=")
+        if not item.strip():
+            continue
+        if not equals or not _TOKEN_NAME.fullmatch(name) or len(token) < _TOKEN_CHARS or not is_ticket(token):
+            raise ValueError(f"name=token, comma-separated, each token of {_TOKEN_CHARS} to 128 characters")
+        if name in found:
+            raise ValueError(f"one token for each name; {name} has two")
+        found[name] = sha256(token.encode())
+    return found
+
+
+def _mailbox(text: str) -> str:
+    if not text.isascii() or not _MAILBOX.fullmatch(text):
+        raise ValueError("an e-mail address such as relay@relay.example")
+    return text
+
+
+def _token(text: str) -> str:
+    if not is_ticket(text):
+        raise ValueError("a token of at most 128 visible characters")
+    return text
+
+
 def _number(text: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > _DIGITS:
         raise ValueError(f"a number of at most {_DIGITS} digits")
@@ -99,6 +130,10 @@ def _number(text: str) -> int:
 
 
 _DIGITS: Final = 9
+_MAILBOX: Final = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
+_TOKEN_NAME: Final = re.compile(r"[A-Za-z0-9_.@/-]{1,64}", re.ASCII)
+#: Shorter ones are guessed.
+_TOKEN_CHARS: Final = 12
 _LEVEL: Final = _choice("debug", "info", "warning")
 
 
@@ -108,7 +143,12 @@ def _path(text: str) -> Path:
 
 def _from(read: Callable[[str], object], *environment: str) -> dict[str, object]:
     """A field's metadata: how to read its text, and the environment variables that may set it."""
-    return {"read": read, "environment": environment}
+    return {"read": read, "environment": environment, "secret": False}
+
+
+def _secret(read: Callable[[str], object], *environment: str) -> dict[str, object]:
+    """As `_from`, for a value that no message may repeat."""
+    return {"read": read, "environment": environment, "secret": True}
 
 
 @attrs.frozen(kw_only=True)
@@ -130,9 +170,13 @@ class RelaySettings:
     )
     """Where people reach the relay's pages; links are made from it alone. None: from the first origin."""
     signup: str = attrs.field(
-        default="open", metadata=_from(_choice("open", "closed"), "TASKFERRY_RELAY_SIGNUP")
+        default="open", metadata=_from(_choice("open", "ticket", "closed"), "TASKFERRY_RELAY_SIGNUP")
     )
-    """Whether accounts that the relay does not know may join."""
+    """Whether accounts that the relay does not know may join: all, those with a ticket or token, or none."""
+    client_tokens: Mapping[str, Hash] = attrs.field(
+        factory=dict, metadata=_secret(_tokens, "TASKFERRY_RELAY_CLIENT_TOKENS"), repr=False
+    )
+    """SHA-256, by a name for each, of what lets any number of new accounts in."""
     signups_per_hour: int = attrs.field(
         default=60, metadata=_from(_number, "TASKFERRY_RELAY_SIGNUPS_PER_HOUR")
     )
@@ -141,6 +185,23 @@ class RelaySettings:
         default=frozenset(), metadata=_from(_addresses, "TASKFERRY_RELAY_TRUSTED_PROXIES")
     )
     """Addresses of reverse proxies whose X-Forwarded-For says where a connection comes from; none."""
+    smtp: tuple[str, int] | None = attrs.field(default=None, metadata=_from(_address, "TASKFERRY_RELAY_SMTP"))
+    """The mail server that takes the relay's mail; None: tickets are not sent by e-mail."""
+    smtp_security: str = attrs.field(
+        default="starttls",
+        metadata=_from(_choice("starttls", "tls", "none"), "TASKFERRY_RELAY_SMTP_SECURITY"),
+    )
+    """How the connection there is protected; `none` is for this machine alone."""
+    smtp_from: str | None = attrs.field(default=None, metadata=_from(_mailbox, "TASKFERRY_RELAY_SMTP_FROM"))
+    """The address that the relay's mail is from."""
+    smtp_user: str | None = attrs.field(default=None, metadata=_from(str, "TASKFERRY_RELAY_SMTP_USER"))
+    """As whom to sign in at the mail server; None: not at all."""
+    smtp_password_file: Path | None = attrs.field(
+        default=None, metadata=_from(_path, "TASKFERRY_RELAY_SMTP_PASSWORD_FILE")
+    )
+    """Where the password of `smtp_user` stands, in the first line."""
+    smtp_ca: Path | None = attrs.field(default=None, metadata=_from(_path, "TASKFERRY_RELAY_SMTP_CA"))
+    """Certificates (PEM) of the authorities to trust for the mail server, instead of the system's."""
     log: str = attrs.field(default="info", metadata=_from(_LEVEL, "TASKFERRY_LOG"))
     """The least level that is logged."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)
@@ -163,8 +224,14 @@ class DaemonSettings:
         metadata=_from(_url("http", "https", "ws", "wss"), "TASKFERRY_RELAY_WS", "TASKFERRY_RELAY_HTTP"),
     )
     """The relay to use; None: the one that set-up named."""
+    relay_token: str | None = attrs.field(
+        default=None, metadata=_secret(_token, "TASKFERRY_RELAY_TOKEN"), repr=False
+    )
+    """What lets a new account in at the relay, if its operator has given one out."""
+    relay_ca: Path | None = attrs.field(default=None, metadata=_from(_path, "TASKFERRY_RELAY_CA"))
+    """Certificates (PEM) of the authorities to trust for the relay, instead of the system's."""
     local_api_token: str | None = attrs.field(
-        default=None, metadata=_from(str, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
+        default=None, metadata=_secret(str, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
     )
     """The owner's credential; None: made at first start and kept in the data directory."""
     log: str = attrs.field(default="info", metadata=_from(_LEVEL, "TASKFERRY_LOG"))
@@ -223,7 +290,8 @@ def _load(
         try:
             values[name] = field.metadata["read"](text)
         except ValueError as error:
-            raise SettingsError(f"{name} ({sources[name]}) is {text!r}; it must be {error}.") from error
+            shown = "not as it must be" if field.metadata["secret"] else repr(text)
+            raise SettingsError(f"{name} ({sources[name]}) is {shown}; it must be {error}.") from None
     return kind(**values, sources=sources)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from taskferry_apps.settings import SettingsError, load_daemon, load_relay
+from taskferry_protocol.ids import sha256
 
 
 def test_flag_outranks_environment_outranks_file(tmp_path: Path) -> None:
@@ -82,5 +83,50 @@ def test_a_relay_reads_its_bounds_on_strangers(tmp_path: Path) -> None:
     assert (read.signups_per_hour, read.trusted_proxies) == (5, frozenset({"10.0.0.1", "2001:db8::1"}))
     assert load_relay({}, {}).trusted_proxies == frozenset()
     for name, value in (("signups_per_hour", "-1"), ("signups_per_hour", "1" * 10), ("trusted_proxies", "a")):
+        with pytest.raises(SettingsError, match=name):
+            load_relay({name: value}, {})
+
+
+def test_client_tokens_are_kept_as_digests() -> None:
+    """Names with SHA-256 beside them: neither the settings nor a complaint about them repeats a token."""
+    good = "client_alice=alice-relay-token, client_bob=bob-relay-token"
+    read = load_relay({}, {"TASKFERRY_RELAY_CLIENT_TOKENS": good})
+    assert read.client_tokens == {
+        "client_alice": sha256(b"alice-relay-token"),
+        "client_bob": sha256(b"bob-relay-token"),
+    }
+    assert "relay-token" not in repr(read)
+    for bad in ("alice-relay-token", "=alice-relay-token", "a=secret", "a=b-relay-token,a=c-relay-token"):
+        with pytest.raises(SettingsError) as refused:
+            load_relay({}, {"TASKFERRY_RELAY_CLIENT_TOKENS": bad})
+        assert "client_tokens" in str(refused.value)
+        assert "relay-token" not in str(refused.value)
+        assert "secret" not in str(refused.value)
+    with pytest.raises(SettingsError) as refused:
+        load_daemon({}, {"TASKFERRY_RELAY_TOKEN": "two words"})
+    assert "two words" not in str(refused.value)
+
+
+def test_where_pages_and_mail_are_is_checked() -> None:
+    """A public URL is http or https, a mail server HOST:PORT, its sender an address."""
+    environment = {
+        "TASKFERRY_RELAY_PUBLIC_URL": "https://relay.example/",
+        "TASKFERRY_RELAY_SMTP": "mail.example:587",
+        "TASKFERRY_RELAY_SMTP_FROM": "relay@relay.example",
+    }
+    read = load_relay({}, environment)
+    assert (read.public_url, read.smtp, read.smtp_from) == (
+        "https://relay.example",
+        ("mail.example", 587),
+        "relay@relay.example",
+    )
+    for name, value in (
+        ("public_url", "wss://relay.example"),
+        ("public_url", "https://relay.example/?a=b"),
+        ("smtp", "mail.example"),
+        ("smtp_from", "relay"),
+        ("smtp_from", "relay@relay.example\nBcc: x@y.z"),
+        ("smtp_security", "maybe"),
+    ):
         with pytest.raises(SettingsError, match=name):
             load_relay({name: value}, {})

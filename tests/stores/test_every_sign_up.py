@@ -134,6 +134,18 @@ async def test_an_application_becomes_one_ticket(relay):
     await refused(relay, ConflictKind.UNKNOWN, GrantApplication(sha("code"), ticket("two")))
 
 
+async def test_an_address_has_one_open_ticket(relay):
+    """A second one takes the first one's place, and may have its name; used ones stay."""
+    await relay.commit([PutApplication(application(code)) for code in ("a", "b")])
+    await relay.commit([GrantApplication(sha("a"), ticket("one", "dora", email=b"digest"))])
+    await relay.commit([GrantApplication(sha("b"), ticket("two", "dora", email=b"digest"))])
+    assert await relay.ticket(sha("one")) is None
+    await relay.commit([append("dora"), RedeemTicket(sha("two"), account("dora"), "dora", LATER)])
+    await relay.commit([PutApplication(application("c"))])
+    await relay.commit([GrantApplication(sha("c"), ticket("three", email=b"digest"))])
+    assert (await relay.ticket(sha("two"))).account == account("dora")
+
+
 async def test_an_application_is_over_at_its_time(relay):
     """From that moment on it grants nothing; dropping one that is gone changes nothing."""
     await relay.commit([PutApplication(application("code"))])

@@ -11,6 +11,8 @@ from taskferry_transports.websocket_server import add_websocket_route
 
 from .core import Relay
 from .pages import Pages
+from .pages.sign_up import mount_sign_up
+from .sign_up_desk import SignUpDesk
 
 __all__ = ["LONGPOLL_PATH", "WEBSOCKET_PATH", "create_app"]
 
@@ -18,10 +20,13 @@ WEBSOCKET_PATH = "/v1/ws"
 LONGPOLL_PATH = "/v1/link"
 
 
-def create_app(relay: Relay, entropy: Entropy, pages: Pages) -> tuple[QuartTrio, LongPollServer]:
+def create_app(
+    relay: Relay, entropy: Entropy, pages: Pages, desk: SignUpDesk
+) -> tuple[QuartTrio, LongPollServer]:
     """The application, for the guarded server alone, and the long-poll side, to be run beside it."""
     app = QuartTrio("taskferry_relay", static_folder=None)
     pages.mount(app)
+    mount_sign_up(app, pages, desk)
 
     @app.get("/health")
     async def health() -> tuple[Response, int]:

@@ -28,7 +28,10 @@ from .app import LONGPOLL_PATH, create_app
 from .core import Policy, Relay
 from .entrance import SignUp
 from .link import first_failure
+from .mail import MailSecurity, MailServer, SmtpMailer
 from .pages import Pages, PublicAddress
+from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
+from .sign_up_desk import Offer, SignUpDesk
 from .witness import log_envelope
 
 __all__ = ["run", "run_restored", "serve_relay"]
@@ -138,9 +141,25 @@ async def serve_relay(
             "set TASKFERRY_RELAY_ORIGINS, for instance to wss://relay.example."
         )
     witness = log_envelope if settings.log == "debug" else None
-    relay = Relay(store, Policy((), _sign_up(settings), settings.signups_per_hour, witness=witness))
+    policy = Policy(
+        (),
+        _sign_up(settings),
+        settings.signups_per_hour,
+        witness=witness,
+        client_tokens=tuple(settings.client_tokens.values()),
+    )
+    relay = Relay(store, policy)
     pages = Pages()
-    app, longpoll = create_app(relay, system.entropy, pages)
+    desk = SignUpDesk(
+        store,
+        _offer(settings),
+        mailer_of(settings),
+        lambda: pages.address,
+        settings.signups_per_hour,
+        now=system.now,
+        entropy=system.entropy,
+    )
+    app, longpoll = create_app(relay, system.entropy, pages, desk)
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)
         await behind.start(longpoll.run)
@@ -169,15 +188,63 @@ def _guard(host: str, port: int) -> GuardConfig:
     return GuardConfig(
         bind=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}",),
         max_connections=max(1, most - SPARE_DESCRIPTORS),
-        body_limits=((LONGPOLL_PATH, LongPollLimits().max_body),),
+        body_limits=(
+            (LONGPOLL_PATH, LongPollLimits().max_body),
+            *((path, BODY_BYTES) for path in SIGN_UP_PATHS),
+        ),
     )
 
 
 def _sign_up(settings: RelaySettings) -> SignUp:
-    """As set; unless it is, open only where strangers do not come by."""
-    if settings.sources.get("signup") == "default" and not is_loopback(settings.addr[0]):
-        return SignUp.CLOSED
+    """Who may begin an account: whoever has a ticket, where everybody can get one by mail alone."""
+    policy = _policy(settings)
+    return SignUp.TICKET if policy is SignUp.OPEN and settings.smtp is not None else policy
+
+
+def _offer(settings: RelaySettings) -> Offer:
+    """How people come by tickets."""
+    if _policy(settings) is not SignUp.OPEN:
+        return Offer.NONE
+    return Offer.AT_ONCE if settings.smtp is None else Offer.BY_MAIL
+
+
+def _policy(settings: RelaySettings) -> SignUp:
+    """As set; unless it is: for tokens if there are some, else open only where strangers do not come by."""
+    if settings.sources.get("signup") == "default":
+        if settings.client_tokens:
+            return SignUp.TICKET
+        if not is_loopback(settings.addr[0]):
+            return SignUp.CLOSED
     return SignUp(settings.signup)
+
+
+def mailer_of(settings: RelaySettings) -> SmtpMailer | None:
+    """What sends the relay's mail; None where no mail server is set. Raises CannotStart."""
+    if settings.smtp is None:
+        return None
+    if settings.smtp_from is None:
+        raise CannotStart(
+            "Say whom mail is from: set TASKFERRY_RELAY_SMTP_FROM, for instance to relay@relay.example."
+        )
+    try:
+        password = ""
+        if settings.smtp_password_file is not None:
+            password = settings.smtp_password_file.read_text().partition("\n")[0]
+        server = MailServer(
+            *settings.smtp,
+            settings.smtp_from,
+            MailSecurity(settings.smtp_security),
+            settings.smtp_user,
+            password,
+            settings.smtp_ca,
+        )
+        return SmtpMailer(server, system.now)
+    except OSError as error:
+        raise CannotStart(
+            f"Mail cannot be set up ({error}): see TASKFERRY_RELAY_SMTP_PASSWORD_FILE and _SMTP_CA."
+        ) from error
+    except ValueError as error:
+        raise CannotStart(f"Mail cannot be set up: {error}; use starttls or tls.") from error
 
 
 def _local_origins(bound: BoundServer) -> tuple[str, ...]:

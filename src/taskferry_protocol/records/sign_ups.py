@@ -95,7 +95,10 @@ class DropApplication:
 
 @attrs.frozen
 class GrantApplication:
-    """Turn an application into a ticket, once. Conflict: `unknown` if it is over or gone; as `PutTicket`."""
+    """Turn an application into a ticket, once; an unused one that was sent to the same address goes.
+
+    Conflict: `unknown` if the application is over or gone; as `PutTicket`.
+    """
 
     digest: Hash
     ticket: TicketRecord

@@ -60,6 +60,7 @@ class SignUps:
                 waiting = self.applications.get(change.digest)
                 rules.require_waiting(waiting, change.digest, change.ticket.created_at)
                 self._journal.drop(self.applications, change.digest)
+                self._replace_tickets(change.ticket.email)
                 self._put_ticket(change.ticket)
             case SweepSignUps():
                 return self._sweep(change)
@@ -81,6 +82,11 @@ class SignUps:
         """Tickets by rising digest."""
         later = (t for digest, t in sorted(self.tickets.items()) if after is None or digest > after)
         return tuple(later)[:limit]
+
+    def _replace_tickets(self, email: bytes) -> None:
+        earlier = [d for d, t in self.tickets.items() if email and t.email == email and t.account is None]
+        for digest in earlier:
+            self._journal.drop(self.tickets, digest)
 
     def _put_ticket(self, ticket: TicketRecord) -> None:
         unused = sum(held.account is None for held in self.tickets.values())

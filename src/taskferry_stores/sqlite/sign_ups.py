@@ -69,7 +69,7 @@ def reserved(connection: Connection, names: Collection[str], at: Instant) -> fro
 
 def ticket_of_email(connection: Connection, email: bytes) -> TicketRecord | None:
     """The used ticket that was sent to an address."""
-    query = f"{_TICKET} t.email = ? AND t.account IS NOT NULL ORDER BY t.digest LIMIT 1"
+    query = f"{_TICKET} t.email = ? AND t.email <> x'' AND t.account IS NOT NULL ORDER BY t.digest LIMIT 1"
     row = connection.execute(query, (email,)).fetchone() if email else None
     return None if row is None else _record(row)
 
@@ -101,6 +101,10 @@ def apply(connection: Connection, change: SignUpChange) -> Done | Counted:
             held = application(connection, change.digest)
             rules.require_waiting(held, change.digest, change.ticket.created_at)
             connection.execute("DELETE FROM applications WHERE digest = ?", (change.digest,))
+            connection.execute(
+                "DELETE FROM tickets WHERE email = ? AND email <> x'' AND account IS NULL",
+                (change.ticket.email,),
+            )
             _put_ticket(connection, change.ticket)
         case SweepSignUps():
             return _sweep(connection, change)

@@ -14,7 +14,7 @@ CREATE TABLE tickets (
 
 CREATE INDEX tickets_named ON tickets (name, expires_at) WHERE account IS NULL;
 CREATE INDEX tickets_expiry ON tickets (expires_at) WHERE account IS NULL;
-CREATE INDEX tickets_email ON tickets (email) WHERE account IS NOT NULL;
+CREATE INDEX tickets_email ON tickets (email) WHERE email <> x'';
 
 CREATE TABLE applications (
     digest BLOB PRIMARY KEY,

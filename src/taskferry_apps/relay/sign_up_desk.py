@@ -1,0 +1,334 @@
+"""Giving out tickets: at once, or to whoever opens a link that was sent to an e-mail address.
+
+Nothing here says whether an address is known. Known or not, an application is stored and a mail is sent, and
+the answer is the same; only the mail's reader learns which.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Final
+
+import attrs
+import trio
+
+from taskferry_protocol.crypto import KEY_BYTES, blake2b_256
+from taskferry_protocol.errors import EnvelopeRejected
+from taskferry_protocol.ids import Entropy, Instant, is_name
+from taskferry_protocol.limits import DAY_MS, MINUTE_MS
+from taskferry_protocol.records import (
+    ApplicationRecord,
+    DropApplication,
+    GrantApplication,
+    PutApplication,
+    PutSetting,
+    PutTicket,
+    TicketRecord,
+)
+from taskferry_protocol.setup_links import SetupLink
+from taskferry_protocol.tickets import TICKET_BYTES, make_ticket
+from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
+
+from ..logs import get_logger
+from .entrance import digest_of
+from .mail import Mailer, MailFailed
+from .pages import PublicAddress
+from .sign_ups import SignUpBudget
+
+__all__ = ["Issued", "Offer", "SignUpDesk", "SignUpRefused"]
+
+#: How long a link in a mail works, and how long the ticket that it leads to keeps its name.
+CODE_MS: Final = 60 * MINUTE_MS
+MAILED_TICKET_MS: Final = DAY_MS
+#: A ticket that anybody may have at once keeps its name for no longer than setting up takes.
+OPEN_TICKET_MS: Final = 60 * MINUTE_MS
+#: Mails in an hour: to one address, which may not be its owner's wish; and in all, a server's good name.
+MAILS_TO_ONE: Final = 3
+MAILS_IN_ALL: Final = 1_000
+EMAIL_CHARS: Final = 254
+EMAIL_KEY: Final = "sign-up-email-key"
+
+_LOG = get_logger()
+_CODE: Final = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
+_EMAIL: Final = re.compile(
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+"
+    r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?",
+    re.ASCII,
+)
+
+
+class Offer(StrEnum):
+    """How people come by a ticket here."""
+
+    AT_ONCE = "at-once"
+    BY_MAIL = "by-mail"
+    NONE = "none"
+
+
+@attrs.frozen
+class Issued:
+    """A new ticket, to be shown once."""
+
+    ticket: str = attrs.field(repr=False)
+    owner: str
+    link: str = attrs.field(repr=False)
+    expires_at: Instant
+    address: PublicAddress
+
+    @property
+    def command(self) -> str:
+        """What to type on the machine that is to join."""
+        # A link names a host alone, and some relays stand behind a path of it.
+        where = f"--relay {self.address.url} " if self.address.path else ""
+        return f"taskferry setup {self.owner} {where}'{self.link}'"
+
+
+class SignUpRefused(Exception):
+    """No ticket: a code for programs, a sentence and the next step for people, an HTTP status."""
+
+    def __init__(
+        self, code: str, message: str, next_step: str, status: int = 400, *, retry_after_ms: int = 0
+    ) -> None:
+        super().__init__(f"{code}: {message}")
+        self.code = code
+        self.message = message
+        self.next_step = next_step
+        self.status = status
+        self.retry_after_ms = retry_after_ms
+
+
+class SignUpDesk:
+    """Takes applications and gives out tickets, within its limits."""
+
+    def __init__(
+        self,
+        store: RelayStore,
+        offer: Offer,
+        mailer: Mailer | None,
+        address: Callable[[], PublicAddress],
+        per_hour: int,
+        *,
+        now: Callable[[], Instant],
+        entropy: Entropy,
+    ) -> None:
+        """`per_hour` bounds what one network address may ask for; `mailer` is there where mail is offered."""
+        self._store = store
+        self.offer: Final = offer
+        self._mailer = mailer
+        self._address = address
+        self._now = now
+        self._entropy = entropy
+        self._by_peer = SignUpBudget(per_hour)
+        self._by_email = SignUpBudget(MAILS_TO_ONE)
+        self._mails = SignUpBudget(MAILS_IN_ALL)
+        self._key: bytes | None = None
+        self._making_key = trio.Lock()
+
+    async def apply(self, owner: str, email: str, peer: str) -> Issued | None:
+        """A ticket for this owner name, or None: a mail is on its way. Raises SignUpRefused, store errors."""
+        if self.offer is Offer.NONE:
+            raise SignUpRefused(
+                "signup-refused",
+                "This relay gives out no tickets here.",
+                "Ask its operator for one.",
+                403,
+            )
+        owner = _checked_name(owner)
+        if self._mailer is None:
+            self._spend(self._by_peer, peer)
+            return await self._issue(owner, OPEN_TICKET_MS)
+        email = email.strip()
+        if len(email) > EMAIL_CHARS or _EMAIL.fullmatch(email) is None:
+            raise SignUpRefused(
+                "bad-value",
+                "That is no e-mail address that mail can be sent to.",
+                "Write it as in ada@example.org, without accents.",
+            )
+        await self._require_free(owner)
+        self._spend(self._by_peer, peer)
+        self._spend(self._mails, "all")
+        await self._write_to(self._mailer, email, owner)
+        return None
+
+    async def application(self, code: str) -> ApplicationRecord | None:
+        """What a link in a mail stands for, if it still stands for anything."""
+        if _CODE.fullmatch(code) is None:
+            return None
+        held = await self._store.application(digest_of(code))
+        return held if held is not None and self._now() < held.expires_at else None
+
+    async def confirm(self, code: str, owner: str) -> Issued:
+        """The ticket that a link in a mail leads to, once. Raises SignUpRefused, store errors."""
+        held = await self.application(code)
+        if held is None:
+            raise SignUpRefused(
+                "unknown-code", "This link is over, or was used already.", "Ask for a new one.", 404
+            )
+        owner = _checked_name(owner or held.name)
+        if await self._store.ticket_of_email(held.email) is not None:
+            raise SignUpRefused(
+                "signup-refused",
+                "This e-mail address has an account here.",
+                "Link this machine to it from one that it is on.",
+                409,
+            )
+        ticket, record = self._new_ticket(owner, MAILED_TICKET_MS, held.email)
+        try:
+            await self._store.commit([GrantApplication(digest_of(code), record)])
+        except StoreConflict as conflict:
+            raise _refusal(conflict) from conflict
+        _LOG.info("a ticket was given out", kind="by mail")
+        return self._issued(ticket, record)
+
+    # --- how
+
+    async def _issue(self, owner: str, lifetime_ms: int) -> Issued:
+        ticket, record = self._new_ticket(owner, lifetime_ms, b"")
+        try:
+            await self._store.commit([PutTicket(record)])
+        except StoreConflict as conflict:
+            raise _refusal(conflict) from conflict
+        _LOG.info("a ticket was given out", kind="at once")
+        return self._issued(ticket, record)
+
+    def _new_ticket(self, owner: str, lifetime_ms: int, email: bytes) -> tuple[str, TicketRecord]:
+        ticket, now = make_ticket(self._entropy(TICKET_BYTES)), self._now()
+        return ticket, TicketRecord(digest_of(ticket), owner, now, Instant(now + lifetime_ms), email)
+
+    def _issued(self, ticket: str, record: TicketRecord) -> Issued:
+        address = self._address()
+        link = SetupLink(address.authority, ticket).format()
+        return Issued(ticket, record.name, link, record.expires_at, address)
+
+    async def _require_free(self, owner: str) -> None:
+        """Names are public: whoever asks for one that is gone may know at once."""
+        if await self._store.accounts_named([owner]):
+            raise _refusal(StoreConflict(ConflictKind.NAME_TAKEN, ""))
+        if await self._store.reserved([owner], self._now()):
+            raise _refusal(StoreConflict(ConflictKind.RESERVED, ""))
+
+    async def _write_to(self, mailer: Mailer, email: str, owner: str) -> None:
+        digest = await self._email_digest(email)
+        try:
+            self._by_email.spend(digest.hex(), self._now())
+        except EnvelopeRejected:
+            # Said aloud, it would tell that somebody asked for this address before.
+            _LOG.info("a mail was not sent", reason="its address had enough of them in this hour")
+            return
+        code = base64.urlsafe_b64encode(self._entropy(TICKET_BYTES)).decode("ascii")
+        application = ApplicationRecord(digest_of(code), owner, digest, Instant(self._now() + CODE_MS))
+        try:
+            await self._store.commit([PutApplication(application)])
+        except StoreConflict as conflict:
+            raise _refusal(conflict) from conflict
+        known = await self._store.ticket_of_email(digest)
+        account = None if known is None else known.account
+        held = await self._store.accounts([] if account is None else [account])
+        address = self._address()
+        if account is not None and account in held:
+            subject, text = f"Your account at {address.authority}", _known_text(address, held[account].name)
+        else:
+            link = f"{address.url}/signup/confirm/{code}"
+            subject, text = f"Your ticket for {address.authority}", _new_text(address, owner, link)
+        try:
+            await mailer.send(email, subject, text)
+        except MailFailed as failed:
+            await self._store.commit([DropApplication(application.digest)])
+            raise SignUpRefused(
+                "mail-unavailable",
+                "The relay cannot send mail right now, and has kept nothing of this.",
+                "Try again in a few minutes; your name is as free as it was.",
+                503,
+                retry_after_ms=5 * MINUTE_MS,
+            ) from failed
+
+    async def _email_digest(self, email: str) -> bytes:
+        """A keyed digest, by which an address is known again and, without the key, never read."""
+        async with self._making_key:
+            if self._key is None:
+                self._key = (await self._store.settings((EMAIL_KEY,))).get(EMAIL_KEY)
+            if self._key is None:
+                self._key = self._entropy(KEY_BYTES)
+                await self._store.commit([PutSetting(EMAIL_KEY, self._key)])
+        return blake2b_256(key=self._key, person="tf1 email", message=email.lower().encode())
+
+    def _spend(self, budget: SignUpBudget, key: str) -> None:
+        try:
+            budget.spend(key, self._now())
+        except EnvelopeRejected as error:
+            retry = error.detail.get("retry_after")
+            raise SignUpRefused(
+                "rate-limited",
+                "There were too many sign-ups from here in this hour.",
+                "Come back in the next one.",
+                429,
+                retry_after_ms=retry if isinstance(retry, int) else CODE_MS,
+            ) from error
+
+
+def _checked_name(owner: str) -> str:
+    name = owner.strip().removeprefix("@")
+    if not is_name(name):
+        raise SignUpRefused(
+            "bad-value",
+            "An owner's name is 1 to 32 of a-z, 0-9, _ and -, and begins with a letter or digit.",
+            "Choose another name.",
+        )
+    return name
+
+
+def _refusal(conflict: StoreConflict) -> SignUpRefused:
+    match conflict.kind:
+        case ConflictKind.NAME_TAKEN:
+            return SignUpRefused(
+                "name-taken", "That name belongs to somebody else here.", "Choose another name.", 409
+            )
+        case ConflictKind.RESERVED:
+            return SignUpRefused(
+                "name-taken",
+                "That name is kept for somebody who has a ticket for it.",
+                "If that is you, use your ticket; else choose another name, or come back tomorrow.",
+                409,
+            )
+        case ConflictKind.TOO_MANY:
+            return SignUpRefused(
+                "too-many",
+                "Too many people are signing up right now.",
+                "Try again in an hour.",
+                503,
+                retry_after_ms=CODE_MS,
+            )
+        case _:
+            return SignUpRefused(
+                "unknown-code", "This link is over, or was used already.", "Ask for a new one.", 404
+            )
+
+
+def _new_text(address: PublicAddress, owner: str, link: str) -> str:
+    return f"""\
+Somebody, perhaps you, asked for the name @{owner}
+at the TaskFerry relay {address.authority}.
+
+If it was you, open this within an hour, and press the button there:
+
+{link}
+
+If it was not, do nothing: no account comes of it.
+"""
+
+
+def _known_text(address: PublicAddress, owner: str) -> str:
+    return f"""\
+Somebody, perhaps you, asked for an account
+at the TaskFerry relay {address.authority}.
+
+This e-mail address has one already: @{owner}. An address is good for one account.
+
+To use it on another machine, link that machine from one that it is on.
+If all of them are lost, your recovery key regains it.
+
+If it was not you who asked, do nothing.
+"""
