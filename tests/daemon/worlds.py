@@ -115,6 +115,7 @@ class World:
     relay_store: RelayStore
     clock: Clock = attrs.field(factory=Clock)
     network: MemoryNetwork = attrs.field(factory=MemoryNetwork)
+    policy: Policy = attrs.field(factory=lambda: Policy([URL]))
     tamper: Callable[[Frame], Frame] | None = None
     """What a lying relay makes of each frame that it should have sent."""
     _scope: trio.CancelScope | None = None
@@ -125,7 +126,7 @@ class World:
         await self.nursery.start(self._serve)
 
     async def _serve(self, *, task_status: trio.TaskStatus[None]) -> None:
-        relay = Relay(self.relay_store, Policy([URL]), now=self.clock.now)
+        relay = Relay(self.relay_store, self.policy, now=self.clock.now)
         with trio.CancelScope() as self._scope:
             async with trio.open_nursery() as nursery:
                 await nursery.start(relay.run)
@@ -146,7 +147,7 @@ class World:
         assert url == URL
         return Route(self, URL, ("memory",))
 
-    async def open_daemon(self, machine: Machine) -> Daemon:
+    async def open_daemon(self, machine: Machine, relay_token: str = "", relay: str | None = None) -> Daemon:
         """A daemon on what a machine holds; it does not run yet."""
         return await Daemon.open(
             machine.store,
@@ -156,12 +157,16 @@ class World:
             now=self.clock.now,
             entropy=system.entropy,
             jitter=lambda: 0.0,
+            relay=relay,
+            relay_token=relay_token,
         )
 
     @asynccontextmanager
-    async def running(self, machine: Machine) -> AsyncIterator[Daemon]:
+    async def running(
+        self, machine: Machine, relay_token: str = "", relay: str | None = None
+    ) -> AsyncIterator[Daemon]:
         """A daemon while the block lasts; its end is as sudden as a crash."""
-        daemon = await self.open_daemon(machine)
+        daemon = await self.open_daemon(machine, relay_token, relay)
         async with trio.open_nursery() as nursery:
             await nursery.start(daemon.run)
             yield daemon
@@ -169,10 +174,12 @@ class World:
 
 
 @asynccontextmanager
-async def a_world(relay_store: RelayStore | None = None) -> AsyncIterator[World]:
+async def a_world(
+    relay_store: RelayStore | None = None, policy: Policy | None = None
+) -> AsyncIterator[World]:
     """A world with its relay running."""
     async with trio.open_nursery() as nursery:
-        world = World(nursery, relay_store or MemoryRelayStore(GENERATION))
+        world = World(nursery, relay_store or MemoryRelayStore(GENERATION), policy=policy or Policy([URL]))
         await world.start_relay()
         yield world
         nursery.cancel_scope.cancel()

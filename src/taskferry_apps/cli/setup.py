@@ -2,35 +2,126 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 
 __all__ = ["setup"]
 
+_SCHEME = "taskferry://"
+
 
 @click.command()
-@click.argument("owner")
+@click.argument("words", nargs=-1, metavar="[OWNER] [LINK]")
+@click.option("--relay", envvar="TASKFERRY_RELAY_HTTP", help="The relay, as in https://relay.example.")
+@click.option("--ticket", help="A ticket, or the link that holds it; - asks for it or reads it from a pipe.")
 @click.option(
-    "--relay", required=True, envvar="TASKFERRY_RELAY_HTTP", help="The relay, as in https://relay.example."
+    "--ticket-file", type=click.Path(path_type=Path), help="A file that holds it in its first line."
 )
 @click.option("--label", default="", help="What to call this device; by default the host's name.")
 @json_option
 @daemon_options
-def setup(owner: str, relay: str, label: str) -> None:
+def setup(
+    words: tuple[str, ...], relay: str | None, ticket: str | None, ticket_file: Path | None, label: str
+) -> None:
     """Make your account under the name OWNER and claim that name at a relay.
+
+    A relay may ask new accounts for a ticket. The LINK that it gives out, taskferry://HOST/setup#ticket=…,
+    names the relay as well; where it is left out, name the relay yourself. On a machine that others use, give
+    the ticket by --ticket - or --ticket-file, since arguments are visible there.
 
     \b
     Examples:
       taskferry setup alice --relay https://relay.example
+      taskferry setup alice 'taskferry://relay.example/setup#ticket=…'
+      taskferry setup alice --relay https://relay.example --ticket -
       taskferry setup alice --relay http://127.0.0.1:8080 --label laptop
     """
+    owner, link = _sort(words)
+    given = [text for text in (link, ticket, ticket_file) if text is not None]
+    if len(given) > 1:
+        raise click.UsageError("Give one ticket: in the LINK, by --ticket or by --ticket-file.")
+    text = link or _ticket(ticket, ticket_file)
+    url, secret = _place(text, relay)
+    if owner is None:
+        owner = click.prompt("Your public name, as others will write it")
+    body = {"owner": owner, "relay": url}
+    body |= {"device_label": label} if label else {}
+    # In the body alone: no other user of this machine sees it there, nor does any log.
+    body |= {"ticket": secret} if secret else {}
     with local_client() as daemon:
-        body = {"owner": owner, "relay": relay}
-        answer = daemon.post("/setup", body | ({"device_label": label} if label else {}))
+        answer = daemon.post("/setup", body)
     if is_json_wanted():
         print_json(answer)
         return
+    _tell(answer, url)
+
+
+def _sort(words: tuple[str, ...]) -> tuple[str | None, str | None]:
+    """The owner's name and the link, in either order."""
+    links = [word for word in words if word.lower().startswith("taskferry:")]
+    owners = [word for word in words if word not in links]
+    if len(links) > 1 or len(owners) > 1:
+        raise click.UsageError("One OWNER and one LINK, in quotes, are enough.")
+    return owners[0] if owners else None, links[0] if links else None
+
+
+def _ticket(ticket: str | None, file: Path | None) -> str:
+    """The ticket or link that was given by an option; "" if none was."""
+    if file is not None:
+        try:
+            return file.read_text("utf-8").partition("\n")[0].strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise click.UsageError(f"{file} cannot be read: {reason}.") from error
+    if ticket != "-":
+        return (ticket or "").strip()
+    if sys.stdin.isatty():
+        return str(click.prompt("Ticket or link", hide_input=True)).strip()
+    return sys.stdin.readline().strip()
+
+
+def _place(text: str, relay: str | None) -> tuple[str, str]:
+    """Where the relay is, and the ticket for it, "" if there is none."""
+    if not text.lower().startswith("taskferry:"):
+        if not relay:
+            raise click.UsageError("Name the relay: --relay https://relay.example, or a link that names it.")
+        return relay, text
+    from taskferry_protocol.errors import RemoteProtocolError
+    from taskferry_protocol.setup_links import SetupLink
+    from taskferry_transports.port import is_loopback
+
+    try:
+        link = SetupLink.parse(text)
+    except RemoteProtocolError as error:
+        raise click.UsageError(f"That link cannot be used: {error.text}.") from error
+    host = urlsplit(f"//{link.relay}").hostname or ""
+    url = f"{'http' if is_loopback(host) else 'https'}://{link.relay}"
+    if not relay:
+        return url, link.ticket
+    if _where(relay) != _where(url):
+        raise click.UsageError(
+            f"The link is for {link.relay}, and the relay named is {relay} (--relay, TASKFERRY_RELAY_HTTP)."
+        )
+    return relay, link.ticket
+
+
+def _where(url: str) -> tuple[str, int | None]:
+    """Host and port of a relay's URL, which its owner may have mistyped: then the daemon says so."""
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    usual = {"https": 443, "wss": 443, "http": 80, "ws": 80}.get(parts.scheme)
+    return (parts.hostname or "").lower(), port or usual
+
+
+def _tell(answer: dict[str, object], relay: str) -> None:
     from .render import clean, facts
 
     recovery = clean(answer.get("recovery_key") or "")

@@ -6,6 +6,7 @@ import base64
 import json
 import os
 import signal
+import ssl
 import sys
 from pathlib import Path
 from typing import Final
@@ -75,16 +76,23 @@ def _first(group: BaseException) -> BaseException:
     return group
 
 
-def routes(nursery: trio.Nursery) -> RouteTo:
-    """WebSocket to a relay's URL, or long-poll where no WebSocket gets through; tasks run in `nursery`."""
+def routes(nursery: trio.Nursery, authorities: Path | None = None) -> RouteTo:
+    """WebSocket to a relay's URL, or long-poll where no WebSocket gets through; tasks run in `nursery`.
+
+    `authorities` is a file of certificates to trust instead of the system's. Raises CannotStart if it cannot
+    be used.
+    """
+    tls = _trusting(authorities)
 
     def route_to(relay: str) -> Route:
         parts = urlsplit(relay)
         secure = parts.scheme in {"https", "wss"}
         base = f"{parts.netloc}{parts.path.rstrip('/')}"
         dialer = FallbackDialer(
-            WebSocketDialer(nursery, WebSocketSettings(f"{'wss' if secure else 'ws'}://{base}/v1/ws")),
-            LongPollDialer(nursery, LongPollSettings(f"{'https' if secure else 'http'}://{base}/v1/link")),
+            WebSocketDialer(nursery, WebSocketSettings(f"{'wss' if secure else 'ws'}://{base}/v1/ws", tls)),
+            LongPollDialer(
+                nursery, LongPollSettings(f"{'https' if secure else 'http'}://{base}/v1/link", tls)
+            ),
         )
 
         def notice() -> str:
@@ -93,6 +101,19 @@ def routes(nursery: trio.Nursery) -> RouteTo:
         return Route(dialer, origin_of(relay), dialer.offered, notice)
 
     return route_to
+
+
+def _trusting(authorities: Path | None) -> ssl.SSLContext | None:
+    """How relays have to prove themselves; None: by the system's authorities."""
+    if authorities is None:
+        return None
+    try:
+        return ssl.create_default_context(cafile=authorities)
+    except OSError as error:
+        raise CannotStart(
+            f"The certificates in {authorities} cannot be used ({error}); "
+            "name a PEM file in TASKFERRY_RELAY_CA."
+        ) from error
 
 
 def owner_secret(settings: DaemonSettings) -> str:
@@ -119,12 +140,13 @@ async def _main(settings: DaemonSettings) -> None:
         daemon = await Daemon.open(
             store,
             FileVault(settings.data),
-            routes(nursery),
+            routes(nursery, settings.relay_ca),
             owner_digest=sha256(secret.encode()),
             now=system.now,
             entropy=system.entropy,
             jitter=system.jitter,
             relay=settings.relay,
+            relay_token=settings.relay_token or "",
         )
         await nursery.start(daemon.run)
         async with trio.open_nursery() as serving:

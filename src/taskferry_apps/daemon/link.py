@@ -23,7 +23,7 @@ from taskferry_transports.backoff import delay
 from taskferry_transports.port import Dialer, DialRefused
 
 from ..logs import get_logger
-from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
+from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay, origin_of
 from .audit_hours import audit_often
 from .bell import Bell
 from .core import Core, not_set_up
@@ -34,6 +34,7 @@ from .outbound import Outbound
 from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
 from .receipts import say_receipts
+from .tickets import FORGET_TICKET, kept_ticket
 from .views import RelayStatus
 
 __all__ = ["Link", "Route", "RouteTo"]
@@ -56,6 +57,9 @@ _LASTING: Final = frozenset(
     {
         RejectCode.NAME_TAKEN,
         RejectCode.SIGNUP_REFUSED,
+        RejectCode.UNKNOWN_TICKET,
+        RejectCode.TICKET_USED,
+        RejectCode.EXPIRED,
         RejectCode.WRONG_ORIGIN,
         RejectCode.FORKED,
         RejectCode.DEVICE_GONE,
@@ -83,8 +87,10 @@ RouteTo = Callable[[str], Route]
 class Link:
     """Runs the sessions; tells how the link stands; asks the relay for others."""
 
-    def __init__(self, core: Core, route_to: RouteTo, relay: str | None = None) -> None:
+    def __init__(self, core: Core, route_to: RouteTo, relay: str | None = None, token: str = "") -> None:
+        """`relay` outranks the one that set-up named; `token` lets new accounts in where it asks for that."""
         self._core = core
+        self._token = token
         self._route_to = route_to
         self._configured = relay
         self._client: RelayClient | None = None
@@ -136,8 +142,12 @@ class Link:
                 if self._published < length:
                     await heard.wait()
 
-    async def claim(self, url: str, log: AccountLog) -> RejectCode | None:
-        """Join a relay with a fresh account: its code if it will not have it, None if it has, or is away."""
+    async def claim(self, url: str, log: AccountLog, ticket: str) -> RejectCode | None:
+        """Join a relay with a fresh account: its code if it will not have it, None if it has, or is away.
+
+        `ticket` is for the relay at `url`, and empty if there is none.
+        """
+        self.check_relay(url, ticket)
         self._url = self._configured or url
         route = self._route_to(self._url)
         ring = self._core.ring
@@ -164,6 +174,7 @@ class Link:
                     origin=route.origin,
                     log=LogExtension(0, log.statements),
                     offered=route.offered,
+                    ticket=ticket or self._token,
                     now=self._core.now,
                     entropy=self._core.entropy,
                 ):
@@ -171,6 +182,16 @@ class Link:
             except* LinkEnded as group:
                 refused = _first(group).code
         return refused if refused in _LASTING else None
+
+    def check_relay(self, url: str, ticket: str) -> None:
+        """Refuse a ticket for another relay than the one that this daemon was told to use."""
+        if ticket and self._configured is not None and origin_of(self._configured) != origin_of(url):
+            raise DaemonRefusal(
+                "bad-value",
+                f"That ticket is for {url}, and this daemon was told to use {self._configured}.",
+                "Start the daemon without --relay (or TASKFERRY_RELAY_WS and TASKFERRY_RELAY_HTTP).",
+                detail={"field": "ticket"},
+            )
 
     def begin_afresh(self) -> None:
         """Forget why no session was taken, since what it was about has changed; dial at once."""
@@ -275,6 +296,8 @@ class Link:
                 log=LogExtension(start, statement_page(log.after(start))),
                 cursor=Cursor(held.generation, held.offset) if held is not None else None,
                 offered=route.offered,
+                # Whoever may not be known there shows what it has; to a relay that knows it, nothing.
+                ticket="" if start else await kept_ticket(self._core.store, route.origin) or self._token,
                 now=self._core.now,
                 entropy=self._core.entropy,
             ) as client:
@@ -309,6 +332,8 @@ class Link:
     async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:
         generation = Generation(client.ready.generation)
         self._published = client.ready.log.length
+        if await kept_ticket(self._core.store, origin):
+            await self._core.commit((FORGET_TICKET,))
         await take_own_news(self._core, client)
         if held is None or held.generation != generation:
             await self._begin_anew(RelayCursor(origin, generation, Offset(0)))

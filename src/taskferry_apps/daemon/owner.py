@@ -26,6 +26,7 @@ from taskferry_protocol.records import (
     Trust,
 )
 
+from ..relay_client import origin_of
 from .beginning import Beginning
 from .bonds import all_bonds
 from .core import Core
@@ -35,11 +36,12 @@ from .link import RELAY_SETTING
 from .names import require_owner
 from .port import Caller, DaemonRefusal, NewAgent
 from .publications import Publication, Subject, note
+from .tickets import keep_ticket
 
 __all__ = ["Owner", "recovery_words"]
 
-Claim = Callable[[str, AccountLog], Awaitable[RejectCode | None]]
-"""Opens a session at a relay for a fresh account; the code if the relay will not have it."""
+Claim = Callable[[str, AccountLog, str], Awaitable[RejectCode | None]]
+"""Opens a session at a relay for a fresh account, with its ticket; the code if the relay will not have it."""
 
 #: Statements in one `account_update`.
 _UPDATE: Final = 64
@@ -51,11 +53,25 @@ def recovery_words(seed: bytes) -> str:
     return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
 
 
-def _not_claimed(owner: str, code: RejectCode) -> DaemonRefusal:
+_BAD_TICKET: Final = {
+    RejectCode.UNKNOWN_TICKET: "The relay does not know that ticket; it may be mistyped or withdrawn.",
+    RejectCode.TICKET_USED: "That ticket was used already; each is good for one account.",
+    RejectCode.EXPIRED: "That ticket is over.",
+}
+
+
+def _not_claimed(owner: str, code: RejectCode, ticket: str) -> DaemonRefusal:
     if code is RejectCode.NAME_TAKEN:
         text, following = f"The name @{owner} belongs to somebody else at this relay.", "Choose another name."
     elif code is RejectCode.SIGNUP_REFUSED:
-        text, following = "This relay takes no new accounts.", "Ask its operator, or use another relay."
+        text = (
+            f"This relay lets no account @{owner} in by that ticket."
+            if ticket
+            else "This relay takes no new account without a ticket, or none at all."
+        )
+        following = "Get a ticket at its /signup page or from its operator, then give it with --ticket -."
+    elif code in _BAD_TICKET:
+        text, following = _BAD_TICKET[code], "Get a new one at the relay's /signup page or from its operator."
     else:
         text, following = f"The relay refused the account: {code.value}.", "Check the relay's address."
     return DaemonRefusal(code.value, text, following, status=409)
@@ -79,7 +95,7 @@ class Owner:
         self._core = core
         self._claim = claim
 
-    async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> str:
+    async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str) -> str:
         """Make keys and account; the recovery key in words. Set up already: DaemonRefusal(conflict)."""
         require_owner(caller)
         core = self._core
@@ -96,13 +112,16 @@ class Owner:
                 return await self._finish(owner)
             beginning = await self._begin(owner, label)
             log = accounts.refold([beginning.statement])
-            refused = await self._claim(relay, log)
+            refused = await self._claim(relay, log, ticket)
             if refused is not None:
                 await core.vault.save_beginning(None)
-                raise _not_claimed(owner, refused)
+                raise _not_claimed(owner, refused, ticket)
             draft = Draft(core)
             draft.take_log(None, log)
             draft.add(SetTrust(log.account, Trust.OWN, draft.now), PutSetting(RELAY_SETTING, relay.encode()))
+            if ticket:
+                # Should the relay be away now: the link shows it there, once it is back.
+                draft.add(keep_ticket(ticket, origin_of(relay)))
             draft.tell("account", "", state="set_up", owner=owner)
             draft.audit(
                 AuditKind.SET_UP,
@@ -152,14 +171,17 @@ class Owner:
         await core.vault.save_beginning(beginning)
         return beginning
 
-    async def rename(self, caller: Caller, owner: str) -> None:
-        """Take another owner name, as when the relay knows somebody else by the first one."""
+    async def try_again(self, caller: Caller, owner: str, relay: str, ticket: str) -> None:
+        """Another owner name, a ticket, or both, for an account that the relay did not let in."""
         require_owner(caller)
         core = self._core
         async with core.lock:
             draft = Draft(core)
             log = await draft.own_log()
-            await self._extend(draft, accounts.rename(log.state, owner, at=draft.now, by=core.manage))
+            if owner != log.state.name:
+                await self._extend(draft, accounts.rename(log.state, owner, at=draft.now, by=core.manage))
+            if ticket:
+                draft.add(keep_ticket(ticket, origin_of(relay)))
             await draft.commit()
 
     async def create_agent(self, caller: Caller, agent: NewAgent) -> None:

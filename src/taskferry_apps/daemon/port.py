@@ -143,8 +143,8 @@ class DaemonService(Protocol):
     async def status(self) -> Status:
         """How things stand; needs no caller."""
 
-    async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> SetUp:
-        """Make the account and its keys, and claim the name at the relay."""
+    async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str = "") -> SetUp:
+        """Make the account and its keys, and claim the name at the relay; `ticket` if it wants one."""
 
     async def account(self, caller: Caller) -> AccountView:
         """The owner's account log in brief."""

@@ -53,6 +53,16 @@ from .views import (
 
 __all__ = ["Daemon"]
 
+#: Refusals of a set-up that was made while the relay was away: another name or a ticket cures them.
+_NOT_LET_IN: Final = frozenset(
+    {
+        RejectCode.NAME_TAKEN,
+        RejectCode.SIGNUP_REFUSED,
+        RejectCode.UNKNOWN_TICKET,
+        RejectCode.TICKET_USED,
+        RejectCode.EXPIRED,
+    }
+)
 #: How long set-up waits for the relay to take the owner's name.
 CLAIM_S: Final = 15.0
 
@@ -67,9 +77,11 @@ def _version() -> str:
 class Daemon:
     """Made by `open`; works once `run` runs, and answers even before the relay is reached."""
 
-    def __init__(self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None) -> None:
+    def __init__(
+        self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None, relay_token: str
+    ) -> None:
         self._core = core
-        self._link = Link(core, route_to, relay)
+        self._link = Link(core, route_to, relay, relay_token)
         self._owner = Owner(core, self._link.claim)
         self._connections = Connections(core, Directory(core, self._link).look_up)
         self._tasks = Tasks(core)
@@ -91,14 +103,17 @@ class Daemon:
         entropy: Entropy,
         jitter: Callable[[], float],
         relay: str | None = None,
+        relay_token: str = "",
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
+
+        `relay` outranks the one that set-up named, `relay_token` lets a new account in there.
 
         Raises what store and vault raise.
         """
         core = Core(store, vault, now=now, entropy=entropy, jitter=jitter)
         await core.load()
-        return cls(core, route_to, owner_digest, relay)
+        return cls(core, route_to, owner_digest, relay, relay_token)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the link and keep house until cancelled. Raises the store's errors."""
@@ -123,15 +138,16 @@ class Daemon:
             alarms=await alarms(core.store),
         )
 
-    async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> SetUp:
-        """Make account and keys, and claim the name; where it turned out later to be taken, another one."""
+    async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str = "") -> SetUp:
+        """Make account and keys, and claim the name; where the relay refused it later, try otherwise."""
         core = self._core
         recovery = ""
-        if core.account is not None and self._link.refused is RejectCode.NAME_TAKEN:
-            await self._owner.rename(caller, owner)
+        if core.account is not None and self._link.refused in _NOT_LET_IN:
+            self._link.check_relay(relay, ticket)
+            await self._owner.try_again(caller, owner, relay, ticket)
             self._link.begin_afresh()
         else:
-            recovery = await self._owner.set_up(caller, owner, relay, label)
+            recovery = await self._owner.set_up(caller, owner, relay, label, ticket)
         claimed = await self._wait_claimed()
         return SetUp(owner, core.own, core.device, recovery, claimed)
 

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from taskferry_protocol.ids import is_name
+from taskferry_protocol.tickets import TICKET_CHARS
 from taskferry_transports.port import is_loopback
 
 from ...port import DaemonService
@@ -70,6 +71,12 @@ class _RelayUrl(Kind[str]):
 _OWNER: Final = required("owner", _OwnerName(), "The public name to claim.")
 _RELAY: Final = required("relay", _RelayUrl(), "The relay's URL, https:// or, on this machine, http://.")
 _LABEL: Final = optional("device_label", Text(64), "What to call this device.", "")
+_TICKET: Final = optional(
+    "ticket",
+    Text(TICKET_CHARS, pattern="[!-~]*", wanted="a ticket, without spaces"),
+    "What lets a new account in, where the relay asks for that.",
+    "",
+)
 _CURSOR: Final = optional("cursor", Text(128), "Where to go on.", "")
 _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
 
@@ -81,7 +88,8 @@ async def _health(daemon: DaemonService, call: Call) -> Object:
 
 async def _set_up(daemon: DaemonService, call: Call) -> Object:
     body = call.body
-    return set_up_object(await daemon.set_up(call.known_caller, body[_OWNER], body[_RELAY], body[_LABEL]))
+    done = await daemon.set_up(call.known_caller, body[_OWNER], body[_RELAY], body[_LABEL], body[_TICKET])
+    return set_up_object(done)
 
 
 async def _account(daemon: DaemonService, call: Call) -> Object:
@@ -117,7 +125,7 @@ ROUTES: Final = (
         handler=_set_up,
         answer=ref("SetUp"),
         access=Access.OWNER,
-        body=Form.of(_OWNER, _RELAY, _LABEL),
+        body=Form.of(_OWNER, _RELAY, _LABEL, _TICKET),
         repeat=Repeat.REFUSED,
     ),
     Route(

@@ -1,0 +1,32 @@
+"""The ticket that a set-up was given, kept until the relay that it is for has let the account in.
+
+It stands in the daemon's own file alone, and is shown to no other relay, whichever the daemon is told to use.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+from taskferry_protocol.records import DropSetting, PutSetting
+from taskferry_stores.port import DaemonStore
+
+__all__ = ["FORGET_TICKET", "keep_ticket", "kept_ticket"]
+
+_KEY: Final = "ticket"
+
+FORGET_TICKET: Final = DropSetting(_KEY)
+
+
+def keep_ticket(ticket: str, origin: str) -> PutSetting:
+    """Remember a ticket for the relay at `origin`."""
+    return PutSetting(_KEY, json.dumps({"origin": origin, "ticket": ticket}).encode())
+
+
+async def kept_ticket(store: DaemonStore, origin: str) -> str:
+    """The ticket for the relay at `origin`; "" if there is none."""
+    raw = (await store.settings((_KEY,))).get(_KEY)
+    if raw is None:
+        return ""
+    kept = json.loads(raw)
+    return str(kept["ticket"]) if kept["origin"] == origin else ""
