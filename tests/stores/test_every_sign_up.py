@@ -34,7 +34,7 @@ def ticket(text, name="", **changes):
     return attrs.evolve(TicketRecord(sha(text), name, NOW, OVER, b"", f"note of {text}"), **changes)
 
 
-def redeem(text: str, who: str, at: Instant = LATER) -> list[object]:
+def redeem(text, who, at=LATER):
     """An account that comes in by a ticket."""
     return [append(who), RedeemTicket(sha(text), account(who), who, at)]
 

@@ -1,4 +1,4 @@
-"""`taskferry relay`: run a relay."""
+"""`taskferry relay`: run a relay, and hand out tickets for it."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from pathlib import Path
 import click
 
 from .outcome import CommandFailed, Exit
+from .relay_ticket import ticket
 
 __all__ = ["relay"]
 
 
-@click.command()
+@click.group(invoke_without_command=True, subcommand_metavar="[ticket ...]")
 @click.option("--addr", help="Where to listen, HOST:PORT.  [default: 127.0.0.1:8080]")
 @click.option("--db", help="The SQLite file.  [default: relay.db in the user's data folder]")
 @click.option("--origins", help="Addresses that daemons dial, such as wss://relay.example; comma-separated.")
-@click.option("--signup", type=click.Choice(["open", "closed"]), help="Whether unknown accounts may join.")
+@click.option("--public-url", help="Where people reach its pages.  [default: from the first of --origins]")
+@click.option(
+    "--signup", type=click.Choice(["open", "ticket", "closed"]), help="Which new accounts may join."
+)
 @click.option("--log", type=click.Choice(["debug", "info", "warning"]), help="The least level to log.")
 @click.option("--config", type=click.Path(path_type=Path), envvar="TASKFERRY_CONFIG", help="A TOML file.")
 @click.option("--restored", is_flag=True, help="The database was put back from an older copy.")
-def relay(config: Path | None, restored: bool, **flags: str | None) -> None:
+@click.pass_context
+def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: str | None) -> None:
     """Run a relay until it is told to stop (SIGTERM or Ctrl-C).
 
     It stores sealed envelopes, hands them to the devices that they are for, and reads none of them. Behind a
@@ -31,6 +36,8 @@ def relay(config: Path | None, restored: bool, **flags: str | None) -> None:
     Examples:
       taskferry relay
       taskferry relay --addr 127.0.0.1:8080 --db /var/lib/taskferry/relay.db --origins wss://relay.example
+      taskferry relay --signup ticket
+      taskferry relay ticket create --name alice
       taskferry relay --restored     (once, after putting back a backup: daemons offer again what is lost)
     """
     from ..settings import SettingsError, load_relay
@@ -39,8 +46,14 @@ def relay(config: Path | None, restored: bool, **flags: str | None) -> None:
         settings = load_relay(flags, os.environ, config)
     except SettingsError as error:
         raise CommandFailed(str(error), Exit.USAGE) from None
+    if ctx.invoked_subcommand is not None:
+        ctx.ensure_object(dict)["relay_settings"] = settings
+        return
     from ..relay import run_relay, run_restored_relay
 
     run = run_restored_relay if restored else run_relay
     # The sentence on what went wrong is said already.
     raise SystemExit(Exit.TROUBLE if run(settings) else Exit.OK)
+
+
+relay.add_command(ticket)

@@ -23,7 +23,7 @@ from taskferry_transports.backoff import delay
 from taskferry_transports.port import Dialer, DialRefused
 
 from ..logs import get_logger
-from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay, origin_of
+from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
 from .audit_hours import audit_often
 from .bell import Bell
 from .core import Core, not_set_up
@@ -34,7 +34,7 @@ from .outbound import Outbound
 from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
 from .receipts import say_receipts
-from .tickets import FORGET_TICKET, kept_ticket
+from .tickets import FORGET_TICKET, kept_ticket, require_same_relay
 from .views import RelayStatus
 
 __all__ = ["Link", "Route", "RouteTo"]
@@ -185,13 +185,8 @@ class Link:
 
     def check_relay(self, url: str, ticket: str) -> None:
         """Refuse a ticket for another relay than the one that this daemon was told to use."""
-        if ticket and self._configured is not None and origin_of(self._configured) != origin_of(url):
-            raise DaemonRefusal(
-                "bad-value",
-                f"That ticket is for {url}, and this daemon was told to use {self._configured}.",
-                "Start the daemon without --relay (or TASKFERRY_RELAY_WS and TASKFERRY_RELAY_HTTP).",
-                detail={"field": "ticket"},
-            )
+        if ticket and self._configured is not None:
+            require_same_relay(self._configured, url)
 
     def begin_afresh(self) -> None:
         """Forget why no session was taken, since what it was about has changed; dial at once."""

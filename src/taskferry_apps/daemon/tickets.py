@@ -11,7 +11,10 @@ from typing import Final
 from taskferry_protocol.records import DropSetting, PutSetting
 from taskferry_stores.port import DaemonStore
 
-__all__ = ["FORGET_TICKET", "keep_ticket", "kept_ticket"]
+from ..relay_client import origin_of
+from .port import DaemonRefusal
+
+__all__ = ["FORGET_TICKET", "keep_ticket", "kept_ticket", "require_same_relay"]
 
 _KEY: Final = "ticket"
 
@@ -21,6 +24,17 @@ FORGET_TICKET: Final = DropSetting(_KEY)
 def keep_ticket(ticket: str, origin: str) -> PutSetting:
     """Remember a ticket for the relay at `origin`."""
     return PutSetting(_KEY, json.dumps({"origin": origin, "ticket": ticket}).encode())
+
+
+def require_same_relay(configured: str, url: str) -> None:
+    """Refuse a ticket for the relay at `url` where the daemon was told to use another one."""
+    if origin_of(configured) != origin_of(url):
+        raise DaemonRefusal(
+            "bad-value",
+            f"That ticket is for {url}, and this daemon was told to use {configured}.",
+            "Start the daemon without --relay (or TASKFERRY_RELAY_WS and TASKFERRY_RELAY_HTTP).",
+            detail={"field": "ticket"},
+        )
 
 
 async def kept_ticket(store: DaemonStore, origin: str) -> str:

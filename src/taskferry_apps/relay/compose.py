@@ -9,14 +9,15 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable, Iterable
 from pathlib import Path
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import attrs
 import trio
 
 from taskferry_protocol.records import Generation
-from taskferry_stores.port import RelayStore, StoreError
-from taskferry_stores.sqlite import open_relay_store
+from taskferry_stores.port import RelayStore, StoreError, StoreLocked
+from taskferry_stores.sqlite import open_relay_store, open_relay_store_beside
 from taskferry_transports.guarded_server import BoundServer, CannotListen, GuardConfig, serve
 from taskferry_transports.longpoll_server import LongPollLimits
 from taskferry_transports.port import is_loopback
@@ -29,12 +30,15 @@ from .core import Policy, Relay
 from .entrance import SignUp
 from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
+from .operator import TicketOffice
 from .pages import Pages, PublicAddress
 from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
 from .sign_up_desk import Offer, SignUpDesk
 from .witness import log_envelope
 
-__all__ = ["run", "run_restored", "serve_relay"]
+__all__ = ["CannotStart", "public_address", "run", "run_in_ticket_office", "run_restored", "serve_relay"]
+
+T = TypeVar("T")
 
 GENERATION_BYTES = 16
 #: What the server needs besides its connections: the store, the signals, the standard streams.
@@ -122,6 +126,22 @@ async def _watch_signals(
             stop.set()
 
 
+def run_in_ticket_office(settings: RelaySettings, work: Callable[[TicketOffice], Awaitable[T]]) -> T:
+    """Do an operator's work on the relay's store, whether or not it runs. Raises StoreError, CannotStart."""
+
+    async def main() -> T:
+        _make_folder(settings.db.parent)
+        generation = Generation(system.entropy(GENERATION_BYTES))
+        try:
+            async with open_relay_store(settings.db, generation=generation) as store:
+                return await work(TicketOffice(store, system.now, system.entropy))
+        except StoreLocked:
+            async with open_relay_store_beside(settings.db) as store:
+                return await work(TicketOffice(store, system.now, system.entropy))
+
+    return trio.run(main)
+
+
 async def serve_relay(
     settings: RelaySettings,
     store: RelayStore,
@@ -167,7 +187,7 @@ async def serve_relay(
             bound: BoundServer = await serving.start(serve, app, guard)
             # Which port the system chose is known only now; nobody can have dialled an origin before.
             relay.reachable_at(_origins(settings.origins or _local_origins(bound)))
-            pages.reachable_at(_public_address(settings, bound))
+            pages.reachable_at(public_address(settings, bound))
             _LOG.info("listening", url=bound.urls[0], pid=os.getpid(), state=_sign_up(settings).value)
             task_status.started(bound)
             await stop.wait()
@@ -256,12 +276,14 @@ def _local_origins(bound: BoundServer) -> tuple[str, ...]:
     )
 
 
-def _public_address(settings: RelaySettings, bound: BoundServer) -> PublicAddress:
+def public_address(settings: RelaySettings, bound: BoundServer | None) -> PublicAddress:
     """As written down; else where the first origin is, or on this machine alone, where it is bound."""
     if settings.public_url is not None:
         return PublicAddress(settings.public_url)
     if not settings.origins:
-        return PublicAddress(bound.urls[0])
+        host, port = settings.addr
+        meant = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        return PublicAddress(meant if bound is None else bound.urls[0])
     scheme, colon, rest = settings.origins[0].partition(":")
     return PublicAddress({"ws": "http", "wss": "https"}.get(scheme, scheme) + colon + rest)
 

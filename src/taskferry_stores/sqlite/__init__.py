@@ -2,7 +2,7 @@
 
 from .daemon import SqliteDaemonStore, open_daemon_store
 from .files import IntegrityCheck
-from .relay import SqliteRelayStore, open_relay_store
+from .relay import SqliteRelayStore, open_relay_store, open_relay_store_beside
 
 __all__ = [
     "IntegrityCheck",
@@ -10,4 +10,5 @@ __all__ = [
     "SqliteRelayStore",
     "open_daemon_store",
     "open_relay_store",
+    "open_relay_store_beside",
 ]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import StoreCorrupt, StoreLocked, WrongStore
+from ..errors import StoreCorrupt, StoreLocked, StoreUnavailable, WrongStore
 from .faults import translate, translate_os
 from .migrations import Schema, migrate, require_known
 
@@ -40,18 +40,20 @@ class Tuning:
 
 @attrs.frozen
 class OpenFile:
-    """An open database that nobody else may open: one connection that writes, some that read."""
+    """An open database that nobody else may open but as a guest: one connection writes, some read."""
 
     path: Path
     writer: sqlite3.Connection
     readers: tuple[sqlite3.Connection, ...]
-    lock: int
+    lock: int | None
+    """None for a guest, who keeps nobody out."""
 
     def close(self) -> None:
         """Close the connections, then let others in."""
         for connection in (*self.readers, self.writer):
             connection.close()
-        os.close(self.lock)
+        if self.lock is not None:
+            os.close(self.lock)
 
 
 def open_file(path: Path, schema: Schema, tuning: Tuning, check: IntegrityCheck) -> OpenFile:
@@ -78,6 +80,39 @@ def open_file(path: Path, schema: Schema, tuning: Tuning, check: IntegrityCheck)
             raise translate_os(error, path) from error
         undo.pop_all()
         return OpenFile(path, writer, tuple(reading), lock)
+
+
+def open_beside(path: Path, schema: Schema, tuning: Tuning) -> OpenFile:
+    """Open the database of `schema` at `path` while another process holds it; nothing of it is changed.
+
+    Raises a kind of `StoreUnavailable`, `StoreCorrupt`, `StoreFull` or `StoreFailed`.
+    """
+    if not path.exists():
+        raise StoreUnavailable(f"There is no file {path}.")
+    with ExitStack() as undo:
+        try:
+            opened = []
+            for _ in range(1 + tuning.readers):
+                opened.append(_connect(path, tuning))
+                undo.callback(opened[-1].close)
+            writer, *readers = opened
+            (application,) = writer.execute("PRAGMA application_id").fetchone()
+            if application != schema.application_id:
+                raise WrongStore(f"The file {path} is no {schema.name} store; name another file.")
+            (version,) = writer.execute("PRAGMA user_version").fetchone()
+            if version != schema.version:
+                raise StoreUnavailable(
+                    f"The program that has {path} open is of another version; restart it with this one."
+                )
+            writer.execute("PRAGMA synchronous = FULL")
+            # The holder copies the log.
+            writer.execute("PRAGMA wal_autocheckpoint = 0")
+            for reader in readers:
+                reader.execute("PRAGMA query_only = ON")
+        except sqlite3.Error as error:
+            raise translate(error, path) from error
+        undo.pop_all()
+        return OpenFile(path, writer, tuple(readers), None)
 
 
 def _lock(path: Path) -> int:

@@ -35,10 +35,11 @@ from taskferry_protocol.records import (
     TicketRecord,
 )
 
+from ..errors import StoreUnavailable
 from . import ledger, relay_reads, sign_ups
 from .engine import Engine
 from .faults import translate
-from .files import IntegrityCheck, OpenFile, Tuning, open_file
+from .files import IntegrityCheck, OpenFile, Tuning, open_beside, open_file
 from .migrations import load_schema
 from .relay_writes import RelayWriter, write_generation
 
@@ -63,6 +64,33 @@ async def open_relay_store(
         yield store
     finally:
         await store.aclose()
+
+
+@asynccontextmanager
+async def open_relay_store_beside(path: Path) -> AsyncIterator[SqliteRelayStore]:
+    """Open the relay's store at `path` while a relay has it open, for what a relay keeps no copy of: tickets.
+
+    Raises a kind of `StoreUnavailable`, `StoreCorrupt`, `StoreFull` or `StoreFailed`.
+    """
+    file, held = await trio.to_thread.run_sync(_open_beside, path)
+    store = SqliteRelayStore(file, held)
+    try:
+        yield store
+    finally:
+        await store.aclose()
+
+
+def _open_beside(path: Path) -> tuple[OpenFile, Generation]:
+    file = open_beside(path, load_schema("relay", APPLICATION_ID), TUNING)
+    try:
+        held = relay_reads.generation(file.writer)
+    except sqlite3.Error as error:
+        file.close()
+        raise translate(error, path) from error
+    if held is None:
+        file.close()
+        raise StoreUnavailable(f"The file {path} is not complete yet; try again.")
+    return file, held
 
 
 def _open(path: Path, generation: Generation, check: IntegrityCheck) -> tuple[OpenFile, Generation]:
