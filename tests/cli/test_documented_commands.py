@@ -37,7 +37,11 @@ def test_a_command_in_a_document_exists(page: str, shown: str) -> None:
     words = shlex.split(shown, comments=True)
     command: click.Command = cli
     context = click.Context(cli, info_name="taskferry")
-    while words and isinstance(command, click.Group) and not words[0].startswith("-"):
+    while words and isinstance(command, click.Group):
+        if words[0].startswith("-"):
+            if not _drop_option(command, context, words):
+                break
+            continue
         found = command.get_command(context, words[0])
         if found is None and command.invoke_without_command:
             break
@@ -51,6 +55,16 @@ def test_a_command_in_a_document_exists(page: str, shown: str) -> None:
     for word in words:
         if word.startswith("-") and len(word) > 1:
             assert word.partition("=")[0] in known, f"{page} shows `taskferry {shown}`"
+
+
+def _drop_option(group: click.Group, context: click.Context, words: list[str]) -> bool:
+    """Take an option of a group, and its value, away from before a command; False if it is not known."""
+    name, equals, _ = words[0].partition("=")
+    option = next((o for o in group.get_params(context) if name in o.opts), None)
+    if not isinstance(option, click.Option):
+        return False
+    del words[: 1 if equals or option.is_flag else 2]
+    return True
 
 
 def test_the_documents_show_commands() -> None:

@@ -26,9 +26,10 @@ from ..logs import get_logger
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
 from .audit_hours import audit_often
 from .bell import Bell
-from .core import Core, not_set_up
+from .core import Core
 from .draft import Draft
 from .inbound import Inbound
+from .joining import first_end, join
 from .log_news import take_news, take_own_news
 from .outbound import Outbound
 from .port import DaemonRefusal
@@ -150,13 +151,10 @@ class Link:
         self.check_relay(url, ticket)
         self._url = self._configured or url
         route = self._route_to(self._url)
-        ring = self._core.ring
-        if ring is None:
-            raise not_set_up()
         refused: RejectCode | None = None
         with trio.move_on_after(CLAIM_S):
             try:
-                transport = await route.dialer.dial()
+                refused = await join(self._core, route, log, ticket or self._token)
             except DialRefused as away:
                 if not away.retryable:
                     raise DaemonRefusal(
@@ -166,21 +164,6 @@ class Link:
                         detail={"field": "relay"},
                     ) from away
                 self._fail(away.reason)
-                return None
-            try:
-                async with open_relay(
-                    transport,
-                    Identity(log.account, ring.device.signing),
-                    origin=route.origin,
-                    log=LogExtension(0, log.statements),
-                    offered=route.offered,
-                    ticket=ticket or self._token,
-                    now=self._core.now,
-                    entropy=self._core.entropy,
-                ):
-                    refused = None
-            except* LinkEnded as group:
-                refused = _first(group).code
         return refused if refused in _LASTING else None
 
     def check_relay(self, url: str, ticket: str) -> None:
@@ -298,7 +281,7 @@ class Link:
             ) as client:
                 await self._serve(client, route.origin, held)
         except* LinkEnded as group:
-            ended = _first(group)
+            ended = first_end(group)
             retry_after = ended.retry_after / 1000 if ended.retry_after is not None else None
             self._ended(ended)
         finally:
@@ -399,12 +382,3 @@ class Link:
                 wait = min(wait, max(SHORTEST_WAIT_S, (next_at - self._core.now()) / 1000))
             with trio.move_on_after(wait):
                 await heard.wait()
-
-
-def _first(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if not isinstance(error, LinkEnded):
-        raise TypeError("a group of LinkEnded holds nothing else")
-    return error

@@ -129,6 +129,7 @@ class Owner:
                 account=log.account.hex(),
                 device=next(iter(log.state.devices)).hex(),
                 relay=relay,
+                by="ticket" if ticket else "name",
             )
             await draft.commit()
             core.account = log.account
@@ -182,6 +183,7 @@ class Owner:
                 await self._extend(draft, accounts.rename(log.state, owner, at=draft.now, by=core.manage))
             if ticket:
                 draft.add(keep_ticket(ticket, origin_of(relay)))
+                draft.audit(AuditKind.SET_UP, f"@{owner}", relay=relay, by="another ticket")
             await draft.commit()
 
     async def create_agent(self, caller: Caller, agent: NewAgent) -> None:

@@ -78,7 +78,7 @@ class Daemon:
     """Made by `open`; works once `run` runs, and answers even before the relay is reached."""
 
     def __init__(
-        self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None, relay_token: str
+        self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None, relay_token: str = ""
     ) -> None:
         self._core = core
         self._link = Link(core, route_to, relay, relay_token)
