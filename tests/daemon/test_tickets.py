@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from taskferry_apps.daemon.port import DaemonRefusal
+from taskferry_apps.daemon.port import DaemonRefusal, NewAgent
 from taskferry_apps.daemon.tickets import kept_ticket
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.entrance import SignUp, digest_of
 from taskferry_apps.relay_client import origin_of
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.records import PutTicket, TicketRecord
+from taskferry_protocol.records import Generation, PutTicket, TicketRecord
+from taskferry_stores.memory import MemoryRelayStore
 
 from .worlds import OWNER, URL, Machine, a_world, until
 
@@ -120,6 +121,29 @@ async def test_a_ticket_that_turned_out_bad_later_is_replaced():
             done = await daemon.set_up(OWNER, "alice", URL, "laptop", TICKET)
             assert (done.account, done.recovery_key) == (account, "")
             await until(connected_to_relay(daemon))
+
+
+async def test_an_account_that_a_relay_has_forgotten_comes_back_by_a_new_ticket():
+    """A relay put back from an older copy asks for a ticket again; the daemon keeps all the rest."""
+    async with a_world(policy=TICKETS_ONLY) as world, world.running(Machine("one")) as daemon:
+        await give_out(world)
+        first = await daemon.set_up(OWNER, "alice", URL, "laptop", TICKET)
+        await daemon.create_agent(OWNER, NewAgent("writer"))
+        world.stop_relay()
+        world.relay_store = MemoryRelayStore(Generation(bytes(16)))
+        await world.start_relay()
+
+        async def told():
+            relay = (await daemon.status()).relay
+            return relay is not None and "signup-refused" in relay.last_error
+
+        await until(told)
+        await give_out(world, "another")
+        again = await daemon.set_up(OWNER, "alice", URL, "laptop", "another")
+        assert (again.account, again.recovery_key) == (first.account, "")
+        await until(connected_to_relay(daemon))
+        held = await world.relay_store.accounts([first.account])
+        assert len(held[first.account].statements) == 2
 
 
 async def test_a_standing_token_is_shown_where_there_is_no_ticket():

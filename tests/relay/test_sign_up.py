@@ -476,6 +476,19 @@ async def test_while_mail_is_down_nothing_is_lost(store):
         assert len(office.mails) == 1
 
 
+async def test_a_mail_server_that_says_nothing_holds_nobody_for_long(store, monkeypatch):
+    """It takes the connection and never speaks: the answer comes in bounded time all the same."""
+    monkeypatch.setattr("taskferry_apps.relay.mail.ANSWER_S", 0.1)
+    async with trio.open_nursery() as nursery:
+        (silent,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        relay = by_mail(PostOffice(port=silent.socket.getsockname()[1]))
+        async with site_of(relay, store) as site:
+            with trio.fail_after(10):
+                assert (await site.ask("alice", "ada@example.org")).status_code == 503
+        await silent.aclose()
+        nursery.cancel_scope.cancel()
+
+
 def test_mail_off_this_machine_is_protected():
     """Settings that would send a password openly are refused at the start."""
     with pytest.raises(CannotStart, match="unprotected"):

@@ -302,8 +302,8 @@ class Link:
             get_logger().warning("the relay took no session", url=self._url, reason=str(ended))
         self._error = str(ended)
         self.refused = ended.code
-        if ended.code is RejectCode.NOT_AN_EXTENSION:
-            self._published = 0  # it has forgotten some of our log
+        if ended.code in (RejectCode.NOT_AN_EXTENSION, RejectCode.SIGNUP_REFUSED):
+            self._published = 0  # it has forgotten some of our log, or all of it
         if ended.code in _LASTING:
             self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
 
