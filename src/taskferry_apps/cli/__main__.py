@@ -22,6 +22,8 @@ COMMANDS: Final = {
     "relay": ("relay", "relay", "Run a relay; it reads nothing that it carries."),
     "up": ("up", "up", "Run this machine's daemon."),
     "setup": ("setup", "setup", "Make your account and claim your name at a relay."),
+    "recover": ("recover", "recover", "Take your account back with its recovery phrase."),
+    "recovery": ("recover", "recovery", "Check your recovery phrase, or replace it."),
     "agent": ("agent", "agent", "Create and list your agents."),
     "token": ("token", "token", "Make, list and revoke credentials for local programs."),
     "connect": ("connect", "connect", "Ask another owner's agent for a connection."),

@@ -5,10 +5,10 @@ Everything works on while there is none: what is to be sent waits in the outbox,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
-import attrs
 import trio
 
 from taskferry_protocol import calls
@@ -20,7 +20,7 @@ from taskferry_protocol.ids import AccountId, AgentRef, Instant
 from taskferry_protocol.records import Generation, OfferAgain, Offset, RelayCursor, SetCursor
 from taskferry_protocol.sessions import LogExtension
 from taskferry_transports.backoff import delay
-from taskferry_transports.port import Dialer, DialRefused
+from taskferry_transports.port import DialRefused
 
 from ..logs import get_logger
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
@@ -34,6 +34,7 @@ from .outbound import Outbound
 from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
 from .receipts import say_receipts
+from .short_sessions import LASTING, Route, RouteTo, first_end, short_session
 from .views import RelayStatus
 
 __all__ = ["Link", "Route", "RouteTo"]
@@ -45,39 +46,11 @@ LOOK_AGAIN_S: Final = 30.0
 SHORTEST_WAIT_S: Final = 0.2
 #: How long the mailbox has been quiet before it counts as drained.
 QUIET_MS: Final = 2_000
-#: How long set-up waits for a relay.
-CLAIM_S: Final = 10.0
 #: How long whoever makes an agent waits for the relay to know of it.
 PUBLISH_S: Final = 3.0
 #: A sender waits no longer than this to hear whether its peer is there.
 PRESENCE_S: Final = 0.5
-#: Refusals that no quick retry changes: the owner, or the relay's operator, has to do something.
-_LASTING: Final = frozenset(
-    {
-        RejectCode.NAME_TAKEN,
-        RejectCode.SIGNUP_REFUSED,
-        RejectCode.WRONG_ORIGIN,
-        RejectCode.FORKED,
-        RejectCode.DEVICE_GONE,
-        RejectCode.UNKNOWN_DEVICE,
-        RejectCode.REPLACED,
-    }
-)
 _LASTING_ATTEMPTS: Final = 8
-
-
-@attrs.frozen
-class Route:
-    """How to reach a relay: what dials it, under which origin, and what the owner should know of the way."""
-
-    dialer: Dialer
-    origin: str
-    offered: tuple[str, ...] = ()
-    notice: Callable[[], str] = attrs.field(default=lambda: "")
-
-
-RouteTo = Callable[[str], Route]
-"""The route to a relay's URL."""
 
 
 class Link:
@@ -138,39 +111,39 @@ class Link:
 
     async def claim(self, url: str, log: AccountLog) -> RejectCode | None:
         """Join a relay with a fresh account: its code if it will not have it, None if it has, or is away."""
-        self._url = self._configured or url
-        route = self._route_to(self._url)
         ring = self._core.ring
         if ring is None:
             raise not_set_up()
-        refused: RejectCode | None = None
-        with trio.move_on_after(CLAIM_S):
-            try:
-                transport = await route.dialer.dial()
-            except DialRefused as away:
-                if not away.retryable:
-                    raise DaemonRefusal(
-                        "bad-value",
-                        f"That relay cannot be used: {away.reason}.",
-                        "Check the relay's address.",
-                        detail={"field": "relay"},
-                    ) from away
-                self._fail(away.reason)
+        try:
+            identity = Identity(log.account, ring.device.signing)
+            async with self.short_session(url, identity, LogExtension(0, log.statements)):
                 return None
-            try:
-                async with open_relay(
-                    transport,
-                    Identity(log.account, ring.device.signing),
-                    origin=route.origin,
-                    log=LogExtension(0, log.statements),
-                    offered=route.offered,
-                    now=self._core.now,
-                    entropy=self._core.entropy,
-                ):
-                    refused = None
-            except* LinkEnded as group:
-                refused = _first(group).code
-        return refused if refused in _LASTING else None
+        except LinkEnded as ended:
+            if ended.code is None:
+                self._fail(ended.text)
+            return ended.code if ended.code in LASTING else None
+
+    @asynccontextmanager
+    async def short_session(
+        self, url: str, identity: Identity, log: LogExtension
+    ) -> AsyncIterator[RelayClient]:
+        """A session with a relay beside the one that is kept up: to join, or to look an account up.
+
+        Raises LinkEnded where it does not come to be, or is over; DaemonRefusal(bad-value) for an address
+        that is none of a relay.
+        """
+        self._url = self._configured or url
+        route = self._route_to(self._url)
+        async with short_session(route, identity, log, self._core.now, self._core.entropy) as client:
+            yield client
+
+    def origin_of(self, url: str) -> str:
+        """The origin under which a relay's URL is dialled; mailboxes are told apart by it."""
+        return self._route_to(self._configured or url).origin
+
+    def published_up_to(self, length: int) -> None:
+        """The relay has taken so many statements of our log, though not through this link."""
+        self._published = length
 
     def begin_afresh(self) -> None:
         """Forget why no session was taken, since what it was about has changed; dial at once."""
@@ -280,9 +253,9 @@ class Link:
             ) as client:
                 await self._serve(client, route.origin, held)
         except* LinkEnded as group:
-            ended = _first(group)
+            ended = first_end(group)
             retry_after = ended.retry_after / 1000 if ended.retry_after is not None else None
-            self._ended(ended)
+            await self._ended(ended)
         finally:
             self.note_quiet()
             if self._client is not None:
@@ -296,14 +269,18 @@ class Link:
             get_logger().warning("the relay is not reachable", url=self._url, reason=text)
         self._error = text
 
-    def _ended(self, ended: LinkEnded) -> None:
+    async def _ended(self, ended: LinkEnded) -> None:
         if self._client is None and str(ended) != self._error:
             get_logger().warning("the relay took no session", url=self._url, reason=str(ended))
         self._error = str(ended)
         self.refused = ended.code
         if ended.code is RejectCode.NOT_AN_EXTENSION:
             self._published = 0  # it has forgotten some of our log
-        if ended.code in _LASTING:
+        if ended.code is RejectCode.UNKNOWN_DEVICE and self._client is None:
+            # A long log goes there by the page, and the first need not name this device: begin at the end.
+            length = (await self._core.own_log()).state.length
+            self._published = max(0, length - 1) if self._published == 0 else 0
+        if ended.code in LASTING:
             self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
 
     async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:
@@ -379,12 +356,3 @@ class Link:
                 wait = min(wait, max(SHORTEST_WAIT_S, (next_at - self._core.now()) / 1000))
             with trio.move_on_after(wait):
                 await heard.wait()
-
-
-def _first(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if not isinstance(error, LinkEnded):
-        raise TypeError("a group of LinkEnded holds nothing else")
-    return error

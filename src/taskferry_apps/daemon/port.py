@@ -14,6 +14,7 @@ import attrs
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import Part
 
+from .recovery_port import RecoveryService
 from .views import (
     AccountView,
     AgentView,
@@ -138,6 +139,10 @@ class DaemonService(Protocol):
     @property
     def audit(self) -> AuditService:
         """What was done, decided and refused."""
+
+    @property
+    def recovery(self) -> RecoveryService:
+        """The owner's recovery phrase."""
 
     # --- the owner's ---
     async def status(self) -> Status:

@@ -30,6 +30,7 @@ from .names import may_use, not_found, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
+from .recovery import Recovery
 from .search import find_task
 from .sending import send_message
 from .taskbook import Held, load_task
@@ -78,6 +79,7 @@ class Daemon:
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
         self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
+        self.recovery = Recovery(core, self._link)
 
     @classmethod
     async def open(

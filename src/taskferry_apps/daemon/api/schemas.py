@@ -6,7 +6,20 @@ from typing import Final
 
 from .fields import Schema
 
-__all__ = ["COMPONENTS", "OK", "many", "page", "record", "ref"]
+__all__ = [
+    "COMPONENTS",
+    "FLAG",
+    "HASH",
+    "NUMBER",
+    "OK",
+    "TEXT",
+    "TEXTS",
+    "TIME",
+    "many",
+    "page",
+    "record",
+    "ref",
+]
 
 TEXT: Final[Schema] = {"type": "string"}
 NUMBER: Final[Schema] = {"type": "integer"}

@@ -14,6 +14,7 @@ from . import (
     inbox,
     messages,
     permissions,
+    recovery,
     task_actions,
     tasks,
     tokens,
@@ -24,6 +25,7 @@ __all__ = ["ROUTES"]
 
 _SUBJECTS: Final[tuple[Route, ...]] = (
     *daemon.ROUTES,
+    *recovery.ROUTES,
     *agents.ROUTES,
     *connections.ROUTES,
     *permissions.ROUTES,
