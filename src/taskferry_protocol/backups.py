@@ -26,13 +26,14 @@ from .crypto import (
 )
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .ids import AccountId, Entropy, Instant, sha256
+from .passphrases import LEAST_MEMORY, MOST_MEMORY, MOST_OPS, Effort
 from .shape import MapReader, as_array, as_pair, as_text, as_uint
 
 __all__ = [
     "CHUNK_BYTES",
+    "COMMIT_BYTES",
     "HEADER_BYTES",
     "HEAD_BYTES",
-    "Effort",
     "Header",
     "Opener",
     "PassphraseLock",
@@ -45,6 +46,7 @@ __all__ = [
     "lock_by_passphrase",
     "lock_for_recovery",
     "read_header",
+    "sealed_size",
 ]
 
 VERSION: Final = 1
@@ -60,20 +62,6 @@ SEALED_CHUNK_BYTES: Final = CHUNK_BYTES + TAG_BYTES
 #: 2^32 chunks; the index is a u32.
 MOST_BYTES: Final = CHUNK_BYTES * 2**32
 PARTS: Final = 8
-
-
-@attrs.frozen
-class Effort:
-    """What a passphrase costs to try: passes, and bytes of memory (Argon2id)."""
-
-    ops: int = 3
-    memory: int = 256 * 1024 * 1024
-
-
-#: What a file may demand of whoever opens it.
-MOST_OPS: Final = 16
-MOST_MEMORY: Final = 1024 * 1024 * 1024
-LEAST_MEMORY: Final = 8_192
 
 
 @attrs.frozen
@@ -184,6 +172,12 @@ def _parts(value: Value, field: str) -> tuple[tuple[str, int], ...]:
     if sum(size for _, size in parts) > MOST_BYTES:
         raise RemoteProtocolError(RejectCode.TOO_LARGE, "more than a backup may hold", field=field)
     return tuple(parts)
+
+
+def sealed_size(header: Header) -> int:
+    """The bytes of the whole file."""
+    chunks = max(1, -(-header.size // CHUNK_BYTES))
+    return len(header.encode()) + COMMIT_BYTES + header.size + chunks * TAG_BYTES
 
 
 # --- Keys ---------------------------------------------------------------------------------------------------

@@ -85,13 +85,17 @@ def restate(
     All other devices are put out. Raises RemoteProtocolError as folding does.
     """
     state = base.state
+    stays = state.devices.get(keys.id)
     kept = [device for device in state.active_devices() if device.id in keep and device.id != keys.id]
-    consent = consent_to_stand(keys, state.account, state.length)
     staying = {device.id for device in kept}
     agents = {
         name: {keys.id, *(device for device in serving if device in staying)}
         for name, serving in state.agents.items()
     }
-    devices = [(keys.record, consent), *((device.record, b"") for device in kept)]
+    if stays is not None:
+        first = (stays.record, b"")
+    else:
+        first = (keys.record, consent_to_stand(keys, state.account, state.length))
+    devices = [first, *((device.record, b"") for device in kept)]
     statement = recover(state, devices, agents, at=at, by=recovery)
     return refold(base.log.statements[: base.kept]).extend([statement])

@@ -17,6 +17,11 @@ __all__ = ["up"]
 @click.option("--data", help="The data directory.  [default: the user's data folder]")
 @click.option("--db", help="The SQLite file.  [default: daemon.db in the data directory]")
 @click.option("--relay", help="The relay to use instead of the one named at set-up.")
+@click.option(
+    "--secrets",
+    type=click.Choice(["auto", "keyring", "files"]),
+    help="Where to keep keys.  [default: auto, the system's secret store where there is one]",
+)
 @click.option("--log", type=click.Choice(["debug", "info", "warning"]), help="The least level to log.")
 @click.option("--config", type=click.Path(path_type=Path), envvar="TASKFERRY_CONFIG", help="A TOML file.")
 def up(config: Path | None, **flags: str | None) -> None:

@@ -93,6 +93,13 @@ class Owner:
         async with core.lock:
             if core.account is not None:
                 return await self._finish(owner)
+            if (known := await core.store.own_account()) is not None:
+                raise DaemonRefusal(
+                    "conflict",
+                    f"This machine knows the account @{known.record.name}, and has no keys of it.",
+                    "Take it back with its recovery phrase: taskferry recover",
+                    status=409,
+                )
             beginning = await self._begin(owner, label)
             log = accounts.refold([beginning.statement])
             refused = await self._claim(relay, log)

@@ -16,6 +16,7 @@ from taskferry_stores.port import DaemonStore
 from .access import Access
 from .alarms import alarms
 from .audit import AuditBook
+from .backups import Backups, Copying
 from .bonds import all_bonds
 from .connections import Connections
 from .core import Core, Vault
@@ -26,6 +27,7 @@ from .export import export_task
 from .link import Link, RouteTo
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
+from .manage import Manage
 from .names import may_use, not_found, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
@@ -68,7 +70,14 @@ def _version() -> str:
 class Daemon:
     """Made by `open`; works once `run` runs, and answers even before the relay is reached."""
 
-    def __init__(self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None) -> None:
+    def __init__(
+        self,
+        core: Core,
+        route_to: RouteTo,
+        owner_digest: bytes,
+        relay: str | None,
+        copying: Copying | None,
+    ) -> None:
         self._core = core
         self._link = Link(core, route_to, relay)
         self._owner = Owner(core, self._link.claim)
@@ -80,6 +89,8 @@ class Daemon:
         """What was done, decided and refused."""
         self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
         self.recovery = Recovery(core, self._link)
+        self.backups = Backups(core, copying)
+        self.manage = Manage(core)
 
     @classmethod
     async def open(
@@ -93,14 +104,16 @@ class Daemon:
         entropy: Entropy,
         jitter: Callable[[], float],
         relay: str | None = None,
+        copying: Copying | None = None,
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
 
+        `copying` says how backups copy the store, where they can.
         Raises what store and vault raise.
         """
         core = Core(store, vault, now=now, entropy=entropy, jitter=jitter)
         await core.load()
-        return cls(core, route_to, owner_digest, relay)
+        return cls(core, route_to, owner_digest, relay, copying)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the link and keep house until cancelled. Raises the store's errors."""
@@ -123,6 +136,8 @@ class Daemon:
             relay=await self._link.status() if own is not None else None,
             version=_version(),
             alarms=await alarms(core.store),
+            secrets=core.vault.kind,
+            manage=self.manage.state,
         )
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> SetUp:

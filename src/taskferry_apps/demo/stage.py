@@ -149,7 +149,13 @@ class Stage:
                 stdout=sink if stdout is None else stdout,
                 stderr=sink,
                 text=True,
-                env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                # Machines of a moment leave nothing in the secret store of whoever looks on.
+                env={
+                    **inherited,
+                    "PYTHONUNBUFFERED": "1",
+                    "TASKFERRY_SECRETS": "files",
+                    **(environment or {}),
+                },
                 # Ctrl-C is for the demo, which ends its children in order.
                 start_new_session=True,
             )

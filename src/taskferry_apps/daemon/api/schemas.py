@@ -130,6 +130,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "relay": _maybe(_RELAY),
             "version": TEXT,
             "alarms": TEXTS,
+            "secrets": {"enum": ["files", "keyring"]},
+            "manage": {"enum": ["none", "open", "locked", "unlocked"]},
         },
         status={"const": "ok"},
     ),

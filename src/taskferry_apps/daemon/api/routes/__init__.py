@@ -8,10 +8,12 @@ from ..table import Route
 from . import (
     agents,
     audit,
+    backup,
     connections,
     daemon,
     events,
     inbox,
+    manage,
     messages,
     permissions,
     recovery,
@@ -26,6 +28,8 @@ __all__ = ["ROUTES"]
 _SUBJECTS: Final[tuple[Route, ...]] = (
     *daemon.ROUTES,
     *recovery.ROUTES,
+    *backup.ROUTES,
+    *manage.ROUTES,
     *agents.ROUTES,
     *connections.ROUTES,
     *permissions.ROUTES,
