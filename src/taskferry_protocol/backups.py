@@ -5,7 +5,7 @@ Whoever writes one needs no secret of the owner's: the recovery key's public hal
 
 from __future__ import annotations
 
-from typing import Final
+from typing import ClassVar, Final
 
 import attrs
 
@@ -68,25 +68,27 @@ PARTS: Final = 8
 class RecoveryLock:
     """Opened by the recovery key: K sealed for the X25519 key made from it."""
 
+    kind: ClassVar[str] = "recovery"
     to: bytes
     sealed: bytes = attrs.field(repr=False)
 
     def to_cbor(self) -> dict[str, Value]:
         """The lock's fields as they are encoded."""
-        return {"lock": "recovery", "to": self.to, "sealed": self.sealed}
+        return {"lock": self.kind, "to": self.to, "sealed": self.sealed}
 
 
 @attrs.frozen
 class PassphraseLock:
     """Opened by a passphrase: K is what Argon2id makes of it."""
 
+    kind: ClassVar[str] = "passphrase"
     salt: bytes
     effort: Effort
 
     def to_cbor(self) -> dict[str, Value]:
         """The lock's fields as they are encoded."""
         return {
-            "lock": "passphrase",
+            "lock": self.kind,
             "salt": self.salt,
             "ops": self.effort.ops,
             "memory": self.effort.memory,

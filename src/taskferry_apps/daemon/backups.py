@@ -11,6 +11,7 @@ from typing import BinaryIO, Final
 import attrs
 import trio
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.backups import (
     CHUNK_BYTES,
     Header,
@@ -26,6 +27,7 @@ from taskferry_protocol.passphrases import Effort
 
 from .backup_port import BackupStream
 from .core import Core
+from .draft import Draft
 from .keys import encode_keys
 from .names import require_owner
 from .owner import BACKUP_SETTING
@@ -75,6 +77,10 @@ class Backups:
         # After the copy, so that every key is in it which the copied log may name.
         keys = encode_keys(core.keys)
         size = await trio.to_thread.run_sync(lambda: os.fstat(copied.fileno()).st_size)
+        async with core.lock:
+            draft = Draft(core)
+            draft.audit(AuditKind.BACKUP, "this machine", bytes=size, lock=lock.kind)
+            await draft.commit()
         header = Header(core.now(), own, (("store", size), ("keys", len(keys))), lock)
         return BackupStream(sealed_size(header), _pieces(copied, keys, Sealer(header, key)))
 

@@ -11,6 +11,7 @@ from typing import Final, TypeVar
 import attrs
 import trio
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.errors import LocalProtocolError
 from taskferry_protocol.ids import Instant
@@ -123,6 +124,7 @@ class Manage:
     async def _tell(self, state: str) -> None:
         draft = Draft(self._core)
         draft.tell("manage", "", state=state)
+        draft.audit(AuditKind.MANAGE_KEY, "account key", what=state)
         await draft.commit()
 
 

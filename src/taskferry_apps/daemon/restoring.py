@@ -15,6 +15,7 @@ from typing import BinaryIO, Final
 import attrs
 import trio
 
+from taskferry_protocol.audit import AuditKind, audit_note
 from taskferry_protocol.backups import (
     COMMIT_BYTES,
     HEAD_BYTES,
@@ -25,7 +26,7 @@ from taskferry_protocol.backups import (
 )
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.records import PutSetting
+from taskferry_protocol.records import AppendAudit, PutSetting
 from taskferry_stores.port import StoreError
 from taskferry_stores.sqlite import IntegrityCheck, open_daemon_store
 
@@ -135,7 +136,7 @@ def restore(
     try:
         keys = _unpack(stream, opening, key, beside, progress)
         same_since = now if identity is Identity.SAME else None
-        owner = trio.run(_check_store, beside / "daemon.db", opening.header, same_since)
+        owner = trio.run(_check_store, beside / "daemon.db", opening.header, now, same_since)
         if identity is Identity.SAME:
             ring = decode_keys(keys, "The key part of the backup")
             FileSecrets(beside).write(DEVICE, encode_keys(ring))
@@ -194,7 +195,7 @@ class _Parts:
                 self._left[0] = (sink, size - len(mine))
 
 
-async def _check_store(path: Path, header: Header, same_since: Instant | None) -> str:
+async def _check_store(path: Path, header: Header, now: Instant, same_since: Instant | None) -> str:
     """The owner's name in a restored store, which is sound and of the account that the header names.
 
     `same_since`: the store goes on as the device that it was, whose numbers must not be used a second time.
@@ -205,6 +206,13 @@ async def _check_store(path: Path, header: Header, same_since: Instant | None) -
             raise CannotRestore(
                 "The backup holds another account than it says. Nothing was restored.", "other"
             )
+        note = audit_note(
+            AuditKind.RESTORED.value,
+            "this machine",
+            {"made_at": header.at, "device": "the same" if same_since is not None else "a new one"},
+            now,
+        )
+        await store.commit((AppendAudit(note),))
         if same_since is not None:
             # More than were ever sent: nobody has sent one each millisecond since 1970.
             await store.commit((PutSetting(SEQUENCE_FLOOR, same_since.to_bytes(8, "big")),))

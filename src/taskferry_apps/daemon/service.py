@@ -76,7 +76,7 @@ class Daemon:
         route_to: RouteTo,
         owner_digest: bytes,
         relay: str | None,
-        copying: Copying | None,
+        copying: Copying | None = None,
     ) -> None:
         self._core = core
         self._link = Link(core, route_to, relay)
