@@ -10,6 +10,7 @@ import trio
 
 from taskferry_apps import system
 from taskferry_apps.daemon.core import Core
+from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, NewAgent
 from taskferry_apps.daemon.recovery_port import NewRecovery
 from taskferry_apps.daemon.service import Daemon
@@ -128,6 +129,32 @@ async def test_peers_follow_and_the_thiefs_device_is_turned_away():
                 await until(turned_away)
             status = await bob.status()
             assert not status.alarms or all("recovery" in alarm for alarm in status.alarms)
+
+
+async def test_without_a_backup_peers_are_asked_again():
+    """What a peer sends before that is kept apart, and said so; a new request and its acceptance mend it."""
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        async with world.running(Machine("alice")) as daemon:
+            phrase = await set_up(daemon, "alice", "requester")
+            await connect(daemon, bob, "requester", "@bob/writer")
+        async with world.running(Machine("fresh")) as alice:
+            assert (await alice.recovery.recover(OWNER, wanted(phrase))).connections == 0
+            await until(lambda: connected(alice))
+            await bob.send_message(OWNER, "writer", "@alice/requester", "too early", (), "", "")
+
+            async def apart() -> bool:
+                return bool(await alice.quarantine(OWNER, "", 10))
+
+            await until(apart)
+            await connect(alice, bob, "requester", "@bob/writer")
+            await bob.send_message(OWNER, "writer", "@alice/requester", "now", (), "", "")
+            await alice.send_message(OWNER, "requester", "@bob/writer", "yes", (), "", "")
+
+            async def heard() -> bool:
+                return "now" in await texts(alice, "requester") and "yes" in await texts(bob, "writer")
+
+            await until(heard)
 
 
 async def test_who_is_no_owner_takes_nothing_back():
@@ -357,6 +384,34 @@ async def test_the_phrase_is_checked_and_renewed():
         async with world.running(Machine("fresh")) as daemon:
             assert await refused(daemon, wanted(phrase)) == "unknown-account"
             assert (await daemon.recovery.recover(OWNER, wanted(coming))).owner == "alice"
+
+
+async def test_a_long_log_is_taken_back_and_goes_on_after_a_restart():
+    """More statements than one page holds: the device is named at the end alone."""
+    async with a_world() as world:
+        async with world.running(Machine("alice")) as daemon:
+            phrase = await set_up(daemon, "alice", "requester")
+            core = a_core(daemon)
+            log = await core.own_log()
+            for number in range(300):
+                devices = [core.device] if number % 2 else []
+                log = log.extend([set_agent(log.state, "busy", devices, at=core.now(), by=core.manage)])
+            async with core.lock:
+                draft = Draft(core)
+                draft.take_log(await core.own_log(), log)
+                await draft.commit()
+            core.outgoing.ring()
+
+            async def published() -> bool:
+                return await statements(world) == log.state.length
+
+            await until(published)
+        fresh = Machine("fresh")
+        async with world.running(fresh) as daemon:
+            assert (await daemon.recovery.recover(OWNER, wanted(phrase))).agents == ("busy", "requester")
+            await until(lambda: connected(daemon))
+        async with world.running(fresh) as daemon:
+            await until(lambda: connected(daemon))
 
 
 async def test_visits_wait_for_nobody():

@@ -107,11 +107,12 @@ class Stage:
         threading.Thread(target=self._follow, args=(log, process), daemon=True).start()
         return url, data
 
-    def start_daemon(self, owner: str) -> Machine:
-        """A daemon on a free port with a data directory of its own."""
+    def start_daemon(self, owner: str, log: str = "info") -> Machine:
+        """A daemon on a free port with a data directory of its own, which logs from the level `log` on."""
         data = self.folder / owner
-        process, log = self._start(owner, ["up", "--addr", "127.0.0.1:0", "--data", str(data)])
-        url = self._when(process, log, lambda: _written_url(data))
+        words = ["up", "--addr", "127.0.0.1:0", "--data", str(data), "--log", log]
+        process, written = self._start(owner, words)
+        url = self._when(process, written, lambda: _written_url(data))
         token = owner_token_path(data).read_text().strip()
         machine = Machine(owner, data, url, token)
         with machine.client() as client:
