@@ -217,11 +217,8 @@ def key_by_passphrase(lock: PassphraseLock, passphrase: str) -> bytes:
 
 def content_keys(opening: bytes, key: bytes) -> tuple[bytes, bytes]:
     """`(content key, commitment)` of K and of all that stands before the commitment."""
-    bound = sha256(opening)
-    return (
-        blake2b_256(key=key, person="tf1 backup", message=bound),
-        blake2b_256(key=key, person="tf1 backup comm", message=bound),
-    )
+    bound = blake2b_256(key=key, person="", message=sha256(opening))
+    return blake2b_256(key=bound, person="tf1 backup"), blake2b_256(key=bound, person="tf1 backup comm")
 
 
 # --- The content --------------------------------------------------------------------------------------------

@@ -46,8 +46,9 @@ def file(members: Map, content: bytes, key: bytes = K) -> bytes:
     """The whole file."""
     raw = enc(members)
     opening = MAGIC + len(raw).to_bytes(4, "big") + raw
-    content_key = blake(key, "tf1 backup", sha(opening))
-    out = opening + blake(key, "tf1 backup comm", sha(opening))
+    bound = blake(key, "", sha(opening))
+    content_key = blake(bound, "tf1 backup")
+    out = opening + blake(bound, "tf1 backup comm")
     chunks = [content[at : at + CHUNK] for at in range(0, len(content), CHUNK)] or [b""]
     for index, chunk in enumerate(chunks):
         nonce = bytes(19) + index.to_bytes(4, "big") + bytes((index == len(chunks) - 1,))
