@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from taskferry_apps import system
-from taskferry_apps.daemon.core import Core
+from taskferry_apps.daemon.core import SEQUENCE_FLOOR, Core
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, NewAgent
 from taskferry_apps.daemon.recovery_port import NewRecovery
@@ -19,7 +19,8 @@ from taskferry_protocol.accounts import create, fold, set_agent
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.frames import Frame, ReplyFrame
-from taskferry_protocol.records import AccountRecord, AppendStatements, NameKeys
+from taskferry_protocol.ids import AgentRef
+from taskferry_protocol.records import AccountRecord, AppendStatements, NameKeys, PutSetting
 from taskferry_stores.memory import MemoryRelayStore
 
 from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, connect, set_up, until
@@ -129,6 +130,47 @@ async def test_peers_follow_and_the_thiefs_device_is_turned_away():
                 await until(turned_away)
             status = await bob.status()
             assert not status.alarms or all("recovery" in alarm for alarm in status.alarms)
+
+
+async def test_what_waited_in_a_backup_ends_as_unknown():
+    """The lost device signed it, and it may have been delivered since: nobody sends it a second time."""
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        lost = Machine("alice")
+        async with world.running(lost) as daemon:
+            phrase = await set_up(daemon, "alice", "requester")
+            await connect(daemon, bob, "requester", "@bob/writer")
+            world.stop_relay()
+            sent = await daemon.send_message(OWNER, "requester", "@bob/writer", "waiting", (), "", "")
+        await world.start_relay()
+        async with world.running(Machine("fresh", store=lost.store)) as alice:
+            await alice.recovery.recover(OWNER, NewRecovery(phrase))
+            delivery = (await alice.message(OWNER, sent.message.hex())).delivery
+            assert delivery is not None
+            assert (delivery.rung, delivery.code) == ("expired", "device-gone")
+            await until(lambda: connected(alice))
+            assert "waiting" not in await texts(bob, "writer")
+
+
+async def test_the_same_device_never_uses_a_number_twice():
+    """A machine put back with its old keys counts on above anything that it may have sent since."""
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        machine = Machine("alice")
+        async with world.running(machine) as alice:
+            await set_up(alice, "alice", "requester")
+            await connect(alice, bob, "requester", "@bob/writer")
+        floor = system.now()
+        await machine.store.commit([PutSetting(SEQUENCE_FLOOR, floor.to_bytes(8, "big"))])
+        async with world.running(machine) as alice:
+            await alice.send_message(OWNER, "requester", "@bob/writer", "I am back", (), "", "")
+            peer = AgentRef((await bob.account(OWNER)).account, "writer")
+            assert (await machine.store.sequences((peer,)))[peer] == floor + 1
+
+            async def arrived() -> bool:
+                return "I am back" in await texts(bob, "writer")
+
+            await until(arrived)
 
 
 async def test_without_a_backup_peers_are_asked_again():

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -115,7 +115,7 @@ class Backups:
 
 @asynccontextmanager
 async def _pieces(copied: BinaryIO, keys: bytes, sealer: Sealer) -> AsyncIterator[AsyncIterator[bytes]]:
-    async def read() -> AsyncIterator[bytes]:
+    async def read() -> AsyncGenerator[bytes]:
         yield sealer.opening
         while plain := await trio.to_thread.run_sync(copied.read, PIECE_BYTES):
             if sealed := await trio.to_thread.run_sync(sealer.seal, plain):
@@ -124,4 +124,5 @@ async def _pieces(copied: BinaryIO, keys: bytes, sealer: Sealer) -> AsyncIterato
 
     # The copy has no name any more: closed, or forgotten by a caller who never came for it, it is gone.
     with copied:
-        yield read()
+        async with aclosing(read()) as pieces:
+            yield pieces

@@ -141,14 +141,19 @@ class Core:
         """The id of the device that this daemon is. Raises DaemonRefusal(not-set-up)."""
         return self.keys.device.id
 
+    def forget_unlocked(self) -> None:
+        """Let go of a manage key whose minutes are over."""
+        if self.unlocked is not None and self.now() >= self.unlocked[1]:
+            self.unlocked = None
+
     @property
     def manage(self) -> SigningKey:
         """The key that signs for the account. Raises DaemonRefusal where this device has none."""
+        self.forget_unlocked()
         key = self.keys.device.manage
-        if key is None and self.unlocked is not None and self.now() < self.unlocked[1]:
+        if key is None and self.unlocked is not None:
             key = self.unlocked[0]
         if key is None and self.keys.locked_manage is not None:
-            self.unlocked = None
             raise DaemonRefusal(
                 "locked",
                 "The key that signs for the account is locked by your passphrase.",

@@ -276,11 +276,13 @@ class Link:
         self.refused = ended.code
         if ended.code is RejectCode.NOT_AN_EXTENSION:
             self._published = 0  # it has forgotten some of our log
-        if ended.code is RejectCode.UNKNOWN_DEVICE and self._client is None:
+        if ended.code is RejectCode.UNKNOWN_DEVICE and self._client is None and not self._published:
             # A long log goes there by the page, and the first need not name this device: begin at the end.
-            length = (await self._core.own_log()).state.length
-            self._published = max(0, length - 1) if self._published == 0 else 0
-        if ended.code in LASTING:
+            self._published = (await self._core.own_log()).state.length - 1
+        elif ended.code is RejectCode.UNKNOWN_DEVICE:
+            self._published = 0
+            self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
+        elif ended.code in LASTING:
             self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
 
     async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:

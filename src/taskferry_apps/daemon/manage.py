@@ -49,7 +49,8 @@ class Manage:
             return "open"
         if core.ring.locked_manage is None:
             return "none"
-        return "unlocked" if core.unlocked is not None and core.now() < core.unlocked[1] else "locked"
+        core.forget_unlocked()
+        return "unlocked" if core.unlocked is not None else "locked"
 
     async def set_passphrase(self, caller: Caller, new: str, old: str) -> None:
         """Put a passphrase before the key, change it, or with an empty `new` take it away.
