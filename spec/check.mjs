@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import sodium from 'libsodium-wrappers-sumo'
 import * as account from './check/account.mjs'
+import * as backup from './check/backup.mjs'
 import { decode, encode } from './check/cbor.mjs'
 import { checkEncryptionKey, checkSigningKey, verify } from './check/cose.mjs'
 import { readEnvelope, readParcel } from './check/envelope.mjs'
@@ -16,6 +17,7 @@ import * as tasks from './check/tasks.mjs'
 
 const RUNNERS = {
   ...account.RUNNERS,
+  ...backup.RUNNERS,
   ...sealing.RUNNERS,
   ...tasks.RUNNERS,
   cbor: (vector) => {

@@ -9,6 +9,7 @@ import json
 import ssl
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Final, NoReturn, Self
 from urllib.parse import quote
@@ -78,6 +79,18 @@ class LocalClient:
         """What the daemon answers to `body`. With `key`, repeating the call has no second effect."""
         headers = {"Idempotency-Key": key} if key else {}
         return _read(self._send("POST", path, json=body, headers=headers))
+
+    @contextmanager
+    def download(self, path: str, body: Mapping[str, object]) -> Iterator[tuple[int, Iterator[bytes]]]:
+        """The size of a long answer, and its pieces. Raises ApiError, DaemonUnreachable."""
+        try:
+            with self._http.stream("POST", path, json=body) as answer:
+                if answer.is_error:
+                    answer.read()
+                    _refuse(answer)
+                yield int(answer.headers.get("Content-Length", "0")), answer.iter_raw(65_536)
+        except httpx.TransportError as error:
+            raise DaemonUnreachable(f"The connection to the daemon at {self.url} ended: {error}") from error
 
     def delete(self, path: str) -> JsonObject:
         """Delete what stands at `path`."""

@@ -234,6 +234,10 @@ class DaemonSettings:
         default=None, metadata=_secret(str, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
     )
     """The owner's credential; None: made at first start and kept in the data directory."""
+    secrets: str = attrs.field(
+        default="auto", metadata=_from(_choice("auto", "keyring", "files"), "TASKFERRY_SECRETS")
+    )
+    """Where keys are kept; auto: in the system's secret store if it is there and open at the first start."""
     log: str = attrs.field(default="info", metadata=_from(_LEVEL, "TASKFERRY_LOG"))
     """The least level that is logged."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)

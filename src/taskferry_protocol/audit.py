@@ -85,6 +85,7 @@ class AuditKind(StrEnum):
     INVITE_REVOKED = "invite_revoked"
     INVITE_USED = "invite_used"
     EXPORT = "export"
+    MANAGE_KEY = "manage_key"
     BACKUP = "backup"
     RESTORED = "restored"
 

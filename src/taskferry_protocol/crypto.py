@@ -28,10 +28,13 @@ __all__ = [
     "check_encryption_key",
     "check_signing_key",
     "content_keys",
+    "open_chunk",
     "open_sealed",
     "padded_length",
     "parse_signed",
     "seal",
+    "seal_chunk",
+    "stretch",
     "unwrap_key",
     "verify",
     "verify_by_known_key",
@@ -294,3 +297,45 @@ def unwrap_key(sealed: bytes, mine: EncryptionKey) -> bytes:
     if len(key) != KEY_BYTES:
         raise RemoteProtocolError(RejectCode.BAD_WRAP, "the wrapped key is not 32 bytes")
     return key
+
+
+# --- Streams of chunks, and passphrases ---------------------------------------------------------------------
+
+#: What the cipher adds to a chunk.
+TAG_BYTES: Final = 16
+SALT_BYTES: Final = 16
+
+
+def _chunk_nonce(index: int, final: int) -> bytes:
+    return bytes(19) + index.to_bytes(4, "big") + bytes((final,))
+
+
+def seal_chunk(plain: bytes, *, key: bytes, index: int, final: int) -> bytes:
+    """One chunk of a stream whose key is used for no other: `final` is 1 for the last chunk, else 0.
+
+    XChaCha20-Poly1305-IETF; the nonce is 19 zero bytes, the index as u32, and `final` (spec/backup.md 3).
+    """
+    return sodium.crypto_aead_xchacha20poly1305_ietf_encrypt(plain, None, _chunk_nonce(index, final), key)
+
+
+def open_chunk(sealed: bytes, *, key: bytes, index: int, final: int) -> bytes:
+    """The chunk that `seal_chunk` made. Raises RemoteProtocolError(bad-ciphertext)."""
+    nonce = _chunk_nonce(index, final)
+    try:
+        return sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(sealed, None, nonce, key)
+    except (CryptoError, ValueError, TypeError) as error:
+        raise RemoteProtocolError(RejectCode.BAD_CIPHERTEXT, f"chunk {index} does not open") from error
+
+
+def stretch(passphrase: str, *, salt: bytes, ops: int, memory: int) -> bytes:
+    """A key of 32 bytes from a passphrase by Argon2id (RFC 9106, version 0x13) with one lane.
+
+    `ops` passes over `memory` bytes; takes that memory, and time in proportion. The caller bounds both.
+    Raises LocalProtocolError where the machine has not so much memory.
+    """
+    try:
+        return sodium.crypto_pwhash_alg(
+            KEY_BYTES, passphrase.encode(), salt, ops, memory, sodium.crypto_pwhash_ALG_ARGON2ID13
+        )
+    except (CryptoError, RuntimeError, MemoryError) as error:
+        raise LocalProtocolError("there is not enough memory to read this passphrase") from error

@@ -12,6 +12,7 @@ from taskferry_apps import system
 from taskferry_apps.daemon.core import Core
 from taskferry_apps.daemon.inbound import Inbound
 from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.phrase import seed_of
 from taskferry_protocol.cbor import decode, encode
 from taskferry_protocol.crypto import Kind, SigningKey
 from taskferry_protocol.frame_items import Mail
@@ -109,7 +110,7 @@ async def forging() -> AsyncIterator[tuple[Forger, Daemon]]:
             await set_up(b, "bob", "writer")
             await connect(a, b, "requester", "@bob/writer")
         forger = await forger_between(world, alice, bob)
-        forger.recovery = SigningKey.from_seed(bytes.fromhex(recovery.replace(" ", "").replace("-", "")))
+        forger.recovery = SigningKey.from_seed(seed_of(recovery))
         yield forger, await world.open_daemon(bob)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taskferry_apps.daemon.keys import DamagedKeys, load_keys, make_keys, save_keys
+from taskferry_apps.daemon.keys import DamagedKeys, KeyRing, decode_keys, encode_keys, make_keys
 from taskferry_apps.daemon.private_files import (
     DataInUse,
     UnsafeFile,
@@ -18,6 +18,8 @@ from taskferry_apps.daemon.private_files import (
     make_private_directory,
     write_private,
 )
+from taskferry_apps.daemon.secret_files import FileSecrets
+from taskferry_apps.daemon.secret_port import DEVICE
 from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.limits import DAY_MS
 
@@ -28,6 +30,17 @@ def seeded() -> Entropy:
     """A source that gives other bytes at each call, and the same in each run."""
     calls = count()
     return lambda size: hashlib.shake_256(str(next(calls)).encode()).digest(size)
+
+
+def save_keys(data: Path, ring: KeyRing) -> None:
+    """As the vault does."""
+    FileSecrets(data).write(DEVICE, encode_keys(ring))
+
+
+def load_keys(data: Path) -> KeyRing | None:
+    """As the vault does."""
+    raw = FileSecrets(data).read(DEVICE)
+    return None if raw is None else decode_keys(raw, FileSecrets(data).where(DEVICE))
 
 
 def test_saved_keys_come_back_equal(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ PATIENCE_S = 20.0
 class MemoryVault:
     """Keys that outlive a daemon, but not the test."""
 
+    kind = "files"
+
     def __init__(self) -> None:
         self.ring: KeyRing | None = None
         self.beginning: Beginning | None = None

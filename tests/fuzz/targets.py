@@ -15,6 +15,7 @@ from pathlib import Path
 
 from taskferry_protocol import cbor
 from taskferry_protocol.accounts import AccountLog, DeviceKeys, create, fold
+from taskferry_protocol.backups import HEAD_BYTES, header_length, read_header
 from taskferry_protocol.cards import read_card
 from taskferry_protocol.connections import read_request
 from taskferry_protocol.crypto import Kind, SigningKey, parse_signed, verify
@@ -106,6 +107,11 @@ def _handoff(data: bytes) -> None:
     verify_handoff(data)
 
 
+def _backup(data: bytes) -> None:
+    header = read_header(data[: HEAD_BYTES + header_length(data[:HEAD_BYTES])])
+    assert read_header(header.encode()) == header
+
+
 def _names(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     try:
@@ -134,6 +140,7 @@ TARGETS: dict[str, Target] = {
     "client-waiting": _session(lambda: meet().client),
     "client-open": _session(lambda: join().client),
     "handoff": _handoff,
+    "backup": _backup,
     "names": _names,
 }
 
@@ -144,6 +151,7 @@ _AREAS = {
     "parcel": ("envelope",),
     "content": ("messages",),
     "handoff": ("export",),
+    "backup": ("backup",),
     "statement": ("account",),
     "card": ("cards",),
     "connection-request": ("connections",),

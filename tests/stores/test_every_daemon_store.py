@@ -307,6 +307,16 @@ async def test_numbers_towards_a_target_are_used_once(daemon):
     assert await daemon.sequences([bob, carol, agent("dave/x")]) == {bob: 2, carol: 1}
 
 
+async def test_numbers_go_on_above_what_counts_as_used(daemon):
+    """Whoever does not know what was used since goes on above a number that nobody reached."""
+    bob, carol = agent("bob/coder"), agent("carol/x")
+    await daemon.commit([UseSequence(bob, 1), UseSequence(bob, 101, 100), UseSequence(bob, 102, 100)])
+    await refused(daemon, ConflictKind.SEQUENCE, UseSequence(carol, 1, 100))
+    await refused(daemon, ConflictKind.SEQUENCE, UseSequence(bob, 101, 100))
+    await daemon.commit([UseSequence(carol, 101, 100)])
+    assert await daemon.sequences([bob, carol]) == {bob: 102, carol: 101}
+
+
 async def test_stats_count(daemon):
     """The numbers are what the store holds."""
     await daemon.commit([store(message("a")), SaveTask(task("t")), PutOutbox(outbox("o"))])

@@ -99,13 +99,28 @@ def _token(data: Path) -> str:
     try:
         return (data / "owner.token").read_text().strip()
     except FileNotFoundError:
-        return ""
+        return _kept_token(data)
     except OSError as error:
         raise CommandFailed(
             f"The owner's credential in {data} cannot be read: {error.strerror}. "
             "Name a credential with --token, or another data directory with --data.",
             Exit.REFUSED,
         ) from error
+
+
+def _kept_token(data: Path) -> str:
+    """The owner's credential in the system's secret store, if this directory's secrets are there; else ""."""
+    if not (data / "secrets.json").exists():
+        return ""
+    from ..daemon.private_files import UnsafeFile
+    from ..daemon.secret_choice import SecretsMisplaced, find_secrets
+    from ..daemon.secret_port import OWNER, SecretsUnavailable
+
+    try:
+        kept = find_secrets(data).read(OWNER)
+    except (SecretsUnavailable, SecretsMisplaced, UnsafeFile, OSError) as error:
+        raise CommandFailed(f"{error}", Exit.REFUSED) from error
+    return kept.decode().strip() if kept is not None else ""
 
 
 @contextmanager
@@ -126,7 +141,7 @@ def local_client() -> Iterator[LocalClient]:
 def _exit_for(status: int) -> Exit:
     if status == 404:
         return Exit.NOT_FOUND
-    if status in (401, 403, 409, 429):
+    if status in (401, 403, 409, 423, 429):
         return Exit.REFUSED
     if status == 400:
         return Exit.USAGE

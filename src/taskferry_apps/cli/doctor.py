@@ -52,6 +52,8 @@ def _data(data: Path) -> Iterator[Finding]:
     free = shutil.disk_usage(data).free
     yield "data directory", os.access(data, os.W_OK), f"{data}"
     yield "free space", free > 100_000_000, f"{free // 1_000_000:,} MB (100 MB or more is wanted)"
+    from .secrets import KEPT, kept_kind
+
     keys = data / "keys"
     for path in [keys, *(keys.iterdir() if keys.is_dir() else ()), data / "owner.token"]:
         if path.exists():
@@ -59,7 +61,10 @@ def _data(data: Path) -> Iterator[Finding]:
             private = not mode & 0o077
             remedy = "" if private else f"; others may read it. Run: chmod go-rwx {path}"
             yield "secret", private, f"{path} has mode {mode:04o}{remedy}"
-    yield "secrets", True, "kept in files that only this user may read, not in the system's secret store"
+    try:
+        yield "secrets", True, f"kept {KEPT[kept_kind()]}"
+    except CommandFailed as error:
+        yield "secrets", False, str(error)
 
 
 def _daemon() -> Iterator[Finding]:

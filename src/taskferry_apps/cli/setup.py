@@ -139,11 +139,9 @@ def _tell(answer: dict[str, object], relay: str) -> None:
         ]
     )
     if recovery:
-        click.echo()
-        click.secho("  Recovery key, shown this once:", bold=True)
-        click.echo(f"\n    {recovery}\n")
-        click.echo("  Write it down and keep it away from this machine: it regains the account")
-        click.echo("  if all devices are lost.")
+        from .recover import show_phrase
+
+        show_phrase(recovery)
     if not answer.get("name_claimed"):
         click.echo("\n  The daemon goes on trying; see: taskferry status")
         click.echo(f"  If {relay} is not the right address, stop the daemon and start it with the right one:")

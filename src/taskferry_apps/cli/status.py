@@ -9,6 +9,14 @@ from .outcome import CommandFailed, Exit
 
 __all__ = ["status"]
 
+_KEPT = {"files": "in files that only you may read", "keyring": "in the system's secret store"}
+_MANAGE = {
+    "none": "not on this device",
+    "open": "here, without a passphrase",
+    "locked": "locked by your passphrase; see: taskferry manage unlock",
+    "unlocked": "unlocked for a while",
+}
+
 
 @click.command()
 @json_option
@@ -44,6 +52,8 @@ def status() -> None:
             ("waiting here", str(relay.get("queued") or "")),
             ("last trouble", clean(relay.get("last_error") or "")),
             ("note", clean(relay.get("notice") or "")),
+            ("secrets", _KEPT.get(str(answer.get("secrets")), "")),
+            ("account key", _MANAGE.get(str(answer.get("manage")), "")),
             ("version", clean(answer.get("version"))),
         ]
     )

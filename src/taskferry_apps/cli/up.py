@@ -18,6 +18,11 @@ __all__ = ["up"]
 @click.option("--db", help="The SQLite file.  [default: daemon.db in the data directory]")
 @click.option("--relay", help="The relay to use instead of the one named at set-up.")
 @click.option("--relay-ca", help="Certificates (PEM) to trust for the relay, instead of the system's.")
+@click.option(
+    "--secrets",
+    type=click.Choice(["auto", "keyring", "files"]),
+    help="Where to keep keys.  [default: auto, the system's secret store where there is one]",
+)
 @click.option("--log", type=click.Choice(["debug", "info", "warning"]), help="The least level to log.")
 @click.option("--config", type=click.Path(path_type=Path), envvar="TASKFERRY_CONFIG", help="A TOML file.")
 def up(config: Path | None, **flags: str | None) -> None:

@@ -25,8 +25,8 @@ from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSett
 from .. import system
 from ..logs import get_logger, set_up_logs
 from ..relay_client import origin_of
-from ..settings import DaemonSettings, owner_token_path
-from .core import FileVault
+from ..settings import DaemonSettings
+from .backups import Copying, clear_copies
 from .keys import DamagedKeys
 from .link import Route, RouteTo
 from .private_files import (
@@ -34,15 +34,20 @@ from .private_files import (
     UnsafeFile,
     hold_directory,
     make_private_directory,
-    read_private,
     write_private,
 )
+from .secret_choice import SecretsMisplaced, open_secrets
+from .secret_port import OWNER, SecretStore, SecretsUnavailable
 from .service import Daemon
+from .vault import SecretVault
 
 __all__ = ["routes", "run_daemon"]
 
 SECRET_BYTES: Final = 32
 _LOG = get_logger()
+
+
+_SECRETS: Final = (UnsafeFile, DamagedKeys, SecretsUnavailable, SecretsMisplaced)
 
 
 class CannotStart(Exception):
@@ -57,7 +62,7 @@ def run_daemon(settings: DaemonSettings) -> int:
         make_private_directory(settings.data)
         with hold_directory(settings.data):
             trio.run(_main, settings)
-    except* (StoreError, CannotListen, CannotStart, DataInUse, UnsafeFile, DamagedKeys) as failures:
+    except* (StoreError, CannotListen, CannotStart, DataInUse, *_SECRETS) as failures:
         failure = _first(failures)
     except* OSError as failures:
         error = _first(failures)
@@ -116,30 +121,31 @@ def _trusting(authorities: Path | None) -> ssl.SSLContext | None:
         ) from error
 
 
-def owner_secret(settings: DaemonSettings) -> str:
-    """The owner's credential: as set, or from its file, which is made at the first start."""
+def owner_secret(settings: DaemonSettings, secrets: SecretStore) -> str:
+    """The owner's credential: as set, or as kept, which is made at the first start."""
     if settings.local_api_token is not None:
         return settings.local_api_token
-    path = owner_token_path(settings.data)
-    try:
-        return read_private(path).decode().strip()
-    except FileNotFoundError:
-        raw = system.entropy(SECRET_BYTES)
-        secret = "tfo_" + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-        write_private(path, secret.encode() + b"\n")
-        return secret
+    kept = secrets.read(OWNER)
+    if kept is not None:
+        return kept.decode().strip()
+    raw = system.entropy(SECRET_BYTES)
+    secret = "tfo_" + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    secrets.write(OWNER, secret.encode() + b"\n")
+    return secret
 
 
 async def _main(settings: DaemonSettings) -> None:
     from .api import create_api, guard_config
 
-    secret = owner_secret(settings)
+    secrets = await trio.to_thread.run_sync(open_secrets, settings.data, settings.secrets)
+    secret = await trio.to_thread.run_sync(owner_secret, settings, secrets)
+    clear_copies(settings.data)
     stop = trio.Event()
     async with open_daemon_store(settings.database) as store, trio.open_nursery() as nursery:
         await nursery.start(_watch_signals, stop)
         daemon = await Daemon.open(
             store,
-            FileVault(settings.data),
+            SecretVault(secrets),
             routes(nursery, settings.relay_ca),
             owner_digest=sha256(secret.encode()),
             now=system.now,
@@ -147,6 +153,7 @@ async def _main(settings: DaemonSettings) -> None:
             jitter=system.jitter,
             relay=settings.relay,
             relay_token=settings.relay_token or "",
+            copying=Copying(store.copy_to, settings.data),
         )
         await nursery.start(daemon.run)
         async with trio.open_nursery() as serving:

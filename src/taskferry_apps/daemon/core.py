@@ -7,7 +7,6 @@ meanwhile. Reading needs no lock.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final, Protocol
 
 import trio
@@ -28,17 +27,24 @@ from taskferry_protocol.records import (
 )
 from taskferry_stores.port import DaemonStore
 
-from .beginning import Beginning, load_beginning, save_beginning
+from .beginning import Beginning
 from .bell import Bell
-from .keys import KeyRing, load_keys, save_keys
+from .keys import KeyRing
 from .logbook import LogBook
 from .port import DaemonRefusal
 
-__all__ = ["Core", "FileVault", "Vault", "not_set_up"]
+__all__ = ["SEQUENCE_FLOOR", "Core", "Vault", "not_set_up"]
+
+#: Numbers of envelopes begin above this after a device was put back from a backup.
+SEQUENCE_FLOOR: Final = "sequence-floor"
 
 
 class Vault(Protocol):
     """Where the private keys are kept."""
+
+    @property
+    def kind(self) -> str:
+        """`files`, or `keyring` for the system's secret store."""
 
     async def load(self) -> KeyRing | None:
         """The keys, None if there are none yet."""
@@ -51,29 +57,6 @@ class Vault(Protocol):
 
     async def save_beginning(self, beginning: Beginning | None) -> None:
         """Keep what an interrupted set-up goes on from, or forget it."""
-
-
-class FileVault:
-    """The keys in a data directory."""
-
-    def __init__(self, data: Path) -> None:
-        self._data = data
-
-    async def load(self) -> KeyRing | None:
-        """The keys in their file. Raises DamagedKeys, UnsafeFile, OSError."""
-        return await trio.to_thread.run_sync(load_keys, self._data)
-
-    async def save(self, ring: KeyRing) -> None:
-        """Write the file. Raises UnsafeFile, OSError."""
-        await trio.to_thread.run_sync(save_keys, self._data, ring)
-
-    async def load_beginning(self) -> Beginning | None:
-        """What stands in its file, if there is one. Raises DamagedKeys, UnsafeFile, OSError."""
-        return await trio.to_thread.run_sync(load_beginning, self._data)
-
-    async def save_beginning(self, beginning: Beginning | None) -> None:
-        """Write or remove the file. Raises UnsafeFile, OSError."""
-        await trio.to_thread.run_sync(save_beginning, self._data, beginning)
 
 
 _CAUGHT_UP: Final = "caught-up"
@@ -107,6 +90,9 @@ class Core:
         self.logs = LogBook(store)
         self.ring: KeyRing | None = None
         self.account: AccountId | None = None
+        self.unlocked: tuple[SigningKey, Instant] | None = None
+        """A manage key that its owner has unlocked, and until when."""
+        self.sequence_floor = 0
         self.last_seen: dict[str, Instant] = {}
         """When somebody last acted as each agent, since this daemon started."""
         self.arrived: dict[Flow, RateState] = {}
@@ -129,6 +115,8 @@ class Core:
         self.account = own.record.account if own is not None and self.ring is not None else None
         raw = (await self.store.settings((_CAUGHT_UP,))).get(_CAUGHT_UP)
         self.caught_up = Instant(int(raw)) if raw is not None else None
+        floor = (await self.store.settings((SEQUENCE_FLOOR,))).get(SEQUENCE_FLOOR)
+        self.sequence_floor = int.from_bytes(floor or b"", "big")
 
     def keep_caught_up(self) -> tuple[PutSetting, ...]:
         """What to commit now and then, so that the next start knows since when mail may have been waiting."""
@@ -153,10 +141,25 @@ class Core:
         """The id of the device that this daemon is. Raises DaemonRefusal(not-set-up)."""
         return self.keys.device.id
 
+    def forget_unlocked(self) -> None:
+        """Let go of a manage key whose minutes are over."""
+        if self.unlocked is not None and self.now() >= self.unlocked[1]:
+            self.unlocked = None
+
     @property
     def manage(self) -> SigningKey:
         """The key that signs for the account. Raises DaemonRefusal where this device has none."""
+        self.forget_unlocked()
         key = self.keys.device.manage
+        if key is None and self.unlocked is not None:
+            key = self.unlocked[0]
+        if key is None and self.keys.locked_manage is not None:
+            raise DaemonRefusal(
+                "locked",
+                "The key that signs for the account is locked by your passphrase.",
+                "Unlock it for a while: taskferry manage unlock",
+                status=423,
+            )
         if key is None:
             raise DaemonRefusal(
                 "not-authorized",

@@ -243,9 +243,10 @@ class Draft:
     async def _next_sequence(self, to: AgentRef) -> int:
         last = self._sequences.get(to)
         if last is None:
-            last = (await self.core.store.sequences((to,))).get(to, 0)
+            kept = (await self.core.store.sequences((to,))).get(to, 0)
+            last = max(kept, self.core.sequence_floor)
         self._sequences[to] = last + 1
-        self.add(UseSequence(to, last + 1))
+        self.add(UseSequence(to, last + 1, self.core.sequence_floor))
         return last + 1
 
     async def _queue(self, sealed: Sealed) -> None:

@@ -1,4 +1,4 @@
-"""Private keys of the device: made here, kept here, in one file; the recovery key is shown once and not kept.
+"""Private keys of the device, and how they are written down; the recovery key is shown once and not kept.
 
 Former encryption keys stay as long as mail sealed to them can be on its way, and are then erased.
 """
@@ -6,29 +6,58 @@ Former encryption keys stay as long as mail sealed to them can be on its way, an
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Final
 
 import attrs
 
 from taskferry_protocol.crypto import KEY_BYTES, EncryptionKey, SigningKey
 from taskferry_protocol.devices import DeviceKeys
-from taskferry_protocol.errors import LocalProtocolError
+from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
 from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.limits import DAY_MS, SEEN_MS
+from taskferry_protocol.passphrases import Effort, LockedSecret, lock_secret
 
-from .private_files import make_private_directory, read_private, write_private
-
-__all__ = ["ROTATE_AFTER_MS", "DamagedKeys", "FormerKey", "KeyRing", "load_keys", "make_keys", "save_keys"]
+__all__ = [
+    "ROTATE_AFTER_MS",
+    "DamagedKeys",
+    "FormerKey",
+    "KeyRing",
+    "LockedManage",
+    "decode_keys",
+    "encode_keys",
+    "make_keys",
+]
 
 #: How old an encryption key grows before the device replaces it.
 ROTATE_AFTER_MS: Final = 7 * DAY_MS
 
-_FILE: Final = "device.json"
+_LOCKED_FOR: Final = "tf1 manage lock"
 
 
 class DamagedKeys(Exception):
-    """The key file is there and cannot be used; the text says what to do."""
+    """The keys are there and cannot be used; the text says what to do."""
+
+
+@attrs.frozen
+class LockedManage:
+    """A manage key behind its owner's passphrase."""
+
+    public: bytes
+    secret: LockedSecret
+
+    @classmethod
+    def lock(cls, key: SigningKey, passphrase: str, effort: Effort, entropy: Entropy) -> LockedManage:
+        """The key locked. Slow on purpose."""
+        locked = lock_secret(key.seed, passphrase, _LOCKED_FOR, effort=effort, entropy=entropy)
+        return cls(key.public, locked)
+
+    def open(self, passphrase: str) -> SigningKey | None:
+        """The key, None for a wrong passphrase. Slow on purpose. Raises LocalProtocolError without memory."""
+        try:
+            key = SigningKey.from_seed(self.secret.open(passphrase, _LOCKED_FOR))
+        except RemoteProtocolError:
+            return None
+        return key if key.public == self.public else None
 
 
 @attrs.frozen
@@ -47,6 +76,8 @@ class KeyRing:
     encryption_since: Instant
     former: tuple[FormerKey, ...] = ()
     next_encryption: EncryptionKey | None = None
+    locked_manage: LockedManage | None = None
+    """Where the owner chose a passphrase; `device.manage` is None then."""
 
     def opening_keys(self) -> tuple[EncryptionKey, ...]:
         """Every key that mail may be sealed to, the newest first."""
@@ -87,18 +118,12 @@ def make_keys(label: str, entropy: Entropy, now: Instant) -> KeyRing:
     return KeyRing(DeviceKeys.generate_managing(label, entropy), now)
 
 
-def key_folder(data: Path) -> Path:
-    """Where the keys of a data directory stand."""
-    return data / "keys"
-
-
-def save_keys(data: Path, ring: KeyRing) -> None:
-    """Write the key file durably. Raises UnsafeFile, OSError."""
-    folder = key_folder(data)
-    make_private_directory(folder)
-    device = ring.device
-    content = {
-        "format": 1,
+def encode_keys(ring: KeyRing) -> bytes:
+    """The keys as JSON in ASCII."""
+    device, locked = ring.device, ring.locked_manage
+    content: dict[str, object] = {
+        # A program that knows no locked keys would drop this one at the next rotation.
+        "format": 1 if locked is None else 2,
         "label": device.label,
         "signing": device.signing.seed.hex(),
         "manage": device.manage.seed.hex() if device.manage else None,
@@ -109,23 +134,23 @@ def save_keys(data: Path, ring: KeyRing) -> None:
             {"secret": former.key.secret.hex(), "replaced_at": former.replaced_at} for former in ring.former
         ],
     }
-    write_private(folder / _FILE, json.dumps(content, indent=1).encode())
+    if locked is not None:
+        content["manage_locked"] = {
+            "public": locked.public.hex(),
+            "salt": locked.secret.salt.hex(),
+            "ops": locked.secret.effort.ops,
+            "memory": locked.secret.effort.memory,
+            "box": locked.secret.box.hex(),
+        }
+    return json.dumps(content, indent=1).encode()
 
 
-def load_keys(data: Path) -> KeyRing | None:
-    """The keys of a data directory; None where there are none yet.
-
-    Raises DamagedKeys, UnsafeFile, OSError.
-    """
-    path = key_folder(data) / _FILE
-    try:
-        raw = read_private(path)
-    except FileNotFoundError:
-        return None
+def decode_keys(raw: bytes, where: str) -> KeyRing:
+    """The keys that `encode_keys` wrote; `where` is for the owner. Raises DamagedKeys."""
     try:
         content = json.loads(raw)
-        if content["format"] != 1:
-            raise DamagedKeys(f"{path} was written by a newer version of TaskFerry. Install that one.")
+        if content["format"] not in (1, 2):
+            raise DamagedKeys(f"{where} was written by a newer version of TaskFerry. Install that one.")
         manage = content["manage"]
         following = content["next_encryption"]
         return KeyRing(
@@ -144,8 +169,15 @@ def load_keys(data: Path) -> KeyRing | None:
                 for former in content["former"]
             ),
             EncryptionKey.from_secret(bytes.fromhex(following)) if following else None,
+            _locked(content["manage_locked"]) if content["format"] == 2 else None,
         )
     except (ValueError, KeyError, TypeError, LocalProtocolError) as error:
         raise DamagedKeys(
-            f"{path} is damaged. Put it back from a backup, or recover the account in an empty folder."
+            f"{where} is damaged. Put it back from a backup, or recover the account in an empty folder."
         ) from error
+
+
+def _locked(content: dict[str, str | int]) -> LockedManage:
+    public, salt, box = (bytes.fromhex(str(content[name])) for name in ("public", "salt", "box"))
+    effort = Effort(int(content["ops"]), int(content["memory"]))
+    return LockedManage(public, LockedSecret(salt, effort, box))

@@ -5,10 +5,10 @@ Everything works on while there is none: what is to be sent waits in the outbox,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Final
 
-import attrs
 import trio
 
 from taskferry_protocol import calls
@@ -20,21 +20,21 @@ from taskferry_protocol.ids import AccountId, AgentRef, Instant
 from taskferry_protocol.records import Generation, OfferAgain, Offset, RelayCursor, SetCursor
 from taskferry_protocol.sessions import LogExtension
 from taskferry_transports.backoff import delay
-from taskferry_transports.port import Dialer, DialRefused
+from taskferry_transports.port import DialRefused
 
 from ..logs import get_logger
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
 from .audit_hours import audit_often
 from .bell import Bell
-from .core import Core
+from .core import Core, not_set_up
 from .draft import Draft
 from .inbound import Inbound
-from .joining import first_end, join
 from .log_news import take_news, take_own_news
 from .outbound import Outbound
 from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
 from .receipts import say_receipts
+from .short_sessions import LASTING, Route, RouteTo, first_end, short_session
 from .tickets import FORGET_TICKET, kept_ticket, require_same_relay
 from .views import RelayStatus
 
@@ -47,42 +47,11 @@ LOOK_AGAIN_S: Final = 30.0
 SHORTEST_WAIT_S: Final = 0.2
 #: How long the mailbox has been quiet before it counts as drained.
 QUIET_MS: Final = 2_000
-#: How long set-up waits for a relay.
-CLAIM_S: Final = 10.0
 #: How long whoever makes an agent waits for the relay to know of it.
 PUBLISH_S: Final = 3.0
 #: A sender waits no longer than this to hear whether its peer is there.
 PRESENCE_S: Final = 0.5
-#: Refusals that no quick retry changes: the owner, or the relay's operator, has to do something.
-_LASTING: Final = frozenset(
-    {
-        RejectCode.NAME_TAKEN,
-        RejectCode.SIGNUP_REFUSED,
-        RejectCode.UNKNOWN_TICKET,
-        RejectCode.TICKET_USED,
-        RejectCode.EXPIRED,
-        RejectCode.WRONG_ORIGIN,
-        RejectCode.FORKED,
-        RejectCode.DEVICE_GONE,
-        RejectCode.UNKNOWN_DEVICE,
-        RejectCode.REPLACED,
-    }
-)
 _LASTING_ATTEMPTS: Final = 8
-
-
-@attrs.frozen
-class Route:
-    """How to reach a relay: what dials it, under which origin, and what the owner should know of the way."""
-
-    dialer: Dialer
-    origin: str
-    offered: tuple[str, ...] = ()
-    notice: Callable[[], str] = attrs.field(default=lambda: "")
-
-
-RouteTo = Callable[[str], Route]
-"""The route to a relay's URL."""
 
 
 class Link:
@@ -149,22 +118,41 @@ class Link:
         `ticket` is for the relay at `url`, and empty if there is none.
         """
         self.check_relay(url, ticket)
+        ring = self._core.ring
+        if ring is None:
+            raise not_set_up()
+        try:
+            identity = Identity(log.account, ring.device.signing)
+            log_offered = LogExtension(0, log.statements)
+            async with self.short_session(url, identity, log_offered, ticket or self._token):
+                return None
+        except LinkEnded as ended:
+            if ended.code is None:
+                self._fail(ended.text)
+            return ended.code if ended.code in LASTING else None
+
+    @asynccontextmanager
+    async def short_session(
+        self, url: str, identity: Identity, log: LogExtension, ticket: str = ""
+    ) -> AsyncIterator[RelayClient]:
+        """A session with a relay beside the one that is kept up: to join, or to look an account up.
+
+        Raises LinkEnded where it does not come to be, or is over; DaemonRefusal(bad-value) for an address
+        that is none of a relay.
+        """
         self._url = self._configured or url
         route = self._route_to(self._url)
-        refused: RejectCode | None = None
-        with trio.move_on_after(CLAIM_S):
-            try:
-                refused = await join(self._core, route, log, ticket or self._token)
-            except DialRefused as away:
-                if not away.retryable:
-                    raise DaemonRefusal(
-                        "bad-value",
-                        f"That relay cannot be used: {away.reason}.",
-                        "Check the relay's address.",
-                        detail={"field": "relay"},
-                    ) from away
-                self._fail(away.reason)
-        return refused if refused in _LASTING else None
+        core = self._core
+        async with short_session(route, identity, log, core.now, core.entropy, ticket) as client:
+            yield client
+
+    def origin_of(self, url: str) -> str:
+        """The origin under which a relay's URL is dialled; mailboxes are told apart by it."""
+        return self._route_to(self._configured or url).origin
+
+    def published_up_to(self, length: int) -> None:
+        """The relay has taken so many statements of our log, though not through this link."""
+        self._published = length
 
     def check_relay(self, url: str, ticket: str) -> None:
         """Refuse a ticket for another relay than the one that this daemon was told to use."""
@@ -283,7 +271,7 @@ class Link:
         except* LinkEnded as group:
             ended = first_end(group)
             retry_after = ended.retry_after / 1000 if ended.retry_after is not None else None
-            self._ended(ended)
+            await self._ended(ended)
         finally:
             self.note_quiet()
             if self._client is not None:
@@ -297,14 +285,20 @@ class Link:
             get_logger().warning("the relay is not reachable", url=self._url, reason=text)
         self._error = text
 
-    def _ended(self, ended: LinkEnded) -> None:
+    async def _ended(self, ended: LinkEnded) -> None:
         if self._client is None and str(ended) != self._error:
             get_logger().warning("the relay took no session", url=self._url, reason=str(ended))
         self._error = str(ended)
         self.refused = ended.code
         if ended.code in (RejectCode.NOT_AN_EXTENSION, RejectCode.SIGNUP_REFUSED):
             self._published = 0  # it has forgotten some of our log, or all of it
-        if ended.code in _LASTING:
+        if ended.code is RejectCode.UNKNOWN_DEVICE and self._client is None and not self._published:
+            # A long log goes there by the page, and the first need not name this device: begin at the end.
+            self._published = (await self._core.own_log()).state.length - 1
+        elif ended.code is RejectCode.UNKNOWN_DEVICE:
+            self._published = 0
+            self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
+        elif ended.code in LASTING:
             self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
 
     async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:

@@ -24,7 +24,7 @@ from .draft import Draft
 from .logbook import continued
 from .publishing import fetch_log
 
-__all__ = ["Fetch", "News", "fetch_news", "judge", "pin", "take_news", "take_own_news"]
+__all__ = ["Fetch", "News", "fetch_news", "held_text", "judge", "pin", "take_news", "take_own_news"]
 
 Fetch = Callable[[AccountId, int], Awaitable[Sequence[bytes]]]
 """Asks the relay for an account's statements from an index on; none if it has none. Raises LinkEnded."""
@@ -101,7 +101,7 @@ async def pin(draft: Draft, news: News) -> None:
     if not news.settles:
         return
     draft.add(HoldAccount(log.account, ""))
-    await clear_alarm(draft, _held_text(held))
+    await clear_alarm(draft, held_text(held))
     if compare(held, log) is LogRelation.WINS:
         text = (
             f"The owner of @{log.state.name} has taken the account back with its recovery key. Messages from"
@@ -117,7 +117,8 @@ def _second_claim(log: AccountLog) -> str:
 _TWO_HISTORIES = "its log has two histories, each signed by its owner's keys"
 
 
-def _held_text(held: AccountLog) -> str:
+def held_text(held: AccountLog) -> str:
+    """The alarm of an account with two histories."""
     return f"The account @{held.state.name} is held: {_TWO_HISTORIES}."
 
 
@@ -137,7 +138,7 @@ async def _hold_forked(core: Core, held: AccountLog, other: AccountLog) -> None:
         pinned = (await core.store.accounts((other.account,))).get(other.account)
         if pinned is not None and not pinned.record.held:
             draft.add(HoldAccount(other.account, _TWO_HISTORIES))
-            await raise_alarm(draft, _held_text(held))
+            await raise_alarm(draft, held_text(held))
             draft.audit(AuditKind.IDENTITY_CHANGED, f"@{held.state.name}", what="two histories", at=index)
         await draft.commit()
 

@@ -35,7 +35,7 @@ from .draft import Draft, is_class_without_receipt
 from .port import DaemonRefusal
 from .publications import Publication, Subject, note
 
-__all__ = ["Outbound", "Renew", "give_up_expired"]
+__all__ = ["Outbound", "Renew", "give_up_all", "give_up_expired"]
 
 Renew = Callable[[bytes, Refusal], Awaitable[bool]]
 """Bring the log of an account up to what the relay has, given its refusal; whether it could be."""
@@ -46,6 +46,8 @@ BATCH_BYTES: Final = 900_000
 PATIENCE: Final = 6
 #: Between two tries of what only time heals, at most.
 SLOWEST_MS: Final = 5 * MINUTE_MS
+#: By then everything has expired.
+_NEVER: Final = Instant(2**52)
 
 
 class Remedy(StrEnum):
@@ -177,6 +179,15 @@ async def give_up_expired(core: Core) -> None:
         draft = Draft(core)
         for entry in await core.store.outbox_expired(draft.now, BATCH):
             await _end(draft, entry, Rung.EXPIRED, RejectCode.EXPIRED.value)
+        await draft.commit()
+
+
+async def give_up_all(core: Core) -> None:
+    """End everything that waits for an answer: the device that sent it is gone. The lock is held."""
+    while entries := await core.store.outbox_expired(_NEVER, BATCH):
+        draft = Draft(core)
+        for entry in entries:
+            await _end(draft, entry, Rung.EXPIRED, RejectCode.DEVICE_GONE.value)
         await draft.commit()
 
 

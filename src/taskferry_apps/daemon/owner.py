@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from taskferry_protocol import accounts
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.backups import backup_key
 from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
 from taskferry_protocol.crypto import KEY_BYTES, SigningKey
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
@@ -26,6 +27,7 @@ from taskferry_protocol.records import (
     Trust,
 )
 
+from ..phrase import phrase_of
 from ..relay_client import origin_of
 from .beginning import Beginning
 from .bonds import all_bonds
@@ -38,19 +40,15 @@ from .port import Caller, DaemonRefusal, NewAgent
 from .publications import Publication, Subject, note
 from .tickets import keep_ticket
 
-__all__ = ["Owner", "recovery_words"]
+__all__ = ["BACKUP_SETTING", "Owner", "announce", "check_relay_address"]
 
 Claim = Callable[[str, AccountLog, str], Awaitable[RejectCode | None]]
 """Opens a session at a relay for a fresh account, with its ticket; the code if the relay will not have it."""
 
+#: Where the public half of the key that opens backups is kept: making one needs no phrase.
+BACKUP_SETTING: Final = "backup-key"
 #: Statements in one `account_update`.
 _UPDATE: Final = 64
-
-
-def recovery_words(seed: bytes) -> str:
-    """A recovery key as people write it down: 64 hexadecimal digits in groups of four."""
-    text = seed.hex()
-    return " ".join(text[at : at + 4] for at in range(0, len(text), 4))
 
 
 _BAD_TICKET: Final = {
@@ -77,7 +75,8 @@ def _not_claimed(owner: str, code: RejectCode, ticket: str) -> DaemonRefusal:
     return DaemonRefusal(code.value, text, following, status=409)
 
 
-def _check_address(relay: str) -> None:
+def check_relay_address(relay: str) -> None:
+    """Nothing if this may be a relay's address. Raises DaemonRefusal(bad-value)."""
     parts = urlsplit(relay)
     if parts.scheme not in {"http", "https", "ws", "wss"} or not parts.hostname:
         raise DaemonRefusal(
@@ -96,7 +95,7 @@ class Owner:
         self._claim = claim
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str) -> str:
-        """Make keys and account; the recovery key in words. Set up already: DaemonRefusal(conflict)."""
+        """Make keys and account; the recovery phrase. Set up already: DaemonRefusal(conflict)."""
         require_owner(caller)
         core = self._core
         if not is_name(owner):
@@ -106,10 +105,17 @@ class Owner:
                 "Choose another name.",
                 detail={"field": "owner"},
             )
-        _check_address(relay)
+        check_relay_address(relay)
         async with core.lock:
             if core.account is not None:
                 return await self._finish(owner)
+            if (known := await core.store.own_account()) is not None:
+                raise DaemonRefusal(
+                    "conflict",
+                    f"This machine knows the account @{known.record.name}, and has no keys of it.",
+                    "Take it back with its recovery phrase: taskferry recover",
+                    status=409,
+                )
             beginning = await self._begin(owner, label)
             log = accounts.refold([beginning.statement])
             refused = await self._claim(relay, log, ticket)
@@ -122,6 +128,7 @@ class Owner:
             if ticket:
                 # Should the relay be away now: the link shows it there, once it is back.
                 draft.add(keep_ticket(ticket, origin_of(relay)))
+            draft.add(PutSetting(BACKUP_SETTING, backup_key(beginning.recovery).public))
             draft.tell("account", "", state="set_up", owner=owner)
             draft.audit(
                 AuditKind.SET_UP,
@@ -136,10 +143,10 @@ class Owner:
             await core.vault.save_beginning(None)
         core.changed.ring()
         core.due.ring()
-        return recovery_words(beginning.recovery)
+        return phrase_of(beginning.recovery)
 
     async def _finish(self, owner: str) -> str:
-        """The recovery key of a set-up that was cut off at its very end, before anybody was told of it."""
+        """The recovery phrase of a set-up that was cut off at its very end, before anybody was told of it."""
         beginning = await self._core.vault.load_beginning()
         if beginning is None or beginning.owner != owner:
             raise DaemonRefusal(
@@ -149,7 +156,7 @@ class Owner:
                 status=409,
             )
         await self._core.vault.save_beginning(None)
-        return recovery_words(beginning.recovery)
+        return phrase_of(beginning.recovery)
 
     async def _begin(self, owner: str, label: str) -> Beginning:
         """Keys and first statement, durable; those of an interrupted set-up under the same name, if any."""
@@ -246,22 +253,8 @@ class Owner:
         except RemoteProtocolError as error:
             raise refusal_of(error) from error
         draft.take_log(held, log)
-        await self._announce(draft, held.state.length, statements)
+        await announce(draft, held.state.length, statements)
         return log
-
-    async def _announce(self, draft: Draft, start: int, statements: Sequence[bytes]) -> None:
-        own = AgentRef(self._core.own, "")
-        told: set[AccountId] = {
-            bond.record.peer.account
-            for bond in await all_bonds(self._core.store)
-            if bond.record.state is ConnectionState.ACCEPTED
-        }
-        log = await draft.own_log()
-        if len(log.state.active_devices()) > 1:
-            told.add(self._core.own)
-        for account in sorted(told):
-            update = AccountUpdate(tuple(statements[:_UPDATE]), start)
-            await draft.post_quietly(update, own, AgentRef(account, ""))
 
     async def keep_keys_fresh(self) -> None:
         """Replace the encryption key when it has grown old, and erase those that nothing needs any more.
@@ -294,3 +287,19 @@ class Owner:
                 await core.vault.save(ring)
                 core.ring = ring
         core.outgoing.ring()
+
+
+async def announce(draft: Draft, start: int, statements: Sequence[bytes]) -> None:
+    """Tell every connected account, and the owner's other devices, of statements from index `start` on."""
+    own = AgentRef(draft.core.own, "")
+    told: set[AccountId] = {
+        bond.record.peer.account
+        for bond in await all_bonds(draft.core.store)
+        if bond.record.state is ConnectionState.ACCEPTED
+    }
+    log = await draft.own_log()
+    if len(log.state.active_devices()) > 1:
+        told.add(draft.core.own)
+    for account in sorted(told):
+        update = AccountUpdate(tuple(statements[:_UPDATE]), start)
+        await draft.post_quietly(update, own, AgentRef(account, ""))

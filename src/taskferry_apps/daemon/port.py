@@ -14,6 +14,9 @@ import attrs
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import Part
 
+from .backup_port import BackupService
+from .manage_port import ManageService
+from .recovery_port import RecoveryService
 from .views import (
     AccountView,
     AgentView,
@@ -138,6 +141,18 @@ class DaemonService(Protocol):
     @property
     def audit(self) -> AuditService:
         """What was done, decided and refused."""
+
+    @property
+    def recovery(self) -> RecoveryService:
+        """The owner's recovery phrase."""
+
+    @property
+    def backups(self) -> BackupService:
+        """Backups of this machine."""
+
+    @property
+    def manage(self) -> ManageService:
+        """The passphrase before the key that signs for the account."""
 
     # --- the owner's ---
     async def status(self) -> Status:

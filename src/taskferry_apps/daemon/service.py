@@ -16,6 +16,7 @@ from taskferry_stores.port import DaemonStore
 from .access import Access
 from .alarms import alarms
 from .audit import AuditBook
+from .backups import Backups, Copying
 from .bonds import all_bonds
 from .connections import Connections
 from .core import Core, Vault
@@ -26,10 +27,12 @@ from .export import export_task
 from .link import Link, RouteTo
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
+from .manage import Manage
 from .names import may_use, not_found, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
+from .recovery import Recovery
 from .search import find_task
 from .sending import send_message
 from .taskbook import Held, load_task
@@ -78,7 +81,13 @@ class Daemon:
     """Made by `open`; works once `run` runs, and answers even before the relay is reached."""
 
     def __init__(
-        self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None, relay_token: str = ""
+        self,
+        core: Core,
+        route_to: RouteTo,
+        owner_digest: bytes,
+        relay: str | None,
+        relay_token: str = "",
+        copying: Copying | None = None,
     ) -> None:
         self._core = core
         self._link = Link(core, route_to, relay, relay_token)
@@ -90,6 +99,9 @@ class Daemon:
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
         self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
+        self.recovery = Recovery(core, self._link)
+        self.backups = Backups(core, copying)
+        self.manage = Manage(core)
 
     @classmethod
     async def open(
@@ -104,16 +116,17 @@ class Daemon:
         jitter: Callable[[], float],
         relay: str | None = None,
         relay_token: str = "",
+        copying: Copying | None = None,
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
 
-        `relay` outranks the one that set-up named, `relay_token` lets a new account in there.
-
+        `relay` outranks the one that set-up named, `relay_token` lets a new account in there; `copying` says
+        how backups copy the store, where they can.
         Raises what store and vault raise.
         """
         core = Core(store, vault, now=now, entropy=entropy, jitter=jitter)
         await core.load()
-        return cls(core, route_to, owner_digest, relay, relay_token)
+        return cls(core, route_to, owner_digest, relay, relay_token, copying)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the link and keep house until cancelled. Raises the store's errors."""
@@ -136,6 +149,8 @@ class Daemon:
             relay=await self._link.status() if own is not None else None,
             version=_version(),
             alarms=await alarms(core.store),
+            secrets=core.vault.kind,
+            manage=self.manage.state,
         )
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str = "") -> SetUp:

@@ -50,6 +50,7 @@ class Upkeep:
 
     async def round(self) -> None:
         """Do what is due."""
+        self._core.forget_unlocked()
         await self._owner.keep_keys_fresh()
         await give_up_expired(self._core)
         drained = self._link.drained_until

@@ -59,6 +59,10 @@ class Status:
     relay: RelayStatus | None
     version: str
     alarms: tuple[str, ...] = ()
+    secrets: str = "files"
+    """Where keys are kept: `files` or `keyring`."""
+    manage: str = "none"
+    """Of the key that signs for the account: `none`, `open`, `locked` or `unlocked`."""
 
 
 @attrs.frozen

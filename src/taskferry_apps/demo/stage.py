@@ -107,11 +107,12 @@ class Stage:
         threading.Thread(target=self._follow, args=(log, process), daemon=True).start()
         return url, data
 
-    def start_daemon(self, owner: str) -> Machine:
-        """A daemon on a free port with a data directory of its own."""
+    def start_daemon(self, owner: str, log: str = "info") -> Machine:
+        """A daemon on a free port with a data directory of its own, which logs from the level `log` on."""
         data = self.folder / owner
-        process, log = self._start(owner, ["up", "--addr", "127.0.0.1:0", "--data", str(data)])
-        url = self._when(process, log, lambda: _written_url(data))
+        words = ["up", "--addr", "127.0.0.1:0", "--data", str(data), "--log", log]
+        process, written = self._start(owner, words)
+        url = self._when(process, written, lambda: _written_url(data))
         token = owner_token_path(data).read_text().strip()
         machine = Machine(owner, data, url, token)
         with machine.client() as client:
@@ -149,7 +150,13 @@ class Stage:
                 stdout=sink if stdout is None else stdout,
                 stderr=sink,
                 text=True,
-                env={**inherited, "PYTHONUNBUFFERED": "1", **(environment or {})},
+                # Machines of a moment leave nothing in the secret store of whoever looks on.
+                env={
+                    **inherited,
+                    "PYTHONUNBUFFERED": "1",
+                    "TASKFERRY_SECRETS": "files",
+                    **(environment or {}),
+                },
                 # Ctrl-C is for the demo, which ends its children in order.
                 start_new_session=True,
             )

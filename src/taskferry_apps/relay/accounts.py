@@ -10,7 +10,7 @@ from taskferry_protocol.crypto import parse_signed, verify_signed
 from taskferry_protocol.errors import EnvelopeRejected, RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import statement_page
 from taskferry_protocol.ids import AccountId, DeviceId, Instant, sha256
-from taskferry_protocol.limits import STATEMENTS
+from taskferry_protocol.limits import BATCH, STATEMENTS
 from taskferry_protocol.records import (
     AppendStatements,
     EvidenceRecord,
@@ -57,6 +57,24 @@ class Accounts:
     async def get(self, account: AccountId) -> Account | None:
         """The account as the relay holds it."""
         return await self._facts.account(account)
+
+    async def visit(self, key: bytes, who: AccountId | str, start: int) -> LogPage:
+        """A page of an account's log, for whoever holds its recovery key and nothing else of it any more.
+
+        To anybody else there is no such account, and no log is read for them.
+        Raises RemoteProtocolError(unknown-account).
+        """
+        if isinstance(who, str):
+            page = await self._store.statements_named(who, start, BATCH)
+        else:
+            page = await self._store.statements(who, start, BATCH)
+        if page is not None and await self._store.named_keys([(page.account, key)]):
+            held = await self._facts.account(page.account)
+            if held is not None and held.log.state.recovery == key:
+                return page
+        raise RemoteProtocolError(
+            RejectCode.UNKNOWN_ACCOUNT, "no account of that name or id has this recovery key"
+        )
 
     async def recognise(
         self,

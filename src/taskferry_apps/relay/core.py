@@ -26,6 +26,7 @@ from .link import Link, Office, first_failure
 from .mailbox import TailBudget
 from .presence import Presence
 from .sign_ups import SignUpBudget
+from .visits import Visits
 from .witness import Witness
 
 __all__ = ["Policy", "Relay"]
@@ -85,6 +86,7 @@ class Relay:
             accounts=accounts,
             calls=Calls(store, facts, accounts, self._presence),
             presence=self._presence,
+            visits=Visits(accounts),
             origins=frozenset(policy.origins),
             budget=TailBudget(),
             now=now,

@@ -14,12 +14,13 @@ import attrs
 import trio
 
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
-from taskferry_protocol.calls import CallRequest, FindAccount, GetAccount
+from taskferry_protocol.calls import CallAnswer, CallRequest, FindAccount, GetAccount
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId, Instant, fingerprint
 from taskferry_protocol.rates import RateState, take
 from taskferry_protocol.records import MailboxUsage
+from taskferry_protocol.recovery import VISITOR
 from taskferry_protocol.sessions import (
     Acked,
     Admit,
@@ -48,6 +49,7 @@ from .calls import Calls
 from .engine import Engine
 from .mailbox import Mailbox, TailBudget
 from .presence import Presence
+from .visits import NOWHERE, Visits
 
 __all__ = ["Link", "Office", "first_failure"]
 
@@ -58,6 +60,8 @@ GOODBYE_S: Final = 2.0
 #: Accounts that a session may look up in a minute, each a page read from the disk: more than a daemon needs
 #: that comes back to a relay and asks after everybody whom it knows.
 LOOKUPS: Final = 600
+#: How long a visitor may stay: anybody can be one.
+VISIT_S: Final = 60.0
 #: When to come back to a relay whose disk is full: its operator needs a moment.
 FULL_RETRY_MS: Final = 10_000
 
@@ -73,6 +77,7 @@ class Office:
     accounts: Accounts
     calls: Calls
     presence: Presence
+    visits: Visits
     origins: Collection[str]
     budget: TailBudget
     now: Callable[[], Instant]
@@ -209,6 +214,9 @@ class Link:
             self._leave()
 
     async def _take(self, event: RelayEvent) -> None:
+        if self._account == VISITOR and isinstance(event, ParcelsReceived):
+            self.end(RejectCode.NOT_AUTHORIZED, "a visitor sends no mail")
+            return
         match event:
             case ParcelsReceived(batch=batch, parcels=parcels):
                 await self._office.engine.take(self, batch, parcels)
@@ -217,7 +225,7 @@ class Link:
                 self._rouse()
             case CallReceived(id=id, request=request):
                 refusal = self._count(request)
-                answer = refusal or await self._office.calls.answer(self._account, request)
+                answer = refusal or await self._answer(request)
                 self._submit(Reply(id, answer))
             case AuthRequested():
                 await self._open(event)
@@ -237,8 +245,16 @@ class Link:
             RejectCode.RATE_LIMITED, Detail(retry_after=wait, text=f"{LOOKUPS} a minute are allowed")
         )
 
+    async def _answer(self, request: CallRequest) -> CallAnswer | Refusal:
+        if self._account == VISITOR:
+            return await self._office.visits.answer(self._device, request)
+        return await self._office.calls.answer(self._account, request)
+
     async def _open(self, event: AuthRequested) -> None:
         hello, office = event.hello, self._office
+        if hello.account == VISITOR:
+            self._receive_visitor(event)
+            return
         usage = (await office.store.usage([hello.device])).get(hello.device) or MailboxUsage()
         after = max(usage.acked, office.engine.acknowledged_by(hello.device))
         try:
@@ -276,6 +292,17 @@ class Link:
             office.engine.acknowledge(hello.device, after)
         office.presence.enter(self)
         _LOG.debug("session opened", device=self._name(), transport=self._transport.kind)
+
+    def _receive_visitor(self, event: AuthRequested) -> None:
+        office = self._office
+        try:
+            office.visits.admit(event.start, event.statements, self._transport.peer, office.now())
+        except RemoteProtocolError as error:
+            self.end(error.code, error.text, Refusal.of(error).detail.retry_after)
+            return
+        if self._submit(Admit(NOWHERE, office.store.generation, 0)):
+            self._scope.deadline = trio.current_time() + VISIT_S
+            self._account, self._device = event.hello.account, event.hello.device
 
     # --- writing
 

@@ -160,10 +160,14 @@ class OfferAgain:
 
 @attrs.frozen
 class UseSequence:
-    """Take the next number towards a target. Conflict: `sequence`, if `seq` is not one more than the last."""
+    """Take the next number towards a target. Conflict: `sequence`, if `seq` is not one more than the last.
+
+    `above` counts as used: a device that was put back from a backup does not know what it has used since.
+    """
 
     to: AgentRef
     seq: int
+    above: int = 0
 
 
 @attrs.frozen

@@ -150,7 +150,7 @@ class DaemonState:
             case PutOutbox() | RelayedOutbox() | DeferOutbox() | DropOutbox() | OfferAgain():
                 return self._apply_outbox(change)
             case UseSequence():
-                last = self.sequences.get(change.to, 0)
+                last = max(self.sequences.get(change.to, 0), change.above)
                 if change.seq != last + 1:
                     raise StoreConflict(ConflictKind.SEQUENCE, f"the last number used is {last}")
                 put(self.sequences, change.to, change.seq)

@@ -52,7 +52,7 @@ from taskferry_protocol.records import (
 from . import audit, daemon_reads, ledger, traffic_reads
 from .daemon_writes import DaemonWriter
 from .engine import Engine
-from .files import IntegrityCheck, OpenFile, Tuning, open_file
+from .files import IntegrityCheck, OpenFile, Tuning, copy_database, open_file
 from .migrations import load_schema
 
 APPLICATION_ID = 0x54464431
@@ -91,6 +91,10 @@ class SqliteDaemonStore:
     async def aclose(self) -> None:
         """Finish the commit under way and close the file."""
         await self._engine.aclose()
+
+    async def copy_to(self, path: Path) -> None:
+        """A consistent copy in a new file of mode 0600, while the store is used. Raises the port's errors."""
+        await self._engine.read(lambda connection: copy_database(connection, path))
 
     # --- who is who --------------------------------------------------------------------------------------
 

@@ -141,6 +141,26 @@ def _create_private(path: Path) -> None:
         os.close(file)
 
 
+def copy_database(connection: sqlite3.Connection, path: Path) -> None:
+    """Copy all that a connection's snapshot shows to a new file, its owner's alone, and synchronise it.
+
+    Raises sqlite3.Error, or a kind of `StoreUnavailable` or `StoreFull`.
+    """
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
+        copy = sqlite3.connect(path, isolation_level=None)
+        try:
+            copy.execute("PRAGMA synchronous = FULL")
+            # In one step: the snapshot is held meanwhile, and whoever writes goes on beside it.
+            connection.backup(copy)
+            # One file, without a log beside it.
+            copy.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            copy.close()
+    except OSError as error:
+        raise translate_os(error, path) from error
+
+
 def _connect(path: Path, tuning: Tuning) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")

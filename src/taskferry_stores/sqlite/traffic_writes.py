@@ -241,7 +241,7 @@ class TrafficWrites:
     def _use_sequence(self, change: UseSequence) -> None:
         target = self._number(change.to)
         row = self._connection.execute("SELECT seq FROM sequences WHERE target = ?", (target,)).fetchone()
-        last = row[0] if row else 0
+        last = max(row[0] if row else 0, change.above)
         if change.seq != last + 1:
             raise StoreConflict(ConflictKind.SEQUENCE, f"the last number used is {last}")
         self._connection.execute(

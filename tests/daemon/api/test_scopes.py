@@ -27,6 +27,13 @@ def test_what_is_the_owners_is_what_was_promised():
     """The list of owner's paths is complete: approvals, permissions, keys and set-up are all on it."""
     assert set(OWNERS) == {
         ("POST", "/setup"),
+        ("POST", "/backup"),
+        ("POST", "/manage/passphrase"),
+        ("POST", "/manage/unlock"),
+        ("POST", "/manage/lock"),
+        ("POST", "/recovery"),
+        ("POST", "/recovery/check"),
+        ("POST", "/recovery/phrase"),
         ("GET", "/account"),
         ("GET", "/quarantine"),
         ("POST", "/agents"),

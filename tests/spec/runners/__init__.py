@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Mapping
 
-from tests.spec.runners import admission, encoding, handoffs, identity, sealing, sessions, tasks
+from tests.spec.runners import admission, backups, encoding, handoffs, identity, sealing, sessions, tasks
 
 Vector = Mapping[str, object]
 
 RUNNERS: Mapping[str, Callable[[Vector], None]] = {
     **admission.RUNNERS,
+    **backups.RUNNERS,
     **encoding.RUNNERS,
     **handoffs.RUNNERS,
     **identity.RUNNERS,

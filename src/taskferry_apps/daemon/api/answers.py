@@ -78,6 +78,8 @@ def status_object(status: Status) -> Object:
         },
         "version": status.version,
         "alarms": list(status.alarms),
+        "secrets": status.secrets,
+        "manage": status.manage,
     }
 
 

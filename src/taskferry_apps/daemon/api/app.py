@@ -22,7 +22,8 @@ from .fields import Values
 from .guard import DOWNLOAD_POLICY, SECURITY_HEADERS, Guard, bearer_secret, identify, unauthorized
 from .repeats import Repeats, digest_of, read_key
 from .routes import ROUTES
-from .table import BODY_WITH_FILES_BYTES, Access, Answer, Call, Download, EventStream, Repeat, Route
+from .streams import StreamBody
+from .table import BODY_WITH_FILES_BYTES, Access, Answer, Call, Download, EventStream, Repeat, Route, Streamed
 
 __all__ = ["create_api", "guard_config"]
 
@@ -188,6 +189,13 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
             feed = FeedBody(lambda: daemon.events(caller, after, agent), call.still_known, call.draining)
             response = Response(feed, content_type="text/event-stream; charset=utf-8")
             response.timeout = None
+            return response
+        case Streamed():
+            response = Response(StreamBody(answer.pieces), content_type="application/octet-stream")
+            response.timeout = None
+            response.headers["Content-Length"] = str(answer.size)
+            response.headers["Content-Disposition"] = _attachment(answer.name)
+            response.headers["Content-Security-Policy"] = DOWNLOAD_POLICY
             return response
         case _:
             return _json(compact(answer))

@@ -6,7 +6,20 @@ from typing import Final
 
 from .fields import Schema
 
-__all__ = ["COMPONENTS", "OK", "many", "page", "record", "ref"]
+__all__ = [
+    "COMPONENTS",
+    "FLAG",
+    "HASH",
+    "NUMBER",
+    "OK",
+    "TEXT",
+    "TEXTS",
+    "TIME",
+    "many",
+    "page",
+    "record",
+    "ref",
+]
 
 TEXT: Final[Schema] = {"type": "string"}
 NUMBER: Final[Schema] = {"type": "integer"}
@@ -117,6 +130,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "relay": _maybe(_RELAY),
             "version": TEXT,
             "alarms": TEXTS,
+            "secrets": {"enum": ["files", "keyring"]},
+            "manage": {"enum": ["none", "open", "locked", "unlocked"]},
         },
         status={"const": "ok"},
     ),

@@ -6,7 +6,8 @@ The rows are registered by `app` and described by `openapi`, so that both always
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from typing import Final
 
@@ -28,6 +29,7 @@ __all__ = [
     "Handler",
     "Repeat",
     "Route",
+    "Streamed",
 ]
 
 #: More than any text, and room for how JSON writes it.
@@ -75,7 +77,16 @@ class EventStream:
     agent: str
 
 
-Answer = Object | Download | EventStream
+@attrs.frozen
+class Streamed:
+    """A long file that is made as it is read; `size` is what it will come to."""
+
+    size: int
+    pieces: AbstractAsyncContextManager[AsyncIterator[bytes]]
+    name: str
+
+
+Answer = Object | Download | EventStream | Streamed
 
 
 @attrs.frozen

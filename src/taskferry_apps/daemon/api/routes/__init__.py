@@ -8,12 +8,15 @@ from ..table import Route
 from . import (
     agents,
     audit,
+    backup,
     connections,
     daemon,
     events,
     inbox,
+    manage,
     messages,
     permissions,
+    recovery,
     task_actions,
     tasks,
     tokens,
@@ -24,6 +27,9 @@ __all__ = ["ROUTES"]
 
 _SUBJECTS: Final[tuple[Route, ...]] = (
     *daemon.ROUTES,
+    *recovery.ROUTES,
+    *backup.ROUTES,
+    *manage.ROUTES,
     *agents.ROUTES,
     *connections.ROUTES,
     *permissions.ROUTES,

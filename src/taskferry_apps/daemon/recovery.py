@@ -1,0 +1,322 @@
+"""The owner's recovery key at work: taking the account back on a machine that has none of its keys.
+
+The order is: look the log up, decide, keep the new keys, let the relay take the statement, commit. Whatever
+ends in between, asking again goes on from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from taskferry_protocol import accounts, calls
+from taskferry_protocol.accounts import AccountLog, DeviceStatus, fold, refold
+from taskferry_protocol.backups import backup_key
+from taskferry_protocol.cards import Card, Visibility, sign_card
+from taskferry_protocol.crypto import SigningKey
+from taskferry_protocol.devices import DeviceKeys
+from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
+from taskferry_protocol.frame_items import statement_page
+from taskferry_protocol.ids import AgentRef, DeviceId
+from taskferry_protocol.records import (
+    CardRecord,
+    ConnectionState,
+    Generation,
+    HoldAccount,
+    LocalAgent,
+    Offset,
+    PutAgent,
+    PutCard,
+    PutSetting,
+    RelayCursor,
+    SetCursor,
+    SetTrust,
+    Trust,
+)
+from taskferry_protocol.recovery import VISITOR, Base, names_in, restate
+from taskferry_protocol.sessions import LogExtension
+
+from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient
+from .alarms import clear_alarm
+from .bonds import all_bonds
+from .core import Core
+from .draft import Draft, refusal_of
+from .keys import KeyRing, make_keys
+from .link import RELAY_SETTING, Link
+from .log_news import held_text
+from .names import require_owner
+from .outbound import give_up_all
+from .owner import BACKUP_SETTING, announce, check_relay_address
+from .port import Caller, DaemonRefusal
+from .publications import Publication, Subject, note
+from .recovery_port import NewRecovery, Recovered
+from .recovery_questions import (
+    as_stated,
+    asked_for,
+    find_base,
+    find_devices,
+    good_card,
+    log_page,
+    recovery_key,
+    unreachable,
+    wrong_phrase,
+)
+
+__all__ = ["Recovery"]
+
+#: A cursor of no relay's generation: the mailbox is read from its start.
+_NO_GENERATION: Final = Generation(bytes(16))
+
+
+class Recovery:
+    """Works over a daemon's core and its link."""
+
+    def __init__(self, core: Core, link: Link) -> None:
+        self._core = core
+        self._link = link
+
+    async def recover(self, caller: Caller, wanted: NewRecovery) -> Recovered:
+        """Take the account back on this machine.
+
+        A machine that serves the account already keeps its device: so a forked account is healed.
+        Raises DaemonRefusal: bad-value, bad-phrase, wrong-phrase, unknown-account, bad-log, other-account,
+        relay-unreachable, not-found (a device to keep), and the relay's codes.
+        """
+        require_owner(caller)
+        recovery = recovery_key(wanted.phrase)
+        core = self._core
+        async with core.lock:
+            held = await self._held()
+            url = await self._relay(wanted)
+            shown = await self._look_up(url, recovery, wanted, held)
+            base = find_base(held, shown, recovery, wanted.kept)
+            keep = find_devices(base, wanted.keep)
+            ring = await self._ring(base, wanted.label)
+            log = self._restated(base, ring, keep, recovery)
+            cards = await self._join(url, log, shown, ring, base)
+            await self._commit(url, held, log, base, ring, recovery, cards)
+        self._link.published_up_to(log.state.length)
+        self._link.begin_afresh()
+        core.due.ring()
+        return await self._told(log, base)
+
+    async def check(self, caller: Caller, phrase: str) -> None:
+        """Nothing if the phrase is this account's. Raises DaemonRefusal: bad-phrase, wrong-phrase."""
+        require_owner(caller)
+        recovery = recovery_key(phrase)
+        async with self._core.lock:
+            draft = Draft(self._core)
+            if (await draft.own_log()).state.recovery != recovery.public:
+                raise wrong_phrase()
+            draft.add(PutSetting(BACKUP_SETTING, backup_key(recovery.seed).public))
+            await draft.commit()
+
+    async def renew(self, caller: Caller, phrase: str, new: str) -> None:
+        """Put the phrase `new` in force. Raises DaemonRefusal: bad-phrase, wrong-phrase, bad-value."""
+        require_owner(caller)
+        old, coming = recovery_key(phrase), recovery_key(new)
+        async with self._core.lock:
+            draft = Draft(self._core)
+            held = await draft.own_log()
+            if held.state.recovery != old.public:
+                raise wrong_phrase()
+            if old.public == coming.public:
+                raise DaemonRefusal("bad-value", "That is the phrase in force.", "Make another one.")
+            statement = accounts.set_recovery(held.state, coming, at=draft.now, by=old)
+            draft.take_log(held, held.extend([statement]))
+            await announce(draft, held.state.length, [statement])
+            draft.add(PutSetting(BACKUP_SETTING, backup_key(coming.seed).public))
+            draft.tell("account", "", state="recovery_renewed")
+            await draft.commit()
+        self._core.outgoing.ring()
+
+    # --- Looking and deciding
+
+    async def _held(self) -> AccountLog | None:
+        own = await self._core.store.own_account()
+        return await self._core.logs.get(own.record.account) if own is not None else None
+
+    async def _relay(self, wanted: NewRecovery) -> str:
+        raw = (await self._core.store.settings((RELAY_SETTING,))).get(RELAY_SETTING)
+        url = wanted.relay or (raw.decode() if raw is not None else "")
+        if not url:
+            raise DaemonRefusal(
+                "missing-field",
+                "Name the relay that knows the account.",
+                "Add it: --relay URL",
+                detail={"field": "relay"},
+            )
+        check_relay_address(url)
+        return url
+
+    async def _look_up(
+        self, url: str, recovery: SigningKey, wanted: NewRecovery, held: AccountLog | None
+    ) -> AccountLog:
+        """The account's log as the relay shows it, checked to be the one that was asked for."""
+        who = asked_for(wanted.owner, wanted.account, held)
+        statements: list[bytes] = []
+        try:
+            async with self._link.short_session(url, Identity(VISITOR, recovery), LogExtension()) as client:
+                while more := await log_page(client, who, len(statements)):
+                    statements.extend(more)
+        except CallRefused as refused:
+            if refused.refusal.code is RejectCode.UNKNOWN_ACCOUNT:
+                raise DaemonRefusal(
+                    "unknown-account",
+                    "The relay knows no such account that this phrase takes back.",
+                    "Check the name, the phrase and the relay's address.",
+                    status=404,
+                ) from refused
+            raise DaemonRefusal(
+                refused.refusal.code.value, "The relay does not show the account.", status=502
+            ) from refused
+        except LinkEnded as ended:
+            raise unreachable(ended) from ended
+        try:
+            log = fold(statements)
+        except RemoteProtocolError as error:
+            raise DaemonRefusal(
+                "bad-log",
+                f"What the relay shows of the account does not hold together ({error.code.value}).",
+                "Nothing was signed. Try again, or another relay that knows the account.",
+                status=502,
+            ) from error
+        other = who not in names_in(log) if isinstance(who, str) else who != log.account
+        if other or (held is not None and held.account != log.account):
+            raise DaemonRefusal(
+                "other-account",
+                "The relay shows another account than the one asked for.",
+                "Nothing was signed. The relay is mistaken, or lies.",
+                status=502,
+            )
+        return log
+
+    async def _ring(self, base: Base, label: str) -> KeyRing:
+        """Keys for this machine, durable: its device's, if that one can be restated, else fresh ones."""
+        core, ring = self._core, self._core.ring
+        if ring is not None:
+            stands = base.state.devices.get(ring.device.id)
+            if stands is not None and stands.status is DeviceStatus.ACTIVE:
+                ring = as_stated(ring, stands.record, core.now())
+            elif core.account is not None or ring.device.id in base.log.state.devices:
+                ring = None
+        if ring is None:
+            ring = make_keys(label or "recovered device", core.entropy, core.now())
+        await core.vault.save(ring)
+        return ring
+
+    def _restated(
+        self, base: Base, ring: KeyRing, keep: Sequence[DeviceId], recovery: SigningKey
+    ) -> AccountLog:
+        whole = base.kept == len(base.log.statements)
+        if self._core.account is None and whole and ring.device.id in base.state.devices:
+            return base.log  # the relay has taken it already; only the end was cut off
+        try:
+            return restate(base, ring.device, keep, recovery, at=self._core.now())
+        except (RemoteProtocolError, LocalProtocolError) as error:
+            raise refusal_of(error) from error
+
+    # --- Doing
+
+    async def _join(
+        self, url: str, log: AccountLog, shown: AccountLog, ring: KeyRing, base: Base
+    ) -> tuple[Card, ...]:
+        """Let the relay take what it lacks of the log; the agents' cards as it has them."""
+        start = log.shared_with(shown)
+        extension = LogExtension(start, statement_page(log.after(start)))
+        before = refold(base.log.statements[: base.kept])
+        cards: list[Card] = []
+        try:
+            identity = Identity(log.account, ring.device.signing)
+            async with self._link.short_session(url, identity, extension) as client:
+                for name in log.state.agents:
+                    cards.append(await self._card(client, before, AgentRef(log.account, name)))
+        except LinkEnded as ended:
+            if ended.code is None:
+                raise unreachable(ended) from ended
+            raise DaemonRefusal(
+                ended.code.value,
+                f"The relay does not take the recovery: {ended.text or ended.code.value}.",
+                "Ask its operator.",
+                status=409,
+            ) from ended
+        return tuple(cards)
+
+    async def _card(self, client: RelayClient, before: AccountLog, agent: AgentRef) -> Card:
+        """An agent's newest card, by this machine or the relay; a plain one where neither has a good one."""
+        raws = [record.raw for record in (await self._core.store.cards((agent,))).values()]
+        try:
+            answer = await client.call(calls.GetCard(agent))
+            if isinstance(answer, calls.CardFound):
+                raws.append(answer.card)
+        except CallRefused:
+            pass
+        found = [card for raw in raws if (card := good_card(raw, before, agent)) is not None]
+        if found:
+            return max(found, key=lambda card: card.version)
+        return Card(agent, 0, self._core.now(), before.position, "", "", "", (), (), Visibility.PRIVATE)
+
+    async def _commit(
+        self,
+        url: str,
+        held: AccountLog | None,
+        log: AccountLog,
+        base: Base,
+        ring: KeyRing,
+        recovery: SigningKey,
+        cards: Sequence[Card],
+    ) -> None:
+        core = self._core
+        is_new = core.account is None or core.device != ring.device.id
+        if is_new:
+            await give_up_all(core)
+        core.ring, core.account = ring, log.account
+        draft = Draft(core)
+        if held is None:
+            draft.take_log(None, log)
+        elif held.position != log.position:
+            draft.replace_log(held, log, held.shared_with(log))
+        draft.add(SetTrust(log.account, Trust.OWN, draft.now), HoldAccount(log.account, ""))
+        await clear_alarm(draft, held_text(held or log))
+        draft.add(PutSetting(RELAY_SETTING, url.encode()))
+        draft.add(PutSetting(BACKUP_SETTING, backup_key(recovery.seed).public))
+        if is_new:
+            cursor = RelayCursor(self._link.origin_of(url), _NO_GENERATION, Offset(0))
+            draft.add(SetCursor(cursor))
+            await self._serve(draft, log, ring.device, cards)
+        start = held.shared_with(log) if held is not None else base.kept
+        if log.after(start):
+            await announce(draft, start, log.after(start))
+        draft.tell("account", "", state="recovered", owner=log.state.name)
+        await draft.commit()
+        await core.vault.save_beginning(None)
+
+    async def _serve(self, draft: Draft, log: AccountLog, device: DeviceKeys, cards: Sequence[Card]) -> None:
+        """Serve every agent here, and sign their cards anew: the former key counts no more."""
+        here = {agent.name for agent in await draft.core.store.agents()}
+        for card in cards:
+            name = card.agent.name
+            if name not in here:
+                draft.add(PutAgent(LocalAgent(name, json.dumps({}), draft.now)))
+            if device.manage is not None:
+                card = attrs.evolve(card, version=card.version + 1, at=draft.now, log=log.position)
+                raw = sign_card(card, device.manage)
+                public = card.visibility is Visibility.PUBLIC
+                draft.add(PutCard(CardRecord(card.agent, card.version, public, raw)))
+            await note(draft, Publication(Subject.CARD, name.encode()))
+
+    async def _told(self, log: AccountLog, base: Base) -> Recovered:
+        active = {device.id for device in log.state.active_devices()}
+        gone = [device for device in base.log.state.active_devices() if device.id not in active]
+        bonds = await all_bonds(self._core.store)
+        return Recovered(
+            log.state.name,
+            log.account,
+            self._core.device,
+            tuple(sorted(log.state.agents)),
+            tuple(device.record.label for device in gone),
+            sum(bond.record.state is ConnectionState.ACCEPTED for bond in bonds),
+        )
