@@ -32,6 +32,7 @@ from .views import (
 
 if TYPE_CHECKING:
     from .audit_port import AuditService
+    from .peers_port import PeerService
 
 __all__ = ["Caller", "DaemonRefusal", "DaemonService", "GrantChange", "NewAgent", "NewTask", "TaskAction"]
 
@@ -138,6 +139,10 @@ class DaemonService(Protocol):
     @property
     def audit(self) -> AuditService:
         """What was done, decided and refused."""
+
+    @property
+    def peers(self) -> PeerService:
+        """Other owners, and what is decided about who they are."""
 
     # --- the owner's ---
     async def status(self) -> Status:

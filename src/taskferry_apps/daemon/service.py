@@ -23,12 +23,14 @@ from .describe import connection_view
 from .describe_tasks import task_summaries, task_view
 from .directory import Directory
 from .export import export_task
+from .identity_changes import changed_owners
 from .link import Link, RouteTo
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
 from .names import may_use, not_found, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
+from .peers import PeerBook
 from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
 from .search import find_task
 from .sending import send_message
@@ -71,12 +73,15 @@ class Daemon:
         self._core = core
         self._link = Link(core, route_to, relay)
         self._owner = Owner(core, self._link.claim)
-        self._connections = Connections(core, Directory(core, self._link).look_up)
+        directory = Directory(core, self._link)
+        self._connections = Connections(core, directory.look_up)
         self._tasks = Tasks(core)
         self._mail = Mail(core)
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
+        self.peers = PeerBook(core, directory.find)
+        """Other owners, and what is decided about who they are."""
         self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
 
     @classmethod
@@ -121,6 +126,7 @@ class Daemon:
             relay=await self._link.status() if own is not None else None,
             version=_version(),
             alarms=await alarms(core.store),
+            changed=await changed_owners(core.store),
         )
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str) -> SetUp:

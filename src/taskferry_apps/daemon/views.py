@@ -59,6 +59,8 @@ class Status:
     relay: RelayStatus | None
     version: str
     alarms: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
+    """Owners whose identity is in question, as `@owner`."""
 
 
 @attrs.frozen

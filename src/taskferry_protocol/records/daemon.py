@@ -18,6 +18,7 @@ class Trust(StrEnum):
 
     OWN = "own"
     INVITED = "invited"
+    PINNED = "pinned"
     VERIFIED = "verified"
     UNVERIFIED = "unverified"
 

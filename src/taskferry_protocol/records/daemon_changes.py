@@ -46,6 +46,18 @@ class SetTrust:
 
 
 @attrs.frozen
+class ReleaseName:
+    """Take a name from an account, which is called `shown_as` here from now on, so that another may have it.
+
+    Conflict: `unknown`, if the name is not this account's.
+    """
+
+    account: AccountId
+    name: str
+    shown_as: str
+
+
+@attrs.frozen
 class PutAgent:
     """Store an agent of ours, replacing its settings."""
 
@@ -304,6 +316,7 @@ DaemonChange = (
     SharedChange
     | AppendAudit
     | SetTrust
+    | ReleaseName
     | PutAgent
     | DropAgent
     | SaveConnection

@@ -53,8 +53,8 @@ from taskferry_protocol.records import (
 
 from ..errors import StoreClosed
 from .audit import AuditReads
-from .daemon_state import DaemonState, quarantine_lines
-from .queries import asked_message, asked_task, place_in_list
+from .daemon_state import DaemonState
+from .queries import asked_message, asked_task, place_in_list, quarantine_lines
 from .tables import page, pick
 
 K = TypeVar("K")

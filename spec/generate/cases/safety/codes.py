@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from spec.generate.kit import blake, fixed
 from spec.generate.parcels import ADA, BOB
-from spec.generate.vector import ACCEPT, Vector, vector
+from spec.generate.vector import ACCEPT, Json, Vector, vector
 
 LOW, HIGH = bytes(32), b"\xff" * 32
 
@@ -30,7 +30,7 @@ def beginning_with_zero() -> tuple[bytes, bytes]:
 
 def case(name: str, comment: str, expect: str, one: bytes, other: bytes) -> Vector:
     """Two accounts, in the order in which one side has them."""
-    shown = {"decoded": {"code": code(one, other)}} if expect == ACCEPT else {}
+    shown: dict[str, Json] = {"decoded": {"code": code(one, other)}} if expect == ACCEPT else {}
     return vector(
         "safety",
         name,
@@ -39,6 +39,7 @@ def case(name: str, comment: str, expect: str, one: bytes, other: bytes) -> Vect
         comment,
         expect,
         accounts=[one.hex(), other.hex()],
+        now_ms=None,
         **shown,
     )
 

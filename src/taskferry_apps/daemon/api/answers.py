@@ -78,6 +78,7 @@ def status_object(status: Status) -> Object:
         },
         "version": status.version,
         "alarms": list(status.alarms),
+        "changed_peers": list(status.changed),
     }
 
 

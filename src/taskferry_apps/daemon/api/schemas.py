@@ -117,6 +117,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "relay": _maybe(_RELAY),
             "version": TEXT,
             "alarms": TEXTS,
+            "changed_peers": TEXTS,
         },
         status={"const": "ok"},
     ),

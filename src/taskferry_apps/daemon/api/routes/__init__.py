@@ -13,6 +13,7 @@ from . import (
     events,
     inbox,
     messages,
+    peers,
     permissions,
     task_actions,
     tasks,
@@ -34,6 +35,7 @@ _SUBJECTS: Final[tuple[Route, ...]] = (
     *events.ROUTES,
     *tokens.ROUTES,
     *audit.ROUTES,
+    *peers.ROUTES,
 )
 
 #: Every route, the one that describes them among them.
