@@ -183,6 +183,14 @@ class RelayStore(Protocol):
     async def evidence(self, after: Place, limit: int) -> Page[EvidenceRecord]:
         """Evidence in the order in which it was kept."""
 
+    async def audit_rows(
+        self, kind: str | None, after: Place | None, limit: int, order: Order
+    ) -> Page[AuditRow]:
+        """Audit entries by number, of one kind or of all."""
+
+    async def audit_chain(self) -> AuditChain:
+        """Where the audit log begins and ends."""
+
     async def stats(self) -> RelayStats:
         """Numbers for an operator; may read a little, never everything."""
 

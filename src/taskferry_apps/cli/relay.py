@@ -8,11 +8,12 @@ from pathlib import Path
 import click
 
 from .outcome import CommandFailed, Exit
+from .relay_audit import audit
 
 __all__ = ["relay"]
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--addr", help="Where to listen, HOST:PORT.  [default: 127.0.0.1:8080]")
 @click.option("--db", help="The SQLite file.  [default: relay.db in the user's data folder]")
 @click.option("--origins", help="Addresses that daemons dial, such as wss://relay.example; comma-separated.")
@@ -31,8 +32,13 @@ def relay(config: Path | None, restored: bool, **flags: str | None) -> None:
     Examples:
       taskferry relay
       taskferry relay --addr 127.0.0.1:8080 --db /var/lib/taskferry/relay.db --origins wss://relay.example
+      taskferry relay audit list            (what happened here: who came, what was refused)
       taskferry relay --restored     (once, after putting back a backup: daemons offer again what is lost)
     """
+    context = click.get_current_context()
+    if context.invoked_subcommand is not None:
+        context.obj = {**(context.obj or {}), "relay_flags": flags, "relay_config": config}
+        return
     from ..settings import SettingsError, load_relay
 
     try:
@@ -44,3 +50,6 @@ def relay(config: Path | None, restored: bool, **flags: str | None) -> None:
     run = run_restored_relay if restored else run_relay
     # The sentence on what went wrong is said already.
     raise SystemExit(Exit.TROUBLE if run(settings) else Exit.OK)
+
+
+relay.add_command(audit)

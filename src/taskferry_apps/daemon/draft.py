@@ -41,7 +41,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
 
-from .audit_logs import own_changes, peer_changes
+from ..audit_logs import own_changes, peer_changes
 from .core import Core
 from .port import DaemonRefusal
 from .steps import record_of

@@ -17,6 +17,7 @@ from taskferry_transports.port import LinkInfo, Transport
 from .. import system
 from ..logs import get_logger
 from .accounts import Accounts, SignUp
+from .audit import RelayAudit
 from .calls import Calls
 from .engine import Engine
 from .expiry import Housekeeping
@@ -71,10 +72,12 @@ class Relay:
         self._entropy = entropy
         self._presence = Presence()
         facts = Facts(store, policy.limits)
-        self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness)
+        self.audit = RelayAudit(store, now)
+        """What the operator can look up later."""
+        self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness, self.audit)
         self._housekeeping = Housekeeping(self._engine, now)
         budget = SignUpBudget(policy.sign_ups_per_hour)
-        accounts = Accounts(store, facts, self._presence, policy.sign_up, budget, now)
+        accounts = Accounts(store, facts, self._presence, policy.sign_up, budget, now, self.audit)
         self._office = Office(
             store=store,
             engine=self._engine,
@@ -83,6 +86,7 @@ class Relay:
             presence=self._presence,
             origins=frozenset(policy.origins),
             budget=TailBudget(),
+            audit=self.audit,
             now=now,
             fail=self._fail,
         )
@@ -125,6 +129,7 @@ class Relay:
                 nursery.start_soon(self._engine.run)
                 nursery.start_soon(self._housekeeping.run)
                 nursery.start_soon(self._keep_time)
+                nursery.start_soon(self.audit.run)
                 task_status.started()
                 await self._failed.wait()
                 nursery.cancel_scope.cancel()
@@ -143,6 +148,7 @@ class Relay:
             link.stop_reading()
         if self._failure is None:
             await self._engine.settle()
+            await self.audit.flush()
         await self._say_goodbye(RejectCode.SHUTTING_DOWN, "the relay is stopping")
 
     async def _say_goodbye(self, code: RejectCode, text: str) -> None:

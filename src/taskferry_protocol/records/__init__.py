@@ -5,7 +5,7 @@ A store takes changes and gives records; it decides nothing but what its changes
 
 from __future__ import annotations
 
-from .audit import AppendAudit, AuditRow
+from .audit import AppendAudit, AuditRow, Placed, PruneAudit
 from .base import (
     MAILBOX_START,
     UNPLACED,
@@ -58,7 +58,6 @@ from .daemon_changes import (
     MarkMessages,
     OfferAgain,
     OweReceipt,
-    Placed,
     PruneEvents,
     PurgeAnswers,
     PutAgent,
@@ -204,6 +203,7 @@ __all__ = [
     "PinnedAccount",
     "Place",
     "Placed",
+    "PruneAudit",
     "PruneEvents",
     "PurgeAnswers",
     "PurgeSeen",

@@ -10,7 +10,7 @@ from enum import StrEnum
 import attrs
 
 from ..ids import AccountId, AgentRef, Hash, Instant
-from .audit import AppendAudit
+from .audit import AppendAudit, Placed
 from .base import Counted, Done, Place, SharedChange
 from .daemon import (
     EventRecord,
@@ -348,13 +348,6 @@ DaemonChange = (
     | PruneEvents
     | PurgeAnswers
 )
-
-
-@attrs.frozen
-class Placed:
-    """The running number that a row was given."""
-
-    place: Place
 
 
 @attrs.frozen
