@@ -60,6 +60,7 @@ from taskferry_protocol.records import (
     Seen,
     SeenKey,
     StoredConnection,
+    StoreReport,
     TaskCursor,
     TaskEventRecord,
     TaskPage,
@@ -343,6 +344,9 @@ class DaemonStore(Protocol):
 
     async def audit_chain(self) -> AuditChain:
         """Where the audit log begins and ends."""
+
+    async def examine(self) -> StoreReport:
+        """How the store is; reads all of it."""
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor` and the dashboard."""

@@ -16,7 +16,7 @@ from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from taskferry_protocol.audit import AuditChain, AuditEntry
-    from taskferry_stores.sqlite import AuditFile
+    from taskferry_stores.sqlite import PeekedStore
 
 __all__ = ["audit"]
 
@@ -40,9 +40,9 @@ def audit() -> None:
 
 
 @contextmanager
-def _opened(db: str | None) -> Iterator[AuditFile]:
+def _opened(db: str | None) -> Iterator[PeekedStore]:
     from taskferry_stores.port import StoreError
-    from taskferry_stores.sqlite import open_relay_audit
+    from taskferry_stores.sqlite import peek_relay
 
     from ..settings import SettingsError, load_relay
 
@@ -53,7 +53,7 @@ def _opened(db: str | None) -> Iterator[AuditFile]:
     except SettingsError as error:
         raise CommandFailed(str(error), Exit.USAGE) from None
     try:
-        with open_relay_audit(settings.db) as file:
+        with peek_relay(settings.db) as file:
             yield file
     except StoreError as error:
         raise CommandFailed(str(error), Exit.TROUBLE) from None
@@ -75,7 +75,7 @@ def list_entries(db: str | None, kind: str, limit: int, cursor: int | None) -> N
 
     after = Place(cursor) if cursor is not None else None
     with _opened(db) as file:
-        page = file.rows(kind or None, after, limit, Order.NEWEST_FIRST)
+        page = file.audit_rows(kind or None, after, limit, Order.NEWEST_FIRST)
     try:
         entries = [_object(read_entry(row.raw)) for row in page.items]
     except RemoteProtocolError:
@@ -118,7 +118,7 @@ def verify(db: str | None, against: Path | None) -> None:
 
     expected = read_export(against).chain.head if against is not None else None
     with _opened(db) as file:
-        chain = file.chain()
+        chain = file.audit_chain()
         broken: ChainBroken | None = None
         try:
             for _ in follow(chain, _rows(file, chain), expected):
@@ -136,12 +136,12 @@ def verify(db: str | None, against: Path | None) -> None:
     )
 
 
-def _rows(file: AuditFile, chain: AuditChain) -> Iterator[tuple[bytes, str, int]]:
+def _rows(file: PeekedStore, chain: AuditChain) -> Iterator[tuple[bytes, str, int]]:
     from taskferry_protocol.records import Order, Place
 
     after: Place | None = Place(chain.base.n)
     while after is not None:
-        page = file.rows(None, after, _PAGE, Order.OLDEST_FIRST)
+        page = file.audit_rows(None, after, _PAGE, Order.OLDEST_FIRST)
         for row in page.items:
             yield row.raw, row.kind, row.place
         after = page.next
@@ -159,7 +159,7 @@ def export(db: str | None, file: Path) -> None:
     from .files import save_bytes
 
     with _opened(db) as held:
-        chain = held.chain()
+        chain = held.audit_chain()
         try:
             entries = list(follow(chain, _rows(held, chain)))
         except ChainBroken as broken:

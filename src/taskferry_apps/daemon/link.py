@@ -99,6 +99,8 @@ class Link:
         self._url = relay or ""
         self._notice = ""
         self._last_mail = Instant(0)
+        self.clock_ahead_ms: int | None = None
+        """How far this machine's clock was ahead of the relay's when the session began."""
 
     # --- What others ask
 
@@ -309,6 +311,7 @@ class Link:
     async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:
         generation = Generation(client.ready.generation)
         self._published = client.ready.log.length
+        self.clock_ahead_ms = self._core.now() - client.ready.relay_now
         await take_own_news(self._core, client)
         if held is None or held.generation != generation:
             await self._begin_anew(RelayCursor(origin, generation, Offset(0)))

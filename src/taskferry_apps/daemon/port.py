@@ -32,6 +32,7 @@ from .views import (
 
 if TYPE_CHECKING:
     from .audit_port import AuditService
+    from .doctor_port import DoctorService
     from .peers_port import PeerService
 
 __all__ = ["Caller", "DaemonRefusal", "DaemonService", "GrantChange", "NewAgent", "NewTask", "TaskAction"]
@@ -139,6 +140,10 @@ class DaemonService(Protocol):
     @property
     def audit(self) -> AuditService:
         """What was done, decided and refused."""
+
+    @property
+    def doctor(self) -> DoctorService:
+        """How the daemon is, seen from inside."""
 
     @property
     def peers(self) -> PeerService:

@@ -22,6 +22,7 @@ from .core import Core, Vault
 from .describe import connection_view
 from .describe_tasks import task_summaries, task_view
 from .directory import Directory
+from .doctor import Doctor
 from .export import export_task
 from .identity_changes import changed_owners
 from .link import Link, RouteTo
@@ -80,6 +81,8 @@ class Daemon:
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
+        self.doctor = Doctor(core, self._link, self.audit)
+        """How this daemon is, seen from inside."""
         self.peers = PeerBook(core, directory.find)
         """Other owners, and what is decided about who they are."""
         self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)

@@ -41,6 +41,7 @@ from .daemon import (
     LocalAgent,
     PeerConnection,
     PinnedAccount,
+    StoreReport,
     TokenRecord,
     Trust,
 )
@@ -250,6 +251,7 @@ __all__ = [
     "SharedChange",
     "StoreEnvelope",
     "StoreMessage",
+    "StoreReport",
     "Stored",
     "StoredConnection",
     "Sweep",

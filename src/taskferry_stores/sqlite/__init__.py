@@ -1,16 +1,17 @@
 """Stores in SQLite files, for one process each."""
 
-from .audit_file import AuditFile, open_relay_audit
 from .daemon import SqliteDaemonStore, open_daemon_store
 from .files import IntegrityCheck
+from .peeking import PeekedStore, peek_daemon, peek_relay
 from .relay import SqliteRelayStore, open_relay_store
 
 __all__ = [
-    "AuditFile",
     "IntegrityCheck",
+    "PeekedStore",
     "SqliteDaemonStore",
     "SqliteRelayStore",
     "open_daemon_store",
-    "open_relay_audit",
     "open_relay_store",
+    "peek_daemon",
+    "peek_relay",
 ]

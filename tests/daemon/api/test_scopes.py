@@ -39,6 +39,7 @@ def test_what_is_the_owners_is_what_was_promised():
         ("GET", "/audit"),
         ("GET", "/audit/export"),
         ("GET", "/audit/verify"),
+        ("GET", "/doctor"),
         ("GET", "/peers"),
         ("GET", "/peers/show"),
         ("POST", "/peers/verify"),

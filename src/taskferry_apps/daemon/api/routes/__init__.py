@@ -10,6 +10,7 @@ from . import (
     audit,
     connections,
     daemon,
+    doctor,
     events,
     inbox,
     messages,
@@ -36,6 +37,7 @@ _SUBJECTS: Final[tuple[Route, ...]] = (
     *tokens.ROUTES,
     *audit.ROUTES,
     *peers.ROUTES,
+    *doctor.ROUTES,
 )
 
 #: Every route, the one that describes them among them.
