@@ -12,12 +12,14 @@ import { checkEncryptionKey, checkSigningKey, verify } from './check/cose.mjs'
 import { readEnvelope, readParcel } from './check/envelope.mjs'
 import { readContent } from './check/messages.mjs'
 import { Refusal, expectEqual, hex, same, unhex } from './check/refusal.mjs'
+import * as safety from './check/safety.mjs'
 import * as sealing from './check/sealing.mjs'
 import * as tasks from './check/tasks.mjs'
 
 const RUNNERS = {
   ...account.RUNNERS,
   ...backup.RUNNERS,
+  ...safety.RUNNERS,
   ...sealing.RUNNERS,
   ...tasks.RUNNERS,
   cbor: (vector) => {

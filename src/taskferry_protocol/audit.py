@@ -7,7 +7,7 @@ later whether what stood before it stands still. No entry holds a secret or a me
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -29,9 +29,12 @@ __all__ = [
     "ChainBroken",
     "ChainCheck",
     "Fact",
+    "RelayAuditKind",
     "audit_note",
     "chained",
     "export_audit",
+    "export_newest",
+    "follow",
     "read_audit_export",
     "read_entry",
 ]
@@ -88,6 +91,27 @@ class AuditKind(StrEnum):
     MANAGE_KEY = "manage_key"
     BACKUP = "backup"
     RESTORED = "restored"
+
+
+class RelayAuditKind(StrEnum):
+    """What an operator can find in a relay's log."""
+
+    STARTED = "started"
+    RESTORED = "restored"
+    ACCOUNT_TAKEN = "account_taken"
+    NAME_CLAIMED = "name_claimed"
+    DEVICE_ADDED = "device_added"
+    DEVICE_REVOKED = "device_revoked"
+    RECOVERY_CHANGED = "recovery_changed"
+    RECOVERED = "recovered"
+    SIGN_IN = "sign_in"
+    REFUSAL = "refusal"
+    ACCOUNT_HELD = "account_held"
+    HOLD_LIFTED = "hold_lifted"
+    EVIDENCE = "evidence"
+    TICKET_MADE = "ticket_made"
+    TICKET_USED = "ticket_used"
+    TICKET_REVOKED = "ticket_revoked"
 
 
 @attrs.frozen
@@ -233,6 +257,39 @@ class ChainCheck:
             raise ChainBroken(place, text if head.n > place else f"Entry {place} is missing at the end.")
         if self.end != head:
             raise ChainBroken(self.end.n, f"The chain ends with another entry {self.end.n} than it should.")
+
+
+def follow(
+    chain: AuditChain, rows: Iterable[tuple[bytes, str, int]], expected: AuditEnd | None = None
+) -> Iterator[AuditEntry]:
+    """Every entry of a chain, checked; `rows` are (bytes, kind, number) as they are held, in order.
+
+    Entries beyond the head were written meanwhile, and end it. At `expected`, an end that the log once had,
+    it must be as it was. Raises ChainBroken.
+    """
+    if expected is not None and not chain.base.n <= expected.n <= chain.head.n:
+        raise ChainBroken(expected.n, f"Entry {expected.n}, which the log once ended with, is missing.")
+    check = ChainCheck(chain.base)
+    _compare(check.end, expected)
+    for raw, kind, n in rows:
+        if n > chain.head.n:
+            break
+        entry = check.take(raw, kind, n)
+        _compare(check.end, expected)
+        yield entry
+    check.finish(chain.head)
+
+
+def _compare(end: AuditEnd, expected: AuditEnd | None) -> None:
+    if expected is not None and end.n == expected.n and end != expected:
+        raise ChainBroken(end.n, f"Entry {end.n} is another one than when the log was exported.")
+
+
+def export_newest(owner: str, at: Instant, chain: AuditChain, entries: Sequence[AuditEntry]) -> bytes:
+    """The file of a whole chain that was followed, or of as many of its newest entries as one file holds."""
+    base = entries[-EXPORTED - 1].end if len(entries) > EXPORTED else chain.base
+    newest = entries[-EXPORTED:]
+    return export_audit(owner, at, AuditChain(base, chain.head), [entry.raw for entry in newest])
 
 
 @attrs.frozen

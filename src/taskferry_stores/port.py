@@ -61,6 +61,7 @@ from taskferry_protocol.records import (
     Seen,
     SeenKey,
     StoredConnection,
+    StoreReport,
     TaskCursor,
     TaskEventRecord,
     TaskPage,
@@ -199,6 +200,14 @@ class RelayStore(Protocol):
 
     async def evidence(self, after: Place, limit: int) -> Page[EvidenceRecord]:
         """Evidence in the order in which it was kept."""
+
+    async def audit_rows(
+        self, kind: str | None, after: Place | None, limit: int, order: Order
+    ) -> Page[AuditRow]:
+        """Audit entries by number, of one kind or of all."""
+
+    async def audit_chain(self) -> AuditChain:
+        """Where the audit log begins and ends."""
 
     async def stats(self) -> RelayStats:
         """Numbers for an operator; may read a little, never everything."""
@@ -352,6 +361,9 @@ class DaemonStore(Protocol):
 
     async def audit_chain(self) -> AuditChain:
         """Where the audit log begins and ends."""
+
+    async def examine(self) -> StoreReport:
+        """How the store is; reads all of it."""
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor` and the dashboard."""

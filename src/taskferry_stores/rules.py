@@ -6,17 +6,21 @@ from collections.abc import Sequence
 
 import attrs
 
+from taskferry_protocol.audit import AuditChain, AuditEnd, read_entry
+from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import AccountId, Hash, Instant, LogPosition
 from taskferry_protocol.records import (
     AccountRecord,
     AppendStatements,
     ApplicationRecord,
+    AuditRow,
     CardRecord,
     GrantRecord,
     InboxState,
     InviteRecord,
     Mark,
     MessageRecord,
+    PruneAudit,
     RedeemTicket,
     RelayCursor,
     Rung,
@@ -186,6 +190,23 @@ def cursor_to_store(held: RelayCursor | None, offered: RelayCursor) -> RelayCurs
     if held is not None and held.generation == offered.generation and held.offset > offered.offset:
         return held
     return offered
+
+
+def audit_base(held: AuditChain, oldest: Sequence[AuditRow], change: PruneAudit) -> tuple[AuditEnd, int]:
+    """Where an audit log begins once its old entries are gone, of `oldest`, and how many they are.
+
+    What cannot be read any more is not taken: it is for a check to find.
+    """
+    base, count = held.base, 0
+    for row in oldest:
+        try:
+            entry = read_entry(row.raw)
+        except RemoteProtocolError:
+            break
+        if row.place > held.head.n - change.keep and entry.note.at >= change.before:
+            break
+        base, count = entry.end, count + 1
+    return base, count
 
 
 def unknown(what: str, key: bytes | Hash | str) -> StoreConflict:

@@ -25,6 +25,7 @@ from taskferry_protocol.records import (
     PutToken,
     RateRecord,
     RecordRate,
+    ReleaseName,
     RevokeToken,
     SaveConnection,
     Saved,
@@ -78,6 +79,19 @@ async def test_second_claimant_of_a_name_is_refused(daemon):
         "alice": account("alice"),
         "alicia": account("alice"),
     }
+
+
+async def test_a_released_name_is_free_for_another_account(daemon):
+    """The account that had it is called otherwise, and its older names and its log stay."""
+    alice, mallory = account("alice"), account("mallory")
+    await daemon.commit([append("alice")])
+    await refused(daemon, ConflictKind.UNKNOWN, ReleaseName(mallory, "alice", "alice~1"))
+    await daemon.commit([ReleaseName(alice, "alice", "alice~1"), append("mallory", name="alice")])
+    named = await daemon.accounts_named(["alice"])
+    assert named["alice"].record.account == mallory
+    assert (await daemon.accounts([alice]))[alice].record.name == "alice~1"
+    await daemon.commit([append("alice", held=1, name="alice~1")])
+    assert (await daemon.accounts([alice]))[alice].record.position.length == 2
 
 
 async def test_alarm_is_kept_with_the_account(daemon):

@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "token": ("token", "token", "Make, list and revoke credentials for local programs."),
     "connect": ("connect", "connect", "Ask another owner's agent for a connection."),
     "connections": ("connections", "connections", "List connections and the requests that wait for you."),
+    "peer": ("peer", "peer", "Show other owners, compare safety codes, and decide who they are."),
     "approve": ("connections", "approve", "Accept a connection request."),
     "decline": ("connections", "decline", "Decline a connection request."),
     "revoke": ("connections", "revoke", "End a connection."),

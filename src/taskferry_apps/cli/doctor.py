@@ -2,100 +2,128 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import stat
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 import click
 
 from .daemon_link import daemon_options, data_directory, is_json_wanted, json_option, local_client, print_json
+from .doctor_checks import Look, files, of_python, settings_of, stored
 from .outcome import CommandFailed, Exit
 
 __all__ = ["doctor"]
 
-Finding = tuple[str, bool, str]
-"""What was looked at, whether it is well, and what was found or what to do."""
+_COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
 @click.command()
+@click.option("--config", type=click.Path(path_type=Path), envvar="TASKFERRY_CONFIG", help="A TOML file.")
 @json_option
 @daemon_options
-def doctor() -> None:
-    """Check this installation: Python, data directory, secrets, daemon, relay. Exit code 1 if one fails."""
-    findings = [*_python(), *_data(data_directory()), *_daemon()]
+def doctor(config: Path | None) -> None:
+    """Check this installation, and say of each thing how it is and what to do. Exit code 1 if one fails.
+
+    It looks at the configuration and where each value comes from, at files and their modes, at the relay and
+    its certificate from here, and, if the daemon answers, at what it sees: clock, account log, queues,
+    quarantine, identities, alarms, database and audit log. While it is down, the database is read from here.
+
+    \b
+    Examples:
+      taskferry doctor
+      taskferry doctor --json
+    """
+    found: list[Look] = []
+    for look in _looks(config):
+        found.append(look)
+        if not is_json_wanted():
+            _draw(look)
     if is_json_wanted():
-        print_json([{"check": what, "ok": well, "text": text} for what, well, text in findings])
-    else:
-        for what, well, text in findings:
-            click.secho("ok    " if well else "wrong ", fg="green" if well else "red", nl=False)
-            click.echo(f"{what}: {text}")
-    if not all(well for _, well, _ in findings):
+        print_json(
+            [
+                {
+                    "check": look.check,
+                    "ok": look.level != "fail",
+                    "level": look.level,
+                    "text": look.text,
+                    "remedy": look.remedy,
+                }
+                for look in found
+            ]
+        )
+    if any(look.level == "fail" for look in found):
         raise SystemExit(Exit.FAILED)
 
 
-def _python() -> Iterator[Finding]:
-    from taskferry_stores.sqlite.version import NEEDED, PRESENT
-
-    version = ".".join(map(str, sys.version_info[:3]))
-    yield "Python", sys.version_info >= (3, 11), f"{version} (3.11 or newer is needed)"
-    present, needed = (".".join(map(str, numbers)) for numbers in (PRESENT, NEEDED))
-    yield "SQLite", PRESENT >= NEEDED, f"{present} ({needed} or newer is needed)"
-
-
-def _data(data: Path) -> Iterator[Finding]:
-    if not data.exists():
-        yield "data directory", False, f"{data} does not exist yet; start the daemon: taskferry up"
-        return
-    free = shutil.disk_usage(data).free
-    yield "data directory", os.access(data, os.W_OK), f"{data}"
-    yield "free space", free > 100_000_000, f"{free // 1_000_000:,} MB (100 MB or more is wanted)"
-    from .secrets import KEPT, kept_kind
-
-    keys = data / "keys"
-    for path in [keys, *(keys.iterdir() if keys.is_dir() else ()), data / "owner.token"]:
-        if path.exists():
-            mode = stat.S_IMODE(path.stat().st_mode)
-            private = not mode & 0o077
-            remedy = "" if private else f"; others may read it. Run: chmod go-rwx {path}"
-            yield "secret", private, f"{path} has mode {mode:04o}{remedy}"
-    try:
-        yield "secrets", True, f"kept {KEPT[kept_kind()]}"
-    except CommandFailed as error:
-        yield "secrets", False, str(error)
-
-
-def _daemon() -> Iterator[Finding]:
+def _draw(look: Look) -> None:
     from .render import clean
-    from .values import object_in
 
+    _say_progress("")
+    click.secho(f"{look.level:<5}", fg=_COLOURS.get(look.level), nl=False)
+    click.echo(f"{clean(look.check)}: {clean(look.text)}")
+    if look.remedy:
+        click.echo(f"      {clean(look.remedy)}")
+
+
+def _say_progress(text: str) -> None:
+    """What is being looked at, on a terminal, in a line that the next one replaces."""
+    if sys.stderr.isatty() and not is_json_wanted():
+        click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+
+
+def _looks(config: Path | None) -> Iterator[Look]:
+    data = data_directory()
+    yield from of_python()
+    settings, looks = settings_of(data, config)
+    yield from looks
+    yield from files(data)
+    _say_progress("asking the daemon, which reads its whole database …")
+    seen = _daemon()
+    yield from seen.looks
+    url = seen.relay
+    if not seen.answers and settings is not None:
+        _say_progress("reading the database …")
+        url, looks = stored(settings)
+        yield from looks
+    if url:
+        from .doctor_network import relay_from_here
+
+        _say_progress(f"reaching {url} …")
+        yield from relay_from_here(url, clock=not seen.answers)
+    _say_progress("")
+
+
+class _Seen:
+    """What the daemon told, if it did."""
+
+    def __init__(self) -> None:
+        self.answers = False
+        self.relay = ""
+        self.looks: list[Look] = []
+
+
+def _daemon() -> _Seen:
+    from .render import clean
+    from .values import object_in, objects
+
+    seen = _Seen()
     try:
         with local_client() as daemon:
             answer = daemon.get("/health")
+            if "set_up" not in answer:
+                text = "It answers, but tells no more without a credential."
+                seen.looks.append(Look("daemon", "fail", text, "Name its folder with --data."))
+                return seen
+            findings = objects(daemon.get("/doctor"), "findings")
     except CommandFailed as error:
-        yield "daemon", False, str(error)
-        return
-    if "set_up" not in answer:
-        yield (
-            "daemon",
-            False,
-            "answers, but tells no more without a credential; name its folder with --data",
-        )
-        return
-    yield "daemon", True, f"answers, version {clean(answer.get('version'))}"
-    if not answer.get("set_up"):
-        yield "account", False, "none yet; make one: taskferry setup OWNER --relay URL"
-        return
-    yield "account", True, f"@{clean(answer.get('handle_owner'))}"
-    relay = object_in(answer, "relay")
-    if relay.get("connected"):
-        yield "relay", True, f"{clean(relay.get('url'))} by {clean(relay.get('transport'))}"
-    else:
-        trouble = clean(relay.get("last_error") or "no connection yet")
-        yield (
-            "relay",
-            False,
-            f"{clean(relay.get('url'))}: {trouble}; what is sent waits here and goes out later",
-        )
+        seen.looks.append(Look("daemon", "fail", str(error), "Start it: taskferry up"))
+        return seen
+    seen.answers = True
+    seen.relay = clean(object_in(answer, "relay").get("url") or "")
+    seen.looks.append(Look("daemon", "ok", f"answers, version {clean(answer.get('version'))}"))
+    seen.looks += [
+        Look(*(clean(finding.get(name) or "") for name in ("check", "level", "text", "remedy")))
+        for finding in findings
+    ]
+    return seen

@@ -1,4 +1,4 @@
-"""`taskferry relay`: run a relay, and hand out tickets for it."""
+"""`taskferry relay`: run a relay, hand out tickets for it, and read what happened there."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from .outcome import CommandFailed, Exit
+from .relay_audit import audit
 from .relay_ticket import ticket
 
 __all__ = ["relay"]
 
 
-@click.group(invoke_without_command=True, subcommand_metavar="[ticket ...]")
+@click.group(invoke_without_command=True, subcommand_metavar="[COMMAND ...]")
 @click.option("--addr", help="Where to listen, HOST:PORT.  [default: 127.0.0.1:8080]")
 @click.option("--db", help="The SQLite file.  [default: relay.db in the user's data folder]")
 @click.option("--origins", help="Addresses that daemons dial, such as wss://relay.example; comma-separated.")
@@ -38,6 +39,7 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
       taskferry relay --addr 127.0.0.1:8080 --db /var/lib/taskferry/relay.db --origins wss://relay.example
       taskferry relay --signup ticket
       taskferry relay ticket create --name alice
+      taskferry relay audit list            (what happened here: who came, what was refused)
       taskferry relay --restored     (once, after putting back a backup: daemons offer again what is lost)
     """
     from ..settings import SettingsError, load_relay
@@ -47,7 +49,7 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
     except SettingsError as error:
         raise CommandFailed(str(error), Exit.USAGE) from None
     if ctx.invoked_subcommand is not None:
-        ctx.ensure_object(dict)["relay_settings"] = settings
+        ctx.ensure_object(dict).update(relay_settings=settings, relay_flags=flags, relay_config=config)
         return
     from ..relay import run_relay, run_restored_relay
 
@@ -57,3 +59,4 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
 
 
 relay.add_command(ticket)
+relay.add_command(audit)

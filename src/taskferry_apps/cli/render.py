@@ -42,6 +42,10 @@ _STYLES: Final = {
     "unread": "yellow",
     "read": "cyan",
     "processed": "dim",
+    "verified": "green",
+    "pinned": "cyan",
+    "unverified": "yellow",
+    "changed": "red",
 }
 #: Columns of longer text: they give way first when a table is too wide for the terminal.
 _YIELDING: Final = frozenset({"about", "name", "note", "parts", "reason", "tagline", "title"})

@@ -60,6 +60,10 @@ def status() -> None:
     if clean(relay.get("last_error")).startswith("name-taken"):
         url = clean(relay.get("url"))
         click.echo(f"\nTake another name, with the same keys: taskferry setup OWNER --relay {url}")
+    for owner in texts(answer, "changed_peers"):
+        handle = clean(owner)
+        text = f"The identity of {handle} is in question: taskferry peer show {handle}"
+        click.secho(f"! {text}", fg="red", bold=True)
     for alarm in texts(answer, "alarms"):
         click.secho(f"! {clean(alarm)}", fg="red", bold=True)
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+import trio
+
 from taskferry_protocol.audit import (
-    EXPORTED,
     AuditChain,
     AuditEnd,
     AuditEntry,
     AuditKind,
     ChainBroken,
-    ChainCheck,
-    export_audit,
+    export_newest,
+    follow,
     read_entry,
 )
 from taskferry_protocol.errors import RemoteProtocolError
@@ -75,9 +76,7 @@ class AuditBook:
                 status=409,
             ) from broken
         owner = (await core.own_log()).state.name if core.account is not None else ""
-        base = kept[-EXPORTED - 1].end if len(kept) > EXPORTED else chain.base
-        entries = [entry.raw for entry in kept[-EXPORTED:]]
-        return export_audit(owner, core.now(), AuditChain(base, chain.head), entries)
+        return export_newest(owner, core.now(), chain, kept)
 
     async def note_refused(self, caller: Caller, what: str, code: str) -> None:
         """A program asked for what it may not do."""
@@ -102,26 +101,11 @@ def _readable(row: AuditRow) -> AuditEntry:
 
 
 async def _follow(store: DaemonStore, chain: AuditChain, expected: AuditEnd | None) -> list[AuditEntry]:
-    """Every entry of the chain, followed; at `expected` it must be as it was. Raises ChainBroken."""
-    if expected is not None and not chain.base.n <= expected.n <= chain.head.n:
-        text = f"Entry {expected.n}, which the log once ended with, is missing."
-        raise ChainBroken(expected.n, text)
-    check = ChainCheck(chain.base)
-    _expect(check.end, expected)
-    found: list[AuditEntry] = []
+    """Every entry of the chain, checked. Raises ChainBroken."""
+    rows: list[tuple[bytes, str, int]] = []
     after: Place | None = Place(chain.base.n)
-    while after is not None:
+    while after is not None and after < chain.head.n:
         page = await store.audit_rows(None, after, _PAGE, Order.OLDEST_FIRST)
-        for row in page.items:
-            if row.place > chain.head.n:
-                break  # written down meanwhile
-            found.append(check.take(row.raw, row.kind, row.place))
-            _expect(check.end, expected)
-        after = page.next if check.end.n < chain.head.n else None
-    check.finish(chain.head)
-    return found
-
-
-def _expect(end: AuditEnd, expected: AuditEnd | None) -> None:
-    if expected is not None and end.n == expected.n and end != expected:
-        raise ChainBroken(end.n, f"Entry {end.n} is another one than when the log was exported.")
+        rows.extend((row.raw, row.kind, row.place) for row in page.items)
+        after = page.next
+    return await trio.to_thread.run_sync(lambda: list(follow(chain, rows, expected)))

@@ -23,6 +23,7 @@ from taskferry_protocol.records import (
     Flow,
     PutOutbox,
     PutSetting,
+    ReleaseName,
     SaveTask,
 )
 from taskferry_stores.port import DaemonStore
@@ -192,6 +193,7 @@ class Core:
         with trio.CancelScope(shield=True):
             results = await self.store.commit(changes)
         names = {change.account: change.name for change in changes if isinstance(change, AppendStatements)}
+        names |= {change.account: change.shown_as for change in changes if isinstance(change, ReleaseName)}
         for log in logs:
             self.logs.put(log, names.get(log.account))
         for change in changes:

@@ -22,6 +22,7 @@ from taskferry_protocol.records import (
 from .bonds import Bond
 from .core import Core
 from .grants import Allowance
+from .identity_changes import trust_in
 from .names import handle_of
 from .views import (
     ConnectionView,
@@ -95,13 +96,11 @@ def delivery_of(message: MessageRecord) -> Delivery | None:
 
 async def message_views(core: Core, messages: Sequence[MessageRecord]) -> tuple[MessageView, ...]:
     """Messages as shown, in their order."""
-    accounts = {message.peer.account for message in messages}
-    pinned = await core.store.accounts(accounts)
+    trust = await trust_in(core.store, {message.peer.account for message in messages})
     titles = await _titles(core, messages)
     views = []
     for message in messages:
         content = decode_content(message.content)
-        found = pinned.get(message.peer.account)
         views.append(
             MessageView(
                 id=message.hash,
@@ -115,7 +114,7 @@ async def message_views(core: Core, messages: Sequence[MessageRecord]) -> tuple[
                 created_at=message.created_at,
                 received_at=message.stored_at if message.direction is Direction.IN else None,
                 state=_STATES[message.inbox] if message.direction is Direction.IN else "",
-                trust=found.trust.value if found is not None else "",
+                trust=trust.get(message.peer.account, ""),
                 payload=payload_of(content.body),
                 delivery=delivery_of(message),
                 code=message.code,
@@ -139,7 +138,7 @@ def _title(content: Content, task: Hash | None, titles: Mapping[Hash, str]) -> s
 async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -> ConnectionView:
     """A connection as shown; `message` is the envelope of the step just taken, if there was one."""
     record = bond.record
-    pinned = (await core.store.accounts((record.peer.account,))).get(record.peer.account)
+    trust = await trust_in(core.store, {record.peer.account})
     return ConnectionView(
         id=record.request,
         mine=await handle_of(core, record.mine),
@@ -147,7 +146,7 @@ async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -
         state=record.state.value,
         end_kind=record.end_kind,
         note=record.note,
-        trust=pinned.trust.value if pinned is not None else "",
+        trust=trust.get(record.peer.account, ""),
         given=_grant_view(bond.given),
         received=_grant_view(bond.received),
         created_at=record.created_at,

@@ -31,13 +31,13 @@ class Directory:
         pinned = (await self._core.store.accounts_named((handle.owner,))).get(handle.owner)
         held = await self._core.logs.get(pinned.record.account) if pinned is not None else None
         if held is None:
-            log = await self._find(handle)
+            log = await self.find(handle.owner)
         elif held.state.serving(handle.agent):
             log = held
         else:
             log = await self._refresh(held)
         if log.state.name != handle.owner or not await self._core.name_is_free(log):
-            raise _unknown(handle)
+            raise _unknown(handle.owner)
         if not log.state.serving(handle.agent):
             raise DaemonRefusal(
                 "unknown-agent",
@@ -55,35 +55,39 @@ class Directory:
         except RemoteProtocolError:
             return held
 
-    async def _find(self, handle: Handle) -> AccountLog:
+    async def find(self, owner: str) -> AccountLog:
+        """Whose an owner's name is, as the relay says; folded, and believed about nothing else.
+
+        Raises DaemonRefusal: unknown-account, relay-unreachable.
+        """
         statements: list[bytes] = []
         try:
             while True:
-                answer = await self._link.call(calls.FindAccount(handle.owner, len(statements)))
+                answer = await self._link.call(calls.FindAccount(owner, len(statements)))
                 if not isinstance(answer, calls.AccountFound) or not answer.statements:
                     break
                 statements.extend(answer.statements)
         except CallRefused as refused:
             if refused.refusal.code is RejectCode.UNKNOWN_ACCOUNT:
-                raise _unknown(handle) from refused
+                raise _unknown(owner) from refused
             raise DaemonRefusal(
-                refused.refusal.code.value, f"The relay would not say who {handle} is.", status=503
+                refused.refusal.code.value, f"The relay would not say who @{owner} is.", status=503
             ) from refused
         try:
             return fold(statements)
         except RemoteProtocolError as error:
             raise DaemonRefusal(
                 error.code.value,
-                f"What the relay says of @{handle.owner} does not hold together.",
+                f"What the relay says of @{owner} does not hold together.",
                 "Tell the relay's operator.",
                 status=502,
             ) from error
 
 
-def _unknown(handle: Handle) -> DaemonRefusal:
+def _unknown(owner: str) -> DaemonRefusal:
     return DaemonRefusal(
         "unknown-account",
-        f"Nobody is called @{handle.owner} at this relay.",
+        f"Nobody is called @{owner} at this relay.",
         "Check the handle; the other owner may use another relay.",
         status=404,
     )

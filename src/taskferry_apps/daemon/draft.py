@@ -31,6 +31,7 @@ from taskferry_protocol.records import (
     OutboxRecord,
     PutOutbox,
     PutSetting,
+    ReleaseName,
     Rung,
     SealedRecord,
     SetTrust,
@@ -40,7 +41,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
 
-from .audit_logs import own_changes, peer_changes
+from ..audit_logs import own_changes, peer_changes
 from .core import Core
 from .port import DaemonRefusal
 from .steps import record_of
@@ -177,6 +178,11 @@ class Draft:
             changes = tuple(peer_changes(log, kept)) if held is not None else ()
         for change in changes:
             self.audit(change.kind, change.subject, **change.facts)
+
+    def release_name(self, log: AccountLog, name: str, shown_as: str) -> None:
+        """Let another account have a name that this log's had here."""
+        self.add(ReleaseName(log.account, name, shown_as))
+        self._logs[log.account] = log
 
     # --- Envelopes
 

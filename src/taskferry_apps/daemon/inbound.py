@@ -6,6 +6,7 @@ no effect, and acknowledged: no poison stands before anybody's mail.
 
 from __future__ import annotations
 
+from taskferry_protocol.account_state import DeviceStatus
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Entry, Mail, Notice
@@ -62,6 +63,7 @@ from .arrival import Arrival, owe
 from .connection_arrivals import take_acceptance, take_end, take_grant, take_request
 from .core import Core
 from .draft import Draft
+from .identity_changes import What, mark_changed
 from .inbound_facts import gather_facts
 from .log_news import Fetch, News, fetch_news, judge, pin
 from .quarantine import audit_refusal, set_aside
@@ -220,6 +222,7 @@ class Inbound:
                     f"A message quotes another history of account {envelope.header.from_.account.hex()[:12]}."
                 )
                 await raise_alarm(draft, text, (item.hash,))
+                await self._doubt(draft, envelope)
             if item.lasts and await self._may_tell(envelope):
                 owe(
                     draft,
@@ -232,6 +235,15 @@ class Inbound:
                 )
         draft.add(SetCursor(at))
         await draft.commit()
+
+    async def _doubt(self, draft: Draft, envelope: Envelope) -> None:
+        """A device of the sender's quotes a log that nobody shows: there is more to know of its account."""
+        sender = envelope.header.from_.account
+        log = await self._core.logs.get(sender)
+        device = log.state.devices.get(envelope.device) if log is not None else None
+        name = await self._core.logs.owner_name(sender)
+        if name is not None and device is not None and device.status is DeviceStatus.ACTIVE:
+            await mark_changed(draft, sender, name, What.OTHER_HISTORY)
 
     async def _may_tell(self, envelope: Envelope) -> bool:
         """Whether there is an agent of ours to say it and somebody known to say it to."""

@@ -16,6 +16,7 @@ from taskferry_protocol.tasks import FINAL_STATES, TaskState
 
 from .bonds import Bond, all_bonds, bonds_between, relation
 from .core import Core
+from .identity_changes import replaced
 from .log_news import News
 
 __all__ = ["gather_facts"]
@@ -34,6 +35,8 @@ async def gather_facts(
     sender = news.log if news is not None else await core.logs.get(header.from_.account)
     pinned = await store.accounts({header.from_.account, mine.account})
     held = {account for account, found in pinned.items() if found.record.held}
+    if await replaced(store, header.from_.account):
+        held.add(header.from_.account)
     if news is not None and news.settles:
         held.discard(news.log.account)
     bonds = await bonds_between(store, header.to, header.from_)

@@ -75,6 +75,8 @@ class Link:
         self._url = relay or ""
         self._notice = ""
         self._last_mail = Instant(0)
+        self.clock_ahead_ms: int | None = None
+        """How far this machine's clock was ahead of the relay's when the session began."""
 
     # --- What others ask
 
@@ -306,6 +308,7 @@ class Link:
         self._published = client.ready.log.length
         if await kept_ticket(self._core.store, origin):
             await self._core.commit((FORGET_TICKET,))
+        self.clock_ahead_ms = self._core.now() - client.ready.relay_now
         await take_own_news(self._core, client)
         if held is None or held.generation != generation:
             await self._begin_anew(RelayCursor(origin, generation, Offset(0)))

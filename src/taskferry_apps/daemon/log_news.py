@@ -21,6 +21,7 @@ from ..relay_client import RelayClient
 from .alarms import clear_alarm, raise_alarm
 from .core import Core
 from .draft import Draft
+from .identity_changes import What, mark_changed
 from .logbook import continued
 from .publishing import fetch_log
 
@@ -68,7 +69,7 @@ async def judge(core: Core, account: AccountId, start: int, statements: Sequence
     if relation not in {LogRelation.EXTENSION, LogRelation.WINS}:
         return None
     if held is None and not await core.name_is_free(log):
-        await _alarm(core, _second_claim(log))
+        await _second_claimant(core, log)
         return None
     return News(held, log)
 
@@ -108,6 +109,18 @@ async def pin(draft: Draft, news: News) -> None:
             " devices that the recovery put out may have been somebody else's."
         )
         await raise_alarm(draft, text)
+
+
+async def _second_claimant(core: Core, log: AccountLog) -> None:
+    """Another account under a pinned name: the first one stays, and nothing is sent to it meanwhile."""
+    async with core.lock:
+        draft = Draft(core)
+        name = log.state.name
+        pinned = (await core.store.accounts_named((name,))).get(name)
+        if pinned is not None and pinned.record.name == name:
+            await mark_changed(draft, pinned.record.account, name, What.SECOND_CLAIM, log.account)
+        await raise_alarm(draft, _second_claim(log))
+        await draft.commit()
 
 
 def _second_claim(log: AccountLog) -> str:
@@ -206,7 +219,11 @@ async def take_news(core: Core, client: RelayClient, account: AccountId, refusal
         return True
     if asking.is_other:
         text = f"The relay shows another history of @{held.state.name} than the one that is pinned."
-        await _alarm(core, text)
+        async with core.lock:
+            draft = Draft(core)
+            await mark_changed(draft, account, held.state.name, What.OTHER_HISTORY)
+            await raise_alarm(draft, text)
+            await draft.commit()
     return not asking.is_other
 
 

@@ -32,6 +32,7 @@ from taskferry_transports.backoff import delay
 from .bonds import bonds_between
 from .core import Core
 from .draft import Draft, is_class_without_receipt
+from .identity_changes import WAITING_CODE, stopped
 from .port import DaemonRefusal
 from .publications import Publication, Subject, note
 
@@ -48,6 +49,8 @@ PATIENCE: Final = 6
 SLOWEST_MS: Final = 5 * MINUTE_MS
 #: By then everything has expired.
 _NEVER: Final = Instant(2**52)
+#: How long until somebody looks again whether the owner has decided about an identity.
+HELD_BACK_MS: Final = MINUTE_MS // 2
 
 
 class Remedy(StrEnum):
@@ -86,8 +89,18 @@ class Outbound:
         self._renew = renew
 
     async def due(self) -> tuple[OutboxRecord, ...]:
-        """What is to be sent now, in order."""
-        return await self._core.store.outbox_due(self._core.now(), BATCH, BATCH_BYTES)
+        """What is to be sent now, in order; what is for an identity in question goes on waiting."""
+        due = await self._core.store.outbox_due(self._core.now(), BATCH, BATCH_BYTES)
+        held = await stopped(self._core.store, {entry.to.account for entry in due})
+        if not held:
+            return due
+        async with self._core.lock:
+            draft = Draft(self._core)
+            for entry in due:
+                if entry.to.account in held:
+                    await _hold_back(draft, entry)
+            await draft.commit()
+        return tuple(entry for entry in due if entry.to.account not in held)
 
     async def settle(self, sent: Sequence[OutboxRecord], outcomes: Sequence[Outcome]) -> None:
         """Commit what the relay answered. Raises LinkEnded where a log had to be asked for."""
@@ -171,6 +184,14 @@ class Outbound:
             else:
                 draft.add(PutOutbox(attrs.evolve(current, parcel=parcel, attempts=current.attempts + 1)))
             await draft.commit()
+
+
+async def _hold_back(draft: Draft, entry: OutboxRecord) -> None:
+    draft.add(DeferOutbox(entry.hash, entry.attempts, Instant(draft.now + HELD_BACK_MS)))
+    for message in (await draft.core.store.messages((entry.hash,))).get(entry.hash, ()):
+        if message.rung is Rung.QUEUED and message.code != WAITING_CODE:
+            draft.add(SetRung(entry.hash, message.mine.name, Rung.QUEUED, WAITING_CODE, draft.now))
+            draft.tell("delivery", message.mine.name, (entry.hash,), rung="queued", code=WAITING_CODE)
 
 
 async def give_up_expired(core: Core) -> None:

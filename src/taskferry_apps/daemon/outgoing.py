@@ -10,6 +10,7 @@ from .core import Core
 from .describe import delivery_of
 from .describe_tasks import state_shown
 from .draft import Posted
+from .identity_changes import stopped
 from .link import Link
 from .names import handle_of
 from .steps import done_before
@@ -35,7 +36,14 @@ async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None)
     created = posted.envelope.header.created_at
     delivery = ladders[0] if ladders else Delivery("queued", Instant(created), "")
     warnings: tuple[str, ...] = ()
-    if not link.connected:
+    to = posted.envelope.header.to
+    if await stopped(core.store, (to.account,)):
+        handle = await handle_of(core, to)
+        warnings = (
+            f"The identity of {handle} is in question; this waits here until your owner has decided."
+            f" See: taskferry peer show {handle}",
+        )
+    elif not link.connected:
         warnings = ("The relay is not reachable now; this waits here and is sent as soon as it is.",)
     elif await link.is_away(posted.envelope.header.to):
         handle = await handle_of(core, posted.envelope.header.to)

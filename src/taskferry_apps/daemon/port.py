@@ -35,6 +35,8 @@ from .views import (
 
 if TYPE_CHECKING:
     from .audit_port import AuditService
+    from .doctor_port import DoctorService
+    from .peers_port import PeerService
 
 __all__ = ["Caller", "DaemonRefusal", "DaemonService", "GrantChange", "NewAgent", "NewTask", "TaskAction"]
 
@@ -153,6 +155,14 @@ class DaemonService(Protocol):
     @property
     def manage(self) -> ManageService:
         """The passphrase before the key that signs for the account."""
+
+    @property
+    def doctor(self) -> DoctorService:
+        """How the daemon is, seen from inside."""
+
+    @property
+    def peers(self) -> PeerService:
+        """Other owners, and what is decided about who they are."""
 
     # --- the owner's ---
     async def status(self) -> Status:

@@ -23,7 +23,9 @@ from .core import Core, Vault
 from .describe import connection_view
 from .describe_tasks import task_summaries, task_view
 from .directory import Directory
+from .doctor import Doctor
 from .export import export_task
+from .identity_changes import changed_owners
 from .link import Link, RouteTo
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
@@ -31,6 +33,7 @@ from .manage import Manage
 from .names import may_use, not_found, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
+from .peers import PeerBook
 from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
 from .recovery import Recovery
 from .search import find_task
@@ -92,12 +95,17 @@ class Daemon:
         self._core = core
         self._link = Link(core, route_to, relay, relay_token)
         self._owner = Owner(core, self._link.claim)
-        self._connections = Connections(core, Directory(core, self._link).look_up)
+        directory = Directory(core, self._link)
+        self._connections = Connections(core, directory.look_up)
         self._tasks = Tasks(core)
         self._mail = Mail(core)
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
+        self.doctor = Doctor(core, self._link, self.audit)
+        """How this daemon is, seen from inside."""
+        self.peers = PeerBook(core, directory.find)
+        """Other owners, and what is decided about who they are."""
         self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
         self.recovery = Recovery(core, self._link)
         self.backups = Backups(core, copying)
@@ -151,6 +159,7 @@ class Daemon:
             alarms=await alarms(core.store),
             secrets=core.vault.kind,
             manage=self.manage.state,
+            changed=await changed_owners(core.store),
         )
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str = "") -> SetUp:

@@ -63,6 +63,8 @@ class Status:
     """Where keys are kept: `files` or `keyring`."""
     manage: str = "none"
     """Of the key that signs for the account: `none`, `open`, `locked` or `unlocked`."""
+    changed: tuple[str, ...] = ()
+    """Owners whose identity is in question, as `@owner`."""
 
 
 @attrs.frozen

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from taskferry_protocol.accounts import AccountLog, AccountState, LogRelation, compare, fold, refold
+from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.crypto import parse_signed, verify_signed
 from taskferry_protocol.errors import EnvelopeRejected, RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import statement_page
@@ -25,6 +26,7 @@ from taskferry_protocol.statements import Statement, open_statement
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
 from ..logs import get_logger
+from .audit import RelayAudit
 from .entrance import Entrance
 from .facts import Account, Facts
 from .presence import Presence
@@ -47,7 +49,9 @@ class Accounts:
         presence: Presence,
         entrance: Entrance,
         now: Callable[[], Instant],
+        audit: RelayAudit,
     ) -> None:
+        self._audit = audit
         self._store = store
         self._facts = facts
         self._presence = presence
@@ -202,6 +206,7 @@ class Accounts:
             AppendStatements(account, name, None, 0, log.statements, log.position),
             NameKeys(account, _keys(log.state)),
             self._entrance.taken_by(ticket, account, name, self._now()),
+            *self._audit.taken(log, 0),
         ]
         return log, changes, ""
 
@@ -220,6 +225,8 @@ class Accounts:
         if reason and _recovered(held.log, keep, log):
             reason = ""
             changes.append(HoldAccount(account, ""))
+            changes.append(self._audit.held(log, RelayAuditKind.HOLD_LIFTED))
+        changes.extend(self._audit.taken(log, keep))
         return log, changes, reason
 
     def _hold(self, held: Account, other: bytes, at: int) -> list[RelayChange]:
@@ -229,7 +236,11 @@ class Accounts:
         if held.held:
             # One fork is held as evidence; more of them change nothing and would only fill the disk.
             raise RemoteProtocolError(RejectCode.FORKED, "this account has forked already")
-        return [PutEvidence(evidence), HoldAccount(held.log.account, RejectCode.FORKED.value)]
+        return [
+            PutEvidence(evidence),
+            HoldAccount(held.log.account, RejectCode.FORKED.value),
+            self._audit.held(held.log, RelayAuditKind.ACCOUNT_HELD),
+        ]
 
 
 def _keys(state: AccountState) -> frozenset[bytes]:

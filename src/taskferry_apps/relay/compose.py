@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
-from taskferry_protocol.records import Generation
+from taskferry_protocol.audit import RelayAuditKind, audit_note
+from taskferry_protocol.records import AppendAudit, Generation
 from taskferry_stores.port import RelayStore, StoreError, StoreLocked
 from taskferry_stores.sqlite import open_relay_store, open_relay_store_beside
 from taskferry_transports.guarded_server import BoundServer, CannotListen, GuardConfig, serve
@@ -104,6 +105,8 @@ async def _main_restored(settings: RelaySettings) -> None:
     generation = Generation(system.entropy(GENERATION_BYTES))
     async with open_relay_store(settings.db, generation=generation) as store:
         await store.renew_generation(generation)
+        note = audit_note(RelayAuditKind.RESTORED, "database", {"from": "an older copy"}, system.now())
+        await store.commit([AppendAudit(note)])
     _LOG.info("a new generation has begun", reason="the database is an older copy")
     await _main(settings)
 
@@ -188,6 +191,7 @@ async def serve_relay(
             # Which port the system chose is known only now; nobody can have dialled an origin before.
             relay.reachable_at(_origins(settings.origins or _local_origins(bound)))
             pages.reachable_at(public_address(settings, bound))
+            relay.audit.note(RelayAuditKind.STARTED, bound.urls[0], state=_sign_up(settings).value)
             _LOG.info("listening", url=bound.urls[0], pid=os.getpid(), state=_sign_up(settings).value)
             task_status.started(bound)
             await stop.wait()

@@ -17,6 +17,7 @@ from taskferry_transports.port import LinkInfo, Transport
 from .. import system
 from ..logs import get_logger
 from .accounts import Accounts
+from .audit import RelayAudit
 from .calls import Calls
 from .engine import Engine
 from .entrance import Entrance, SignUp
@@ -75,11 +76,13 @@ class Relay:
         self._entropy = entropy
         self._presence = Presence()
         facts = Facts(store, policy.limits)
-        self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness)
+        self.audit = RelayAudit(store, now)
+        """What the operator can look up later."""
+        self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness, self.audit)
         self._housekeeping = Housekeeping(self._engine, now)
         budget = SignUpBudget(policy.sign_ups_per_hour)
         entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
-        accounts = Accounts(store, facts, self._presence, entrance, now)
+        accounts = Accounts(store, facts, self._presence, entrance, now, self.audit)
         self._office = Office(
             store=store,
             engine=self._engine,
@@ -89,6 +92,7 @@ class Relay:
             visits=Visits(accounts),
             origins=frozenset(policy.origins),
             budget=TailBudget(),
+            audit=self.audit,
             now=now,
             fail=self._fail,
         )
@@ -131,6 +135,7 @@ class Relay:
                 nursery.start_soon(self._engine.run)
                 nursery.start_soon(self._housekeeping.run)
                 nursery.start_soon(self._keep_time)
+                nursery.start_soon(self.audit.run)
                 task_status.started()
                 await self._failed.wait()
                 nursery.cancel_scope.cancel()
@@ -149,6 +154,7 @@ class Relay:
             link.stop_reading()
         if self._failure is None:
             await self._engine.settle()
+            await self.audit.flush()
         await self._say_goodbye(RejectCode.SHUTTING_DOWN, "the relay is stopping")
 
     async def _say_goodbye(self, code: RejectCode, text: str) -> None:

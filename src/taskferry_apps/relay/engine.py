@@ -12,6 +12,7 @@ from typing import Final
 import trio
 
 from taskferry_protocol.admission import Admitted, Prior, admit, read_for_admission
+from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.cbor import Value
 from taskferry_protocol.envelope import Envelope, Wrap, read_parcel
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
@@ -39,6 +40,7 @@ from taskferry_stores.port import RelayStore, StoreFull
 
 from ..logs import get_logger
 from .accusations import Accusations
+from .audit import RelayAudit
 from .facts import Facts
 from .jobs import Chore, Deliver, Job, Sender
 from .usage import Landing
@@ -84,8 +86,10 @@ class Engine:
         facts: Facts,
         deliver: Deliver,
         now: Callable[[], Instant],
-        witness: Witness | None = None,
+        witness: Witness | None,
+        audit: RelayAudit,
     ) -> None:
+        self._audit = audit
         self._store = store
         self._facts = facts
         self._deliver = deliver
@@ -362,6 +366,8 @@ class Engine:
                 accusation = self._accusations.against(sender, change, prior_raw)
                 if accusation is not None:
                     self._evidence.append(accusation)
+                    facts = {"account": sender.hex(), "device": change.device.hex()}
+                    self._audit.count(RelayAuditKind.EVIDENCE, RejectCode.EQUIVOCATION.value, **facts)
                     self._wake.set()
                 return Refusal(RejectCode.EQUIVOCATION, Detail(text="its id or number was used for another"))
             case _:

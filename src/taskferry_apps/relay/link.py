@@ -14,6 +14,7 @@ import attrs
 import trio
 
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
+from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.calls import CallAnswer, CallRequest, FindAccount, GetAccount
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
@@ -45,6 +46,7 @@ from taskferry_transports.port import Transport
 
 from ..logs import get_logger
 from .accounts import Accounts
+from .audit import RelayAudit
 from .calls import Calls
 from .engine import Engine
 from .mailbox import Mailbox, TailBudget
@@ -80,6 +82,7 @@ class Office:
     visits: Visits
     origins: Collection[str]
     budget: TailBudget
+    audit: RelayAudit
     now: Callable[[], Instant]
     fail: Callable[[Exception], None]
 
@@ -142,6 +145,11 @@ class Link:
 
     def answer(self, batch: int, outcomes: Sequence[Outcome]) -> None:
         """A batch is decided on and committed."""
+        for outcome in outcomes:
+            if isinstance(outcome, Refusal):
+                self._office.audit.count(
+                    RelayAuditKind.REFUSAL, "envelope", code=outcome.code.value, account=self._account.hex()
+                )
         self._answers.append((batch, outcomes))
         self._rouse()
 
@@ -276,6 +284,8 @@ class Link:
             _check_active(log, hello.device)
         except RemoteProtocolError as error:
             _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)
+            peer = self._transport.peer
+            office.audit.count(RelayAuditKind.REFUSAL, "session", code=error.code.value, address=peer)
             text = f"{error.field}: {error.text}" if error.field else error.text
             self.end(error.code, text, Refusal.of(error).detail.retry_after)
             return
@@ -291,6 +301,8 @@ class Link:
         if after > usage.acked:
             office.engine.acknowledge(hello.device, after)
         office.presence.enter(self)
+        device = hello.device.hex()
+        office.audit.count(RelayAuditKind.SIGN_IN, f"@{log.state.name}", device=device)
         _LOG.debug("session opened", device=self._name(), transport=self._transport.kind)
 
     def _receive_visitor(self, event: AuthRequested) -> None:

@@ -5,7 +5,7 @@ A store takes changes and gives records; it decides nothing but what its changes
 
 from __future__ import annotations
 
-from .audit import AppendAudit, AuditRow
+from .audit import AppendAudit, AuditRow, Placed, PruneAudit
 from .base import (
     MAILBOX_START,
     UNPLACED,
@@ -41,6 +41,7 @@ from .daemon import (
     LocalAgent,
     PeerConnection,
     PinnedAccount,
+    StoreReport,
     TokenRecord,
     Trust,
 )
@@ -58,7 +59,6 @@ from .daemon_changes import (
     MarkMessages,
     OfferAgain,
     OweReceipt,
-    Placed,
     PruneEvents,
     PurgeAnswers,
     PutAgent,
@@ -70,6 +70,7 @@ from .daemon_changes import (
     RecordReceipt,
     RecordSeen,
     RelayedOutbox,
+    ReleaseName,
     RevokeToken,
     SaveConnection,
     Saved,
@@ -220,6 +221,7 @@ __all__ = [
     "PinnedAccount",
     "Place",
     "Placed",
+    "PruneAudit",
     "PruneEvents",
     "PurgeAnswers",
     "PurgeSeen",
@@ -252,6 +254,7 @@ __all__ = [
     "RelayResult",
     "RelayStats",
     "RelayedOutbox",
+    "ReleaseName",
     "RequireUnreserved",
     "RevokeToken",
     "Rung",
@@ -270,6 +273,7 @@ __all__ = [
     "SignUpChange",
     "StoreEnvelope",
     "StoreMessage",
+    "StoreReport",
     "Stored",
     "StoredConnection",
     "Sweep",

@@ -8,6 +8,7 @@ from __future__ import annotations
 import attrs
 
 from ..audit import AuditNote
+from ..ids import Instant
 from .base import Place
 
 
@@ -16,6 +17,25 @@ class AppendAudit:
     """Write a note down at the end of the audit log. Result: `Placed`."""
 
     note: AuditNote
+
+
+@attrs.frozen
+class PruneAudit:
+    """Take at most `limit` of the oldest entries: those before `before`, and those beyond the newest `keep`.
+
+    The log begins after the last one taken, whose number and hash are kept. Result: `Counted`.
+    """
+
+    before: Instant
+    keep: int
+    limit: int
+
+
+@attrs.frozen
+class Placed:
+    """The running number that a row was given."""
+
+    place: Place
 
 
 @attrs.frozen

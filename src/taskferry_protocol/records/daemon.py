@@ -18,6 +18,7 @@ class Trust(StrEnum):
 
     OWN = "own"
     INVITED = "invited"
+    PINNED = "pinned"
     VERIFIED = "verified"
     UNVERIFIED = "unverified"
 
@@ -139,3 +140,14 @@ class DaemonStats:
     outbox_relayed: int
     quarantined: int
     receipts_owed: int
+    waiting_until: Instant | None = None
+    """When the first of what waits in the outbox expires."""
+
+
+@attrs.frozen
+class StoreReport:
+    """How a store is: "ok", or what was found wrong with its file; its schema's version and its bytes."""
+
+    verdict: str
+    version: int
+    size: int

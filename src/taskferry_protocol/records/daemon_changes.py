@@ -10,7 +10,7 @@ from enum import StrEnum
 import attrs
 
 from ..ids import AccountId, AgentRef, Hash, Instant
-from .audit import AppendAudit
+from .audit import AppendAudit, Placed
 from .base import Counted, Done, Place, SharedChange
 from .daemon import (
     EventRecord,
@@ -43,6 +43,18 @@ class SetTrust:
     account: AccountId
     trust: Trust
     at: Instant
+
+
+@attrs.frozen
+class ReleaseName:
+    """Take a name from an account, which is called `shown_as` here from now on, so that another may have it.
+
+    Conflict: `unknown`, if the name is not this account's.
+    """
+
+    account: AccountId
+    name: str
+    shown_as: str
 
 
 @attrs.frozen
@@ -308,6 +320,7 @@ DaemonChange = (
     SharedChange
     | AppendAudit
     | SetTrust
+    | ReleaseName
     | PutAgent
     | DropAgent
     | SaveConnection
@@ -339,13 +352,6 @@ DaemonChange = (
     | PruneEvents
     | PurgeAnswers
 )
-
-
-@attrs.frozen
-class Placed:
-    """The running number that a row was given."""
-
-    place: Place
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from ..ids import AccountId, AgentRef, DeviceId, Hash, Instant, LogPosition, MessageId
+from .audit import AppendAudit, Placed, PruneAudit
 from .base import MAILBOX_START, Counted, Done, Flow, GrantRecord, Offset, Place, SharedChange
 from .sign_ups import SignUpChange
 
@@ -231,6 +232,8 @@ RelayChange = (
     | PutNotice
     | Expire
     | Sweep
+    | AppendAudit
+    | PruneAudit
 )
 
 
@@ -283,4 +286,4 @@ class Expired:
     notices: tuple[tuple[DeviceId, Offset, Notice], ...]
 
 
-RelayResult = Done | Counted | Stored | AlreadyStored | Equivocation | NoticePut | Expired
+RelayResult = Done | Counted | Placed | Stored | AlreadyStored | Equivocation | NoticePut | Expired

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from taskferry_protocol.audit import AuditChain, AuditNote, chained
-from taskferry_protocol.records import AuditRow, Order, Page, Place
+from taskferry_protocol.records import AuditRow, Order, Page, Place, PruneAudit
 
+from ..rules import audit_base
 from .tables import Journal, page
 
 
@@ -31,6 +32,16 @@ class AuditTable:
         self._journal.put(self._rows, place, AuditRow(place, note.kind, entry.raw))
         self._journal.put(self._chain, None, AuditChain(before.base, entry.end))
         return place
+
+    def prune(self, change: PruneAudit) -> int:
+        """Take the oldest entries away, and note where the log begins then; how many."""
+        oldest = [row for _, row in sorted(self._rows.items())[: change.limit]]
+        base, count = audit_base(self.chain, oldest, change)
+        for row in oldest[:count]:
+            self._journal.drop(self._rows, row.place)
+        if count:
+            self._journal.put(self._chain, None, AuditChain(base, self.chain.head))
+        return count
 
     def rows(self, kind: str | None, after: Place | None, limit: int, order: Order) -> Page[AuditRow]:
         """Entries by number, of one kind or of all."""

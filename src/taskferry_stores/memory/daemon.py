@@ -42,6 +42,7 @@ from taskferry_protocol.records import (
     SealedRecord,
     Seen,
     SeenKey,
+    StoreReport,
     TaskCursor,
     TaskEventRecord,
     TaskPage,
@@ -53,8 +54,8 @@ from taskferry_protocol.records import (
 
 from ..errors import StoreClosed
 from .audit import AuditReads
-from .daemon_state import DaemonState, quarantine_lines
-from .queries import asked_message, asked_task, place_in_list
+from .daemon_state import DaemonState
+from .queries import asked_message, asked_task, place_in_list, quarantine_lines
 from .tables import page, pick
 
 K = TypeVar("K")
@@ -358,9 +359,15 @@ class MemoryDaemonStore(AuditReads):
         newest = state.counters.get("events", 0)
         return min(state.events, default=Place(newest + 1)), Place(newest)
 
+    async def examine(self) -> StoreReport:
+        """There is no file that could be damaged."""
+        await self._begin()
+        return StoreReport("ok", 0, 0)
+
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor`."""
         state = await self._begin()
+        waiting = [e.expires_at for e in state.outbox.values() if e.state is OutboxState.WAITING]
         relayed = sum(1 for e in state.outbox.values() if e.state is OutboxState.RELAYED)
         return DaemonStats(
             accounts=len(state.ledger.accounts),
@@ -370,6 +377,7 @@ class MemoryDaemonStore(AuditReads):
             outbox_relayed=relayed,
             quarantined=len(state.quarantine),
             receipts_owed=len(state.owed),
+            waiting_until=min(waiting, default=None),
         )
 
     async def aclose(self) -> None:

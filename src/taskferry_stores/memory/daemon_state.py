@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypeVar, assert_never
 
 import attrs
@@ -50,7 +49,6 @@ from taskferry_protocol.records import (
     PutQuarantine,
     PutSetting,
     PutToken,
-    QuarantineLine,
     QuarantineRecord,
     ReceiptGot,
     ReceiptOwed,
@@ -59,6 +57,7 @@ from taskferry_protocol.records import (
     RecordSeen,
     RelayCursor,
     RelayedOutbox,
+    ReleaseName,
     RevokeToken,
     SaveConnection,
     Saved,
@@ -222,6 +221,7 @@ class DaemonState:
         | PutSetting
         | DropSetting
         | SetTrust
+        | ReleaseName
         | PutAgent
         | DropAgent
         | SaveConnection
@@ -245,6 +245,8 @@ class DaemonState:
                 if change.account not in self.trust:
                     raise unknown("account", change.account)
                 put(self.trust, change.account, (change.trust, change.at))
+            case ReleaseName():
+                self.ledger.release(change)
             case PutAgent():
                 put(self.agents, change.agent.name, change.agent)
             case DropAgent():
@@ -381,11 +383,3 @@ class DaemonState:
             self.journal.drop(self.events, place)
             count += 1
         return Counted(count)
-
-
-def quarantine_lines(items: Iterable[QuarantineRecord]) -> tuple[QuarantineLine, ...]:
-    """What quarantined items take, oldest first."""
-    return tuple(
-        QuarantineLine(item.hash, item.code, len(item.envelope) + len(item.sealed), item.device is not None)
-        for item in sorted(items, key=lambda item: item.place)
-    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import assert_never
+from typing import Self, assert_never
 
 import attrs
 import trio
@@ -13,6 +13,7 @@ from taskferry_protocol.records import (
     AccountRecord,
     AckMailbox,
     AgentPair,
+    AppendAudit,
     AppendStatements,
     ApplicationRecord,
     CardRecord,
@@ -38,6 +39,8 @@ from taskferry_protocol.records import (
     Offset,
     Page,
     Place,
+    Placed,
+    PruneAudit,
     PurgeSeen,
     PutApplication,
     PutCard,
@@ -64,12 +67,13 @@ from taskferry_protocol.records import (
 
 from ..errors import ConflictKind, StoreClosed, StoreConflict
 from ..rules import add_grant, require_few_names, unknown
+from .audit import AuditReads, AuditTable
 from .mailboxes import Mailboxes
 from .sign_ups import SignUps
 from .tables import Journal, Ledger, pick
 
 
-class MemoryRelayStore:
+class MemoryRelayStore(AuditReads):
     """The relay's port over dictionaries."""
 
     def __init__(self, generation: Generation) -> None:
@@ -77,6 +81,7 @@ class MemoryRelayStore:
         self._closed = False
         self._journal = Journal()
         self._ledger = Ledger(self._journal)
+        self.audit = AuditTable(self._journal)
         self._connections: dict[Hash, StoredConnection] = {}
         self._contacts: dict[Flow, ContactState] = {}
         self._keys: dict[AccountId, frozenset[bytes]] = {}
@@ -93,10 +98,11 @@ class MemoryRelayStore:
         await self._begin()
         self._generation = generation
 
-    async def _begin(self) -> None:
+    async def _begin(self) -> Self:
         await trio.lowlevel.checkpoint()
         if self._closed:
             raise StoreClosed("the store is closed")
+        return self
 
     async def commit(self, changes: Sequence[RelayChange]) -> tuple[RelayResult, ...]:
         """Make all the changes, in order, or none."""
@@ -123,6 +129,10 @@ class MemoryRelayStore:
                 return Counted(0)
             case PurgeSeen():
                 return self._mailboxes.purge(change)
+            case AppendAudit():
+                return Placed(self.audit.append(change.note))
+            case PruneAudit():
+                return Counted(self.audit.prune(change))
             case AppendStatements():
                 self._ledger.append(change)
                 owners = self._ledger.names.values()

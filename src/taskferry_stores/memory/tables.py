@@ -18,6 +18,7 @@ from taskferry_protocol.records import (
     Place,
     PutCard,
     RateRecord,
+    ReleaseName,
 )
 
 from ..rules import EVIDENCE_OF_ONE, appended, card_to_store, require_name, require_position, unknown
@@ -100,6 +101,15 @@ class Ledger:
         require_name(self.names.get(change.name), change)
         self.journal.put(self.names, change.name, change.account)
         self.journal.put(self.accounts, change.account, appended(held, change))
+
+    def release(self, change: ReleaseName) -> None:
+        """Free a name, and call the account that had it otherwise."""
+        if self.names.get(change.name) != change.account:
+            raise unknown("name of that account", change.name)
+        self.journal.drop(self.names, change.name)
+        held = self.accounts[change.account]
+        record = AccountRecord(held.account, change.shown_as, held.position, held.statements, held.held)
+        self.journal.put(self.accounts, change.account, record)
 
     def hold(self, change: HoldAccount) -> None:
         """Set or lift an account's hold."""

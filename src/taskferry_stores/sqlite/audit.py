@@ -6,8 +6,9 @@ import sqlite3
 
 from taskferry_protocol.audit import AuditChain, AuditEnd, AuditNote, chained
 from taskferry_protocol.ids import Hash
-from taskferry_protocol.records import AuditRow, Order, Page, Place
+from taskferry_protocol.records import AuditRow, Order, Page, Place, PruneAudit
 
+from ..rules import audit_base
 from .rows import page_of
 
 Connection = sqlite3.Connection
@@ -24,6 +25,17 @@ def append(connection: Connection, note: AuditNote) -> Place:
         (before.base.n, before.base.hash, entry.n, entry.end.hash),
     )
     return Place(entry.n)
+
+
+def prune(connection: Connection, change: PruneAudit) -> int:
+    """Take the oldest entries away, and note where the log begins then; how many."""
+    held = chain(connection)
+    oldest = rows(connection, None, None, change.limit, Order.OLDEST_FIRST).items
+    base, count = audit_base(held, oldest, change)
+    if count:
+        connection.execute("DELETE FROM audit WHERE n <= ?", (base.n,))
+        connection.execute("UPDATE audit_chain SET base = ?, base_hash = ?", (base.n, base.hash))
+    return count
 
 
 def chain(connection: Connection) -> AuditChain:

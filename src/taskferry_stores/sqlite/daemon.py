@@ -41,6 +41,7 @@ from taskferry_protocol.records import (
     SealedRecord,
     Seen,
     SeenKey,
+    StoreReport,
     TaskCursor,
     TaskEventRecord,
     TaskPage,
@@ -52,6 +53,7 @@ from taskferry_protocol.records import (
 from . import audit, daemon_reads, ledger, traffic_reads
 from .daemon_writes import DaemonWriter
 from .engine import Engine
+from .examining import examine
 from .files import IntegrityCheck, OpenFile, Tuning, copy_database, open_file
 from .migrations import load_schema
 
@@ -277,6 +279,10 @@ class SqliteDaemonStore:
     async def audit_chain(self) -> AuditChain:
         """Where the audit log begins and ends."""
         return await self._engine.read(audit.chain)
+
+    async def examine(self) -> StoreReport:
+        """How the file is; reads all of it."""
+        return await self._engine.read(examine)
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor`."""

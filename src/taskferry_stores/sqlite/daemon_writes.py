@@ -36,6 +36,7 @@ from taskferry_protocol.records import (
     PutToken,
     RecordRate,
     RecordSeen,
+    ReleaseName,
     RevokeToken,
     SaveConnection,
     Saved,
@@ -59,6 +60,7 @@ _MAY_CONFLICT = (
     | PutCard
     | PutGrant
     | SetTrust
+    | ReleaseName
     | SaveConnection
     | StoreMessage
     | UseSequence
@@ -131,6 +133,8 @@ class DaemonSession:
                 )
                 if done.rowcount == 0:
                     raise unknown("account", change.account)
+            case ReleaseName():
+                ledger.release_name(connection, change)
             case PutAgent():
                 agent = change.agent
                 execute(

@@ -19,6 +19,7 @@ from taskferry_protocol.records import (
     PutEvidence,
     RateRecord,
     RecordRate,
+    ReleaseName,
 )
 
 from ..rules import EVIDENCE_OF_ONE, add_grant, card_to_store, require_name, require_position, unknown
@@ -101,6 +102,17 @@ def append_statements(connection: Connection, change: AppendStatements) -> None:
     connection.execute(
         "INSERT INTO names (name, account) VALUES (?, ?) ON CONFLICT DO NOTHING", (change.name, n)
     )
+
+
+def release_name(connection: Connection, change: ReleaseName) -> None:
+    """Free a name, and call the account that had it otherwise."""
+    gone = connection.execute(
+        "DELETE FROM names WHERE name = ? AND account = (SELECT n FROM accounts WHERE id = ?)",
+        (change.name, change.account),
+    )
+    if gone.rowcount == 0:
+        raise unknown("name of that account", change.name)
+    connection.execute("UPDATE accounts SET name = ? WHERE id = ?", (change.shown_as, change.account))
 
 
 def hold_account(connection: Connection, change: HoldAccount) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import trio
 
+from taskferry_protocol.audit import AuditChain
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.records import (
     AccountRecord,
     AgentPair,
     ApplicationRecord,
+    AuditRow,
     CardRecord,
     ContactState,
     EvidenceRecord,
@@ -25,6 +27,7 @@ from taskferry_protocol.records import (
     MailboxShare,
     MailboxUsage,
     Offset,
+    Order,
     Page,
     Place,
     RateRecord,
@@ -36,7 +39,7 @@ from taskferry_protocol.records import (
 )
 
 from ..errors import StoreUnavailable
-from . import ledger, relay_reads, sign_ups
+from . import audit, ledger, relay_reads, sign_ups
 from .engine import Engine
 from .faults import translate
 from .files import IntegrityCheck, OpenFile, Tuning, open_beside, open_file
@@ -230,6 +233,16 @@ class SqliteRelayStore:
     async def evidence(self, after: Place, limit: int) -> Page[EvidenceRecord]:
         """Evidence in order."""
         return await self._engine.read(lambda c: ledger.evidence_page(c, after, limit))
+
+    async def audit_rows(
+        self, kind: str | None, after: Place | None, limit: int, order: Order
+    ) -> Page[AuditRow]:
+        """Audit entries by number."""
+        return await self._engine.read(lambda c: audit.rows(c, kind, after, limit, order))
+
+    async def audit_chain(self) -> AuditChain:
+        """Where the audit log begins and ends."""
+        return await self._engine.read(audit.chain)
 
     async def stats(self) -> RelayStats:
         """Numbers for an operator."""

@@ -9,7 +9,9 @@ from typing import assert_never
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.records import (
     AckMailbox,
+    AppendAudit,
     AppendStatements,
+    Counted,
     Done,
     DropApplication,
     DropSetting,
@@ -21,6 +23,8 @@ from taskferry_protocol.records import (
     HoldAccount,
     NameKeys,
     NoticePut,
+    Placed,
+    PruneAudit,
     PurgeSeen,
     PutApplication,
     PutCard,
@@ -44,7 +48,7 @@ from taskferry_protocol.records import (
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_few_names, unknown
-from . import ledger, sign_ups
+from . import audit, ledger, sign_ups
 from .mailboxes import Mailboxes
 
 
@@ -111,6 +115,10 @@ class RelaySession:
                 return self._mailboxes.sweep(change)
             case PurgeSeen():
                 return self._mailboxes.purge(change)
+            case AppendAudit():
+                return Placed(audit.append(self._connection, change.note))
+            case PruneAudit():
+                return Counted(audit.prune(self._connection, change))
             case AppendStatements():
                 ledger.append_statements(self._connection, change)
                 require_few_names(self._count_names(change.account))

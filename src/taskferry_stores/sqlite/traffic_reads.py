@@ -353,6 +353,8 @@ def stats(connection: Connection) -> DaemonStats:
         for table in tables
     }
     states = dict(connection.execute("SELECT state, count(*) FROM outbox GROUP BY state").fetchall())
+    query = "SELECT min(expires_at) FROM outbox WHERE state = 'waiting'"
+    (until,) = connection.execute(query).fetchone()
     return DaemonStats(
         accounts=counts["accounts"],
         messages=counts["messages"],
@@ -361,4 +363,5 @@ def stats(connection: Connection) -> DaemonStats:
         outbox_relayed=states.get("relayed", 0),
         quarantined=counts["quarantine"],
         receipts_owed=counts["receipts_owed"],
+        waiting_until=None if until is None else Instant(until),
     )

@@ -2,7 +2,17 @@
 
 from collections.abc import Callable, Mapping
 
-from tests.spec.runners import admission, backups, encoding, handoffs, identity, sealing, sessions, tasks
+from tests.spec.runners import (
+    admission,
+    backups,
+    encoding,
+    handoffs,
+    identity,
+    safety,
+    sealing,
+    sessions,
+    tasks,
+)
 
 Vector = Mapping[str, object]
 
@@ -12,6 +22,7 @@ RUNNERS: Mapping[str, Callable[[Vector], None]] = {
     **encoding.RUNNERS,
     **handoffs.RUNNERS,
     **identity.RUNNERS,
+    **safety.RUNNERS,
     **sealing.RUNNERS,
     **sessions.RUNNERS,
     **tasks.RUNNERS,

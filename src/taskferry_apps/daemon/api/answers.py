@@ -80,6 +80,7 @@ def status_object(status: Status) -> Object:
         "alarms": list(status.alarms),
         "secrets": status.secrets,
         "manage": status.manage,
+        "changed_peers": list(status.changed),
     }
 
 

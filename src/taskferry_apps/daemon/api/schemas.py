@@ -132,6 +132,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "alarms": TEXTS,
             "secrets": {"enum": ["files", "keyring"]},
             "manage": {"enum": ["none", "open", "locked", "unlocked"]},
+            "changed_peers": TEXTS,
         },
         status={"const": "ok"},
     ),

@@ -11,10 +11,12 @@ from . import (
     backup,
     connections,
     daemon,
+    doctor,
     events,
     inbox,
     manage,
     messages,
+    peers,
     permissions,
     recovery,
     task_actions,
@@ -40,6 +42,8 @@ _SUBJECTS: Final[tuple[Route, ...]] = (
     *events.ROUTES,
     *tokens.ROUTES,
     *audit.ROUTES,
+    *peers.ROUTES,
+    *doctor.ROUTES,
 )
 
 #: Every route, the one that describes them among them.

@@ -1,0 +1,1 @@
+"""The code that two owners compare."""

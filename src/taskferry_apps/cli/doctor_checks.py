@@ -1,0 +1,155 @@
+"""What `taskferry doctor` sees by itself: Python, settings, files, the database of a daemon that is down."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import attrs
+
+from .outcome import CommandFailed
+from .secrets import KEPT, kept_kind
+
+if TYPE_CHECKING:
+    from ..settings import DaemonSettings
+
+__all__ = ["Look", "files", "of_python", "settings_of", "stored"]
+
+#: Below this a daemon cannot work for long.
+FREE_BYTES: Final = 100_000_000
+
+
+@attrs.frozen
+class Look:
+    """What was looked at; ok, warn or fail; what was found; and what to do about it, "" for nothing."""
+
+    check: str
+    level: str
+    text: str
+    remedy: str = ""
+
+
+def of_python() -> Iterator[Look]:
+    """The versions of what this runs on."""
+    from taskferry_stores.sqlite.version import NEEDED, PRESENT
+
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield Look("Python", "ok", version)
+    present, needed = (".".join(map(str, numbers)) for numbers in (PRESENT, NEEDED))
+    if PRESENT >= NEEDED:
+        yield Look("SQLite", "ok", present)
+    else:
+        yield Look("SQLite", "fail", present, f"{needed} or newer is needed: install a newer Python.")
+
+
+def settings_of(data: Path, config: Path | None) -> tuple[DaemonSettings | None, list[Look]]:
+    """The daemon's settings as they come from here, each with where it was set; None if one is unusable."""
+    from ..settings import SettingsError, load_daemon
+
+    try:
+        settings = load_daemon({"data": str(data)}, os.environ, config)
+    except SettingsError as error:
+        return None, [Look("configuration", "fail", str(error), "Mend that setting.")]
+    looks: list[Look] = []
+    for field in attrs.fields(type(settings)):
+        source = settings.sources.get(field.name)
+        if source is None:
+            continue
+        value = getattr(settings, field.name)
+        if field.name == "data":
+            source = "--data, TASKFERRY_DATA, or the default"
+        shown = "set, not shown" if not field.repr and value is not None else _shown(value)
+        looks.append(Look(f"setting {field.name}", "ok", f"{shown} ({source})"))
+    return settings, looks
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, tuple):
+        return ":".join(map(str, value))
+    return str(value)
+
+
+def files(data: Path) -> Iterator[Look]:
+    """The data directory: whether it can be written, its room, whose its files are, and who may read them."""
+    if not data.exists():
+        text = f"{data} does not exist yet."
+        yield Look("data directory", "fail", text, "Start the daemon, which makes it: taskferry up")
+        return
+    if os.access(data, os.W_OK | os.X_OK):
+        yield Look("data directory", "ok", str(data))
+    else:
+        yield Look("data directory", "fail", f"{data} cannot be written.", "Run as its owner.")
+    free = shutil.disk_usage(data).free
+    text = f"{free // 1_000_000:,} MB are free"
+    if free >= FREE_BYTES:
+        yield Look("disk space", "ok", text)
+    else:
+        yield Look("disk space", "fail", text, f"Free some: {FREE_BYTES // 1_000_000} MB or more are wanted.")
+    keys = data / "keys"
+    secrets = [keys, *(sorted(keys.iterdir()) if keys.is_dir() else ())]
+    found = [*secrets, data / "owner.token", *sorted(data.glob("*.db*"))]
+    wrong = [look for path in found if path.exists() for look in _private(path)]
+    yield from wrong
+    if not wrong:
+        yield Look("file modes", "ok", "secrets and database are this user's alone")
+    try:
+        yield Look("secret store", "ok", f"keys are kept {KEPT[kept_kind()]}")
+    except CommandFailed as error:
+        yield Look("secret store", "fail", str(error))
+
+
+def _private(path: Path) -> Iterator[Look]:
+    about = path.stat()
+    mode = stat.S_IMODE(about.st_mode)
+    if about.st_uid != os.geteuid():
+        yield Look("file owner", "fail", f"{path} belongs to another user.", f"Run: chown $USER {path}")
+    if mode & 0o077:
+        text = f"{path} has mode {mode:04o}: others may read it, and what it holds may be known."
+        yield Look("file modes", "fail", text, f"Run: chmod go-rwx {path}")
+
+
+def stored(settings: DaemonSettings) -> tuple[str, list[Look]]:
+    """The relay's URL and how the database is, read without the daemon."""
+    from taskferry_protocol.audit import ChainBroken, follow
+    from taskferry_protocol.records import Order, Place
+    from taskferry_stores.port import StoreError
+    from taskferry_stores.sqlite import peek_daemon
+
+    relay = settings.relay or ""
+    if not settings.database.exists():
+        return relay, [Look("database", "warn", "There is none yet.", "It is made by: taskferry up")]
+    looks: list[Look] = []
+    try:
+        with peek_daemon(settings.database) as store:
+            raw = store.setting("relay")
+            relay = relay or (raw.decode() if raw is not None else "")
+            report, chain = store.report(), store.audit_chain()
+            if report.verdict == "ok":
+                size = report.size / 1_000_000
+                looks.append(Look("database", "ok", f"sound, schema {report.version}, {size:.1f} MB"))
+            else:
+                text = f"It is damaged: {report.verdict}."
+                looks.append(Look("database", "fail", text, "Restore a backup."))
+            rows = []
+            after: Place | None = Place(chain.base.n)
+            while after is not None:
+                page = store.audit_rows(None, after, 1_000, Order.OLDEST_FIRST)
+                rows += [(row.raw, row.kind, row.place) for row in page.items]
+                after = page.next
+        for _ in follow(chain, rows):
+            pass
+        looks.append(Look("audit log", "ok", f"holds, {chain.head.n} entries"))
+    except ChainBroken as broken:
+        text = f"It does not hold. {broken}"
+        remedy = "Somebody, or a fault, has changed the database. Compare it with an export."
+        looks.append(Look("audit log", "fail", text, remedy))
+    except StoreError as error:
+        looks.append(Look("database", "fail", str(error)))
+    return relay, looks

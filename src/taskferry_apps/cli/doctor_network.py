@@ -1,0 +1,99 @@
+"""The relay as this machine reaches it: whether it answers, its certificate, and how far clocks differ."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import Final
+from urllib.parse import urlsplit
+
+from taskferry_transports.port import is_loopback
+
+from .doctor_checks import Look
+
+__all__ = ["certificate", "relay_from_here"]
+
+PATIENCE_S: Final = 5.0
+#: A certificate that is renewed in time is never as old as this.
+SOON_DAYS: Final = 14
+_OFF_S: Final = (30, 300)
+"""How far off a clock is worth a word, and wrong. The answer's time is in whole seconds."""
+
+
+def relay_from_here(url: str, *, clock: bool) -> Iterator[Look]:
+    """How the relay at a URL is reached; with `clock`, how far this clock is off by its answer."""
+    parts = urlsplit(url)
+    secure = parts.scheme in {"https", "wss"}
+    if secure:
+        look = certificate(parts.hostname or "", parts.port or 443)
+        yield look
+        if look.level == "fail":
+            return
+    elif is_loopback(parts.hostname or ""):
+        yield Look("TLS", "ok", "none: the relay is on this machine")
+    else:
+        text = f"{url} is another machine, and is spoken to in the open."
+        yield Look("TLS", "fail", text, "Use the relay's https:// address.")
+        return
+    import httpx
+
+    base = f"{'https' if secure else 'http'}://{parts.netloc}{parts.path.rstrip('/')}"
+    began = time.time()
+    try:
+        answer = httpx.get(f"{base}/health", timeout=PATIENCE_S, follow_redirects=False)
+    except httpx.HTTPError as error:
+        text = f"{base} does not answer ({type(error).__name__})"
+        yield Look(
+            "relay from here", "fail", text, "Check its address, your network, and a firewall between."
+        )
+        return
+    if answer.status_code != 200:
+        text = f"{base}/health answers {answer.status_code}"
+        yield Look("relay from here", "fail", text, "Is it a TaskFerry relay? Its operator's log says more.")
+        return
+    yield Look("relay from here", "ok", f"{base} answers in {(time.time() - began) * 1000:.0f} ms")
+    if clock:
+        yield from _clock(answer.headers.get("date", ""))
+
+
+def _clock(date: str) -> Iterator[Look]:
+    try:
+        off = time.time() - parsedate_to_datetime(date).timestamp()
+    except (TypeError, ValueError):
+        return
+    text = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the relay's"
+    if abs(off) >= _OFF_S[1]:
+        yield Look(
+            "clock", "fail", text, "Others refuse what is signed so far off. Set this machine's clock."
+        )
+    elif abs(off) >= _OFF_S[0]:
+        yield Look("clock", "warn", text, "Let the system set its clock by the network (NTP).")
+    else:
+        yield Look("clock", "ok", text)
+
+
+def certificate(host: str, port: int, context: ssl.SSLContext | None = None) -> Look:
+    """How a server's certificate is, verified as daemons verify it."""
+    context = context or ssl.create_default_context()
+    try:
+        with (
+            socket.create_connection((host, port), PATIENCE_S) as raw,
+            context.wrap_socket(raw, server_hostname=host) as wrapped,
+        ):
+            found = wrapped.getpeercert() or {}
+            version = wrapped.version() or ""
+    except ssl.SSLCertVerificationError as error:
+        text = f"{host}:{port}: {error.verify_message}"
+        remedy = "The relay's operator has to renew or mend its certificate; do not go on without."
+        return Look("TLS", "fail", text, remedy)
+    except (ssl.SSLError, OSError) as error:
+        return Look("TLS", "fail", f"{host}:{port}: {error}", "Check the relay's address and your network.")
+    until = str(found.get("notAfter", ""))
+    days = (ssl.cert_time_to_seconds(until) - time.time()) / 86_400
+    text = f"{host}:{port}, {version}, the certificate ends in {days:.0f} days"
+    if days < SOON_DAYS:
+        return Look("TLS", "warn", text, "Its operator should renew it; daemons stop when it is over.")
+    return Look("TLS", "ok", text)

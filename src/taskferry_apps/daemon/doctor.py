@@ -1,0 +1,189 @@
+"""The daemon looks at itself: link, clock, log, queues, quarantine, alarms, database, audit log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import DAY_MS, MINUTE_MS, SKEW_MS
+
+from .alarms import alarms
+from .audit import AuditBook
+from .core import Core
+from .doctor_port import Finding, Level
+from .draft import LIFETIME_MS
+from .identity_changes import changed_owners
+from .link import Link
+from .names import require_owner
+from .port import Caller, DaemonRefusal
+
+__all__ = ["Doctor"]
+
+#: A clock that is further off than this is worth a word; beyond `SKEW_MS` others refuse what it signs.
+CLOCK_WORTH_MS: Final = 30_000
+#: What has waited longer than this, while the relay is reached, waits for something else.
+WAITED_MS: Final = 10 * MINUTE_MS
+#: An alarm clock for mail: after half its life somebody should look.
+OLD_MS: Final = LIFETIME_MS // 2
+
+
+class Doctor:
+    """Looks at one daemon."""
+
+    def __init__(self, core: Core, link: Link, audit: AuditBook) -> None:
+        self._core = core
+        self._link = link
+        self._audit = audit
+
+    async def examine(self, caller: Caller) -> tuple[Finding, ...]:
+        """Everything that can be seen from inside."""
+        require_owner(caller)
+        found = [await self._account()]
+        if self._core.account is not None:
+            found += [await self._relay(), self._clock(), await self._log(), await self._outbox()]
+            found += [await self._quarantine(), await self._identities()]
+        found += [await self._alarms(), await self._database(), await self._audit_log(caller)]
+        return tuple(found)
+
+    async def _account(self) -> Finding:
+        if self._core.account is None:
+            return Finding(
+                "account", Level.FAIL, "There is none yet.", "Make one: taskferry setup OWNER --relay URL"
+            )
+        log = await self._core.own_log()
+        devices = len(log.state.active_devices())
+        text = (
+            f"@{log.state.name}, {devices} device{'s' if devices > 1 else ''}, {len(log.state.agents)} agents"
+        )
+        return Finding("account", Level.OK, text)
+
+    async def _relay(self) -> Finding:
+        status = await self._link.status()
+        if status.connected:
+            text = f"{status.url}, connected by {status.transport}"
+            if status.notice:
+                return Finding(
+                    "relay", Level.WARN, f"{text}. {status.notice}", "It works; it is only slower."
+                )
+            return Finding("relay", Level.OK, text)
+        why = status.last_error or "no connection yet"
+        remedy = "What you send waits here and goes out later. Check the relay's address and your network."
+        if self._link.refused is not None:
+            remedy = f"The relay refuses the session ({self._link.refused.value}). See: taskferry status"
+        return Finding("relay", Level.FAIL, f"{status.url}: {why}", remedy)
+
+    def _clock(self) -> Finding:
+        ahead = self._link.clock_ahead_ms
+        if ahead is None:
+            return Finding("clock", Level.WARN, "Nothing to compare with until the relay is reached.")
+        off = abs(ahead)
+        side = "ahead of" if ahead > 0 else "behind"
+        text = f"{off / 1000:.1f} s {side} the relay's"
+        if off >= SKEW_MS:
+            return Finding(
+                "clock",
+                Level.FAIL,
+                text,
+                "Others refuse what is signed so far off. Set this machine's clock.",
+            )
+        if off >= CLOCK_WORTH_MS:
+            return Finding("clock", Level.WARN, text, "Let the system set its clock by the network (NTP).")
+        return Finding("clock", Level.OK, text)
+
+    async def _log(self) -> Finding:
+        own = (await self._core.own_log()).state
+        if not self._link.connected:
+            return Finding(
+                "account log", Level.WARN, f"{own.length} statements; the relay's copy was not compared."
+            )
+        try:
+            shown = await self._link.fetch(own.account, own.length - 1)
+        except DaemonRefusal as refused:
+            return Finding("account log", Level.WARN, refused.message, "Look again in a moment.")
+        log = await self._core.own_log()
+        if list(shown) == list(log.statements[own.length - 1 :]):
+            return Finding("account log", Level.OK, f"{own.length} statements, and the relay has the same")
+        if not shown:
+            return Finding(
+                "account log",
+                Level.WARN,
+                "The relay does not have all of it yet.",
+                "Wait a moment; it is sent by itself.",
+            )
+        if shown[0] == log.statements[own.length - 1]:
+            text = "Another device of yours has added to it; this one takes it in at its next session."
+            return Finding("account log", Level.WARN, text)
+        return Finding(
+            "account log",
+            Level.FAIL,
+            "The relay shows another history of your account than the one held here.",
+            "Somebody may have your keys, or the relay lies. Compare the devices on all your machines.",
+        )
+
+    async def _outbox(self) -> Finding:
+        stats, now = await self._core.store.stats(), self._core.now()
+        if stats.waiting_until is None:
+            return Finding(
+                "outbox", Level.OK, f"nothing waits here; {stats.outbox_relayed} wait at the relay"
+            )
+        age = max(0, now - (stats.waiting_until - LIFETIME_MS))
+        text = f"{stats.outbox_waiting} wait here, the oldest for {_words(Instant(age))}"
+        if age >= OLD_MS:
+            return Finding(
+                "outbox", Level.FAIL, text, "They expire after 14 days. See: taskferry message list"
+            )
+        if age >= WAITED_MS and self._link.connected:
+            return Finding("outbox", Level.WARN, text, "The code of each says why: taskferry message list")
+        return Finding("outbox", Level.OK, text)
+
+    async def _quarantine(self) -> Finding:
+        count = (await self._core.store.stats()).quarantined
+        if not count:
+            return Finding("quarantine", Level.OK, "empty")
+        text = f"{count} items were received and had no effect"
+        return Finding("quarantine", Level.WARN, text, "See: taskferry quarantine")
+
+    async def _identities(self) -> Finding:
+        changed = await changed_owners(self._core.store)
+        if not changed:
+            return Finding("identities", Level.OK, "no peer's identity is in question")
+        return Finding(
+            "identities",
+            Level.FAIL,
+            f"In question: {', '.join(changed)}; nothing is sent to them.",
+            f"Decide about each: taskferry peer show {changed[0]}",
+        )
+
+    async def _alarms(self) -> Finding:
+        standing = await alarms(self._core.store)
+        if not standing:
+            return Finding("alarms", Level.OK, "none")
+        return Finding("alarms", Level.FAIL, " ".join(standing), "See: taskferry audit list --kind alarm")
+
+    async def _database(self) -> Finding:
+        report = await self._core.store.examine()
+        if report.verdict != "ok":
+            return Finding(
+                "database", Level.FAIL, f"It is damaged: {report.verdict}.", "Stop, and restore a backup."
+            )
+        text = f"sound, schema {report.version}, {report.size / 1_000_000:.1f} MB"
+        return Finding("database", Level.OK, text)
+
+    async def _audit_log(self, caller: Caller) -> Finding:
+        verdict = await self._audit.verify(caller, None)
+        if verdict.broken_at is None:
+            return Finding("audit log", Level.OK, f"holds, {verdict.chain.head.n} entries")
+        return Finding(
+            "audit log",
+            Level.FAIL,
+            f"It does not hold. {verdict.text}",
+            "Somebody, or a fault, has changed the database. Compare with an export: taskferry audit verify",
+        )
+
+
+def _words(ms: Instant) -> str:
+    if ms < MINUTE_MS:
+        return f"{ms // 1000} s"
+    if ms < 2 * 60 * MINUTE_MS:
+        return f"{ms // MINUTE_MS} min"
+    return f"{ms // (60 * MINUTE_MS)} h" if ms < 2 * DAY_MS else f"{ms // DAY_MS} d"

@@ -1,0 +1,79 @@
+"""Other owners as they are known here: what is pinned, how it came, and what the owner decides about it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant
+
+from .port import Caller
+
+__all__ = ["ChangeView", "PeerDevice", "PeerService", "PeerView"]
+
+
+@attrs.frozen
+class PeerDevice:
+    """A device in a peer's log; `since` is when the log says that it came, a claim."""
+
+    id: DeviceId
+    label: str
+    status: str
+    since: Instant
+
+
+@attrs.frozen
+class ChangeView:
+    """What has put an identity in question; `other` is the account that claims its name, if one does."""
+
+    what: str
+    text: str
+    at: Instant
+    other: AccountId | None
+    other_fingerprint: str
+
+
+@attrs.frozen
+class PeerView:
+    """A pinned account. `trust` is verified, pinned, unverified or changed; `code` is the safety code."""
+
+    owner: str
+    account: AccountId
+    fingerprint: str
+    trust: str
+    since: Instant
+    code: str
+    length: int
+    head: Hash
+    agents: tuple[str, ...]
+    devices: tuple[PeerDevice, ...]
+    change: ChangeView | None
+
+
+class PeerService(Protocol):
+    """All of it is the owner's alone. A peer is `@owner`, `@owner/agent`, or an account id's beginning.
+
+    Each raises DaemonRefusal: bad-value, unknown-account, ambiguous.
+    """
+
+    async def peers(self, caller: Caller) -> tuple[PeerView, ...]:
+        """Every account that is pinned, but the owner's own."""
+
+    async def peer(self, caller: Caller, named: str) -> PeerView:
+        """One of them."""
+
+    async def verify(self, caller: Caller, named: str, code: str) -> PeerView:
+        """The other owner reads the same safety code: verified. Another code: DaemonRefusal(wrong-code)."""
+
+    async def trust(self, caller: Caller, named: str) -> PeerView:
+        """Pinned, without a comparison."""
+
+    async def unverify(self, caller: Caller, named: str) -> PeerView:
+        """Unverified again."""
+
+    async def keep(self, caller: Caller, named: str) -> PeerView:
+        """Of an identity in question: the pinned one stands, and what waits is sent."""
+
+    async def accept_change(self, caller: Caller, named: str) -> PeerView:
+        """The name is the other account's from now on; nothing more is sent to the one that had it."""

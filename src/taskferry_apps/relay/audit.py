@@ -1,0 +1,130 @@
+"""The operator's audit log: who came, what was refused and held. No payload, nobody's words.
+
+What the store takes with an account's statements is written in the same commit. What anybody can repeat at
+will is counted in memory and written down soon: the first of its kind within an hour, and then how many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import trio
+
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.audit import AuditNote, Fact, RelayAuditKind, audit_note
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import DAY_MS, MINUTE_MS
+from taskferry_protocol.records import AppendAudit, PruneAudit, RelayChange
+from taskferry_stores.port import RelayStore, StoreFull
+
+from ..audit_logs import own_changes
+
+__all__ = ["DISTINCT", "RelayAudit"]
+
+HOUR_MS: Final = 60 * MINUTE_MS
+#: Different things of one kind written down within an hour; what goes beyond is only counted.
+DISTINCT: Final = 256
+#: What waits to be written, at most, while the disk is full.
+WAITING: Final = 4_096
+FLUSH_S: Final = 1.0
+#: How long and how much is kept: a year of a busy relay.
+KEPT_MS: Final = 400 * DAY_MS
+KEPT: Final = 200_000
+PRUNED: Final = 512
+_OTHERS: Final = ("others", ())
+#: Of what statements say, this much concerns an operator.
+_OF_LOGS: Final = frozenset(
+    {
+        RelayAuditKind.DEVICE_ADDED.value,
+        RelayAuditKind.DEVICE_REVOKED.value,
+        RelayAuditKind.RECOVERY_CHANGED.value,
+        RelayAuditKind.RECOVERED.value,
+    }
+)
+
+_Key = tuple[str, tuple[tuple[str, Fact], ...]]
+
+
+class RelayAudit:
+    """Gathers what happens; `run` writes it down."""
+
+    def __init__(self, store: RelayStore, now: Callable[[], Instant]) -> None:
+        self._store = store
+        self._now = now
+        self._waiting: list[AuditNote] = []
+        self._hour = 0
+        self._again: dict[RelayAuditKind, dict[_Key, int]] = {}
+        self._prune_at = 0
+
+    def taken(self, log: AccountLog, kept: int) -> list[RelayChange]:
+        """What to store with an account's statements from index `kept` on."""
+        notes: list[AuditNote] = []
+        name, now = f"@{log.state.name}", self._now()
+        about: dict[str, Fact] = {"account": log.account.hex()}
+        if not kept:
+            notes.append(audit_note(RelayAuditKind.ACCOUNT_TAKEN, name, about, now))
+        elif log.state_at(kept).name != log.state.name:
+            notes.append(audit_note(RelayAuditKind.NAME_CLAIMED, name, about, now))
+        for change in own_changes(log, kept):
+            if change.kind.value in _OF_LOGS:
+                facts = {key: value for key, value in change.facts.items() if key != "statement"}
+                notes.append(audit_note(change.kind.value, name, {**about, **facts}, now))
+        return [AppendAudit(note) for note in notes]
+
+    def held(self, log: AccountLog, kind: RelayAuditKind) -> AppendAudit:
+        """An account is held, or let go."""
+        facts: dict[str, Fact] = {"account": log.account.hex()}
+        return AppendAudit(audit_note(kind, f"@{log.state.name}", facts, self._now()))
+
+    def note(self, kind: RelayAuditKind, subject: str, **facts: Fact) -> None:
+        """Write this down soon. For what nobody can repeat at will."""
+        if len(self._waiting) < WAITING:
+            self._waiting.append(audit_note(kind, subject, facts, self._now()))
+
+    def count(self, kind: RelayAuditKind, subject: str, **facts: Fact) -> None:
+        """Write this down once an hour, and then how often it came again."""
+        hour = self._now() // HOUR_MS
+        if hour != self._hour:
+            self._close_hour()
+            self._hour = hour
+        of_kind = self._again.setdefault(kind, {})
+        key: _Key = (subject, tuple(sorted(facts.items())))
+        if key not in of_kind and len(of_kind) >= DISTINCT:
+            key = _OTHERS
+        if key in of_kind:
+            of_kind[key] += 1
+        else:
+            of_kind[key] = 0
+            self.note(kind, key[0], **dict(key[1]))
+
+    def _close_hour(self) -> None:
+        for kind, of_kind in self._again.items():
+            for (subject, facts), times in of_kind.items():
+                if times:
+                    self.note(kind, subject, **{**dict(facts), "again": times})
+        self._again = {}
+
+    async def run(self) -> None:
+        """Write down what was gathered until cancelled. Raises the store's errors, but for a full disk."""
+        while True:
+            await self.flush()
+            await trio.sleep(FLUSH_S)
+
+    async def flush(self) -> None:
+        """Write down what was gathered, and take away what is too old."""
+        now = self._now()
+        if now // HOUR_MS != self._hour:
+            self._close_hour()
+        changes: list[RelayChange] = [AppendAudit(note) for note in self._waiting]
+        if now >= self._prune_at:
+            changes.append(PruneAudit(Instant(max(0, now - KEPT_MS)), KEPT, PRUNED))
+            self._prune_at = now + HOUR_MS
+        if not changes:
+            return
+        written = len(self._waiting)
+        try:
+            await self._store.commit(changes)
+        except StoreFull:
+            return
+        del self._waiting[:written]

@@ -1,0 +1,96 @@
+"""The operator's log: who came and what was refused, bounded whatever strangers do; and no payload in it."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskferry_apps.relay import audit
+from taskferry_apps.relay.audit import DISTINCT, WAITING, RelayAudit
+from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay_client import LinkEnded
+from taskferry_protocol.accounts import rename
+from taskferry_protocol.audit import RelayAuditKind, follow, read_entry
+from taskferry_protocol.records import Order
+from taskferry_protocol.sessions import LogExtension
+from taskferry_stores.errors import StoreFull
+
+from ..daemon.worlds import Clock
+from .conftest import ORIGIN, PausedStore, serving
+from .people import Person, person
+
+
+async def entries(store) -> list[tuple[str, str, dict[str, object]]]:
+    """Kind, subject and facts, oldest first; the chain holds."""
+    page = await store.audit_rows(None, None, 10_000, Order.OLDEST_FIRST)
+    chain = await store.audit_chain()
+    assert list(follow(chain, [(row.raw, row.kind, row.place) for row in page.items]))
+    notes = [read_entry(row.raw).note for row in page.items]
+    return [(note.kind, note.subject, dict(note.facts)) for note in notes]
+
+
+async def test_accounts_sign_ins_and_refusals_are_written_down():
+    """Who joined and signed in, and with what code a session was refused."""
+    store = PausedStore()
+    async with serving(store, Policy([ORIGIN])) as world:
+        async with world.open(world.alice), world.open(world.bob):
+            pass
+        stranger = person("bob", 9, world.now)
+        with pytest.raises((LinkEnded, BaseExceptionGroup)):
+            async with world.open(stranger):
+                pass
+        await world.relay.audit.flush()
+        found = await entries(store)
+        kinds = [(kind, subject) for kind, subject, _ in found]
+        assert ("account_taken", "@alice") in kinds
+        assert ("sign_in", "@bob") in kinds
+        (refusal,) = [facts for kind, _, facts in found if kind == "refusal"]
+        assert refusal["code"] == "name-taken"
+
+
+async def test_a_new_name_is_written_down_with_the_statements_that_claim_it():
+    """In one commit with them: a log that was taken is never missing from the operator's."""
+    store = PausedStore()
+    async with serving(store, Policy([ORIGIN])) as world:
+        alice: Person = world.alice
+        async with world.open(alice):
+            pass
+        manage = alice.keys.manage
+        assert manage is not None
+        more = rename(alice.log.state, "alicia", at=world.now, by=manage)
+        async with world.open(alice, log=LogExtension(alice.log.state.length, (more,))):
+            pass
+        assert ("name_claimed", "@alicia") in [(kind, subject) for kind, subject, _ in await entries(store)]
+
+
+async def test_strangers_cannot_fill_the_log():
+    """An hour has so many entries of a kind, and then their number; a full disk keeps a bounded rest."""
+    store, clock = PausedStore(), Clock()
+    log = RelayAudit(store, clock.now)
+    for number in range(3 * DISTINCT):
+        log.count(RelayAuditKind.REFUSAL, "session", code="bad-auth", address=f"2001:db8::{number:x}")
+    await log.flush()
+    assert len(await entries(store)) == DISTINCT + 1
+    clock.ahead_ms += audit.HOUR_MS
+    await log.flush()
+    last = (await entries(store))[-1]
+    assert last == ("refusal", "others", {"again": 2 * DISTINCT - 1})
+    store.fault = StoreFull("no room")
+    for number in range(2 * WAITING):
+        log.note(RelayAuditKind.STARTED, str(number))
+    await log.flush()
+    store.fault = None
+    await log.flush()
+    assert len(await entries(store)) == DISTINCT + 2 + WAITING
+
+
+async def test_what_is_old_is_taken_away_and_the_rest_holds(monkeypatch):
+    """The log keeps so many entries, and its chain holds from where it begins then."""
+    monkeypatch.setattr(audit, "KEPT", 10)
+    store, clock = PausedStore(), Clock()
+    log = RelayAudit(store, clock.now)
+    for number in range(30):
+        log.note(RelayAuditKind.STARTED, str(number))
+    await log.flush()
+    clock.ahead_ms += audit.HOUR_MS
+    await log.flush()
+    assert [subject for _, subject, _ in await entries(store)] == [str(n) for n in range(20, 30)]
