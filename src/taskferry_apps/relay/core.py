@@ -22,6 +22,7 @@ from .engine import Engine
 from .entrance import Entrance, SignUp
 from .expiry import Housekeeping
 from .facts import Facts
+from .invites import Invites
 from .link import Link, Office, first_failure
 from .mailbox import TailBudget
 from .presence import Presence
@@ -78,12 +79,13 @@ class Relay:
         self._housekeeping = Housekeeping(self._engine, now)
         budget = SignUpBudget(policy.sign_ups_per_hour)
         entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
+        self.invites = Invites(store, now)
         accounts = Accounts(store, facts, self._presence, entrance, now)
         self._office = Office(
             store=store,
             engine=self._engine,
             accounts=accounts,
-            calls=Calls(store, facts, accounts, self._presence),
+            calls=Calls(store, facts, accounts, self._presence, self.invites),
             presence=self._presence,
             origins=frozenset(policy.origins),
             budget=TailBudget(),

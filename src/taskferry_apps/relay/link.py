@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
-from taskferry_protocol.calls import CallRequest, FindAccount, GetAccount
+from taskferry_protocol.calls import CallRequest, FindAccount, GetAccount, GetInvite
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId, Instant, fingerprint
@@ -55,8 +55,8 @@ __all__ = ["Link", "Office", "first_failure"]
 OUTBOX: Final = 64
 #: How long a goodbye may take to be written.
 GOODBYE_S: Final = 2.0
-#: Accounts that a session may look up in a minute, each a page read from the disk: more than a daemon needs
-#: that comes back to a relay and asks after everybody whom it knows.
+#: Accounts and invites that a session may look up in a minute, each a page read from the disk: more than a
+#: daemon needs that comes back to a relay and asks after everybody whom it knows.
 LOOKUPS: Final = 600
 #: When to come back to a relay whose disk is full: its operator needs a moment.
 FULL_RETRY_MS: Final = 10_000
@@ -227,8 +227,8 @@ class Link:
                 assert_never(event)
 
     def _count(self, request: CallRequest) -> Refusal | None:
-        """A refusal of whoever looks accounts up too often."""
-        if not isinstance(request, GetAccount | FindAccount):
+        """A refusal of whoever looks accounts or invites up too often."""
+        if not isinstance(request, GetAccount | FindAccount | GetInvite):
             return None
         self._lookups, wait = take(self._lookups, LOOKUPS, self._office.now())
         if not wait:

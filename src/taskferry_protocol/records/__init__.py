@@ -100,6 +100,9 @@ from .relay import (
     NameKeys,
     Notice,
     NoticePut,
+    PublishedInvite,
+    PublishInvite,
+    PurgeInvites,
     PutConnection,
     PutNotice,
     RecordContact,
@@ -110,6 +113,7 @@ from .relay import (
     StoredConnection,
     StoreEnvelope,
     Sweep,
+    WithdrawInvite,
 )
 from .sign_ups import (
     ApplicationRecord,
@@ -221,7 +225,10 @@ __all__ = [
     "Place",
     "Placed",
     "PruneEvents",
+    "PublishInvite",
+    "PublishedInvite",
     "PurgeAnswers",
+    "PurgeInvites",
     "PurgeSeen",
     "PutAgent",
     "PutAnswer",
@@ -284,4 +291,5 @@ __all__ = [
     "Trust",
     "UseInvite",
     "UseSequence",
+    "WithdrawInvite",
 ]
