@@ -14,6 +14,7 @@ import attrs
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import Part
 
+from .invite_port import InviteService, LinkService
 from .views import (
     AccountView,
     AgentView,
@@ -135,9 +136,18 @@ class TaskAction:
 class DaemonService(Protocol):
     """One owner's daemon. Agents are named `name` or `@owner/name`; peers `@owner/name`."""
 
+    # --- subjects of their own ---
     @property
     def audit(self) -> AuditService:
         """What was done, decided and refused."""
+
+    @property
+    def invites(self) -> InviteService:
+        """The owner's invites."""
+
+    @property
+    def links(self) -> LinkService:
+        """Links that the owner opens."""
 
     # --- the owner's ---
     async def status(self) -> Status:

@@ -23,7 +23,10 @@ from .describe import connection_view
 from .describe_tasks import task_summaries, task_view
 from .directory import Directory
 from .export import export_task
+from .invite_port import InviteService, LinkService
+from .invites import Invites
 from .link import Link, RouteTo
+from .links import Links
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
 from .names import may_use, not_found, own_agent
@@ -84,6 +87,8 @@ class Daemon:
         self._link = Link(core, route_to, relay, relay_token)
         self._owner = Owner(core, self._link.claim)
         self._connections = Connections(core, Directory(core, self._link).look_up)
+        self.invites: InviteService = Invites(core, self._link)
+        self.links: LinkService = Links(core, self._link, self._connections)
         self._tasks = Tasks(core)
         self._mail = Mail(core)
         self._access = Access(core, owner_digest)

@@ -42,6 +42,13 @@ def test_what_is_the_owners_is_what_was_promised():
         ("GET", "/tokens"),
         ("POST", "/tokens"),
         ("DELETE", "/tokens/{id}"),
+        ("GET", "/invites"),
+        ("POST", "/invites"),
+        ("DELETE", "/invites/{id}"),
+        ("POST", "/links"),
+        ("GET", "/links/{id}"),
+        ("POST", "/links/{id}/connect"),
+        ("DELETE", "/links/{id}"),
     }
 
 
