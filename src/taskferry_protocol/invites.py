@@ -23,9 +23,11 @@ __all__ = [
     "InviteStanding",
     "check_invite",
     "check_invite_use",
+    "invite_code",
     "invite_mac",
     "invite_proof",
     "read_invite",
+    "read_invite_code",
     "sign_invite",
 ]
 
@@ -155,6 +157,7 @@ _LINK: Final = re.compile(
     r"#account=(?P<account>[A-Za-z0-9_-]{43})&secret=(?P<secret>[A-Za-z0-9_-]{22})",
     re.ASCII,
 )
+_CODE: Final = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
 @attrs.frozen
@@ -179,6 +182,18 @@ class InviteLink:
             raise _not_a_link()
         account = AccountId(_from_base64url(match["account"]))
         return cls(match["relay"], _from_base64url(match["id"]), account, _from_base64url(match["secret"]))
+
+
+def invite_code(id: bytes) -> str:
+    """An invite's id as it stands in links."""
+    return _to_base64url(id)
+
+
+def read_invite_code(text: str) -> bytes:
+    """The id that a code stands for. Raises RemoteProtocolError(bad-value)."""
+    if not _CODE.fullmatch(text):
+        raise RemoteProtocolError(RejectCode.BAD_VALUE, "22 characters of base64url", field="code")
+    return _from_base64url(text)
 
 
 def check_invite(invite: Invite, link: InviteLink, *, now: Instant) -> None:

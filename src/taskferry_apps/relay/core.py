@@ -79,7 +79,7 @@ class Relay:
         self._housekeeping = Housekeeping(self._engine, now)
         budget = SignUpBudget(policy.sign_ups_per_hour)
         entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
-        self.invites = Invites(store, now)
+        self.invites = Invites(store, facts, now)
         accounts = Accounts(store, facts, self._presence, entrance, now)
         self._office = Office(
             store=store,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
+
 from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.cards import read_card
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import AccountId, Instant
 from taskferry_protocol.invites import read_invite
@@ -12,14 +15,30 @@ from taskferry_protocol.limits import INVITES
 from taskferry_protocol.records import PublishedInvite, PublishInvite, WithdrawInvite
 from taskferry_stores.port import RelayStore
 
-__all__ = ["Invites"]
+from .facts import Facts
+
+__all__ = ["Invitation", "Invites"]
+
+
+@attrs.frozen
+class Invitation:
+    """What anybody with an invite's code may see: who invites, to which agent, until when."""
+
+    id: bytes
+    account: AccountId
+    owner: str
+    agent: str
+    display_name: str
+    tagline: str
+    expires_at: Instant
 
 
 class Invites:
     """Keeps invites; the secret of none ever comes here."""
 
-    def __init__(self, store: RelayStore, now: Callable[[], Instant]) -> None:
+    def __init__(self, store: RelayStore, facts: Facts, now: Callable[[], Instant]) -> None:
         self._store = store
+        self._facts = facts
         self._now = now
 
     async def publish(self, log: AccountLog, raw: bytes) -> None:
@@ -46,3 +65,24 @@ class Invites:
         if kept is None or kept.expires_at <= self._now():
             raise RemoteProtocolError(RejectCode.UNKNOWN_INVITE, "no such invite here", field="id")
         return kept
+
+    async def show(self, id: bytes) -> Invitation | None:
+        """Who invites, for a page; None where nobody does. A private card is not shown."""
+        try:
+            kept = await self.find(id)
+            held = await self._facts.account(kept.agent.account)
+            if held is None or held.held or not held.log.state.serving(kept.agent.name):
+                return None
+            record = (await self._store.cards([kept.agent])).get(kept.agent)
+            card = read_card(record.raw, held.log) if record is not None and record.public else None
+        except RemoteProtocolError:
+            return None
+        return Invitation(
+            id,
+            kept.agent.account,
+            held.log.state.name,
+            kept.agent.name,
+            card.display_name if card is not None else "",
+            card.tagline if card is not None else "",
+            kept.expires_at,
+        )
