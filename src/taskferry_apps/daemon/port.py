@@ -14,6 +14,7 @@ import attrs
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import Part
 
+from .browser_port import BrowserService
 from .invite_port import InviteService, LinkService
 from .views import (
     AccountView,
@@ -148,6 +149,10 @@ class DaemonService(Protocol):
     @property
     def links(self) -> LinkService:
         """Links that the owner opens."""
+
+    @property
+    def browsers(self) -> BrowserService:
+        """The owner's browsers."""
 
     # --- the owner's ---
     async def status(self) -> Status:

@@ -17,6 +17,8 @@ from .access import Access
 from .alarms import alarms
 from .audit import AuditBook
 from .bonds import all_bonds
+from .browser_port import BrowserService
+from .browsers import Browsers
 from .connections import Connections
 from .core import Core, Vault
 from .describe import connection_view
@@ -89,6 +91,7 @@ class Daemon:
         self._connections = Connections(core, Directory(core, self._link).look_up)
         self.invites: InviteService = Invites(core, self._link)
         self.links: LinkService = Links(core, self._link, self._connections)
+        self.browsers: BrowserService = Browsers(core.now, core.entropy)
         self._tasks = Tasks(core)
         self._mail = Mail(core)
         self._access = Access(core, owner_digest)

@@ -42,6 +42,8 @@ def test_what_is_the_owners_is_what_was_promised():
         ("GET", "/tokens"),
         ("POST", "/tokens"),
         ("DELETE", "/tokens/{id}"),
+        ("POST", "/browser/sign-in"),
+        ("DELETE", "/browser/sessions"),
         ("GET", "/invites"),
         ("POST", "/invites"),
         ("DELETE", "/invites/{id}"),

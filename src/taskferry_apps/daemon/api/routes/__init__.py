@@ -8,6 +8,7 @@ from ..table import Route
 from . import (
     agents,
     audit,
+    browsers,
     connections,
     daemon,
     events,
@@ -29,6 +30,7 @@ _SUBJECTS: Final[tuple[Route, ...]] = (
     *connections.ROUTES,
     *permissions.ROUTES,
     *invites.ROUTES,
+    *browsers.ROUTES,
     *messages.ROUTES,
     *inbox.ROUTES,
     *tasks.ROUTES,
