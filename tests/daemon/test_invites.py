@@ -48,9 +48,9 @@ class Pair:
             "permissions": GrantChange(),
             **more,
         }
-        link, view, published = await self.bob.invites.create(OWNER, NewInvite(**values))
-        assert published
-        return link, view
+        made = await self.bob.invites.create(OWNER, NewInvite(**values))
+        assert made.published
+        return made.link, made.invite
 
     async def open(self, link: str) -> str:
         """Alice's daemon holds the link, and finds nothing wrong with it at first sight."""

@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     from .port import Caller, GrantChange
     from .views import ConnectionView
 
-__all__ = ["HeldLink", "InviteService", "InviteView", "LinkProblem", "LinkService", "LinkView", "NewInvite"]
+__all__ = [
+    "HeldLink",
+    "InviteService",
+    "InviteView",
+    "LinkProblem",
+    "LinkService",
+    "LinkView",
+    "MadeInvite",
+    "NewInvite",
+]
 
 
 @attrs.frozen
@@ -45,11 +54,25 @@ class InviteView:
     created_at: Instant
 
 
+@attrs.frozen
+class MadeInvite:
+    """A fresh invite with what is told once: `link`, whose holder may use it.
+
+    `page` is the address of the relay's page about it, without the secret; `published` says whether the relay
+    has it by now.
+    """
+
+    link: str = attrs.field(repr=False)
+    page: str
+    invite: InviteView
+    published: bool
+
+
 class InviteService(Protocol):
     """The owner's invites. Every method raises `DaemonRefusal`; for an agent's credential, always."""
 
-    async def create(self, caller: Caller, invite: NewInvite) -> tuple[str, InviteView, bool]:
-        """The link, told once; the invite; and whether the relay has it by now."""
+    async def create(self, caller: Caller, invite: NewInvite) -> MadeInvite:
+        """Make an invite and publish it."""
 
     async def list(self, caller: Caller) -> tuple[InviteView, ...]:
         """All invites, newest first."""

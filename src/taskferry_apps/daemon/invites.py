@@ -10,20 +10,20 @@ import trio
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import Hash, Instant
-from taskferry_protocol.invites import InviteLink, read_invite, sign_invite
+from taskferry_protocol.invites import InviteLink, invite_code, read_invite, sign_invite
 from taskferry_protocol.limits import INVITE_LIFETIME_MS, INVITE_USES, INVITES, MINUTE_MS
 from taskferry_protocol.records import InviteRecord, PutInvite
 
 from .core import Core
 from .draft import Draft, refusal_of
 from .grants import changed, welcome
-from .invite_port import InviteView, NewInvite
+from .invite_port import InviteView, MadeInvite, NewInvite
 from .invited import encode_change
 from .link import Link
 from .names import handle_of, match_prefix, own_agent, parse_prefix, require_owner
 from .port import Caller, DaemonRefusal
 from .publications import Publication, Subject, note, noted
-from .relay_names import relay_host
+from .relay_names import page_address, relay_host
 
 __all__ = ["Invites"]
 
@@ -42,7 +42,7 @@ class Invites:
         self._core = core
         self._link = link
 
-    async def create(self, caller: Caller, invite: NewInvite) -> tuple[str, InviteView, bool]:
+    async def create(self, caller: Caller, invite: NewInvite) -> MadeInvite:
         """Make an invite, and publish it."""
         require_owner(caller)
         core = self._core
@@ -94,8 +94,11 @@ class Invites:
                 by="owner",
             )
             await draft.commit()
-        link = InviteLink(relay_host((await self._link.status()).url), id, core.own, secret)
-        return link.format(), await self._view(record), await self._wait_published(publication)
+        url = (await self._link.status()).url
+        link = InviteLink(relay_host(url), id, core.own, secret)
+        page = f"{page_address(url)}/invite/{invite_code(id)}"
+        published = await self._wait_published(publication)
+        return MadeInvite(link.format(), page, await self._view(record), published)
 
     async def _check_room(self, now: Instant) -> None:
         if sum(_state(held, now) == "open" for held in await self._core.store.invites()) >= INVITES:

@@ -1,10 +1,10 @@
-"""How a relay is named in links: by its host, with the port where that is not the scheme's own."""
+"""How a relay is named in links, by its host and port, and where its pages are."""
 
 from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-__all__ = ["relay_host"]
+__all__ = ["page_address", "relay_host"]
 
 
 def relay_host(url: str) -> str:
@@ -14,3 +14,10 @@ def relay_host(url: str) -> str:
     name = f"[{host}]" if ":" in host else host
     own = 443 if parts.scheme in {"https", "wss"} else 80
     return name if parts.port in {None, own} else f"{name}:{parts.port}"
+
+
+def page_address(url: str) -> str:
+    """The address of the pages of the relay at `url`, without a slash at its end."""
+    parts = urlsplit(url)
+    scheme = "https" if parts.scheme in {"https", "wss"} else "http"
+    return f"{scheme}://{relay_host(url)}{parts.path.rstrip('/')}"

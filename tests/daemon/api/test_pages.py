@@ -110,11 +110,10 @@ async def guests_at_home() -> AsyncIterator[Guests]:
         await set_up(a, "alice", "requester")
         await set_up(b, "bob", "writer")
         until_then = Instant(world.clock.now() + DAY_MS)
-        link, _, published = await b.invites.create(
-            OWNER, NewInvite("writer", 1, until_then, GrantChange(), accepts=True)
-        )
-        assert published
-        yield Guests(world, serve_api(a), serve_api(b), link)
+        invite = NewInvite("writer", 1, until_then, GrantChange(), accepts=True)
+        made = await b.invites.create(OWNER, invite)
+        assert made.published
+        yield Guests(world, serve_api(a), serve_api(b), made.link)
 
 
 @pytest.fixture
@@ -190,8 +189,8 @@ async def test_peers_words_stay_words(guests):
     """A display name cannot become markup."""
     await guests.bob.ok("POST", "/agents", {"handle": "odd", "display_name": "<i>", "public_profile": True})
     when = Instant(guests.world.clock.now() + DAY_MS)
-    link, _, _ = await guests.bob.daemon.invites.create(OWNER, NewInvite("odd", 1, when, GrantChange()))
-    path, _ = await guests.page(link)
+    made = await guests.bob.daemon.invites.create(OWNER, NewInvite("odd", 1, when, GrantChange()))
+    path, _ = await guests.page(made.link)
     text = (await guests.browse("GET", path)).raw.decode()
     assert "<bdi>&lt;i&gt;</bdi>" in text
 

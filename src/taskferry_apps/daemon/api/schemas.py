@@ -240,6 +240,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "NewInvite": record(
         ok=OK,
         link={**TEXT, "description": "With the secret, told once."},
+        page={**TEXT, "description": "The relay's page about it, without the secret."},
         published={**FLAG, "description": "Whether the relay has it by now."},
         invite=ref("Invite"),
     ),

@@ -79,8 +79,14 @@ async def _create(daemon: DaemonService, call: Call) -> Object:
         note=body[_LABEL],
         accepts=body[_ACCEPTS],
     )
-    link, made, published = await daemon.invites.create(call.known_caller, invite)
-    return {"ok": True, "link": link, "published": published, "invite": invite_object(made)}
+    made = await daemon.invites.create(call.known_caller, invite)
+    return {
+        "ok": True,
+        "link": made.link,
+        "page": made.page,
+        "published": made.published,
+        "invite": invite_object(made.invite),
+    }
 
 
 async def _list(daemon: DaemonService, call: Call) -> Object:
