@@ -173,6 +173,29 @@ async def test_opening_the_same_link_again_asks_once(pair):
     assert (await pair.ask(link)).id == first.id
 
 
+async def test_what_comes_of_an_invite_is_written_down(pair):
+    """Made, used, accepted by its word, trust changed, withdrawn: all in the audit log, without secrets."""
+    link, _ = await pair.invite(accepts=True)
+    await pair.bob.invites.revoke(OWNER, (await pair.invite())[1].id.hex())
+    await pair.ask(link)
+    await pair.arrived("accepted")
+    entries = (await pair.bob.audit.entries(OWNER, "", "", 50)).entries
+    told = [(entry.note.kind, dict(entry.note.facts).get("by")) for entry in entries]
+    for kind, by in (
+        ("invite_made", "owner"),
+        ("invite_revoked", "owner"),
+        ("invite_used", "peer"),
+        ("trust_changed", "invite"),
+        ("connection_accepted", "invite"),
+        ("grant", "invite"),
+    ):
+        assert (kind, by) in told
+    mine = (await pair.alice.audit.entries(OWNER, "", "", 50)).entries
+    assert ("trust_changed", "owner") in [(entry.note.kind, dict(entry.note.facts).get("by")) for entry in mine]
+    secret = InviteLink.parse(link).secret
+    assert not any(secret in entry.raw or secret.hex().encode() in entry.raw for entry in (*entries, *mine))
+
+
 async def test_invite_of_a_contact_gives_a_plain_answer(pair):
     """Who is connected already learns that, and nothing is sent."""
     link, _ = await pair.invite(accepts=True)

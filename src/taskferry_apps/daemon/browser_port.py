@@ -31,7 +31,7 @@ class BrowserService(Protocol):
         Raises DaemonRefusal: owner-only, bad-value.
         """
 
-    def let_in(self, ticket: str) -> tuple[str, str] | None:
+    async def let_in(self, ticket: str) -> tuple[str, str] | None:
         """For a fresh ticket, which is then used: the session's secret, and the page to go to."""
 
     def session(self, secret: str) -> BrowserSession | None:

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable
 from typing import Final
 
 import attrs
 
-from taskferry_protocol.ids import Entropy, Instant, sha256
+from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.ids import Instant, sha256
 from taskferry_protocol.limits import MINUTE_MS
 
 from .browser_port import BrowserSession
+from .core import Core
+from .draft import Draft
 from .names import require_owner
 from .port import Caller, DaemonRefusal
 
@@ -49,9 +51,10 @@ class _Session:
 class Browsers:
     """As `browser_port.BrowserService` promises."""
 
-    def __init__(self, now: Callable[[], Instant], entropy: Entropy) -> None:
-        self._now = now
-        self._entropy = entropy
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._now = core.now
+        self._entropy = core.entropy
         self._tickets: dict[bytes, _Ticket] = {}
         self._sessions: dict[bytes, _Session] = {}
 
@@ -75,8 +78,8 @@ class Browsers:
         self._tickets[_digest(ticket)] = _Ticket(to, until)
         return ticket, until
 
-    def let_in(self, ticket: str) -> tuple[str, str] | None:
-        """Use a ticket up."""
+    async def let_in(self, ticket: str) -> tuple[str, str] | None:
+        """Use a ticket up, and write down that a browser came in."""
         # Looked up by its hash: how long that takes says nothing of the secret.
         kept, now = self._tickets.pop(_digest(ticket), None), self._now()
         if kept is None or kept.until <= now:
@@ -84,6 +87,10 @@ class Browsers:
         secret = self._secret()
         self._forget_old(now)
         _make_room(self._sessions, SESSIONS)
+        async with self._core.lock:
+            draft = Draft(self._core)
+            draft.audit(AuditKind.SIGN_IN, "browser", page=kept.to)
+            await draft.commit()
         self._sessions[_digest(secret)] = _Session(self._secret(), Instant(now + LIFE_MS), now)
         return secret, kept.to
 

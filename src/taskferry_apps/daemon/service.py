@@ -91,7 +91,7 @@ class Daemon:
         self._connections = Connections(core, Directory(core, self._link).look_up)
         self.invites: InviteService = Invites(core, self._link)
         self.links: LinkService = Links(core, self._link, self._connections)
-        self.browsers: BrowserService = Browsers(core.now, core.entropy)
+        self.browsers: BrowserService = Browsers(core)
         self._tasks = Tasks(core)
         self._mail = Mail(core)
         self._access = Access(core, owner_digest)

@@ -57,7 +57,7 @@ def add_pages(app: QuartTrio, daemon: DaemonService) -> None:
 
     async def sign_in() -> Response:
         await check_user()
-        let_in = daemon.browsers.let_in(request.args.get("ticket", ""))
+        let_in = await daemon.browsers.let_in(request.args.get("ticket", ""))
         if let_in is None:
             raise DaemonRefusal(
                 "used-link",
