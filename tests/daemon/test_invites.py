@@ -191,7 +191,9 @@ async def test_what_comes_of_an_invite_is_written_down(pair):
     ):
         assert (kind, by) in told
     mine = (await pair.alice.audit.entries(OWNER, "", "", 50)).entries
-    assert ("trust_changed", "owner") in [(entry.note.kind, dict(entry.note.facts).get("by")) for entry in mine]
+    assert ("trust_changed", "owner") in [
+        (entry.note.kind, dict(entry.note.facts).get("by")) for entry in mine
+    ]
     secret = InviteLink.parse(link).secret
     assert not any(secret in entry.raw or secret.hex().encode() in entry.raw for entry in (*entries, *mine))
 
