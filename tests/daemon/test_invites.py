@@ -14,12 +14,19 @@ from taskferry_apps.daemon.invite_port import InviteView, NewInvite
 from taskferry_apps.daemon.invited import hear_of_invite
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
-from taskferry_protocol.accounts import AccountLog, create, fold, set_agent
+from taskferry_protocol.accounts import (
+    AccountLog,
+    add_device,
+    consent_to_stand,
+    create,
+    fold,
+    set_agent,
+)
 from taskferry_protocol.cbor import Value
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.frames import Frame, ReplyFrame
-from taskferry_protocol.ids import AgentRef, Instant
+from taskferry_protocol.ids import AccountId, AgentRef, Instant
 from taskferry_protocol.invites import InviteLink, sign_invite
 from taskferry_protocol.limits import DAY_MS, INVITES
 from taskferry_protocol.records import Generation, InviteRecord, PutInvite
@@ -244,6 +251,36 @@ async def test_withdrawn_wrong_and_foreign_invites_are_told_apart_by_nobody(pair
     await pair.told("unknown-invite")
 
 
+async def test_device_that_did_not_make_an_invite_says_nothing_of_it(pair):
+    """Where another device serves the agent too, that one may have made it: no word to the one who asks."""
+    link, made = await pair.invite()
+    held = await pair.open(link)
+    core = pair.bob._core
+    async with core.lock:
+        draft = Draft(core)
+        log, other = await core.own_log(), DeviceKeys.generate("desk", system.entropy)
+        consent = consent_to_stand(other, log.account, log.state.length)
+        added = log.extend([add_device(log.state, other.record, consent, at=draft.now, by=core.manage)])
+        serving = sorted((core.device, other.id))
+        both = added.extend([set_agent(added.state, "writer", serving, at=draft.now, by=core.manage)])
+        draft.take_log(log, both)
+        await draft.commit()
+    core.outgoing.ring()
+    del core.store._state.invites[made.id]
+    await pair.alice.links.connect(OWNER, held, "requester", "")
+    (request,) = await pair.arrived()
+    assert (request.invite_state, request.trust) == ("", "unverified")
+
+
+async def test_link_opened_before_set_up_says_so():
+    """The link is well, the daemon is not ready."""
+    async with a_world() as world, world.running(Machine("carol")) as carol:
+        link = InviteLink("relay.test", bytes(16), AccountId(bytes(32)), bytes(16)).format()
+        held = await carol.links.hold(OWNER, link)
+        assert held.problem is not None
+        assert held.problem.code == "not-set-up"
+
+
 async def test_request_under_an_invite_that_is_over_waits_for_the_owner(pair):
     """Whoever is asked looks at its own clock, whatever the relay says of the invite."""
     link, made = await pair.invite(accepts=True)
@@ -300,6 +337,7 @@ async def test_relay_that_lost_an_invite_leads_to_a_plain_refusal(pair):
         (lambda link: link.replace("/invite/", "/invite/x"), "bad-link"),
         (lambda link: link.replace("&secret", " &secret"), "bad-link"),
         (lambda link: link.replace("/invite/", "/teleport/"), "unknown-link"),
+        (lambda link: "taskferry://relay.test/setup#ticket=abc", "setup-link"),
         (lambda link: link.replace("relay.test", "relay.example"), "wrong-relay"),
         (lambda link: link.replace("relay.test", "relay.test:8080"), "wrong-relay"),
         (lambda link: link + "x" * 4000, "bad-link"),

@@ -53,8 +53,14 @@ def _decode(text: str) -> GrantChange:
 async def judge_invite(
     core: Core, proof: InviteProof, request: ConnectionRequest, now: Instant
 ) -> tuple[InviteRecord | None, str]:
-    """The invite that a request came through and `valid`, or None and the code of what is wrong with it."""
+    """The invite that a request came through and `valid`, or None and the code of what is wrong with it.
+
+    The code is empty where this device cannot know.
+    """
     record = await core.store.invite(proof.id)
+    if record is None and len((await core.own_log()).state.serving(request.to.name)) > 1:
+        # Another device that serves the agent may have made it; which of them did says what it is worth.
+        return None, ""
     held = None
     if record is not None:
         agent = core.agent(record.agent)

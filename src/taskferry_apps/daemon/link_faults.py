@@ -23,6 +23,12 @@ def fault_of(text: str) -> LinkProblem:
     if not text.startswith("taskferry://"):
         return _bad("That is not a TaskFerry link.", f"One looks like this: {_SHAPE}")
     kind = _KIND.match(text)
+    if kind is not None and kind[1] == "setup":
+        return LinkProblem(
+            "setup-link",
+            "That link is a ticket for a new account; it is not opened but used in setting one up.",
+            "Use it with: taskferry setup, and see: taskferry setup --help",
+        )
     if kind is None or kind[1] != "invite":
         return LinkProblem(
             "unknown-link",

@@ -68,16 +68,19 @@ class Links:
     async def hold(self, caller: Caller, text: str) -> HeldLink:
         """Keep a link for ten minutes."""
         require_owner(caller)
-        own = await self._own_relay()
         link: InviteLink | LinkProblem
         relay = ""
         try:
             link = InviteLink.parse(text)
             relay = link.relay
-            if relay != own:
-                link = _foreign(relay, own)
         except RemoteProtocolError:
             link = fault_of(text)
+        if isinstance(link, InviteLink):
+            own = relay_host((await self._link.status()).url)
+            if self._core.account is None:
+                link = _without_account(relay)
+            elif relay != own:
+                link = _foreign(relay, own)
         id = self._core.entropy(ID_BYTES).hex()
         self._forget_old()
         while len(self._held) >= HELD_LINKS:
@@ -143,10 +146,6 @@ class Links:
         if isinstance(held.link, LinkProblem):
             raise DaemonRefusal(held.link.code, held.link.message, held.link.next_step)
         return held.link
-
-    async def _own_relay(self) -> str:
-        self._core.own  # noqa: B018 - whoever is not set up is told so
-        return relay_host((await self._link.status()).url)
 
     # --- Looking it up
 
@@ -245,6 +244,14 @@ class Links:
             await draft.commit()
         step = "Nothing was asked of anybody. Compare the link with whoever gave it to you, on another way."
         return DaemonRefusal(code, text, step, status=409)
+
+
+def _without_account(relay: str) -> LinkProblem:
+    return LinkProblem(
+        "not-set-up",
+        f"This daemon has no account yet, and the link is for one at {relay}.",
+        f"Make one with: taskferry setup OWNER --relay https://{relay}  Then open the link again.",
+    )
 
 
 def _foreign(relay: str, own: str) -> LinkProblem:
