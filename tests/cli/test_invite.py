@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 
 import httpx
@@ -188,3 +189,17 @@ def test_nothing_to_open_is_said(alice: Shell) -> None:
     """An empty input, and one that is longer than any link."""
     assert alice("open", "-", stdin="\n").code == 2
     assert alice("open", "-", stdin="x" * 5000).code == 2
+
+
+def test_no_secret_is_left_behind(alice: Shell, link: str) -> None:
+    """No secret and no one-time address stands in a log, at the relay, or with whoever opened a link."""
+    opened = str(alice("open", "-", "--browser", "--json", stdin=link).json()["url"])
+    httpx.get(opened, follow_redirects=True)
+    secret = link.rpartition("=")[2]
+    canaries = [secret.encode(), base64.urlsafe_b64decode(secret + "=="), opened.rpartition("=")[2].encode()]
+    places = [*alice.folder.glob("*.log"), *(alice.folder / "relay").iterdir(), *alice.data.iterdir()]
+    searched = [place for place in places if place.is_file()]
+    assert len(searched) >= 5
+    for place in searched:
+        content = place.read_bytes()
+        assert not [canary for canary in canaries if canary in content], place
