@@ -11,10 +11,20 @@ from typing import ClassVar, Final
 
 import attrs
 
+from .call_answers import (
+    PRESENCE_AGENTS,
+    AccountFound,
+    CallAnswer,
+    CardFound,
+    Done,
+    InviteFound,
+    LogAppended,
+    PresenceFound,
+)
 from .cbor import Value
 from .errors import RejectCode, RemoteProtocolError
 from .frame_items import as_statements
-from .ids import AccountId, AgentRef, LogPosition
+from .ids import AccountId, AgentRef
 from .shape import MapReader, as_agent, as_array, as_bytes
 
 __all__ = [
@@ -28,117 +38,22 @@ __all__ = [
     "FindAccount",
     "GetAccount",
     "GetCard",
+    "GetInvite",
     "GetPresence",
+    "InviteFound",
     "LogAppended",
     "PresenceFound",
     "PutCard",
     "PutConnection",
     "PutGrant",
+    "PutInvite",
+    "WithdrawInvite",
     "read_request",
 ]
 
-#: One question about presence is about the people on one screen.
-PRESENCE_AGENTS: Final = 64
 #: One grant for each direction.
 GRANTS: Final = 2
-
-
-# --- Answers ------------------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Done:
-    """It is stored; there is nothing to say about it."""
-
-    def to_cbor(self) -> dict[str, Value]:
-        """The map as it is encoded."""
-        return {}
-
-    @classmethod
-    def read(cls, value: Value) -> Done:
-        """Read the result map."""
-        MapReader(value, "result", ())
-        return cls()
-
-
-@attrs.frozen
-class AccountFound:
-    """Statements of an account's log from index `start` on: as many as fit, none when there are no more."""
-
-    account: AccountId
-    start: int
-    statements: tuple[bytes, ...] = attrs.field(repr=False)
-
-    def to_cbor(self) -> dict[str, Value]:
-        """The map as it is encoded."""
-        return {"account": self.account, "from": self.start, "statements": [*self.statements]}
-
-    @classmethod
-    def read(cls, value: Value) -> AccountFound:
-        """Read the result map."""
-        reader = MapReader(value, "result", ("account", "from", "statements"))
-        account = AccountId(reader.bytes("account", size=32))
-        return cls(account, reader.uint("from"), reader.read("statements", as_statements))
-
-
-@attrs.frozen
-class LogAppended:
-    """The log's position after the statements were appended."""
-
-    log: LogPosition
-
-    def to_cbor(self) -> dict[str, Value]:
-        """The map as it is encoded."""
-        return {"log": [self.log.length, self.log.head]}
-
-    @classmethod
-    def read(cls, value: Value) -> LogAppended:
-        """Read the result map."""
-        return cls(MapReader(value, "result", ("log",)).position("log"))
-
-
-@attrs.frozen
-class CardFound:
-    """An agent's card as it was signed."""
-
-    card: bytes = attrs.field(repr=False)
-
-    def to_cbor(self) -> dict[str, Value]:
-        """The map as it is encoded."""
-        return {"card": self.card}
-
-    @classmethod
-    def read(cls, value: Value) -> CardFound:
-        """Read the result map."""
-        return cls(MapReader(value, "result", ("card",)).bytes("card"))
-
-
-@attrs.frozen
-class PresenceFound:
-    """For each agent asked about, in that order, whether a device that serves it has a session."""
-
-    online: tuple[bool, ...]
-
-    def to_cbor(self) -> dict[str, Value]:
-        """The map as it is encoded."""
-        return {"online": [*self.online]}
-
-    @classmethod
-    def read(cls, value: Value) -> PresenceFound:
-        """Read the result map."""
-        reader = MapReader(value, "result", ("online",))
-        items = reader.array("online", least=1, most=PRESENCE_AGENTS)
-        return cls(tuple([_as_truth(item, "result.online") for item in items]))
-
-
-def _as_truth(value: Value, field: str) -> bool:
-    if type(value) is not bool:
-        raise RemoteProtocolError(RejectCode.WRONG_TYPE, "true or false expected", field=field)
-    return value
-
-
-CallAnswer = Done | AccountFound | LogAppended | CardFound | PresenceFound
-"""What a relay may answer."""
+INVITE_ID_BYTES: Final = 16
 
 
 # --- Requests -----------------------------------------------------------------------------------------------
@@ -262,6 +177,48 @@ class PutGrant:
 
 
 @attrs.frozen
+class PutInvite:
+    """Store an invite of the caller's, so that whoever has its link finds whom it is from."""
+
+    method: ClassVar[str] = "invite.put"
+    answer: ClassVar[type[Done]] = Done
+
+    invite: bytes = attrs.field(repr=False)
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"invite": self.invite}
+
+
+@attrs.frozen
+class WithdrawInvite:
+    """Forget an invite of the caller's; one that is not there is forgotten already."""
+
+    method: ClassVar[str] = "invite.withdraw"
+    answer: ClassVar[type[Done]] = Done
+
+    id: bytes
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"id": self.id}
+
+
+@attrs.frozen
+class GetInvite:
+    """An invite by its id, which only its link tells."""
+
+    method: ClassVar[str] = "invite.get"
+    answer: ClassVar[type[InviteFound]] = InviteFound
+
+    id: bytes
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"id": self.id}
+
+
+@attrs.frozen
 class GetPresence:
     """Whether agents are online, 1 to 64 of them."""
 
@@ -284,6 +241,9 @@ CallRequest = (
     | PutConnection
     | EndConnection
     | PutGrant
+    | PutInvite
+    | WithdrawInvite
+    | GetInvite
     | GetPresence
 )
 """What a daemon may ask. `method` is its name; `answer.read` reads a result map for it."""
@@ -326,6 +286,18 @@ def _read_grant_put(params: Value) -> CallRequest:
     return PutGrant(MapReader(params, "params", ("grant",)).bytes("grant"))
 
 
+def _read_invite_put(params: Value) -> CallRequest:
+    return PutInvite(MapReader(params, "params", ("invite",)).bytes("invite"))
+
+
+def _read_invite_withdraw(params: Value) -> CallRequest:
+    return WithdrawInvite(MapReader(params, "params", ("id",)).bytes("id", size=INVITE_ID_BYTES))
+
+
+def _read_invite_get(params: Value) -> CallRequest:
+    return GetInvite(MapReader(params, "params", ("id",)).bytes("id", size=INVITE_ID_BYTES))
+
+
 def _read_presence_get(params: Value) -> CallRequest:
     agents = MapReader(params, "params", ("agents",)).value("agents")
     items = as_array(agents, "params.agents", least=1, most=PRESENCE_AGENTS)
@@ -340,6 +312,9 @@ _READERS: Final[Mapping[str, Callable[[Value], CallRequest]]] = {
     "connection.put": _read_connection_put,
     "connection.end": _read_connection_end,
     "grant.put": _read_grant_put,
+    "invite.put": _read_invite_put,
+    "invite.withdraw": _read_invite_withdraw,
+    "invite.get": _read_invite_get,
     "presence.get": _read_presence_get,
 }
 

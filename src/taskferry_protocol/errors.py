@@ -69,6 +69,9 @@ class RejectCode(StrEnum):
     UNKNOWN_REQUEST = "unknown-request"
     REQUEST_EXPIRED = "request-expired"
     OWN_REQUEST = "own-request"
+    # invites
+    UNKNOWN_INVITE = "unknown-invite"
+    INVITE_USED = "invite-used"
     # who and where
     NOT_YOUR_DEVICE = "not-your-device"
     WRONG_SENDER = "wrong-sender"

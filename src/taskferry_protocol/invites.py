@@ -14,13 +14,20 @@ from .crypto import Kind, SigningKey, blake2b_256
 from .documents import authorize, open_document, sign_document
 from .errors import RejectCode, RemoteProtocolError
 from .ids import AccountId, AgentRef, Hash, Instant, LogPosition, sha256
+from .limits import INVITE_BYTES, INVITE_LIFETIME_MS, INVITE_USES
+from .messages import InviteProof
 
 __all__ = [
     "Invite",
     "InviteLink",
+    "InviteStanding",
+    "check_invite",
     "check_invite_use",
+    "invite_code",
     "invite_mac",
+    "invite_proof",
     "read_invite",
+    "read_invite_code",
     "sign_invite",
 ]
 
@@ -73,13 +80,13 @@ def sign_invite(
 
 
 def read_invite(raw: bytes, log: AccountLog) -> Invite:
-    """An invite that the account of `log` signed; `check_invite_use` asks whether it is over or used up.
+    """An invite that the account of `log` signed; whether it is over is for the caller's clock.
 
-    Raises RemoteProtocolError: the codes of signatures, encoding and shape, unknown-version, then
+    Raises RemoteProtocolError: the codes of signatures, encoding and shape, unknown-version, bad-time, then
     wrong-account, not-authorized, not-an-extension.
     """
     fields = ("agent", "id", "check", "uses", "expires_at", "at", "log")
-    signed, reader = open_document(raw, Kind.INVITE, fields, log)
+    signed, reader = open_document(raw, Kind.INVITE, fields, log, limit=INVITE_BYTES)
     invite = Invite(
         reader.agent("agent"),
         reader.bytes("id", size=ID_BYTES),
@@ -91,6 +98,10 @@ def read_invite(raw: bytes, log: AccountLog) -> Invite:
         signed.hash,
         raw,
     )
+    if not 1 <= invite.uses <= INVITE_USES:
+        raise RemoteProtocolError(RejectCode.BAD_VALUE, f"1 to {INVITE_USES} uses", field="uses")
+    if not invite.at < invite.expires_at <= invite.at + INVITE_LIFETIME_MS:
+        raise RemoteProtocolError(RejectCode.BAD_TIME, "at most 90 days, and some time", field="expires_at")
     authorize(log, invite.agent.account, signed, invite.log)
     return invite
 
@@ -100,19 +111,40 @@ def invite_mac(secret: bytes, request_hash: Hash) -> bytes:
     return blake2b_256(key=secret.ljust(32, b"\0"), person="tf1 invite", message=request_hash)
 
 
-def check_invite_use(
-    invite: Invite, secret: bytes, mac: bytes, request_hash: Hash, *, used: int, now: Instant
-) -> None:
-    """Nothing if a request that carries `mac` may use the invite, which has been used `used` times.
+def invite_proof(id: bytes, secret: bytes, request_hash: Hash) -> InviteProof:
+    """What a request made through an invite carries, sealed."""
+    return InviteProof(id, invite_mac(secret, request_hash))
 
-    Raises RemoteProtocolError: expired, not-permitted for a wrong mac or an invite that is used up.
+
+@attrs.frozen
+class InviteStanding:
+    """An invite as the one who made it holds it: its secret, and how much of it is left."""
+
+    agent: AgentRef
+    secret: bytes = attrs.field(repr=False)
+    uses: int
+    expires_at: Instant
+    used: int = 0
+    revoked: bool = False
+
+
+def check_invite_use(
+    held: InviteStanding | None, to: AgentRef, proof: InviteProof, request_hash: Hash, *, now: Instant
+) -> None:
+    """Nothing if the request to `to` of that hash, which carries `proof`, may use the invite of that id.
+
+    Raises RemoteProtocolError: unknown-invite where there is none, it is withdrawn or another agent's, or the
+    mac is wrong, which nobody can tell apart; only who knows the secret hears of expired and invite-used.
     """
-    if now >= invite.expires_at:
-        raise RemoteProtocolError(RejectCode.EXPIRED, "the invite is over")
-    if not hmac.compare_digest(invite_mac(secret, request_hash), mac):
-        raise RemoteProtocolError(RejectCode.NOT_PERMITTED, "does not know the invite's secret", field="mac")
-    if used >= invite.uses:
-        raise RemoteProtocolError(RejectCode.NOT_PERMITTED, "the invite is used up")
+    known = held is not None and hmac.compare_digest(invite_mac(held.secret, request_hash), proof.mac)
+    if held is None or not known or held.revoked or held.agent != to:
+        raise RemoteProtocolError(
+            RejectCode.UNKNOWN_INVITE, "no invite of that id and secret", field="invite"
+        )
+    if now >= held.expires_at:
+        raise RemoteProtocolError(RejectCode.EXPIRED, "the invite is over", field="invite")
+    if held.used >= held.uses:
+        raise RemoteProtocolError(RejectCode.INVITE_USED, "the invite is used up", field="invite")
 
 
 # --- Links --------------------------------------------------------------------------------------------------
@@ -125,6 +157,7 @@ _LINK: Final = re.compile(
     r"#account=(?P<account>[A-Za-z0-9_-]{43})&secret=(?P<secret>[A-Za-z0-9_-]{22})",
     re.ASCII,
 )
+_CODE: Final = re.compile(r"[A-Za-z0-9_-]{22}", re.ASCII)
 
 
 @attrs.frozen
@@ -149,6 +182,31 @@ class InviteLink:
             raise _not_a_link()
         account = AccountId(_from_base64url(match["account"]))
         return cls(match["relay"], _from_base64url(match["id"]), account, _from_base64url(match["secret"]))
+
+
+def invite_code(id: bytes) -> str:
+    """An invite's id as it stands in links."""
+    return _to_base64url(id)
+
+
+def read_invite_code(text: str) -> bytes:
+    """The id that a code stands for. Raises RemoteProtocolError(bad-value)."""
+    if not _CODE.fullmatch(text):
+        raise RemoteProtocolError(RejectCode.BAD_VALUE, "22 characters of base64url", field="code")
+    return _from_base64url(text)
+
+
+def check_invite(invite: Invite, link: InviteLink, *, now: Instant) -> None:
+    """Nothing if `invite` is what `link` leads to, and not over. `read_invite` comes first.
+
+    Raises RemoteProtocolError: wrong-account, unknown-invite for another id or secret, expired.
+    """
+    if invite.agent.account != link.account:
+        raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "another account's invite", field="agent")
+    if invite.id != link.id or invite.check != sha256(link.secret):
+        raise RemoteProtocolError(RejectCode.UNKNOWN_INVITE, "another id or secret than the link's")
+    if now >= invite.expires_at:
+        raise RemoteProtocolError(RejectCode.EXPIRED, "the invite is over", field="expires_at")
 
 
 def _not_a_link() -> RemoteProtocolError:

@@ -50,6 +50,14 @@ REASON_BYTES: Final = 2_048
 #: A stranger's note stays small.
 CONTACT_NOTE_BYTES: Final = 1_024
 RECEIPT_ITEMS: Final = 256
+#: A link that lies about is found some day: three months are long enough for a conference or a course.
+INVITE_LIFETIME_MS: Final = 90 * DAY_MS
+#: More people than that are not invited one by one.
+INVITE_USES: Final = 1_000
+#: Invites of an account that a relay keeps at a time.
+INVITES: Final = 64
+#: An invite statement is a few hundred bytes.
+INVITE_BYTES: Final = 1_024
 #: Envelopes of class `connection` from one agent to another that has never answered.
 CONTACTS: Final = 3
 #: Envelopes of class `receipt` a minute between agents that are in contact and not connected.

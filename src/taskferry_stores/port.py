@@ -48,6 +48,7 @@ from taskferry_protocol.records import (
     PeerConnection,
     PinnedAccount,
     Place,
+    PublishedInvite,
     QuarantineLine,
     QuarantineRecord,
     RateRecord,
@@ -160,6 +161,9 @@ class RelayStore(Protocol):
 
     async def contacts(self, flows: Collection[Flow]) -> Mapping[Flow, ContactState]:
         """Contact states by flow."""
+
+    async def invites(self, ids: Collection[bytes]) -> Mapping[bytes, PublishedInvite]:
+        """Published invites by id, also those that are over and not yet forgotten."""
 
     async def rates(self, flows: Collection[Flow]) -> Mapping[Flow, RateRecord]:
         """Token buckets by flow."""

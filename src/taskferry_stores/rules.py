@@ -21,6 +21,8 @@ from taskferry_protocol.records import (
     Mark,
     MessageRecord,
     PruneAudit,
+    PublishedInvite,
+    PublishInvite,
     RedeemTicket,
     RelayCursor,
     Rung,
@@ -131,6 +133,18 @@ def require_revision(held: int, offered: int, what: str) -> None:
     """Refuse a record made from another revision than the one held, 0 for none (`revision`)."""
     if held != offered:
         raise StoreConflict(ConflictKind.REVISION, f"the {what} is at revision {held}, not {offered}")
+
+
+def invite_to_publish(held: PublishedInvite | None, others: int, change: PublishInvite) -> bool:
+    """Whether the invite is new; `exists` or `too-many` where it may not be kept.
+
+    `others` are the account's invites that are not over at the change's time.
+    """
+    if held is not None and held != change.invite:
+        raise StoreConflict(ConflictKind.EXISTS, "another invite is kept under this id")
+    if held is None and others >= change.most:
+        raise StoreConflict(ConflictKind.TOO_MANY, f"an account may have {change.most} invites here")
+    return held is None
 
 
 def require_usable(invite: InviteRecord | None, at: Instant) -> InviteRecord:

@@ -24,7 +24,7 @@ from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.frames import encode_frame, open_frame, read_frame
 from taskferry_protocol.handoff import verify_handoff
 from taskferry_protocol.ids import Handle, sha256
-from taskferry_protocol.invites import InviteLink
+from taskferry_protocol.invites import InviteLink, read_invite
 from taskferry_protocol.messages import decode_content, encode_content
 from taskferry_protocol.permissions import read_grant, read_terms
 from taskferry_protocol.sessions import ClientSession, RelaySession
@@ -131,6 +131,7 @@ TARGETS: dict[str, Target] = {
     "card": _document(Kind.CARD, read_card),
     "connection-request": _document(Kind.CONNECTION_REQUEST, read_request),
     "grant": _document(Kind.GRANT, read_grant),
+    "invite": _document(Kind.INVITE, read_invite),
     "terms": _terms,
     "frame": _frame,
     "relay-begun": _session(make_relay),
@@ -156,6 +157,7 @@ _AREAS = {
     "card": ("cards",),
     "connection-request": ("connections",),
     "grant": ("connections",),
+    "invite": ("invites",),
 }
 
 
@@ -180,7 +182,7 @@ def _inputs(name: str, vector: dict[str, object]) -> Iterator[bytes]:
         except ValueError:
             continue
         yield raw
-        if name in ("statement", "card", "connection-request", "grant"):
+        if name in ("statement", "card", "connection-request", "grant", "invite"):
             try:
                 yield parse_signed(raw).payload
             except RemoteProtocolError:

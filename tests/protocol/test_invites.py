@@ -1,8 +1,9 @@
 """Invites and their links (spec/identity.md section 8)."""
 
+import attrs
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from nacl.hash import blake2b
 
 from taskferry_protocol.crypto import Kind
@@ -10,11 +11,15 @@ from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import AccountId, Hash, Instant, sha256
 from taskferry_protocol.invites import (
     InviteLink,
+    InviteStanding,
+    check_invite,
     check_invite_use,
     invite_mac,
+    invite_proof,
     read_invite,
     sign_invite,
 )
+from taskferry_protocol.messages import InviteProof
 
 from .owners import NOW, Owner, Refused, resigned
 
@@ -66,17 +71,55 @@ def test_mac_is_keyed_blake2b():
     assert invite_mac(SECRET, REQUEST) == expected
 
 
+HELD = InviteStanding(ANN.agent("coder"), SECRET, 2, Instant(NOW + 1000), used=1)
+
+
+def use(held=HELD, to=HELD.agent, proof=None, request=REQUEST, now=NOW):
+    """One request under an invite."""
+    check_invite_use(held, to, proof or invite_proof(INVITE.id, SECRET, REQUEST), request, now=Instant(now))
+
+
 def test_invite_is_used_as_often_and_as_long_as_said():
     """The mac binds it to one request; the count and the end are the owner's."""
-    mac = invite_mac(SECRET, REQUEST)
-    check_invite_use(INVITE, SECRET, mac, REQUEST, used=1, now=Instant(NOW + 999))
+    use(now=NOW + 999)
     with Refused("expired"):
-        check_invite_use(INVITE, SECRET, mac, REQUEST, used=0, now=Instant(NOW + 1000))
-    with Refused("not-permitted"):
-        check_invite_use(INVITE, SECRET, mac, REQUEST, used=2, now=NOW)
-    for other_mac, request in ((mac, sha256(b"another")), (mac[:31], REQUEST), (bytes(32), REQUEST)):
-        with Refused("not-permitted", "mac"):
-            check_invite_use(INVITE, SECRET, other_mac, request, used=0, now=NOW)
+        use(now=NOW + 1000)
+    with Refused("invite-used"):
+        use(attrs.evolve(HELD, used=2))
+
+
+@given(st.binary(max_size=40), st.integers(0, 3), st.integers(0, 2000), st.booleans())
+def test_nobody_without_the_secret_learns_anything(mac, used, later, revoked):
+    """Whatever state an invite is in, a wrong mac hears what is said of an invite that never was."""
+    held = attrs.evolve(HELD, used=used, revoked=revoked)
+    assume(mac != invite_mac(SECRET, REQUEST))
+    for kept in (held, None):
+        with Refused("unknown-invite"):
+            use(kept, proof=InviteProof(INVITE.id, mac), now=NOW + later)
+
+
+def test_mac_of_one_request_opens_no_other():
+    """A proof that was overheard at one request is worth nothing with another, or for another agent."""
+    with Refused("unknown-invite"):
+        use(request=sha256(b"another"))
+    with Refused("unknown-invite"):
+        use(to=ANN.agent("other"))
+    with Refused("unknown-invite"):
+        use(attrs.evolve(HELD, revoked=True))
+
+
+def test_what_a_link_leads_to_is_exactly_what_it_says():
+    """Another account, another id and another secret are each found out before anything is asked."""
+    check_invite(INVITE, LINK, now=NOW)
+    for changes, code in (
+        ({"account": AccountId(bytes(32))}, "wrong-account"),
+        ({"id": bytes(16)}, "unknown-invite"),
+        ({"secret": bytes(16)}, "unknown-invite"),
+    ):
+        with Refused(code):
+            check_invite(INVITE, attrs.evolve(LINK, **changes), now=NOW)
+    with Refused("expired"):
+        check_invite(INVITE, LINK, now=INVITE.expires_at)
 
 
 def test_link_looks_as_described():

@@ -13,12 +13,16 @@ from taskferry_protocol.calls import (
     FindAccount,
     GetAccount,
     GetCard,
+    GetInvite,
     GetPresence,
+    InviteFound,
     LogAppended,
     PresenceFound,
     PutCard,
     PutConnection,
     PutGrant,
+    PutInvite,
+    WithdrawInvite,
     read_request,
 )
 from taskferry_protocol.cbor import decode, encode
@@ -37,6 +41,9 @@ EXCHANGES: list[tuple[CallRequest, CallAnswer]] = [
     (PutConnection(b"request", b"accept", (b"grant", b"back")), Done()),
     (EndConnection(b"end"), Done()),
     (PutGrant(b"grant"), Done()),
+    (PutInvite(b"invite"), Done()),
+    (WithdrawInvite(b"i" * 16), Done()),
+    (GetInvite(b"i" * 16), InviteFound(b"invite")),
     (GetPresence((AGENT, AgentRef(ACCOUNT, "writer"))), PresenceFound((True, False))),
 ]
 

@@ -28,6 +28,7 @@ from taskferry_protocol.records import (
     Offset,
     OutboxRecord,
     PeerConnection,
+    PublishedInvite,
     Rung,
     SeenRecord,
     Stored,
@@ -145,6 +146,11 @@ def connection(one, other, *, n=1):
     """A connection as a relay holds it."""
     text = f"request {n} {one} {other}"
     return StoredConnection(sha(text), agent(one), agent(other), text.encode(), b"accept " + text.encode())
+
+
+def published(name, agent_of="bob/coder", *, expires_at=NOW + DAY, raw="invite"):
+    """An invite as a relay keeps it."""
+    return PublishedInvite(digest(name)[:16], agent(agent_of), Instant(expires_at), f"{raw} {name}".encode())
 
 
 def peer_connection(mine, peer, *, n=1, **changes):

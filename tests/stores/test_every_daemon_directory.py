@@ -124,7 +124,9 @@ async def test_agents_and_cards_are_kept(daemon):
 
 async def test_connection_is_saved_from_the_revision_that_was_read(daemon):
     """A connection is changed only by who has seen its present state; every field survives."""
-    record = peer_connection("alice/helper", "bob/coder", note="hello", invite=b"i" * 16)
+    record = peer_connection(
+        "alice/helper", "bob/coder", note="hello", invite=b"i" * 16, invite_state="valid"
+    )
     assert await daemon.commit([SaveConnection(record)]) == (Saved(1),)
     await refused(daemon, ConflictKind.REVISION, SaveConnection(record))
     held = (await daemon.connections([record.request, sha("none")]))[record.request]
@@ -216,7 +218,18 @@ async def test_request_is_answered_under_its_key_once(daemon):
 
 async def test_invite_is_used_as_often_as_it_says(daemon):
     """Each request counts once; used up, revoked or over, an invite lets nobody in."""
-    invite = InviteRecord(b"i" * 16, "helper", b"raw", b"s" * 16, 2, Instant(NOW + DAY), NOW)
+    invite = InviteRecord(
+        b"i" * 16,
+        "helper",
+        b"raw",
+        b"s" * 16,
+        2,
+        Instant(NOW + DAY),
+        NOW,
+        note="for the course",
+        accepts=True,
+        permissions="{}",
+    )
     await daemon.commit([PutInvite(invite)])
     await refused(daemon, ConflictKind.UNKNOWN, UseInvite(b"x" * 16, sha("r"), NOW))
     await refused(daemon, ConflictKind.INVITE_USED, UseInvite(invite.id, sha("r"), invite.expires_at))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .identifiers import Identifier
 
 __all__ = ["approve", "connections", "decline", "revoke"]
+
+_INVITES: Final = {"valid": "valid", "expired": "over", "invite-used": "used up"}
 
 
 @click.command()
@@ -34,8 +38,10 @@ def connections(state: str, agent: str) -> None:
     from .values import objects
 
     listed = objects(answer, "connections")
+    # Most connections need no invite; the column is there where one has named any.
+    invited = any(item.get("invite") for item in listed)
     table(
-        ["id", "state", "mine", "peer", "trust", "when", "note"],
+        ["id", "state", "mine", "peer", "trust", *(["invite"] if invited else []), "when", "note"],
         (
             [
                 short(item.get("id")),
@@ -43,6 +49,7 @@ def connections(state: str, agent: str) -> None:
                 clean(item.get("mine")),
                 clean(item.get("peer")),
                 clean(item.get("trust")),
+                *([_invite(item)] if invited else []),
                 ago(item.get("updated_at")),
                 clean(item.get("note"), most=40),
             ]
@@ -54,6 +61,14 @@ def connections(state: str, agent: str) -> None:
         click.echo("\nWhat each may send: taskferry permissions ID")
     if any(item.get("state") == "requested_in" for item in listed):
         click.echo("Decide with: taskferry approve ID, or: taskferry decline ID")
+
+
+def _invite(item: dict[str, object]) -> str:
+    """What became of the invite that a request named."""
+    if not item.get("invite"):
+        return ""
+    state = str(item.get("invite_state"))
+    return _INVITES.get(state, "unknown") if state else "sent"
 
 
 def _decide(identifier: str, action: str, body: dict[str, object], done: str) -> None:

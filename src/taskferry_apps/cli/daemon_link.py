@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = [
     "daemon_options",
     "data_directory",
+    "is_data_named",
     "is_json_wanted",
     "json_option",
     "local_client",
@@ -80,6 +81,11 @@ def data_directory() -> Path:
     import platformdirs
 
     return Path(platformdirs.user_data_dir("taskferry", appauthor=False))
+
+
+def is_data_named() -> bool:
+    """Whether a data directory was named, by --data or TASKFERRY_DATA."""
+    return isinstance(_kept("data"), Path)
 
 
 def _url(data: Path) -> str:

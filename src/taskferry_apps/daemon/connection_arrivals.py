@@ -32,6 +32,7 @@ from .arrival import Arrival
 from .bonds import Bond
 from .connection_audit import audit_peer_step, ended_kind, grant_facts
 from .grants import read_allowance
+from .invited import admit_invited, judge_invite
 from .publications import Publication, Subject, note
 from .resending import offer_refused_again
 
@@ -63,11 +64,16 @@ def _tell(arrival: Arrival, record: PeerConnection) -> None:
         (arrival.hash,),
         state=record.state.value,
         id=record.request.hex(),
+        **({"invite": record.invite_state} if record.invite_state else {}),
     )
 
 
-async def take_request(arrival: Arrival, body: ConnectionRequested) -> None:
-    """Note a peer's request; it waits for the owner, and wakes no agent."""
+async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
+    """Note a peer's request; it waits for the owner, and wakes no agent.
+
+    One that came through an invite is marked so, and accepted at once if the owner made the invite for that.
+    What is given is the code of what is wrong with the invite that it names, or an empty text.
+    """
     request = read_request(body.statement, await _log(arrival))
     if (request.from_, request.to) != (arrival.peer, arrival.mine):
         raise RemoteProtocolError(RejectCode.WRONG_SENDER, "a request for other agents than the envelope's")
@@ -75,7 +81,10 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> None:
         raise RemoteProtocolError(RejectCode.REQUEST_EXPIRED, "the request is over")
     arrival.store(InboxState.QUIET)
     if (await arrival.draft.core.store.connections((request.hash,))).get(request.hash) is not None:
-        return
+        return ""
+    invite, state = None, ""
+    if body.invite is not None:
+        invite, state = await judge_invite(arrival.draft.core, body.invite, request, arrival.draft.now)
     grant = read_allowance(body.grant, body.terms, await _log(arrival), request, grantor=arrival.peer)
     record = PeerConnection(
         request=request.hash,
@@ -88,11 +97,16 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> None:
         expires_at=request.expires_at,
         note=body.note,
         invite=body.invite.id if body.invite is not None else b"",
+        invite_state=state,
         grants=(grant,),
     )
     arrival.draft.add(SaveConnection(record))
     _tell(arrival, record)
     await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ASKED, record)
+    if invite is None:
+        return state
+    await admit_invited(arrival.draft, record, invite)
+    return ""
 
 
 async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:

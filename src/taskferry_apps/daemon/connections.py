@@ -9,21 +9,29 @@ import attrs
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.connections import EndKind, read_request, sign_accept, sign_end, sign_request
+from taskferry_protocol.connections import EndKind, read_request, sign_end, sign_request
 from taskferry_protocol.ids import AgentRef, Handle, Hash, Instant
+from taskferry_protocol.invites import InviteLink, invite_proof
 from taskferry_protocol.messages import (
-    ConnectionAccepted,
     ConnectionEnded,
     ConnectionRequested,
     GrantUpdated,
 )
-from taskferry_protocol.records import ConnectionState, PeerConnection, PutGrant, SaveConnection
+from taskferry_protocol.records import (
+    ConnectionState,
+    PeerConnection,
+    PutGrant,
+    SaveConnection,
+    SetTrust,
+    Trust,
+)
 
+from .accepting import accept_request
 from .bonds import Bond, bonds_between, find_bond
 from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .draft import LIFETIME_MS, Draft, Posted, Thread
-from .grants import answering, changed, next_allowance, welcome, wish_of
+from .grants import answering, changed, next_allowance, wish_of
 from .names import own_agent, parse_peer, require_owner
 from .port import Caller, DaemonRefusal, GrantChange
 from .publications import Publication, Subject, note
@@ -62,17 +70,42 @@ class Connections:
         theirs = await self._look_up(handle)
         async with core.lock:
             draft = Draft(core)
-            held = await core.logs.get(theirs.account)
-            if held is None:
-                draft.take_log(None, theirs)
-            elif theirs.state.length > held.state.length:
-                draft.take_log(held, theirs)
+            await _take(draft, theirs)
             to = AgentRef(theirs.account, handle.agent)
             _check_other(agent, to)
             for bond in reversed(await bonds_between(core.store, agent, to)):
                 if bond.record.state in _LIVE and bond.request.expires_at > draft.now:
                     return self._same(bond)
             request, message = await self._ask(draft, caller, agent, to, note_text)
+            await draft.commit()
+        return await self._step(request, message)
+
+    async def request_invited(
+        self, caller: Caller, mine: str, theirs: AccountLog, to: AgentRef, note_text: str, link: InviteLink
+    ) -> Step:
+        """Ask the agent that a link leads to, with the proof that its owner has invited us.
+
+        `theirs` is the log of the account in the link, which is pinned as `invited`. Asked through it
+        already: that request.
+        """
+        core = self._core
+        agent = await own_agent(core, caller, mine)
+        async with core.lock:
+            draft = Draft(core)
+            await _take(draft, theirs)
+            _check_other(agent, to)
+            for bond in reversed(await bonds_between(core.store, agent, to)):
+                if bond.record.state in _LIVE and bond.request.expires_at > draft.now:
+                    if bond.record.state is ConnectionState.ACCEPTED:
+                        raise _connected_already()
+                    if bond.record.state is ConnectionState.REQUESTED_IN or bond.record.invite == link.id:
+                        return self._same(bond)
+            pinned = (await core.store.accounts((theirs.account,))).get(theirs.account)
+            if pinned is None or pinned.trust is Trust.UNVERIFIED:
+                draft.add(SetTrust(theirs.account, Trust.INVITED, draft.now))
+                handle = f"@{theirs.state.name}"
+                draft.audit(AuditKind.TRUST_CHANGED, handle, trust=Trust.INVITED.value, by="owner")
+            request, message = await self._ask(draft, caller, agent, to, note_text, link)
             await draft.commit()
         return await self._step(request, message)
 
@@ -88,7 +121,13 @@ class Connections:
         return Step(bond, None)
 
     async def _ask(
-        self, draft: Draft, caller: Caller, mine: AgentRef, peer: AgentRef, text: str
+        self,
+        draft: Draft,
+        caller: Caller,
+        mine: AgentRef,
+        peer: AgentRef,
+        text: str,
+        link: InviteLink | None = None,
     ) -> tuple[Hash, Hash]:
         core = self._core
         own = await draft.own_log()
@@ -122,12 +161,14 @@ class Connections:
             updated_at=draft.now,
             expires_at=request.expires_at,
             note=text,
+            invite=link.id if link is not None else b"",
             grants=(grant,),
         )
         draft.add(SaveConnection(record))
         by = "owner" if caller.is_owner else "local program"
         await audit_step(draft, AuditKind.CONNECTION_ASKED, record, by=by)
-        body = ConnectionRequested(raw, grant.raw, grant.terms, text, own.statements)
+        proof = invite_proof(link.id, link.secret, request.hash) if link is not None else None
+        body = ConnectionRequested(raw, grant.raw, grant.terms, text, own.statements, proof)
         posted = await draft.post(body, mine, peer, Thread(draft.conversation()))
         draft.tell("connection", mine.name, (posted.hash,), state="requested_out", id=request.hash.hex())
         return request.hash, posted.hash
@@ -146,30 +187,9 @@ class Connections:
                     "Ask the other side to request a connection again.",
                     status=409,
                 )
-            record, own = bond.record, await draft.own_log()
-            raw = sign_accept(bond.request, at=draft.now, log=own.position, by=core.manage)
-            grant = next_allowance(
-                bond.request,
-                record.mine,
-                changed(welcome(), change),
-                before=bond.given,
-                log=own,
-                by=core.manage,
-                at=draft.now,
-                entropy=core.entropy,
-            )
-            accepted = attrs.evolve(
-                record, state=ConnectionState.ACCEPTED, accept_raw=raw, updated_at=draft.now
-            )
-            draft.add(SaveConnection(accepted), PutGrant(grant))
-            await note(draft, Publication(Subject.CONNECTION, record.request))
-            body = ConnectionAccepted(raw, grant.raw, grant.terms, own.statements)
-            posted = await self._post(draft, body, bond)
-            self._tell(draft, bond, posted, ConnectionState.ACCEPTED)
-            await audit_step(draft, AuditKind.CONNECTION_ACCEPTED, record, by="owner")
-            await audit_step(draft, AuditKind.GRANT, record, by="owner", **grant_facts(grant))
+            posted = await accept_request(draft, bond, change, by="owner")
             await draft.commit()
-        return await self._step(record.request, posted.hash)
+        return await self._step(bond.record.request, posted.hash)
 
     async def end(self, caller: Caller, named: str | tuple[str, str], kind: str, reason: str) -> Step:
         """Decline a request, or revoke or block a connection."""
@@ -231,9 +251,7 @@ class Connections:
             await draft.commit()
         return await self._step(bond.record.request, posted.hash)
 
-    async def _post(
-        self, draft: Draft, body: ConnectionAccepted | ConnectionEnded | GrantUpdated, bond: Bond
-    ) -> Posted:
+    async def _post(self, draft: Draft, body: ConnectionEnded | GrantUpdated, bond: Bond) -> Posted:
         return await draft.post(body, bond.record.mine, bond.record.peer, Thread(draft.conversation()))
 
     def _tell(self, draft: Draft, bond: Bond, posted: Posted, state: ConnectionState) -> None:
@@ -247,6 +265,25 @@ class Connections:
 
     async def _step(self, request: Hash, message: Hash) -> Step:
         return Step(Bond((await self._core.store.connections((request,)))[request]), message)
+
+
+async def _take(draft: Draft, theirs: AccountLog) -> None:
+    """Pin a peer's log that was looked up, if it says more than the one held."""
+    held = await draft.core.logs.get(theirs.account)
+    if held is None:
+        draft.take_log(None, theirs)
+    elif theirs.state.length > held.state.length:
+        draft.take_log(held, theirs)
+
+
+def _connected_already() -> DaemonRefusal:
+    return DaemonRefusal(
+        "conflict",
+        "These two agents are connected already.",
+        "Nothing is left to do; see: taskferry connections",
+        status=409,
+        detail={"state": ConnectionState.ACCEPTED.value},
+    )
 
 
 def _check_other(mine: AgentRef, peer: AgentRef) -> None:

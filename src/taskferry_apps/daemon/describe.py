@@ -151,6 +151,8 @@ async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -
         received=_grant_view(bond.received),
         created_at=record.created_at,
         updated_at=record.updated_at,
+        invite=record.invite,
+        invite_state=record.invite_state,
         message=message,
     )
 

@@ -174,11 +174,9 @@ class Inbound:
         draft.add(DropQuarantine(envelope.hash))
         if decision.rate is not None:
             draft.add(_rate(Flow(header.from_, header.to), decision.rate))
-        code = await _effect(Arrival(draft, decision))
-        if code is not None:
-            await audit_refusal(draft, code.value, header.from_, header.to, header.cls.value)
-        outcome = Outcome.APPLIED if code is None else Outcome.QUARANTINED
-        word = "" if code is None else code.value
+        outcome, word = await _effect(Arrival(draft, decision))
+        if outcome is Outcome.QUARANTINED:
+            await audit_refusal(draft, word, header.from_, header.to, header.cls.value)
         draft.add(_seen(envelope, outcome.value, word, draft))
         if decision.standing is Standing.RECIPIENT:
             owe(draft, envelope.hash, header.cls, header.to, header.from_, outcome.value, word)
@@ -315,15 +313,15 @@ def _seen(envelope: Envelope, outcome: str, code: str, draft: Draft) -> RecordSe
     )
 
 
-async def _effect(arrival: Arrival) -> RejectCode | None:
-    """Do what a message of this type does. A code: it is held, but quarantined all the same."""
+async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
+    """Do what a message of this type does; what its sender is told of it, with a code where there is one."""
     body = arrival.content.body
     match body:
         case ConnectionRequested() | ConnectionAccepted() | ConnectionEnded() | GrantUpdated():
             if arrival.decision.standing is Standing.COPY:
                 arrival.store_copy()
             else:
-                await _connection_effect(arrival, body)
+                return Outcome.APPLIED, await _connection_effect(arrival, body)
         case TextMessage():
             if arrival.decision.standing is Standing.COPY:
                 arrival.store_copy()
@@ -338,19 +336,23 @@ async def _effect(arrival: Arrival) -> RejectCode | None:
             # The news is the log that the header quotes: it was taken before this was decided on.
             arrival.keep()
         case _:
-            return await take_task_event(arrival)
-    return None
+            code = await take_task_event(arrival)
+            if code is not None:
+                # It is held, but quarantined all the same.
+                return Outcome.QUARANTINED, code.value
+    return Outcome.APPLIED, ""
 
 
 async def _connection_effect(
     arrival: Arrival, body: ConnectionRequested | ConnectionAccepted | ConnectionEnded | GrantUpdated
-) -> None:
+) -> str:
     match body:
         case ConnectionRequested():
-            await take_request(arrival, body)
+            return await take_request(arrival, body)
         case ConnectionAccepted():
             await take_acceptance(arrival, body)
         case ConnectionEnded():
             await take_end(arrival, body)
         case GrantUpdated():
             await take_grant(arrival, body)
+    return ""

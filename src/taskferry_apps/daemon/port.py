@@ -15,6 +15,8 @@ from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import Part
 
 from .backup_port import BackupService
+from .browser_port import BrowserService
+from .invite_port import InviteService, LinkService
 from .manage_port import ManageService
 from .recovery_port import RecoveryService
 from .views import (
@@ -140,6 +142,7 @@ class TaskAction:
 class DaemonService(Protocol):
     """One owner's daemon. Agents are named `name` or `@owner/name`; peers `@owner/name`."""
 
+    # --- subjects of their own ---
     @property
     def audit(self) -> AuditService:
         """What was done, decided and refused."""
@@ -163,6 +166,18 @@ class DaemonService(Protocol):
     @property
     def peers(self) -> PeerService:
         """Other owners, and what is decided about who they are."""
+
+    @property
+    def invites(self) -> InviteService:
+        """The owner's invites."""
+
+    @property
+    def links(self) -> LinkService:
+        """Links that the owner opens."""
+
+    @property
+    def browsers(self) -> BrowserService:
+        """The owner's browsers."""
 
     # --- the owner's ---
     async def status(self) -> Status:

@@ -1,4 +1,4 @@
-"""What the relay still has to be told beside the mail: cards, connections, grants, ends.
+"""What the relay still has to be told beside the mail: cards, connections, grants, ends, invites.
 
 The list is durable: whoever changes one of them notes it in the same commit, and it is struck out once the
 relay has it. What is noted is a name, so that always the newest is published.
@@ -30,11 +30,14 @@ class Subject(StrEnum):
     CONNECTION = "connection"
     GRANT = "grant"
     END = "end"
+    INVITE = "invite"
 
 
 @attrs.frozen
 class Publication:
-    """One thing to publish: a card by its agent's name (ASCII), all else by the hash of its request."""
+    """One thing to publish: a card by its agent's name (ASCII), an invite by its id, all else by the hash of
+    its request.
+    """
 
     subject: Subject
     key: bytes

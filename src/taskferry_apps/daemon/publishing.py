@@ -1,4 +1,4 @@
-"""Telling the relay what it needs to let mail through: our log, cards, connections, grants and ends."""
+"""Telling the relay what it needs to let mail through: our log, cards, connections, grants, ends, invites."""
 
 from __future__ import annotations
 
@@ -53,6 +53,11 @@ async def publish_everything(core: Core) -> None:
     async with core.lock:
         draft = Draft(core)
         items = [Publication(Subject.CARD, agent.name.encode()) for agent in await core.store.agents()]
+        items += [
+            Publication(Subject.INVITE, invite.id)
+            for invite in await core.store.invites()
+            if not invite.revoked and invite.expires_at > draft.now
+        ]
         for bond in await all_bonds(core.store):
             if bond.record.accept_raw:
                 items.append(Publication(Subject.CONNECTION, bond.record.request))
@@ -106,6 +111,11 @@ class Publisher:
             agent = AgentRef(self._core.own, item.key.decode())
             card = (await self._core.store.cards((agent,))).get(agent)
             return calls.PutCard(card.raw) if card is not None else None
+        if item.subject is Subject.INVITE:
+            invite = await self._core.store.invite(item.key)
+            if invite is None or invite.expires_at <= self._core.now():
+                return None
+            return calls.WithdrawInvite(invite.id) if invite.revoked else calls.PutInvite(invite.raw)
         hash = Hash(item.key)
         record = (await self._core.store.connections((hash,))).get(hash)
         if record is None:

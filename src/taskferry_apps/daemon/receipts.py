@@ -6,7 +6,7 @@ from typing import Final
 
 from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.limits import RECEIPT_ITEMS
-from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem
+from taskferry_protocol.messages import ConnectionRequested, Outcome, Receipt, ReceiptItem
 from taskferry_protocol.records import (
     DropOutbox,
     Mark,
@@ -22,6 +22,7 @@ from taskferry_protocol.records import (
 from .arrival import Arrival
 from .core import Core
 from .draft import Draft
+from .invited import hear_of_invite
 from .port import DaemonRefusal
 
 __all__ = ["say_receipts", "take_receipt"]
@@ -82,5 +83,7 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
             reason = f"quarantined: {code}" if quarantined else ""
             draft.add(SetRung(item.hash, message.mine.name, rung, reason, draft.now))
             draft.add(DropOutbox((item.hash,)))
+            if not quarantined and code and message.type == ConnectionRequested.type_name:
+                await hear_of_invite(draft, message, code)
             refs = (item.hash,) if message.task is None else (item.hash, message.task)
             draft.tell("delivery", message.mine.name, refs, rung=rung.value, code=reason)

@@ -18,6 +18,8 @@ from .alarms import alarms
 from .audit import AuditBook
 from .backups import Backups, Copying
 from .bonds import all_bonds
+from .browser_port import BrowserService
+from .browsers import Browsers
 from .connections import Connections
 from .core import Core, Vault
 from .describe import connection_view
@@ -26,7 +28,10 @@ from .directory import Directory
 from .doctor import Doctor
 from .export import export_task
 from .identity_changes import changed_owners
+from .invite_port import InviteService, LinkService
+from .invites import Invites
 from .link import Link, RouteTo
+from .links import Links
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
 from .manage import Manage
@@ -97,6 +102,9 @@ class Daemon:
         self._owner = Owner(core, self._link.claim)
         directory = Directory(core, self._link)
         self._connections = Connections(core, directory.look_up)
+        self.invites: InviteService = Invites(core, self._link)
+        self.links: LinkService = Links(core, self._link, self._connections)
+        self.browsers: BrowserService = Browsers(core)
         self._tasks = Tasks(core)
         self._mail = Mail(core)
         self._access = Access(core, owner_digest)

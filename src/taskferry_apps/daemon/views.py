@@ -136,6 +136,9 @@ class ConnectionView:
     received: GrantView | None
     created_at: Instant
     updated_at: Instant
+    invite: bytes
+    """The invite that the request named; `invite_state` is `valid`, or the code of what is wrong with it."""
+    invite_state: str
     message: Hash | None = None
     """The envelope of the step that was just taken, where this answers one."""
 

@@ -10,6 +10,7 @@ from taskferry_transports.longpoll_server import LongPollServer
 from taskferry_transports.websocket_server import add_websocket_route
 
 from .core import Relay
+from .invite_page import add_invite_page
 from .pages import Pages
 from .pages.sign_up import mount_sign_up
 from .sign_up_desk import SignUpDesk
@@ -27,6 +28,7 @@ def create_app(
     app = QuartTrio("taskferry_relay", static_folder=None)
     pages.mount(app)
     mount_sign_up(app, pages, desk)
+    add_invite_page(app, relay.invites, pages)
 
     @app.get("/health")
     async def health() -> tuple[Response, int]:

@@ -17,12 +17,16 @@ from taskferry_protocol.calls import (
     FindAccount,
     GetAccount,
     GetCard,
+    GetInvite,
     GetPresence,
+    InviteFound,
     LogAppended,
     PresenceFound,
     PutCard,
     PutConnection,
     PutGrant,
+    PutInvite,
+    WithdrawInvite,
 )
 from taskferry_protocol.cards import Visibility, read_card
 from taskferry_protocol.connections import (
@@ -48,13 +52,15 @@ from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict, Store
 
 from .accounts import Accounts
 from .facts import Facts, grant_of
+from .invites import Invites
 from .presence import Presence
 
 __all__ = ["Calls"]
 
 _CONFLICTS = {
+    ConflictKind.EXISTS: (RejectCode.BAD_VALUE, "another invite is held under this id"),
     ConflictKind.STALE_VERSION: (RejectCode.BAD_VALUE, "a later version is held"),
-    ConflictKind.TOO_MANY: (RejectCode.TOO_MANY, "different grants of one version"),
+    ConflictKind.TOO_MANY: (RejectCode.TOO_MANY, "more of them than a relay keeps"),
     ConflictKind.ENDED: (RejectCode.UNKNOWN_REQUEST, "this connection has ended"),
     ConflictKind.UNKNOWN: (RejectCode.UNKNOWN_REQUEST, "no such connection here"),
 }
@@ -63,11 +69,14 @@ _CONFLICTS = {
 class Calls:
     """Answers one session's questions after another's; holds nothing of either."""
 
-    def __init__(self, store: RelayStore, facts: Facts, accounts: Accounts, presence: Presence) -> None:
+    def __init__(
+        self, store: RelayStore, facts: Facts, accounts: Accounts, presence: Presence, invites: Invites
+    ) -> None:
         self._store = store
         self._facts = facts
         self._accounts = accounts
         self._presence = presence
+        self._invites = invites
 
     async def answer(self, caller: AccountId, request: CallRequest) -> CallAnswer | Refusal:
         """The answer to an account's question. Raises only what the store raises."""
@@ -102,6 +111,14 @@ class Calls:
                 return await self._end(caller, end)
             case PutGrant(grant=grant):
                 return await self._put_grant(caller, grant)
+            case PutInvite(invite=invite):
+                await self._invites.publish(await self._log(caller), invite)
+                return Done()
+            case WithdrawInvite(id=id):
+                await self._invites.withdraw(caller, id)
+                return Done()
+            case GetInvite(id=id):
+                return InviteFound((await self._invites.find(id)).raw)
             case GetPresence(agents=agents):
                 return await self._see(caller, agents)
             case _:

@@ -23,6 +23,7 @@ from .engine import Engine
 from .entrance import Entrance, SignUp
 from .expiry import Housekeeping
 from .facts import Facts
+from .invites import Invites
 from .link import Link, Office, first_failure
 from .mailbox import TailBudget
 from .presence import Presence
@@ -83,11 +84,12 @@ class Relay:
         budget = SignUpBudget(policy.sign_ups_per_hour)
         entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
         accounts = Accounts(store, facts, self._presence, entrance, now, self.audit)
+        self.invites = Invites(store, facts, now)
         self._office = Office(
             store=store,
             engine=self._engine,
             accounts=accounts,
-            calls=Calls(store, facts, accounts, self._presence),
+            calls=Calls(store, facts, accounts, self._presence, self.invites),
             presence=self._presence,
             visits=Visits(accounts),
             origins=frozenset(policy.origins),

@@ -26,6 +26,7 @@ from taskferry_protocol.records import (
     Expire,
     Expired,
     Offset,
+    PurgeInvites,
     PurgeSeen,
     PutEvidence,
     RecordContact,
@@ -214,7 +215,9 @@ class Engine:
         if not self._wake.is_set():
             self._wake.set()
 
-    async def keep_house(self, change: Expire | Sweep | PurgeSeen | SweepSignUps) -> RelayResult:
+    async def keep_house(
+        self, change: Expire | Sweep | PurgeSeen | SweepSignUps | PurgeInvites
+    ) -> RelayResult:
         """Make the change with the next commit. Raises StoreFull."""
         chore = Chore(change)
         self._chores.append(chore)

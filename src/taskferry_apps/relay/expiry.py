@@ -12,7 +12,15 @@ import trio
 
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, SEEN_MS
-from taskferry_protocol.records import Counted, Expire, Expired, PurgeSeen, Sweep, SweepSignUps
+from taskferry_protocol.records import (
+    Counted,
+    Expire,
+    Expired,
+    PurgeInvites,
+    PurgeSeen,
+    Sweep,
+    SweepSignUps,
+)
 from taskferry_stores.port import StoreFull
 
 from ..logs import get_logger
@@ -96,9 +104,13 @@ class Housekeeping:
         return False
 
     async def _purge(self, now: Instant) -> bool:
-        seen = await self._engine.keep_house(PurgeSeen(Instant(now - SEEN_MS), STEP))
-        over = await self._engine.keep_house(SweepSignUps(Instant(now - SIGN_UPS_KEPT_MS), STEP))
-        if any(isinstance(purged, Counted) and purged.count >= STEP for purged in (seen, over)):
-            return True
+        for change in (
+            PurgeSeen(Instant(now - SEEN_MS), STEP),
+            SweepSignUps(Instant(now - SIGN_UPS_KEPT_MS), STEP),
+            PurgeInvites(now, STEP),
+        ):
+            purged = await self._engine.keep_house(change)
+            if isinstance(purged, Counted) and purged.count >= STEP:
+                return True
         self._purge_at = now + PURGE_EVERY_MS
         return False

@@ -12,6 +12,7 @@ from taskferry_protocol.frame_items import Entry, Outcome
 from taskferry_protocol.ids import AccountId, DeviceId
 from taskferry_protocol.records import (
     Expire,
+    PurgeInvites,
     PurgeSeen,
     RecordContact,
     RelayResult,
@@ -57,6 +58,6 @@ class Job:
 class Chore:
     """A change that keeps the store small, and whoever waits for it."""
 
-    change: Expire | Sweep | PurgeSeen | SweepSignUps
+    change: Expire | Sweep | PurgeSeen | SweepSignUps | PurgeInvites
     done: trio.Event = attrs.field(factory=trio.Event)
     result: RelayResult | None = None

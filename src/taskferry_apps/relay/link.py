@@ -15,7 +15,7 @@ import trio
 
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
 from taskferry_protocol.audit import RelayAuditKind
-from taskferry_protocol.calls import CallAnswer, CallRequest, FindAccount, GetAccount
+from taskferry_protocol.calls import CallAnswer, CallRequest, FindAccount, GetAccount, GetInvite
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId, Instant, fingerprint
@@ -59,8 +59,8 @@ __all__ = ["Link", "Office", "first_failure"]
 OUTBOX: Final = 64
 #: How long a goodbye may take to be written.
 GOODBYE_S: Final = 2.0
-#: Accounts that a session may look up in a minute, each a page read from the disk: more than a daemon needs
-#: that comes back to a relay and asks after everybody whom it knows.
+#: Accounts and invites that a session may look up in a minute, each a page read from the disk: more than a
+#: daemon needs that comes back to a relay and asks after everybody whom it knows.
 LOOKUPS: Final = 600
 #: How long a visitor may stay: anybody can be one.
 VISIT_S: Final = 60.0
@@ -243,8 +243,8 @@ class Link:
                 assert_never(event)
 
     def _count(self, request: CallRequest) -> Refusal | None:
-        """A refusal of whoever looks accounts up too often."""
-        if not isinstance(request, GetAccount | FindAccount):
+        """A refusal of whoever looks accounts or invites up too often."""
+        if not isinstance(request, GetAccount | FindAccount | GetInvite):
             return None
         self._lookups, wait = take(self._lookups, LOOKUPS, self._office.now())
         if not wait:

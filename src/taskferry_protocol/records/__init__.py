@@ -101,6 +101,9 @@ from .relay import (
     NameKeys,
     Notice,
     NoticePut,
+    PublishedInvite,
+    PublishInvite,
+    PurgeInvites,
     PutConnection,
     PutNotice,
     RecordContact,
@@ -111,6 +114,7 @@ from .relay import (
     StoredConnection,
     StoreEnvelope,
     Sweep,
+    WithdrawInvite,
 )
 from .sign_ups import (
     ApplicationRecord,
@@ -223,7 +227,10 @@ __all__ = [
     "Placed",
     "PruneAudit",
     "PruneEvents",
+    "PublishInvite",
+    "PublishedInvite",
     "PurgeAnswers",
+    "PurgeInvites",
     "PurgeSeen",
     "PutAgent",
     "PutAnswer",
@@ -288,4 +295,5 @@ __all__ = [
     "Trust",
     "UseInvite",
     "UseSequence",
+    "WithdrawInvite",
 ]

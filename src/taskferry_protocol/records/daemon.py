@@ -57,6 +57,8 @@ class PeerConnection:
     `grants` hold the highest version of each direction with its terms: what `mine` allows has
     `grantor == mine`. They are changed with `PutGrant` alone, except in a record that is new.
     `revision` is 0 in a record that is new; a save names the revision that it was made from.
+    `invite` is the id of the invite that the request named; `invite_state` is `valid` if the request came
+    through it, else the code of what is wrong with it; it is empty where nobody looked.
     """
 
     request: Hash
@@ -72,6 +74,7 @@ class PeerConnection:
     end_kind: str = ""
     note: str = ""
     invite: bytes = b""
+    invite_state: str = ""
     grants: tuple[GrantRecord, ...] = ()
     revision: int = 0
 
@@ -101,7 +104,11 @@ class IdempotencyRecord:
 
 @attrs.frozen
 class InviteRecord:
-    """An invite that this owner made, with the secret that proves who came through it."""
+    """An invite that this owner made, with the secret that proves who came through it.
+
+    `accepts` says that a request through it is accepted at once, with `permissions`: JSON of the daemon's own
+    making. `note` is for the owner alone.
+    """
 
     id: bytes
     agent: str
@@ -112,6 +119,9 @@ class InviteRecord:
     created_at: Instant
     used: int = 0
     revoked: bool = False
+    note: str = ""
+    accepts: bool = False
+    permissions: str = ""
 
 
 @attrs.frozen

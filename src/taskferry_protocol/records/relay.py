@@ -42,6 +42,16 @@ class StoredConnection:
 
 
 @attrs.frozen
+class PublishedInvite:
+    """An invite as its owner published it, for whoever has the link."""
+
+    id: bytes
+    agent: AgentRef
+    expires_at: Instant
+    raw: bytes
+
+
+@attrs.frozen
 class ContactState:
     """What one agent did towards another before they are connected: envelopes of class `connection` sent."""
 
@@ -183,6 +193,34 @@ class RecordContact:
 
 
 @attrs.frozen
+class PublishInvite:
+    """Keep an invite; the same again is nothing new. `most` is how many of an account may be kept at `at`.
+
+    Conflicts: `exists`, for another one under this id; `too-many`.
+    """
+
+    invite: PublishedInvite
+    at: Instant
+    most: int
+
+
+@attrs.frozen
+class WithdrawInvite:
+    """Forget an account's invite. Where it has none of that id, nothing happens."""
+
+    account: AccountId
+    id: bytes
+
+
+@attrs.frozen
+class PurgeInvites:
+    """Forget at most `limit` invites that are over. Result: `Counted`."""
+
+    now: Instant
+    limit: int
+
+
+@attrs.frozen
 class AckMailbox:
     """A device has committed everything up to `offset`. Never goes back, never past what was given out.
 
@@ -228,6 +266,9 @@ RelayChange = (
     | PutConnection
     | EndConnection
     | RecordContact
+    | PublishInvite
+    | WithdrawInvite
+    | PurgeInvites
     | AckMailbox
     | PutNotice
     | Expire

@@ -41,6 +41,9 @@ from taskferry_protocol.records import (
     Place,
     Placed,
     PruneAudit,
+    PublishedInvite,
+    PublishInvite,
+    PurgeInvites,
     PurgeSeen,
     PutApplication,
     PutCard,
@@ -63,10 +66,11 @@ from taskferry_protocol.records import (
     Sweep,
     SweepSignUps,
     TicketRecord,
+    WithdrawInvite,
 )
 
 from ..errors import ConflictKind, StoreClosed, StoreConflict
-from ..rules import add_grant, require_few_names, unknown
+from ..rules import add_grant, invite_to_publish, require_few_names, unknown
 from .audit import AuditReads, AuditTable
 from .mailboxes import Mailboxes
 from .sign_ups import SignUps
@@ -84,6 +88,7 @@ class MemoryRelayStore(AuditReads):
         self.audit = AuditTable(self._journal)
         self._connections: dict[Hash, StoredConnection] = {}
         self._contacts: dict[Flow, ContactState] = {}
+        self._invites: dict[bytes, PublishedInvite] = {}
         self._keys: dict[AccountId, frozenset[bytes]] = {}
         self._mailboxes = Mailboxes(self._journal)
         self._sign_ups = SignUps(self._journal, self._ledger.names)
@@ -157,6 +162,14 @@ class MemoryRelayStore(AuditReads):
                 self._journal.put(self._connections, held.request, attrs.evolve(held, grants=grants))
             case RecordContact():
                 self._journal.put(self._contacts, change.flow, change.contact)
+            case PublishInvite():
+                self._publish(change)
+            case WithdrawInvite():
+                kept = self._invites.get(change.id)
+                if kept is not None and kept.agent.account == change.account:
+                    self._journal.drop(self._invites, change.id)
+            case PurgeInvites():
+                return self._purge_invites(change)
             case RecordRate():
                 self._journal.put(self._ledger.rates, change.flow, change.rate)
             case PutEvidence():
@@ -201,6 +214,21 @@ class MemoryRelayStore(AuditReads):
             raise unknown("connection", change.request)
         if not held.end_raw:
             self._journal.put(self._connections, change.request, attrs.evolve(held, end_raw=change.raw))
+
+    def _publish(self, change: PublishInvite) -> None:
+        invite = change.invite
+        others = sum(
+            kept.agent.account == invite.agent.account and kept.expires_at > change.at
+            for kept in self._invites.values()
+        )
+        if invite_to_publish(self._invites.get(invite.id), others, change):
+            self._journal.put(self._invites, invite.id, invite)
+
+    def _purge_invites(self, change: PurgeInvites) -> Counted:
+        over = [kept.id for kept in self._invites.values() if kept.expires_at <= change.now]
+        for id in over[: change.limit]:
+            self._journal.drop(self._invites, id)
+        return Counted(len(over[: change.limit]))
 
     def _live(self) -> Iterator[StoredConnection]:
         return (c for c in self._connections.values() if not c.end_raw)
@@ -282,6 +310,11 @@ class MemoryRelayStore(AuditReads):
         """Contact states by flow."""
         await self._begin()
         return pick(self._contacts, flows)
+
+    async def invites(self, ids: Collection[bytes]) -> Mapping[bytes, PublishedInvite]:
+        """Published invites by id."""
+        await self._begin()
+        return pick(self._invites, ids)
 
     async def rates(self, flows: Collection[Flow]) -> Mapping[Flow, RateRecord]:
         """Token buckets by flow."""

@@ -29,7 +29,8 @@ Connection = sqlite3.Connection
 
 _CONNECTIONS = (
     "SELECT c.n, c.request, a.account, a.name, b.account, b.name, c.state, c.request_raw, c.created_at,"
-    " c.updated_at, c.expires_at, c.accept_raw, c.end_raw, c.end_kind, c.note, c.invite, c.revision"
+    " c.updated_at, c.expires_at, c.accept_raw, c.end_raw, c.end_kind, c.note, c.invite, c.invite_state,"
+    " c.revision"
     " FROM connections c JOIN agents a ON a.n = c.mine JOIN agents b ON b.n = c.peer WHERE"
 )
 
@@ -83,7 +84,8 @@ def _connection_records(
     grants = ledger.grants_of(connection, [row[0] for row in ordered])
     records = []
     for n, request, account, name, peer, peer_name, state, request_raw, *rest in ordered:
-        created_at, updated_at, expires_at, accept_raw, end_raw, end_kind, note, invite, revision = rest
+        created_at, updated_at, expires_at, accept_raw, end_raw, end_kind, *more = rest
+        note, invite, invite_state, revision = more
         record = PeerConnection(
             request=Hash(request),
             mine=agent_ref(account, name),
@@ -98,6 +100,7 @@ def _connection_records(
             end_kind=end_kind,
             note=note,
             invite=invite,
+            invite_state=invite_state,
             grants=grants.get(n, ()),
             revision=revision,
         )
@@ -165,13 +168,28 @@ def answer(connection: Connection, scope: str, key: str) -> IdempotencyRecord | 
     return IdempotencyRecord(*row) if row else None
 
 
-_INVITES = "SELECT id, agent, raw, secret, uses, expires_at, created_at, used, revoked FROM invites"
+_INVITES = (
+    "SELECT id, agent, raw, secret, uses, expires_at, created_at, used, revoked, note, accepts, permissions"
+    " FROM invites"
+)
 
 
 def _invite_record(row: sqlite3.Row) -> InviteRecord:
-    id, agent, raw, secret, uses, expires_at, created_at, used, revoked = row
-    times = (Instant(expires_at), Instant(created_at))
-    return InviteRecord(id, agent, raw, secret, to_unsigned(uses), *times, used, bool(revoked))
+    id, agent, raw, secret, uses, expires_at, created_at, used, revoked, note, accepts, permissions = row
+    return InviteRecord(
+        id,
+        agent,
+        raw,
+        secret,
+        to_unsigned(uses),
+        Instant(expires_at),
+        Instant(created_at),
+        used,
+        bool(revoked),
+        note,
+        bool(accepts),
+        permissions,
+    )
 
 
 def invite_record(connection: Connection, invite: bytes) -> InviteRecord | None:

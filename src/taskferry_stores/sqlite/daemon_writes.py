@@ -196,13 +196,14 @@ class DaemonSession:
         ).fetchone()
         require_revision(row[0] if row else 0, record.revision, "connection")
         columns = (
-            "mine, peer, state, request_raw, accept_raw, end_raw, end_kind, note, invite, created_at,"
-            " updated_at, expires_at, revision"
+            "mine, peer, state, request_raw, accept_raw, end_raw, end_kind, note, invite, invite_state,"
+            " created_at, updated_at, expires_at, revision"
         )
-        places = ", ".join("?" * 13)
+        places = ", ".join("?" * 14)
         values = (
             *(self._number(record.mine), self._number(record.peer), record.state, record.request_raw),
-            *(record.accept_raw, record.end_raw, record.end_kind, record.note, record.invite),
+            *(record.accept_raw, record.end_raw, record.end_kind, record.note),
+            *(record.invite, record.invite_state),
             *(record.created_at, record.updated_at, record.expires_at, record.revision + 1),
         )
         if row is None:
@@ -240,13 +241,16 @@ class DaemonSession:
 
     def _put_invite(self, invite: InviteRecord) -> None:
         self._connection.execute(
-            "INSERT INTO invites (id, agent, raw, secret, uses, expires_at, created_at, used, revoked)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?) ON CONFLICT (id) DO UPDATE SET agent = excluded.agent,"
-            " raw = excluded.raw, secret = excluded.secret, uses = excluded.uses,"
-            " expires_at = excluded.expires_at, created_at = excluded.created_at, revoked = excluded.revoked",
+            "INSERT INTO invites (id, agent, raw, secret, uses, expires_at, created_at, used, revoked, note,"
+            " accepts, permissions) VALUES (?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)"
+            " ON CONFLICT (id) DO UPDATE SET agent = excluded.agent, raw = excluded.raw,"
+            " secret = excluded.secret, uses = excluded.uses, expires_at = excluded.expires_at,"
+            " created_at = excluded.created_at, revoked = excluded.revoked, note = excluded.note,"
+            " accepts = excluded.accepts, permissions = excluded.permissions",
             (
                 *(invite.id, invite.agent, invite.raw, invite.secret, to_signed(invite.uses)),
-                *(invite.expires_at, invite.created_at, invite.revoked),
+                *(invite.expires_at, invite.created_at, invite.revoked, invite.note),
+                *(invite.accepts, invite.permissions),
             ),
         )
 

@@ -30,6 +30,7 @@ from taskferry_protocol.records import (
     Order,
     Page,
     Place,
+    PublishedInvite,
     RateRecord,
     RelayChange,
     RelayResult,
@@ -185,6 +186,10 @@ class SqliteRelayStore:
     async def contacts(self, flows: Collection[Flow]) -> Mapping[Flow, ContactState]:
         """Contact states by flow."""
         return await self._engine.read(lambda c: relay_reads.contacts(c, flows))
+
+    async def invites(self, ids: Collection[bytes]) -> Mapping[bytes, PublishedInvite]:
+        """Published invites by id."""
+        return await self._engine.read(lambda c: relay_reads.invites(c, ids))
 
     async def rates(self, flows: Collection[Flow]) -> Mapping[Flow, RateRecord]:
         """Token buckets by flow."""

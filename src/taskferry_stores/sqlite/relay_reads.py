@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable
 
-from taskferry_protocol.ids import AccountId, DeviceId, Hash, LogPosition, MessageId
+from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant, LogPosition, MessageId
 from taskferry_protocol.records import (
     AgentPair,
     ContactState,
@@ -19,6 +19,7 @@ from taskferry_protocol.records import (
     MailboxUsage,
     Notice,
     Offset,
+    PublishedInvite,
     RelayStats,
     StoredConnection,
 )
@@ -217,6 +218,20 @@ def shares(
     for device, sender, count, size in rows:
         found.setdefault(DeviceId(device), {})[DeviceId(sender)] = MailboxShare(count, size)
     return found
+
+
+def invites(connection: Connection, ids: Collection[bytes]) -> dict[bytes, PublishedInvite]:
+    """Published invites by id."""
+    rows = select_in(
+        connection,
+        "SELECT i.id, a.account, a.name, i.expires_at, i.raw FROM invites i JOIN agents a ON a.n = i.agent"
+        " WHERE i.id",
+        singles(ids),
+    )
+    return {
+        id: PublishedInvite(id, agent_ref(account, name), Instant(expires_at), raw)
+        for id, account, name, expires_at, raw in rows
+    }
 
 
 def stats(connection: Connection) -> RelayStats:

@@ -25,6 +25,8 @@ from taskferry_protocol.records import (
     NoticePut,
     Placed,
     PruneAudit,
+    PublishInvite,
+    PurgeInvites,
     PurgeSeen,
     PutApplication,
     PutCard,
@@ -44,11 +46,12 @@ from taskferry_protocol.records import (
     StoreEnvelope,
     Sweep,
     SweepSignUps,
+    WithdrawInvite,
 )
 
 from ..errors import ConflictKind, StoreConflict
-from ..rules import require_few_names, unknown
-from . import audit, ledger, sign_ups
+from ..rules import invite_to_publish, require_few_names, unknown
+from . import audit, ledger, relay_reads, sign_ups
 from .mailboxes import Mailboxes
 
 
@@ -75,7 +78,8 @@ class RelayWriter:
             | RedeemTicket
             | RequireUnreserved
             | PutApplication
-            | GrantApplication,
+            | GrantApplication
+            | PublishInvite,
         )
 
     def weight(self, change: RelayChange) -> int:
@@ -139,6 +143,19 @@ class RelaySession:
                 ledger.put_grant(self._connection, n, change.grant)
             case RecordContact():
                 self._record_contact(change)
+            case PublishInvite():
+                self._publish(change)
+            case WithdrawInvite():
+                self._connection.execute(
+                    "DELETE FROM invites WHERE id = ? AND account = ?", (change.id, change.account)
+                )
+            case PurgeInvites():
+                over = "SELECT id FROM invites WHERE expires_at <= ? LIMIT ?"
+                gone = self._connection.execute(
+                    f"DELETE FROM invites WHERE id IN ({over})",  # noqa: S608
+                    (change.now, change.limit),
+                )
+                return Counted(gone.rowcount)
             case RecordRate():
                 ledger.record_rate(self._connection, change)
             case PutEvidence():
@@ -214,6 +231,20 @@ class RelaySession:
         self._connection.execute(
             "UPDATE connections SET end_raw = ? WHERE n = ? AND end_raw = x''", (change.raw, n)
         )
+
+    def _publish(self, change: PublishInvite) -> None:
+        invite = change.invite
+        held = relay_reads.invites(self._connection, [invite.id]).get(invite.id)
+        (others,) = self._connection.execute(
+            "SELECT count(*) FROM invites WHERE account = ? AND expires_at > ?",
+            (invite.agent.account, change.at),
+        ).fetchone()
+        if invite_to_publish(held, others, change):
+            numbers = ledger.number_agents(self._connection, (invite.agent,))
+            self._connection.execute(
+                "INSERT INTO invites (id, agent, account, expires_at, raw) VALUES (?, ?, ?, ?, ?)",
+                (invite.id, numbers[invite.agent], invite.agent.account, invite.expires_at, invite.raw),
+            )
 
     def _record_contact(self, change: RecordContact) -> None:
         flow, contact = change.flow, change.contact

@@ -57,6 +57,15 @@ def test_what_is_the_owners_is_what_was_promised():
         ("GET", "/tokens"),
         ("POST", "/tokens"),
         ("DELETE", "/tokens/{id}"),
+        ("POST", "/browser/sign-in"),
+        ("DELETE", "/browser/sessions"),
+        ("GET", "/invites"),
+        ("POST", "/invites"),
+        ("DELETE", "/invites/{id}"),
+        ("POST", "/links"),
+        ("GET", "/links/{id}"),
+        ("POST", "/links/{id}/connect"),
+        ("DELETE", "/links/{id}"),
     }
 
 

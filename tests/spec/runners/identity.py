@@ -6,9 +6,16 @@ from taskferry_protocol.accounts import LogRelation, admits_device, compare, fol
 from taskferry_protocol.cards import read_card
 from taskferry_protocol.connections import read_accept, read_end, read_request
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import LogPosition
-from taskferry_protocol.invites import invite_mac
-from taskferry_protocol.messages import MessageClass
+from taskferry_protocol.ids import AccountId, AgentRef, LogPosition
+from taskferry_protocol.invites import (
+    InviteLink,
+    InviteStanding,
+    check_invite,
+    check_invite_use,
+    invite_mac,
+    read_invite,
+)
+from taskferry_protocol.messages import InviteProof, MessageClass
 from taskferry_protocol.permissions import (
     check_grant_for,
     newer_grant,
@@ -149,6 +156,46 @@ def run_invite_mac(vector):
     assert mac.hex() == vector["decoded"]["mac"]
 
 
+def run_invite(vector):
+    """The statement behind a link."""
+    data = raw(vector["input"])
+    assert read_invite(data, folded(vector["statements"])).raw == data
+
+
+def run_invite_link(vector):
+    """A link as text."""
+    link = InviteLink.parse(vector["input"])
+    assert link.format() == vector["input"]
+    assert vector["decoded"] == {
+        "relay": link.relay,
+        "id": link.id.hex(),
+        "account": link.account.hex(),
+        "secret": link.secret.hex(),
+    }
+
+
+def run_invite_opened(vector):
+    """What a relay gives for a link."""
+    invite = read_invite(raw(vector["input"]), folded(vector["statements"]))
+    check_invite(invite, InviteLink.parse(vector["link"]), now=vector["now_ms"])
+
+
+def run_invite_use(vector):
+    """A request under an invite that is held, or not."""
+    account, facts = AccountId(bytes(32)), vector["held"]
+    held = facts and InviteStanding(
+        AgentRef(account, facts["agent"]),
+        raw(vector["secret"]),
+        facts["uses"],
+        facts["expires_at"],
+        facts["used"],
+        facts["revoked"],
+    )
+    proof = InviteProof(raw(vector["id"]), raw(vector["mac"]))
+    asked = AgentRef(account, vector["asked"])
+    check_invite_use(held, asked, proof, raw(vector["request"]), now=vector["now_ms"])
+
+
 RUNNERS = {
     "account-log": run_account_log,
     "account-compare": run_account_compare,
@@ -158,5 +205,9 @@ RUNNERS = {
     "connection-accept": against_request(read_accept),
     "connection-end": against_request(read_end),
     "grant": run_grant,
+    "invite": run_invite,
+    "invite-link": run_invite_link,
     "invite-mac": run_invite_mac,
+    "invite-opened": run_invite_opened,
+    "invite-use": run_invite_use,
 }

@@ -204,7 +204,20 @@ def calls() -> Iterator[Vector]:
     found: Value = [10, 0, [0, {"account": fixed("account"), "from": 0, "statements": []}]]
     transcript.says(enc(found))
     yield transcript.vector("relay_call", "a question and its answer", CALLS)
-    for code in ("unknown-account", "unknown-agent", "unknown-request"):
+    for name, params in (
+        ("put", {"invite": fixed("an invite")}),
+        ("withdraw", {"id": fixed("invite id", 16)}),
+        ("get", {"id": fixed("invite id", 16)}),
+    ):
+        transcript = open_relay().hears(enc([9, 0, f"invite.{name}", params]), events=["call-received"])
+        answer: Value = {"invite": fixed("an invite")} if name == "get" else {}
+        transcript.says(enc([10, 0, [0, answer]]))
+        yield transcript.vector(f"relay_call_invite_{name}", f"invite.{name} and its answer", CALLS)
+    transcript = open_relay()
+    short: Json = {"number": 10, "id": 0, "code": "bad-value"}
+    transcript.hears(enc([9, 0, "invite.get", {"id": bytes(15)}]), frames=[short], code="bad-value")
+    yield transcript.vector("relay_call_invite_id_short", "an invite id of 15 bytes", CALLS, "bad-value")
+    for code in ("unknown-account", "unknown-agent", "unknown-invite", "unknown-request"):
         transcript = open_relay().hears(enc(get), events=["call-received"])
         transcript.says(enc([10, 0, [1, code, {}]]), code=code)
         yield transcript.vector(

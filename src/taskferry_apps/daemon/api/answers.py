@@ -32,6 +32,7 @@ __all__ = [
     "account_object",
     "agent_object",
     "connection_object",
+    "connection_step_object",
     "event_object",
     "link_object",
     "message_object",
@@ -160,6 +161,18 @@ def connection_object(connection: ConnectionView) -> Object:
         "received": _grant(connection.received),
         "created_at": time_text(connection.created_at),
         "updated_at": time_text(connection.updated_at),
+        "invite": connection.invite.hex() or None,
+        "invite_state": connection.invite_state,
+    }
+
+
+def connection_step_object(connection: ConnectionView) -> Object:
+    """What was just done about a connection."""
+    return {
+        "ok": True,
+        "id": connection.id.hex(),
+        "message_id": _hex(connection.message),
+        "state": connection.state,
     }
 
 

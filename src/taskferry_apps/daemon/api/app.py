@@ -14,6 +14,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from taskferry_transports.guarded_server import DRAINING_STATE, GuardConfig
 
 from ...settings import DaemonSettings
+from ..pages import add_pages
 from ..port import Caller, DaemonRefusal, DaemonService
 from .body import Json, compact, parse_json
 from .errors import error_object, refusal, refusal_for, too_large
@@ -69,6 +70,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings) -> QuartTrio:
             methods=[route.method],
             provide_automatic_options=False,
         )
+    add_pages(app, daemon)
     return app
 
 

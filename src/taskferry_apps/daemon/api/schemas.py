@@ -103,6 +103,17 @@ _EVENT: Final = record(
     note=TEXT,
     delivery=_maybe(ref("Delivery")),
 )
+_INVITE: Final = record(
+    id={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+    agent=TEXT,
+    note=TEXT,
+    state={"enum": ["open", "used_up", "over", "withdrawn"]},
+    uses=NUMBER,
+    used=NUMBER,
+    accept=FLAG,
+    expires_at=TIME,
+    created_at=TIME,
+)
 #: A task in a list: `versions` is how many there are.
 _LISTED_TASK: Final = record(**_SUMMARY, versions=NUMBER)
 
@@ -176,6 +187,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
         received=_maybe(ref("Grant")),
         created_at=TIME,
         updated_at=TIME,
+        invite={**_maybe(TEXT), "description": "The id of the invite that the request named."},
+        invite_state={"enum": ["", "valid", "unknown-invite", "expired", "invite-used"]},
     ),
     "ConnectionStep": record(ok=OK, id=HASH, message_id=_maybe(HASH), state=TEXT),
     "Delivery": record(rung=TEXT, at=TIME, code=TEXT, history=many(record(rung=TEXT, at=TIME))),
@@ -239,6 +252,30 @@ COMPONENTS: Final[dict[str, Schema]] = {
         delivery=_maybe(ref("Delivery")),
     ),
     "TaskLog": record(task_id=HASH, state=TEXT, events=many(ref("TaskEvent"))),
+    "Invite": _INVITE,
+    "NewInvite": record(
+        ok=OK,
+        link={**TEXT, "description": "With the secret, told once."},
+        page={**TEXT, "description": "The relay's page about it, without the secret."},
+        published={**FLAG, "description": "Whether the relay has it by now."},
+        invite=ref("Invite"),
+    ),
+    "HeldLink": record(
+        ok=OK, id=TEXT, relay=TEXT, problem=_maybe(record(code=TEXT, message=TEXT, next=TEXT))
+    ),
+    "Link": record(
+        id=TEXT,
+        kind={"const": "invite"},
+        relay=TEXT,
+        peer=TEXT,
+        account=HASH,
+        fingerprint=TEXT,
+        trust={**TEXT, "description": "How the account is known here; empty for one that is new."},
+        display_name=TEXT,
+        tagline=TEXT,
+        expires_at=TIME,
+        agents=many(record(name=TEXT, state=TEXT)),
+    ),
     "Token": record(id=TEXT, label=TEXT, agents=TEXTS, created_at=TIME, revoked_at=_maybe(TIME)),
     "NewToken": record(
         ok=OK, token={**TEXT, "description": "The secret, told once."}, id=TEXT, label=TEXT, agents=TEXTS

@@ -32,7 +32,12 @@ SECURITY_HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-_ASSETS: Final = {"pages.css": "text/css", "copy.js": "text/javascript", "mark.svg": "image/svg+xml"}
+_ASSETS: Final = {
+    "pages.css": "text/css",
+    "copy.js": "text/javascript",
+    "invite.js": "text/javascript",
+    "mark.svg": "image/svg+xml",
+}
 _DAY_S: Final = 86_400
 #: What a page says of a status that a browser may run into; the rest get the last line.
 _FAULTS: Final = {

@@ -7,8 +7,7 @@ from typing import Final
 from taskferry_protocol.limits import CONTACT_NOTE_BYTES, REASON_BYTES
 
 from ...port import DaemonService
-from ...views import ConnectionView
-from ..answers import Object, connection_object
+from ..answers import Object, connection_object, connection_step_object
 from ..fields import Choice, Form, Nested, Text, Values, optional, required
 from ..kinds import MaybeOwnAgent, OwnAgent, Peer
 from ..schemas import many, record, ref
@@ -41,30 +40,25 @@ async def _list(daemon: DaemonService, call: Call) -> Object:
 
 async def _request(daemon: DaemonService, call: Call) -> Object:
     body = call.body
-    return _step(await daemon.request_connection(call.known_caller, body[_FROM], body[_TO], body[_MESSAGE]))
+    return connection_step_object(
+        await daemon.request_connection(call.known_caller, body[_FROM], body[_TO], body[_MESSAGE])
+    )
 
 
 async def _accept(daemon: DaemonService, call: Call) -> Object:
     named = connection_named(call.body)
     change = grant_change(call.body[_PERMISSIONS] or Values({field.name: None for field in CHANGES}))
-    return _step(await daemon.accept_connection(call.known_caller, named, change))
+    return connection_step_object(await daemon.accept_connection(call.known_caller, named, change))
 
 
 def _end(kind: str) -> Handler:
     async def end(daemon: DaemonService, call: Call) -> Object:
         named = connection_named(call.body)
-        return _step(await daemon.end_connection(call.known_caller, named, kind, call.body[_REASON]))
+        return connection_step_object(
+            await daemon.end_connection(call.known_caller, named, kind, call.body[_REASON])
+        )
 
     return end
-
-
-def _step(connection: ConnectionView) -> Object:
-    return {
-        "ok": True,
-        "id": connection.id.hex(),
-        "message_id": None if connection.message is None else connection.message.hex(),
-        "state": connection.state,
-    }
 
 
 def _ending(word: str, kind: str, about: str) -> Route:

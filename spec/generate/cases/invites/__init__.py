@@ -1,0 +1,1 @@
+"""Invites: the statement, its link, and their use."""

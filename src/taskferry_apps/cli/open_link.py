@@ -1,0 +1,148 @@
+"""`taskferry open`: follow a `taskferry:` link, after the owner has seen where it leads."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .outcome import CommandFailed, Exit
+
+if TYPE_CHECKING:
+    from ..local_client import LocalClient
+
+__all__ = ["open_link"]
+
+#: Longer than any link.
+_MOST: Final = 4096
+
+
+@click.command("open")
+@click.argument("link", default="-")
+@click.option("--browser/--no-browser", default=None, help="Where to ask you: a page, or this terminal.")
+@click.option("--agent", help="In the terminal: the agent of yours that shall connect.")
+@click.option("--note", help="In the terminal: a line to the other owner.")
+@click.option("--yes", is_flag=True, help="In the terminal: ask for the connection without asking you.")
+@json_option
+@daemon_options
+def open_link(link: str, browser: bool | None, agent: str | None, note: str | None, yes: bool) -> None:
+    """Open LINK, or with - the link that is pasted or piped in. Nothing is sent before you say so.
+
+    On a desktop, a page of your own daemon shows whom the link leads to; without one, or with --no-browser,
+    this terminal does. Arguments are visible to other users of this machine, and a link holds a secret:
+    prefer -.
+
+    \b
+    Examples:
+      taskferry open -
+      taskferry open - --no-browser --agent requester < link.txt
+      taskferry open 'taskferry://relay.example/invite/…#account=…&secret=…'
+    """
+    text = _read() if link == "-" else link.strip()
+    # A program that wants JSON, or that has answered already, has no use for a page.
+    on_page = browser if browser is not None else _has_desktop() and not (agent or yes or is_json_wanted())
+    with local_client() as daemon:
+        held = daemon.post("/links", {"link": text})
+        if on_page:
+            _show_page(daemon, f"/connect/{held['id']}")
+            return
+        problem = held.get("problem")
+        if isinstance(problem, dict):
+            raise CommandFailed(f"{problem.get('message')} {problem.get('next')}", Exit.REFUSED)
+        _ask_here(daemon, str(held["id"]), agent, note, yes)
+
+
+def _read() -> str:
+    """The link from standard input; typed into a terminal it is not shown."""
+    if sys.stdin.isatty():
+        text = str(click.prompt("Paste the link (it is not shown)", hide_input=True, err=True))
+    else:
+        text = sys.stdin.read(_MOST + 1)
+    text = text.strip()
+    if not text:
+        raise CommandFailed("There was no link on standard input.", Exit.USAGE)
+    if len(text) > _MOST:
+        raise CommandFailed("That is longer than any link.", Exit.USAGE)
+    return text
+
+
+def _has_desktop() -> bool:
+    """Whether a browser can be opened for whoever sits here."""
+    if sys.platform in ("darwin", "win32"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def _show_page(daemon: LocalClient, page: str) -> None:
+    import webbrowser
+
+    way_in = daemon.post("/browser/sign-in", {"to": page})
+    url = f"{daemon.url.rstrip('/')}{way_in['path']}"
+    if is_json_wanted():
+        print_json({"ok": True, "url": url, "expires_at": way_in["expires_at"]})
+        return
+    if webbrowser.open(url):
+        click.echo("Your browser shows whom the link leads to.")
+        return
+    click.echo(
+        f"No browser could be started. Open this in one, within two minutes; it works once:\n\n    {url}\n"
+    )
+
+
+def _ask_here(daemon: LocalClient, link: str, agent: str | None, note: str | None, yes: bool) -> None:
+    from .render import clean, facts, short
+    from .values import objects
+
+    found = daemon.get(f"/links/{link}")
+    peer = clean(found.get("peer"))
+    interactive = sys.stdin.isatty() and sys.stderr.isatty()
+    if not is_json_wanted():
+        facts(
+            [
+                ("agent", peer),
+                ("name", clean(found.get("display_name"))),
+                ("about", clean(found.get("tagline"))),
+                ("account", clean(found.get("fingerprint"))),
+                ("trust", clean(found.get("trust")) or "new here; the link says exactly which account it is"),
+                ("relay", clean(found.get("relay"))),
+                ("ends", _in_time(found.get("expires_at"))),
+            ]
+        )
+        click.echo()
+    names = [clean(item.get("name")) for item in objects(found, "agents") if item.get("state") != "accepted"]
+    if agent is None:
+        agent = _which(names, interactive)
+    if not yes and not (
+        interactive and click.confirm(f"Ask {peer} to connect with {clean(agent)}?", err=True)
+    ):
+        if interactive:
+            daemon.delete(f"/links/{link}")
+            raise CommandFailed("Nothing was sent, and the link is forgotten here.", Exit.FAILED)
+        raise CommandFailed("Nothing was sent. To ask for the connection, add --yes.", Exit.USAGE)
+    body: dict[str, object] = {"from": agent, "message": note or ""}
+    answer = daemon.post(f"/links/{link}/connect", body)
+    if is_json_wanted():
+        print_json(answer)
+        return
+    click.echo(f"Asked {peer}. See how it stands: taskferry connections  (id {short(answer.get('id'))})")
+
+
+def _which(names: list[str], interactive: bool) -> str:
+    if not names:
+        raise CommandFailed(
+            "None of your agents is free to connect. Make one: taskferry agent create NAME", Exit.FAILED
+        )
+    if len(names) == 1:
+        return names[0]
+    if not interactive:
+        raise CommandFailed(f"Say which agent shall connect: --agent {' | '.join(names)}", Exit.USAGE)
+    return str(click.prompt("Which agent shall connect", type=click.Choice(names), err=True))
+
+
+def _in_time(value: object) -> str:
+    from .render import ago
+
+    return ago(value)

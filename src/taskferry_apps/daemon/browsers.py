@@ -1,0 +1,135 @@
+"""One-time tickets that let the owner's browser in, and the sessions of those that came in.
+
+All of it is in memory, by hashes: a daemon that starts anew knows no browser.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.ids import Instant, sha256
+from taskferry_protocol.limits import MINUTE_MS
+
+from .browser_port import BrowserSession
+from .core import Core
+from .draft import Draft
+from .names import require_owner
+from .port import Caller, DaemonRefusal
+
+__all__ = ["Browsers"]
+
+SECRET_BYTES: Final = 32
+#: From the command that makes a ticket to the browser that opens.
+TICKET_MS: Final = 2 * MINUTE_MS
+#: A page that nobody uses is closed before somebody else sits down at it.
+IDLE_MS: Final = 30 * MINUTE_MS
+LIFE_MS: Final = 12 * 60 * MINUTE_MS
+TICKETS: Final = 16
+SESSIONS: Final = 32
+#: Pages of this daemon alone: no scheme, no host, no way up, no second slash at the beginning.
+_PAGE: Final = re.compile(r"/(?:[a-z0-9][a-z0-9_-]{0,63}/){0,7}[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
+
+
+@attrs.frozen
+class _Ticket:
+    to: str
+    until: Instant
+
+
+@attrs.define
+class _Session:
+    form_token: str
+    ends_at: Instant
+    used_at: Instant
+
+
+class Browsers:
+    """As `browser_port.BrowserService` promises."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._now = core.now
+        self._entropy = core.entropy
+        self._tickets: dict[bytes, _Ticket] = {}
+        self._sessions: dict[bytes, _Session] = {}
+
+    def _secret(self) -> str:
+        return base64.urlsafe_b64encode(self._entropy(SECRET_BYTES)).rstrip(b"=").decode()
+
+    def invite_browser(self, caller: Caller, to: str) -> tuple[str, Instant]:
+        """A ticket for one browser."""
+        require_owner(caller)
+        if not _PAGE.fullmatch(to):
+            raise DaemonRefusal(
+                "bad-value",
+                "That is no page of this daemon.",
+                "Pages look like /connect/ID.",
+                detail={"field": "to"},
+            )
+        now, ticket = self._now(), self._secret()
+        self._tickets = {digest: kept for digest, kept in self._tickets.items() if kept.until > now}
+        _make_room(self._tickets, TICKETS)
+        until = Instant(now + TICKET_MS)
+        self._tickets[_digest(ticket)] = _Ticket(to, until)
+        return ticket, until
+
+    async def let_in(self, ticket: str) -> tuple[str, str] | None:
+        """Use a ticket up, and write down that a browser came in."""
+        # Looked up by its hash: how long that takes says nothing of the secret.
+        kept, now = self._tickets.pop(_digest(ticket), None), self._now()
+        if kept is None or kept.until <= now:
+            return None
+        secret = self._secret()
+        self._forget_old(now)
+        _make_room(self._sessions, SESSIONS)
+        async with self._core.lock:
+            draft = Draft(self._core)
+            draft.audit(AuditKind.SIGN_IN, "browser", page=kept.to)
+            await draft.commit()
+        self._sessions[_digest(secret)] = _Session(self._secret(), Instant(now + LIFE_MS), now)
+        return secret, kept.to
+
+    def session(self, secret: str) -> BrowserSession | None:
+        """The session, which was used just now."""
+        now = self._now()
+        self._forget_old(now)
+        found = self._sessions.get(_digest(secret))
+        if found is None:
+            return None
+        found.used_at = now
+        return BrowserSession(found.form_token, found.ends_at)
+
+    def sign_out(self, secret: str) -> None:
+        """End one."""
+        self._sessions.pop(_digest(secret), None)
+
+    def sign_out_everywhere(self, caller: Caller) -> int:
+        """End all."""
+        require_owner(caller)
+        self._forget_old(self._now())
+        count = len(self._sessions)
+        self._tickets.clear()
+        self._sessions.clear()
+        return count
+
+    def _forget_old(self, now: Instant) -> None:
+        self._sessions = {
+            digest: kept
+            for digest, kept in self._sessions.items()
+            if kept.ends_at > now and kept.used_at + IDLE_MS > now
+        }
+
+
+def _make_room(kept: dict[bytes, _Ticket] | dict[bytes, _Session], most: int) -> None:
+    """Let the oldest go."""
+    while len(kept) >= most:
+        del kept[next(iter(kept))]
+
+
+def _digest(secret: str) -> bytes:
+    return sha256(secret.encode("utf-8", "surrogatepass"))

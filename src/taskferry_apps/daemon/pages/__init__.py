@@ -1,0 +1,118 @@
+"""The daemon's pages for its owner's browser: templates and files of this package, none from elsewhere.
+
+They need no JavaScript. `door` says who sees them; `PAGES` is every path beside the API's table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Final
+
+import jinja2
+from quart import Response, request
+from quart_trio import QuartTrio
+from werkzeug.exceptions import MethodNotAllowed
+
+from ..port import DaemonRefusal, DaemonService
+from .confirm import OWNER, Confirm
+from .door import FORM_TOKEN, check_user, cookie_name, press
+from .sheet import Sheet
+
+__all__ = ["PAGES", "add_pages"]
+
+#: Method and path of every page, as the application has them.
+PAGES: Final = (
+    ("GET", "/sign-in"),
+    ("POST", "/sign-out"),
+    ("GET", "/connect/<link>"),
+    ("POST", "/connect/<link>"),
+    ("GET", "/assets/<name>"),
+)
+_ASSETS: Final = {"pages.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
+
+View = Callable[..., Awaitable[Response]]
+
+
+def add_pages(app: QuartTrio, daemon: DaemonService) -> None:
+    """Serve the pages beside the API, behind the same guard."""
+    folder = resources.files(__package__)
+    templates = {
+        file.name: file.read_text("utf-8")
+        for file in (folder / "templates").iterdir()
+        if file.name.endswith(".html")
+    }
+    assets = {name: (folder / "assets" / name).read_bytes() for name in _ASSETS}
+    sheet = Sheet(
+        jinja2.Environment(
+            loader=jinja2.DictLoader(templates),
+            autoescape=True,
+            undefined=jinja2.StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+    )
+    sheet.show_always(form_token_field=FORM_TOKEN)
+    confirm = Confirm(daemon, sheet)
+
+    async def sign_in() -> Response:
+        await check_user()
+        let_in = await daemon.browsers.let_in(request.args.get("ticket", ""))
+        if let_in is None:
+            raise DaemonRefusal(
+                "used-link",
+                "This way in was used already, or two minutes are over.",
+                "Open it again from the command line.",
+                status=401,
+            )
+        secret, to = let_in
+        # At once to an address without the ticket, so that none stays in the browser's.
+        response = Response("", 303, {"Location": to})
+        response.set_cookie(cookie_name(), secret, path="/", httponly=True, samesite="Strict")
+        return response
+
+    async def sign_out() -> Response:
+        visitor, form = await press(daemon)
+        if form.get("where") == "everywhere":
+            daemon.browsers.sign_out_everywhere(OWNER)
+        else:
+            daemon.browsers.sign_out(visitor.secret)
+        response = sheet.render("signed_out.html")
+        response.delete_cookie(cookie_name(), path="/", httponly=True, samesite="Strict")
+        return response
+
+    async def asset(name: str) -> Response:
+        if name not in assets:
+            raise DaemonRefusal("not-found", "There is nothing here.", "Check the address.", status=404)
+        return Response(assets[name], content_type=_ASSETS[name])
+
+    views: dict[tuple[str, str], View] = {
+        ("GET", "/sign-in"): sign_in,
+        ("POST", "/sign-out"): sign_out,
+        ("GET", "/connect/<link>"): confirm.show,
+        ("POST", "/connect/<link>"): confirm.decide,
+        ("GET", "/assets/<name>"): asset,
+    }
+    for method, rule in PAGES:
+        app.add_url_rule(
+            rule,
+            endpoint=f"page {method} {rule}",
+            view_func=_as_page(method, views[method, rule], sheet),
+            methods=[method],
+            provide_automatic_options=False,
+        )
+
+
+def _as_page(method: str, view: View, sheet: Sheet) -> View:
+    """The view with its refusals shown as pages."""
+
+    async def shown(**path: str) -> Response:
+        if request.method != method:
+            # Quart adds HEAD to every GET; but looking at a one-time address uses it up.
+            raise MethodNotAllowed(valid_methods=[method])
+        try:
+            return await view(**path)
+        except DaemonRefusal as refusal:
+            return sheet.refusal(refusal)
+
+    return shown

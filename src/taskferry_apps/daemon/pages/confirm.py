@@ -1,0 +1,69 @@
+"""`/connect/LINK`: whom an invite leads to, and the owner's word. Before it nothing is asked of anybody."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Final
+
+from quart import Response
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import CONTACT_NOTE_BYTES
+
+from ..port import Caller, DaemonRefusal, DaemonService
+from .door import press, visit
+from .sheet import Sheet
+
+__all__ = ["OWNER", "Confirm"]
+
+#: Whoever is signed in on a page came in by the owner's credential.
+OWNER: Final = Caller(None)
+
+_TRUST: Final = {
+    "": "new here; the link says exactly which account it is",
+    "invited": "known here by an invite",
+    "verified": "verified",
+    "unverified": "known here, not verified; the link says exactly which account it is",
+    "own": "your own",
+}
+
+
+class Confirm:
+    """The page and its two buttons."""
+
+    def __init__(self, daemon: DaemonService, sheet: Sheet) -> None:
+        self._daemon = daemon
+        self._sheet = sheet
+
+    async def show(self, link: str) -> Response:
+        """Whom the link leads to."""
+        visitor = await visit(self._daemon)
+        found = await self._daemon.links.look(OWNER, link)
+        free = [name for name, state in found.agents if state not in ("accepted", "requested_in")]
+        return self._sheet.render(
+            "connect.html",
+            visitor=visitor.session,
+            link=found,
+            trust=_TRUST.get(found.trust, found.trust),
+            until=_date(found.expires_at),
+            free=free,
+            note_bytes=CONTACT_NOTE_BYTES,
+        )
+
+    async def decide(self, link: str) -> Response:
+        """The owner's word."""
+        visitor, form = await press(self._daemon)
+        if form.get("answer") == "leave":
+            await self._daemon.links.drop(OWNER, link)
+            return self._sheet.render("left.html", visitor=visitor.session)
+        note = form.get("note", "").replace("\r\n", "\n")
+        if len(note.encode()) > CONTACT_NOTE_BYTES:
+            raise DaemonRefusal(
+                "bad-value", f"The note is longer than {CONTACT_NOTE_BYTES} bytes.", "Go back and shorten it."
+            )
+        asked = await self._daemon.links.connect(OWNER, link, form.get("agent", ""), note)
+        return self._sheet.render("asked.html", visitor=visitor.session, connection=asked)
+
+
+def _date(at: Instant) -> str:
+    return datetime.fromtimestamp(at / 1000, UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")

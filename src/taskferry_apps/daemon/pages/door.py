@@ -1,0 +1,104 @@
+"""Who may see a page and who may press its buttons: the owner's own browser, from this daemon's pages.
+
+The guard before every route has checked `Host`, `Origin` and `Sec-Fetch-Site`. Here comes what a browser
+needs beside: a session that a one-time link began; for buttons an `Origin` that is there, and the form's
+token.
+"""
+
+from __future__ import annotations
+
+import hmac
+import os
+from typing import Final
+
+import attrs
+import trio
+from quart import request
+
+from ..browser_port import BrowserSession
+from ..port import DaemonRefusal, DaemonService
+from .socket_owners import owner_of_peer
+
+__all__ = ["FORM_TOKEN", "Visitor", "check_user", "cookie_name", "port_served", "press", "visit"]
+
+#: The hidden field of every form.
+FORM_TOKEN: Final = "form_token"  # noqa: S105 - a field's name
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+@attrs.frozen
+class Visitor:
+    """A browser with a session, and the session's secret."""
+
+    session: BrowserSession
+    secret: str = attrs.field(repr=False)
+
+
+def port_served() -> int:
+    """The port that the request under way came in by."""
+    server = request.scope.get("server")
+    return int(server[1]) if server is not None and server[1] is not None else 0
+
+
+def cookie_name() -> str:
+    """One for each port: daemons on one machine share the browser's cookies."""
+    return f"taskferry_{port_served()}"
+
+
+async def check_user() -> None:
+    """Nothing if the browser may be this user's. Raises DaemonRefusal(another-user)."""
+    client = request.scope.get("client")
+    if client is None or not hasattr(os, "getuid") or not isinstance(client[1], int):
+        return
+    owner = await trio.to_thread.run_sync(owner_of_peer, client[0], client[1])
+    if owner is not None and owner != os.getuid():
+        raise DaemonRefusal(
+            "another-user",
+            "This browser runs as another user of this machine than the daemon.",
+            "Open the page as the user that the daemon runs as.",
+            status=403,
+        )
+
+
+async def visit(daemon: DaemonService) -> Visitor:
+    """Who looks at a page. Raises DaemonRefusal: another-user, signed-out."""
+    await check_user()
+    secret = request.cookies.get(cookie_name(), "")
+    session = daemon.browsers.session(secret) if secret else None
+    if session is None:
+        raise DaemonRefusal(
+            "signed-out",
+            "This browser is not signed in, or no longer.",
+            "Pages open from the command line: open the link again with taskferry open",
+            status=401,
+        )
+    return Visitor(session, secret)
+
+
+async def press(daemon: DaemonService) -> tuple[Visitor, dict[str, str]]:
+    """Who presses a button, and the form's fields.
+
+    Raises DaemonRefusal: another-user, signed-out, bad-origin.
+    """
+    if (
+        "Origin" not in request.headers
+        or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin"
+    ):
+        raise _not_from_here()
+    if request.mimetype != _FORM:
+        raise _not_from_here()
+    visitor = await visit(daemon)
+    form = (await request.form).to_dict()
+    shown = form.pop(FORM_TOKEN, "")
+    if not hmac.compare_digest(shown.encode(), visitor.session.form_token.encode()):
+        raise _not_from_here()
+    return visitor, form
+
+
+def _not_from_here() -> DaemonRefusal:
+    return DaemonRefusal(
+        "bad-origin",
+        "That button was not on a page of this daemon, or the page is an old one.",
+        "Load the page again, and press it there.",
+        status=403,
+    )

@@ -1,0 +1,58 @@
+"""Whose program is at the other end of a local connection, where Linux tells.
+
+A cookie or a one-time address may be seen by others on this machine: arguments of processes are public, and a
+browser sends the cookies of 127.0.0.1 to every port. What they saw opens nothing for another user's program.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from pathlib import Path
+from typing import Final
+
+__all__ = ["owner_in", "owner_of_peer"]
+
+_TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_UID: Final = 7
+
+
+def owner_of_peer(host: str, port: int) -> int | None:
+    """The user whose socket is bound to this address; None where nobody knows. Blocks for a moment."""
+    for table in _TABLES:
+        try:
+            found = owner_in(table.read_text("ascii"), host, port)
+        except (OSError, UnicodeError):
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def owner_in(table: str, host: str, port: int) -> int | None:
+    """The user of a socket in the text of `/proc/net/tcp` or `tcp6`, by its local address."""
+    try:
+        wanted = {f"{_hex(address)}:{port:04X}" for address in _spellings(host)}
+    except ValueError:
+        return None
+    for line in table.splitlines()[1:]:
+        columns = line.split()
+        # A socket in TIME_WAIT belongs to nobody any more, and shows user 0.
+        if len(columns) > _UID and columns[1] in wanted and columns[3] == "01":
+            return int(columns[_UID])
+    return None
+
+
+def _spellings(host: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, ...]:
+    address = ipaddress.ip_address(host)
+    if isinstance(address, ipaddress.IPv4Address):
+        return address, ipaddress.IPv6Address(f"::ffff:{address}")
+    return (address,) if address.ipv4_mapped is None else (address, address.ipv4_mapped)
+
+
+def _hex(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    """As the kernel writes it: words of four bytes, each in this machine's order."""
+    raw = address.packed
+    words = (raw[at : at + 4] for at in range(0, len(raw), 4))
+    order = (lambda word: word[::-1]) if sys.byteorder == "little" else (lambda word: word)
+    return b"".join(map(order, words)).hex().upper()
