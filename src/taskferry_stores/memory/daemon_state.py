@@ -39,15 +39,18 @@ from taskferry_protocol.records import (
     Placed,
     PruneEvents,
     PurgeAnswers,
+    PurgeApprovals,
     PurgeSeen,
     PutAgent,
     PutAnswer,
     PutCard,
     PutEvidence,
+    PutGate,
     PutGrant,
     PutInvite,
     PutOutbox,
     PutQuarantine,
+    PutRule,
     PutSetting,
     PutToken,
     QuarantineLine,
@@ -60,6 +63,7 @@ from taskferry_protocol.records import (
     RelayCursor,
     RelayedOutbox,
     RevokeToken,
+    SaveApproval,
     SaveConnection,
     Saved,
     SaveTask,
@@ -69,12 +73,14 @@ from taskferry_protocol.records import (
     SetRung,
     SettleReceipts,
     SetTrust,
+    ShowMessages,
     StoreMessage,
     TaskEventRecord,
     TaskRecord,
     TokenRecord,
     Trust,
     UseInvite,
+    UseRule,
     UseSequence,
 )
 from taskferry_protocol.records import ConnectionState as State
@@ -91,6 +97,7 @@ from ..rules import (
     unknown,
 )
 from .audit import AuditTable
+from .gates import GateTables
 from .tables import Journal, Ledger
 
 K = TypeVar("K")
@@ -124,6 +131,7 @@ class DaemonState:
         self.answers: dict[tuple[str, str], IdempotencyRecord] = {}
         self.invites: dict[bytes, InviteRecord] = {}
         self.invite_uses: dict[tuple[bytes, Hash], None] = {}
+        self.gate_tables = GateTables(self.journal)
         self.events: dict[Place, EventRecord] = {}
         self.counters: dict[str, int] = {}
 
@@ -207,6 +215,8 @@ class DaemonState:
             case SetCursor():
                 relay = change.cursor.relay
                 put(self.cursors, relay, cursor_to_store(self.cursors.get(relay), change.cursor))
+            case PutGate() | ShowMessages() | PutRule() | UseRule() | SaveApproval() | PurgeApprovals():
+                return self.gate_tables.apply(change, self)
             case _:
                 return self._apply_directory(change)
         return Done()

@@ -53,6 +53,7 @@ from . import audit, daemon_reads, ledger, traffic_reads
 from .daemon_writes import DaemonWriter
 from .engine import Engine
 from .files import IntegrityCheck, OpenFile, Tuning, open_file
+from .gate_reads import SqliteGateReads
 from .migrations import load_schema
 
 APPLICATION_ID = 0x54464431
@@ -78,7 +79,7 @@ async def open_daemon_store(
         await store.aclose()
 
 
-class SqliteDaemonStore:
+class SqliteDaemonStore(SqliteGateReads):
     """The daemon's port over one file."""
 
     def __init__(self, file: OpenFile) -> None:
