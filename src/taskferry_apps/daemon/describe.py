@@ -23,6 +23,7 @@ from .bonds import Bond
 from .core import Core
 from .grants import Allowance
 from .names import handle_of
+from .starting import may_start
 from .views import (
     ConnectionView,
     Delivery,
@@ -69,6 +70,7 @@ _STATES: Final = {
     InboxState.UNREAD: "unread",
     InboxState.READ: "read",
     InboxState.PROCESSED: "processed",
+    InboxState.HELD: "held",
     InboxState.QUIET: "",
 }
 
@@ -98,6 +100,7 @@ async def message_views(core: Core, messages: Sequence[MessageRecord]) -> tuple[
     accounts = {message.peer.account for message in messages}
     pinned = await core.store.accounts(accounts)
     titles = await _titles(core, messages)
+    started = await may_start(core, messages)
     views = []
     for message in messages:
         content = decode_content(message.content)
@@ -119,6 +122,7 @@ async def message_views(core: Core, messages: Sequence[MessageRecord]) -> tuple[
                 payload=payload_of(content.body),
                 delivery=delivery_of(message),
                 code=message.code,
+                auto_start=message.hash in started,
             )
         )
     return tuple(views)
@@ -152,6 +156,8 @@ async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -
         received=_grant_view(bond.received),
         created_at=record.created_at,
         updated_at=record.updated_at,
+        expires_at=record.expires_at,
+        again_at=record.again_at,
         message=message,
     )
 

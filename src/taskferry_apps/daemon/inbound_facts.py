@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from taskferry_protocol.envelope import Envelope
-from taskferry_protocol.ids import AccountId
+from taskferry_protocol.ids import AccountId, Instant
 from taskferry_protocol.inbound import Directory, InboundFacts
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import MessageClass
@@ -56,6 +56,7 @@ async def gather_facts(
         rate=RateState(rate.tokens_milli, rate.at) if rate is not None else None,
         arrived=core.arrived.get(flow),
         unanswered=_unanswered(bonds),
+        closed_until=_closed_until(bonds),
         open_tasks=await _open_tasks(core, envelope),
         seen=seen,
         caught_up=core.caught_up,
@@ -71,6 +72,12 @@ def _unanswered(bonds: Sequence[Bond]) -> int:
         answered = record.accept_raw or not bond.asked_by_peer or bond.ended_by_us
         count += 0 if answered else 1
     return count
+
+
+def _closed_until(bonds: Sequence[Bond]) -> Instant | None:
+    """Until when the owner takes no further request of a peer that was declined."""
+    newest = bonds[-1] if bonds else None
+    return newest.record.again_at if newest is not None and newest.ended_by_us else None
 
 
 async def _acquainted(core: Core, account: AccountId) -> bool:

@@ -11,18 +11,20 @@ import trio
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.messages import FilePart, JsonPart, Part, TextMessage, TextPart
+from taskferry_protocol.records import TaskRecord
 from taskferry_stores.port import DaemonStore
 
 from .access import Access
 from .alarms import alarms
 from .audit import AuditBook
 from .bonds import all_bonds
-from .connections import Connections
+from .connections import PAUSE_MS, Connections
 from .core import Core, Vault
 from .describe import connection_view
 from .describe_tasks import task_summaries, task_view
 from .directory import Directory
 from .export import export_task
+from .gates import Gates
 from .link import Link, RouteTo
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
@@ -30,6 +32,7 @@ from .names import may_use, not_found, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
+from .rules import Rules
 from .search import find_task
 from .sending import send_message
 from .taskbook import Held, load_task
@@ -50,6 +53,7 @@ from .views import (
     TaskView,
     TokenView,
 )
+from .visibility import shown_rows
 
 __all__ = ["Daemon"]
 
@@ -67,17 +71,21 @@ def _version() -> str:
 class Daemon:
     """Made by `open`; works once `run` runs, and answers even before the relay is reached."""
 
-    def __init__(self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None) -> None:
+    def __init__(
+        self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None, pause_ms: int
+    ) -> None:
         self._core = core
         self._link = Link(core, route_to, relay)
         self._owner = Owner(core, self._link.claim)
-        self._connections = Connections(core, Directory(core, self._link).look_up)
+        look_up = Directory(core, self._link).look_up
+        self._connections = Connections(core, look_up, pause_ms)
         self._tasks = Tasks(core)
+        self._gates = Gates(core, self._link, self._connections, self._tasks, Rules(core, look_up))
         self._mail = Mail(core)
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
-        self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
+        self._upkeep = Upkeep(core, self._owner, self._tasks, self._link, self._connections)
 
     @classmethod
     async def open(
@@ -91,14 +99,17 @@ class Daemon:
         entropy: Entropy,
         jitter: Callable[[], float],
         relay: str | None = None,
+        pause_ms: int = PAUSE_MS,
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
+
+        `pause_ms` is how long one who was declined waits before asking again.
 
         Raises what store and vault raise.
         """
         core = Core(store, vault, now=now, entropy=entropy, jitter=jitter)
         await core.load()
-        return cls(core, route_to, owner_digest, relay)
+        return cls(core, route_to, owner_digest, relay, pause_ms)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the link and keep house until cancelled. Raises the store's errors."""
@@ -106,6 +117,11 @@ class Daemon:
             nursery.start_soon(self._link.run)
             nursery.start_soon(self._upkeep.run)
             task_status.started()
+
+    @property
+    def gates(self) -> Gates:
+        """What waits for the owner, and what the owner has decided ahead."""
+        return self._gates
 
     # --- The owner's
 
@@ -161,10 +177,15 @@ class Daemon:
         return await connection_view(self._core, step.bond, step.message)
 
     async def end_connection(
-        self, caller: Caller, connection: str | tuple[str, str], kind: str, reason: str
+        self,
+        caller: Caller,
+        connection: str | tuple[str, str],
+        kind: str,
+        reason: str,
+        again: Instant | None = None,
     ) -> ConnectionView:
         """Decline, revoke or block."""
-        step = await self._connections.end(caller, connection, kind, reason)
+        step = await self._connections.end(caller, connection, kind, reason, again)
         return await connection_view(self._core, step.bond, step.message)
 
     async def set_permissions(
@@ -282,7 +303,8 @@ class Daemon:
         name = (await own_agent(core, caller, agent, "agent")).name if agent else None
         query = task_query(caller, name, state, role)
         page = await core.store.task_page(query, parse_task_cursor(cursor), max(1, min(limit, 200)))
-        rows = [row for row in page.items if may_use(caller, row.mine.name)]
+        seen = await shown_rows(core, caller, page.items)
+        rows = [row for row in seen if may_use(caller, row.mine.name)]
         shown = await task_summaries(core, rows)
         if state == "created":
             shown = tuple(summary for summary in shown if summary.state == "created")
@@ -292,18 +314,18 @@ class Daemon:
 
     async def task(self, caller: Caller, task: str) -> TaskView:
         """One task; an agent that looks at it has read what it was asked to revise."""
-        held, _ = await self._held(caller, task)
-        row = next(row for row in held.rows if may_use(caller, row.mine.name))
+        held, row = await self._held(caller, task)
         if not caller.is_owner:
             await self._tasks.note_read(held, row)
         return await task_view(self._core, held, row)
 
-    async def _held(self, caller: Caller, task: str) -> tuple[Held, str]:
+    async def _held(self, caller: Caller, task: str) -> tuple[Held, TaskRecord]:
         held = await load_task(self._core, await find_task(self._core.store, task))
-        rows = [row for row in held.rows if may_use(caller, row.mine.name)]
+        seen = await shown_rows(self._core, caller, held.rows)
+        rows = [row for row in seen if may_use(caller, row.mine.name)]
         if not rows:
             raise not_found("task")
-        return held, rows[0].role
+        return held, rows[0]
 
     async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent:
         """Act on a task."""
@@ -317,8 +339,7 @@ class Daemon:
 
     async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
         """(name, media type, bytes) of a part, counted from 0."""
-        held, _ = await self._held(caller, task)
-        row = next(row for row in held.rows if may_use(caller, row.mine.name))
+        held, row = await self._held(caller, task)
         view = await task_view(self._core, held, row)
         found = [shown.parts for shown in view.versions if shown.version == version]
         parts = view.parts if version == 0 else found[0] if found else ()
@@ -328,8 +349,8 @@ class Daemon:
 
     async def export_task(self, caller: Caller, task: str) -> bytes:
         """The handoff file."""
-        held, role = await self._held(caller, task)
-        return await export_task(self._core, caller, held, role)
+        held, row = await self._held(caller, task)
+        return await export_task(self._core, caller, held, row.role)
 
 
 def _download(part: Part, version: int, index: int) -> tuple[str, str, bytes]:

@@ -13,6 +13,8 @@ from .base import UNPLACED, Place
 class GateState(StrEnum):
     """Where a task stands that came while a person was to look at it first."""
 
+    UNBEGUN = "unbegun"
+    """Words about it have come, and its request has not."""
     WAITING = "waiting"
     RELEASED = "released"
     DECLINED = "declined"

@@ -6,7 +6,7 @@ from typing import Final
 
 from .fields import Schema
 
-__all__ = ["COMPONENTS", "OK", "many", "page", "record", "ref"]
+__all__ = ["COMPONENTS", "FLAG", "NUMBER", "OK", "TEXT", "many", "page", "record", "ref"]
 
 TEXT: Final[Schema] = {"type": "string"}
 NUMBER: Final[Schema] = {"type": "integer"}
@@ -102,6 +102,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
                 "state": TEXT,
                 "actions": TEXTS,
                 "retry_after": {"type": "number", "description": "Seconds."},
+                "approval": {**HASH, "description": "The question that the owner is asked."},
             },
             code=TEXT,
             message=TEXT,
@@ -152,7 +153,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
         id=HASH,
         mine=TEXT,
         peer=TEXT,
-        state={"enum": ["requested_out", "requested_in", "accepted", "ended"]},
+        state={"enum": ["requested_out", "requested_in", "accepted", "ended", "expired"]},
         end_kind=TEXT,
         note=TEXT,
         trust=TEXT,
@@ -160,6 +161,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
         received=_maybe(ref("Grant")),
         created_at=TIME,
         updated_at=TIME,
+        expires_at={**TIME, "description": "Of the request."},
+        again_at={**_maybe(TIME), "description": "From when on the one who was declined may ask again."},
     ),
     "ConnectionStep": record(ok=OK, id=HASH, message_id=_maybe(HASH), state=TEXT),
     "Delivery": record(rung=TEXT, at=TIME, code=TEXT, history=many(record(rung=TEXT, at=TIME))),
@@ -197,6 +200,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
         state=TEXT,
         trust=TEXT,
         code=TEXT,
+        auto_start={**FLAG, "description": "Whether a program may begin on it without a person."},
         delivery=_maybe(ref("Delivery")),
     ),
     "Acknowledged": record(ok=OK, id=HASH, state={"const": "processed"}),
@@ -223,6 +227,53 @@ COMPONENTS: Final[dict[str, Schema]] = {
         delivery=_maybe(ref("Delivery")),
     ),
     "TaskLog": record(task_id=HASH, state=TEXT, events=many(ref("TaskEvent"))),
+    "HeldTask": record(
+        task_id=HASH,
+        mine=TEXT,
+        peer=TEXT,
+        trust=TEXT,
+        title=TEXT,
+        brief=TEXT,
+        requirements=TEXTS,
+        attached=many(record(name=TEXT, size=NUMBER)),
+        deadline=_maybe(TIME),
+        arrived_at=TIME,
+    ),
+    "Rule": record(
+        id=HASH,
+        accept=TEXT,
+        agent=TEXT,
+        account=HASH,
+        trust=TEXT,
+        tasks_per_day=NUMBER,
+        tasks_today=NUMBER,
+        until=_maybe(TIME),
+        permissions=ref("Grant"),
+        created_at=TIME,
+        used=NUMBER,
+        waits_for=TEXT,
+    ),
+    "Approval": record(
+        id={**HASH, "description": "A hash over the whole question."},
+        agent=TEXT,
+        **{"class": TEXT},
+        what=TEXT,
+        why=TEXT,
+        task_id=_maybe(HASH),
+        state={"enum": ["asked", "approved", "denied", "used", "expired"]},
+        scope={"enum": ["once", "task"]},
+        asked_at=TIME,
+        expires_at=TIME,
+        decided_at=_maybe(TIME),
+        by=TEXT,
+        answer=TEXT,
+        used_at=_maybe(TIME),
+    ),
+    "Mode": record(
+        agent=TEXT,
+        mode={"enum": ["open", "guarded", "read-only"]},
+        policies={"type": "object", "additionalProperties": {"enum": ["always", "ask", "never"]}},
+    ),
     "Token": record(id=TEXT, label=TEXT, agents=TEXTS, created_at=TIME, revoked_at=_maybe(TIME)),
     "NewToken": record(
         ok=OK, token={**TEXT, "description": "The secret, told once."}, id=TEXT, label=TEXT, agents=TEXTS
