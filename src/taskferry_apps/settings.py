@@ -163,6 +163,8 @@ class DaemonSettings:
         metadata=_from(_url("http", "https", "ws", "wss"), "TASKFERRY_RELAY_WS", "TASKFERRY_RELAY_HTTP"),
     )
     """The relay to use; None: the one that set-up named."""
+    request_pause_days: int = attrs.field(default=7, metadata=_from(_number, "TASKFERRY_REQUEST_PAUSE_DAYS"))
+    """Days that one whose request was declined waits before asking again, unless the owner says otherwise."""
     local_api_token: str | None = attrs.field(
         default=None, metadata=_from(str, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
     )

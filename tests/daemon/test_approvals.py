@@ -278,6 +278,20 @@ async def test_a_guarded_agent_asks_before_it_connects_and_a_no_is_a_no():
         await a.request_connection(OWNER, "requester", "@bob/second", "hello")
 
 
+async def test_a_guarded_agent_does_not_approve_itself_by_policy():
+    """Where delegation is always allowed, its own question is answered at once, and opens no way out."""
+    async with connected() as (a, _):
+        await a.gates.set_mode(OWNER, "requester", "guarded")
+        await a.gates.set_policy(OWNER, "requester", "delegation", "always")
+        caller = Caller(frozenset({"requester"}))
+        task = NewTask("requester", "@bob/writer", "Report", "Write it.")
+        assert await code(a.create_task(caller, task)) == "approval-needed"
+        (asked,) = await a.gates.approvals(caller, "", "", 10)
+        same = Question("requester", "delegation", asked.what)
+        assert (await a.gates.ask(caller, same)).state == "approved"
+        assert await code(a.create_task(caller, task)) == "approval-needed"
+
+
 async def test_a_guarded_agents_tasks_wait_whatever_was_granted():
     """With the grant's gate off, the mode holds."""
     async with connected() as (a, b):

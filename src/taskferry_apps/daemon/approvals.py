@@ -147,7 +147,8 @@ async def permit_deed(draft: Draft, caller: Caller, mine: AgentRef, deed: Deed, 
     page = await core.store.approval_page(query, None, 1, Order.NEWEST_FIRST)
     newest = page.items[0] if page.items else None
     state = approval_state(newest, draft.now) if newest is not None else None
-    if newest is not None and state is ApprovalState.APPROVED:
+    # What a policy has answered is not the owner's word on what a guarded agent sends.
+    if newest is not None and state is ApprovalState.APPROVED and newest.by == OWNER:
         used = attrs.evolve(newest, state=ApprovalState.USED, used_at=draft.now)
         draft.add(SaveApproval(used))
         _tell(draft, used)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import trio
 
 from taskferry_protocol.ids import sha256
+from taskferry_protocol.limits import DAY_MS
 from taskferry_stores.port import StoreError
 from taskferry_stores.sqlite import open_daemon_store
 from taskferry_transports.fallback import FallbackDialer
@@ -125,6 +126,7 @@ async def _main(settings: DaemonSettings) -> None:
             entropy=system.entropy,
             jitter=system.jitter,
             relay=settings.relay,
+            pause_ms=settings.request_pause_days * DAY_MS,
         )
         await nursery.start(daemon.run)
         async with trio.open_nursery() as serving:

@@ -92,6 +92,11 @@ async def _hold(arrival: Arrival, task: Hash, after: Held) -> InboxState:
     if after.view.is_final:
         _decide(draft, gate, GateState.OVER, "peer")
         return InboxState.QUIET
+    ours = [event.type for event in after.events if event.role is Role.WORKER and event.type in _DECISIONS]
+    if ours:
+        # Another device of this owner has answered already, and its word came here first.
+        _decide(draft, gate, _DECISIONS[ours[0]], ELSEWHERE)
+        return InboxState.UNREAD if _DECISIONS[ours[0]] is GateState.RELEASED else InboxState.QUIET
     settings = await agent_settings(draft.core, mine.name)
     # Rules stand in for the gate of a grant. A guarded agent's owner wants to see everything.
     if not waits_for_owner(settings.mode, human_gate=False):
