@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 import trio
 
+from taskferry_protocol.audit import AuditKind, Fact
 from taskferry_protocol.cbor import Value, encode
 from taskferry_protocol.gates import (
     ActionClass,
@@ -34,6 +35,7 @@ from taskferry_protocol.records import (
 )
 
 from .agent_settings import agent_settings
+from .audit_hours import audit_often
 from .core import Core
 from .draft import Draft
 from .gate_views import ApprovalView
@@ -85,6 +87,15 @@ def _answered(asked: ApprovalRecord, state: ApprovalState, by: str, now: Instant
 def _tell(draft: Draft, asked: ApprovalRecord) -> None:
     # Whoever follows the feed learns that there is a question, and reads it where it is shown as one.
     draft.tell("approval", asked.agent, (), id=asked.id.hex(), state=asked.state.value, action=asked.action)
+
+
+def _written(answered: ApprovalRecord) -> AuditKind:
+    return AuditKind.APPROVAL if answered.state is ApprovalState.APPROVED else AuditKind.DENIAL
+
+
+def _facts(answered: ApprovalRecord) -> dict[str, Fact]:
+    """What is written down of an answer: which question, and none of its words."""
+    return {"what": answered.action, "question": answered.id.hex()[:16], "by": answered.by}
 
 
 class _Pace:
@@ -206,8 +217,14 @@ class Approvals:
                 asked = _answered(asked, ApprovalState.DENIED, POLICY, draft.now)
             draft.add(SaveApproval(asked))
             _tell(draft, asked)
+            if asked.state is not ApprovalState.ASKED:
+                facts = {name: fact for name, fact in _facts(asked).items() if name != "question"}
+                await audit_often(draft, _written(asked), await self._whose(asked), **facts)
             await draft.commit()
         return await self._view(asked.id)
+
+    async def _whose(self, asked: ApprovalRecord) -> str:
+        return await handle_of(self._core, self._core.agent(asked.agent))
 
     async def _task(self, caller: Caller, mine: AgentRef, named: str) -> Hash:
         task = await find_task(self._core.store, named)
@@ -243,6 +260,7 @@ class Approvals:
             answered = _answered(asked, ApprovalState(verdict), OWNER, draft.now)
             draft.add(SaveApproval(attrs.evolve(answered, scope=reach, answer=text)))
             _tell(draft, answered)
+            draft.audit(_written(answered), await self._whose(asked), **_facts(answered))
             await draft.commit()
         return await self._view(asked.id)
 
@@ -334,7 +352,7 @@ class Approvals:
         asked = (await core.store.approvals((id,)))[id]
         return ApprovalView(
             id=asked.id,
-            agent=await handle_of(core, core.agent(asked.agent)),
+            agent=await self._whose(asked),
             action=asked.action,
             what=asked.what,
             why=asked.why,

@@ -227,6 +227,7 @@ class Connections:
             draft.tell(
                 "connection", lifted.mine.name, (), state="ended", id=lifted.request.hex(), unblocked=True
             )
+            await audit_step(draft, AuditKind.CONNECTION_UNBLOCKED, lifted, by="owner")
             await draft.commit()
         return Step(Bond((await core.store.connections((lifted.request,)))[lifted.request]), None)
 

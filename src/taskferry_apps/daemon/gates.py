@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import attrs
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.gates import ActionClass, AgentMode, Policy
 from taskferry_protocol.records import LocalAgent, PutAgent
 
@@ -133,7 +134,7 @@ class Gates:
         )
 
     async def _change(
-        self, caller: Caller, named: str, change: Callable[[AgentSettings], AgentSettings], **facts: object
+        self, caller: Caller, named: str, change: Callable[[AgentSettings], AgentSettings], **facts: str
     ) -> ModeView:
         require_owner(caller)
         core = self._core
@@ -150,7 +151,8 @@ class Gates:
                 )
             agent = written(held, change(read_settings(held)))
             draft.add(PutAgent(agent))
-            draft.tell("agent", mine.name, (), state="changed", **facts)
+            draft.tell("agent", mine.name, (), **{"state": "changed", **facts})
+            draft.audit(AuditKind.GATE_CHANGED, await handle_of(core, mine), by="owner", **facts)
             await draft.commit()
         return await self._mode_view(agent)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from taskferry_protocol.audit import AuditKind, Fact
 from taskferry_protocol.gates import rule_fits
 from taskferry_protocol.ids import AgentRef, Handle, Hash, Instant, is_name
 from taskferry_protocol.limits import DAY_MS
@@ -125,6 +126,7 @@ class Rules:
             )
             draft.add(PutRule(rule))
             draft.tell("rule", "", (), id=rule.id.hex(), did="made")
+            await self._write_down(draft, rule, "made")
             await draft.commit()
         return await self._view(rule)
 
@@ -152,8 +154,16 @@ class Rules:
             rule = attrs.evolve(held[id], removed_at=draft.now)
             draft.add(PutRule(rule))
             draft.tell("rule", "", (), id=rule.id.hex(), did="removed")
+            await self._write_down(draft, rule, "removed")
             await draft.commit()
         return await self._view(rule)
+
+    async def _write_down(self, draft: Draft, rule: RuleRecord, did: str) -> None:
+        whom = await handle_of(self._core, AgentRef(rule.account, rule.peer or _ALL))
+        facts: dict[str, Fact] = {"did": did, "tasks_per_day": rule.tasks_per_day, "by": "owner"}
+        if rule.until is not None:
+            facts["until"] = rule.until
+        draft.audit(AuditKind.RULE_CHANGED, whom, rule=rule.id.hex()[:16], mine=rule.mine, **facts)
 
     async def _view(self, rule: RuleRecord) -> RuleView:
         core = self._core

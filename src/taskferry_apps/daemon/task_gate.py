@@ -10,6 +10,7 @@ from typing import Final
 
 import attrs
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.gates import waits_for_owner
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import EventType, Role
@@ -50,6 +51,10 @@ _DECISIONS: Final = {
 }
 
 
+#: What of a decision is written down; that a peer took its task back is the peer's own doing.
+_WRITTEN: Final = {GateState.RELEASED: AuditKind.APPROVAL, GateState.DECLINED: AuditKind.DENIAL}
+
+
 # --- What comes ---------------------------------------------------------------------------------------------
 
 
@@ -61,7 +66,7 @@ async def admit_event(arrival: Arrival, held: Held, after: Held, role: Role) -> 
     gate = (await draft.core.store.gates((held.task,))).get(held.task)
     if gate is not None and gate.state is not GateState.UNBEGUN:
         if gate.state is GateState.WAITING and after.view.is_final:
-            _decide(draft, gate, GateState.OVER, "peer")
+            await _decide(draft, gate, GateState.OVER, "peer")
         return InboxState.UNREAD if gate.state is GateState.RELEASED else InboxState.QUIET
     if gate is None and (held.request is not None or not await _waits(arrival)):
         return InboxState.UNREAD
@@ -90,12 +95,12 @@ async def _hold(arrival: Arrival, task: Hash, after: Held) -> InboxState:
     draft, mine, peer = arrival.draft, arrival.mine, arrival.peer
     gate = GateRecord(task, mine, peer, GateState.WAITING, draft.now)
     if after.view.is_final:
-        _decide(draft, gate, GateState.OVER, "peer")
+        await _decide(draft, gate, GateState.OVER, "peer")
         return InboxState.QUIET
     ours = [event.type for event in after.events if event.role is Role.WORKER and event.type in _DECISIONS]
     if ours:
         # Another device of this owner has answered already, and its word came here first.
-        _decide(draft, gate, _DECISIONS[ours[0]], ELSEWHERE)
+        await _decide(draft, gate, _DECISIONS[ours[0]], ELSEWHERE)
         return InboxState.UNREAD if _DECISIONS[ours[0]] is GateState.RELEASED else InboxState.QUIET
     settings = await agent_settings(draft.core, mine.name)
     # Rules stand in for the gate of a grant. A guarded agent's owner wants to see everything.
@@ -103,7 +108,7 @@ async def _hold(arrival: Arrival, task: Hash, after: Held) -> InboxState:
         rule = await find_rule(draft, peer, mine.name, RuleUse.TASK)
         if rule is not None:
             count_use(draft, rule, RuleUse.TASK, task, mine.name)
-            _decide(draft, gate, GateState.RELEASED, rule.id.hex())
+            await _decide(draft, gate, GateState.RELEASED, rule.id.hex())
             return InboxState.UNREAD
     draft.add(PutGate(gate))
     draft.tell("gate", "", (task, task), state=gate.state.value, agent_name=mine.name)
@@ -111,16 +116,20 @@ async def _hold(arrival: Arrival, task: Hash, after: Held) -> InboxState:
     return InboxState.HELD
 
 
-def _decide(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
+async def _decide(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
     draft.add(PutGate(attrs.evolve(gate, state=state, decided_at=draft.now, by=by)))
     draft.tell("gate", "", (gate.task, gate.task), state=state.value, agent_name=gate.mine.name, by=by)
+    if state in _WRITTEN:
+        subject = await handle_of(draft.core, gate.peer)
+        task = gate.task.hex()[:16]
+        draft.audit(_WRITTEN[state], subject, what="task", task=task, mine=gate.mine.name, by=by[:64])
 
 
 async def decided_elsewhere(draft: Draft, task: Hash, kind: EventType) -> None:
     """Another device of this owner has answered a task that waits here: it was decided on there."""
     gate = (await draft.core.store.gates((task,))).get(task)
     if gate is not None and gate.state is GateState.WAITING and kind in _DECISIONS:
-        _pass_on(draft, gate, _DECISIONS[kind], ELSEWHERE)
+        await _pass_on(draft, gate, _DECISIONS[kind], ELSEWHERE)
 
 
 async def settle(draft: Draft, row: TaskRecord, kind: EventType) -> None:
@@ -129,11 +138,11 @@ async def settle(draft: Draft, row: TaskRecord, kind: EventType) -> None:
         return
     gate = (await draft.core.store.gates((row.task,))).get(row.task)
     if gate is not None and gate.state is GateState.WAITING:
-        _pass_on(draft, gate, _DECISIONS[kind], OWNER)
+        await _pass_on(draft, gate, _DECISIONS[kind], OWNER)
 
 
-def _pass_on(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
-    _decide(draft, gate, state, by)
+async def _pass_on(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
+    await _decide(draft, gate, state, by)
     if state is GateState.RELEASED:
         draft.add(ShowMessages(gate.mine.name, (gate.task,)))
 
@@ -183,7 +192,7 @@ class TaskGate:
                     "Decline it, or let it be: nothing of it reaches your agent.",
                     status=409,
                 )
-            _pass_on(draft, gate, GateState.RELEASED, OWNER)
+            await _pass_on(draft, gate, GateState.RELEASED, OWNER)
             state = held.view.state.value if held.view.state is not None else "unknown"
             draft.tell(
                 "task",

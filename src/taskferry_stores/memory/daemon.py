@@ -53,9 +53,9 @@ from taskferry_protocol.records import (
 
 from ..errors import StoreClosed
 from .audit import AuditReads
-from .daemon_state import DaemonState, quarantine_lines
+from .daemon_state import DaemonState
 from .gates import MemoryGateReads
-from .queries import asked_message, asked_task, place_in_list
+from .queries import asked_message, asked_task, place_in_list, quarantine_lines
 from .tables import grouped, page, pick
 
 V = TypeVar("V")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import TypeVar, assert_never
 
 import attrs
@@ -53,7 +52,6 @@ from taskferry_protocol.records import (
     PutRule,
     PutSetting,
     PutToken,
-    QuarantineLine,
     QuarantineRecord,
     ReceiptGot,
     ReceiptOwed,
@@ -391,11 +389,3 @@ class DaemonState:
             self.journal.drop(self.events, place)
             count += 1
         return Counted(count)
-
-
-def quarantine_lines(items: Iterable[QuarantineRecord]) -> tuple[QuarantineLine, ...]:
-    """What quarantined items take, oldest first."""
-    return tuple(
-        QuarantineLine(item.hash, item.code, len(item.envelope) + len(item.sealed), item.device is not None)
-        for item in sorted(items, key=lambda item: item.place)
-    )

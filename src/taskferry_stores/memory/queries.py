@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from taskferry_protocol.records import (
     Direction,
     MessageQuery,
     MessageRecord,
+    QuarantineLine,
+    QuarantineRecord,
     TaskCursor,
     TaskQuery,
     TaskRecord,
@@ -37,3 +41,11 @@ def asked_task(query: TaskQuery, task: TaskRecord) -> bool:
 def place_in_list(task: TaskRecord) -> TaskCursor:
     """Where a task stands in a list of tasks."""
     return TaskCursor(task.updated_at, task.task, task.role)
+
+
+def quarantine_lines(items: Iterable[QuarantineRecord]) -> tuple[QuarantineLine, ...]:
+    """What quarantined items take, oldest first."""
+    return tuple(
+        QuarantineLine(item.hash, item.code, len(item.envelope) + len(item.sealed), item.device is not None)
+        for item in sorted(items, key=lambda item: item.place)
+    )
