@@ -27,7 +27,7 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_help_is_instant() -> None:
-    """The best of five starts takes under three times the goal of 80 ms; its own work, not its neighbours'."""
+    """The best of five starts takes under three times the goal of 80 ms of its own work."""
     times = []
     for _ in range(5):
         begun = _worked()

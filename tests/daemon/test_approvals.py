@@ -14,7 +14,7 @@ from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import ApprovalState
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up
+from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
 
 WRITER, OTHER = Caller(frozenset({"writer"})), Caller(frozenset({"other"}))
 SHELL = Question("writer", "shell", "rm -rf build", "to build afresh")
@@ -300,6 +300,24 @@ async def test_a_guarded_agents_tasks_wait_whatever_was_granted():
         await in_state(b, task, "sent")
         assert [held.task for held in await b.gates.held_tasks(OWNER)] == [task]
         assert await code(b.task(WRITER, task.hex())) == "not-found"
+
+
+async def test_a_guarded_agent_waits_for_the_owner_also_with_its_own_kin():
+    """A task between two agents of one owner: who asks sees it, who is asked does not yet."""
+    async with alone() as (_, b):
+        await b.gates.set_mode(OWNER, "writer", "guarded")
+        task = await ask(b, "other", "@bob/writer", title="Within the house")
+
+        async def waits():
+            return await b.gates.held_tasks(OWNER)
+
+        (held,) = await until(waits)
+        assert (held.task, held.peer) == (task, "@bob/other")
+        assert await code(b.task(WRITER, task.hex())) == "not-found"
+        assert (await b.task(OTHER, task.hex())).summary.title == "Within the house"
+        await b.gates.release(OWNER, task.hex())
+        await b.act(WRITER, task.hex(), TaskAction("accept", mine="writer"))
+        await in_state(b, task, "accepted")
 
 
 async def test_delegation_may_be_forbidden_alone():

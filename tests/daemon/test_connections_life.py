@@ -161,6 +161,19 @@ async def test_a_daemon_holds_to_the_pause_whatever_the_peer_and_its_relay_do():
         assert len(await bob.connections(OWNER, "requested_in", "")) == 1
 
 
+async def test_the_pause_holds_also_while_another_request_waits():
+    """Of two requests one is declined: the pause is about the agent, not about that request."""
+    async with forging() as (forger, bob):
+        await bob.end_connection(OWNER, ("writer", "@alice/requester"), "revoked", "")
+        for number in (1, 2):
+            await forger.deliver(await forger.seal(await request_by(forger, number)))
+        first = (await bob.connections(OWNER, "requested_in", ""))[-1]
+        await bob.end_connection(OWNER, first.id.hex(), "declined", "")
+        await forger.deliver(await forger.seal(await request_by(forger, 3)))
+        assert await codes(bob) == ["contact-limit"]
+        assert len(await bob.connections(OWNER, "requested_in", "")) == 1
+
+
 async def test_few_requests_wait_and_small_ones_whatever_a_relay_lets_through():
     """Three may wait; a fourth, and a note that is too long, have no effect at the daemon."""
     async with forging() as (forger, bob):

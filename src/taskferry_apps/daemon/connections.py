@@ -22,7 +22,7 @@ from taskferry_protocol.records import ConnectionState, PeerConnection, PutGrant
 
 from .accepting import accept_waiting
 from .approvals import permit_deed
-from .bonds import Bond, bonds_between, find_bond
+from .bonds import Bond, bonds_between, closed_to_us, find_bond
 from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .draft import LIFETIME_MS, Draft, Posted, Thread
@@ -290,8 +290,7 @@ def _asking(peer: Handle, text: str) -> str:
 
 def _check_pause(bonds: Sequence[Bond], now: Instant) -> None:
     """Nothing unless the peer's owner has said to wait before asking again."""
-    newest = bonds[-1] if bonds else None
-    again = newest.record.again_at if newest is not None and not newest.ended_by_us else None
+    again = closed_to_us(bonds)
     if again is not None and now < again:
         wait_s = (again - now) / 1000
         raise DaemonRefusal(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from taskferry_protocol.envelope import Envelope
-from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.ids import AccountId
 from taskferry_protocol.inbound import Directory, InboundFacts
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import MessageClass
@@ -14,7 +14,7 @@ from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import ConnectionState, Flow, SeenKey, TaskQuery
 from taskferry_protocol.tasks import FINAL_STATES, TaskState
 
-from .bonds import Bond, all_bonds, bonds_between, relation
+from .bonds import Bond, all_bonds, bonds_between, closed_to_peer, relation
 from .core import Core
 from .log_news import News
 
@@ -56,7 +56,7 @@ async def gather_facts(
         rate=RateState(rate.tokens_milli, rate.at) if rate is not None else None,
         arrived=core.arrived.get(flow),
         unanswered=_unanswered(bonds),
-        closed_until=_closed_until(bonds),
+        closed_until=closed_to_peer(bonds),
         open_tasks=await _open_tasks(core, envelope),
         seen=seen,
         caught_up=core.caught_up,
@@ -72,12 +72,6 @@ def _unanswered(bonds: Sequence[Bond]) -> int:
         answered = record.accept_raw or not bond.asked_by_peer or bond.ended_by_us
         count += 0 if answered else 1
     return count
-
-
-def _closed_until(bonds: Sequence[Bond]) -> Instant | None:
-    """Until when the owner takes no further request of a peer that was declined."""
-    newest = bonds[-1] if bonds else None
-    return newest.record.again_at if newest is not None and newest.ended_by_us else None
 
 
 async def _acquainted(core: Core, account: AccountId) -> bool:

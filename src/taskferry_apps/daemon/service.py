@@ -72,7 +72,7 @@ class Daemon:
     """Made by `open`; works once `run` runs, and answers even before the relay is reached."""
 
     def __init__(
-        self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None, pause_ms: int
+        self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None, pause_ms: int = PAUSE_MS
     ) -> None:
         self._core = core
         self._link = Link(core, route_to, relay)

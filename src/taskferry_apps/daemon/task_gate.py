@@ -68,9 +68,12 @@ async def admit_event(arrival: Arrival, held: Held, after: Held, role: Role) -> 
         if gate.state is GateState.WAITING and after.view.is_final:
             await _decide(draft, gate, GateState.OVER, "peer")
         return InboxState.UNREAD if gate.state is GateState.RELEASED else InboxState.QUIET
-    if gate is None and (held.request is not None or not await _waits(arrival)):
+    asks = isinstance(arrival.content.body, TaskRequest)
+    # Between two agents of one owner the request is held already, as the one that asked has sent it.
+    begun = held.request is not None and not asks
+    if gate is None and (begun or not await _waits(arrival)):
         return InboxState.UNREAD
-    if not isinstance(arrival.content.body, TaskRequest):
+    if not asks:
         # Words about a task whose request has not come yet are not to pass where the request may not.
         draft.add(PutGate(GateRecord(held.task, arrival.mine, arrival.peer, GateState.UNBEGUN, draft.now)))
         return InboxState.QUIET
