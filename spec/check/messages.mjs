@@ -71,7 +71,7 @@ const TYPES = {
     'connection', { statement: is.bstr(), ...agreed, note: contactNote, log: statements(4_096), 'invite?': invite },
   ],
   connection_accept: ['connection', { statement: is.bstr(), ...agreed, log: statements(4_096) }],
-  connection_end: ['connection', { statement: is.bstr(), reason: contactNote }],
+  connection_end: ['connection', { statement: is.bstr(), reason: contactNote, 'again?': is.time }],
   grant_update: ['connection', agreed],
   task_request: [
     'task',

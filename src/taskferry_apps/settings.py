@@ -230,6 +230,8 @@ class DaemonSettings:
     """What lets a new account in at the relay, if its operator has given one out."""
     relay_ca: Path | None = attrs.field(default=None, metadata=_from(_path, "TASKFERRY_RELAY_CA"))
     """Certificates (PEM) of the authorities to trust for the relay, instead of the system's."""
+    request_pause_days: int = attrs.field(default=7, metadata=_from(_number, "TASKFERRY_REQUEST_PAUSE_DAYS"))
+    """Days that one whose request was declined waits before asking again, unless the owner says otherwise."""
     local_api_token: str | None = attrs.field(
         default=None, metadata=_secret(str, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
     )

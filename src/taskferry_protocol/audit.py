@@ -64,6 +64,7 @@ class AuditKind(StrEnum):
     CONNECTION_DECLINED = "connection_declined"
     CONNECTION_REVOKED = "connection_revoked"
     CONNECTION_BLOCKED = "connection_blocked"
+    CONNECTION_UNBLOCKED = "connection_unblocked"
     GRANT = "grant"
     PERMISSION_CHANGED = "permission_changed"
     APPROVAL = "approval"

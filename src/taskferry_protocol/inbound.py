@@ -101,9 +101,9 @@ class InboundFacts:
     those of the two agents, the grant being the one that mine gave; no terms means the least. `rate` and
     `arrived` are what is left of its rate, by when things were written and by when they came; None: all.
     `unanswered` counts what the sender sent of class connection since mine last sent one. `open_tasks` counts
-    the sender's tasks with mine that are not final. `highest_seq` is the highest `seq` seen of this device to
-    this `to`, None for none yet. `caught_up` is when this device last held all that the relay had for it;
-    None: it holds it now.
+    the sender's tasks with mine that are not final. `closed_until` is from when on a declined agent may ask
+    again. `highest_seq` is the highest `seq` seen of this device to this `to`, None for none yet. `caught_up`
+    is when this device last held all that the relay had for it; None: it holds it now.
     """
 
     mine: AccountLog
@@ -118,6 +118,7 @@ class InboundFacts:
     rate: RateState | None = None
     arrived: RateState | None = None
     unanswered: int = 0
+    closed_until: Instant | None = None
     open_tasks: int = 0
     seen: Seen = attrs.field(factory=Seen)
     highest_seq: int | None = None
@@ -350,6 +351,9 @@ def _check_permission(
         asks = isinstance(body, ConnectionRequested) or facts.relation is not Relation.CONNECTED
         if asks and facts.unanswered >= CONTACTS:
             raise _refuse(RejectCode.CONTACT_LIMIT, "has not waited for an answer")
+        closed = facts.closed_until
+        if isinstance(body, ConnectionRequested) and closed is not None and now < closed:
+            raise _refuse(RejectCode.CONTACT_LIMIT, f"declined, and may ask again from {closed} on")
         return None
     if header.cls is MessageClass.RECEIPT:
         if facts.relation is Relation.STRANGER:

@@ -41,6 +41,8 @@ GRANTABLE: Final = frozenset({MessageClass.ARTIFACT, MessageClass.MESSAGE, Messa
 #: How many different grants of one version are kept as evidence: their owner alone can sign more.
 RIVALS: Final = 7
 CLASS_BYTES: Final = 16
+#: Classes that one grant may name: later versions may know more than this one.
+CLASSES: Final = 16
 SALT_BYTES: Final = 16
 #: What the terms leave out is the least.
 LEAST_ARTIFACT_BYTES: Final = 65_536
@@ -191,11 +193,13 @@ def _nullable_hash(reader: MapReader, key: str) -> Hash | None:
 
 
 def _classes(value: Value, field: str) -> frozenset[MessageClass]:
-    names = [as_text(item, field, most=CLASS_BYTES) for item in as_array(value, field, most=len(GRANTABLE))]
-    if not GRANTABLE.issuperset(names):
+    names = [as_text(item, field, least=1, most=CLASS_BYTES) for item in as_array(value, field, most=CLASSES)]
+    known = {cls.value for cls in MessageClass}
+    # A class of a later version lets nothing pass here that would not pass without it.
+    if not GRANTABLE.issuperset(known.intersection(names)):
         raise RemoteProtocolError(RejectCode.BAD_VALUE, "artifact, message or task", field=field)
     check_ascending(names, field)
-    return frozenset(map(MessageClass, names))
+    return frozenset(MessageClass(name) for name in names if name in known)
 
 
 def check_grant_for(grant: Grant, request: ConnectionRequest) -> None:
@@ -295,15 +299,15 @@ def encode_terms(terms: Terms) -> bytes:
 
 
 def read_terms(raw: bytes, expected_hash: Hash) -> Terms:
-    """The terms that a grant's hash names.
+    """The terms that a grant's hash names; the least, if they say something that this version does not know.
 
     Raises RemoteProtocolError: bad-grant for other bytes, else the codes of encoding and shape.
     """
     if sha256(raw) != expected_hash:
         raise RemoteProtocolError(RejectCode.BAD_GRANT, "not the terms that the grant names", field="terms")
-    reader = MapReader(decode(raw, limit=ENVELOPE_BYTES), "terms", ("salt",), _TERMS)
+    reader = MapReader.open(decode(raw, limit=ENVELOPE_BYTES), "terms", ("salt",))
     least = Terms(reader.bytes("salt", size=SALT_BYTES))
-    return attrs.evolve(
+    read = attrs.evolve(
         least,
         auto_trigger=reader.boolean("auto_trigger") if "auto_trigger" in reader else least.auto_trigger,
         human_gate=reader.boolean("human_gate") if "human_gate" in reader else least.human_gate,
@@ -312,6 +316,8 @@ def read_terms(raw: bytes, expected_hash: Hash) -> Terms:
             reader.uint("largest_artifact") if "largest_artifact" in reader else least.largest_artifact
         ),
     )
+    # What is not known may take back what the others give.
+    return least if reader.extra(("salt", *_TERMS)) else read  # noqa: S610 (no database is near)
 
 
 def stricter_terms(left: Terms, right: Terms) -> Terms:

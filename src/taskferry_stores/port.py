@@ -86,6 +86,7 @@ from .errors import (
     StoreUnavailable,
     WrongStore,
 )
+from .gates_port import GateReads
 
 __all__ = [
     "ConflictKind",
@@ -220,7 +221,7 @@ class RelayStore(Protocol):
         """Finish the commit under way and let go of everything. Idempotent; later calls are `StoreClosed`."""
 
 
-class DaemonStore(Protocol):
+class DaemonStore(GateReads, Protocol):
     """The truth of one daemon."""
 
     async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:

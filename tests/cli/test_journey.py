@@ -41,7 +41,9 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     assert "\x1b[31m" not in shown.out
     assert "taskferry approve" in shown.out
     request = items(bob("connections", "--state", "requested_in", "--json"), "connections")[0]
-    assert bob("approve", str(request["id"])[:10]).code == 0
+    approved = bob("approve", str(request["id"])[:10])
+    assert approved.code == 0
+    assert "taskferry approvals" in approved.out
     until(
         lambda: alice("connections", "--state", "accepted", "--json"),
         lambda ran: bool(ran.json()["connections"]),
@@ -55,6 +57,7 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     assert sent.code == 0, sent.err
     task = str(sent.json()["task_id"])
 
+    _the_owner_looks_first(bob, task)
     until(lambda: bob("inbox", "--agent", "writer", "--wait", "5"), lambda ran: "Report on notes" in ran.out)
     early = bob("task", "submit", task, "--text", "too early")
     assert early.code == 4
@@ -97,6 +100,24 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     assert "The handoff holds" in proof.out
     assert alice("verify", str(handoff), "--json").json()["state"] == "completed"
     _tampered_handoff_does_not_verify(alice, handoff)
+
+
+def _the_owner_looks_first(bob: Shell, task: str) -> None:
+    """The task waits at the gate, is shown to the owner, and goes to the agent once it is approved."""
+    waiting = until(lambda: bob("approvals"), lambda ran: "Report on notes" in ran.out)
+    assert "@alice/requester" in waiting.out
+    inbox = bob("inbox", "--agent", "writer")
+    assert "Report on notes" not in inbox.out
+    assert "Waiting for the owner: 1 from @alice/requester" in inbox.out
+    program = str(bob("token", "create", "writer", "--json").json()["token"])
+    assert bob("task", "show", task, "--token", program).code == 5
+    assert bob("approvals", "approve", task[:8], "--token", program).code == 4
+    shown = bob("approvals", "show", task[:8])
+    assert "  | An outline." in shown.out
+    assert "notes.md" in shown.out
+    assert bob("approvals", "approve", task[:8]).code == 0
+    assert bob("task", "show", task, "--token", program).code == 0
+    assert "Nothing waits for you" in bob("approvals").out
 
 
 def _tampered_handoff_does_not_verify(shell: Shell, handoff: Path) -> None:

@@ -49,7 +49,7 @@ def test_something_else_at_the_address_is_said(nobody: Shell) -> None:
         (["task", "send", "a", "b", "c", "--deadline", "soon"], 2, "30m, 2h, 3d"),
         (["task", "send", "a", "b", "c", "--deadline", "2026-12-24T18:00:00"], 2, "zone"),
         (["task", "send", "a", "b", "c", "--deadline", "2020-12-24T18:00:00Z"], 2, "has passed"),
-        (["permissions", "12345678", "--until", "2020-12-24T18:00:00Z"], 2, "has passed"),
+        (["permissions", "set", "12345678", "--until", "2020-12-24T18:00:00Z"], 2, "has passed"),
         (["task", "submit", "12345678"], 2, "Nothing to submit"),
         (["task", "submit", "12345678", "missing.md"], 2, "cannot be read"),
         (["task", "show", "../health"], 2, "is no id"),

@@ -143,7 +143,8 @@ def connect(alice: LocalClient, bob: LocalClient, relay: str) -> None:
         found = listed(bob.get("/connections", state="requested_in"), "connections")
         return found[0] if found else None
 
-    bob.post("/connections/accept", {"id": until(asked, "the request arrives")["id"]})
+    request = until(asked, "the request arrives")
+    bob.post("/connections/accept", {"id": request["id"], "permissions": {"human_gate": False}})
     until(
         lambda: listed(alice.get("/connections", state="accepted"), "connections") or None,
         "the acceptance arrives",

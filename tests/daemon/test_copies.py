@@ -9,6 +9,7 @@ import pytest
 from taskferry_apps import system
 from taskferry_apps.daemon import task_arrivals
 from taskferry_apps.daemon.inbound import Inbound
+from taskferry_apps.daemon.port import Caller, GrantChange
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.frame_items import Mail
 from taskferry_protocol.ids import Hash
@@ -17,8 +18,8 @@ from taskferry_protocol.messages import TaskAccept, TaskCancel, TaskRequest, Tas
 from taskferry_protocol.records import Offset, RelayCursor
 from taskferry_protocol.sealing import Sealed, wrap_for
 
-from .forger import OTHER, Forger, codes, forging
-from .worlds import OWNER
+from .forger import OTHER, Forger, codes, forger_between, forging
+from .worlds import OWNER, Machine, a_world, connect, set_up
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
 
@@ -65,6 +66,36 @@ async def test_a_workers_confirmation_is_not_taken_for_a_requesters():
         assert await _events(forger, task) == set()
         await _copy(forger, accept)
         assert await _events(forger, task) == {(sealed.envelope.hash, "worker") for sealed in (accept, seen)}
+
+
+@pytest.mark.parametrize("order", ["request first", "answer first"])
+async def test_a_task_that_another_device_answered_waits_for_nobody_here(order):
+    """The owner has decided there: the agent of this device sees the task, however the two arrive."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await set_up(a, "alice", "requester")
+            await set_up(b, "bob", "writer")
+            await connect(a, b, "requester", "@bob/writer")
+            gate = GrantChange(task_budget=5, human_gate=True)
+            await a.set_permissions(OWNER, ("requester", "@bob/writer"), gate)
+        there, back = await forger_between(world, alice, bob), await forger_between(world, bob, alice)
+        request = await back.seal(TaskRequest("Title", "Brief"), link=FIRST, from_="writer", to="requester")
+        task = request.envelope.hash
+        accept = await there.seal(TaskAccept(), link=TaskLink(task, 0, None, Seen(1, task)))
+        here = await world.open_daemon(alice)
+        if order == "request first":
+            await back.deliver(request)
+            assert [held.task for held in await here.gates.held_tasks(OWNER)] == [task]
+            await _copy(there, accept)
+        else:
+            await _copy(there, accept)
+            await back.deliver(request)
+        assert await here.gates.held_tasks(OWNER) == ()
+        agent = Caller(frozenset({"requester"}))
+        assert (await here.task(agent, task.hex())).summary.title == "Title"
+        page = await here.inbox(agent, "requester", True, "", 10, 0)
+        assert task in [message.task for message in page.messages]
 
 
 async def _progress(forger: Forger, task: Hash, events: int) -> None:

@@ -311,3 +311,25 @@ async def test_a_second_account_under_a_known_name_is_not_believed():
         assert await codes(bob) == ["unknown-account"]
         assert any("second account claims" in alarm for alarm in (await bob.status()).alarms)
         assert await bob.connections(OWNER, "requested_in", "") == ()
+
+
+@pytest.mark.parametrize(
+    ("change", "send"),
+    [
+        (GrantChange(classes=("message",)), TaskRequest("Title", "Brief")),
+        (GrantChange(largest_bytes=1_000), TextMessage("x" * 2_000)),
+        (GrantChange(until=Instant(1)), TextMessage("late")),
+        (GrantChange(rate_per_minute=0), TextMessage("fast")),
+        (GrantChange(task_budget=0), TaskRequest("Title", "Brief")),
+    ],
+)
+async def test_each_permission_holds_with_a_relay_that_admits_everything(change, send):
+    """Class, size, end, rate and budget are asked again here, and what they refuse has no effect."""
+    async with forging() as (forger, bob):
+        await bob.set_permissions(OWNER, ("writer", "@alice/requester"), change)
+        link = FIRST if isinstance(send, TaskRequest) else None
+        await forger.deliver(await forger.seal(send, link=link))
+        assert await codes(bob) in (["not-permitted"], ["rate-limited"])
+        assert await texts(bob) == []
+        assert (await bob.tasks(OWNER, "", "", "", "", 10))[0] == ()
+        assert await bob.gates.held_tasks(OWNER) == ()

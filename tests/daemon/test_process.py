@@ -87,7 +87,8 @@ def _pair(alice: LocalClient, bob: LocalClient, relay: str) -> None:
         client.post("/agents", {"handle": agent})
     alice.post("/connections/request", {"from": "requester", "to": "@bob/writer"})
     _until(lambda: bool(bob.get("/connections", state="requested_in")["connections"]))
-    bob.post("/connections/accept", {"from": "writer", "to": "@alice/requester"})
+    freely = {"permissions": {"human_gate": False}}
+    bob.post("/connections/accept", {"from": "writer", "to": "@alice/requester", **freely})
     _until(lambda: bool(alice.get("/connections", state="accepted")["connections"]))
 
 

@@ -216,7 +216,7 @@ async def connect(asking: Daemon, answering: Daemon, mine: str, peer: str) -> No
 
     await asking.request_connection(OWNER, mine, peer, "hello")
     (request,) = await until(requested)
-    await answering.accept_connection(OWNER, request.id.hex(), GrantChange())
+    await answering.accept_connection(OWNER, request.id.hex(), GrantChange(human_gate=False))
     await until(accepted)
 
 

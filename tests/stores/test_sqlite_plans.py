@@ -6,8 +6,12 @@ from contextlib import asynccontextmanager
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.records import (
     AgentPair,
+    ApprovalQuery,
+    ApprovalState,
     Expire,
     Flow,
+    GateRecord,
+    GateState,
     InboxState,
     Mark,
     MarkMessages,
@@ -17,17 +21,24 @@ from taskferry_protocol.records import (
     Place,
     PruneEvents,
     PurgeAnswers,
+    PurgeApprovals,
     PurgeSeen,
     PutEvidence,
+    PutGate,
     PutGrant,
+    PutRule,
     RecordSeen,
+    RuleRecord,
+    RuleUse,
     Rung,
     SeenKey,
     SetRung,
+    ShowMessages,
     Sweep,
     TaskCursor,
     TaskQuery,
     UseInvite,
+    UseRule,
 )
 from taskferry_protocol.records import EvidenceRecord as Evidence
 from taskferry_stores.port import StoreConflict
@@ -50,7 +61,7 @@ from .samples import (
     store,
 )
 
-FEW = {"local_agents", "tokens", "invites", "sqlite_sequence", "cursors"}
+FEW = {"local_agents", "tokens", "invites", "sqlite_sequence", "cursors", "standing_rules"}
 """Tables that an owner can count."""
 KEYS = {"keys", "CONSTANT"}
 """What a query brings along."""
@@ -173,10 +184,39 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
         await daemon.quarantine(hashes)
         await daemon.seen([SeenKey(device("a"), seen("a").id, bob, n) for n in range(5)])
         await daemon.events(Place(0), 10, {"helper", "other"})
+        await decisions(daemon, hashes)
         await daemon.commit([OfferAgain(NOW), PurgeSeen(NOW, 1), PurgeAnswers(NOW, 1)])
         await daemon.commit([PruneEvents(Instant(NOW), 10, 10)])
     # Each stops at its first row, or holds only what is open.
-    assert unbounded(scans, allowed={"tasks_deadline", "outbox_due"}) - of_feed(scans) == set()
+    few = {"tasks_deadline", "outbox_due", "gates_waiting"}
+    assert unbounded(scans, allowed=few) - of_feed(scans) == set()
+
+
+async def decisions(daemon, hashes):
+    """What is read and changed about the owner's decisions."""
+    gate = GateRecord(sha("g"), agent("alice/helper"), agent("bob/coder"), GateState.WAITING, NOW)
+    rule = RuleRecord(sha("rule"), account("bob"), "", "", 1, None, "{}", NOW)
+    await daemon.commit([PutGate(gate), PutGate(gate), ShowMessages("helper", tuple(hashes)), PutRule(rule)])
+    await daemon.commit([UseRule(rule.id, RuleUse.TASK, sha("g"), NOW)])
+    await daemon.gates(hashes)
+    await daemon.gates_waiting(None, 10)
+    await daemon.gates_waiting("helper", 10)
+    await daemon.standing_rules()
+    await daemon.rule_uses([rule.id], RuleUse.TASK, NOW)
+    await daemon.requests_over(NOW, 10)
+    await daemon.approvals(hashes)
+    asked = frozenset({ApprovalState.ASKED})
+    for query in (
+        ApprovalQuery(),
+        ApprovalQuery(agent="helper", states=asked),
+        ApprovalQuery(agent="helper", subject=sha("s")),
+        ApprovalQuery(states=asked),
+    ):
+        for order in Order:
+            await daemon.approval_page(query, Place(3), 10, order)
+            if query != ApprovalQuery():  # all of them are read from an end, by their numbers
+                await daemon.approval_page(query, None, 10, order)
+    await daemon.commit([PurgeApprovals(NOW, 10)])
 
 
 def of_feed(scans):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from .agent_mode import mode, policy
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 
 __all__ = ["agent"]
@@ -17,7 +18,12 @@ def agent() -> None:
     Examples:
       taskferry agent create writer --tagline "Reports on documents"
       taskferry agent list
+      taskferry agent mode writer guarded
     """
+
+
+agent.add_command(mode)
+agent.add_command(policy)
 
 
 @agent.command()

@@ -19,7 +19,7 @@ def connect(mine: str, peer: str, note: str) -> None:
     """Ask for a connection between your agent MINE and the agent PEER (@owner/name).
 
     The other owner decides. What you allow in return is the default (answers to your tasks and messages);
-    change it with `taskferry permissions`.
+    change it with `taskferry permissions set`.
 
     \b
     Example:

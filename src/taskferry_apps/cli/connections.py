@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .durations import Moment
 from .identifiers import Identifier
+from .permission_options import permission_options, permissions_given
 
-__all__ = ["approve", "connections", "decline", "revoke"]
+__all__ = ["approve", "block", "connections", "decline", "revoke", "unblock"]
 
 _INVITES: Final = {"valid": "valid", "expired": "over", "invite-used": "used up"}
 
 
 @click.command()
 @click.option(
-    "--state", default="", help="Only these: requested_in, requested_out, accepted or ended.", metavar="STATE"
+    "--state",
+    default="",
+    help="Only these: requested_in, requested_out, accepted, ended or expired.",
+    metavar="STATE",
 )
 @click.option("--agent", default="", help="Only those of one agent of yours.")
 @json_option
@@ -45,7 +51,7 @@ def connections(state: str, agent: str) -> None:
         (
             [
                 short(item.get("id")),
-                clean(item.get("state")),
+                _state(item),
                 clean(item.get("mine")),
                 clean(item.get("peer")),
                 clean(item.get("trust")),
@@ -58,7 +64,7 @@ def connections(state: str, agent: str) -> None:
         empty="No connections yet. Ask for one: taskferry connect MY-AGENT @owner/agent",
     )
     if listed:
-        click.echo("\nWhat each may send: taskferry permissions ID")
+        click.echo("\nWhat each may send: taskferry permissions show ID")
     if any(item.get("state") == "requested_in" for item in listed):
         click.echo("Decide with: taskferry approve ID, or: taskferry decline ID")
 
@@ -80,37 +86,64 @@ def _decide(identifier: str, action: str, body: dict[str, object], done: str) ->
     click.echo(done)
 
 
+def _state(item: Mapping[str, object]) -> str:
+    from .render import ago, clean
+
+    again = ago(item.get("again_at"))
+    kind = item.get("end_kind")
+    if kind == "declined" and again.startswith("in "):
+        return f"ended (declined; again {again})"
+    return clean(f"ended ({kind})" if kind else item.get("state"))
+
+
 @click.command()
 @click.argument("id", type=Identifier())
+@permission_options
+@click.option("--until", type=Moment(), help="When that ends: 30m, 2h, 3d, or a time.")
 @json_option
 @daemon_options
-def approve(id: str) -> None:
+def approve(id: str, until: str | None) -> None:
     """Accept the connection request ID.
 
-    The peer may then send messages, tasks and artifacts to your agent, 60 envelopes a minute; nothing starts
-    by itself. Narrow that with `taskferry permissions`.
+    The peer may then send messages, tasks and artifacts to your agent, 60 envelopes a minute. Each task waits
+    for you before your agent sees it (`taskferry approvals`), unless you say --no-gate; and nothing starts by
+    itself.
 
     \b
-    Example:
+    Examples:
       taskferry approve 3f9c01ab
+      taskferry approve 3f9c01ab --no-gate --rate 10 --until 30d
     """
-    _decide(id, "accept", {}, "Connected. The peer hears of it as soon as it can be reached.")
+    given = permissions_given()
+    if until is not None:
+        given["until"] = until
+    words = "Connected. The peer hears of it as soon as it can be reached."
+    if given.get("human_gate", True):
+        words += "\nEach of its tasks waits for you first: taskferry approvals"
+    _decide(id, "accept", {"permissions": given} if given else {}, words)
 
 
 @click.command()
 @click.argument("id", type=Identifier())
 @click.option("--reason", default="", help="A line to the other owner.")
 @click.option("--block", is_flag=True, help="Refuse further requests of this peer, too.")
+@click.option("--again", type=Moment(), help="When the peer may ask again: 2h, 30d, or a time; after a week.")
 @json_option
 @daemon_options
-def decline(id: str, reason: str, block: bool) -> None:
-    """Decline the connection request ID.
+def decline(id: str, reason: str, block: bool, again: str | None) -> None:
+    """Decline the connection request ID. The peer is told from when on it may ask again.
 
     \b
-    Example:
+    Examples:
       taskferry decline 3f9c01ab --reason "Not now"
+      taskferry decline 3f9c01ab --again 30d
     """
-    _decide(id, "block" if block else "decline", {"reason": reason}, "Declined.")
+    if block and again is not None:
+        raise click.UsageError("Who is blocked may not ask again; leave out --again or --block.")
+    body: dict[str, object] = {"reason": reason}
+    if again is not None:
+        body["again"] = again
+    _decide(id, "block" if block else "decline", body, "Declined.")
 
 
 @click.command()
@@ -126,3 +159,32 @@ def revoke(id: str, reason: str) -> None:
       taskferry revoke 3f9c01ab
     """
     _decide(id, "revoke", {"reason": reason}, "Ended. Nothing more of this peer has any effect.")
+
+
+@click.command()
+@click.argument("id", type=Identifier())
+@click.option("--reason", default="", help="A line to the other owner.")
+@json_option
+@daemon_options
+def block(id: str, reason: str) -> None:
+    """End the connection ID, and refuse whatever that agent asks later.
+
+    \b
+    Example:
+      taskferry block 3f9c01ab
+    """
+    _decide(id, "block", {"reason": reason}, "Blocked. Take it back with: taskferry unblock ID")
+
+
+@click.command()
+@click.argument("id", type=Identifier())
+@json_option
+@daemon_options
+def unblock(id: str) -> None:
+    """Let the agent that you have blocked by the connection ID ask again. Nothing is sent.
+
+    \b
+    Example:
+      taskferry unblock 3f9c01ab
+    """
+    _decide(id, "unblock", {}, "It may ask again. Or ask yourself: taskferry connect MINE PEER")

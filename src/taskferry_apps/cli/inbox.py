@@ -63,6 +63,9 @@ def inbox(agent: str, everything: bool, wait: int, limit: int, ack: str | None) 
         ),
         empty="Nothing waits. See tasks with: taskferry task list",
     )
+    for held in objects(answer, "held"):
+        count, peer = held.get("count"), clean(held.get("peer"))
+        click.echo(f"Waiting for the owner: {count} from {peer}. See: taskferry approvals")
     if answer.get("more"):
         click.echo("\nThere is more: raise --limit, or process some of these.")
 

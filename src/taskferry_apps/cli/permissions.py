@@ -1,85 +1,81 @@
-"""`taskferry permissions`: what a peer may send to your agent."""
+"""`taskferry permissions`: what a peer may send to your agent, and what you may send to the peer's."""
 
 from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
 
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .durations import Moment
 from .identifiers import Identifier
+from .permission_options import permission_options, permission_words, permissions_given
 
 __all__ = ["permissions"]
 
 
-@click.command()
-@click.argument("id", type=Identifier())
-@click.option("--classes", help="What may be sent: message, task, artifact; comma-separated, or none.")
-@click.option("--rate", type=click.IntRange(0), help="Envelopes a minute.")
-@click.option("--largest", type=click.IntRange(0), help="Bytes of the largest envelope.")
-@click.option("--until", type=Moment(), help="When it ends: 30m, 2h, 3d, or a time.")
-@click.option("--task-budget", type=click.IntRange(0), help="Open tasks at once.")
-@json_option
-@daemon_options
-def permissions(
-    id: str,
-    classes: str | None,
-    rate: int | None,
-    largest: int | None,
-    until: str | None,
-    task_budget: int | None,
-) -> None:
-    """Show what the peer of the connection ID may send to you, or change it.
-
-    A change is signed, sent to the peer, and enforced by the relay and by this daemon.
+@click.group()
+def permissions() -> None:
+    """Show or change what a peer may send to you.
 
     \b
     Examples:
-      taskferry permissions 3f9c01ab
-      taskferry permissions 3f9c01ab --classes message,task --rate 10 --until 3d
+      taskferry permissions show 3f9c01ab
+      taskferry permissions set 3f9c01ab --classes message,task --rate 10 --until 3d
     """
-    changes: dict[str, object] = {
-        name: value
-        for name, value in (
-            ("rate_per_minute", rate),
-            ("largest_bytes", largest),
-            ("until", until),
-            ("task_budget", task_budget),
-        )
-        if value is not None
-    }
-    if classes is not None:
-        changes["classes"] = [] if classes == "none" else [word.strip() for word in classes.split(",")]
+
+
+@permissions.command()
+@click.argument("id", type=Identifier())
+@json_option
+@daemon_options
+def show(id: str) -> None:
+    """Show what each side of the connection ID may send to the other, in words."""
     with local_client() as daemon:
-        answer = (
-            daemon.post("/permissions", {"id": id, **changes})
-            if changes
-            else daemon.get("/permissions", id=id)
-        )
+        answer = daemon.get("/permissions", id=id)
+    _print(answer)
+
+
+@permissions.command("set")
+@click.argument("id", type=Identifier())
+@permission_options
+@click.option("--until", type=Moment(), help="When it ends: 30m, 2h, 3d, or a time.")
+@json_option
+@daemon_options
+def change(id: str, until: str | None) -> None:
+    """Change what the peer of the connection ID may send to you.
+
+    The change is signed, sent to the peer, and enforced by the relay and by this daemon.
+
+    \b
+    Examples:
+      taskferry permissions set 3f9c01ab --classes message,task --rate 10 --until 3d
+      taskferry permissions set 3f9c01ab --no-gate --task-budget 5
+    """
+    changes = permissions_given()
+    if until is not None:
+        changes["until"] = until
+    if not changes:
+        raise click.UsageError("Say what to change; see: taskferry permissions set --help")
+    with local_client() as daemon:
+        answer = daemon.post("/permissions", {"id": id, **changes})
+    _print(answer)
+
+
+def _print(answer: Mapping[str, object]) -> None:
     if is_json_wanted():
         print_json(answer)
         return
-    from .render import ago, clean, facts
-    from .values import object_in, texts
+    from .render import clean
+    from .values import object_in
 
-    connection = object_in(answer, "connection") or answer
-    for title, key in (("The peer may send to you", "given"), ("You may send to the peer", "received")):
-        grant = object_in(connection, key)
-        terms = object_in(grant, "terms")
+    connection = object_in(answer, "connection")
+    mine, peer = clean(connection.get("mine")), clean(connection.get("peer"))
+    for title, key, sender, receiver in (
+        ("What you allow", "given", peer, mine),
+        ("What the other side allows", "received", mine, peer),
+    ):
         click.secho(title, bold=True)
-        facts(
-            [
-                ("classes", ", ".join(map(clean, texts(grant, "classes"))) or "nothing"),
-                ("rate", f"{_number(grant, 'rate_per_minute')} a minute"),
-                ("largest", f"{_number(grant, 'largest_bytes')} bytes"),
-                ("open tasks", _number(terms, "task_budget") if terms else "not told yet"),
-                ("ends", ago(grant.get("until")) or "never"),
-                ("starts by itself", "yes" if terms.get("auto_trigger") else "no"),
-                ("human gate", "yes" if terms.get("human_gate", True) else "no"),
-                ("version", clean(grant.get("version", ""))),
-            ]
-        )
-
-
-def _number(told: dict[str, object], name: str) -> str:
-    value = told.get(name)
-    return f"{value:,}" if isinstance(value, int) else "0"
+        for sentence in permission_words(object_in(connection, key), sender, receiver):
+            click.echo(textwrap.indent(textwrap.fill(sentence, 96, break_long_words=False), "  "))

@@ -39,6 +39,7 @@ _STYLES: Final = {
     "requested_in": "yellow",
     "requested_out": "cyan",
     "ended": "red",
+    "held": "yellow",
     "unread": "yellow",
     "read": "cyan",
     "processed": "dim",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import attrs
@@ -10,7 +10,7 @@ import attrs
 from taskferry_protocol.connections import ConnectionRequest, recall_request
 from taskferry_protocol.crypto import Kind
 from taskferry_protocol.documents import peek
-from taskferry_protocol.ids import AgentRef, Hash
+from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.inbound import Relation
 from taskferry_protocol.records import ConnectionState, Flow, PeerConnection, Place
 from taskferry_stores.port import DaemonStore
@@ -20,7 +20,16 @@ from .grants import Allowance, held_allowance
 from .names import handle_of, match_prefix, named_peer, not_found, own_agent, parse_prefix
 from .port import Caller, DaemonRefusal
 
-__all__ = ["Bond", "all_bonds", "bond_between", "bonds_between", "find_bond", "relation"]
+__all__ = [
+    "Bond",
+    "all_bonds",
+    "bond_between",
+    "bonds_between",
+    "closed_to_peer",
+    "closed_to_us",
+    "find_bond",
+    "relation",
+]
 
 _PAGE = 256
 
@@ -86,6 +95,21 @@ def relation(bonds: Sequence[Bond]) -> Relation:
     if bonds and bonds[-1].blocked_by_us:
         return Relation.BLOCKED
     return Relation.UNDER_WAY if bonds else Relation.STRANGER
+
+
+def closed_to_peer(bonds: Iterable[Bond]) -> Instant | None:
+    """Until when this owner, who has declined the peer, takes no further request; None where that was not."""
+    return _latest_pause(bond for bond in bonds if bond.ended_by_us)
+
+
+def closed_to_us(bonds: Iterable[Bond]) -> Instant | None:
+    """Until when the peer's owner, who has declined us, takes no further request."""
+    return _latest_pause(bond for bond in bonds if not bond.ended_by_us)
+
+
+def _latest_pause(ended: Iterable[Bond]) -> Instant | None:
+    said = [(bond.record.updated_at, bond.record.again_at) for bond in ended]
+    return max(((at, again) for at, again in said if again is not None), default=(None, None))[1]
 
 
 async def all_bonds(store: DaemonStore, agent: str | None = None) -> tuple[Bond, ...]:

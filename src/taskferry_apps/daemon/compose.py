@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import trio
 
 from taskferry_protocol.ids import sha256
+from taskferry_protocol.limits import DAY_MS
 from taskferry_stores.port import StoreError
 from taskferry_stores.sqlite import open_daemon_store
 from taskferry_transports.fallback import FallbackDialer
@@ -154,6 +155,7 @@ async def _main(settings: DaemonSettings) -> None:
             relay=settings.relay,
             relay_token=settings.relay_token or "",
             copying=Copying(store.copy_to, settings.data),
+            pause_ms=settings.request_pause_days * DAY_MS,
         )
         await nursery.start(daemon.run)
         async with trio.open_nursery() as serving:

@@ -8,7 +8,7 @@ import attrs
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.connections import read_accept, read_end, read_request
+from taskferry_protocol.connections import EndKind, read_accept, read_end, read_request
 from taskferry_protocol.crypto import Kind
 from taskferry_protocol.documents import peek
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
@@ -25,9 +25,11 @@ from taskferry_protocol.records import (
     InboxState,
     PeerConnection,
     PutGrant,
+    RuleUse,
     SaveConnection,
 )
 
+from .accepting import accept_new
 from .arrival import Arrival
 from .bonds import Bond
 from .connection_audit import audit_peer_step, ended_kind, grant_facts
@@ -35,6 +37,7 @@ from .grants import read_allowance
 from .invited import admit_invited, judge_invite
 from .publications import Publication, Subject, note
 from .resending import offer_refused_again
+from .rules import count_use, find_rule, wish_by
 
 __all__ = ["take_acceptance", "take_end", "take_grant", "take_request"]
 
@@ -100,8 +103,11 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
         invite_state=state,
         grants=(grant,),
     )
-    arrival.draft.add(SaveConnection(record))
-    _tell(arrival, record)
+    # An invite that accepts does so below, on terms of its own.
+    by_invite = invite is not None and invite.accepts
+    if by_invite or not await _accepted_by_rule(arrival, record):
+        arrival.draft.add(SaveConnection(record))
+        _tell(arrival, record)
     await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ASKED, record)
     if invite is None:
         return state
@@ -109,11 +115,24 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     return ""
 
 
+async def _accepted_by_rule(arrival: Arrival, record: PeerConnection) -> bool:
+    """Accept at once what a standing rule of the owner's accepts, on a device that may sign for it."""
+    draft, mine = arrival.draft, arrival.mine.name
+    if draft.core.keys.device.manage is None:
+        return False
+    rule = await find_rule(draft, arrival.peer, mine, RuleUse.CONNECTION)
+    if rule is None:
+        return False
+    await accept_new(draft, record, wish_by(rule), rule.id.hex()[:16])
+    count_use(draft, rule, RuleUse.CONNECTION, record.request, mine)
+    return True
+
+
 async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:
     """A peer's owner has accepted our request."""
     log = await _log(arrival)
     claim = peek(body.statement, Kind.CONNECTION_ACCEPT)
-    states = {ConnectionState.REQUESTED_OUT, ConnectionState.ACCEPTED}
+    states = {ConnectionState.REQUESTED_OUT, ConnectionState.EXPIRED, ConnectionState.ACCEPTED}
     bond = await _bond(arrival, claim.request, states)
     read_accept(body.statement, log, bond.request)
     grant = read_allowance(body.grant, body.terms, log, bond.request, arrival.peer, bond.record.grants)
@@ -145,6 +164,7 @@ async def take_end(arrival: Arrival, body: ConnectionEnded) -> None:
         end_raw=body.statement,
         end_kind=end.kind.value,
         updated_at=arrival.draft.now,
+        again_at=body.again if end.kind is EndKind.DECLINED else None,
     )
     arrival.draft.add(SaveConnection(ended))
     if bond.record.accept_raw:
@@ -158,7 +178,7 @@ async def take_grant(arrival: Arrival, body: GrantUpdated) -> None:
     """A peer's owner allows us more or less than before."""
     log = await _log(arrival)
     claim = peek(body.grant, Kind.GRANT)
-    states = {ConnectionState.ACCEPTED, ConnectionState.REQUESTED_OUT}
+    states = {ConnectionState.ACCEPTED, ConnectionState.EXPIRED, ConnectionState.REQUESTED_OUT}
     bond = await _bond(arrival, claim.request, states)
     grant: GrantRecord = read_allowance(
         body.grant, body.terms, log, bond.request, arrival.peer, bond.record.grants

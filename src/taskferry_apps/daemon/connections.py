@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 import attrs
@@ -10,8 +10,10 @@ import attrs
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.connections import EndKind, read_request, sign_end, sign_request
+from taskferry_protocol.gates import Deed
 from taskferry_protocol.ids import AgentRef, Handle, Hash, Instant
 from taskferry_protocol.invites import InviteLink, invite_proof
+from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import (
     ConnectionEnded,
     ConnectionRequested,
@@ -26,12 +28,13 @@ from taskferry_protocol.records import (
     Trust,
 )
 
-from .accepting import accept_request
-from .bonds import Bond, bonds_between, find_bond
+from .accepting import accept_waiting
+from .approvals import permit_deed
+from .bonds import Bond, bonds_between, closed_to_us, find_bond
 from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .draft import LIFETIME_MS, Draft, Posted, Thread
-from .grants import answering, changed, next_allowance, wish_of
+from .grants import answering, changed, next_allowance, welcome, wish_of
 from .names import own_agent, parse_peer, require_owner
 from .port import Caller, DaemonRefusal, GrantChange
 from .publications import Publication, Subject, note
@@ -42,6 +45,10 @@ LookUp = Callable[[Handle], Awaitable[AccountLog]]
 """Finds the account log behind a handle, asking the relay where it is not held, or raises DaemonRefusal."""
 
 NONCE_BYTES: Final = 16
+#: How long one who was declined waits before asking again, unless the owner says otherwise.
+PAUSE_MS: Final = 7 * DAY_MS
+#: Requests that are swept at once.
+_SWEPT: Final = 256
 _LIVE: Final = frozenset(
     {ConnectionState.ACCEPTED, ConnectionState.REQUESTED_IN, ConnectionState.REQUESTED_OUT}
 )
@@ -58,9 +65,10 @@ class Step:
 class Connections:
     """Signs what connections are made of."""
 
-    def __init__(self, core: Core, look_up: LookUp) -> None:
+    def __init__(self, core: Core, look_up: LookUp, pause_ms: int = PAUSE_MS) -> None:
         self._core = core
         self._look_up = look_up
+        self._pause_ms = pause_ms
 
     async def request(self, caller: Caller, mine: str, peer: str, note_text: str) -> Step:
         """Ask for a connection, with a grant that lets the peer answer. Asked already: that request."""
@@ -73,9 +81,14 @@ class Connections:
             await _take(draft, theirs)
             to = AgentRef(theirs.account, handle.agent)
             _check_other(agent, to)
-            for bond in reversed(await bonds_between(core.store, agent, to)):
-                if bond.record.state in _LIVE and bond.request.expires_at > draft.now:
+            bonds = await bonds_between(core.store, agent, to)
+            for bond in reversed(bonds):
+                if bond.record.state is ConnectionState.ACCEPTED or (
+                    bond.record.state in _LIVE and bond.request.expires_at > draft.now
+                ):
                     return self._same(bond)
+            _check_pause(bonds, draft.now)
+            await permit_deed(draft, caller, agent, Deed.CONNECTION, _asking(handle, note_text))
             request, message = await self._ask(draft, caller, agent, to, note_text)
             await draft.commit()
         return await self._step(request, message)
@@ -187,12 +200,19 @@ class Connections:
                     "Ask the other side to request a connection again.",
                     status=409,
                 )
-            posted = await accept_request(draft, bond, change, by="owner")
+            posted = await accept_waiting(draft, bond, changed(welcome(), change))
             await draft.commit()
         return await self._step(bond.record.request, posted.hash)
 
-    async def end(self, caller: Caller, named: str | tuple[str, str], kind: str, reason: str) -> Step:
-        """Decline a request, or revoke or block a connection."""
+    async def end(
+        self,
+        caller: Caller,
+        named: str | tuple[str, str],
+        kind: str,
+        reason: str,
+        again: Instant | None = None,
+    ) -> Step:
+        """Decline a request, or revoke or block a connection. Who is declined may ask again at `again`."""
         require_owner(caller)
         core = self._core
         try:
@@ -209,21 +229,59 @@ class Connections:
             raw = sign_end(
                 bond.request, record.mine, end_kind, at=draft.now, log=own.position, by=core.manage
             )
+            told = None
+            if end_kind is EndKind.DECLINED:
+                told = again if again is not None else Instant(draft.now + self._pause_ms)
             ended = attrs.evolve(
                 record,
                 state=ConnectionState.ENDED,
                 end_raw=raw,
                 end_kind=end_kind.value,
                 updated_at=draft.now,
+                again_at=told,
             )
             draft.add(SaveConnection(ended))
             if record.accept_raw:
                 await note(draft, Publication(Subject.END, record.request))
-            posted = await self._post(draft, ConnectionEnded(raw, reason), bond)
+            posted = await self._post(draft, ConnectionEnded(raw, reason, told), bond)
             self._tell(draft, bond, posted, ConnectionState.ENDED)
             await audit_step(draft, ended_kind(end_kind), record, by="owner")
             await draft.commit()
         return await self._step(record.request, posted.hash)
+
+    async def unblock(self, caller: Caller, named: str | tuple[str, str]) -> Step:
+        """Take a block back: the peer may ask again. Nothing is sent, and what ended stays ended."""
+        require_owner(caller)
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            bond = await find_bond(core, caller, named, frozenset({ConnectionState.ENDED}))
+            if not bond.blocked_by_us:
+                raise DaemonRefusal(
+                    "conflict",
+                    "You have not blocked that agent.",
+                    "List the connections with: taskferry connections",
+                    status=409,
+                )
+            lifted = attrs.evolve(bond.record, end_kind=EndKind.REVOKED.value, updated_at=draft.now)
+            draft.add(SaveConnection(lifted))
+            draft.tell(
+                "connection", lifted.mine.name, (), state="ended", id=lifted.request.hex(), unblocked=True
+            )
+            await audit_step(draft, AuditKind.CONNECTION_UNBLOCKED, lifted, by="owner")
+            await draft.commit()
+        return Step(Bond((await core.store.connections((lifted.request,)))[lifted.request]), None)
+
+    async def expire_requests(self) -> None:
+        """Say of requests, ours and peers', that nobody answered them in time."""
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            for record in await core.store.requests_over(draft.now, _SWEPT):
+                over = attrs.evolve(record, state=ConnectionState.EXPIRED, updated_at=draft.now)
+                draft.add(SaveConnection(over))
+                draft.tell("connection", over.mine.name, (), state=over.state.value, id=over.request.hex())
+            await draft.commit()
 
     async def permit(self, caller: Caller, named: str | tuple[str, str], change: GrantChange) -> Step:
         """Sign the next version of what the peer may send, and tell peer and relay."""
@@ -284,6 +342,31 @@ def _connected_already() -> DaemonRefusal:
         status=409,
         detail={"state": ConnectionState.ACCEPTED.value},
     )
+
+
+def _asking(peer: Handle, text: str) -> str:
+    return f"Ask {peer} for a connection. The note to its owner: {text or 'none'}"
+
+
+def _check_pause(bonds: Sequence[Bond], now: Instant) -> None:
+    """Nothing unless the peer's owner has said to wait before asking again."""
+    again = closed_to_us(bonds)
+    if again is not None and now < again:
+        wait_s = (again - now) / 1000
+        raise DaemonRefusal(
+            "contact-limit",
+            f"Its owner has declined, and takes no further request for {_in_words(wait_s)}.",
+            "Wait, or ask its owner by another way to request the connection.",
+            status=409,
+            detail={"retry_after": wait_s},
+        )
+
+
+def _in_words(seconds: float) -> str:
+    for size, unit in ((86_400, "days"), (3_600, "hours"), (60, "minutes")):
+        if seconds >= 2 * size:
+            return f"{round(seconds / size)} {unit}"
+    return f"{max(1, round(seconds))} seconds"
 
 
 def _check_other(mine: AgentRef, peer: AgentRef) -> None:

@@ -24,6 +24,7 @@ from .core import Core
 from .grants import Allowance
 from .identity_changes import trust_in
 from .names import handle_of
+from .starting import may_start
 from .views import (
     ConnectionView,
     Delivery,
@@ -70,6 +71,7 @@ _STATES: Final = {
     InboxState.UNREAD: "unread",
     InboxState.READ: "read",
     InboxState.PROCESSED: "processed",
+    InboxState.HELD: "held",
     InboxState.QUIET: "",
 }
 
@@ -98,6 +100,7 @@ async def message_views(core: Core, messages: Sequence[MessageRecord]) -> tuple[
     """Messages as shown, in their order."""
     trust = await trust_in(core.store, {message.peer.account for message in messages})
     titles = await _titles(core, messages)
+    started = await may_start(core, messages)
     views = []
     for message in messages:
         content = decode_content(message.content)
@@ -118,6 +121,7 @@ async def message_views(core: Core, messages: Sequence[MessageRecord]) -> tuple[
                 payload=payload_of(content.body),
                 delivery=delivery_of(message),
                 code=message.code,
+                auto_start=message.hash in started,
             )
         )
     return tuple(views)
@@ -153,6 +157,8 @@ async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -
         updated_at=record.updated_at,
         invite=record.invite,
         invite_state=record.invite_state,
+        expires_at=record.expires_at,
+        again_at=record.again_at,
         message=message,
     )
 

@@ -14,7 +14,7 @@ from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import ConnectionState, Flow, SeenKey, TaskQuery
 from taskferry_protocol.tasks import FINAL_STATES, TaskState
 
-from .bonds import Bond, all_bonds, bonds_between, relation
+from .bonds import Bond, all_bonds, bonds_between, closed_to_peer, relation
 from .core import Core
 from .identity_changes import replaced
 from .log_news import News
@@ -59,6 +59,7 @@ async def gather_facts(
         rate=RateState(rate.tokens_milli, rate.at) if rate is not None else None,
         arrived=core.arrived.get(flow),
         unanswered=_unanswered(bonds),
+        closed_until=closed_to_peer(bonds),
         open_tasks=await _open_tasks(core, envelope),
         seen=seen,
         caught_up=core.caught_up,

@@ -23,10 +23,11 @@ from taskferry_protocol.records import (
     UseInvite,
 )
 
-from .accepting import accept_request
+from .accepting import accept_waiting
 from .bonds import Bond
 from .core import Core
 from .draft import Draft
+from .grants import changed, welcome
 from .names import handle_of
 from .port import GrantChange
 
@@ -94,7 +95,7 @@ async def admit_invited(draft: Draft, record: PeerConnection, invite: InviteReco
         return
     # In the store it has its first revision by then.
     bond = Bond(attrs.evolve(record, revision=record.revision + 1))
-    await accept_request(draft, bond, _decode(invite.permissions), by="invite")
+    await accept_waiting(draft, bond, changed(welcome(), _decode(invite.permissions)), by="invite")
 
 
 async def hear_of_invite(draft: Draft, message: MessageRecord, code: str) -> None:

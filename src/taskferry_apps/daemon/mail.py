@@ -25,6 +25,7 @@ from .names import may_use, not_found, own_agent, require_owner
 from .port import Caller, DaemonRefusal
 from .search import find_message
 from .views import EventView, InboxPage, MessageView, QuarantineView
+from .visibility import without_hidden
 
 __all__ = ["Mail"]
 
@@ -82,7 +83,7 @@ class Mail:
         page = await core.store.message_page(
             MessageQuery(agent=name), parse_cursor(cursor), _within(limit), Order.NEWEST_FIRST
         )
-        views = await message_views(core, page.items)
+        views = await message_views(core, await without_hidden(core, caller, page.items))
         following = str(page.next) if page.next is not None else ""
         return InboxPage(views, following, page.next is not None)
 
@@ -95,7 +96,8 @@ class Mail:
         """The record of a message that the caller may see; the received one where both sides are ours."""
         hash = await find_message(self._core.store, message)
         found = (await self._core.store.messages((hash,))).get(hash, ())
-        visible = [record for record in found if may_use(caller, record.mine.name)]
+        shown = await without_hidden(self._core, caller, found)
+        visible = [record for record in shown if may_use(caller, record.mine.name)]
         if not visible:
             raise not_found("message")
         return next((record for record in visible if record.direction is Direction.IN), visible[0])
@@ -106,6 +108,13 @@ class Mail:
         if record.direction is not Direction.IN:
             raise DaemonRefusal(
                 "conflict", "Only received messages are acknowledged.", "Look into the inbox.", status=409
+            )
+        if record.inbox is InboxState.HELD:
+            raise DaemonRefusal(
+                "conflict",
+                "That task waits for its owner's decision.",
+                "The owner decides with: taskferry approvals",
+                status=409,
             )
         now = self._core.now()
         hashes: tuple[Hash, ...] = (record.hash,)

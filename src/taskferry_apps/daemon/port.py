@@ -38,6 +38,7 @@ from .views import (
 if TYPE_CHECKING:
     from .audit_port import AuditService
     from .doctor_port import DoctorService
+    from .gates_port import GateService
     from .peers_port import PeerService
 
 __all__ = ["Caller", "DaemonRefusal", "DaemonService", "GrantChange", "NewAgent", "NewTask", "TaskAction"]
@@ -46,7 +47,8 @@ __all__ = ["Caller", "DaemonRefusal", "DaemonService", "GrantChange", "NewAgent"
 class DaemonRefusal(Exception):
     """The daemon will not do that.
 
-    `status` is the HTTP status that fits; `detail` may hold state, actions, field, retry_after (seconds).
+    `status` is the HTTP status that fits; `detail` may hold state, actions, field, retry_after (seconds),
+    approval (its id).
     """
 
     def __init__(
@@ -179,6 +181,10 @@ class DaemonService(Protocol):
     def browsers(self) -> BrowserService:
         """The owner's browsers."""
 
+    @property
+    def gates(self) -> GateService:
+        """What waits for the owner, and what the owner has decided ahead."""
+
     # --- the owner's ---
     async def status(self) -> Status:
         """How things stand; needs no caller."""
@@ -198,9 +204,17 @@ class DaemonService(Protocol):
         """Accept a request; `grant` changes what the peer may send from the default."""
 
     async def end_connection(
-        self, caller: Caller, connection: str | tuple[str, str], kind: str, reason: str
+        self,
+        caller: Caller,
+        connection: str | tuple[str, str],
+        kind: str,
+        reason: str,
+        again: Instant | None = None,
     ) -> ConnectionView:
-        """`kind` is declined, revoked or blocked; `connection` an id (prefix) or (mine, peer)."""
+        """`kind` is declined, revoked or blocked; `connection` an id (prefix) or (mine, peer).
+
+        `again` is from when on one who is declined may ask again; None: after the usual pause.
+        """
 
     async def set_permissions(
         self, caller: Caller, connection: str | tuple[str, str], grant: GrantChange

@@ -9,12 +9,14 @@ from collections.abc import Sequence
 
 import attrs
 
+from taskferry_protocol.gates import Deed
 from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.limits import CAUSES, HOPS
 from taskferry_protocol.messages import ArtifactSubmit, TextMessage, decode_content, parts_size
 from taskferry_protocol.permissions import permits
 from taskferry_protocol.records import ConnectionState
 
+from .approvals import permit_deed
 from .bonds import Bond, bond_between, bonds_between
 from .core import Core
 from .draft import Draft, Posted, Thread
@@ -120,6 +122,7 @@ async def send_message(
     agent = await own_agent(core, caller, mine)
     async with core.lock:
         draft = Draft(core)
+        await permit_deed(draft, caller, agent, Deed.WORD)
         way = await open_way(core, agent, peer)
         thread = await _thread(draft, agent, conversation, reply_to)
         posted = await draft.post(body, agent, way.peer, thread)

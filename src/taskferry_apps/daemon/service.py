@@ -11,6 +11,7 @@ import trio
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.messages import FilePart, JsonPart, Part, TextMessage, TextPart
+from taskferry_protocol.records import TaskRecord
 from taskferry_stores.port import DaemonStore
 
 from .access import Access
@@ -20,13 +21,14 @@ from .backups import Backups, Copying
 from .bonds import all_bonds
 from .browser_port import BrowserService
 from .browsers import Browsers
-from .connections import Connections
+from .connections import PAUSE_MS, Connections
 from .core import Core, Vault
 from .describe import connection_view
 from .describe_tasks import task_summaries, task_view
 from .directory import Directory
 from .doctor import Doctor
 from .export import export_task
+from .gates import Gates
 from .identity_changes import changed_owners
 from .invite_port import InviteService, LinkService
 from .invites import Invites
@@ -41,6 +43,7 @@ from .owner import Owner
 from .peers import PeerBook
 from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
 from .recovery import Recovery
+from .rules import Rules
 from .search import find_task
 from .sending import send_message
 from .taskbook import Held, load_task
@@ -61,6 +64,7 @@ from .views import (
     TaskView,
     TokenView,
 )
+from .visibility import shown_rows
 
 __all__ = ["Daemon"]
 
@@ -96,16 +100,20 @@ class Daemon:
         relay: str | None,
         relay_token: str = "",
         copying: Copying | None = None,
+        pause_ms: int = PAUSE_MS,
     ) -> None:
         self._core = core
         self._link = Link(core, route_to, relay, relay_token)
         self._owner = Owner(core, self._link.claim)
         directory = Directory(core, self._link)
-        self._connections = Connections(core, directory.look_up)
+        self._connections = Connections(core, directory.look_up, pause_ms)
         self.invites: InviteService = Invites(core, self._link)
         self.links: LinkService = Links(core, self._link, self._connections)
         self.browsers: BrowserService = Browsers(core)
         self._tasks = Tasks(core)
+        rules = Rules(core, directory.look_up)
+        self.gates = Gates(core, self._link, self._connections, self._tasks, rules)
+        """What waits for the owner, and what the owner has decided ahead."""
         self._mail = Mail(core)
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
@@ -114,10 +122,10 @@ class Daemon:
         """How this daemon is, seen from inside."""
         self.peers = PeerBook(core, directory.find)
         """Other owners, and what is decided about who they are."""
-        self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
         self.recovery = Recovery(core, self._link)
         self.backups = Backups(core, copying)
         self.manage = Manage(core)
+        self._upkeep = Upkeep(core, self._owner, self._tasks, self._link, self._connections)
 
     @classmethod
     async def open(
@@ -133,16 +141,18 @@ class Daemon:
         relay: str | None = None,
         relay_token: str = "",
         copying: Copying | None = None,
+        pause_ms: int = PAUSE_MS,
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
 
         `relay` outranks the one that set-up named, `relay_token` lets a new account in there; `copying` says
-        how backups copy the store, where they can.
+        how backups copy the store, where they can, and `pause_ms` how long one who was declined waits.
+
         Raises what store and vault raise.
         """
         core = Core(store, vault, now=now, entropy=entropy, jitter=jitter)
         await core.load()
-        return cls(core, route_to, owner_digest, relay, relay_token, copying)
+        return cls(core, route_to, owner_digest, relay, relay_token, copying, pause_ms)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the link and keep house until cancelled. Raises the store's errors."""
@@ -209,10 +219,15 @@ class Daemon:
         return await connection_view(self._core, step.bond, step.message)
 
     async def end_connection(
-        self, caller: Caller, connection: str | tuple[str, str], kind: str, reason: str
+        self,
+        caller: Caller,
+        connection: str | tuple[str, str],
+        kind: str,
+        reason: str,
+        again: Instant | None = None,
     ) -> ConnectionView:
         """Decline, revoke or block."""
-        step = await self._connections.end(caller, connection, kind, reason)
+        step = await self._connections.end(caller, connection, kind, reason, again)
         return await connection_view(self._core, step.bond, step.message)
 
     async def set_permissions(
@@ -330,7 +345,8 @@ class Daemon:
         name = (await own_agent(core, caller, agent, "agent")).name if agent else None
         query = task_query(caller, name, state, role)
         page = await core.store.task_page(query, parse_task_cursor(cursor), max(1, min(limit, 200)))
-        rows = [row for row in page.items if may_use(caller, row.mine.name)]
+        seen = await shown_rows(core, caller, page.items)
+        rows = [row for row in seen if may_use(caller, row.mine.name)]
         shown = await task_summaries(core, rows)
         if state == "created":
             shown = tuple(summary for summary in shown if summary.state == "created")
@@ -340,18 +356,18 @@ class Daemon:
 
     async def task(self, caller: Caller, task: str) -> TaskView:
         """One task; an agent that looks at it has read what it was asked to revise."""
-        held, _ = await self._held(caller, task)
-        row = next(row for row in held.rows if may_use(caller, row.mine.name))
+        held, row = await self._held(caller, task)
         if not caller.is_owner:
             await self._tasks.note_read(held, row)
         return await task_view(self._core, held, row)
 
-    async def _held(self, caller: Caller, task: str) -> tuple[Held, str]:
+    async def _held(self, caller: Caller, task: str) -> tuple[Held, TaskRecord]:
         held = await load_task(self._core, await find_task(self._core.store, task))
-        rows = [row for row in held.rows if may_use(caller, row.mine.name)]
+        seen = await shown_rows(self._core, caller, held.rows)
+        rows = [row for row in seen if may_use(caller, row.mine.name)]
         if not rows:
             raise not_found("task")
-        return held, rows[0].role
+        return held, rows[0]
 
     async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent:
         """Act on a task."""
@@ -365,8 +381,7 @@ class Daemon:
 
     async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
         """(name, media type, bytes) of a part, counted from 0."""
-        held, _ = await self._held(caller, task)
-        row = next(row for row in held.rows if may_use(caller, row.mine.name))
+        held, row = await self._held(caller, task)
         view = await task_view(self._core, held, row)
         found = [shown.parts for shown in view.versions if shown.version == version]
         parts = view.parts if version == 0 else found[0] if found else ()
@@ -376,8 +391,8 @@ class Daemon:
 
     async def export_task(self, caller: Caller, task: str) -> bytes:
         """The handoff file."""
-        held, role = await self._held(caller, task)
-        return await export_task(self._core, caller, held, role)
+        held, row = await self._held(caller, task)
+        return await export_task(self._core, caller, held, row.role)
 
 
 def _download(part: Part, version: int, index: int) -> tuple[str, str, bytes]:

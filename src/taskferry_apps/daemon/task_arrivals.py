@@ -32,6 +32,7 @@ from .alarms import raise_alarm
 from .arrival import Arrival
 from .draft import Thread
 from .quarantine import set_aside
+from .task_gate import admit_event, decided_elsewhere
 from .taskbook import Held, event_of, load_task, row_after
 from .tasks import add_event
 
@@ -70,9 +71,11 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     if code is None:
         budget = after.view.terms.budget if after.view.terms is not None else None
         over = budget is not None and after.view.spent > budget
+        inbox = await admit_event(arrival, held, after, role)
         quiet = isinstance(content.body, TaskSeen) or over
-        arrival.store(InboxState.QUIET if quiet else InboxState.UNREAD, task=task)
+        arrival.store(InboxState.QUIET if quiet and inbox is InboxState.UNREAD else inbox, task=task)
     else:
+        inbox = InboxState.UNREAD
         arrival.keep()
         await _set_aside(arrival, code)
     _hold(arrival, task, role.other)
@@ -88,7 +91,7 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     _report_superseded(arrival, before, after.view, row, role)
     arrival.draft.tell(
         "task",
-        row.mine.name,
+        row.mine.name if inbox is InboxState.UNREAD else "",
         (arrival.hash, task),
         state=row.state,
         type=content.body.type_name,
@@ -241,6 +244,8 @@ async def _take_copy(arrival: Arrival, task: Hash) -> None:
     check_event(event, task)
     arrival.store_copy(task=task)
     _hold(arrival, task, role)
+    if role is Role.WORKER:
+        await decided_elsewhere(arrival.draft, task, event.type)
     if row is None:
         body = arrival.content.body
         row = TaskRecord(

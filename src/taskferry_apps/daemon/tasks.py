@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.cbor import encode
 from taskferry_protocol.errors import LocalProtocolError
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.gates import Deed
+from taskferry_protocol.ids import Hash, Instant, sha256
 from taskferry_protocol.links import ROLES, EventType, Role, Seen, TaskLink
 from taskferry_protocol.messages import (
     ArtifactSubmit,
@@ -28,15 +34,21 @@ from taskferry_protocol.records import (
 )
 from taskferry_protocol.tasks import TaskView, VersionName
 
+from .approvals import permit_deed
 from .core import Core
 from .draft import Draft, Posted, Thread
 from .names import may_use, not_found, own_agent
 from .port import Caller, DaemonRefusal, NewTask, TaskAction
 from .possible import KINDS, not_possible, refused_deed
 from .sending import check_may_send, open_way
+from .task_gate import settle
 from .taskbook import Held, event_of, load_task, row_after, view_of
+from .visibility import shown_rows
 
 __all__ = ["Tasks", "add_event"]
+
+#: Characters of a brief that an owner is shown before a task leaves.
+_SHOWN: Final = 600
 
 
 def add_event(draft: Draft, held: Held, posted: Posted, role: Role) -> Held:
@@ -81,6 +93,7 @@ class Tasks:
                 task.revisions,
                 task.budget,
             )
+            await permit_deed(draft, caller, mine, Deed.TASK, _handing_on(way.handle, body))
             thread = Thread(draft.conversation(), link=TaskLink(None, 0, None, Seen(0, None)))
             posted = await draft.post(body, mine, way.peer, thread)
             check_may_send(way, posted, draft.now)
@@ -125,6 +138,7 @@ class Tasks:
             draft = Draft(core)
             held = await load_task(core, task)
             row = await self._row_for(caller, held, kind, action.mine)
+            await permit_deed(draft, caller, row.mine, Deed.WORD)
             role = Role(row.role)
             names = _named_version(held.view, action)
             answers = await self._answers(caller, held, row, action)
@@ -137,6 +151,7 @@ class Tasks:
             held = add_event(draft, held, posted, role)
             row = row_after(row, held.view, draft.now)
             draft.add(SaveTask(row))
+            await settle(draft, row, kind)
             _tell(draft, row, posted)
             await draft.commit()
         return posted, held
@@ -181,7 +196,9 @@ class Tasks:
 
     async def _row_for(self, caller: Caller, held: Held, kind: EventType, mine: str | None) -> TaskRecord:
         """Our row that the caller acts on: of the side that signs such events, where both are ours."""
-        rows = [row for row in held.rows if may_use(caller, row.mine.name)]
+        rows = [
+            row for row in await shown_rows(self._core, caller, held.rows) if may_use(caller, row.mine.name)
+        ]
         if mine is not None:
             agent = await own_agent(self._core, caller, mine)
             rows = [row for row in rows if row.mine == agent]
@@ -209,6 +226,14 @@ class Tasks:
             if message.mine == row.mine and (message.read_at is not None or message.processed_at is not None)
         }
         return held.view.answers(read)
+
+
+def _handing_on(peer: str, body: TaskRequest) -> str:
+    """What an owner is shown who is asked: the beginning, and a hash over all of it but the deadline."""
+    whole = encode({**attrs.evolve(body, deadline=None).to_cbor(), "to": peer})
+    brief = body.brief if len(body.brief) <= _SHOWN else f"{body.brief[:_SHOWN]}…"
+    attached = f"\n{len(body.parts)} files or texts are attached." if body.parts else ""
+    return f"Send {peer} the task: {body.title}\n{brief}{attached}\nsha256 {sha256(whole).hex()}"
 
 
 def _named_version(view: TaskView, action: TaskAction) -> VersionName | None:

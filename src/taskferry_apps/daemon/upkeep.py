@@ -8,9 +8,10 @@ import trio
 
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, SEEN_MS
-from taskferry_protocol.records import PruneEvents, PurgeAnswers, PurgeSeen
+from taskferry_protocol.records import PruneEvents, PurgeAnswers, PurgeApprovals, PurgeSeen
 
 from .audit_hours import close_hour
+from .connections import Connections
 from .core import Core
 from .draft import Draft
 from .link import QUIET_MS, Link
@@ -28,16 +29,19 @@ BATCH: Final = 500
 #: How much of the feed is kept for followers who come late.
 FEED_LINES: Final = 10_000
 FEED_MS: Final = 30 * DAY_MS
+#: How long questions of agents are listed after their time.
+APPROVALS_MS: Final = 7 * DAY_MS
 
 
 class Upkeep:
     """Runs beside the link."""
 
-    def __init__(self, core: Core, owner: Owner, tasks: Tasks, link: Link) -> None:
+    def __init__(self, core: Core, owner: Owner, tasks: Tasks, link: Link, connections: Connections) -> None:
         self._core = core
         self._owner = owner
         self._tasks = tasks
         self._link = link
+        self._connections = connections
 
     async def run(self) -> None:
         """One round after another until cancelled. Raises the store's errors."""
@@ -53,6 +57,7 @@ class Upkeep:
         self._core.forget_unlocked()
         await self._owner.keep_keys_fresh()
         await give_up_expired(self._core)
+        await self._connections.expire_requests()
         drained = self._link.drained_until
         if drained:
             await self._tasks.expire_overdue(drained)
@@ -67,6 +72,7 @@ class Upkeep:
                 *self._core.keep_caught_up(),
                 PurgeSeen(Instant(now - SEEN_MS), BATCH),
                 PurgeAnswers(now, BATCH),
+                PurgeApprovals(Instant(now - APPROVALS_MS), BATCH),
                 PruneEvents(Instant(now - FEED_MS), FEED_LINES, BATCH),
             )
         )

@@ -139,6 +139,9 @@ class ConnectionView:
     invite: bytes
     """The invite that the request named; `invite_state` is `valid`, or the code of what is wrong with it."""
     invite_state: str
+    expires_at: Instant
+    again_at: Instant | None = None
+    """From when on the one who was declined may ask again."""
     message: Hash | None = None
     """The envelope of the step that was just taken, where this answers one."""
 
@@ -181,11 +184,13 @@ class MessageView:
     created_at: Instant
     received_at: Instant | None
     state: str
-    """Of incoming ones: unread, read, processed; else ""."""
+    """Of incoming ones: unread, read, processed, or held while its task waits for the owner; else ""."""
     trust: str
     payload: Mapping[str, object]
     delivery: Delivery | None
     code: str = ""
+    auto_start: bool = False
+    """Of incoming ones: whether a program may begin on it by itself."""
 
 
 @attrs.frozen

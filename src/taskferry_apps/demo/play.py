@@ -64,6 +64,7 @@ class _Play:
     deadline: float
     outcome: Outcome = attrs.field(factory=Outcome)
     approved: bool = False
+    released: bool = False
 
     def run(self) -> Outcome:
         relay_url, relay_data = self._raise_curtain()
@@ -122,6 +123,8 @@ class _Play:
             self._hear(0.1)
             if not self.approved:
                 self._approve(bob)
+            elif not self.released:
+                self._release(bob)
             self._fail_if_one_failed(agents)
             if time.monotonic() > self.deadline:
                 raise DemoFailed("the agents did not finish in time; give them longer with --timeout")
@@ -140,6 +143,14 @@ class _Play:
                 client.post("/connections/accept", {"id": text(request, "id")})
                 self.audience.says("bob", f"approves the request of {request.get('peer')}, as the owner")
                 self.approved = True
+
+    def _release(self, bob: Machine) -> None:
+        with bob.client() as client:
+            for held in entries(client.get("/gates"), "tasks"):
+                self.audience.says("bob", f"reads the task that waits at the gate: {held.get('title')}")
+                client.post("/gates/release", {"id": text(held, "task_id")})
+                self.audience.says("bob", f"lets {held.get('mine')} have it; until now it saw nothing of it")
+                self.released = True
 
     def _hear(self, seconds: float) -> bool:
         """Pass on what is said within `seconds`; whether anything was."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import attrs
 
 from ..cbor import Value
+from ..ids import Instant
 from ..limits import CONTACT_NOTE_BYTES
 from ..shape import MapReader
 from .base import Body, MessageClass, Presence, Wire
-from .fields import octets, prose, statements
+from .fields import instant, octets, prose, statements
 
 __all__ = ["ConnectionAccepted", "ConnectionEnded", "ConnectionRequested", "GrantUpdated", "InviteProof"]
 
@@ -74,14 +75,19 @@ class ConnectionAccepted(Body):
 
 @attrs.frozen
 class ConnectionEnded(Body):
-    """Decline a request, or end a connection."""
+    """Decline a request, or end a connection. `again` says from when on a declined agent may ask again."""
 
     type_name = "connection_end"
     message_class = MessageClass.CONNECTION
-    wire = (Wire("statement", octets), Wire("reason", prose(most=CONTACT_NOTE_BYTES)))
+    wire = (
+        Wire("statement", octets),
+        Wire("reason", prose(most=CONTACT_NOTE_BYTES)),
+        Wire("again", instant, Presence.OPTIONAL),
+    )
 
     statement: bytes
     reason: str
+    again: Instant | None = None
 
 
 @attrs.frozen

@@ -42,12 +42,13 @@ class LocalAgent:
 
 
 class ConnectionState(StrEnum):
-    """Where a connection stands, seen from here."""
+    """Where a connection stands, seen from here. A request that nobody answered in time is `expired`."""
 
     REQUESTED_OUT = "requested_out"
     REQUESTED_IN = "requested_in"
     ACCEPTED = "accepted"
     ENDED = "ended"
+    EXPIRED = "expired"
 
 
 @attrs.frozen
@@ -56,6 +57,7 @@ class PeerConnection:
 
     `grants` hold the highest version of each direction with its terms: what `mine` allows has
     `grantor == mine`. They are changed with `PutGrant` alone, except in a record that is new.
+    `again_at` is from when on the one who was declined may ask again, where that was said.
     `revision` is 0 in a record that is new; a save names the revision that it was made from.
     `invite` is the id of the invite that the request named; `invite_state` is `valid` if the request came
     through it, else the code of what is wrong with it; it is empty where nobody looked.
@@ -76,6 +78,7 @@ class PeerConnection:
     invite: bytes = b""
     invite_state: str = ""
     grants: tuple[GrantRecord, ...] = ()
+    again_at: Instant | None = None
     revision: int = 0
 
 

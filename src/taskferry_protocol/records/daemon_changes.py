@@ -21,6 +21,7 @@ from .daemon import (
     TokenRecord,
     Trust,
 )
+from .gates import GateChange
 from .traffic import (
     MessageRecord,
     OutboxRecord,
@@ -351,6 +352,7 @@ DaemonChange = (
     | AppendEvent
     | PruneEvents
     | PurgeAnswers
+    | GateChange
 )
 
 

@@ -22,9 +22,13 @@ class Direction(StrEnum):
 
 
 class InboxState(StrEnum):
-    """Where an inbound message stands with its agent; `quiet` ones are never put before it."""
+    """Where an inbound message stands with its agent.
+
+    `quiet` ones are never put before it, `held` ones not before the owner has let them pass.
+    """
 
     QUIET = "quiet"
+    HELD = "held"
     UNREAD = "unread"
     READ = "read"
     PROCESSED = "processed"

@@ -55,20 +55,11 @@ from taskferry_protocol.records import (
 from ..errors import StoreClosed
 from .audit import AuditReads
 from .daemon_state import DaemonState
+from .gates import MemoryGateReads
 from .queries import asked_message, asked_task, place_in_list, quarantine_lines
-from .tables import page, pick
+from .tables import grouped, page, pick
 
-K = TypeVar("K")
 V = TypeVar("V")
-
-
-def _grouped(rows: Iterable[tuple[K, V]], keys: Collection[K]) -> dict[K, tuple[V, ...]]:
-    """The rows under each of the keys, in their order."""
-    found: dict[K, tuple[V, ...]] = {}
-    for key, row in rows:
-        if key in keys:
-            found[key] = (*found.get(key, ()), row)
-    return found
 
 
 def _ordered(rows: Iterable[tuple[Place, V]], after: Place | None, order: Order) -> list[tuple[Place, V]]:
@@ -78,7 +69,7 @@ def _ordered(rows: Iterable[tuple[Place, V]], after: Place | None, order: Order)
     return [r for r in ordered if after is None or (r[0] < after if newest else r[0] > after)]
 
 
-class MemoryDaemonStore(AuditReads):
+class MemoryDaemonStore(AuditReads, MemoryGateReads):
     """The daemon's port over dictionaries."""
 
     def __init__(self) -> None:
@@ -149,7 +140,7 @@ class MemoryDaemonStore(AuditReads):
         state = await self._begin()
         rows = [(state.connection_places[c.request], c) for c in state.connections.values()]
         ordered = [c for _, c in sorted(rows, key=lambda row: row[0])]
-        return _grouped(((Flow(c.mine, c.peer), c) for c in ordered), flows)
+        return grouped(((Flow(c.mine, c.peer), c) for c in ordered), flows)
 
     async def connections_of(self, agent: str | None, after: Place, limit: int) -> Page[PeerConnection]:
         """Connections of one agent of ours, or of all."""
@@ -197,7 +188,7 @@ class MemoryDaemonStore(AuditReads):
     async def messages(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[MessageRecord, ...]]:
         """Messages by hash."""
         state = await self._begin()
-        return _grouped(((m.hash, m) for m in state.messages.values()), hashes)
+        return grouped(((m.hash, m) for m in state.messages.values()), hashes)
 
     async def message_page(
         self, query: MessageQuery, after: Place | None, limit: int, order: Order
@@ -304,14 +295,14 @@ class MemoryDaemonStore(AuditReads):
     async def receipts_got(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[ReceiptGot, ...]]:
         """What recipients said of messages."""
         state = await self._begin()
-        return _grouped(((got.hash, got) for got in state.got.values()), hashes)
+        return grouped(((got.hash, got) for got in state.got.values()), hashes)
 
     # --- tasks and the feed ------------------------------------------------------------------------------
 
     async def tasks(self, tasks: Collection[Hash]) -> Mapping[Hash, tuple[TaskRecord, ...]]:
         """Tasks by id."""
         state = await self._begin()
-        return _grouped(((task.task, task) for _, task in sorted(state.tasks.items())), tasks)
+        return grouped(((task.task, task) for _, task in sorted(state.tasks.items())), tasks)
 
     async def task_page(self, query: TaskQuery, after: TaskCursor | None, limit: int) -> TaskPage:
         """Tasks, the last updated first."""
@@ -325,7 +316,7 @@ class MemoryDaemonStore(AuditReads):
     async def task_events(self, tasks: Collection[Hash]) -> Mapping[Hash, tuple[TaskEventRecord, ...]]:
         """All events held of tasks."""
         state = await self._begin()
-        rows = _grouped(((event.task, event) for event in state.task_events.values()), tasks)
+        rows = grouped(((event.task, event) for event in state.task_events.values()), tasks)
         return {
             task: tuple([attrs.evolve(e, content=state.sealed[e.hash].content) for e in events])
             for task, events in rows.items()

@@ -38,15 +38,18 @@ from taskferry_protocol.records import (
     Placed,
     PruneEvents,
     PurgeAnswers,
+    PurgeApprovals,
     PurgeSeen,
     PutAgent,
     PutAnswer,
     PutCard,
     PutEvidence,
+    PutGate,
     PutGrant,
     PutInvite,
     PutOutbox,
     PutQuarantine,
+    PutRule,
     PutSetting,
     PutToken,
     QuarantineRecord,
@@ -59,6 +62,7 @@ from taskferry_protocol.records import (
     RelayedOutbox,
     ReleaseName,
     RevokeToken,
+    SaveApproval,
     SaveConnection,
     Saved,
     SaveTask,
@@ -68,12 +72,14 @@ from taskferry_protocol.records import (
     SetRung,
     SettleReceipts,
     SetTrust,
+    ShowMessages,
     StoreMessage,
     TaskEventRecord,
     TaskRecord,
     TokenRecord,
     Trust,
     UseInvite,
+    UseRule,
     UseSequence,
 )
 from taskferry_protocol.records import ConnectionState as State
@@ -90,6 +96,7 @@ from ..rules import (
     unknown,
 )
 from .audit import AuditTable
+from .gates import GateTables
 from .tables import Journal, Ledger
 
 K = TypeVar("K")
@@ -123,6 +130,7 @@ class DaemonState:
         self.answers: dict[tuple[str, str], IdempotencyRecord] = {}
         self.invites: dict[bytes, InviteRecord] = {}
         self.invite_uses: dict[tuple[bytes, Hash], None] = {}
+        self.gate_tables = GateTables(self.journal)
         self.events: dict[Place, EventRecord] = {}
         self.counters: dict[str, int] = {}
 
@@ -206,6 +214,8 @@ class DaemonState:
             case SetCursor():
                 relay = change.cursor.relay
                 put(self.cursors, relay, cursor_to_store(self.cursors.get(relay), change.cursor))
+            case PutGate() | ShowMessages() | PutRule() | UseRule() | SaveApproval() | PurgeApprovals():
+                return self.gate_tables.apply(change, self)
             case _:
                 return self._apply_directory(change)
         return Done()

@@ -140,3 +140,12 @@ class Ledger:
     def evidence_page(self, after: Place, limit: int) -> Page[EvidenceRecord]:
         """Evidence by place."""
         return page(((p, e) for p, e in sorted(self.evidence.items()) if p > after), limit)
+
+
+def grouped(rows: Iterable[tuple[K, V]], keys: Collection[K]) -> dict[K, tuple[V, ...]]:
+    """The rows under each of the keys, in their order."""
+    found: dict[K, tuple[V, ...]] = {}
+    for key, row in rows:
+        if key in keys:
+            found[key] = (*found.get(key, ()), row)
+    return found

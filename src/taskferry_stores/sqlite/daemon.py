@@ -55,6 +55,7 @@ from .daemon_writes import DaemonWriter
 from .engine import Engine
 from .examining import examine
 from .files import IntegrityCheck, OpenFile, Tuning, copy_database, open_file
+from .gate_reads import SqliteGateReads
 from .migrations import load_schema
 
 APPLICATION_ID = 0x54464431
@@ -80,7 +81,7 @@ async def open_daemon_store(
         await store.aclose()
 
 
-class SqliteDaemonStore:
+class SqliteDaemonStore(SqliteGateReads):
     """The daemon's port over one file."""
 
     def __init__(self, file: OpenFile) -> None:

@@ -30,7 +30,7 @@ Connection = sqlite3.Connection
 _CONNECTIONS = (
     "SELECT c.n, c.request, a.account, a.name, b.account, b.name, c.state, c.request_raw, c.created_at,"
     " c.updated_at, c.expires_at, c.accept_raw, c.end_raw, c.end_kind, c.note, c.invite, c.invite_state,"
-    " c.revision"
+    " c.again_at, c.revision"
     " FROM connections c JOIN agents a ON a.n = c.mine JOIN agents b ON b.n = c.peer WHERE"
 )
 
@@ -85,7 +85,7 @@ def _connection_records(
     records = []
     for n, request, account, name, peer, peer_name, state, request_raw, *rest in ordered:
         created_at, updated_at, expires_at, accept_raw, end_raw, end_kind, *more = rest
-        note, invite, invite_state, revision = more
+        note, invite, invite_state, again_at, revision = more
         record = PeerConnection(
             request=Hash(request),
             mine=agent_ref(account, name),
@@ -102,6 +102,7 @@ def _connection_records(
             invite=invite,
             invite_state=invite_state,
             grants=grants.get(n, ()),
+            again_at=again_at,
             revision=revision,
         )
         records.append((Place(n), record))
@@ -138,6 +139,17 @@ def connections_of(
         (after, *([] if agent is None else [agent]), limit + 1),
     ).fetchall()
     return page_of(_connection_records(connection, rows), limit)
+
+
+def requests_over(connection: Connection, now: Instant, limit: int) -> tuple[PeerConnection, ...]:
+    """Requests that wait for an answer and whose time is over."""
+    rows = connection.execute(
+        f"{_CONNECTIONS} c.state IN ('requested_in', 'requested_out') AND c.expires_at <= ?"
+        " ORDER BY c.expires_at, c.n LIMIT ?",
+        (now, limit),
+    ).fetchall()
+    found = [record for _, record in _connection_records(connection, rows)]
+    return tuple(sorted(found, key=lambda record: record.expires_at))
 
 
 _TOKENS = "SELECT digest, label, scope, agents, created_at, revoked_at FROM tokens"

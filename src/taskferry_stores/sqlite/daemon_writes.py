@@ -24,32 +24,38 @@ from taskferry_protocol.records import (
     PeerConnection,
     Placed,
     PurgeAnswers,
+    PurgeApprovals,
     PutAgent,
     PutAnswer,
     PutCard,
     PutEvidence,
+    PutGate,
     PutGrant,
     PutInvite,
     PutOutbox,
     PutQuarantine,
+    PutRule,
     PutSetting,
     PutToken,
     RecordRate,
     RecordSeen,
     ReleaseName,
     RevokeToken,
+    SaveApproval,
     SaveConnection,
     Saved,
     SaveTask,
     SetTrust,
+    ShowMessages,
     StoreMessage,
     UseInvite,
+    UseRule,
     UseSequence,
 )
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_revision, require_usable, unknown
-from . import audit, ledger
+from . import audit, gate_rows, ledger
 from .daemon_reads import invite_record
 from .rows import to_signed
 from .traffic_writes import TrafficWrites
@@ -70,6 +76,8 @@ _MAY_CONFLICT = (
     | RevokeToken
     | PutAnswer
     | UseInvite
+    | UseRule
+    | SaveApproval
 )
 
 
@@ -186,6 +194,8 @@ class DaemonSession:
                     (change.now, change.limit),
                 )
                 return Counted(gone.rowcount)
+            case PutGate() | ShowMessages() | PutRule() | UseRule() | SaveApproval() | PurgeApprovals():
+                return gate_rows.apply(connection, change, self._number)
             case _:
                 return self._traffic.apply(change)
         return Done()
@@ -197,14 +207,15 @@ class DaemonSession:
         require_revision(row[0] if row else 0, record.revision, "connection")
         columns = (
             "mine, peer, state, request_raw, accept_raw, end_raw, end_kind, note, invite, invite_state,"
-            " created_at, updated_at, expires_at, revision"
+            " created_at, updated_at, expires_at, again_at, revision"
         )
-        places = ", ".join("?" * 14)
+        places = ", ".join("?" * 15)
         values = (
             *(self._number(record.mine), self._number(record.peer), record.state, record.request_raw),
             *(record.accept_raw, record.end_raw, record.end_kind, record.note),
             *(record.invite, record.invite_state),
-            *(record.created_at, record.updated_at, record.expires_at, record.revision + 1),
+            *(record.created_at, record.updated_at, record.expires_at, record.again_at),
+            record.revision + 1,
         )
         if row is None:
             (n,) = self._connection.execute(

@@ -216,7 +216,8 @@ async def test_connections_are_asked_for_declined_accepted_and_ended(house):
     assert step["state"] == "requested_out"
     (request,) = await until(asked)
     assert (request["note"], request["trust"]) == ("May I?", "unverified")
-    declined = await house.bob.ok("POST", "/connections/decline", {"id": request["id"][:8], "reason": "No."})
+    at_once = {"id": request["id"][:8], "reason": "No.", "again": "2020-01-01T00:00:00Z"}
+    declined = await house.bob.ok("POST", "/connections/decline", at_once)
     assert declined["state"] == "ended"
 
     async def ended():

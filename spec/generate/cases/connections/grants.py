@@ -71,6 +71,22 @@ def accepted() -> Iterator[Vector]:
             classes=[], auto_trigger=False, human_gate=True, task_budget=0, largest_artifact=65_536
         ),
     )
+    later = terms(auto_trigger=True, human_gate=False, task_budget=9, quiet_hours=[22, 6])
+    yield case(
+        "terms_later",
+        "terms with a field of a later version, which may narrow them: all of them mean the least",
+        ACCEPT,
+        [grant(terms=sha(later))],
+        sealed=[later],
+        decoded=shown(auto_trigger=False, human_gate=True, task_budget=0, largest_artifact=65_536),
+    )
+    yield case(
+        "class_later",
+        "a class of a later version beside one of this: only the latter passes here",
+        ACCEPT,
+        [grant(classes=["gossip", "message"])],
+        decoded=shown(classes=["message"]),
+    )
     rivals: list[tuple[str, str, dict[str, Value], dict[str, Json]]] = [
         (
             "classes",
@@ -120,6 +136,8 @@ def permitted() -> Iterator[Vector]:
 
     yield asks("task", "a class that is granted", ACCEPT, FIRST, "task", 1_000)
     only = grant(classes=["message"])
+    gossip = grant(classes=["gossip", "task"])
+    yield asks("class_later", "beside a class of a later version", ACCEPT, gossip, "task", 1_000)
     yield asks("class", "a class that is not granted", "not-permitted", only, "task", 1_000)
     small = grant(largest=1_000)
     yield asks("size_met", "exactly the largest size", ACCEPT, small, "task", 1_000)
@@ -137,11 +155,15 @@ def refused() -> Iterator[Vector]:
     yield wrong("version_0", "versions count from 1", "bad-value", version=0)
     yield wrong("format_2", "a later format", "unknown-version", v=2)
     yield wrong("more", "a field that is not known", "unknown-field", hours=3)
-    yield wrong("class_unknown", "a class that no grant speaks of", "bad-value", classes=["receipt"])
+    yield wrong("class_needless", "a class that needs no grant", "bad-value", classes=["receipt"])
     yield wrong(
         "classes_unsorted", "classes in the wrong order", "not-canonical", classes=["task", "message"]
     )
     yield wrong("class_twice", "a class twice", "not-canonical", classes=["task", "task"])
+    many = [f"class{n:02}" for n in range(17)]
+    yield wrong("classes_17", "seventeen classes", "too-many", classes=many)
+    yield wrong("class_long", "a class of 17 bytes", "bad-value", classes=["c" * 17])
+    yield wrong("class_empty", "a class without a name", "bad-value", classes=[""])
     yield wrong("rate_text", "a rate that is a text", "wrong-type", rate="fast")
     yield wrong("until_text", "an end that is a text", "wrong-type", until="never")
     yield wrong("first_with_prev", "version 1 with a version before it", "bad-grant", prev=fixed("before"))
@@ -162,7 +184,12 @@ def refused() -> Iterator[Vector]:
     other = terms(auto_trigger=True, task_budget=100)
     yield case("terms_hash", "terms that do not have the hash", "bad-grant", [FIRST], sealed=[other])
     faults: tuple[tuple[str, str, str, bytes], ...] = (
-        ("more", "terms with a field that is not known", "unknown-field", terms(free=True)),
+        (
+            "later_wrong",
+            "a later field excuses no fault of a known one",
+            "wrong-type",
+            terms(task_budget="9", x=1),
+        ),
         ("gate_number", "1 is not true", "wrong-type", terms(human_gate=1)),
         ("no_salt", "terms without salt", "missing-field", enc({"task_budget": 1})),
         ("salt_short", "a salt of 8 bytes", "bad-value", enc({"salt": bytes(8)})),

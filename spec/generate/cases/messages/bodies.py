@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from spec.generate.kit import NOW, Map, Value, fixed, sha
+from spec.generate.kit import DAY, NOW, Map, Value, fixed, sha
 
 TASK = fixed("a task")
 SUBMISSION = fixed("a submission")
@@ -120,7 +120,12 @@ TYPES: list[Type] = [
         "connection_end",
         "connection",
         {"statement": STATEMENT, "reason": "The project is over."},
-        wrong=_note("reason", 1_024),
+        wrong=[
+            *_note("reason", 1_024),
+            ("again_text", "a time that is a text", "wrong-type", {"again": "soon"}),
+            ("again_2_53", "a time of 2^53", "bad-value", {"again": 2**53}),
+        ],
+        edges=[("again", "a request declined until a time", {"again": NOW + 7 * DAY})],
     ),
     Type(
         "grant_update", "connection", {"grant": fixed("grant bytes", 200), "terms": fixed("terms bytes", 60)}

@@ -34,6 +34,7 @@ __all__ = [
     "connection_object",
     "connection_step_object",
     "event_object",
+    "grant_object",
     "link_object",
     "message_object",
     "quarantine_object",
@@ -129,9 +130,8 @@ def agent_object(agent: AgentView) -> Object:
     }
 
 
-def _grant(grant: GrantView | None) -> Object | None:
-    if grant is None:
-        return None
+def grant_object(grant: GrantView) -> Object:
+    """What one side may send to the other."""
     return {
         "version": grant.version,
         "classes": list(grant.classes),
@@ -157,12 +157,14 @@ def connection_object(connection: ConnectionView) -> Object:
         "end_kind": connection.end_kind,
         "note": connection.note,
         "trust": connection.trust,
-        "given": _grant(connection.given),
-        "received": _grant(connection.received),
+        "given": None if connection.given is None else grant_object(connection.given),
+        "received": None if connection.received is None else grant_object(connection.received),
         "created_at": time_text(connection.created_at),
         "updated_at": time_text(connection.updated_at),
         "invite": connection.invite.hex() or None,
         "invite_state": connection.invite_state,
+        "expires_at": time_text(connection.expires_at),
+        "again_at": _time(connection.again_at),
     }
 
 
@@ -215,6 +217,7 @@ def message_object(message: MessageView) -> Object:
         "state": message.state,
         "trust": message.trust,
         "code": message.code,
+        "auto_start": message.auto_start,
         "payload": dict(message.payload),
         "delivery": _delivery(message.delivery),
     }

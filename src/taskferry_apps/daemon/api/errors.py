@@ -19,7 +19,7 @@ from ..port import DaemonRefusal
 
 __all__ = ["error_object", "refusal", "refusal_for", "too_large"]
 
-_DETAILS: Final = ("field", "state", "actions", "retry_after")
+_DETAILS: Final = ("field", "state", "actions", "retry_after", "approval")
 
 #: What HTTP itself refuses: status, code, sentence, next step.
 _HTTP: Final = {

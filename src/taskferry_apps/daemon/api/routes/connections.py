@@ -8,8 +8,8 @@ from taskferry_protocol.limits import CONTACT_NOTE_BYTES, REASON_BYTES
 
 from ...port import DaemonService
 from ..answers import Object, connection_object, connection_step_object
-from ..fields import Choice, Form, Nested, Text, Values, optional, required
-from ..kinds import MaybeOwnAgent, OwnAgent, Peer
+from ..fields import Choice, Field, Form, Nested, Text, Values, optional, required
+from ..kinds import MaybeOwnAgent, Moment, OwnAgent, Peer
 from ..schemas import many, record, ref
 from ..table import Access, Call, Handler, Repeat, Route
 from .grants import BY_NAME, CHANGES, connection_named, grant_change
@@ -18,7 +18,7 @@ __all__ = ["ROUTES"]
 
 _STATE: Final = optional(
     "state",
-    Choice(("requested_out", "requested_in", "accepted", "ended")),
+    Choice(("requested_out", "requested_in", "accepted", "ended", "expired")),
     "Only connections in this state.",
     "",
 )
@@ -28,6 +28,9 @@ _TO: Final = required("to", Peer(), "The agent to be connected with.")
 _MESSAGE: Final = optional("message", Text(CONTACT_NOTE_BYTES), "A line to the other owner.", "")
 _PERMISSIONS: Final = optional(
     "permissions", Nested(Form(CHANGES)), "What the peer may send, where not the default.", None
+)
+_AGAIN: Final = optional(
+    "again", Moment(), "From when on the other agent may ask again; after a week if left out.", None
 )
 _REASON: Final = optional("reason", Text(REASON_BYTES), "A line to the other owner.", "")
 
@@ -54,14 +57,20 @@ async def _accept(daemon: DaemonService, call: Call) -> Object:
 def _end(kind: str) -> Handler:
     async def end(daemon: DaemonService, call: Call) -> Object:
         named = connection_named(call.body)
+        again = call.body[_AGAIN] if kind == "declined" else None
         return connection_step_object(
-            await daemon.end_connection(call.known_caller, named, kind, call.body[_REASON])
+            await daemon.end_connection(call.known_caller, named, kind, call.body[_REASON], again)
         )
 
     return end
 
 
-def _ending(word: str, kind: str, about: str) -> Route:
+async def _unblock(daemon: DaemonService, call: Call) -> Object:
+    named = connection_named(call.body)
+    return connection_step_object(await daemon.gates.unblock(call.known_caller, named))
+
+
+def _ending(word: str, kind: str, about: str, *more: Field[object]) -> Route:
     return Route(
         method="POST",
         path=f"/connections/{word}",
@@ -70,7 +79,7 @@ def _ending(word: str, kind: str, about: str) -> Route:
         handler=_end(kind),
         answer=ref("ConnectionStep"),
         access=Access.OWNER,
-        body=Form.of(*BY_NAME, _REASON),
+        body=Form.of(*BY_NAME, _REASON, *more),
         repeat=Repeat.ONCE,
     )
 
@@ -106,7 +115,18 @@ ROUTES: Final = (
         body=Form.of(*BY_NAME, _PERMISSIONS),
         repeat=Repeat.ONCE,
     ),
-    _ending("decline", "declined", "Decline a request."),
+    _ending("decline", "declined", "Decline a request.", _AGAIN),
     _ending("revoke", "revoked", "End a connection."),
     _ending("block", "blocked", "End it, and refuse further requests of that agent."),
+    Route(
+        method="POST",
+        path="/connections/unblock",
+        name="unblock_connection",
+        about="Let an agent that was blocked ask again.",
+        handler=_unblock,
+        answer=ref("ConnectionStep"),
+        access=Access.OWNER,
+        body=Form(BY_NAME),
+        repeat=Repeat.ONCE,
+    ),
 )

@@ -12,7 +12,7 @@ from ..answers import Object, message_object
 from ..errors import refusal
 from ..fields import Flag, Form, Text, Whole, bad_value, optional
 from ..kinds import MaybeOwnAgent
-from ..schemas import page, ref
+from ..schemas import FLAG, NUMBER, TEXT, many, record, ref
 from ..table import Call, Route
 
 __all__ = ["ROUTES"]
@@ -38,7 +38,13 @@ async def _inbox(daemon: DaemonService, call: Call) -> Object:
     items = [message_object(message) for message in found.messages]
     if call.query[_HEADER_ONLY]:
         items = [{name: value for name, value in item.items() if name != "payload"} for item in items]
-    return {"messages": items, "cursor": found.cursor, "more": found.more}
+    held = [count for agent in inbox.agents for count in await daemon.gates.waiting(call.known_caller, agent)]
+    return {
+        "messages": items,
+        "cursor": found.cursor,
+        "more": found.more,
+        "held": [{"peer": peer, "count": count} for peer, count in held],
+    }
 
 
 async def _agents(daemon: DaemonService, call: Call) -> tuple[str, ...]:
@@ -63,12 +69,12 @@ class _Inbox:
     def __init__(self, daemon: DaemonService, call: Call, agents: tuple[str, ...]) -> None:
         self._daemon = daemon
         self._call = call
-        self._agents = agents
+        self.agents = agents
         self._found: dict[str, InboxPage] = {}
 
     async def look(self) -> InboxPage:
         """What was found while waiting, and what is there now in those inboxes that had nothing."""
-        pages = [self._found.get(agent) or await self._page(agent, 0) for agent in self._agents]
+        pages = [self._found.get(agent) or await self._page(agent, 0) for agent in self.agents]
         if len(pages) == 1:
             return pages[0]
         messages = sorted((message for each in pages for message in each.messages), key=_arrival)
@@ -91,7 +97,7 @@ class _Inbox:
 
             nursery.start_soon(end_on_drain)
             async with trio.open_nursery() as watching:
-                for agent in self._agents:
+                for agent in self.agents:
                     watching.start_soon(watch, agent)
             nursery.cancel_scope.cancel()
 
@@ -113,7 +119,15 @@ ROUTES: Final = (
         name="inbox",
         about="What has arrived, oldest first; what is given counts as read.",
         handler=_inbox,
-        answer=page("messages", ref("Message")),
+        answer=record(
+            messages=many(ref("Message")),
+            cursor=TEXT,
+            more=FLAG,
+            held={
+                **many(record(peer=TEXT, count=NUMBER)),
+                "description": "Whose tasks wait for the owner, and how many of each.",
+            },
+        ),
         query=Form.of(_AGENT, _AGENT_ID, _UNPROCESSED, _WAIT, _CURSOR, _LIMIT, _HEADER_ONLY),
     ),
 )

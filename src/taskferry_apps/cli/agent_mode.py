@@ -1,0 +1,104 @@
+"""`taskferry agent mode` and `policy`: how freely an agent acts, and what it is answered when it asks."""
+
+from __future__ import annotations
+
+import click
+
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+
+__all__ = ["mode", "policy"]
+
+_MODES = ("open", "guarded", "read-only")
+_CLASSES = (
+    "local-files",
+    "shell",
+    "paid-calls",
+    "mail",
+    "uploads",
+    "code-changes",
+    "deletions",
+    "delegation",
+)
+
+
+@click.command()
+@click.argument("agent", required=False)
+@click.argument("mode", required=False, type=click.Choice(_MODES))
+@json_option
+@daemon_options
+def mode(agent: str | None, mode: str | None) -> None:
+    """Show how freely your agents act, or set the MODE of one.
+
+    \b
+    open       tasks wait where the grant to their sender says so
+    guarded    every task that comes waits for you; every task and connection
+               that the agent asks for waits for you, too
+    read-only  the agent reads and waits, and sends nothing
+
+    It holds for programs with the agent's credential, not for you.
+
+    \b
+    Examples:
+      taskferry agent mode
+      taskferry agent mode writer guarded
+    """
+    if agent is not None and mode is None:
+        raise click.UsageError(f"Name the mode, one of {', '.join(_MODES)}.")
+    with local_client() as daemon:
+        if agent is None:
+            answer = daemon.get("/modes")
+        else:
+            answer = daemon.post("/modes", {"agent": agent, "mode": mode})
+    if is_json_wanted():
+        print_json(answer)
+        return
+    from .render import clean, table
+    from .values import object_in, objects
+
+    if agent is not None:
+        made = object_in(answer, "mode")
+        click.echo(f"{clean(made.get('agent'))} is {clean(made.get('mode'))} from now on.")
+        return
+    table(
+        ["agent", "mode", "always", "never"],
+        (
+            [
+                clean(item.get("agent")),
+                clean(item.get("mode")),
+                *(
+                    ", ".join(
+                        clean(name)
+                        for name, given in object_in(item, "policies").items()
+                        if given == answered
+                    )
+                    for answered in ("always", "never")
+                ),
+            ]
+            for item in objects(answer, "modes")
+        ),
+        empty="No agents yet. Create one: taskferry agent create NAME",
+    )
+
+
+@click.command()
+@click.argument("agent")
+@click.argument("action", metavar="CLASS", type=click.Choice(_CLASSES))
+@click.argument("answer", type=click.Choice(("always", "ask", "never")))
+@json_option
+@daemon_options
+def policy(agent: str, action: str, answer: str) -> None:
+    """Decide ahead what AGENT is answered when it asks for an action of CLASS.
+
+    Classes: local-files, shell, paid-calls, mail, uploads, code-changes, deletions, delegation.
+
+    \b
+    Examples:
+      taskferry agent policy writer local-files always
+      taskferry agent policy writer deletions never
+    """
+    with local_client() as daemon:
+        told = daemon.post("/policies", {"agent": agent, "class": action, "policy": answer})
+    if is_json_wanted():
+        print_json(told)
+        return
+    click.echo(f"{action}: {answer}.")

@@ -1,0 +1,225 @@
+"""`taskferry approvals`: everything that waits for you, and your answers.
+
+Three things wait in one list: requests for a connection, tasks at the human gate, questions of your agents.
+What others wrote is shown as theirs, behind a bar at the margin, so that no text can pass for one of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .identifiers import Identifier
+from .outcome import CommandFailed, Exit
+
+if TYPE_CHECKING:
+    from ..local_client import LocalClient
+
+__all__ = ["approvals"]
+
+_CONNECTION, _TASK, _QUESTION = "connection", "task", "question"
+
+
+@click.group(invoke_without_command=True)
+@json_option
+@daemon_options
+@click.pass_context
+def approvals(ctx: click.Context) -> None:
+    """Show what waits for you, and answer it.
+
+    \b
+    Examples:
+      taskferry approvals
+      taskferry approvals show 6b12e0d4
+      taskferry approvals approve 6b12e0d4
+      taskferry approvals deny 6b12e0d4 --reason "Not this week"
+    """
+    if ctx.invoked_subcommand is None:
+        _list()
+
+
+@approvals.command("list")
+@json_option
+@daemon_options
+def list_waiting() -> None:
+    """List what waits for you."""
+    _list()
+
+
+def _list() -> None:
+    with local_client() as daemon:
+        waiting = _waiting(daemon)
+    if is_json_wanted():
+        print_json({"waiting": [{"kind": kind, **item} for kind, item in waiting]})
+        return
+    from .render import ago, clean, short, table
+
+    table(
+        ["id", "what", "agent", "from", "since", "about"],
+        (
+            [
+                short(_id(item)),
+                kind if kind != _QUESTION else f"may I: {clean(item.get('class'))}",
+                clean(item.get("agent") if kind == _QUESTION else item.get("mine")),
+                clean(item.get("peer") or "your agent"),
+                ago(item.get("asked_at") or item.get("arrived_at") or item.get("created_at")),
+                clean(item.get("what") or item.get("title") or item.get("note") or "", most=60),
+            ]
+            for kind, item in waiting
+        ),
+        empty="Nothing waits for you.",
+    )
+    if waiting:
+        click.echo("\nLook first: taskferry approvals show ID")
+        click.echo("Then: taskferry approvals approve ID, or: taskferry approvals deny ID")
+
+
+@approvals.command()
+@click.argument("id", type=Identifier())
+@json_option
+@daemon_options
+def show(id: str) -> None:
+    """Show one thing that waits, in full. What others wrote stands behind a bar."""
+    with local_client() as daemon:
+        kind, item = _find(daemon, id)
+    if is_json_wanted():
+        print_json({"kind": kind, **item})
+        return
+    from .render import ago, clean, facts
+    from .values import objects, texts
+
+    if kind == _QUESTION:
+        click.secho(f"Your agent {clean(item.get('agent'))} asks", bold=True)
+        facts([("class", clean(item.get("class"))), ("until", ago(item.get("expires_at")))])
+        _quote("what", item.get("what"))
+        _quote("why", item.get("why"))
+    elif kind == _TASK:
+        click.secho(f"A task from {clean(item.get('peer'))} for {clean(item.get('mine'))}", bold=True)
+        attached = [
+            f"{clean(part.get('name') or 'text')} ({part.get('size')} bytes)"
+            for part in objects(item, "attached")
+        ]
+        facts(
+            [
+                ("sender is", clean(item.get("trust"))),
+                ("deadline", ago(item.get("deadline"))),
+                ("attached", ", ".join(attached)),
+            ]
+        )
+        _quote("title", item.get("title"))
+        _quote("brief", item.get("brief"))
+        for requirement in texts(item, "requirements"):
+            _quote("requires", requirement)
+    else:
+        click.secho(
+            f"{clean(item.get('peer'))} asks to be connected with {clean(item.get('mine'))}", bold=True
+        )
+        facts([("sender is", clean(item.get("trust"))), ("until", ago(item.get("expires_at")))])
+        _quote("note", item.get("note"))
+    click.echo(f"\nid {clean(_id(item))}")
+
+
+def _quote(name: str, text: object) -> None:
+    from .render import clean_lines
+
+    lines = clean_lines(text or "").splitlines()
+    if lines:
+        click.secho(f"{name}:", dim=True)
+    for line in lines:
+        click.echo(f"  | {line}")
+
+
+@approvals.command()
+@click.argument("id", type=Identifier())
+@click.option("--for-task", is_flag=True, help="Of a question: as often as needed until its task ends.")
+@click.option("--answer", default="", help="Of a question: a line to your agent.")
+@json_option
+@daemon_options
+def approve(id: str, for_task: bool, answer: str) -> None:
+    """Accept a request, put a task before your agent, or allow what it asks.
+
+    \b
+    Example:
+      taskferry approvals approve 6b12e0d4
+    """
+    with local_client() as daemon:
+        kind, item = _find(daemon, id)
+        whole = _id(item)
+        if kind == _CONNECTION:
+            told = daemon.post("/connections/accept", {"id": whole})
+        elif kind == _TASK:
+            told = daemon.post("/gates/release", {"id": whole})
+        else:
+            body = {"scope": "task" if for_task else "once", "answer": answer}
+            told = daemon.post(f"/approvals/{whole}/approve", body)
+    _done(
+        told,
+        {
+            _CONNECTION: "Connected. Its tasks wait for you first: taskferry approvals",
+            _TASK: "Your agent has the task now.",
+            _QUESTION: "Allowed.",
+        }[kind],
+    )
+
+
+@approvals.command()
+@click.argument("id", type=Identifier())
+@click.option("--reason", default="", help="A line to whoever asked.")
+@json_option
+@daemon_options
+def deny(id: str, reason: str) -> None:
+    """Decline a request or a task, or forbid what your agent asks.
+
+    \b
+    Example:
+      taskferry approvals deny 6b12e0d4 --reason "Not this week"
+    """
+    with local_client() as daemon:
+        kind, item = _find(daemon, id)
+        whole = _id(item)
+        if kind == _CONNECTION:
+            told = daemon.post("/connections/decline", {"id": whole, "reason": reason})
+        elif kind == _TASK:
+            told = daemon.post("/gates/decline", {"id": whole, "reason": reason})
+        else:
+            told = daemon.post(f"/approvals/{whole}/deny", {"answer": reason})
+    _done(told, {_QUESTION: "Forbidden."}.get(kind, "Declined."))
+
+
+def _done(told: object, words: str) -> None:
+    if is_json_wanted():
+        print_json(told)
+    else:
+        click.echo(words)
+
+
+def _waiting(daemon: LocalClient) -> list[tuple[str, dict[str, object]]]:
+    from .values import objects
+
+    requests = objects(daemon.get("/connections", state="requested_in"), "connections")
+    tasks = objects(daemon.get("/gates"), "tasks")
+    questions = objects(daemon.get("/approvals", state="asked"), "approvals")
+    return [
+        *((_CONNECTION, item) for item in reversed(requests)),
+        *((_TASK, item) for item in tasks),
+        *((_QUESTION, item) for item in reversed(questions)),
+    ]
+
+
+def _id(item: Mapping[str, object]) -> str:
+    # Of a question `task_id` is the task that it is for.
+    return str(item["id"] if "id" in item else item["task_id"])
+
+
+def _find(daemon: LocalClient, prefix: str) -> tuple[str, dict[str, object]]:
+    found = [(kind, item) for kind, item in _waiting(daemon) if _id(item).startswith(prefix)]
+    if not found:
+        raise CommandFailed(
+            "Nothing that waits for you has that id. List it with: taskferry approvals", Exit.NOT_FOUND
+        )
+    if len(found) > 1:
+        raise CommandFailed("Several ids begin so. Give more of it.", Exit.REFUSED)
+    return found[0]

@@ -1,0 +1,52 @@
+"""What the owner has set for an agent: its mode, and what is decided ahead about classes of action."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+import attrs
+
+from taskferry_protocol.gates import ActionClass, AgentMode, Policy
+from taskferry_protocol.records import LocalAgent
+
+from .core import Core
+
+__all__ = ["AgentSettings", "agent_settings", "read_settings", "written"]
+
+
+def _nothing() -> Mapping[ActionClass, Policy]:
+    return {}
+
+
+@attrs.frozen
+class AgentSettings:
+    """`policies` names what the owner has decided; about any other class the owner is asked."""
+
+    mode: AgentMode = AgentMode.OPEN
+    policies: Mapping[ActionClass, Policy] = attrs.field(factory=_nothing)
+
+    def policy(self, action: ActionClass) -> Policy:
+        """What becomes of a question about this class."""
+        return self.policies.get(action, Policy.ASK)
+
+
+def read_settings(agent: LocalAgent) -> AgentSettings:
+    """The settings in an agent's row."""
+    members = json.loads(agent.settings)
+    policies = {ActionClass(action): Policy(policy) for action, policy in members.get("policies", {}).items()}
+    return AgentSettings(AgentMode(members.get("mode", AgentMode.OPEN)), policies)
+
+
+def written(agent: LocalAgent, settings: AgentSettings) -> LocalAgent:
+    """The row with other settings; what else stands in it stays."""
+    members = json.loads(agent.settings)
+    members["mode"] = settings.mode.value
+    members["policies"] = {action.value: policy.value for action, policy in settings.policies.items()}
+    return attrs.evolve(agent, settings=json.dumps(members, separators=(",", ":")))
+
+
+async def agent_settings(core: Core, name: str) -> AgentSettings:
+    """The settings of one of the owner's agents; those of a new one where its row is not here."""
+    found = next((agent for agent in await core.store.agents() if agent.name == name), None)
+    return read_settings(found) if found is not None else AgentSettings()

@@ -1,0 +1,380 @@
+"""Questions of agents to their owner, and the answers. An answer is to one question, word for word.
+
+A question's id is a hash over all of it, so an owner who names the id has answered what was shown. What was
+approved can be used for nothing else, and once, unless the owner said otherwise. Nothing that an agent's
+credential can do answers one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+import trio
+
+from taskferry_protocol.audit import AuditKind, Fact
+from taskferry_protocol.cbor import Value, encode
+from taskferry_protocol.gates import (
+    ActionClass,
+    Deed,
+    Policy,
+    Verdict,
+    approval_state,
+    verdict_on,
+)
+from taskferry_protocol.ids import AgentRef, Hash, Instant, sha256
+from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.rates import RateState, take
+from taskferry_protocol.records import (
+    ApprovalQuery,
+    ApprovalRecord,
+    ApprovalScope,
+    ApprovalState,
+    Order,
+    SaveApproval,
+)
+
+from .agent_settings import agent_settings
+from .audit_hours import audit_often
+from .core import Core
+from .draft import Draft
+from .gate_views import ApprovalView
+from .gates_port import Question
+from .names import handle_of, match_prefix, may_use, not_found, own_agent, parse_prefix, require_owner
+from .port import Caller, DaemonRefusal
+from .search import find_task
+from .visibility import shown_rows
+
+__all__ = ["Approvals", "permit_deed"]
+
+#: Questions of one agent that wait at once: an owner who has more to answer answers none.
+MOST_OPEN: Final = 32
+#: Questions a minute of one agent, answered ahead or not.
+RATE: Final = 30
+MOST_LISTED: Final = 200
+LONGEST_S: Final = 86_400
+NONCE_BYTES: Final = 16
+OWNER: Final = "owner"
+POLICY: Final = "policy"
+
+
+def _subject(agent: str, action: str, what: str, task: Hash | None) -> Hash:
+    return sha256(encode([agent, action, what, task]))
+
+
+def _question(
+    draft: Draft, agent: str, action: ActionClass, what: str, why: str, task: Hash | None, lifetime_ms: int
+) -> ApprovalRecord:
+    asked: list[Value] = [agent, action.value, what, why, task, draft.now, draft.core.entropy(NONCE_BYTES)]
+    return ApprovalRecord(
+        id=sha256(encode(asked)),
+        subject=_subject(agent, action.value, what, task),
+        agent=agent,
+        action=action.value,
+        what=what,
+        why=why,
+        task=task,
+        state=ApprovalState.ASKED,
+        asked_at=draft.now,
+        expires_at=Instant(draft.now + lifetime_ms),
+    )
+
+
+def _answered(asked: ApprovalRecord, state: ApprovalState, by: str, now: Instant) -> ApprovalRecord:
+    return attrs.evolve(asked, state=state, by=by, decided_at=now)
+
+
+def _tell(draft: Draft, asked: ApprovalRecord) -> None:
+    # Whoever follows the feed learns that there is a question, and reads it where it is shown as one.
+    draft.tell("approval", asked.agent, (), id=asked.id.hex(), state=asked.state.value, action=asked.action)
+
+
+def _written(answered: ApprovalRecord) -> AuditKind:
+    return AuditKind.APPROVAL if answered.state is ApprovalState.APPROVED else AuditKind.DENIAL
+
+
+def _facts(answered: ApprovalRecord) -> dict[str, Fact]:
+    """What is written down of an answer: which question, and none of its words."""
+    return {"what": answered.action, "question": answered.id.hex()[:16], "by": answered.by}
+
+
+class _Pace:
+    """How often each agent asks, since this daemon started."""
+
+    def __init__(self) -> None:
+        self._rates: dict[str, RateState] = {}
+
+    def check(self, agent: str, now: Instant) -> None:
+        """Count one question. Raises DaemonRefusal(rate-limited)."""
+        self._rates[agent], wait = take(self._rates.get(agent) or RateState.full(RATE, now), RATE, now)
+        if wait:
+            raise DaemonRefusal(
+                "rate-limited",
+                f"An agent asks at most {RATE} times a minute.",
+                "Wait, and ask once for what belongs together.",
+                status=429,
+                detail={"retry_after": wait / 1000},
+            )
+
+
+async def _check_few(core: Core, agent: str, now: Instant) -> None:
+    query = ApprovalQuery(agent=agent, states=frozenset({ApprovalState.ASKED}))
+    page = await core.store.approval_page(query, None, MOST_LISTED, Order.NEWEST_FIRST)
+    open_now = sum(1 for asked in page.items if approval_state(asked, now) is ApprovalState.ASKED)
+    if open_now >= MOST_OPEN:
+        raise DaemonRefusal(
+            "too-many",
+            f"{MOST_OPEN} questions of {agent} wait for an answer already.",
+            "Wait until the owner has answered some.",
+            status=429,
+        )
+
+
+# --- What a guarded agent sends -----------------------------------------------------------------------------
+
+
+async def permit_deed(draft: Draft, caller: Caller, mine: AgentRef, deed: Deed, what: str = "") -> None:
+    """Nothing if the caller may send that as `mine`; an approval that it needs is used up in this draft.
+
+    The same sent again once the owner has approved it goes through. Raises DaemonRefusal: read-only,
+    not-allowed, approval-needed (with the question's id), denied.
+    """
+    if caller.is_owner:
+        return
+    core = draft.core
+    settings = await agent_settings(core, mine.name)
+    verdict = verdict_on(deed, settings.mode, settings.policies.get(ActionClass.DELEGATION))
+    if verdict is Verdict.ALLOW:
+        return
+    if verdict is Verdict.REFUSE:
+        read_only = verdict_on(Deed.WORD, settings.mode, None) is Verdict.REFUSE
+        text = (
+            f"{mine.name} may read, and send nothing." if read_only else f"{mine.name} may not hand on work."
+        )
+        code = "read-only" if read_only else "not-allowed"
+        raise DaemonRefusal(code, text, "Its owner decides that.", status=403)
+    subject = _subject(mine.name, ActionClass.DELEGATION.value, what, None)
+    query = ApprovalQuery(agent=mine.name, subject=subject)
+    page = await core.store.approval_page(query, None, 1, Order.NEWEST_FIRST)
+    newest = page.items[0] if page.items else None
+    state = approval_state(newest, draft.now) if newest is not None else None
+    # What a policy has answered is not the owner's word on what a guarded agent sends.
+    if newest is not None and state is ApprovalState.APPROVED and newest.by == OWNER:
+        used = attrs.evolve(newest, state=ApprovalState.USED, used_at=draft.now)
+        draft.add(SaveApproval(used))
+        _tell(draft, used)
+        return
+    if newest is not None and state is ApprovalState.DENIED and draft.now < newest.expires_at:
+        raise DaemonRefusal(
+            "denied",
+            "The owner has said no to exactly that.",
+            newest.answer or "Do something else, or ask the owner yourself.",
+            status=403,
+            detail={"approval": newest.id.hex()},
+        )
+    if newest is None or state is not ApprovalState.ASKED:
+        await _check_few(core, mine.name, draft.now)
+        asking = Draft(core)
+        newest = _question(asking, mine.name, ActionClass.DELEGATION, what, "", None, DAY_MS)
+        asking.add(SaveApproval(newest))
+        _tell(asking, newest)
+        await asking.commit()
+    raise DaemonRefusal(
+        "approval-needed",
+        "The owner is asked first.",
+        f"Wait with GET /approvals/{newest.id.hex()}?wait=30, then send exactly the same again.",
+        status=403,
+        detail={"approval": newest.id.hex()},
+    )
+
+
+# --- The resource -------------------------------------------------------------------------------------------
+
+
+class Approvals:
+    """Asked and used by agents, answered by the owner alone."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._pace = _Pace()
+
+    async def ask(self, caller: Caller, question: Question) -> ApprovalView:
+        """Ask; what the owner has decided ahead is answered at once."""
+        core = self._core
+        mine = await own_agent(core, caller, question.agent)
+        action = _action(question.action)
+        task = await self._task(caller, mine, question.task) if question.task else None
+        lifetime_ms = max(1, min(question.lifetime_s, LONGEST_S)) * 1000
+        async with core.lock:
+            draft = Draft(core)
+            self._pace.check(mine.name, draft.now)
+            await _check_few(core, mine.name, draft.now)
+            asked = _question(draft, mine.name, action, question.what, question.why, task, lifetime_ms)
+            policy = (await agent_settings(core, mine.name)).policy(action)
+            if policy is Policy.ALWAYS:
+                asked = _answered(asked, ApprovalState.APPROVED, POLICY, draft.now)
+            elif policy is Policy.NEVER:
+                asked = _answered(asked, ApprovalState.DENIED, POLICY, draft.now)
+            draft.add(SaveApproval(asked))
+            _tell(draft, asked)
+            if asked.state is not ApprovalState.ASKED:
+                facts = {name: fact for name, fact in _facts(asked).items() if name != "question"}
+                await audit_often(draft, _written(asked), await self._whose(asked), **facts)
+            await draft.commit()
+        return await self._view(asked.id)
+
+    async def _whose(self, asked: ApprovalRecord) -> str:
+        return await handle_of(self._core, self._core.agent(asked.agent))
+
+    async def _task(self, caller: Caller, mine: AgentRef, named: str) -> Hash:
+        task = await find_task(self._core.store, named)
+        rows = (await self._core.store.tasks((task,))).get(task, ())
+        if not any(row.mine == mine for row in await shown_rows(self._core, caller, rows)):
+            raise not_found("task")
+        return task
+
+    async def answer(self, caller: Caller, named: str, verdict: str, scope: str, text: str) -> ApprovalView:
+        """The owner's word on one question."""
+        require_owner(caller)
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            asked = await self._find(caller, named)
+            state = approval_state(asked, draft.now)
+            if state is not ApprovalState.ASKED:
+                raise DaemonRefusal(
+                    "conflict",
+                    f"That question is {state.value}.",
+                    "List those that wait with: taskferry approvals",
+                    status=409,
+                    detail={"state": state.value},
+                )
+            reach = ApprovalScope(scope)
+            if reach is ApprovalScope.TASK and asked.task is None:
+                raise DaemonRefusal(
+                    "bad-value",
+                    "That question belongs to no task.",
+                    "Approve it once.",
+                    detail={"field": "scope"},
+                )
+            answered = _answered(asked, ApprovalState(verdict), OWNER, draft.now)
+            draft.add(SaveApproval(attrs.evolve(answered, scope=reach, answer=text)))
+            _tell(draft, answered)
+            draft.audit(_written(answered), await self._whose(asked), **_facts(answered))
+            await draft.commit()
+        return await self._view(asked.id)
+
+    async def use(self, caller: Caller, named: str, action: str, what: str, task: str) -> ApprovalView:
+        """Take what was approved, for exactly what it was asked for."""
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            asked = await self._find(caller, named)
+            about = await find_task(core.store, task) if task else None
+            if asked.subject != _subject(asked.agent, action, what, about):
+                raise DaemonRefusal(
+                    "not-what-was-asked",
+                    "That is not what the owner was asked about.",
+                    "Ask for it by itself: POST /approvals",
+                    status=409,
+                )
+            state = approval_state(asked, draft.now)
+            if state is not ApprovalState.APPROVED or not await self._is_open(asked):
+                shown = "over with its task" if state is ApprovalState.APPROVED else state.value
+                raise DaemonRefusal(
+                    "not-approved",
+                    f"That is {shown}.",
+                    "Ask again: POST /approvals",
+                    status=409,
+                    detail={"state": state.value},
+                )
+            once = asked.scope is ApprovalScope.ONCE
+            used = attrs.evolve(asked, state=ApprovalState.USED if once else asked.state, used_at=draft.now)
+            draft.add(SaveApproval(used))
+            _tell(draft, used)
+            await draft.commit()
+        return await self._view(asked.id)
+
+    async def _is_open(self, asked: ApprovalRecord) -> bool:
+        """Whether the task that an approval is for goes on."""
+        if asked.task is None:
+            return True
+        rows = (await self._core.store.tasks((asked.task,))).get(asked.task, ())
+        return any(row.open and row.mine.name == asked.agent for row in rows)
+
+    async def one(self, caller: Caller, named: str, wait_s: float) -> ApprovalView:
+        """One question, once it is answered or over, or `wait_s` have passed."""
+        core = self._core
+        asked = await self._find(caller, named)
+        left_s = max(0.0, (asked.expires_at - core.now()) / 1000)
+        with trio.move_on_after(min(wait_s, left_s)):
+            while True:
+                heard = core.feed.next
+                if (await core.store.approvals((asked.id,)))[asked.id].state is not ApprovalState.ASKED:
+                    break
+                await heard.wait()
+        return await self._view(asked.id)
+
+    async def listed(self, caller: Caller, agent: str, state: str, limit: int) -> tuple[ApprovalView, ...]:
+        """Questions, newest first."""
+        core = self._core
+        name = (await own_agent(core, caller, agent, "agent")).name if agent else None
+        now = core.now()
+        found = [
+            asked
+            for asked in await self._visible(caller, name)
+            if state in {"", approval_state(asked, now).value}
+        ]
+        return tuple([await self._view(asked.id) for asked in found[: max(1, min(limit, MOST_LISTED))]])
+
+    async def _visible(self, caller: Caller, agent: str | None) -> list[ApprovalRecord]:
+        names = [agent] if agent is not None or caller.agents is None else sorted(caller.agents)
+        pages = [
+            await self._core.store.approval_page(
+                ApprovalQuery(agent=name), None, MOST_LISTED, Order.NEWEST_FIRST
+            )
+            for name in names
+        ]
+        return sorted((asked for page in pages for asked in page.items), key=lambda a: -a.place)
+
+    async def _find(self, caller: Caller, named: str) -> ApprovalRecord:
+        """A question that the caller may see. Raises DaemonRefusal: bad-value, not-found, ambiguous."""
+        wanted = parse_prefix(named, "approval")
+        if isinstance(wanted, str):
+            wanted = match_prefix(wanted, [a.id for a in await self._visible(caller, None)], "approval")
+        asked = (await self._core.store.approvals((wanted,))).get(wanted)
+        if asked is None or not may_use(caller, asked.agent):
+            raise not_found("approval")
+        return asked
+
+    async def _view(self, id: Hash) -> ApprovalView:
+        core = self._core
+        asked = (await core.store.approvals((id,)))[id]
+        return ApprovalView(
+            id=asked.id,
+            agent=await self._whose(asked),
+            action=asked.action,
+            what=asked.what,
+            why=asked.why,
+            task=asked.task,
+            state=approval_state(asked, core.now()).value,
+            scope=asked.scope.value,
+            asked_at=asked.asked_at,
+            expires_at=asked.expires_at,
+            decided_at=asked.decided_at,
+            by=asked.by,
+            answer=asked.answer,
+            used_at=asked.used_at,
+        )
+
+
+def _action(text: str) -> ActionClass:
+    try:
+        return ActionClass(text)
+    except ValueError:
+        raise DaemonRefusal(
+            "bad-value",
+            f"{text!r} is no class of action.",
+            f"Classes are: {', '.join(ActionClass)}.",
+            detail={"field": "class"},
+        ) from None

@@ -1,0 +1,97 @@
+"""The owner's decisions as callers see them: a part of `port.DaemonService`, with the same promises.
+
+What only the owner may do raises DaemonRefusal(owner-only) for everybody else.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import attrs
+
+from taskferry_protocol.ids import Instant
+
+from .gate_views import ApprovalView, HeldTask, ModeView, RuleView
+from .port import Caller, GrantChange
+from .views import ConnectionView, Sent
+
+__all__ = ["GateService", "NewRule", "Question"]
+
+
+@attrs.frozen
+class NewRule:
+    """A rule to be made. `accept` is `@owner/*` or `@owner/agent`, `agent` one of ours or "" for all."""
+
+    accept: str
+    agent: str = ""
+    tasks_per_day: int = 0
+    until: Instant | None = None
+    grant: GrantChange = attrs.field(factory=GrantChange)
+
+
+@attrs.frozen
+class Question:
+    """What an agent asks its owner. Texts are data: whoever reads them decides, and nothing in them acts."""
+
+    agent: str
+    action: str
+    what: str
+    why: str = ""
+    task: str = ""
+    lifetime_s: int = 3_600
+
+
+class GateService(Protocol):
+    """What waits for the owner, and what the owner has decided ahead."""
+
+    # --- the owner's ---
+    async def held_tasks(self, caller: Caller) -> tuple[HeldTask, ...]:
+        """Tasks that wait, the first to come first."""
+
+    async def release(self, caller: Caller, task: str) -> HeldTask:
+        """Let an agent have a task. Refusal `conflict` if it can be accepted no more."""
+
+    async def turn_away(self, caller: Caller, task: str, reason: str) -> Sent:
+        """Decline a task that waits; its agent is shown nothing of it."""
+
+    async def unblock(self, caller: Caller, connection: str | tuple[str, str]) -> ConnectionView:
+        """Let a blocked agent ask again. Nothing is sent."""
+
+    async def rules(self, caller: Caller) -> tuple[RuleView, ...]:
+        """The rules in force or waiting for something, the oldest first."""
+
+    async def add_rule(self, caller: Caller, rule: NewRule) -> RuleView:
+        """Make a rule. It speaks of what comes from now on."""
+
+    async def remove_rule(self, caller: Caller, rule: str) -> RuleView:
+        """End a rule. What it has accepted stays."""
+
+    async def answer(
+        self, caller: Caller, approval: str, verdict: str, scope: str, text: str
+    ) -> ApprovalView:
+        """Answer a question: `verdict` is approved or denied, `scope` once or task."""
+
+    async def set_mode(self, caller: Caller, agent: str, mode: str) -> ModeView:
+        """Say how freely an agent acts from now on."""
+
+    async def set_policy(self, caller: Caller, agent: str, action: str, policy: str) -> ModeView:
+        """Decide ahead about a class of action."""
+
+    # --- agents' and the owner's ---
+    async def waiting(self, caller: Caller, agent: str) -> tuple[tuple[str, int], ...]:
+        """Whose tasks wait for the owner and how many of each: all that an agent learns of them."""
+
+    async def modes(self, caller: Caller) -> tuple[ModeView, ...]:
+        """The modes of the agents that the caller may act as."""
+
+    async def ask(self, caller: Caller, question: Question) -> ApprovalView:
+        """Ask the owner; what is decided ahead is answered at once."""
+
+    async def approval(self, caller: Caller, approval: str, wait_s: float) -> ApprovalView:
+        """One question by id or unique prefix. Waits up to `wait_s` while it is not answered."""
+
+    async def approvals(self, caller: Caller, agent: str, state: str, limit: int) -> tuple[ApprovalView, ...]:
+        """Questions, newest first, filtered by agent and state ("" for all)."""
+
+    async def use(self, caller: Caller, approval: str, action: str, what: str, task: str) -> ApprovalView:
+        """Say that what was approved is done now. Refused for anything else than was asked, or again."""

@@ -1,0 +1,228 @@
+"""The gate before an agent's inbox: tasks that wait for the owner, and the owner's decision.
+
+A task that waits is received in full: its sender is told the truth, `delivered`. Its text reaches the agent
+only once the owner, or a rule of the owner's, has let it pass; of one that was turned away, never.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.gates import waits_for_owner
+from taskferry_protocol.ids import Hash
+from taskferry_protocol.links import EventType, Role
+from taskferry_protocol.messages import TaskRequest, parts_size
+from taskferry_protocol.records import (
+    GateRecord,
+    GateState,
+    InboxState,
+    PutGate,
+    RuleUse,
+    ShowMessages,
+    TaskRecord,
+)
+
+from .agent_settings import agent_settings
+from .arrival import Arrival
+from .bonds import bond_between
+from .core import Core
+from .draft import Draft
+from .gate_views import HeldTask
+from .names import handle_of, match_prefix, parse_prefix, require_owner
+from .port import Caller, DaemonRefusal
+from .possible import refused_deed
+from .rules import count_use, find_rule
+from .taskbook import Held, load_task
+
+__all__ = ["TaskGate", "admit_event", "decided_elsewhere", "settle"]
+
+#: How many are listed at once; a peer's are bounded by its budget of open tasks.
+MOST: Final = 500
+OWNER: Final = "owner"
+ELSEWHERE: Final = "another device"
+
+_DECISIONS: Final = {
+    EventType.TASK_ACCEPT: GateState.RELEASED,
+    EventType.TASK_DECLINE: GateState.DECLINED,
+    EventType.TASK_FAIL: GateState.DECLINED,
+}
+
+
+#: What of a decision is written down; that a peer took its task back is the peer's own doing.
+_WRITTEN: Final = {GateState.RELEASED: AuditKind.APPROVAL, GateState.DECLINED: AuditKind.DENIAL}
+
+
+# --- What comes ---------------------------------------------------------------------------------------------
+
+
+async def admit_event(arrival: Arrival, held: Held, after: Held, role: Role) -> InboxState:
+    """Where a peer's task event goes: before our agent, to the gate, or nowhere; `held` is without it."""
+    if role is not Role.WORKER:
+        return InboxState.UNREAD
+    draft = arrival.draft
+    gate = (await draft.core.store.gates((held.task,))).get(held.task)
+    if gate is not None and gate.state is not GateState.UNBEGUN:
+        if gate.state is GateState.WAITING and after.view.is_final:
+            await _decide(draft, gate, GateState.OVER, "peer")
+        return InboxState.UNREAD if gate.state is GateState.RELEASED else InboxState.QUIET
+    asks = isinstance(arrival.content.body, TaskRequest)
+    # Between two agents of one owner the request is held already, as the one that asked has sent it.
+    begun = held.request is not None and not asks
+    if gate is None and (begun or not await _waits(arrival)):
+        return InboxState.UNREAD
+    if not asks:
+        # Words about a task whose request has not come yet are not to pass where the request may not.
+        draft.add(PutGate(GateRecord(held.task, arrival.mine, arrival.peer, GateState.UNBEGUN, draft.now)))
+        return InboxState.QUIET
+    return await _hold(arrival, held.task, after)
+
+
+async def _waits(arrival: Arrival) -> bool:
+    core, mine = arrival.draft.core, arrival.mine
+    settings = await agent_settings(core, mine.name)
+    return waits_for_owner(settings.mode, await _gated_by_grant(arrival))
+
+
+async def _gated_by_grant(arrival: Arrival) -> bool:
+    if arrival.mine.account == arrival.peer.account:
+        return False
+    bond = await bond_between(arrival.draft.core.store, arrival.mine, arrival.peer)
+    terms = bond.given.terms if bond is not None and bond.given is not None else None
+    return terms is None or terms.human_gate
+
+
+async def _hold(arrival: Arrival, task: Hash, after: Held) -> InboxState:
+    draft, mine, peer = arrival.draft, arrival.mine, arrival.peer
+    gate = GateRecord(task, mine, peer, GateState.WAITING, draft.now)
+    if after.view.is_final:
+        await _decide(draft, gate, GateState.OVER, "peer")
+        return InboxState.QUIET
+    ours = [event.type for event in after.events if event.role is Role.WORKER and event.type in _DECISIONS]
+    if ours:
+        # Another device of this owner has answered already, and its word came here first.
+        await _decide(draft, gate, _DECISIONS[ours[0]], ELSEWHERE)
+        return InboxState.UNREAD if _DECISIONS[ours[0]] is GateState.RELEASED else InboxState.QUIET
+    settings = await agent_settings(draft.core, mine.name)
+    # Rules stand in for the gate of a grant. A guarded agent's owner wants to see everything.
+    if not waits_for_owner(settings.mode, human_gate=False):
+        rule = await find_rule(draft, peer, mine.name, RuleUse.TASK)
+        if rule is not None:
+            count_use(draft, rule, RuleUse.TASK, task, mine.name)
+            await _decide(draft, gate, GateState.RELEASED, rule.id.hex())
+            return InboxState.UNREAD
+    draft.add(PutGate(gate))
+    draft.tell("gate", "", (task, task), state=gate.state.value, agent_name=mine.name)
+    draft.tell("gate", mine.name, (), state=gate.state.value, peer=await handle_of(draft.core, peer))
+    return InboxState.HELD
+
+
+async def _decide(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
+    draft.add(PutGate(attrs.evolve(gate, state=state, decided_at=draft.now, by=by)))
+    draft.tell("gate", "", (gate.task, gate.task), state=state.value, agent_name=gate.mine.name, by=by)
+    if state in _WRITTEN:
+        subject = await handle_of(draft.core, gate.peer)
+        task = gate.task.hex()[:16]
+        draft.audit(_WRITTEN[state], subject, what="task", task=task, mine=gate.mine.name, by=by[:64])
+
+
+async def decided_elsewhere(draft: Draft, task: Hash, kind: EventType) -> None:
+    """Another device of this owner has answered a task that waits here: it was decided on there."""
+    gate = (await draft.core.store.gates((task,))).get(task)
+    if gate is not None and gate.state is GateState.WAITING and kind in _DECISIONS:
+        await _pass_on(draft, gate, _DECISIONS[kind], ELSEWHERE)
+
+
+async def settle(draft: Draft, row: TaskRecord, kind: EventType) -> None:
+    """The owner answers a task that waits: that decides on it."""
+    if row.role != Role.WORKER.value or kind not in _DECISIONS:
+        return
+    gate = (await draft.core.store.gates((row.task,))).get(row.task)
+    if gate is not None and gate.state is GateState.WAITING:
+        await _pass_on(draft, gate, _DECISIONS[kind], OWNER)
+
+
+async def _pass_on(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
+    await _decide(draft, gate, state, by)
+    if state is GateState.RELEASED:
+        draft.add(ShowMessages(gate.mine.name, (gate.task,)))
+
+
+# --- The owner's decision -----------------------------------------------------------------------------------
+
+
+class TaskGate:
+    """Lists what waits, and lets it pass. Turning away is declining, which the task's own actions do."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def waiting(self, agent: str | None) -> tuple[GateRecord, ...]:
+        """What waits for one agent of ours, or for all."""
+        return await self._core.store.gates_waiting(agent, MOST)
+
+    async def listed(self, caller: Caller) -> tuple[HeldTask, ...]:
+        """What waits, for the owner to read."""
+        require_owner(caller)
+        return tuple([await self._view(gate) for gate in await self.waiting(None)])
+
+    async def find(self, caller: Caller, named: str) -> GateRecord:
+        """The task that waits under an id or unique prefix. Raises DaemonRefusal: not-found, ambiguous."""
+        require_owner(caller)
+        waiting = {gate.task: gate for gate in await self.waiting(None)}
+        wanted = parse_prefix(named, "task")
+        return waiting[
+            match_prefix(wanted if isinstance(wanted, str) else wanted.hex(), waiting, "task that waits")
+        ]
+
+    async def release(self, caller: Caller, named: str) -> HeldTask:
+        """Put a task before its agent, as new."""
+        require_owner(caller)
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            gate = await self.find(caller, named)
+            held = await load_task(core, gate.task)
+            refusal = held.view.refuse(Role.WORKER, EventType.TASK_ACCEPT, now=draft.now)
+            deadline = held.view.terms.deadline if held.view.terms is not None else None
+            if refusal is not None or (deadline is not None and deadline <= draft.now):
+                text = refused_deed(held.view, refusal) if refusal is not None else "Its deadline has passed."
+                raise DaemonRefusal(
+                    "conflict",
+                    text,
+                    "Decline it, or let it be: nothing of it reaches your agent.",
+                    status=409,
+                )
+            await _pass_on(draft, gate, GateState.RELEASED, OWNER)
+            state = held.view.state.value if held.view.state is not None else "unknown"
+            draft.tell(
+                "task",
+                gate.mine.name,
+                (gate.task, gate.task),
+                state=state,
+                type=TaskRequest.type_name,
+                direction="in",
+            )
+            await draft.commit()
+        return await self._view(gate)
+
+    async def _view(self, gate: GateRecord) -> HeldTask:
+        core = self._core
+        held = await load_task(core, gate.task)
+        pinned = (await core.store.accounts((gate.peer.account,))).get(gate.peer.account)
+        request = held.request
+        parts = request.parts if request is not None else ()
+        return HeldTask(
+            task=gate.task,
+            mine=await handle_of(core, gate.mine),
+            peer=await handle_of(core, gate.peer),
+            trust=pinned.trust.value if pinned is not None else "",
+            title=request.title if request is not None else "",
+            brief=request.brief if request is not None else "",
+            requirements=request.requirements if request is not None else (),
+            attached=tuple((part.name, parts_size((part,))) for part in parts),
+            deadline=request.deadline if request is not None else None,
+            at=gate.at,
+        )

@@ -1,0 +1,175 @@
+"""What a daemon stores of its owner's decisions: tasks that wait, standing rules, what agents have asked."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import attrs
+
+from ..ids import AccountId, AgentRef, Hash, Instant
+from .base import UNPLACED, Place
+
+
+class GateState(StrEnum):
+    """Where a task stands that came while a person was to look at it first."""
+
+    UNBEGUN = "unbegun"
+    """Words about it have come, and its request has not."""
+    WAITING = "waiting"
+    RELEASED = "released"
+    DECLINED = "declined"
+    OVER = "over"
+    """It ended before anybody decided."""
+
+
+@attrs.frozen
+class GateRecord:
+    """A task of a peer's that waited for the owner, or still does. While it is not released, its agent is
+    shown nothing of it. `by` is who decided: `owner`, or the id of a rule in hexadecimal.
+    """
+
+    task: Hash
+    mine: AgentRef
+    peer: AgentRef
+    state: GateState
+    at: Instant
+    decided_at: Instant | None = None
+    by: str = ""
+
+
+@attrs.frozen
+class RuleRecord:
+    """What the owner has decided ahead about one account.
+
+    `peer` is a name among that account's agents, `mine` one of ours; empty means any. `grant` is JSON of the
+    daemon's own making: what a connection that is accepted by it may send. `used` is kept by the store.
+    """
+
+    id: Hash
+    account: AccountId
+    peer: str
+    mine: str
+    tasks_per_day: int
+    until: Instant | None
+    grant: str
+    created_at: Instant
+    removed_at: Instant | None = None
+    used: int = 0
+
+
+class RuleUse(StrEnum):
+    """What a rule did."""
+
+    CONNECTION = "connection"
+    TASK = "task"
+
+
+class ApprovalState(StrEnum):
+    """Where a question to the owner stands."""
+
+    ASKED = "asked"
+    APPROVED = "approved"
+    DENIED = "denied"
+    USED = "used"
+    EXPIRED = "expired"
+    """Never stored: it follows from the time."""
+
+
+class ApprovalScope(StrEnum):
+    """How far an approval reaches."""
+
+    ONCE = "once"
+    TASK = "task"
+    """As often as needed, until its task ends or its time is over."""
+
+
+@attrs.frozen
+class ApprovalRecord:
+    """What one of our agents asked the owner, word for word, and the answer.
+
+    `id` is a hash over the question, `subject` one over what it is about alone: agent, class, deed, task.
+    `by` is `owner` or `policy`. `revision` as in `PeerConnection`.
+    """
+
+    id: Hash
+    subject: Hash
+    agent: str
+    action: str
+    what: str
+    why: str
+    task: Hash | None
+    state: ApprovalState
+    asked_at: Instant
+    expires_at: Instant
+    scope: ApprovalScope = ApprovalScope.ONCE
+    decided_at: Instant | None = None
+    by: str = ""
+    answer: str = ""
+    used_at: Instant | None = None
+    revision: int = 0
+    place: Place = UNPLACED
+
+
+@attrs.frozen
+class ApprovalQuery:
+    """Which questions; None means any. `states` empty means any. States as stored."""
+
+    agent: str | None = None
+    subject: Hash | None = None
+    states: frozenset[ApprovalState] = frozenset()
+
+
+# --- Changes ------------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class PutGate:
+    """Store how a task stands at its gate, replacing what was there."""
+
+    gate: GateRecord
+
+
+@attrs.frozen
+class ShowMessages:
+    """Put messages that were held before one of our agents, as if they had come just now: with new places.
+
+    Those that are not held are passed over. Result: `Counted`.
+    """
+
+    agent: str
+    hashes: tuple[Hash, ...]
+
+
+@attrs.frozen
+class PutRule:
+    """Store a rule, or its removal; the count of its uses is kept."""
+
+    rule: RuleRecord
+
+
+@attrs.frozen
+class UseRule:
+    """A rule did something. Conflict: `unknown`. What it did more than a day before `at` is forgotten."""
+
+    rule: Hash
+    use: RuleUse
+    subject: Hash
+    at: Instant
+
+
+@attrs.frozen
+class SaveApproval:
+    """Store a question, or its answer. Conflict: `revision`. Result: `Saved`."""
+
+    approval: ApprovalRecord
+
+
+@attrs.frozen
+class PurgeApprovals:
+    """Forget at most `limit` questions whose time was over before `before`. Result: `Counted`."""
+
+    before: Instant
+    limit: int
+
+
+GateChange = PutGate | ShowMessages | PutRule | UseRule | SaveApproval | PurgeApprovals

@@ -1,0 +1,160 @@
+"""The owner's decisions in memory: gates, standing rules, questions, requests that are over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Protocol, assert_never
+
+import attrs
+
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.records import (
+    ApprovalQuery,
+    ApprovalRecord,
+    ConnectionState,
+    Counted,
+    DaemonResult,
+    Direction,
+    Done,
+    GateChange,
+    GateRecord,
+    GateState,
+    InboxState,
+    Order,
+    Page,
+    PeerConnection,
+    Place,
+    PurgeApprovals,
+    PutGate,
+    PutRule,
+    RuleRecord,
+    RuleUse,
+    SaveApproval,
+    Saved,
+    ShowMessages,
+    UseRule,
+)
+
+from ..rules import require_revision, unknown
+from .tables import Journal, page, pick
+
+if TYPE_CHECKING:
+    from .daemon_state import DaemonState
+
+
+class GateTables:
+    """Dictionaries, and the one way to change them."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self.gates: dict[Hash, GateRecord] = {}
+        self.rules: dict[Hash, RuleRecord] = {}
+        self.rule_uses: dict[int, UseRule] = {}
+        self.approvals: dict[Hash, ApprovalRecord] = {}
+
+    def apply(self, change: GateChange, state: DaemonState) -> DaemonResult:
+        """Make one change."""
+        put, drop = self._journal.put, self._journal.drop
+        match change:
+            case PutGate():
+                put(self.gates, change.gate.task, change.gate)
+            case ShowMessages():
+                return Counted(sum(_show(state, change.agent, hash) for hash in change.hashes))
+            case PutRule():
+                known = self.rules.get(change.rule.id)
+                put(self.rules, change.rule.id, attrs.evolve(change.rule, used=known.used if known else 0))
+            case UseRule():
+                rule = self.rules.get(change.rule)
+                if rule is None:
+                    raise unknown("rule", change.rule)
+                put(self.rules, rule.id, attrs.evolve(rule, used=rule.used + 1))
+                over = change.at - DAY_MS
+                for n in [n for n, use in self.rule_uses.items() if use.rule == rule.id and use.at <= over]:
+                    drop(self.rule_uses, n)
+                put(self.rule_uses, int(state.place("rule_uses")), change)
+            case SaveApproval():
+                offered = change.approval
+                held = self.approvals.get(offered.id)
+                require_revision(held.revision if held else 0, offered.revision, "approval")
+                place = held.place if held else state.place("approvals")
+                saved = attrs.evolve(offered, place=place, revision=offered.revision + 1)
+                put(self.approvals, saved.id, saved)
+                return Saved(saved.revision)
+            case PurgeApprovals():
+                old = [key for key, asked in self.approvals.items() if asked.expires_at < change.before]
+                for key in old[: change.limit]:
+                    drop(self.approvals, key)
+                return Counted(min(len(old), change.limit))
+            case _:
+                assert_never(change)
+        return Done()
+
+
+def _show(state: DaemonState, agent: str, hash: Hash) -> int:
+    message = state.messages.get((hash, agent))
+    if message is None or message.direction is not Direction.IN or message.inbox is not InboxState.HELD:
+        return 0
+    shown = attrs.evolve(message, inbox=InboxState.UNREAD, place=state.place("messages"))
+    state.journal.put(state.messages, (hash, agent), shown)
+    return 1
+
+
+class _Held(Protocol):
+    async def _begin(self) -> DaemonState: ...
+
+
+class MemoryGateReads:
+    """The reads of `gates_port.GateReads`; a part of the daemon's store, which owns the state."""
+
+    async def requests_over(self: _Held, now: Instant, limit: int) -> tuple[PeerConnection, ...]:
+        """Requests that wait for an answer and whose time is over."""
+        state = await self._begin()
+        waiting = {ConnectionState.REQUESTED_IN, ConnectionState.REQUESTED_OUT}
+        over = [c for c in state.connections.values() if c.state in waiting and c.expires_at <= now]
+        over.sort(key=lambda c: (c.expires_at, state.connection_places[c.request]))
+        return tuple(over[:limit])
+
+    async def gates(self: _Held, tasks: Collection[Hash]) -> Mapping[Hash, GateRecord]:
+        """How tasks stand at their gates."""
+        return pick((await self._begin()).gate_tables.gates, tasks)
+
+    async def gates_waiting(self: _Held, agent: str | None, limit: int) -> tuple[GateRecord, ...]:
+        """Tasks that wait for the owner."""
+        gates = (await self._begin()).gate_tables.gates.values()
+        waiting = [g for g in gates if g.state is GateState.WAITING and agent in {None, g.mine.name}]
+        return tuple(waiting[:limit])
+
+    async def standing_rules(self: _Held) -> tuple[RuleRecord, ...]:
+        """All rules."""
+        rules = (await self._begin()).gate_tables.rules.values()
+        return tuple(sorted(rules, key=lambda rule: (rule.created_at, rule.id)))
+
+    async def rule_uses(
+        self: _Held, rules: Collection[Hash], use: RuleUse, since: Instant
+    ) -> Mapping[Hash, int]:
+        """How often rules did something lately."""
+        uses = (await self._begin()).gate_tables.rule_uses.values()
+        return {
+            rule: sum(1 for one in uses if (one.rule, one.use) == (rule, use) and one.at > since)
+            for rule in set(rules)
+        }
+
+    async def approvals(self: _Held, approvals: Collection[Hash]) -> Mapping[Hash, ApprovalRecord]:
+        """Questions by id."""
+        return pick((await self._begin()).gate_tables.approvals, approvals)
+
+    async def approval_page(
+        self: _Held, query: ApprovalQuery, after: Place | None, limit: int, order: Order
+    ) -> Page[ApprovalRecord]:
+        """Questions by place."""
+        newest = order is Order.NEWEST_FIRST
+        rows = [
+            (asked.place, asked)
+            for asked in (await self._begin()).gate_tables.approvals.values()
+            if query.agent in {None, asked.agent}
+            and query.subject in {None, asked.subject}
+            and (not query.states or asked.state in query.states)
+            and (after is None or (asked.place < after if newest else asked.place > after))
+        ]
+        return page(sorted(rows, key=lambda row: row[0], reverse=newest), limit)

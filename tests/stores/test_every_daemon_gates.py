@@ -1,0 +1,197 @@
+"""What every daemon store promises about gates, standing rules, questions and requests that are over."""
+
+import attrs
+import pytest
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.records import (
+    ApprovalQuery,
+    ApprovalRecord,
+    ApprovalScope,
+    Counted,
+    GateRecord,
+    InboxState,
+    Mark,
+    MarkMessages,
+    MessageQuery,
+    Order,
+    PurgeApprovals,
+    PutGate,
+    PutRule,
+    PutSetting,
+    RuleRecord,
+    RuleUse,
+    SaveApproval,
+    SaveConnection,
+    Saved,
+    ShowMessages,
+    UseRule,
+)
+from taskferry_protocol.records import ApprovalState as Asked
+from taskferry_protocol.records import ConnectionState as State
+from taskferry_protocol.records import GateState as Gate
+from taskferry_stores.port import ConflictKind
+from taskferry_stores.sqlite import open_daemon_store
+
+from .samples import DAY, NOW, account, agent, message, peer_connection, refused, sha, store
+
+
+def gate(text, mine="alice/helper", **more):
+    """A task that waits."""
+    return GateRecord(sha(text), agent(mine), agent("bob/coder"), Gate.WAITING, NOW, **more)
+
+
+def question(text, **more):
+    """A question of an agent."""
+    fields = {
+        "subject": sha("about"),
+        "agent": "helper",
+        "action": "shell",
+        "what": "make",
+        "why": "to build",
+    }
+    fields |= {"task": None, "state": Asked.ASKED, "asked_at": NOW, "expires_at": Instant(NOW + 60)}
+    return ApprovalRecord(id=sha(text), **(fields | more))
+
+
+RULE = RuleRecord(sha("rule"), account("bob"), "", "helper", 2, Instant(NOW + DAY), "{}", NOW)
+
+
+async def test_gate_is_kept_and_listed_while_it_waits(daemon):
+    """What waits is listed by agent, the first to come first, and leaves the list when it is decided."""
+    first, second, other = gate("a"), gate("b"), gate("c", "alice/other")
+    await daemon.commit([PutGate(first), PutGate(second), PutGate(other)])
+    assert await daemon.gates([first.task, sha("none")]) == {first.task: first}
+    assert await daemon.gates_waiting("helper", 10) == (first, second)
+    assert await daemon.gates_waiting(None, 2) == (first, second)
+    decided = attrs.evolve(first, state=Gate.RELEASED, decided_at=Instant(NOW + 5), by="owner")
+    await daemon.commit([PutGate(decided)])
+    assert await daemon.gates_waiting(None, 10) == (second, other)
+    assert (await daemon.gates([first.task]))[first.task] == decided
+
+
+async def test_held_message_is_shown_as_new(daemon):
+    """A message that was held is in no inbox, and comes after all others once it is shown, exactly once."""
+    held = message("held", inbox=InboxState.HELD)
+    await daemon.commit([store(held), store(message("later"))])
+    waiting = MessageQuery(agent="helper", inbox=frozenset({InboxState.UNREAD, InboxState.READ}))
+    before = await daemon.message_page(waiting, None, 10, Order.OLDEST_FIRST)
+    assert [found.hash for found in before.items] == [sha("later")]
+    assert (await daemon.inbox_counts(["helper"]))["helper"].unread == 1
+    assert await daemon.commit([ShowMessages("other", (held.hash,))]) == (Counted(0),)
+    assert await daemon.commit([ShowMessages("helper", (held.hash, sha("later"), sha("x")))]) == (Counted(1),)
+    assert await daemon.commit([ShowMessages("helper", (held.hash,))]) == (Counted(0),)
+    # A program that reads on from where it was finds it.
+    after = await daemon.message_page(waiting, before.items[0].place, 10, Order.OLDEST_FIRST)
+    (shown,) = after.items
+    assert shown == attrs.evolve(held, inbox=InboxState.UNREAD, place=shown.place)
+    await daemon.commit([MarkMessages("helper", (held.hash,), Mark.READ, NOW)])
+    assert (await daemon.inbox_counts(["helper"]))["helper"].read == 1
+
+
+async def test_what_is_shown_belongs_to_its_commit(daemon):
+    """A commit that fails leaves a held message held, at its place."""
+    held = message("held", inbox=InboxState.HELD)
+    await daemon.commit([store(held)])
+    before = (await daemon.messages([held.hash]))[held.hash]
+    await refused(daemon, ConflictKind.UNKNOWN, ShowMessages("helper", (held.hash,)), _use("a", NOW))
+    assert (await daemon.messages([held.hash]))[held.hash] == before
+
+
+def _use(subject, at, use=RuleUse.TASK):
+    return UseRule(RULE.id, use, sha(subject), Instant(at))
+
+
+async def test_rule_counts_what_it_did(daemon):
+    """Uses are counted by kind and day; the whole count stays when the rule is changed or removed."""
+    await refused(daemon, ConflictKind.UNKNOWN, PutSetting("x", b"y"), _use("a", NOW))
+    assert await daemon.settings(["x"]) == {}
+    await daemon.commit([PutRule(RULE), _use("a", NOW), _use("b", NOW + 10)])
+    await daemon.commit([_use("c", NOW + 10, RuleUse.CONNECTION)])
+    assert await daemon.rule_uses([RULE.id], RuleUse.TASK, Instant(NOW - 1)) == {RULE.id: 2}
+    assert await daemon.rule_uses([RULE.id, sha("x")], RuleUse.TASK, NOW) == {RULE.id: 1, sha("x"): 0}
+    await daemon.commit([_use("d", NOW + DAY)])
+    assert await daemon.rule_uses([RULE.id], RuleUse.TASK, Instant(NOW - 1)) == {RULE.id: 2}
+    removed = attrs.evolve(RULE, removed_at=NOW, tasks_per_day=2**64 - 1, until=None, mine="")
+    await daemon.commit([PutRule(removed)])
+    assert await daemon.standing_rules() == (attrs.evolve(removed, used=4),)
+
+
+async def test_question_is_saved_from_the_revision_that_was_read(daemon):
+    """Nobody answers a question that somebody else has answered meanwhile; every field survives."""
+    asked = question("q", task=sha("task"))
+    assert await daemon.commit([SaveApproval(asked)]) == (Saved(1),)
+    await refused(daemon, ConflictKind.REVISION, SaveApproval(asked))
+    held = (await daemon.approvals([asked.id, sha("x")]))[asked.id]
+    assert held == attrs.evolve(asked, revision=1, place=held.place)
+    answered = attrs.evolve(
+        held, state=Asked.APPROVED, scope=ApprovalScope.TASK, decided_at=NOW, by="owner", answer="Go",
+        used_at=Instant(NOW + 1),
+    )  # fmt: skip
+    await daemon.commit([SaveApproval(answered)])
+    await refused(daemon, ConflictKind.REVISION, SaveApproval(answered))
+    assert await daemon.approvals([asked.id]) == {asked.id: attrs.evolve(answered, revision=2)}
+
+
+@pytest.mark.parametrize("order", list(Order))
+async def test_questions_are_listed_page_by_page(daemon, order):
+    """By agent, by what they are about, by state; each once, in either order."""
+    for n in range(5):
+        await daemon.commit([SaveApproval(question(f"q{n}", state=[Asked.ASKED, Asked.DENIED][n % 2]))])
+    await daemon.commit([SaveApproval(question("other", agent="other", subject=sha("else")))])
+    names = [sha(f"q{n}") for n in range(5)]
+    wanted = names if order is Order.OLDEST_FIRST else names[::-1]
+    query = ApprovalQuery(agent="helper")
+    first = await daemon.approval_page(query, None, 3, order)
+    second = await daemon.approval_page(query, first.next, 3, order)
+    assert [found.id for found in first.items + second.items] == wanted
+    assert second.next is None
+
+    async def count(query):
+        return len((await daemon.approval_page(query, None, 10, order)).items)
+
+    assert await count(ApprovalQuery(states=frozenset({Asked.DENIED}))) == 2
+    assert await count(ApprovalQuery(states=frozenset({Asked.DENIED, Asked.ASKED}))) == 6
+    assert await count(ApprovalQuery(subject=sha("else"))) == 1
+    assert await count(ApprovalQuery("helper", sha("else"))) == 0
+
+
+async def test_old_questions_are_forgotten(daemon):
+    """At most so many at a time, and none whose time is not long over."""
+    await daemon.commit([SaveApproval(question(f"q{n}", expires_at=Instant(NOW + n))) for n in range(4)])
+    assert await daemon.commit([PurgeApprovals(Instant(NOW + 3), 2)]) == (Counted(2),)
+    assert await daemon.commit([PurgeApprovals(Instant(NOW + 3), 2)]) == (Counted(1),)
+    page = await daemon.approval_page(ApprovalQuery(), None, 10, Order.OLDEST_FIRST)
+    assert [found.id for found in page.items] == [sha("q3")]
+
+
+async def test_requests_whose_time_is_over_are_found(daemon):
+    """Those that wait, of either side; not what was answered, nor what still has time."""
+    records = [
+        peer_connection("alice/helper", "bob/coder", n=n, state=state, expires_at=Instant(NOW + at))
+        for n, (state, at) in enumerate(
+            [(State.REQUESTED_IN, 5), (State.REQUESTED_OUT, 3), (State.ACCEPTED, 1), (State.REQUESTED_IN, 9)]
+        )
+    ]
+    for record in records:
+        await daemon.commit([SaveConnection(record)])
+    found = await daemon.requests_over(Instant(NOW + 5), 10)
+    assert [record.request for record in found] == [records[1].request, records[0].request]
+    over = attrs.evolve(found[0], state=State.EXPIRED, again_at=Instant(NOW + 7))
+    await daemon.commit([SaveConnection(over)])
+    assert [record.request for record in await daemon.requests_over(Instant(NOW + 5), 10)] == [
+        records[0].request
+    ]
+    held = (await daemon.connections([over.request]))[over.request]
+    assert held == attrs.evolve(over, revision=2)
+
+
+async def test_decisions_outlive_the_process(tmp_path):
+    """What waits, what was decided ahead and what was asked is there after the file was opened again."""
+    async with open_daemon_store(tmp_path / "daemon.db") as daemon:
+        await daemon.commit([PutGate(gate("a")), PutRule(RULE), _use("a", NOW), SaveApproval(question("q"))])
+    async with open_daemon_store(tmp_path / "daemon.db") as daemon:
+        assert await daemon.gates_waiting(None, 10) == (gate("a"),)
+        assert await daemon.standing_rules() == (attrs.evolve(RULE, used=1),)
+        assert await daemon.rule_uses([RULE.id], RuleUse.TASK, Instant(NOW - 1)) == {RULE.id: 1}
+        assert list(await daemon.approvals([sha("q")])) == [sha("q")]
