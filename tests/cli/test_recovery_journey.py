@@ -117,7 +117,7 @@ def test_a_wrong_phrase_or_a_damaged_file_restores_nothing(
         shell, done = restored(stage, file, "nothing", secret)
         assert done.code == code, done.err
         assert says in done.err
-        assert phrase.split()[0] not in done.err or secret != phrase
+        assert " ".join(phrase.split()[:3]) not in done.err
         assert not shell.data.exists()
     assert not list(stage.folder.glob(".nothing*"))
     _, done = restored(stage, backup, "alice", phrase)

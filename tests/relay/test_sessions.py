@@ -71,7 +71,7 @@ async def test_another_account_than_the_statements_make_is_refused(world):
     stranger = person("mallory", 13, world.now)
     transport = await world.network.dial()
     with pytest.raises(LinkEnded) as caught:
-        await open_as(world, transport, AccountId(bytes(32)), stranger)
+        await open_as(world, transport, AccountId(b"n" * 32), stranger)
     assert caught.value.code == "wrong-account"
 
 
