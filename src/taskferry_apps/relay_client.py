@@ -19,7 +19,7 @@ from taskferry_protocol.calls import CallAnswer, CallRequest
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Cursor, Entry, Outcome, Refusal, Window
-from taskferry_protocol.frames import HelloFrame
+from taskferry_protocol.frames import HelloFrame, Instance
 from taskferry_protocol.ids import AccountId, DeviceId, Entropy, Instant
 from taskferry_protocol.sessions import (
     Ack,
@@ -129,6 +129,7 @@ async def open_relay(
     window: Window | None = None,
     offered: tuple[str, ...] = (),
     agent: str = "",
+    instance: Instance | None = None,
     now: Callable[[], Instant] = system.now,
     entropy: Entropy = system.entropy,
 ) -> AsyncIterator[RelayClient]:
@@ -147,6 +148,7 @@ async def open_relay(
         cursor=cursor,
         window=window or Window(),
         agent=agent,
+        instance=instance,
     )
     session = ClientSession(hello=hello, key=identity.key, log=log or LogExtension(), now=now())
     client = RelayClient(transport, session, now)

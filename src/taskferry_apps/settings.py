@@ -98,6 +98,12 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _yes(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError("yes or no")
+    return text == "yes"
+
+
 _DIGITS: Final = 9
 _LEVEL: Final = _choice("debug", "info", "warning")
 
@@ -167,6 +173,8 @@ class DaemonSettings:
         default=None, metadata=_from(str, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
     )
     """The owner's credential; None: made at first start and kept in the data directory."""
+    take_over: bool = attrs.field(default=False, metadata=_from(_yes))
+    """The owner's word that no other copy of this data directory counts any more; a flag alone."""
     log: str = attrs.field(default="info", metadata=_from(_LEVEL, "TASKFERRY_LOG"))
     """The least level that is logged."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)

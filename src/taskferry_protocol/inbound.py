@@ -103,7 +103,7 @@ class InboundFacts:
     `unanswered` counts what the sender sent of class connection since mine last sent one. `open_tasks` counts
     the sender's tasks with mine that are not final. `highest_seq` is the highest `seq` seen of this device to
     this `to`, None for none yet. `caught_up` is when this device last held all that the relay had for it;
-    None: it holds it now.
+    None: it holds it now. `own` says whether the relay can still be asked for the owner's own log.
     """
 
     mine: AccountLog
@@ -123,6 +123,7 @@ class InboundFacts:
     highest_seq: int | None = None
     caught_up: Instant | None = None
     directory: Directory = Directory.OPEN
+    own: Directory = Directory.EXHAUSTED
 
 
 @attrs.frozen
@@ -225,6 +226,8 @@ def receive(envelope: Envelope, sealed: bytes, facts: InboundFacts, *, now: Inst
     opened: Opened | None = None
     try:
         check_clock(envelope.header, now)
+        if _is_news_of_mine(envelope, facts):
+            return NeedLog(envelope, facts.mine.account, facts.mine.state.length)
         standing = _standing(envelope, facts)
         need = _check_sender(envelope, sealed, facts)
         if need is not None:
@@ -248,6 +251,15 @@ def _check_signature(envelope: Envelope, facts: InboundFacts) -> None:
         verify_envelope_by_known_key(envelope)
     else:
         verify_envelope(envelope)
+
+
+def _is_news_of_mine(envelope: Envelope, facts: InboundFacts) -> bool:
+    """Whether a peer knows of an agent that this device serves, and the own log held here does not, yet."""
+    header, mine = envelope.header, facts.mine
+    if facts.own is Directory.EXHAUSTED or mine.account == header.from_.account:
+        return False
+    serving = mine.state.serving(header.to.name)
+    return header.to.account == mine.account and all(device.id != facts.device for device in serving)
 
 
 def _standing(envelope: Envelope, facts: InboundFacts) -> Standing:

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "up": ("up", "up", "Run this machine's daemon."),
     "setup": ("setup", "setup", "Make your account and claim your name at a relay."),
     "agent": ("agent", "agent", "Create and list your agents."),
+    "device": ("device", "device", "Link, list, name and revoke your machines."),
     "token": ("token", "token", "Make, list and revoke credentials for local programs."),
     "connect": ("connect", "connect", "Ask another owner's agent for a connection."),
     "connections": ("connections", "connections", "List connections and the requests that wait for you."),

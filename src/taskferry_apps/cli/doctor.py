@@ -64,7 +64,7 @@ def _data(data: Path) -> Iterator[Finding]:
 
 def _daemon() -> Iterator[Finding]:
     from .render import clean
-    from .values import object_in
+    from .values import object_in, texts
 
     try:
         with local_client() as daemon:
@@ -84,6 +84,8 @@ def _daemon() -> Iterator[Finding]:
         yield "account", False, "none yet; make one: taskferry setup OWNER --relay URL"
         return
     yield "account", True, f"@{clean(answer.get('handle_owner'))}"
+    for alarm in texts(answer, "alarms"):
+        yield "alarm", False, clean(alarm)
     relay = object_in(answer, "relay")
     if relay.get("connected"):
         yield "relay", True, f"{clean(relay.get('url'))} by {clean(relay.get('transport'))}"

@@ -26,6 +26,7 @@ from ..logs import get_logger, set_up_logs
 from ..relay_client import origin_of
 from ..settings import DaemonSettings, owner_token_path
 from .core import FileVault
+from .instance import open_instance
 from .keys import DamagedKeys
 from .link import Route, RouteTo
 from .private_files import (
@@ -125,6 +126,7 @@ async def _main(settings: DaemonSettings) -> None:
             entropy=system.entropy,
             jitter=system.jitter,
             relay=settings.relay,
+            instance=open_instance(settings.data, system.entropy, take_over=settings.take_over),
         )
         await nursery.start(daemon.run)
         async with trio.open_nursery() as serving:

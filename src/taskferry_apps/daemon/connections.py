@@ -17,7 +17,7 @@ from taskferry_protocol.messages import (
     ConnectionRequested,
     GrantUpdated,
 )
-from taskferry_protocol.records import ConnectionState, PeerConnection, PutGrant, SaveConnection
+from taskferry_protocol.records import ConnectionState, PeerConnection, PutGrant, SaveConnection, Trust
 
 from .bonds import Bond, bonds_between, find_bond
 from .connection_audit import audit_step, ended_kind, grant_facts
@@ -27,6 +27,7 @@ from .grants import answering, changed, next_allowance, welcome, wish_of
 from .names import own_agent, parse_peer, require_owner
 from .port import Caller, DaemonRefusal, GrantChange
 from .publications import Publication, Subject, note
+from .shares import account_items, share
 
 __all__ = ["Connections", "LookUp", "Step"]
 
@@ -65,6 +66,9 @@ class Connections:
             held = await core.logs.get(theirs.account)
             if held is None:
                 draft.take_log(None, theirs)
+                # Before the peer can answer: our other devices hear the answer, too.
+                name, statements = theirs.state.name, theirs.statements
+                await share(draft, account_items(theirs.account, name, statements, Trust.UNVERIFIED))
             elif theirs.state.length > held.state.length:
                 draft.take_log(held, theirs)
             to = AgentRef(theirs.account, handle.agent)

@@ -14,6 +14,7 @@ import trio
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.crypto import SigningKey
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Instant
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
@@ -30,11 +31,18 @@ from taskferry_stores.port import DaemonStore
 
 from .beginning import Beginning, load_beginning, save_beginning
 from .bell import Bell
+from .instance import InstanceMark
 from .keys import KeyRing, load_keys, save_keys
 from .logbook import LogBook
 from .port import DaemonRefusal
 
 __all__ = ["Core", "FileVault", "Vault", "not_set_up"]
+
+
+_MOVED: Final = (
+    "This data directory is not where it was: it was moved, restored or copied. Nothing is signed before the "
+    "relay has said that no other copy is at work."
+)
 
 
 class Vault(Protocol):
@@ -97,12 +105,16 @@ class Core:
         now: Callable[[], Instant],
         entropy: Entropy,
         jitter: Callable[[], float],
+        instance: InstanceMark | None = None,
     ) -> None:
         self.store = store
         self.vault = vault
         self.now = now
         self.entropy = entropy
         self.jitter = jitter
+        self.instance = instance
+        self.suspended = _MOVED if instance is not None and instance.moved else ""
+        """Why this daemon signs nothing now: another copy of it may be at work."""
         self.lock = trio.Lock()
         self.logs = LogBook(store)
         self.ring: KeyRing | None = None
@@ -153,9 +165,21 @@ class Core:
         """The id of the device that this daemon is. Raises DaemonRefusal(not-set-up)."""
         return self.keys.device.id
 
+    def check_may_sign(self) -> None:
+        """Nothing if this is the only installation of this device, as far as is known. DaemonRefusal else."""
+        if self.suspended:
+            raise DaemonRefusal(
+                RejectCode.OTHER_INSTANCE.value,
+                self.suspended,
+                "Stop the other copy, then start this one with: taskferry up --take-over. To use two "
+                "machines, link the second one: taskferry device link",
+                status=503,
+            )
+
     @property
     def manage(self) -> SigningKey:
         """The key that signs for the account. Raises DaemonRefusal where this device has none."""
+        self.check_may_sign()
         key = self.keys.device.manage
         if key is None:
             raise DaemonRefusal(

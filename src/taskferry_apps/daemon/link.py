@@ -5,10 +5,9 @@ Everything works on while there is none: what is to be sent waits in the outbox,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import attrs
 import trio
 
 from taskferry_protocol import calls
@@ -20,7 +19,7 @@ from taskferry_protocol.ids import AccountId, AgentRef, Instant
 from taskferry_protocol.records import Generation, OfferAgain, Offset, RelayCursor, SetCursor
 from taskferry_protocol.sessions import LogExtension
 from taskferry_transports.backoff import delay
-from taskferry_transports.port import Dialer, DialRefused
+from taskferry_transports.port import DialRefused
 
 from ..logs import get_logger
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
@@ -29,16 +28,17 @@ from .bell import Bell
 from .core import Core, not_set_up
 from .draft import Draft
 from .inbound import Inbound
-from .log_news import take_news, take_own_news
+from .instances import note_other_instance, stand_alone
+from .log_news import take_news, take_own_log, take_own_news
 from .outbound import Outbound
 from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
 from .receipts import say_receipts
+from .route import RELAY_SETTING, Route, RouteTo
 from .views import RelayStatus
 
-__all__ = ["Link", "Route", "RouteTo"]
+__all__ = ["RELAY_SETTING", "Link", "Route", "RouteTo"]
 
-RELAY_SETTING: Final = "relay"
 #: Nothing is due, and yet somebody looks: a lost ring costs no more than this.
 LOOK_AGAIN_S: Final = 30.0
 #: What waits behind something that waits is not looked at more often than this.
@@ -57,27 +57,13 @@ _LASTING: Final = frozenset(
         RejectCode.NAME_TAKEN,
         RejectCode.SIGNUP_REFUSED,
         RejectCode.WRONG_ORIGIN,
-        RejectCode.FORKED,
         RejectCode.DEVICE_GONE,
         RejectCode.UNKNOWN_DEVICE,
         RejectCode.REPLACED,
+        RejectCode.OTHER_INSTANCE,
     }
 )
 _LASTING_ATTEMPTS: Final = 8
-
-
-@attrs.frozen
-class Route:
-    """How to reach a relay: what dials it, under which origin, and what the owner should know of the way."""
-
-    dialer: Dialer
-    origin: str
-    offered: tuple[str, ...] = ()
-    notice: Callable[[], str] = attrs.field(default=lambda: "")
-
-
-RouteTo = Callable[[str], Route]
-"""The route to a relay's URL."""
 
 
 class Link:
@@ -99,6 +85,8 @@ class Link:
         self._url = relay or ""
         self._notice = ""
         self._last_mail = Instant(0)
+        self._own_is_stale = False
+        self._is_other_branch = False
 
     # --- What others ask
 
@@ -115,6 +103,13 @@ class Link:
             last_error=self._error,
             notice=self._notice,
         )
+
+    async def url(self) -> str:
+        """The relay that this daemon uses. Raises DaemonRefusal(not-set-up)."""
+        url = await self._relay_url()
+        if url is None:
+            raise not_set_up()
+        return url
 
     async def is_away(self, agent: AgentRef) -> bool:
         """Whether the relay says, and soon, that no device of a peer's agent has a session now."""
@@ -211,6 +206,23 @@ class Link:
         except LinkEnded as ended:
             raise self._unreachable() from ended
 
+    async def append(self, start: int, statements: Sequence[bytes]) -> None:
+        """Have the relay put these next in our log. Raises DaemonRefusal: conflict, relay-unreachable."""
+        try:
+            await self.call(calls.AppendStatements(start, tuple(statements), offer=True))
+        except CallRefused as refused:
+            self._own_is_stale = True
+            self._core.outgoing.ring()
+            code = refused.refusal.code
+            raise DaemonRefusal(
+                "conflict" if code is RejectCode.NOT_AN_EXTENSION else code.value,
+                "Another device of yours has changed the account at the same time."
+                if code is RejectCode.NOT_AN_EXTENSION
+                else f"The relay refused the change: {code.value}.",
+                "Try again in a moment.",
+                status=409,
+            ) from refused
+
     async def fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
         """An account's statements from an index on, as the relay has them. Raises DaemonRefusal."""
         client = self._client
@@ -272,15 +284,23 @@ class Link:
                 transport,
                 Identity(self._core.own, self._core.keys.device.signing),
                 origin=route.origin,
-                log=LogExtension(start, statement_page(log.after(start))),
+                log=LogExtension()
+                if self._is_other_branch
+                else LogExtension(start, statement_page(log.after(start))),
                 cursor=Cursor(held.generation, held.offset) if held is not None else None,
                 offered=route.offered,
                 now=self._core.now,
                 entropy=self._core.entropy,
+                instance=self._core.instance.hello() if self._core.instance is not None else None,
             ) as client:
+                await stand_alone(self._core)
                 await self._serve(client, route.origin, held)
         except* LinkEnded as group:
             ended = _first(group)
+            await note_other_instance(self._core, ended.code)
+            # What the relay holds goes on otherwise: come in without a word of ours, and look at all of it.
+            whole = start == 0 and ended.code is RejectCode.NOT_AN_EXTENSION
+            self._is_other_branch = ended.code is RejectCode.FORKED or whole
             retry_after = ended.retry_after / 1000 if ended.retry_after is not None else None
             self._ended(ended)
         finally:
@@ -303,7 +323,7 @@ class Link:
         self.refused = ended.code
         if ended.code is RejectCode.NOT_AN_EXTENSION:
             self._published = 0  # it has forgotten some of our log
-        if ended.code in _LASTING:
+        if ended.code in _LASTING and ended.retry_after is None:
             self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
 
     async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:
@@ -364,6 +384,9 @@ class Link:
         publisher = Publisher(self._core, client)
         while True:
             heard = self._core.outgoing.next
+            if self._own_is_stale:
+                self._own_is_stale = False
+                await take_own_log(self._core, client)
             await say_receipts(self._core)
             # In this order: whatever log position the due ones quote, the relay has it before them.
             due = await outbound.due()

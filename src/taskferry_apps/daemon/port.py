@@ -14,6 +14,7 @@ import attrs
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import Part
 
+from .device_port import DeviceService
 from .views import (
     AccountView,
     AgentView,
@@ -138,6 +139,10 @@ class DaemonService(Protocol):
     @property
     def audit(self) -> AuditService:
         """What was done, decided and refused."""
+
+    @property
+    def devices(self) -> DeviceService:
+        """The owner's devices."""
 
     # --- the owner's ---
     async def status(self) -> Status:

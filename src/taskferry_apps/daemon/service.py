@@ -21,9 +21,12 @@ from .connections import Connections
 from .core import Core, Vault
 from .describe import connection_view
 from .describe_tasks import task_summaries, task_view
+from .devices import Devices
 from .directory import Directory
 from .export import export_task
+from .instance import InstanceMark
 from .link import Link, RouteTo
+from .linking import Linking
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
 from .names import may_use, not_found, own_agent
@@ -32,6 +35,7 @@ from .owner import Owner
 from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
 from .search import find_task
 from .sending import send_message
+from .sharing import Sharing
 from .taskbook import Held, load_task
 from .tasks import Tasks
 from .upkeep import Upkeep
@@ -70,7 +74,7 @@ class Daemon:
     def __init__(self, core: Core, route_to: RouteTo, owner_digest: bytes, relay: str | None) -> None:
         self._core = core
         self._link = Link(core, route_to, relay)
-        self._owner = Owner(core, self._link.claim)
+        self._owner = Owner(core, self._link.claim, self._link.append)
         self._connections = Connections(core, Directory(core, self._link).look_up)
         self._tasks = Tasks(core)
         self._mail = Mail(core)
@@ -78,6 +82,10 @@ class Daemon:
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
         self._upkeep = Upkeep(core, self._owner, self._tasks, self._link)
+        self._sharing = Sharing(core, self._link, self._owner)
+        self._linking = Linking(core, self._link, self._owner, self._sharing, route_to)
+        self.devices = Devices(core, self._owner, self._linking, self._sharing)
+        """The owner's devices."""
 
     @classmethod
     async def open(
@@ -91,12 +99,13 @@ class Daemon:
         entropy: Entropy,
         jitter: Callable[[], float],
         relay: str | None = None,
+        instance: InstanceMark | None = None,
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
 
         Raises what store and vault raise.
         """
-        core = Core(store, vault, now=now, entropy=entropy, jitter=jitter)
+        core = Core(store, vault, now=now, entropy=entropy, jitter=jitter, instance=instance)
         await core.load()
         return cls(core, route_to, owner_digest, relay)
 
@@ -105,6 +114,8 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._link.run)
             nursery.start_soon(self._upkeep.run)
+            nursery.start_soon(self._sharing.run)
+            nursery.start_soon(self._linking.run)
             task_status.started()
 
     # --- The owner's

@@ -37,6 +37,10 @@ TRIES: Final = 8
 _LOG = get_logger()
 
 
+Judge = Callable[[AccountId, Account | None, int, Sequence[bytes]], tuple[AccountLog, list[RelayChange], str]]
+"""The log to hold, the changes that make it so, and why the account is held then."""
+
+
 class SignUp(StrEnum):
     """Whether accounts that the relay does not know may join."""
 
@@ -106,9 +110,21 @@ class Accounts:
         Raises RemoteProtocolError: not-an-extension, name-taken, too-many (names), signup-refused, forked, or
         a fold's code.
         """
+        return await self._take(account, start, statements, self._judge)
+
+    async def offer(self, account: AccountId, start: int, statements: Sequence[bytes]) -> AccountLog:
+        """As `extend`, of statements that nobody has kept: two devices which sign at once are no fork.
+
+        Where the log goes on otherwise, they are as good as never signed.
+        """
+        return await self._take(account, start, statements, self._judge_offer)
+
+    async def _take(
+        self, account: AccountId, start: int, statements: Sequence[bytes], judge: Judge
+    ) -> AccountLog:
         for _ in range(TRIES):
             held = await self._facts.account(account)
-            log, changes, reason = self._judge(account, held, start, statements)
+            log, changes, reason = judge(account, held, start, statements)
             if not changes:
                 return log
             try:
@@ -132,6 +148,15 @@ class Accounts:
             self._presence.account_changed(log)
             return log
         raise RemoteProtocolError(RejectCode.NOT_AN_EXTENSION, "the log keeps moving")
+
+    def _judge_offer(
+        self, account: AccountId, held: Account | None, start: int, statements: Sequence[bytes]
+    ) -> tuple[AccountLog, list[RelayChange], str]:
+        if held is not None and start <= held.log.position.length:
+            at = start + _shared(held.log.statements[start:], statements)
+            if at < min(held.log.position.length, start + len(statements)):
+                raise _missing(held.log, at)
+        return self._judge(account, held, start, statements)
 
     def _judge(
         self, account: AccountId, held: Account | None, start: int, statements: Sequence[bytes]

@@ -9,8 +9,10 @@ from taskferry_protocol.ids import Entropy
 from taskferry_transports.longpoll_server import LongPollServer
 from taskferry_transports.websocket_server import add_websocket_route
 
+from .. import system
 from .core import Relay
 from .pages import Pages
+from .meetings import Meetings, mount_meetings
 
 __all__ = ["LONGPOLL_PATH", "WEBSOCKET_PATH", "create_app"]
 
@@ -29,6 +31,7 @@ def create_app(relay: Relay, entropy: Entropy, pages: Pages) -> tuple[QuartTrio,
             return jsonify({"status": "stopping"}), 503
         return jsonify({"status": "ok"}), 200
 
+    mount_meetings(app, Meetings(system.now, entropy))
     add_websocket_route(app, WEBSOCKET_PATH, relay.handle)
     longpoll = LongPollServer(relay.handle, entropy)
     longpoll.mount(app, LONGPOLL_PATH)

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import attrs
 import trio
 
+from taskferry_protocol.limits import LINKING_LETTER_BYTES
 from taskferry_protocol.records import Generation
 from taskferry_stores.port import RelayStore, StoreError
 from taskferry_stores.sqlite import open_relay_store
@@ -29,6 +30,7 @@ from .app import LONGPOLL_PATH, create_app
 from .core import Policy, Relay
 from .link import first_failure
 from .pages import Pages, PublicAddress
+from .meetings import MEETINGS_PATH
 from .witness import log_envelope
 
 __all__ = ["run", "run_restored", "serve_relay"]
@@ -169,7 +171,7 @@ def _guard(host: str, port: int) -> GuardConfig:
     return GuardConfig(
         bind=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}",),
         max_connections=max(1, most - SPARE_DESCRIPTORS),
-        body_limits=((LONGPOLL_PATH, LongPollLimits().max_body),),
+        body_limits=((LONGPOLL_PATH, LongPollLimits().max_body), (MEETINGS_PATH, LINKING_LETTER_BYTES)),
     )
 
 

@@ -46,6 +46,7 @@ from ..logs import get_logger
 from .accounts import Accounts
 from .calls import Calls
 from .engine import Engine
+from .instances import check_alone, remember_instance
 from .mailbox import Mailbox, TailBudget
 from .presence import Presence
 
@@ -93,6 +94,7 @@ class Link:
         "_outbox",
         "_reading",
         "_room",
+        "_run",
         "_scope",
         "_session",
         "_transport",
@@ -107,6 +109,7 @@ class Link:
         )
         self._account = AccountId(b"")
         self._device = DeviceId(b"")
+        self._run = b""
         self._mailbox: Mailbox | None = None
         self._outbox: deque[bytes] = deque()
         self._answers: deque[tuple[int, Sequence[Outcome]]] = deque()
@@ -126,6 +129,11 @@ class Link:
     def device(self) -> DeviceId:
         """The device of the session, once it is open."""
         return self._device
+
+    @property
+    def run_id(self) -> bytes:
+        """The daemon's process, as it said."""
+        return self._run
 
     # --- what others tell it; none of it blocks
 
@@ -240,7 +248,8 @@ class Link:
     async def _open(self, event: AuthRequested) -> None:
         hello, office = event.hello, self._office
         usage = (await office.store.usage([hello.device])).get(hello.device) or MailboxUsage()
-        after = max(usage.acked, office.engine.acknowledged_by(hello.device))
+        known = office.engine.acknowledged_by(hello.device)
+        after = max(usage.acked, known)
         try:
             if hello.cursor is not None and hello.cursor.generation == office.store.generation:
                 if hello.cursor.offset > usage.last:
@@ -253,6 +262,12 @@ class Link:
             )
             log = await office.accounts.extend(hello.account, event.start, event.statements)
             _check_active(log, hello.device)
+            if hello.instance is not None:
+                await remember_instance(office.store, office.presence, hello, max(usage.acked, known))
+                # What has changed while that was committed counts.
+                log = await office.accounts.extend(hello.account, event.start, event.statements)
+                _check_active(log, hello.device)
+                check_alone(office.presence, hello)
         except RemoteProtocolError as error:
             _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)
             text = f"{error.field}: {error.text}" if error.field else error.text
@@ -266,6 +281,7 @@ class Link:
         if self._leaving or not admitted:
             return
         self._account, self._device = hello.account, hello.device
+        self._run = hello.instance.run if hello.instance is not None else b""
         self._mailbox = Mailbox(office.store, hello.device, after, office.budget)
         if after > usage.acked:
             office.engine.acknowledge(hello.device, after)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from tests.spec.runners import admission, encoding, handoffs, identity, sealing, sessions, tasks
+from tests.spec.runners import admission, encoding, handoffs, identity, linking, sealing, sessions, tasks
 
 Vector = Mapping[str, object]
 
@@ -11,6 +11,7 @@ RUNNERS: Mapping[str, Callable[[Vector], None]] = {
     **encoding.RUNNERS,
     **handoffs.RUNNERS,
     **identity.RUNNERS,
+    **linking.RUNNERS,
     **sealing.RUNNERS,
     **sessions.RUNNERS,
     **tasks.RUNNERS,

@@ -6,7 +6,21 @@ from typing import Final
 
 from .fields import Schema
 
-__all__ = ["COMPONENTS", "OK", "many", "page", "record", "ref"]
+__all__ = [
+    "COMPONENTS",
+    "FLAG",
+    "HASH",
+    "NUMBER",
+    "OK",
+    "TEXT",
+    "TEXTS",
+    "TIME",
+    "many",
+    "maybe",
+    "page",
+    "record",
+    "ref",
+]
 
 TEXT: Final[Schema] = {"type": "string"}
 NUMBER: Final[Schema] = {"type": "integer"}
@@ -27,7 +41,8 @@ def many(item: Schema) -> Schema:
     return {"type": "array", "items": item}
 
 
-def _maybe(schema: Schema) -> Schema:
+def maybe(schema: Schema) -> Schema:
+    """A value or null."""
     return {"anyOf": [schema, {"type": "null"}]}
 
 
@@ -50,7 +65,7 @@ _RELAY: Final = record(
     url=TEXT,
     connected=FLAG,
     transport={"enum": ["websocket", "longpoll", "memory", ""]},
-    since=_maybe(TIME),
+    since=maybe(TIME),
     queued=NUMBER,
     last_error=TEXT,
     notice=TEXT,
@@ -65,7 +80,7 @@ _SUMMARY: Final[dict[str, Schema]] = {
     "state": TEXT,
     "confirmed": FLAG,
     "final": FLAG,
-    "deadline": _maybe(TIME),
+    "deadline": maybe(TIME),
     "created_at": TIME,
     "updated_at": TIME,
 }
@@ -81,14 +96,14 @@ _EVENT: Final = record(
     side={"enum": ["requester", "worker"]},
     type=TEXT,
     hash=HASH,
-    prev=_maybe(HASH),
+    prev=maybe(HASH),
     seen=NUMBER,
     device=HASH,
     at=TIME,
     effect=TEXT,
     confirmed=FLAG,
     note=TEXT,
-    delivery=_maybe(ref("Delivery")),
+    delivery=maybe(ref("Delivery")),
 )
 #: A task in a list: `versions` is how many there are.
 _LISTED_TASK: Final = record(**_SUMMARY, versions=NUMBER)
@@ -112,9 +127,9 @@ COMPONENTS: Final[dict[str, Schema]] = {
         {
             "set_up": FLAG,
             "handle_owner": TEXT,
-            "account": _maybe(HASH),
-            "device": _maybe(HASH),
-            "relay": _maybe(_RELAY),
+            "account": maybe(HASH),
+            "device": maybe(HASH),
+            "relay": maybe(_RELAY),
             "version": TEXT,
             "alarms": TEXTS,
         },
@@ -138,14 +153,14 @@ COMPONENTS: Final[dict[str, Schema]] = {
         capabilities=TEXTS,
         public=FLAG,
         created_at=TIME,
-        last_seen_at=_maybe(TIME),
+        last_seen_at=maybe(TIME),
     ),
     "Grant": record(
         version=NUMBER,
         classes=TEXTS,
         rate_per_minute=NUMBER,
         largest_bytes=NUMBER,
-        until=_maybe(TIME),
+        until=maybe(TIME),
         terms=_TERMS,
     ),
     "Connection": record(
@@ -156,12 +171,12 @@ COMPONENTS: Final[dict[str, Schema]] = {
         end_kind=TEXT,
         note=TEXT,
         trust=TEXT,
-        given=_maybe(ref("Grant")),
-        received=_maybe(ref("Grant")),
+        given=maybe(ref("Grant")),
+        received=maybe(ref("Grant")),
         created_at=TIME,
         updated_at=TIME,
     ),
-    "ConnectionStep": record(ok=OK, id=HASH, message_id=_maybe(HASH), state=TEXT),
+    "ConnectionStep": record(ok=OK, id=HASH, message_id=maybe(HASH), state=TEXT),
     "Delivery": record(rung=TEXT, at=TIME, code=TEXT, history=many(record(rung=TEXT, at=TIME))),
     "SentMessage": record(
         {"failed": many(record(to=TEXT, error={"type": "object"}))},
@@ -190,14 +205,14 @@ COMPONENTS: Final[dict[str, Schema]] = {
         **{"from": TEXT},
         to=TEXT,
         conversation=TEXT,
-        task_id=_maybe(HASH),
+        task_id=maybe(HASH),
         title=TEXT,
         created_at=TIME,
-        received_at=_maybe(TIME),
+        received_at=maybe(TIME),
         state=TEXT,
         trust=TEXT,
         code=TEXT,
-        delivery=_maybe(ref("Delivery")),
+        delivery=maybe(ref("Delivery")),
     ),
     "Acknowledged": record(ok=OK, id=HASH, state={"const": "processed"}),
     "Quarantined": record(id=HASH, peer=TEXT, code=TEXT, reason=TEXT, received_at=TIME, size=NUMBER),
@@ -214,16 +229,16 @@ COMPONENTS: Final[dict[str, Schema]] = {
         parts=many(ref("Part")),
         asks=NUMBER,
         revisions=NUMBER,
-        budget=_maybe(NUMBER),
+        budget=maybe(NUMBER),
         versions=many(ref("Version")),
         revision_requests=many(record(version=NUMBER, reasons=TEXTS)),
         events=many(ref("TaskEvent")),
         waiting=TEXTS,
         actions=TEXTS,
-        delivery=_maybe(ref("Delivery")),
+        delivery=maybe(ref("Delivery")),
     ),
     "TaskLog": record(task_id=HASH, state=TEXT, events=many(ref("TaskEvent"))),
-    "Token": record(id=TEXT, label=TEXT, agents=TEXTS, created_at=TIME, revoked_at=_maybe(TIME)),
+    "Token": record(id=TEXT, label=TEXT, agents=TEXTS, created_at=TIME, revoked_at=maybe(TIME)),
     "NewToken": record(
         ok=OK, token={**TEXT, "description": "The secret, told once."}, id=TEXT, label=TEXT, agents=TEXTS
     ),

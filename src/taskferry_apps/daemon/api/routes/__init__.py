@@ -10,6 +10,7 @@ from . import (
     audit,
     connections,
     daemon,
+    devices,
     events,
     inbox,
     messages,
@@ -34,6 +35,7 @@ _SUBJECTS: Final[tuple[Route, ...]] = (
     *events.ROUTES,
     *tokens.ROUTES,
     *audit.ROUTES,
+    *devices.ROUTES,
 )
 
 #: Every route, the one that describes them among them.

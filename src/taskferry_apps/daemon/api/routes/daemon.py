@@ -16,7 +16,7 @@ from ..fields import Form, Kind, Schema, Text, Whole, bad_value, optional, requi
 from ..schemas import many, record, ref
 from ..table import Access, Call, Repeat, Route
 
-__all__ = ["ROUTES"]
+__all__ = ["ROUTES", "RelayUrl"]
 
 _URL_CHARS: Final = 512
 
@@ -42,14 +42,16 @@ class _OwnerName(Kind[str]):
 _URL: Final = re.compile(r"(https?|wss?)://[!-~]+", re.ASCII)
 
 
-class _RelayUrl(Kind[str]):
+class RelayUrl(Kind[str]):
     """Where a relay is. Without TLS only on this machine: on the way others see who talks to whom."""
 
     @property
     def schema(self) -> Schema:
+        """A URL."""
         return {"type": "string", "format": "uri", "pattern": "^(?:https?|wss?)://[!-~]+$", "maxLength": 512}
 
     def read(self, value: Json, where: str) -> str:
+        """The URL without a slash at its end."""
         if not isinstance(value, str):
             raise wrong_type(where, "a text")
         wanted = bad_value(where, "A relay's URL is https://, or http:// on this machine, with a host.")
@@ -68,7 +70,7 @@ class _RelayUrl(Kind[str]):
 
 
 _OWNER: Final = required("owner", _OwnerName(), "The public name to claim.")
-_RELAY: Final = required("relay", _RelayUrl(), "The relay's URL, https:// or, on this machine, http://.")
+_RELAY: Final = required("relay", RelayUrl(), "The relay's URL, https:// or, on this machine, http://.")
 _LABEL: Final = optional("device_label", Text(64), "What to call this device.", "")
 _CURSOR: Final = optional("cursor", Text(128), "Where to go on.", "")
 _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
