@@ -45,7 +45,15 @@ from taskferry_transports.port import Transport
 
 from . import system
 
-__all__ = ["CallRefused", "Identity", "LinkEnded", "Pending", "RelayClient", "open_relay", "origin_of"]
+__all__ = [
+    "CallRefused",
+    "Identity",
+    "LinkEnded",
+    "Pending",
+    "RelayClient",
+    "open_relay",
+    "origin_of",
+]
 
 
 def origin_of(url: str) -> str:

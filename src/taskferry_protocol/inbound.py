@@ -255,11 +255,11 @@ def _check_signature(envelope: Envelope, facts: InboundFacts) -> None:
 
 def _is_news_of_mine(envelope: Envelope, facts: InboundFacts) -> bool:
     """Whether a peer knows of an agent that this device serves, and the own log held here does not, yet."""
-    header, mine = envelope.header, facts.mine
-    if facts.own is Directory.EXHAUSTED or mine.account == header.from_.account:
+    to, mine = envelope.header.to, facts.mine
+    if facts.own is Directory.EXHAUSTED or envelope.header.from_.account == mine.account:
         return False
-    serving = mine.state.serving(header.to.name)
-    return header.to.account == mine.account and all(device.id != facts.device for device in serving)
+    serves = any(device.id == facts.device for device in mine.state.serving(to.name))
+    return to.account == mine.account and not serves
 
 
 def _standing(envelope: Envelope, facts: InboundFacts) -> Standing:
@@ -271,9 +271,6 @@ def _standing(envelope: Envelope, facts: InboundFacts) -> Standing:
     if header.from_.account == mine.account:
         return Standing.COPY
     raise _refuse(RejectCode.WRONG_RECIPIENT, "for an agent that this device does not serve")
-
-
-# --- The sender's log ---------------------------------------------------------------------------------------
 
 
 def _check_sender(envelope: Envelope, sealed: bytes, facts: InboundFacts) -> NeedLog | None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from taskferry_protocol import accounts
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
 from taskferry_protocol.ids import DeviceId
 from taskferry_protocol.messages import SharedLabel
@@ -106,6 +107,7 @@ class Devices:
             log = await draft.own_log()
             found = await self._find(log, device)
             await put_label(draft, found, text)
+            draft.audit(AuditKind.DEVICE_RENAMED, text, device=found.hex())
             if core.keys.device.manage is not None:
                 await share(draft, (SharedLabel(found, text),))
             await draft.commit()

@@ -34,7 +34,7 @@ from .outbound import Outbound
 from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
 from .receipts import say_receipts
-from .route import RELAY_SETTING, Route, RouteTo
+from .route import RELAY_SETTING, Route, RouteTo, first_end
 from .views import RelayStatus
 
 __all__ = ["RELAY_SETTING", "Link", "Route", "RouteTo"]
@@ -164,7 +164,7 @@ class Link:
                 ):
                     refused = None
             except* LinkEnded as group:
-                refused = _first(group).code
+                refused = first_end(group).code
         return refused if refused in _LASTING else None
 
     def begin_afresh(self) -> None:
@@ -207,21 +207,13 @@ class Link:
             raise self._unreachable() from ended
 
     async def append(self, start: int, statements: Sequence[bytes]) -> None:
-        """Have the relay put these next in our log. Raises DaemonRefusal: conflict, relay-unreachable."""
+        """Have the relay put these next in our log. Raises CallRefused, DaemonRefusal(relay-unreachable)."""
         try:
             await self.call(calls.AppendStatements(start, tuple(statements), offer=True))
-        except CallRefused as refused:
+        except CallRefused:
             self._own_is_stale = True
             self._core.outgoing.ring()
-            code = refused.refusal.code
-            raise DaemonRefusal(
-                "conflict" if code is RejectCode.NOT_AN_EXTENSION else code.value,
-                "Another device of yours has changed the account at the same time."
-                if code is RejectCode.NOT_AN_EXTENSION
-                else f"The relay refused the change: {code.value}.",
-                "Try again in a moment.",
-                status=409,
-            ) from refused
+            raise
 
     async def fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
         """An account's statements from an index on, as the relay has them. Raises DaemonRefusal."""
@@ -296,7 +288,7 @@ class Link:
                 await stand_alone(self._core)
                 await self._serve(client, route.origin, held)
         except* LinkEnded as group:
-            ended = _first(group)
+            ended = first_end(group)
             await note_other_instance(self._core, ended.code)
             # What the relay holds goes on otherwise: come in without a word of ours, and look at all of it.
             whole = start == 0 and ended.code is RejectCode.NOT_AN_EXTENSION
@@ -402,12 +394,3 @@ class Link:
                 wait = min(wait, max(SHORTEST_WAIT_S, (next_at - self._core.now()) / 1000))
             with trio.move_on_after(wait):
                 await heard.wait()
-
-
-def _first(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if not isinstance(error, LinkEnded):
-        raise TypeError("a group of LinkEnded holds nothing else")
-    return error

@@ -27,6 +27,7 @@ from taskferry_protocol.records import (
 )
 
 from ..logs import get_logger
+from ..relay_client import CallRefused
 from .beginning import Beginning
 from .bonds import all_bonds
 from .core import Core
@@ -44,7 +45,7 @@ Claim = Callable[[str, AccountLog], Awaitable[RejectCode | None]]
 """Opens a session at a relay for a fresh account; the code if the relay will not have it."""
 
 Append = Callable[[int, Sequence[bytes]], Awaitable[None]]
-"""Has the relay append statements from an index on; DaemonRefusal where it cannot be asked, or has others."""
+"""Has the relay append statements from an index on. Raises CallRefused, DaemonRefusal(relay-unreachable)."""
 
 #: Statements in one `account_update`.
 _UPDATE: Final = 64
@@ -64,6 +65,14 @@ def _not_claimed(owner: str, code: RejectCode) -> DaemonRefusal:
     else:
         text, following = f"The relay refused the account: {code.value}.", "Check the relay's address."
     return DaemonRefusal(code.value, text, following, status=409)
+
+
+def _not_appended(code: RejectCode) -> DaemonRefusal:
+    text = f"The relay refused the change: {code.value}."
+    if code is RejectCode.NOT_AN_EXTENSION:
+        text = "Another device of yours has changed the account at the same time."
+    word = "conflict" if code is RejectCode.NOT_AN_EXTENSION else code.value
+    return DaemonRefusal(word, text, "Try again in a moment.", status=409)
 
 
 def _check_address(relay: str) -> None:
@@ -236,7 +245,10 @@ class Owner:
         except RemoteProtocolError as error:
             raise refusal_of(error) from error
         if len(held.state.active_devices()) > 1:
-            await self._append(held.state.length, statements)
+            try:
+                await self._append(held.state.length, statements)
+            except CallRefused as refused:
+                raise _not_appended(refused.refusal.code) from refused
         draft.take_log(held, log)
         await self._announce(draft, held.state.length, statements)
         return log

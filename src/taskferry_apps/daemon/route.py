@@ -1,4 +1,4 @@
-"""The way to a relay, as whoever composes the daemon gives it."""
+"""The way to a relay, as whoever composes the daemon gives it, and why a session over it ended."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import attrs
 
 from taskferry_transports.port import Dialer
 
-__all__ = ["RELAY_SETTING", "Route", "RouteTo"]
+from ..relay_client import LinkEnded
+
+__all__ = ["RELAY_SETTING", "Route", "RouteTo", "first_end"]
 
 #: The setting that holds the URL of the relay named at set-up.
 RELAY_SETTING: Final = "relay"
@@ -27,3 +29,13 @@ class Route:
 
 RouteTo = Callable[[str], Route]
 """The route to a relay's URL."""
+
+
+def first_end(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:
+    """Why a session is over that ended inside nurseries."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, LinkEnded):
+        raise TypeError("a group of LinkEnded holds nothing else")
+    return error

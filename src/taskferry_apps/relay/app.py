@@ -11,8 +11,8 @@ from taskferry_transports.websocket_server import add_websocket_route
 
 from .. import system
 from .core import Relay
-from .pages import Pages
 from .meetings import Meetings, mount_meetings
+from .pages import Pages
 
 __all__ = ["LONGPOLL_PATH", "WEBSOCKET_PATH", "create_app"]
 

@@ -29,8 +29,8 @@ from .accounts import SignUp
 from .app import LONGPOLL_PATH, create_app
 from .core import Policy, Relay
 from .link import first_failure
-from .pages import Pages, PublicAddress
 from .meetings import MEETINGS_PATH
+from .pages import Pages, PublicAddress
 from .witness import log_envelope
 
 __all__ = ["run", "run_restored", "serve_relay"]
