@@ -95,6 +95,29 @@ const TYPES = {
   grant_digest: ['account', { digest: hash, count: is.uint() }],
 }
 
+const SHARED = {
+  account: is.map({
+    kind: is.tstr(1, 16), account: hash, name: is.name, trust: is.tstr(1, 32), held: is.tstr(0, 512), from: is.uint(),
+    statements: statements(64),
+  }),
+  card: is.map({ kind: is.tstr(1, 16), card: is.bstr() }),
+  connection: is.map({
+    kind: is.tstr(1, 16), request: is.bstr(), accept: is.bstr(), end: is.bstr(), note: contactNote, at: is.time,
+    grants: is.list(is.tuple(is.bstr(), is.bstr()), 0, 8),
+  }),
+  message: is.map({ kind: is.tstr(1, 16), envelope: is.bstr(), key: hash }),
+  label: is.map({ kind: is.tstr(1, 16), device: hash, label: is.tstr(1, 64) }),
+}
+
+function shared(value) {
+  need(value instanceof Map, 'wrong-type')
+  need(value.has('kind'), 'missing-field')
+  is.oneOf(...Object.keys(SHARED))(value.get('kind'))
+  SHARED[value.get('kind')](value)
+}
+
+TYPES.device_share = ['account', { items: is.list(shared, 0, 256), done: is.uint(), total: is.uint() }]
+
 const EVENTS = new Set([...Object.keys(TYPES).filter((type) => type.startsWith('task_')), 'artifact_submit', 'revision_request'])
 const WORKERS = new Set(['task_accept', 'task_decline', 'task_progress', 'artifact_submit', 'task_fail'])
 const linkShape = is.map({

@@ -1,4 +1,4 @@
-// The safety code of two accounts (identity.md section 9).
+// The safety code of two accounts (identity.md section 10).
 
 import sodium from 'libsodium-wrappers-sumo'
 import { expectEqual, need, unhex } from './refusal.mjs'

@@ -19,7 +19,7 @@ from taskferry_protocol.calls import CallAnswer, CallRequest
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Cursor, Entry, Outcome, Refusal, Window
-from taskferry_protocol.frames import HelloFrame
+from taskferry_protocol.frames import HelloFrame, Instance
 from taskferry_protocol.ids import AccountId, DeviceId, Entropy, Instant
 from taskferry_protocol.sessions import (
     Ack,
@@ -45,7 +45,15 @@ from taskferry_transports.port import Transport
 
 from . import system
 
-__all__ = ["CallRefused", "Identity", "LinkEnded", "Pending", "RelayClient", "open_relay", "origin_of"]
+__all__ = [
+    "CallRefused",
+    "Identity",
+    "LinkEnded",
+    "Pending",
+    "RelayClient",
+    "open_relay",
+    "origin_of",
+]
 
 
 def origin_of(url: str) -> str:
@@ -130,6 +138,7 @@ async def open_relay(
     offered: tuple[str, ...] = (),
     agent: str = "",
     ticket: str = "",
+    instance: Instance | None = None,
     now: Callable[[], Instant] = system.now,
     entropy: Entropy = system.entropy,
 ) -> AsyncIterator[RelayClient]:
@@ -148,6 +157,7 @@ async def open_relay(
         cursor=cursor,
         window=window or Window(),
         agent=agent,
+        instance=instance,
     )
     extension = log or LogExtension()
     session = ClientSession(hello=hello, key=identity.key, log=extension, now=now(), ticket=ticket)

@@ -129,6 +129,12 @@ def _number(text: str) -> int:
     return int(text)
 
 
+def _yes(text: str) -> bool:
+    if text not in ("yes", "no"):
+        raise ValueError("yes or no")
+    return text == "yes"
+
+
 _DIGITS: Final = 9
 _MAILBOX: Final = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
 _TOKEN_NAME: Final = re.compile(r"[A-Za-z0-9_.@/-]{1,64}", re.ASCII)
@@ -240,6 +246,8 @@ class DaemonSettings:
         default="auto", metadata=_from(_choice("auto", "keyring", "files"), "TASKFERRY_SECRETS")
     )
     """Where keys are kept; auto: in the system's secret store if it is there and open at the first start."""
+    take_over: bool = attrs.field(default=False, metadata=_from(_yes))
+    """The owner's word that no other copy of this data directory counts any more; a flag alone."""
     log: str = attrs.field(default="info", metadata=_from(_LEVEL, "TASKFERRY_LOG"))
     """The least level that is logged."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)

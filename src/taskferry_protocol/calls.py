@@ -91,17 +91,23 @@ class FindAccount:
 
 @attrs.frozen
 class AppendStatements:
-    """Append to the caller's own account log: compare and swap on the head."""
+    """Append to the caller's own account log: compare and swap on the head.
+
+    Of siblings to what is held, both are evidence of a fork; unless they are only offered, and their signer
+    will sign others in their place.
+    """
 
     method: ClassVar[str] = "account.append"
     answer: ClassVar[type[LogAppended]] = LogAppended
 
     start: int
     statements: tuple[bytes, ...] = attrs.field(repr=False)
+    offer: bool = False
 
     def to_cbor(self) -> dict[str, Value]:
         """The parameters as they are encoded."""
-        return {"from": self.start, "statements": [*self.statements]}
+        offer: dict[str, Value] = {"offer": True} if self.offer else {}
+        return {"from": self.start, "statements": [*self.statements], **offer}
 
 
 @attrs.frozen
@@ -259,8 +265,11 @@ def _read_account_get(params: Value) -> CallRequest:
 
 
 def _read_account_append(params: Value) -> CallRequest:
-    reader = MapReader(params, "params", ("from", "statements"))
-    return AppendStatements(reader.uint("from"), reader.read("statements", as_statements))
+    reader = MapReader(params, "params", ("from", "statements"), ("offer",))
+    start, statements = reader.uint("from"), reader.read("statements", as_statements)
+    if "offer" in reader and not reader.boolean("offer"):
+        raise RemoteProtocolError(RejectCode.BAD_VALUE, "true or absent", field="params.offer")
+    return AppendStatements(start, statements, "offer" in reader)
 
 
 def _read_card_put(params: Value) -> CallRequest:

@@ -24,6 +24,7 @@ __all__ = [
     "read_accept",
     "read_end",
     "read_request",
+    "recall_end",
     "recall_request",
     "sign_accept",
     "sign_end",
@@ -232,9 +233,26 @@ def read_end(raw: bytes, log: AccountLog, request: ConnectionRequest) -> Connect
 
     Raises RemoteProtocolError: as `read_request`; after the shape unknown-request.
     """
-    fields = ("request", "by", "peer", "kind", "at", "log")
-    signed, reader = open_document(raw, Kind.CONNECTION_END, fields, log)
-    end = ConnectionEnd(
+    signed, reader = open_document(raw, Kind.CONNECTION_END, _END_FIELDS, log)
+    end = _end(signed, reader)
+    if end.request != request.hash:
+        raise _unknown("request")
+    if request.other(end.by) != end.peer:
+        raise _unknown("by")
+    authorize(log, end.by.account, signed, end.log)
+    return end
+
+
+def recall_end(raw: bytes) -> ConnectionEnd:
+    """An end that this owner took before. Nothing is verified; raises as `recall_request`."""
+    return _end(*recall_document(raw, _END_FIELDS))
+
+
+_END_FIELDS: Final = ("request", "by", "peer", "kind", "at", "log")
+
+
+def _end(signed: Signed, reader: MapReader) -> ConnectionEnd:
+    return ConnectionEnd(
         reader.hash("request"),
         reader.agent("by"),
         reader.agent("peer"),
@@ -242,14 +260,8 @@ def read_end(raw: bytes, log: AccountLog, request: ConnectionRequest) -> Connect
         reader.time("at"),
         reader.position("log"),
         signed.hash,
-        raw,
+        signed.raw,
     )
-    if end.request != request.hash:
-        raise _unknown("request")
-    if request.other(end.by) != end.peer:
-        raise _unknown("by")
-    authorize(log, end.by.account, signed, end.log)
-    return end
 
 
 def _end_kind(reader: MapReader) -> EndKind:

@@ -104,6 +104,8 @@ class RejectCode(StrEnum):
     TOO_MANY_CALLS = "too-many-calls"
     TIMEOUT = "timeout"
     REPLACED = "replaced"
+    OTHER_INSTANCE = "other-instance"
+    WORDS_DIFFER = "words-differ"
     SHUTTING_DOWN = "shutting-down"
     SIGNUP_REFUSED = "signup-refused"
     UNKNOWN_TICKET = "unknown-ticket"

@@ -22,6 +22,7 @@ __all__ = [
     "FrameType",
     "GoawayFrame",
     "HelloFrame",
+    "Instance",
     "PingFrame",
     "PongFrame",
     "ReadyFrame",
@@ -50,6 +51,25 @@ class FrameType(IntEnum):
 
 
 @attrs.frozen
+class Instance:
+    """Which start of which store this is, so that one device on two machines is noticed.
+
+    `id` is the start's own; `prev` that of the start before it which this relay is known to have taken, None
+    if there was none. `run` is the process's, and never stored. `take_over` is the owner's word that no other
+    instance counts any more.
+    """
+
+    id: bytes
+    prev: bytes | None
+    run: bytes
+    take_over: bool = False
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The map as it is encoded."""
+        return {"id": self.id, "prev": self.prev, "run": self.run, "take_over": self.take_over}
+
+
+@attrs.frozen
 class HelloFrame:
     """A daemon introduces itself; everything in here is under the proof that follows."""
 
@@ -62,6 +82,7 @@ class HelloFrame:
     cursor: Cursor | None = None
     window: Window = attrs.field(factory=Window)
     agent: str = ""
+    instance: Instance | None = None
 
 
 @attrs.frozen

@@ -34,6 +34,7 @@ from .frame_types import (
     FrameType,
     GoawayFrame,
     HelloFrame,
+    Instance,
     PingFrame,
     PongFrame,
     ReadyFrame,
@@ -43,7 +44,7 @@ from .frame_types import (
 )
 from .ids import AccountId, DeviceId
 from .limits import BATCH, CBOR_ITEMS, FRAME_BYTES
-from .shape import MapReader, as_array, as_text, as_uint
+from .shape import MapReader, as_array, as_bytes, as_text, as_uint
 from .tickets import TICKET_CHARS, is_ticket
 
 __all__ = [
@@ -57,6 +58,7 @@ __all__ = [
     "FrameType",
     "GoawayFrame",
     "HelloFrame",
+    "Instance",
     "PingFrame",
     "PongFrame",
     "ReadyFrame",
@@ -71,6 +73,7 @@ __all__ = [
 
 VERSION: Final = 1
 NONCE_BYTES: Final = 32
+INSTANCE_BYTES: Final = 16
 #: The name of a transport, a method, the program that speaks: short words.
 WORD_BYTES: Final = 64
 TRANSPORTS: Final = 8
@@ -141,7 +144,9 @@ def _reply_outcome(outcome: Mapping[str, Value] | Refusal) -> list[object]:
 
 
 def _hello_map(frame: HelloFrame) -> dict[str, object]:
+    instance = {} if frame.instance is None else {"instance": frame.instance.to_cbor()}
     return {
+        **instance,
         "v": VERSION,
         "nonce": frame.nonce,
         "account": frame.account,
@@ -215,9 +220,19 @@ def _check_version(reader: MapReader) -> None:
         )
 
 
+def _as_instance(value: Value, field: str) -> Instance:
+    reader = MapReader(value, field, ("id", "prev", "run", "take_over"))
+    return Instance(
+        reader.bytes("id", size=INSTANCE_BYTES),
+        reader.nullable("prev", lambda prev, name: as_bytes(prev, name, size=INSTANCE_BYTES)),
+        reader.bytes("run", size=INSTANCE_BYTES),
+        reader.boolean("take_over"),
+    )
+
+
 def _read_hello(fields: list[Value]) -> Frame:
     keys = ("v", "nonce", "account", "device", "transport", "offered", "origin", "cursor", "window", "agent")
-    reader = MapReader(fields[0], "hello", keys)
+    reader = MapReader(fields[0], "hello", keys, ("instance",))
     _check_version(reader)
     hello = HelloFrame(
         nonce=reader.bytes("nonce", size=NONCE_BYTES),
@@ -229,6 +244,7 @@ def _read_hello(fields: list[Value]) -> Frame:
         cursor=reader.nullable("cursor", as_cursor),
         window=reader.read("window", as_window),
         agent=reader.text("agent", most=AGENT_BYTES),
+        instance=reader.read("instance", _as_instance) if "instance" in reader else None,
     )
     if hello.transport not in hello.offered:
         raise RemoteProtocolError(

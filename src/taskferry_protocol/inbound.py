@@ -103,7 +103,8 @@ class InboundFacts:
     `unanswered` counts what the sender sent of class connection since mine last sent one. `open_tasks` counts
     the sender's tasks with mine that are not final. `closed_until` is from when on a declined agent may ask
     again. `highest_seq` is the highest `seq` seen of this device to this `to`, None for none yet. `caught_up`
-    is when this device last held all that the relay had for it; None: it holds it now.
+    is when this device last held all that the relay had for it; None: it holds it now. `own`
+    says whether the relay can still be asked for the owner's own log.
     """
 
     mine: AccountLog
@@ -124,6 +125,7 @@ class InboundFacts:
     highest_seq: int | None = None
     caught_up: Instant | None = None
     directory: Directory = Directory.OPEN
+    own: Directory = Directory.EXHAUSTED
 
 
 @attrs.frozen
@@ -226,6 +228,8 @@ def receive(envelope: Envelope, sealed: bytes, facts: InboundFacts, *, now: Inst
     opened: Opened | None = None
     try:
         check_clock(envelope.header, now)
+        if _is_news_of_mine(envelope, facts):
+            return NeedLog(envelope, facts.mine.account, facts.mine.state.length)
         standing = _standing(envelope, facts)
         need = _check_sender(envelope, sealed, facts)
         if need is not None:
@@ -251,6 +255,15 @@ def _check_signature(envelope: Envelope, facts: InboundFacts) -> None:
         verify_envelope(envelope)
 
 
+def _is_news_of_mine(envelope: Envelope, facts: InboundFacts) -> bool:
+    """Whether a peer knows of an agent that this device serves, and the own log held here does not, yet."""
+    to, mine = envelope.header.to, facts.mine
+    if facts.own is Directory.EXHAUSTED or envelope.header.from_.account == mine.account:
+        return False
+    serves = any(device.id == facts.device for device in mine.state.serving(to.name))
+    return to.account == mine.account and not serves
+
+
 def _standing(envelope: Envelope, facts: InboundFacts) -> Standing:
     """Whether this is for me. A relay that delivers to the wrong device is found out here."""
     header, mine = envelope.header, facts.mine
@@ -260,9 +273,6 @@ def _standing(envelope: Envelope, facts: InboundFacts) -> Standing:
     if header.from_.account == mine.account:
         return Standing.COPY
     raise _refuse(RejectCode.WRONG_RECIPIENT, "for an agent that this device does not serve")
-
-
-# --- The sender's log ---------------------------------------------------------------------------------------
 
 
 def _check_sender(envelope: Envelope, sealed: bytes, facts: InboundFacts) -> NeedLog | None:

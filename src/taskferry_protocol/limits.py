@@ -70,6 +70,10 @@ PADDED_FLOOR_BYTES: Final = 256
 #: Times stay below 2^53 so that every language's numbers hold them.
 TIME_LIMIT: Final = 2**53
 UINT_LIMIT: Final = 2**64
+#: How long two machines have to be linked: an owner at both keyboards needs two, a guesser has one try.
+LINKING_MS: Final = 10 * MINUTE_MS
+#: The largest letter between them is a device record.
+LINKING_LETTER_BYTES: Final = 2_048
 #: Sessions (spec/session.md): open calls, time to come to `ready`, silence before a ping and before the end.
 CALLS: Final = 16
 HANDSHAKE_MS: Final = 10 * SECOND_MS

@@ -1,4 +1,4 @@
-"""The code by which two owners know that each sees the other's true account (spec/identity.md section 9)."""
+"""The code by which two owners know that each sees the other's true account (spec/identity.md section 10)."""
 
 from __future__ import annotations
 

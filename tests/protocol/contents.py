@@ -22,6 +22,7 @@ from taskferry_protocol.messages import (
     ConnectionEnded,
     ConnectionRequested,
     Content,
+    DeviceShare,
     FilePart,
     GrantDigest,
     GrantUpdated,
@@ -32,6 +33,11 @@ from taskferry_protocol.messages import (
     Receipt,
     ReceiptItem,
     RevisionRequest,
+    SharedAccount,
+    SharedCard,
+    SharedConnection,
+    SharedLabel,
+    SharedMessage,
     TaskAccept,
     TaskCancel,
     TaskComplete,
@@ -135,6 +141,22 @@ receipt_items = st.builds(
     ReceiptItem, hashes, st.sampled_from(Outcome), st.none() | st.sampled_from(["expired", "a-later-code"])
 )
 
+words = st.text("abc", min_size=1, max_size=9)
+short = st.binary(max_size=30)
+shared = (
+    st.builds(SharedAccount, hashes, words, words, notes, uints, statements)
+    | st.builds(SharedCard, short)
+    | st.builds(
+        SharedConnection,
+        *[short] * 3,
+        notes,
+        times,
+        st.lists(st.tuples(short, short), max_size=3).map(tuple),
+    )
+    | st.builds(SharedMessage, short, hashes)
+    | st.builds(SharedLabel, hashes, words)
+)
+
 BODY_STRATEGIES: dict[type[Body], st.SearchStrategy[Body]] = {
     TextMessage: st.builds(TextMessage, st.text(min_size=1, max_size=60), parts, extra=extras),
     ConnectionRequested: st.builds(
@@ -174,6 +196,7 @@ BODY_STRATEGIES: dict[type[Body], st.SearchStrategy[Body]] = {
     Receipt: st.builds(Receipt, st.lists(receipt_items, min_size=1, max_size=4).map(tuple), extra=extras),
     AccountUpdate: st.builds(AccountUpdate, statements, uints, extra=extras),
     GrantDigest: st.builds(GrantDigest, hashes, uints, extra=extras),
+    DeviceShare: st.builds(DeviceShare, st.lists(shared, max_size=4).map(tuple), uints, uints, extra=extras),
 }
 
 

@@ -65,6 +65,7 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
     "receipt": {"items": [[H, "applied", None]]},
     "account_update": {"statements": [b"s"], "from": 3},
     "grant_digest": {"digest": H, "count": 1},
+    "device_share": {"items": [{"kind": "card", "card": b"c"}], "done": 0, "total": 0},
 }
 LINK = {"task": H, "n": 1, "prev": H, "seen": [1, H]}
 

@@ -67,6 +67,23 @@ async def test_appending_twice_is_once_and_on_another_head_is_refused(world):
         assert forked.code == "forked"
 
 
+async def test_an_offer_that_comes_too_late_is_no_fork(world):
+    """Two devices sign at once: the second is told what the first said, and nothing is held."""
+    alice = world.alice
+    async with world.open(alice) as client:
+        first = rename(alice.log.state, "ann", at=world.now, by=alice.manage)
+        second = rename(alice.log.state, "anna", at=world.now, by=alice.manage)
+        await client.call(AppendStatements(2, (first,), offer=True))
+        await client.call(AppendStatements(2, (first,), offer=True))
+        late = await refused(client, AppendStatements(2, (second,), offer=True))
+        assert late.code == "not-an-extension"
+        assert late.detail.statements == (first,)
+        grown = alice.log.extend([first])
+        third = rename(grown.state, "anna", at=world.now, by=alice.manage)
+        await client.call(AppendStatements(3, (third,), offer=True))
+        assert (await world.store.evidence(0, 10)).items == ()
+
+
 async def test_a_fork_holds_the_account_until_recovery(friends):
     """Two branches by manage keys stop its traffic; a recovery-signed branch lets it go on."""
     alice = friends.alice

@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "manage": ("manage", "manage", "Keep the key that signs for your account behind a passphrase."),
     "secrets": ("secrets", "secrets", "Show where this machine's keys are kept, or move them."),
     "agent": ("agent", "agent", "Create and list your agents."),
+    "device": ("device", "device", "Link, list, name and revoke your machines."),
     "token": ("token", "token", "Make, list and revoke credentials for local programs."),
     "invite": ("invite", "invite", "Make, list and withdraw links that invite others."),
     "open": ("open_link", "open_link", "Open a link, after you have seen where it leads."),

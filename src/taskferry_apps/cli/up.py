@@ -24,8 +24,9 @@ __all__ = ["up"]
     help="Where to keep keys.  [default: auto, the system's secret store where there is one]",
 )
 @click.option("--log", type=click.Choice(["debug", "info", "warning"]), help="The least level to log.")
+@click.option("--take-over", is_flag=True, help="No other copy of this data directory counts any more.")
 @click.option("--config", type=click.Path(path_type=Path), envvar="TASKFERRY_CONFIG", help="A TOML file.")
-def up(config: Path | None, **flags: str | None) -> None:
+def up(config: Path | None, take_over: bool, **flags: str | None) -> None:
     """Run the daemon until it is told to stop (SIGTERM or Ctrl-C).
 
     It keeps your keys and your readable history, serves the local API to your agents, and holds a connection
@@ -39,7 +40,7 @@ def up(config: Path | None, **flags: str | None) -> None:
     from ..settings import SettingsError, load_daemon
 
     try:
-        settings = load_daemon(flags, os.environ, config)
+        settings = load_daemon({**flags, "take_over": "yes" if take_over else None}, os.environ, config)
     except SettingsError as error:
         raise CommandFailed(str(error), Exit.USAGE) from None
     from ..daemon.compose import run_daemon

@@ -28,6 +28,7 @@ from ..logs import get_logger, set_up_logs
 from ..relay_client import origin_of
 from ..settings import DaemonSettings
 from .backups import Copying, clear_copies
+from .instance import open_instance
 from .keys import DamagedKeys
 from .link import Route, RouteTo
 from .private_files import (
@@ -156,6 +157,7 @@ async def _main(settings: DaemonSettings) -> None:
             relay_token=settings.relay_token or "",
             copying=Copying(store.copy_to, settings.data),
             pause_ms=settings.request_pause_days * DAY_MS,
+            instance=open_instance(settings.data, system.entropy, take_over=settings.take_over),
         )
         await nursery.start(daemon.run)
         async with trio.open_nursery() as serving:

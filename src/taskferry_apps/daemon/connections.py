@@ -38,6 +38,7 @@ from .grants import answering, changed, next_allowance, welcome, wish_of
 from .names import own_agent, parse_peer, require_owner
 from .port import Caller, DaemonRefusal, GrantChange
 from .publications import Publication, Subject, note
+from .shares import account_items, share
 
 __all__ = ["Connections", "LookUp", "Step"]
 
@@ -330,6 +331,9 @@ async def _take(draft: Draft, theirs: AccountLog) -> None:
     held = await draft.core.logs.get(theirs.account)
     if held is None:
         draft.take_log(None, theirs)
+        # Before the peer can answer: our other devices hear the answer, too.
+        name, statements = theirs.state.name, theirs.statements
+        await share(draft, account_items(theirs.account, name, statements, Trust.UNVERIFIED))
     elif theirs.state.length > held.state.length:
         draft.take_log(held, theirs)
 

@@ -13,6 +13,7 @@ import trio
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.crypto import SigningKey
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Instant
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
@@ -30,6 +31,7 @@ from taskferry_stores.port import DaemonStore
 
 from .beginning import Beginning
 from .bell import Bell
+from .instance import InstanceMark
 from .keys import KeyRing
 from .logbook import LogBook
 from .port import DaemonRefusal
@@ -38,6 +40,12 @@ __all__ = ["SEQUENCE_FLOOR", "Core", "Vault", "not_set_up"]
 
 #: Numbers of envelopes begin above this after a device was put back from a backup.
 SEQUENCE_FLOOR: Final = "sequence-floor"
+
+
+_MOVED: Final = (
+    "This data directory is not where it was: it was moved, restored or copied. Nothing is signed before the "
+    "relay has said that no other copy is at work."
+)
 
 
 class Vault(Protocol):
@@ -81,12 +89,16 @@ class Core:
         now: Callable[[], Instant],
         entropy: Entropy,
         jitter: Callable[[], float],
+        instance: InstanceMark | None = None,
     ) -> None:
         self.store = store
         self.vault = vault
         self.now = now
         self.entropy = entropy
         self.jitter = jitter
+        self.instance = instance
+        self.suspended = _MOVED if instance is not None and instance.moved else ""
+        """Why this daemon signs nothing now: another copy of it may be at work."""
         self.lock = trio.Lock()
         self.logs = LogBook(store)
         self.ring: KeyRing | None = None
@@ -147,10 +159,22 @@ class Core:
         if self.unlocked is not None and self.now() >= self.unlocked[1]:
             self.unlocked = None
 
+    def check_may_sign(self) -> None:
+        """Nothing if this is the only installation of this device, as far as is known. DaemonRefusal else."""
+        if self.suspended:
+            raise DaemonRefusal(
+                RejectCode.OTHER_INSTANCE.value,
+                self.suspended,
+                "Stop the other copy, then start this one with: taskferry up --take-over. To use two "
+                "machines, link the second one: taskferry device link",
+                status=503,
+            )
+
     @property
     def manage(self) -> SigningKey:
         """The key that signs for the account. Raises DaemonRefusal where this device has none."""
         self.forget_unlocked()
+        self.check_may_sign()
         key = self.keys.device.manage
         if key is None and self.unlocked is not None:
             key = self.unlocked[0]

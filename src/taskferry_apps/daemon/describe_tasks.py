@@ -14,7 +14,7 @@ from taskferry_protocol.tasks import TaskView as Folded
 from .core import Core
 from .describe import delivery_of
 from .names import handle_of
-from .possible import possible_actions
+from .possible import may_act, possible_actions
 from .taskbook import Held, read_summary
 from .views import Delivery, TaskEventView, TaskSummary, TaskView, VersionView
 
@@ -81,7 +81,11 @@ async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
         ),
         events=tuple(_event(line, held.contents, ladders) for line in view.taken),
         waiting=_troubles(view),
-        actions=possible_actions(view, Role(row.role), core.now()),
+        actions=(
+            possible_actions(view, Role(row.role), core.now())
+            if may_act(view, Role(row.role), core.device)
+            else ()
+        ),
         delivery=ladders.get(held.task),
     )
 

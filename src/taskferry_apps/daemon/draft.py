@@ -230,6 +230,7 @@ class Draft:
         return Posted(sealed.envelope, content)
 
     async def _seal(self, content: Content, mine: AgentRef, peer: AgentRef) -> Sealed:
+        self.core.check_may_sign()
         own, log = await self.own_log(), await self.log(peer.account)
         if log is None:
             raise DaemonRefusal("unknown-account", "That account is not known here.", status=404)

@@ -27,6 +27,7 @@ from taskferry_protocol.messages import (
     ConnectionAccepted,
     ConnectionEnded,
     ConnectionRequested,
+    DeviceShare,
     GrantDigest,
     GrantUpdated,
     MessageClass,
@@ -61,13 +62,15 @@ from ..relay_client import LinkEnded
 from .alarms import raise_alarm
 from .arrival import Arrival, owe
 from .connection_arrivals import take_acceptance, take_end, take_grant, take_request
+from .connection_copies import take_connection_copy
 from .core import Core
 from .draft import Draft
 from .identity_changes import What, mark_changed
 from .inbound_facts import gather_facts
-from .log_news import Fetch, News, fetch_news, judge, pin
+from .log_news import Fetch, News, fetch_news, judge, pin, refresh
 from .quarantine import audit_refusal, set_aside
 from .receipts import take_receipt
+from .share_arrivals import take_share
 from .task_arrivals import take_task_event
 
 __all__ = ["Fetch", "Inbound"]
@@ -112,17 +115,21 @@ class Inbound:
             async with self._core.lock:
                 await self._quarantine(read, raw, sealed, at)
             return
-        directory = Directory.OPEN
+        directory = own = Directory.OPEN
         news: News | None = None
         while True:
             async with self._core.lock:
                 if news is not None and not await news.is_current(self._core):
                     news, directory = None, Directory.OPEN
-                facts = await gather_facts(self._core, read, directory, news)
+                facts = await gather_facts(self._core, read, directory, news, own)
                 decision = receive(read, sealed, facts, now=self._core.now())
                 if not isinstance(decision, NeedLog):
                     await self._settle(decision, raw, sealed, at, news)
                     return
+            if decision.account == self._core.own != read.header.from_.account:
+                own = Directory.EXHAUSTED
+                await refresh(self._core, self._fetch, decision.account, decision.start)
+                continue
             offered = await self._offered(decision) if news is None else None
             if offered is None:
                 # Nobody is asked twice.
@@ -319,7 +326,7 @@ async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
     match body:
         case ConnectionRequested() | ConnectionAccepted() | ConnectionEnded() | GrantUpdated():
             if arrival.decision.standing is Standing.COPY:
-                arrival.store_copy()
+                await take_connection_copy(arrival, body)
             else:
                 return Outcome.APPLIED, await _connection_effect(arrival, body)
         case TextMessage():
@@ -332,6 +339,8 @@ async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
                 )
         case Receipt():
             await take_receipt(arrival, body)
+        case DeviceShare():
+            await take_share(arrival, body)
         case AccountUpdate() | GrantDigest():
             # The news is the log that the header quotes: it was taken before this was decided on.
             arrival.keep()

@@ -27,9 +27,9 @@ _COUNTED: Final = 1_000
 
 
 async def gather_facts(
-    core: Core, envelope: Envelope, directory: Directory, news: News | None
+    core: Core, envelope: Envelope, directory: Directory, news: News | None, own: Directory
 ) -> InboundFacts:
-    """The facts for `envelope`; `news` is the sender's log where another than the pinned is to be taken."""
+    """The facts for `envelope`; `news` is the sender's log where another is to be taken, `own` for ours."""
     header, store = envelope.header, core.store
     mine = await core.own_log()
     sender = news.log if news is not None else await core.logs.get(header.from_.account)
@@ -64,6 +64,7 @@ async def gather_facts(
         seen=seen,
         caught_up=core.caught_up,
         directory=directory,
+        own=own,
     )
 
 

@@ -29,18 +29,19 @@ from .bell import Bell
 from .core import Core, not_set_up
 from .draft import Draft
 from .inbound import Inbound
-from .log_news import take_news, take_own_news
+from .instances import note_other_instance, stand_alone
+from .log_news import take_news, take_own_log, take_own_news
 from .outbound import Outbound
 from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
 from .receipts import say_receipts
-from .short_sessions import LASTING, Route, RouteTo, first_end, short_session
+from .route import RELAY_SETTING, Route, RouteTo, first_end
+from .short_sessions import LASTING, short_session
 from .tickets import FORGET_TICKET, kept_ticket, require_same_relay
 from .views import RelayStatus
 
-__all__ = ["Link", "Route", "RouteTo"]
+__all__ = ["RELAY_SETTING", "Link", "Route", "RouteTo"]
 
-RELAY_SETTING: Final = "relay"
 #: Nothing is due, and yet somebody looks: a lost ring costs no more than this.
 LOOK_AGAIN_S: Final = 30.0
 #: What waits behind something that waits is not looked at more often than this.
@@ -77,6 +78,8 @@ class Link:
         self._last_mail = Instant(0)
         self.clock_ahead_ms: int | None = None
         """How far this machine's clock was ahead of the relay's when the session began."""
+        self._own_is_stale = False
+        self._is_other_branch = False
 
     # --- What others ask
 
@@ -93,6 +96,13 @@ class Link:
             last_error=self._error,
             notice=self._notice,
         )
+
+    async def url(self) -> str:
+        """The relay that this daemon uses. Raises DaemonRefusal(not-set-up)."""
+        url = await self._relay_url()
+        if url is None:
+            raise not_set_up()
+        return url
 
     async def is_away(self, agent: AgentRef) -> bool:
         """Whether the relay says, and soon, that no device of a peer's agent has a session now."""
@@ -200,6 +210,15 @@ class Link:
         except LinkEnded as ended:
             raise self._unreachable() from ended
 
+    async def append(self, start: int, statements: Sequence[bytes]) -> None:
+        """Have the relay put these next in our log. Raises CallRefused, DaemonRefusal(relay-unreachable)."""
+        try:
+            await self.call(calls.AppendStatements(start, tuple(statements), offer=True))
+        except CallRefused:
+            self._own_is_stale = True
+            self._core.outgoing.ring()
+            raise
+
     async def fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
         """An account's statements from an index on, as the relay has them. Raises DaemonRefusal."""
         client = self._client
@@ -261,17 +280,25 @@ class Link:
                 transport,
                 Identity(self._core.own, self._core.keys.device.signing),
                 origin=route.origin,
-                log=LogExtension(start, statement_page(log.after(start))),
+                log=LogExtension()
+                if self._is_other_branch
+                else LogExtension(start, statement_page(log.after(start))),
                 cursor=Cursor(held.generation, held.offset) if held is not None else None,
                 offered=route.offered,
                 # Whoever may not be known there shows what it has; to a relay that knows it, nothing.
                 ticket="" if start else await kept_ticket(self._core.store, route.origin) or self._token,
                 now=self._core.now,
                 entropy=self._core.entropy,
+                instance=self._core.instance.hello() if self._core.instance is not None else None,
             ) as client:
+                await stand_alone(self._core)
                 await self._serve(client, route.origin, held)
         except* LinkEnded as group:
             ended = first_end(group)
+            await note_other_instance(self._core, ended.code)
+            # What the relay holds goes on otherwise: come in without a word of ours, and look at all of it.
+            whole = start == 0 and ended.code is RejectCode.NOT_AN_EXTENSION
+            self._is_other_branch = ended.code is RejectCode.FORKED or whole
             retry_after = ended.retry_after / 1000 if ended.retry_after is not None else None
             await self._ended(ended)
         finally:
@@ -300,7 +327,7 @@ class Link:
         elif ended.code is RejectCode.UNKNOWN_DEVICE:
             self._published = 0
             self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
-        elif ended.code in LASTING:
+        elif ended.code in LASTING and ended.retry_after is None:
             self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
 
     async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:
@@ -364,6 +391,9 @@ class Link:
         publisher = Publisher(self._core, client)
         while True:
             heard = self._core.outgoing.next
+            if self._own_is_stale:
+                self._own_is_stale = False
+                await take_own_log(self._core, client)
             await say_receipts(self._core)
             # In this order: whatever log position the due ones quote, the relay has it before them.
             due = await outbound.due()

@@ -24,6 +24,7 @@ from .draft import Draft
 from .identity_changes import What, mark_changed
 from .logbook import continued
 from .publishing import fetch_log
+from .served import settle_served
 
 __all__ = ["Fetch", "News", "fetch_news", "held_text", "judge", "pin", "take_news", "take_own_news"]
 
@@ -99,6 +100,8 @@ async def pin(draft: Draft, news: News) -> None:
         name = await draft.core.logs.owner_name(log.account)
         await raise_alarm(draft, f"{_second_claim(log)} Shown as @{name} here.")
     draft.replace_log(held, log, held.shared_with(log), name)
+    if log.account == draft.core.own:
+        await settle_served(draft, log)
     if not news.settles:
         return
     draft.add(HoldAccount(log.account, ""))
@@ -167,6 +170,21 @@ async def _take(core: Core, news: News | None) -> bool:
         await pin(draft, news)
         await draft.commit()
     return True
+
+
+async def refresh(core: Core, fetch: Fetch, account: AccountId, start: int) -> None:
+    """Take what the relay knows of a pinned account from `start` on, if it holds. Raises LinkEnded."""
+    await _take(core, await fetch_news(core, fetch, account, start))
+
+
+async def take_own_log(core: Core, client: RelayClient) -> None:
+    """Take what the relay has of our own log now, which another device of ours has continued."""
+    own = await core.own_log()
+
+    async def fetch(account: AccountId, start: int) -> Sequence[bytes]:
+        return await fetch_log(client, account, start)
+
+    await refresh(core, fetch, own.account, own.state.length)
 
 
 class _Asking:

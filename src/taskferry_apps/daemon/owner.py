@@ -8,14 +8,14 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from taskferry_protocol import accounts
-from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.accounts import AccountLog, DeviceStatus
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.backups import backup_key
 from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
 from taskferry_protocol.crypto import KEY_BYTES, SigningKey
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import AccountId, AgentRef, is_name
-from taskferry_protocol.messages import AccountUpdate
+from taskferry_protocol.ids import AccountId, AgentRef, Instant, is_name
+from taskferry_protocol.messages import AccountUpdate, SharedCard
 from taskferry_protocol.records import (
     CardRecord,
     ConnectionState,
@@ -27,17 +27,19 @@ from taskferry_protocol.records import (
     Trust,
 )
 
+from ..logs import get_logger
 from ..phrase import phrase_of
-from ..relay_client import origin_of
+from ..relay_client import CallRefused, origin_of
 from .beginning import Beginning
 from .bonds import all_bonds
 from .core import Core
 from .draft import Draft, refusal_of
-from .keys import make_keys
+from .keys import KeyRing, make_keys
 from .link import RELAY_SETTING
 from .names import require_owner
 from .port import Caller, DaemonRefusal, NewAgent
 from .publications import Publication, Subject, note
+from .shares import share
 from .tickets import keep_ticket
 
 __all__ = ["BACKUP_SETTING", "Owner", "announce", "check_relay_address"]
@@ -47,6 +49,9 @@ Claim = Callable[[str, AccountLog, str], Awaitable[RejectCode | None]]
 
 #: Where the public half of the key that opens backups is kept: making one needs no phrase.
 BACKUP_SETTING: Final = "backup-key"
+Append = Callable[[int, Sequence[bytes]], Awaitable[None]]
+"""Has the relay append statements from an index on. Raises CallRefused, DaemonRefusal(relay-unreachable)."""
+
 #: Statements in one `account_update`.
 _UPDATE: Final = 64
 
@@ -75,6 +80,14 @@ def _not_claimed(owner: str, code: RejectCode, ticket: str) -> DaemonRefusal:
     return DaemonRefusal(code.value, text, following, status=409)
 
 
+def _not_appended(code: RejectCode) -> DaemonRefusal:
+    text = f"The relay refused the change: {code.value}."
+    if code is RejectCode.NOT_AN_EXTENSION:
+        text = "Another device of yours has changed the account at the same time."
+    word = "conflict" if code is RejectCode.NOT_AN_EXTENSION else code.value
+    return DaemonRefusal(word, text, "Try again in a moment.", status=409)
+
+
 def check_relay_address(relay: str) -> None:
     """Nothing if this may be a relay's address. Raises DaemonRefusal(bad-value)."""
     parts = urlsplit(relay)
@@ -90,9 +103,10 @@ def check_relay_address(relay: str) -> None:
 class Owner:
     """Signs for the account with the manage key."""
 
-    def __init__(self, core: Core, claim: Claim) -> None:
+    def __init__(self, core: Core, claim: Claim, append: Append) -> None:
         self._core = core
         self._claim = claim
+        self._append = append
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str) -> str:
         """Make keys and account; the recovery phrase. Set up already: DaemonRefusal(conflict)."""
@@ -187,14 +201,14 @@ class Owner:
             draft = Draft(core)
             log = await draft.own_log()
             if owner != log.state.name:
-                await self._extend(draft, accounts.rename(log.state, owner, at=draft.now, by=core.manage))
+                await self.extend(draft, accounts.rename(log.state, owner, at=draft.now, by=core.manage))
             if ticket:
                 draft.add(keep_ticket(ticket, origin_of(relay)))
                 draft.audit(AuditKind.SET_UP, f"@{owner}", relay=relay, by="another ticket")
             await draft.commit()
 
     async def create_agent(self, caller: Caller, agent: NewAgent) -> None:
-        """Make an agent that this device serves, and its card. DaemonRefusal(conflict) if there is one."""
+        """Make an agent that all devices serve, and its card. DaemonRefusal(conflict) if there is one."""
         require_owner(caller)
         core = self._core
         if not is_name(agent.name):
@@ -214,18 +228,20 @@ class Owner:
                     "Choose another name.",
                     status=409,
                 )
-            log = await self._extend(
+            devices = tuple(sorted(device.id for device in log.state.active_devices()))
+            log = await self.extend(
                 draft,
-                accounts.set_agent(log.state, agent.name, (core.device,), at=draft.now, by=core.manage),
+                accounts.set_agent(log.state, agent.name, devices, at=draft.now, by=core.manage),
             )
-            self._put_card(draft, log, core.agent(agent.name), agent)
+            card = self._put_card(draft, log, core.agent(agent.name), agent)
+            await share(draft, (SharedCard(card),))
             draft.add(PutAgent(LocalAgent(agent.name, json.dumps({}), draft.now)))
             await note(draft, Publication(Subject.CARD, agent.name.encode()))
             draft.tell("agent", agent.name, state="created")
             await draft.commit()
         core.outgoing.ring()
 
-    def _put_card(self, draft: Draft, log: AccountLog, ref: AgentRef, agent: NewAgent) -> None:
+    def _put_card(self, draft: Draft, log: AccountLog, ref: AgentRef, agent: NewAgent) -> bytes:
         card = Card(
             ref,
             1,
@@ -244,14 +260,25 @@ class Owner:
         except RemoteProtocolError as error:
             raise refusal_of(error) from error
         draft.add(PutCard(CardRecord(ref, 1, agent.public, raw)))
+        return raw
 
-    async def _extend(self, draft: Draft, *statements: bytes) -> AccountLog:
-        """Our log with further statements of ours; every connected account is told."""
+    async def extend(self, draft: Draft, *statements: bytes) -> AccountLog:
+        """Our log with further statements of ours; every connected account is told.
+
+        Where another device might sign at the same place, the relay decides who was first, before anything is
+        kept here. DaemonRefusal: conflict, relay-unreachable, a fold's code.
+        """
+        self._core.check_may_sign()
         held = await draft.own_log()
         try:
             log = held.extend(statements)
         except RemoteProtocolError as error:
             raise refusal_of(error) from error
+        if len(held.state.active_devices()) > 1:
+            try:
+                await self._append(held.state.length, statements)
+            except CallRefused as refused:
+                raise _not_appended(refused.refusal.code) from refused
         draft.take_log(held, log)
         await announce(draft, held.state.length, statements)
         return log
@@ -262,14 +289,29 @@ class Owner:
         The next key is saved before the statement that names it, and put in force after: a crash in between
         is made good here at the next start.
         """
+        try:
+            await self._keep_keys(lambda ring, now: ring.rotation_due(now))
+        except DaemonRefusal as refused:
+            # Another device was faster, or no relay is there to ask: the next round tries again.
+            get_logger().info("the key is not replaced yet", reason=refused.code)
+
+    async def rotate_now(self, caller: Caller) -> None:
+        """Replace the encryption key of this device, whatever its age."""
+        require_owner(caller)
+        self._core.check_may_sign()
+        await self._keep_keys(lambda ring, now: True)
+
+    async def _keep_keys(self, is_due: Callable[[KeyRing, Instant], bool]) -> None:
         core = self._core
-        if core.account is None or core.ring is None:
+        if core.account is None or core.ring is None or core.suspended:
             return
         async with core.lock:
             now = core.now()
             ring = core.keys.erase_old(now)
             log = await core.own_log()
-            if ring.rotation_due(now) or ring.next_encryption is not None:
+            if log.state.devices[core.device].status is not DeviceStatus.ACTIVE:
+                return
+            if is_due(ring, now) or ring.next_encryption is not None:
                 ring = ring.prepare_rotation(core.entropy)
                 await core.vault.save(ring)
                 core.ring = ring
@@ -277,7 +319,7 @@ class Owner:
                 stated = log.state.devices[core.device].record.enc
                 if coming is not None and stated != coming.public:
                     draft = Draft(core)
-                    await self._extend(
+                    await self.extend(
                         draft,
                         accounts.rotate_keys(log.state, ring.device.signing, coming.public, at=draft.now),
                     )

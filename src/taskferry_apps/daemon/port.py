@@ -16,6 +16,7 @@ from taskferry_protocol.messages import Part
 
 from .backup_port import BackupService
 from .browser_port import BrowserService
+from .device_port import DeviceService
 from .invite_port import InviteService, LinkService
 from .manage_port import ManageService
 from .recovery_port import RecoveryService
@@ -184,6 +185,10 @@ class DaemonService(Protocol):
     @property
     def gates(self) -> GateService:
         """What waits for the owner, and what the owner has decided ahead."""
+
+    @property
+    def devices(self) -> DeviceService:
+        """The owner's devices."""
 
     # --- the owner's ---
     async def status(self) -> Status:

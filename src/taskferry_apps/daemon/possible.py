@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Final
 
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import Instant
+from taskferry_protocol.ids import DeviceId, Instant
 from taskferry_protocol.links import EventType, Role
 from taskferry_protocol.task_table import Reason
 from taskferry_protocol.tasks import Refusal, TaskView
 
 from .port import DaemonRefusal
 
-__all__ = ["KINDS", "not_possible", "possible_actions", "refused_deed"]
+__all__ = ["KINDS", "acts_elsewhere", "may_act", "not_possible", "possible_actions", "refused_deed"]
 
 KINDS: Final[Mapping[str, EventType]] = {
     "accept": EventType.TASK_ACCEPT,
@@ -47,6 +47,22 @@ _CODES: Final[Mapping[RejectCode, str]] = {
 def possible_actions(view: TaskView, role: Role, now: Instant) -> tuple[str, ...]:
     """What a side may do now, in the words of the API."""
     return tuple(_WORDS[action] for action in view.actions(role, now) if action in _WORDS)
+
+
+def may_act(view: TaskView, role: Role, device: DeviceId) -> bool:
+    """Whether this device signs for that side: it does already, or takes the place of a revoked one."""
+    return view.may_write(role, device) or (role is Role.REQUESTER and view.may_adopt(device))
+
+
+def acts_elsewhere(view: TaskView, label: str) -> DaemonRefusal:
+    """The refusal of a device that only looks on: one device writes for each side of a task."""
+    return DaemonRefusal(
+        "not-possible",
+        f"Your device {label} acts in this task; this one shows it.",
+        f"Do it on {label}.",
+        status=409,
+        detail={"state": view.state.value if view.state is not None else "unknown", "actions": []},
+    )
 
 
 def not_possible(view: TaskView, role: Role, now: Instant, text: str) -> DaemonRefusal:

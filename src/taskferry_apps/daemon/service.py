@@ -25,14 +25,17 @@ from .connections import PAUSE_MS, Connections
 from .core import Core, Vault
 from .describe import connection_view
 from .describe_tasks import task_summaries, task_view
+from .devices import Devices
 from .directory import Directory
 from .doctor import Doctor
 from .export import export_task
 from .gates import Gates
 from .identity_changes import changed_owners
+from .instance import InstanceMark
 from .invite_port import InviteService, LinkService
 from .invites import Invites
 from .link import Link, RouteTo
+from .linking import Linking
 from .links import Links
 from .listing import account_view, agent_views, parse_task_cursor, task_query
 from .mail import Mail
@@ -46,6 +49,7 @@ from .recovery import Recovery
 from .rules import Rules
 from .search import find_task
 from .sending import send_message
+from .sharing import Sharing
 from .taskbook import Held, load_task
 from .tasks import Tasks
 from .upkeep import Upkeep
@@ -104,7 +108,7 @@ class Daemon:
     ) -> None:
         self._core = core
         self._link = Link(core, route_to, relay, relay_token)
-        self._owner = Owner(core, self._link.claim)
+        self._owner = Owner(core, self._link.claim, self._link.append)
         directory = Directory(core, self._link)
         self._connections = Connections(core, directory.look_up, pause_ms)
         self.invites: InviteService = Invites(core, self._link)
@@ -126,6 +130,10 @@ class Daemon:
         self.backups = Backups(core, copying)
         self.manage = Manage(core)
         self._upkeep = Upkeep(core, self._owner, self._tasks, self._link, self._connections)
+        self._sharing = Sharing(core, self._link, self._owner)
+        self._linking = Linking(core, self._link, self._owner, self._sharing, route_to)
+        self.devices = Devices(core, self._owner, self._linking, self._sharing)
+        """The owner's devices."""
 
     @classmethod
     async def open(
@@ -142,6 +150,7 @@ class Daemon:
         relay_token: str = "",
         copying: Copying | None = None,
         pause_ms: int = PAUSE_MS,
+        instance: InstanceMark | None = None,
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
 
@@ -150,7 +159,7 @@ class Daemon:
 
         Raises what store and vault raise.
         """
-        core = Core(store, vault, now=now, entropy=entropy, jitter=jitter)
+        core = Core(store, vault, now=now, entropy=entropy, jitter=jitter, instance=instance)
         await core.load()
         return cls(core, route_to, owner_digest, relay, relay_token, copying, pause_ms)
 
@@ -159,6 +168,8 @@ class Daemon:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._link.run)
             nursery.start_soon(self._upkeep.run)
+            nursery.start_soon(self._sharing.run)
+            nursery.start_soon(self._linking.run)
             task_status.started()
 
     # --- The owner's

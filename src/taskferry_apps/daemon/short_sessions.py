@@ -1,4 +1,4 @@
-"""Routes to a relay, and sessions that last for a question or two: joining, and looking an account up."""
+"""Sessions that last for a question or two: joining a relay, and looking an account up there."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-import attrs
 import trio
 
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.sessions import LogExtension
-from taskferry_transports.port import Dialer, DialRefused
+from taskferry_transports.port import DialRefused
 
 from ..relay_client import Identity, LinkEnded, RelayClient, open_relay
 from .port import DaemonRefusal
+from .route import Route, first_end
 
-__all__ = ["LASTING", "Route", "RouteTo", "first_end", "short_session"]
+__all__ = ["LASTING", "short_session"]
 
 #: How long whoever waits for such a session waits for the relay.
 PATIENCE_S: Final = 10.0
@@ -30,26 +30,12 @@ LASTING: Final = frozenset(
         RejectCode.TICKET_USED,
         RejectCode.EXPIRED,
         RejectCode.WRONG_ORIGIN,
-        RejectCode.FORKED,
         RejectCode.DEVICE_GONE,
         RejectCode.UNKNOWN_DEVICE,
         RejectCode.REPLACED,
+        RejectCode.OTHER_INSTANCE,
     }
 )
-
-
-@attrs.frozen
-class Route:
-    """How to reach a relay: what dials it, under which origin, and what the owner should know of the way."""
-
-    dialer: Dialer
-    origin: str
-    offered: tuple[str, ...] = ()
-    notice: Callable[[], str] = attrs.field(default=lambda: "")
-
-
-RouteTo = Callable[[str], Route]
-"""The route to a relay's URL."""
 
 
 @asynccontextmanager
@@ -97,13 +83,3 @@ async def short_session(
         raise failure
     if patience.cancelled_caught:
         raise LinkEnded(None, "the relay did not answer in time")
-
-
-def first_end(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:
-    """Why a session ended, out of a group."""
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    if not isinstance(error, LinkEnded):
-        raise TypeError("a group of LinkEnded holds nothing else")
-    return error

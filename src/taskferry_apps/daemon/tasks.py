@@ -37,9 +37,10 @@ from taskferry_protocol.tasks import TaskView, VersionName
 from .approvals import permit_deed
 from .core import Core
 from .draft import Draft, Posted, Thread
+from .labels import label_of
 from .names import may_use, not_found, own_agent
 from .port import Caller, DaemonRefusal, NewTask, TaskAction
-from .possible import KINDS, not_possible, refused_deed
+from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
 from .sending import check_may_send, open_way
 from .task_gate import settle
 from .taskbook import Held, event_of, load_task, row_after, view_of
@@ -142,6 +143,8 @@ class Tasks:
             role = Role(row.role)
             names = _named_version(held.view, action)
             answers = await self._answers(caller, held, row, action)
+            if not may_act(held.view, role, core.device):
+                raise acts_elsewhere(held.view, await self._writer_label(held.view, role))
             _check_possible(held.view, role, kind, draft, names, answers)
             body = _body(kind, action, names, answers)
             posted = await self._post(draft, held, row, body)
@@ -191,8 +194,16 @@ class Tasks:
         await draft.commit()
 
     async def _post(self, draft: Draft, held: Held, row: TaskRecord, body: Body) -> Posted:
-        thread = Thread(row.conv, link=held.view.next_link(Role(row.role)))
+        view, role, device = held.view, Role(row.role), self._core.device
+        link = view.next_link(role) if view.may_write(role, device) else view.adopting_link(device)
+        thread = Thread(row.conv, link=link)
         return await draft.post(body, row.mine, row.peer, thread)
+
+    async def _writer_label(self, view: TaskView, role: Role) -> str:
+        """What the device is called that writes for our side."""
+        writer = view.home if role is Role.REQUESTER else view.worker_device
+        log = await self._core.own_log()
+        return await label_of(self._core.store, log, writer) if writer is not None else "another one"
 
     async def _row_for(self, caller: Caller, held: Held, kind: EventType, mine: str | None) -> TaskRecord:
         """Our row that the caller acts on: of the side that signs such events, where both are ours."""
@@ -255,8 +266,6 @@ def _check_possible(
     names: VersionName | None,
     answers: int,
 ) -> None:
-    if not view.may_write(role, draft.core.device):
-        raise not_possible(view, role, draft.now, "Another device of this owner writes in this task.")
     refusal = view.refuse(role, kind, now=draft.now, names=names, answers=answers)
     if refusal is not None:
         raise not_possible(view, role, draft.now, refused_deed(view, refusal))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from taskferry_protocol.accounts import AccountLog, AccountState, LogRelation, compare, fold, refold
@@ -37,6 +38,10 @@ __all__ = ["Accounts"]
 TRIES: Final = 8
 
 _LOG = get_logger()
+
+
+Judge = Callable[[AccountId, Account | None, int, Sequence[bytes]], tuple[AccountLog, list[RelayChange], str]]
+"""The log to hold, the changes that make it so, and why the account is held then."""
 
 
 class Accounts:
@@ -127,9 +132,21 @@ class Accounts:
         Raises RemoteProtocolError: not-an-extension, name-taken, too-many (names), signup-refused, a ticket's
         code, forked, or a fold's code.
         """
+        return await self._take(account, start, statements, partial(self._judge, ticket=ticket))
+
+    async def offer(self, account: AccountId, start: int, statements: Sequence[bytes]) -> AccountLog:
+        """As `extend`, of statements that nobody has kept: two devices which sign at once are no fork.
+
+        Where the log goes on otherwise, they are as good as never signed.
+        """
+        return await self._take(account, start, statements, self._judge_offer)
+
+    async def _take(
+        self, account: AccountId, start: int, statements: Sequence[bytes], judge: Judge
+    ) -> AccountLog:
         for _ in range(TRIES):
             held = await self._facts.account(account)
-            log, changes, reason = self._judge(account, held, start, statements, ticket)
+            log, changes, reason = judge(account, held, start, statements)
             if not changes:
                 return log
             try:
@@ -157,13 +174,22 @@ class Accounts:
             return log
         raise RemoteProtocolError(RejectCode.NOT_AN_EXTENSION, "the log keeps moving")
 
+    def _judge_offer(
+        self, account: AccountId, held: Account | None, start: int, statements: Sequence[bytes]
+    ) -> tuple[AccountLog, list[RelayChange], str]:
+        if held is not None and start <= held.log.position.length:
+            at = start + _shared(held.log.statements[start:], statements)
+            if at < min(held.log.position.length, start + len(statements)):
+                raise _missing(held.log, at)
+        return self._judge(account, held, start, statements)
+
     def _judge(
         self,
         account: AccountId,
         held: Account | None,
         start: int,
         statements: Sequence[bytes],
-        ticket: str,
+        ticket: str = "",
     ) -> tuple[AccountLog, list[RelayChange], str]:
         """The log to hold, the changes that make it so, and why the account is held then."""
         if held is None:

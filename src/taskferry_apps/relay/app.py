@@ -9,8 +9,10 @@ from taskferry_protocol.ids import Entropy
 from taskferry_transports.longpoll_server import LongPollServer
 from taskferry_transports.websocket_server import add_websocket_route
 
+from .. import system
 from .core import Relay
 from .invite_page import add_invite_page
+from .meetings import Meetings, mount_meetings
 from .pages import Pages
 from .pages.sign_up import mount_sign_up
 from .sign_up_desk import SignUpDesk
@@ -36,6 +38,7 @@ def create_app(
             return jsonify({"status": "stopping"}), 503
         return jsonify({"status": "ok"}), 200
 
+    mount_meetings(app, Meetings(system.now, entropy))
     add_websocket_route(app, WEBSOCKET_PATH, relay.handle)
     longpoll = LongPollServer(relay.handle, entropy)
     longpoll.mount(app, LONGPOLL_PATH)

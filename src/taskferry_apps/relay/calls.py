@@ -98,6 +98,9 @@ class Calls:
                 return _found(await self._store.statements(account, start, BATCH), start)
             case FindAccount(name=name, start=start):
                 return _found(await self._store.statements_named(name, start, BATCH), start)
+            case AppendStatements(start=start, statements=statements, offer=True):
+                log = await self._accounts.offer(caller, start, statements)
+                return LogAppended(log.position)
             case AppendStatements(start=start, statements=statements):
                 log = await self._accounts.extend(caller, start, statements)
                 return LogAppended(log.position)

@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from taskferry_protocol.audit import RelayAuditKind, audit_note
+from taskferry_protocol.limits import LINKING_LETTER_BYTES
 from taskferry_protocol.records import AppendAudit, Generation
 from taskferry_stores.port import RelayStore, StoreError, StoreLocked
 from taskferry_stores.sqlite import open_relay_store, open_relay_store_beside
@@ -31,6 +32,7 @@ from .core import Policy, Relay
 from .entrance import SignUp
 from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
+from .meetings import MEETINGS_PATH
 from .operator import TicketOffice
 from .pages import Pages, PublicAddress
 from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
@@ -214,6 +216,7 @@ def _guard(host: str, port: int) -> GuardConfig:
         max_connections=max(1, most - SPARE_DESCRIPTORS),
         body_limits=(
             (LONGPOLL_PATH, LongPollLimits().max_body),
+            (MEETINGS_PATH, LINKING_LETTER_BYTES),
             *((path, BODY_BYTES) for path in SIGN_UP_PATHS),
         ),
     )

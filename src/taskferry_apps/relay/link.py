@@ -49,6 +49,7 @@ from .accounts import Accounts
 from .audit import RelayAudit
 from .calls import Calls
 from .engine import Engine
+from .instances import check_alone, remember_instance
 from .mailbox import Mailbox, TailBudget
 from .presence import Presence
 from .visits import NOWHERE, Visits
@@ -101,6 +102,7 @@ class Link:
         "_outbox",
         "_reading",
         "_room",
+        "_run",
         "_scope",
         "_session",
         "_transport",
@@ -115,6 +117,7 @@ class Link:
         )
         self._account = AccountId(b"")
         self._device = DeviceId(b"")
+        self._run = b""
         self._mailbox: Mailbox | None = None
         self._outbox: deque[bytes] = deque()
         self._answers: deque[tuple[int, Sequence[Outcome]]] = deque()
@@ -134,6 +137,11 @@ class Link:
     def device(self) -> DeviceId:
         """The device of the session, once it is open."""
         return self._device
+
+    @property
+    def run_id(self) -> bytes:
+        """The daemon's process, as it said."""
+        return self._run
 
     # --- what others tell it; none of it blocks
 
@@ -264,7 +272,8 @@ class Link:
             self._receive_visitor(event)
             return
         usage = (await office.store.usage([hello.device])).get(hello.device) or MailboxUsage()
-        after = max(usage.acked, office.engine.acknowledged_by(hello.device))
+        known = office.engine.acknowledged_by(hello.device)
+        after = max(usage.acked, known)
         try:
             if hello.cursor is not None and hello.cursor.generation == office.store.generation:
                 if hello.cursor.offset > usage.last:
@@ -282,6 +291,12 @@ class Link:
             )
             log = await office.accounts.extend(hello.account, event.start, event.statements, event.ticket)
             _check_active(log, hello.device)
+            if hello.instance is not None:
+                await remember_instance(office.store, office.presence, hello, max(usage.acked, known))
+                # What has changed while that was committed counts.
+                log = await office.accounts.extend(hello.account, event.start, event.statements)
+                _check_active(log, hello.device)
+                check_alone(office.presence, hello)
         except RemoteProtocolError as error:
             _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)
             peer = self._transport.peer
@@ -297,6 +312,7 @@ class Link:
         if self._leaving or not admitted:
             return
         self._account, self._device = hello.account, hello.device
+        self._run = hello.instance.run if hello.instance is not None else b""
         self._mailbox = Mailbox(office.store, hello.device, after, office.budget)
         if after > usage.acked:
             office.engine.acknowledge(hello.device, after)

@@ -27,6 +27,10 @@ class Present(Protocol):
     def device(self) -> DeviceId:
         """The device that proved itself."""
 
+    @property
+    def run_id(self) -> bytes:
+        """The daemon's process, as it says; empty where it says nothing."""
+
     def deliver(self, entry: Entry) -> None:
         """Put an entry that was committed just now before the device. Never blocks, never raises."""
 
@@ -69,6 +73,11 @@ class Presence:
         session = self._by_device.get(device)
         if session is not None:
             session.deliver(entry)
+
+    def run_of(self, device: DeviceId) -> bytes:
+        """The process that holds the device's session; empty where there is none, or it says nothing."""
+        session = self._by_device.get(device)
+        return session.run_id if session is not None else b""
 
     def is_online(self, device: DeviceId) -> bool:
         """Whether the device has a session."""

@@ -10,7 +10,7 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import MINUTE_MS
 from taskferry_transports.port import is_loopback
 
-__all__ = ["SignUpBudget"]
+__all__ = ["SignUpBudget", "customer"]
 
 HOUR_MS: Final = 60 * MINUTE_MS
 #: Addresses counted in one hour; once there are more, strangers from further ones wait for the next.
@@ -38,7 +38,7 @@ class SignUpBudget:
         if hour != self._hour:
             self._hour = hour
             self._tries.clear()
-        address = _customer(peer)
+        address = customer(peer)
         tries = self._tries.get(address, 0)
         if tries >= self._per_hour or (not tries and len(self._tries) >= ADDRESSES):
             raise EnvelopeRejected(
@@ -49,7 +49,7 @@ class SignUpBudget:
         self._tries[address] = tries + 1
 
 
-def _customer(peer: str) -> str:
+def customer(peer: str) -> str:
     """The address as it is counted: of IPv6 only what a provider gives to a customer."""
     try:
         address = ipaddress.ip_address(peer)

@@ -5,6 +5,15 @@ from .codec import BODIES, decode_content, encode_content, is_task_event
 from .connections import ConnectionAccepted, ConnectionEnded, ConnectionRequested, GrantUpdated, InviteProof
 from .content import Content
 from .parts import BlobPart, FilePart, JsonPart, Part, TextPart, parts_size
+from .shares import (
+    DeviceShare,
+    SharedAccount,
+    SharedCard,
+    SharedConnection,
+    SharedItem,
+    SharedLabel,
+    SharedMessage,
+)
 from .talk import AccountUpdate, GrantDigest, Outcome, Receipt, ReceiptItem, TextMessage
 from .tasks import (
     ArtifactSubmit,
@@ -30,6 +39,7 @@ __all__ = [
     "ConnectionEnded",
     "ConnectionRequested",
     "Content",
+    "DeviceShare",
     "FilePart",
     "GrantDigest",
     "GrantUpdated",
@@ -41,6 +51,12 @@ __all__ = [
     "Receipt",
     "ReceiptItem",
     "RevisionRequest",
+    "SharedAccount",
+    "SharedCard",
+    "SharedConnection",
+    "SharedItem",
+    "SharedLabel",
+    "SharedMessage",
     "TaskAccept",
     "TaskCancel",
     "TaskComplete",

@@ -15,6 +15,7 @@ from .base import Body, kept
 from .connections import ConnectionAccepted, ConnectionEnded, ConnectionRequested, GrantUpdated
 from .content import Content
 from .fields import digest
+from .shares import DeviceShare
 from .talk import AccountUpdate, GrantDigest, Receipt, TextMessage
 from .tasks import (
     ArtifactSubmit,
@@ -56,6 +57,7 @@ _ALL: Final[tuple[type[Body], ...]] = (
     Receipt,
     AccountUpdate,
     GrantDigest,
+    DeviceShare,
 )
 
 #: Every message type of this version, by its name on the wire.

@@ -77,6 +77,15 @@ def test_what_is_the_owners_is_what_was_promised():
         ("GET", "/links/{id}"),
         ("POST", "/links/{id}/connect"),
         ("DELETE", "/links/{id}"),
+        ("GET", "/devices"),
+        ("GET", "/devices/link"),
+        ("POST", "/devices/link"),
+        ("DELETE", "/devices/link"),
+        ("POST", "/devices/approve"),
+        ("POST", "/devices/confirm"),
+        ("POST", "/devices/rotate"),
+        ("POST", "/devices/{id}/rename"),
+        ("POST", "/devices/{id}/revoke"),
     }
 
 

@@ -32,6 +32,30 @@ BLOB_PART: Map = {
 }
 PARTS: list[Value] = [TEXT_PART, JSON_PART, FILE_PART, BLOB_PART]
 
+SHARED: list[Map] = [
+    {
+        "kind": "account",
+        "account": fixed("an account"),
+        "name": "bob",
+        "trust": "unverified",
+        "held": "",
+        "from": 0,
+        "statements": [b"a statement"],
+    },
+    {"kind": "card", "card": b"a card"},
+    {
+        "kind": "connection",
+        "request": b"a request",
+        "accept": b"an acceptance",
+        "end": b"",
+        "note": "Hello",
+        "at": NOW,
+        "grants": [[b"a grant", b"its terms"]],
+    },
+    {"kind": "message", "envelope": b"an envelope", "key": fixed("its K")},
+    {"kind": "label", "device": fixed("a device"), "label": "kitchen"},
+]
+
 Wrong = tuple[str, str, str, Map]
 """Name, comment, code, the fields that differ."""
 
@@ -276,5 +300,27 @@ TYPES: list[Type] = [
             ("digest_short", "a digest of 16 bytes", "bad-value", {"digest": bytes(16)}),
             ("count_negative", "a negative count", "bad-value", {"count": -1}),
         ],
+    ),
+    Type(
+        "device_share",
+        "account",
+        {"items": SHARED, "done": 1, "total": 40},
+        wrong=[
+            ("items_257", "257 items", "too-many", {"items": [SHARED[1]] * 257}),
+            ("item_kind", "a kind that is not known", "bad-value", {"items": [{"kind": "key"}]}),
+            ("item_kindless", "an item without a kind", "missing-field", {"items": [{"card": b"c"}]}),
+            ("item_more", "a further field", "unknown-field", {"items": [{**SHARED[1], "more": 1}]}),
+            ("key_short", "a K of 31 bytes", "bad-value", {"items": [{**SHARED[3], "key": bytes(31)}]}),
+            ("grants_9", "nine grants", "too-many", {"items": [{**SHARED[2], "grants": [[b"g", b"t"]] * 9}]}),
+            ("label_empty", "an empty label", "bad-value", {"items": [{**SHARED[4], "label": ""}]}),
+            (
+                "name_upper",
+                "a capital letter in a name",
+                "bad-value",
+                {"items": [{**SHARED[0], "name": "Bob"}]},
+            ),
+            ("done_negative", "a negative count", "bad-value", {"done": -1}),
+        ],
+        edges=[("empty", "nothing more to share", {"items": [], "done": 40, "total": 40})],
     ),
 ]

@@ -35,7 +35,7 @@ def case(name: str, comment: str, expect: str, one: bytes, other: bytes) -> Vect
         "safety",
         name,
         "safety-code",
-        "identity.md#9-the-safety-code",
+        "identity.md#10-the-safety-code",
         comment,
         expect,
         accounts=[one.hex(), other.hex()],

@@ -65,6 +65,7 @@ def openings() -> Iterator[Vector]:
         "signup-refused",
         "device-gone",
         "replaced",
+        "other-instance",
         "shutting-down",
         "window-exceeded",
         "internal",

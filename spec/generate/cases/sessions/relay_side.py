@@ -15,7 +15,7 @@ from spec.generate.frames import (
     ready,
     relay,
 )
-from spec.generate.kit import Value, enc, fixed
+from spec.generate.kit import NOW, Map, Value, enc, fixed
 from spec.generate.parcels import LAPTOP, PHONE, parcel, sealed
 from spec.generate.vector import Json, Vector
 
@@ -37,6 +37,16 @@ def proving(transcript: Transcript, greeting: bytes) -> Transcript:
 def openings() -> Iterator[Vector]:
     """From hello to ready, or not."""
     yield open_relay().vector("relay_opens", "hello, challenge, auth, ready", OPENING)
+    started: Map = {
+        "id": fixed("id", 16),
+        "prev": fixed("prev", 16),
+        "run": fixed("run", 16),
+        "take_over": True,
+    }
+    greeting = hello(instance=started)
+    transcript = proving(relay(), greeting).hears(auth(proof(greeting)), events=["auth-requested"])
+    yield transcript.says(ready()).vector("relay_instance", "a daemon says which start of which store it is",
+                                          "session.md#10-instances")  # fmt: skip
     greeting = hello()
     wrong = hello(origin="wss://mallory.example:443")
     transcript = proving(relay(), wrong).breaks(auth(proof(wrong)), "wrong-origin")
@@ -142,6 +152,14 @@ def turns() -> Iterator[Vector]:
     yield transcript.vector("relay_hello_offered", comment, OPENING, "bad-value")
     transcript = relay().breaks(hello(window=[0, 1000]), "bad-value")
     yield transcript.vector("relay_hello_window", "a window of no entries", FRAMES, "bad-value")
+    instance: Map = {"id": fixed("id", 16), "prev": None, "run": fixed("run", 16), "take_over": False}
+    for name, comment, other, code in (
+        ("short", "an instance of 15 bytes", {"id": bytes(15)}, "bad-value"),
+        ("more", "an instance with a further field", {"at": NOW}, "unknown-field"),
+        ("flag", "a number in place of true or false", {"take_over": 1}, "wrong-type"),
+    ):
+        transcript = relay().breaks(hello(instance={**instance, **other}), code)
+        yield transcript.vector(f"relay_instance_{name}", comment, FRAMES, code)
     transcript = relay().breaks(hello(v=2), "unknown-version")
     yield transcript.vector("relay_hello_version", "a version from the future", FRAMES, "unknown-version")
 
@@ -191,6 +209,7 @@ def traffic() -> Iterator[Vector]:
     yield transcript.vector("relay_notice", "an envelope expired undelivered", FRAMES)
     for code, comment in (
         ("replaced", "the device has come by another way"),
+        ("other-instance", "the device runs elsewhere"),
         ("shutting-down", "the relay stops"),
     ):
         transcript = open_relay().says(enc([13, code, "", None]), code=code)
@@ -223,6 +242,15 @@ def calls() -> Iterator[Vector]:
         yield transcript.vector(
             f"relay_call_{code.replace('-', '_')}", f"a question refused: {code}", CALLS, code
         )
+    append: Map = {"from": 3, "statements": [b"a statement"], "offer": True}
+    transcript = open_relay().hears(enc([9, 0, "account.append", append]), events=["call-received"])
+    transcript.says(enc([10, 0, [0, {"log": [4, fixed("a head")]}]]))
+    yield transcript.vector("relay_call_offer", "a statement that its signer has kept nowhere yet", CALLS)
+    transcript = open_relay()
+    said: Json = {"number": 10, "id": 0, "code": "bad-value"}
+    append = {**append, "offer": False}
+    transcript.hears(enc([9, 0, "account.append", append]), frames=[said], code="bad-value")
+    yield transcript.vector("relay_call_offer_false", "an offer that is none", CALLS, "bad-value")
     transcript = open_relay()
     refused: Json = {"number": 10, "id": 0, "code": "unknown-method"}
     transcript.hears(enc([9, 0, "account.delete", {}]), frames=[refused], code="unknown-method")

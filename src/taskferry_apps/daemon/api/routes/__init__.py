@@ -13,6 +13,7 @@ from . import (
     browsers,
     connections,
     daemon,
+    devices,
     doctor,
     events,
     gates,
@@ -56,6 +57,7 @@ _SUBJECTS: Final[tuple[Route, ...]] = (
     *audit.ROUTES,
     *peers.ROUTES,
     *doctor.ROUTES,
+    *devices.ROUTES,
 )
 
 #: Every route, the one that describes them among them.

@@ -1,0 +1,1 @@
+"""Linking a device: letters, words and refusals."""

@@ -1,0 +1,41 @@
+"""The way to a relay, as whoever composes the daemon gives it, and why a session over it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import attrs
+
+from taskferry_transports.port import Dialer
+
+from ..relay_client import LinkEnded
+
+__all__ = ["RELAY_SETTING", "Route", "RouteTo", "first_end"]
+
+#: The setting that holds the URL of the relay named at set-up.
+RELAY_SETTING: Final = "relay"
+
+
+@attrs.frozen
+class Route:
+    """How to reach a relay: what dials it, under which origin, and what the owner should know of the way."""
+
+    dialer: Dialer
+    origin: str
+    offered: tuple[str, ...] = ()
+    notice: Callable[[], str] = attrs.field(default=lambda: "")
+
+
+RouteTo = Callable[[str], Route]
+"""The route to a relay's URL."""
+
+
+def first_end(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:
+    """Why a session is over that ended inside nurseries."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    if not isinstance(error, LinkEnded):
+        raise TypeError("a group of LinkEnded holds nothing else")
+    return error

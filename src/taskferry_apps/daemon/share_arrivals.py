@@ -1,0 +1,296 @@
+"""What another device of the owner shares with this one: held, waking nobody, answered to nobody."""
+
+from __future__ import annotations
+
+import json
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.cards import Visibility, read_card
+from taskferry_protocol.connections import recall_end, recall_request
+from taskferry_protocol.envelope import Envelope, parse_envelope, verify_envelope
+from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.links import ROLES, EventType, Role
+from taskferry_protocol.messages import (
+    Content,
+    DeviceShare,
+    SharedAccount,
+    SharedCard,
+    SharedConnection,
+    SharedLabel,
+    SharedMessage,
+    TaskRequest,
+    encode_content,
+)
+from taskferry_protocol.permissions import recall_grant
+from taskferry_protocol.records import (
+    AddTaskEvent,
+    CardRecord,
+    ConnectionState,
+    Direction,
+    GrantRecord,
+    HoldAccount,
+    InboxState,
+    MessageRecord,
+    PeerConnection,
+    PutCard,
+    PutSetting,
+    RecordSeen,
+    SaveConnection,
+    SaveTask,
+    SeenKey,
+    SeenRecord,
+    SetTrust,
+    StoreMessage,
+    TaskEventRecord,
+    TaskRecord,
+    Trust,
+)
+from taskferry_protocol.sealing import open_with_key
+from taskferry_protocol.tasks import check_event
+
+from .arrival import Arrival
+from .draft import Draft
+from .labels import put_label
+from .logbook import continued
+from .taskbook import Held, event_of, load_task, row_after
+
+__all__ = ["PROGRESS", "take_share"]
+
+#: How far the history has come that another device of ours sends: JSON with `done` and `total`.
+PROGRESS: Final = "history progress"
+
+
+async def take_share(arrival: Arrival, body: DeviceShare) -> None:
+    """Take what is new of it; an item that does not hold is passed over, and harms no other.
+
+    Raises RemoteProtocolError(not-authorized) where it is not from a managing device of ours.
+    """
+    draft, envelope = arrival.draft, arrival.decision.envelope
+    own = await draft.own_log()
+    sender = own.state.devices.get(envelope.device)
+    if envelope.header.from_.account != own.account or sender is None or sender.record.manage is None:
+        raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "not from a managing device of this account")
+    tasks = _Tasks(draft)
+    for item in body.items:
+        try:
+            match item:
+                case SharedAccount():
+                    await _take_account(draft, item)
+                case SharedCard():
+                    await _take_card(draft, item)
+                case SharedConnection():
+                    await _take_connection(draft, item)
+                case SharedMessage():
+                    await _take_message(draft, item, tasks)
+                case SharedLabel():
+                    await put_label(draft, item.device, item.label)
+        except (RemoteProtocolError, LocalProtocolError):
+            continue
+    tasks.save()
+    if body.total:
+        progress = {"done": body.done, "total": body.total}
+        draft.add(PutSetting(PROGRESS, json.dumps(progress).encode()))
+        draft.tell("device", "", state="history", done=body.done, total=body.total)
+
+
+async def _take_account(draft: Draft, item: SharedAccount) -> None:
+    held = await draft.log(item.account)
+    if item.account == draft.core.own or item.start > (held.state.length if held is not None else 0):
+        return
+    log = continued(held, item.start, item.statements)
+    if log.account != item.account or (held is not None and log.state.length <= held.state.length):
+        return
+    if held is not None and log.shared_with(held) != held.state.length:
+        return
+    draft.replace_log(held, log, held.state.length if held is not None else 0, item.name)
+    if held is None:
+        trust = Trust(item.trust) if item.trust in {word.value for word in Trust} else Trust.UNVERIFIED
+        draft.add(SetTrust(log.account, Trust.UNVERIFIED if trust is Trust.OWN else trust, draft.now))
+        if item.held:
+            draft.add(HoldAccount(log.account, item.held))
+
+
+async def _take_card(draft: Draft, item: SharedCard) -> None:
+    card = read_card(item.card, await draft.own_log())
+    kept = (await draft.core.store.cards((card.agent,))).get(card.agent)
+    if kept is None or kept.version < card.version:
+        public = card.visibility is Visibility.PUBLIC
+        draft.add(PutCard(CardRecord(card.agent, card.version, public, item.card)))
+
+
+async def _take_connection(draft: Draft, item: SharedConnection) -> None:
+    request = recall_request(item.request)
+    own = draft.core.own
+    mine, peer = request.from_, request.to
+    if mine.account != own:
+        mine, peer = peer, mine
+    if mine.account != own or (await draft.core.store.connections((request.hash,))).get(request.hash):
+        return
+    state = ConnectionState.REQUESTED_OUT if request.from_ == mine else ConnectionState.REQUESTED_IN
+    state = ConnectionState.ACCEPTED if item.accept else state
+    grants = [(recall_grant(raw), raw, terms) for raw, terms in item.grants]
+    record = PeerConnection(
+        request=request.hash,
+        mine=mine,
+        peer=peer,
+        state=ConnectionState.ENDED if item.end else state,
+        request_raw=item.request,
+        created_at=item.at,
+        updated_at=draft.now,
+        expires_at=request.expires_at,
+        accept_raw=item.accept,
+        end_raw=item.end,
+        end_kind=recall_end(item.end).kind.value if item.end else "",
+        note=item.note,
+        grants=tuple(
+            GrantRecord(request.hash, grant.grantor, grant.version, raw, terms)
+            for grant, raw, terms in grants
+            if grant.request == request.hash
+        ),
+    )
+    draft.add(SaveConnection(record))
+
+
+# --- History ------------------------------------------------------------------------------------------------
+
+
+class _Tasks:
+    """The tasks that a share has events of, each folded in memory and saved once."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._held: dict[Hash, Held] = {}
+        self._rows: dict[tuple[Hash, str], TaskRecord] = {}
+
+    async def add(self, envelope: Envelope, content: Content, record: MessageRecord) -> None:
+        """Hold an event; a confirmation of which nobody can say whose it is stays a message."""
+        task = record.task
+        if task is None:
+            return
+        parties = (record.mine.account, record.peer.account)
+        held = self._held.get(task) or await load_task(self._draft.core, task, parties)
+        row = next((row for row in self._rows_of(task, held) if self._is_of(row, record)), None)
+        role = self._author(row, record, content)
+        if role is None:
+            return
+        event = event_of(envelope.hash, role, envelope.device, envelope.header.created_at, content)
+        check_event(event, task)
+        if row is None:
+            row = self._new_row(envelope, record, role)
+        if envelope.hash not in held.records:
+            held = held.with_event(event, content, self._draft.core.device)
+            stored = TaskEventRecord(
+                task, envelope.hash, role.value, envelope.device, envelope.header.created_at, self._draft.now
+            )
+            self._draft.add(AddTaskEvent(stored))
+        if isinstance(content.body, TaskRequest):
+            row = attrs.evolve(row, title=content.body.title, home=envelope.device, conv=content.conv)
+        self._held[task] = held
+        self._rows[task, row.role] = attrs.evolve(row, updated_at=max(row.updated_at, record.created_at))
+
+    def _rows_of(self, task: Hash, held: Held) -> list[TaskRecord]:
+        ours = {(row.task, row.role): row for row in held.rows} | self._rows
+        return [row for (of, _), row in ours.items() if of == task]
+
+    @staticmethod
+    def _is_of(row: TaskRecord, record: MessageRecord) -> bool:
+        return (row.mine, row.peer) == (record.mine, record.peer)
+
+    @staticmethod
+    def _author(row: TaskRecord | None, record: MessageRecord, content: Content) -> Role | None:
+        if row is not None:
+            role = Role(row.role)
+            return role if record.direction is Direction.COPY else role.other
+        roles = ROLES[EventType(content.body.type_name)]
+        return next(iter(roles)) if len(roles) == 1 else None
+
+    @staticmethod
+    def _new_row(envelope: Envelope, record: MessageRecord, author: Role) -> TaskRecord:
+        role = author if record.direction is Direction.COPY else author.other
+        if record.task is None:
+            raise LocalProtocolError("a row is of a task")
+        return TaskRecord(
+            task=record.task,
+            role=role.value,
+            mine=record.mine,
+            peer=record.peer,
+            conv=record.conv,
+            title="",
+            home=envelope.device,
+            state="",
+            open=True,
+            snapshot=b"",
+            created_at=record.created_at,
+            updated_at=record.created_at,
+        )
+
+    def save(self) -> None:
+        """Save each row once, as it stands after all of them."""
+        for (task, _), row in self._rows.items():
+            self._draft.add(SaveTask(row_after(row, self._held[task].view, row.updated_at)))
+
+
+async def _take_message(draft: Draft, item: SharedMessage, tasks: _Tasks) -> None:
+    envelope = parse_envelope(item.envelope)
+    verify_envelope(envelope)
+    header, core = envelope.header, draft.core
+    if (await core.store.messages((envelope.hash,))).get(envelope.hash):
+        return
+    log = await draft.log(header.from_.account)
+    if log is None or not _stood(log, envelope):
+        return
+    key = SeenKey(envelope.device, header.id, header.to, header.seq)
+    seen = (await core.store.seen((key,)))[key]
+    if any(row is not None and row.hash != envelope.hash for row in (seen.by_id, seen.by_seq)):
+        return
+    content = open_with_key(envelope, item.key)
+    record = _record(draft, envelope, content)
+    draft.add(StoreMessage(record, envelope.raw, item.key))
+    if seen.by_id is None:
+        draft.add(
+            RecordSeen(
+                SeenRecord(
+                    envelope.device, header.id, header.to, header.seq, envelope.hash, "applied", "", draft.now
+                )
+            )
+        )
+    await tasks.add(envelope, content, record)
+
+
+def _stood(log: AccountLog, envelope: Envelope) -> bool:
+    """Whether the device that signed it was one of the account's where the envelope says."""
+    device, quoted = log.state.devices.get(envelope.device), envelope.header.log
+    return device is not None and log.contains(quoted) and device.stood_at(quoted.length)
+
+
+def _record(draft: Draft, envelope: Envelope, content: Content) -> MessageRecord:
+    header, own = envelope.header, draft.core.own
+    if own not in (header.to.account, header.from_.account):
+        raise RemoteProtocolError(RejectCode.WRONG_RECIPIENT, "between two others")
+    received = header.to.account == own
+    task = None
+    if content.link is not None:
+        task = content.link.task if content.link.task is not None else envelope.hash
+    return MessageRecord(
+        hash=envelope.hash,
+        direction=Direction.IN if received else Direction.COPY,
+        mine=header.to if received else header.from_,
+        peer=header.from_ if received else header.to,
+        device=envelope.device,
+        id=header.id,
+        seq=header.seq,
+        cls=header.cls.value,
+        type=content.body.type_name,
+        conv=content.conv,
+        content=encode_content(content),
+        created_at=Instant(header.created_at),
+        expires_at=header.expires_at,
+        stored_at=draft.now,
+        task=task,
+        reply=content.reply,
+        inbox=InboxState.PROCESSED if received else InboxState.QUIET,
+    )

@@ -1,0 +1,193 @@
+"""Places where two machines meet that are no devices yet (spec/session.md section 9).
+
+What they leave for each other is opaque here, small, held in memory, and gone after ten minutes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+from collections.abc import Callable
+from enum import Enum
+from typing import Final
+
+import attrs
+import trio
+from quart import Response, jsonify, request
+from quart_trio import QuartTrio
+
+from taskferry_protocol.ids import Entropy, Instant, sha256
+from taskferry_protocol.limits import LINKING_LETTER_BYTES, LINKING_MS
+from taskferry_protocol.linking import PLACE_ALPHABET, PLACE_LETTERS
+from taskferry_transports.port import is_loopback
+
+from .sign_ups import customer
+
+__all__ = ["MEETINGS_PATH", "Meetings", "mount_meetings"]
+
+MEETINGS_PATH: Final = "/v1/meetings"
+TOKEN_HEADER: Final = "TaskFerry-Meeting"  # noqa: S105 - the name of a header
+TOKEN_BYTES: Final = 32
+#: What one side may leave: one letter more than it needs, and its word that it gives up.
+LETTERS: Final = 6
+#: At most 24 KiB each: some megabytes in all.
+PLACES: Final = 512
+#: A machine needs one place at a time; an office behind one address has several.
+PLACES_OF_ONE: Final = 8
+WAIT_S: Final = 25.0
+
+
+class Refused(Exception):
+    """A request that is not carried out: the HTTP status and the reason."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
+class _Side(Enum):
+    FIRST = 0
+    SECOND = 1
+
+
+@attrs.define
+class _Place:
+    address: str
+    until: Instant
+    digests: list[bytes]
+    letters: tuple[list[bytes], list[bytes]] = attrs.field(factory=lambda: ([], []))
+    news: trio.Event = attrs.field(factory=trio.Event)
+
+    def tell(self) -> None:
+        self.news.set()
+        self.news = trio.Event()
+
+
+class Meetings:
+    """The places of one relay. Tokens are kept as hashes."""
+
+    def __init__(self, now: Callable[[], Instant], entropy: Entropy) -> None:
+        self._now = now
+        self._entropy = entropy
+        self._places: dict[str, _Place] = {}
+
+    def open(self, peer: str) -> tuple[str, str]:
+        """A new place and the first side's token. Raises Refused."""
+        self._forget_old()
+        address = customer(peer)
+        if (
+            not is_loopback(peer)
+            and sum(p.address == address for p in self._places.values()) >= PLACES_OF_ONE
+        ):
+            raise Refused(429, "too many places to meet are open from this address")
+        if len(self._places) >= PLACES:
+            raise Refused(503, "all places to meet are taken")
+        name = "".join(PLACE_ALPHABET[byte % len(PLACE_ALPHABET)] for byte in self._entropy(PLACE_LETTERS))
+        token, digest = self._token()
+        self._places[name] = _Place(address, Instant(self._now() + LINKING_MS), [digest])
+        return name, token
+
+    def join(self, name: str) -> str:
+        """The second side's token. Raises Refused."""
+        place = self._place(name)
+        if len(place.digests) > 1:
+            raise Refused(409, "two machines have met here already")
+        token, digest = self._token()
+        place.digests.append(digest)
+        return token
+
+    def leave_letter(self, name: str, token: str, letter: bytes) -> None:
+        """Keep a letter for the other side. Raises Refused."""
+        place = self._place(name)
+        side = self._side(place, token)
+        if not 1 <= len(letter) <= LINKING_LETTER_BYTES:
+            raise Refused(413, f"a letter has 1 to {LINKING_LETTER_BYTES} bytes")
+        if len(place.letters[side.value]) >= LETTERS:
+            raise Refused(429, "no more letters fit here")
+        place.letters[side.value].append(letter)
+        place.tell()
+
+    async def letter(self, name: str, token: str, index: int, wait_s: float) -> bytes | None:
+        """The other side's letter by its number; None if it has not come in time. Raises Refused."""
+        place = self._place(name)
+        theirs = place.letters[1 - self._side(place, token).value]
+        with trio.move_on_after(wait_s):
+            while len(theirs) <= index and self._places.get(name) is place:
+                await place.news.wait()
+        return theirs[index] if index < len(theirs) else None
+
+    def end(self, name: str, token: str) -> None:
+        """Forget the place. Raises Refused."""
+        place = self._place(name)
+        self._side(place, token)
+        del self._places[name]
+        place.tell()
+
+    def _token(self) -> tuple[str, bytes]:
+        token = base64.urlsafe_b64encode(self._entropy(TOKEN_BYTES)).rstrip(b"=").decode()
+        return token, sha256(token.encode())
+
+    def _place(self, name: str) -> _Place:
+        self._forget_old()
+        place = self._places.get(name)
+        if place is None:
+            raise Refused(404, "there is no such place to meet")
+        return place
+
+    def _side(self, place: _Place, token: str) -> _Side:
+        digest = sha256(token.encode())
+        for side, known in zip(_Side, place.digests, strict=False):
+            if hmac.compare_digest(known, digest):
+                return side
+        raise Refused(404, "there is no such place to meet")
+
+    def _forget_old(self) -> None:
+        now = self._now()
+        for name in [name for name, place in self._places.items() if place.until <= now]:
+            self._places.pop(name).tell()
+
+
+def mount_meetings(app: QuartTrio, meetings: Meetings) -> None:
+    """Serve them."""
+
+    def token() -> str:
+        return request.headers.get(TOKEN_HEADER, "")
+
+    @app.errorhandler(Refused)
+    async def refuse(refused: Refused) -> tuple[Response, int]:
+        return jsonify({"error": str(refused)}), refused.status
+
+    @app.post(MEETINGS_PATH)
+    async def open_place() -> Response:
+        place, secret = meetings.open(request.remote_addr or "")
+        return jsonify({"place": place, "token": secret})
+
+    @app.post(f"{MEETINGS_PATH}/<place>/join")
+    async def join(place: str) -> Response:
+        return jsonify({"token": meetings.join(place)})
+
+    @app.post(f"{MEETINGS_PATH}/<place>")
+    async def leave_letter(place: str) -> Response:
+        letter = await request.get_data()
+        meetings.leave_letter(place, token(), letter if isinstance(letter, bytes) else b"")
+        return jsonify({})
+
+    @app.get(f"{MEETINGS_PATH}/<place>")
+    async def take_letter(place: str) -> Response:
+        index, wait = _number("after"), _number("wait")
+        letter = await meetings.letter(place, token(), index, min(float(wait), WAIT_S))
+        if letter is None:
+            return Response(status=204)
+        return Response(letter, content_type="application/octet-stream")
+
+    @app.delete(f"{MEETINGS_PATH}/<place>")
+    async def end(place: str) -> Response:
+        meetings.end(place, token())
+        return jsonify({})
+
+
+def _number(name: str) -> int:
+    text = request.args.get(name, "0")
+    if not text.isascii() or not text.isdigit() or len(text) > 4:
+        raise Refused(400, f"{name} is a small number")
+    return int(text)

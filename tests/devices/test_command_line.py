@@ -1,0 +1,115 @@
+"""`taskferry device`, as an owner at two keyboards uses it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import IO
+
+from taskferry_apps.demo.stage import PROGRAM
+
+from .conftest import House, here, until
+
+
+def _command(data: Path, *words: str) -> subprocess.Popen[str]:
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("TASKFERRY_")}
+    return subprocess.Popen(
+        [*PROGRAM, "device", *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**environment, "TASKFERRY_DATA": str(data)},
+    )
+
+
+def _ran(data: Path, *words: str) -> tuple[int, str, str]:
+    with _command(data, *words) as process:
+        out, err = process.communicate(timeout=60)
+        return process.returncode, out, err
+
+
+def _read_until(stream: IO[str] | None, pattern: str) -> str:
+    """What a pattern finds in what is printed until it does."""
+    said = ""
+    while not (found := re.search(pattern, said)):
+        assert stream is not None
+        more = stream.readline()
+        assert more, said
+        said += more
+    return found[1]
+
+
+def _type(stream: IO[str] | None, text: str) -> None:
+    assert stream is not None
+    stream.write(f"{text}\n")
+    stream.flush()
+
+
+_WORDS = r"shows:\s+([a-z]+ [a-z]+ [a-z]+)\n"
+
+
+def test_link_and_approve_by_reading_words_to_each_other(house: House):
+    """Code, words on each side, and the list that names both; then a name, a fresh key, and out."""
+    machine, _ = house.start("alice")
+    with machine.client() as client:
+        client.post("/setup", {"owner": "alice", "relay": house.relay, "device_label": "desk"})
+        client.post("/agents", {"handle": "requester"})
+    second, other = house.start("alice2")
+    with (
+        _command(second.data, "link", "--relay", house.relay, "--label", "laptop") as new,
+    ):
+        code = _read_until(new.stderr, r"device approve ([a-z0-9-]+)\n")
+        with _command(machine.data, "approve", code, "--manage", "--history", "30d") as old:
+            theirs, mine = _read_until(old.stderr, _WORDS), _read_until(new.stderr, _WORDS)
+            _type(new.stdin, theirs)
+            _type(old.stdin, mine)
+            assert old.wait(60) == 0, old.stderr and old.stderr.read()
+            assert new.wait(60) == 0, new.stderr and new.stderr.read()
+    until(lambda: here(other)["agents"] == ["requester"])
+    code_, shown, _ = _ran(second.data, "list")
+    assert code_ == 0
+    assert "desk" in shown
+    assert "laptop" in shown
+    device = here(other)["id"][:8]
+    assert _ran(machine.data, "rename", "laptop", "kitchen")[0] == 0
+    until(lambda: "kitchen" in _ran(second.data, "list")[1])
+    assert _ran(second.data, "rotate")[0] == 0
+    assert _ran(machine.data, "revoke", device, "--reason", "sold")[0] == 0
+    assert "revoked" in _ran(machine.data, "list")[1]
+    code_, _, said = _ran(machine.data, "revoke", "desk")
+    assert code_ == 4
+    assert "--lose-agents" in said
+
+
+def test_wrong_words_end_the_try_on_both_machines(house: House):
+    """One try: nothing is signed, both say so, and the exit codes are a refusal's."""
+    machine, alice = house.start("alice")
+    alice.post("/setup", {"owner": "alice", "relay": house.relay})
+    second, other = house.start("alice2")
+    with _command(second.data, "link", "--relay", house.relay) as new:
+        code = _read_until(new.stderr, r"device approve ([a-z0-9-]+)\n")
+        with _command(machine.data, "approve", code) as old:
+            theirs = _read_until(old.stderr, _WORDS)
+            _read_until(new.stderr, _WORDS)
+            _type(new.stdin, theirs)
+            _type(old.stdin, "acorn acorn acorn")
+            assert old.wait(60) == 4
+            assert new.wait(60) == 4, new.stderr and new.stderr.read()
+            assert new.stderr is not None
+            assert "nothing was signed" in new.stderr.read()
+    assert len(alice.get("/account")["devices"]) == 1
+    assert not other.get("/health")["set_up"]
+
+
+def test_a_code_that_nobody_made_is_said_in_a_sentence(house: House):
+    """Mistyped, or too late."""
+    machine, alice = house.start("alice")
+    alice.post("/setup", {"owner": "alice", "relay": house.relay})
+    for code in ("abcd-efgh-ijkm-npqr", "nonsense"):
+        ended, _, said = _ran(machine.data, "approve", code)
+        assert ended in (2, 4)
+        assert "code" in said
+        assert "Traceback" not in said

@@ -1,0 +1,59 @@
+"""Mail for an agent that this device serves, by a log of the owner's that it has not heard of yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import trio
+
+from taskferry_apps import system
+from taskferry_apps.daemon.draft import Draft
+from taskferry_protocol.accounts import AccountLog, set_agent
+from taskferry_protocol.ids import AccountId
+from taskferry_protocol.messages import TextMessage
+from tests.daemon.forger import Forger, codes, forging, texts
+
+
+async def _behind(forger: Forger) -> AccountLog:
+    """Bob's device holds a log in which it does not serve the writer; the newest one says it does."""
+    full = await forger.bob.own_log()
+    withdrawn = full.extend([set_agent(full.state, "writer", (), at=system.now(), by=forger.bob.manage)])
+    newest = withdrawn.extend(
+        [set_agent(withdrawn.state, "writer", (forger.bob.device,), at=system.now(), by=forger.bob.manage)]
+    )
+    draft = Draft(forger.bob)
+    draft.take_log(full, withdrawn)
+    await draft.commit()
+    return newest
+
+
+async def test_the_own_log_is_fetched_before_such_mail_is_refused():
+    """The peer heard first that this device serves the agent: nothing is quarantined."""
+    async with forging() as (forger, bob):
+        newest = await _behind(forger)
+
+        async def fetch(account: AccountId, start: int) -> Sequence[bytes]:
+            await trio.lowlevel.checkpoint()
+            return newest.statements[start:] if account == newest.account else ()
+
+        forger.inbound._fetch = fetch
+        await forger.deliver(await forger.seal(TextMessage("in time")))
+        assert await codes(bob) == []
+        assert await texts(bob) == ["in time"]
+
+
+async def test_mail_for_somebody_else_asks_once_and_is_quarantined():
+    """A relay that delivers to the wrong device costs one question, and is found out."""
+    async with forging() as (forger, bob):
+        await _behind(forger)
+        asked: list[AccountId] = []
+
+        async def fetch(account: AccountId, start: int) -> Sequence[bytes]:
+            await trio.lowlevel.checkpoint()
+            asked.append(account)
+            return ()
+
+        forger.inbound._fetch = fetch
+        await forger.deliver(await forger.seal(TextMessage("not for you")))
+        assert await codes(bob) == ["wrong-recipient"]
+        assert asked == [forger.bob.own]

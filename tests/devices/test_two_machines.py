@@ -1,0 +1,223 @@
+"""Two machines of one owner: copies, connections, tasks, keys, names, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskferry_apps.daemon.port import DaemonRefusal, NewAgent
+from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol.limits import DAY_MS
+from tests.daemon.worlds import OWNER, Machine, act, ask, connect, in_state, set_up, until
+
+from .machines import a_pair, log_of, say, texts
+
+
+async def _has(daemon: Daemon, agent: str, text: str) -> None:
+    async def there() -> bool:
+        return text in await texts(daemon, agent)
+
+    await until(there)
+
+
+async def test_a_new_machine_can_work_at_once():
+    """It knows whom the agents are connected with, and what they may send."""
+    async with a_pair() as pair:
+        (bond,) = await pair.second.connections(OWNER, "accepted", "")
+        assert bond.peer == "@bob/writer"
+        assert bond.given is not None
+        assert bond.received is not None
+        await say(pair.second, "requester", "@bob/writer", "from the second")
+        await _has(pair.bob, "writer", "from the second")
+        await say(pair.bob, "writer", "@alice/requester", "to both")
+        await _has(pair.first, "requester", "to both")
+        await _has(pair.second, "requester", "to both")
+
+
+async def test_a_connection_made_on_one_machine_is_there_on_the_other():
+    """Request, acceptance, grants and end: the other machine does the same, and quarantines nothing."""
+    async with a_pair() as pair, pair.world.running(Machine("carol")) as carol:
+        await set_up(carol, "carol", "coder")
+        await connect(pair.first, carol, "requester", "@carol/coder")
+
+        async def both() -> bool:
+            bonds = await pair.second.connections(OWNER, "accepted", "")
+            return {bond.peer for bond in bonds} == {"@bob/writer", "@carol/coder"}
+
+        await until(both)
+        await say(pair.second, "requester", "@carol/coder", "hello")
+        await _has(carol, "coder", "hello")
+        await pair.second.end_connection(OWNER, ("requester", "@carol/coder"), "revoked", "enough")
+
+        async def ended() -> bool:
+            bonds = await pair.first.connections(OWNER, "ended", "")
+            return [bond.peer for bond in bonds] == ["@carol/coder"]
+
+        await until(ended)
+        assert [item.code + item.reason for item in await pair.second.quarantine(OWNER, "", 9)] == []
+        assert [item.code + item.reason for item in await pair.first.quarantine(OWNER, "", 9)] == []
+
+
+async def test_one_device_writes_for_each_side_of_a_task():
+    """The other one shows the task, says who acts, and offers nothing to do."""
+    async with a_pair() as pair:
+        task = await ask(pair.first, "requester", "@bob/writer")
+        await in_state(pair.second, task, "sent")
+        with pytest.raises(DaemonRefusal) as refused:
+            await act(pair.second, task, "cancel")
+        assert "Your device laptop acts in this task" in refused.value.message
+        assert (await pair.second.task(OWNER, task.hex())).actions == ()
+        assert "cancel" in (await pair.first.task(OWNER, task.hex())).actions
+        await in_state(pair.bob, task, "sent")
+        await act(pair.bob, task, "accept")
+        await in_state(pair.second, task, "accepted")
+
+
+async def test_a_revoked_home_leaves_its_tasks_to_the_other_machine():
+    """Once the worker's chain is bound, the owner's other device goes on in its place."""
+    async with a_pair() as pair:
+        task = await ask(pair.first, "requester", "@bob/writer")
+        await in_state(pair.bob, task, "sent")
+        await act(pair.bob, task, "accept")
+        await in_state(pair.first, task, "accepted")
+        await act(pair.bob, task, "progress", text="half")
+        await in_state(pair.first, task, "working")
+        await in_state(pair.second, task, "working")
+        first = (await log_of(pair.first)).state.devices
+        (home,) = [id for id in first if id != pair.device]
+
+        async def seen() -> bool:
+            return "cancel" in (await pair.first.task(OWNER, task.hex())).actions
+
+        await until(seen)
+        await pair.second.devices.revoke(OWNER, home.hex(), "lost", lose=True)
+        await act(pair.second, task, "cancel")
+        await in_state(pair.bob, task, "cancelled")
+
+
+async def test_a_new_agent_is_served_by_all_machines():
+    """Wherever it is made; its card comes along."""
+    async with a_pair() as pair:
+        await pair.second.create_agent(OWNER, NewAgent("third", display_name="The Third"))
+
+        async def there() -> bool:
+            shown = {view.name: view.display_name for view in await pair.first.agents(OWNER)}
+            return shown.get("third") == "The Third"
+
+        await until(there)
+
+
+async def test_two_machines_that_sign_at_once_do_not_fork_the_account():
+    """The relay decides who was first; the other signs again on top."""
+    async with a_pair() as pair:
+        for number in range(3):
+            for daemon in (pair.first, pair.second):
+
+                async def made(daemon: Daemon = daemon, number: int = number) -> bool:
+                    name = f"agent{number}-{'a' if daemon is pair.first else 'b'}"
+                    try:
+                        await daemon.create_agent(OWNER, NewAgent(name))
+                    except DaemonRefusal as refused:
+                        return refused.code == "conflict" and "already" in refused.message
+                    return True
+
+                await until(made)
+
+        await until(pair.same_log)
+        assert len((await log_of(pair.first)).state.agents) == 7
+        assert not (await pair.first.devices.overview(OWNER)).held
+
+
+async def test_a_device_rotates_now_and_keeps_the_former_key_as_long_as_mail_can_come():
+    """Thirty days and the skew later it is erased; mail sealed to the old key is read until then."""
+    async with a_pair() as pair:
+        core = pair.second._core
+        before = core.keys.device.encryption
+        view = await pair.second.devices.rotate(OWNER)
+        assert view.rotations == 1
+        assert core.keys.device.encryption != before
+        assert before in core.keys.opening_keys()
+        await say(pair.bob, "writer", "@alice/requester", "still read")
+        await _has(pair.second, "requester", "still read")
+        pair.world.clock.ahead_ms += 30 * DAY_MS
+        await pair.second._owner.keep_keys_fresh()
+        assert before in core.keys.opening_keys()
+        pair.world.clock.ahead_ms += DAY_MS
+        await pair.second._owner.keep_keys_fresh()
+        assert before not in core.keys.opening_keys()
+
+
+async def test_a_name_given_to_a_device_is_shown_on_all_machines():
+    """The log keeps the label that was signed; the owner's machines show the new one."""
+    async with a_pair() as pair:
+        await pair.first.devices.rename(OWNER, pair.device.hex()[:8], "kitchen")
+
+        async def shown() -> bool:
+            views = (await pair.second.devices.overview(OWNER)).devices
+            return any(view.label == "kitchen" for view in views)
+
+        await until(shown)
+        assert (await log_of(pair.second)).state.devices[pair.device].record.label == "second"
+
+
+async def test_an_agents_last_device_is_not_put_out_unsaid():
+    """The refusal names the agents and the account's last manager; the owner may insist."""
+    async with a_pair(manage=False) as pair:
+        (home,) = [id for id in (await log_of(pair.first)).state.devices if id != pair.device]
+        with pytest.raises(DaemonRefusal) as refused:
+            await pair.first.devices.revoke(OWNER, home.hex(), "", lose=False)
+        assert refused.value.code == "last-device"
+        assert "only the recovery key" in refused.value.message
+        await pair.first.devices.revoke(OWNER, pair.device.hex(), "", lose=False)
+        with pytest.raises(DaemonRefusal) as refused:
+            await pair.first.devices.revoke(OWNER, home.hex(), "", lose=False)
+        assert "requester" in refused.value.message
+
+
+async def test_a_machine_that_may_not_manage_signs_nothing_for_the_account():
+    """It sends and receives; accounts, connections and devices are the other machine's."""
+    async with a_pair(manage=False) as pair:
+        await say(pair.second, "requester", "@bob/writer", "works")
+        await _has(pair.bob, "writer", "works")
+        with pytest.raises(DaemonRefusal) as refused:
+            await pair.second.devices.revoke(OWNER, pair.device.hex(), "", lose=True)
+        assert refused.value.code == "not-authorized"
+
+
+async def test_a_kill_while_history_follows_loses_and_repeats_nothing(monkeypatch: pytest.MonkeyPatch):
+    """The first machine is killed again and again; the new one ends with each message once."""
+    from taskferry_apps.daemon import sharing
+    from tests.daemon.worlds import a_world
+
+    from .machines import link_to
+
+    monkeypatch.setattr(sharing, "_PAGE", 3)
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        alice, machine = Machine("alice"), Machine("alice2")
+        async with world.running(alice) as first:
+            await set_up(first, "alice", "requester")
+            await connect(first, bob, "requester", "@bob/writer")
+            for number in range(20):
+                await say(bob, "writer", "@alice/requester", str(number))
+            await _has(first, "requester", "19")
+            await link_to(world, first, machine)
+        async with world.running(machine) as second:
+            for done in (4, 10, 20):
+                async with world.running(alice) as first:
+
+                    async def far(first: Daemon = first, done: int = done) -> bool:
+                        jobs = (await first.devices.overview(OWNER)).sharing
+                        return not jobs or jobs[0].done >= done
+
+                    await until(far)
+
+            async with world.running(alice) as first:
+
+                async def over(first: Daemon = first) -> bool:
+                    return not (await first.devices.overview(OWNER)).sharing
+
+                await until(over)
+                await _has(second, "requester", "19")
+                assert await texts(second, "requester") == [str(number) for number in range(20)]
+                overview = await second.devices.overview(OWNER)
+                assert overview.history_done == overview.history_total > 0
