@@ -123,11 +123,11 @@ async def test_a_refusal_that_may_pass_is_tried_again(code):
 
 
 async def _quiet(daemon: Daemon) -> None:
-    """Wait until nothing waits in the outbox, so that the next result is for what the test sends."""
+    """Wait until nothing waits to be sent or said, so that the next result is for what the test sends."""
 
     async def empty() -> bool:
-        status = await daemon.status()
-        return status.relay is not None and status.relay.queued == 0
+        stats = await daemon._core.store.stats()
+        return not stats.outbox_waiting and not stats.receipts_owed
 
     await until(empty)
 
