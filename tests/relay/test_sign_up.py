@@ -198,6 +198,9 @@ async def test_another_sites_form_is_refused(store):
         assert foreign.status_code == 403
         own = await site.client.post("/signup", data={"owner": "alice"}, headers={"Origin": site.url})
         assert own.status_code == 200
+        # What a browser without Sec-Fetch-Site sends of a page with `Referrer-Policy: no-referrer`.
+        old = await site.client.post("/signup", data={"owner": "bob"}, headers={"Origin": "null"})
+        assert old.status_code == 200
 
 
 async def test_a_token_in_an_address_is_not_looked_at(store):

@@ -13,7 +13,6 @@ from typing import Final, assert_never
 import attrs
 import trio
 
-from taskferry_protocol.accounts import AccountLog, DeviceStatus
 from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.calls import CallAnswer, CallRequest, FindAccount, GetAccount, GetInvite
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
@@ -51,6 +50,7 @@ from .calls import Calls
 from .engine import Engine
 from .instances import check_alone, remember_instance
 from .mailbox import Mailbox, TailBudget
+from .opening import account_of, check_active, cursor_of
 from .presence import Presence
 from .visits import NOWHERE, Visits
 
@@ -275,27 +275,13 @@ class Link:
         known = office.engine.acknowledged_by(hello.device)
         after = max(usage.acked, known)
         try:
-            if hello.cursor is not None and hello.cursor.generation == office.store.generation:
-                if hello.cursor.offset > usage.last:
-                    raise RemoteProtocolError(
-                        RejectCode.BAD_VALUE, "beyond what was ever delivered", field="hello.cursor"
-                    )
-                after = max(after, hello.cursor.offset)
-            await office.accounts.recognise(
-                hello.account,
-                hello.device,
-                event.start,
-                event.statements,
-                event.ticket,
-                self._transport.peer,
-            )
-            log = await office.accounts.extend(hello.account, event.start, event.statements, event.ticket)
-            _check_active(log, hello.device)
+            after = max(after, cursor_of(hello, usage, office.store.generation))
+            log = await account_of(office.accounts, event, self._transport.peer)
             if hello.instance is not None:
                 await remember_instance(office.store, office.presence, hello, max(usage.acked, known))
                 # What has changed while that was committed counts.
                 log = await office.accounts.extend(hello.account, event.start, event.statements)
-                _check_active(log, hello.device)
+                check_active(log, hello.device)
                 check_alone(office.presence, hello)
         except RemoteProtocolError as error:
             _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)
@@ -416,14 +402,6 @@ class Link:
 def _as_result(answer: tuple[int, Sequence[Outcome]]) -> tuple[int, tuple[Outcome, ...]]:
     batch, outcomes = answer
     return batch, tuple(outcomes)
-
-
-def _check_active(log: AccountLog, device: DeviceId) -> None:
-    state = log.state.devices.get(device)
-    if state is None:
-        raise RemoteProtocolError(RejectCode.UNKNOWN_DEVICE, "not a device of this account")
-    if state.status is not DeviceStatus.ACTIVE:
-        raise RemoteProtocolError(RejectCode.DEVICE_GONE, f"was {state.status.value}")
 
 
 def first_failure(group: BaseExceptionGroup[Exception]) -> Exception:

@@ -328,7 +328,7 @@ at the TaskFerry relay {address.authority}.
 This e-mail address has one already: @{owner}. An address is good for one account.
 
 To use it on another machine, link that machine from one that it is on.
-If all of them are lost, your recovery key regains it.
+If all of them are lost, your recovery phrase regains it: taskferry recover
 
 If it was not you who asked, do nothing.
 """

@@ -119,7 +119,8 @@ def _require_own_page(pages: Pages) -> None:
     if site is not None:
         own = site in ("same-origin", "none")
     else:
-        own = origin in (None, pages.address.origin)
+        # Browsers too old to name the site say `null` of our own forms, since our pages send no referrer.
+        own = origin in (None, "null", pages.address.origin)
     if not own:
         raise SignUpRefused(
             "bad-origin", "Another site's page sent this.", "Fill in the form on this page.", 403
