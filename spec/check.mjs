@@ -10,6 +10,7 @@ import * as backup from './check/backup.mjs'
 import { decode, encode } from './check/cbor.mjs'
 import { checkEncryptionKey, checkSigningKey, verify } from './check/cose.mjs'
 import { readEnvelope, readParcel } from './check/envelope.mjs'
+import * as invites from './check/invites.mjs'
 import { readContent } from './check/messages.mjs'
 import { Refusal, expectEqual, hex, same, unhex } from './check/refusal.mjs'
 import * as safety from './check/safety.mjs'
@@ -20,6 +21,7 @@ const RUNNERS = {
   ...account.RUNNERS,
   ...backup.RUNNERS,
   ...safety.RUNNERS,
+  ...invites.RUNNERS,
   ...sealing.RUNNERS,
   ...tasks.RUNNERS,
   cbor: (vector) => {

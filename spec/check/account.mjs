@@ -261,7 +261,7 @@ function plain(value) {
   return Object.fromEntries(pairs.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, inner]) => [name, plain(inner)]))
 }
 
-function fold(statements) {
+export function fold(statements) {
   need(statements.length > 0, 'empty-log')
   const account = new Account()
   statements.forEach((raw) => account.take(raw))

@@ -68,10 +68,10 @@ def test_an_invite_from_making_it_to_using_it_up(alice: Shell, bob: Shell, agent
 
     asked = alice("open", "-", *ASK, "--agent", "guest", "--note", "Hello", stdin=f"{link}\n")
     assert asked.code == 0, asked.err
-    assert with_peer(alice, "guest")[0]["trust"] == "invited"
+    assert with_peer(alice, "guest")[0]["trust"] == "pinned"
     until(lambda: bob("connections"), lambda ran: "@alice/guest" in ran.out)
     (request,) = requests(bob, "requested_in", "guest")
-    assert (request["invite_state"], request["trust"], request["note"]) == ("valid", "invited", "Hello")
+    assert (request["invite_state"], request["trust"], request["note"]) == ("valid", "pinned", "Hello")
     assert "used up" in bob("invite", "list").out
     assert bob("approve", str(request["id"])[:8]).code == 0
     until(

@@ -127,9 +127,9 @@ async def test_invited_request_arrives_as_invited_and_waits_for_the_owner(pair):
     assert seen.account == (await pair.bob.account(OWNER)).account
     assert not await pair.alice.connections(OWNER, "", ""), "looking asks for nothing"
     mine = await pair.ask(link)
-    assert (mine.state, mine.trust, mine.invite) == ("requested_out", "invited", made.id)
+    assert (mine.state, mine.trust, mine.invite) == ("requested_out", "pinned", made.id)
     (request,) = await pair.arrived()
-    assert (request.invite_state, request.trust, request.note) == ("valid", "invited", "hello")
+    assert (request.invite_state, request.trust, request.note) == ("valid", "pinned", "hello")
     (listed,) = await pair.bob.invites.list(OWNER)
     assert (listed.state, listed.used) == ("used_up", 1)
     await pair.bob.accept_connection(OWNER, request.id.hex(), GrantChange())

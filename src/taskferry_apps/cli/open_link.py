@@ -44,6 +44,14 @@ def open_link(link: str, browser: bool | None, agent: str | None, note: str | No
     text = _read() if link == "-" else link.strip()
     # A program that wants JSON, or that has answered already, has no use for a page.
     on_page = browser if browser is not None else _has_desktop() and not (agent or yes or is_json_wanted())
+    if text.startswith("taskferry://") and "/setup#" in text and not on_page and sys.stdin.isatty():
+        # That kind makes an account: the same questions as by the command for it.
+        from .setup import setup
+
+        click.get_current_context().invoke(
+            setup, words=(text,), relay=None, ticket=None, ticket_file=None, label=""
+        )
+        return
     with local_client() as daemon:
         held = daemon.post("/links", {"link": text})
         if on_page:

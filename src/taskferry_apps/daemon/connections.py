@@ -118,7 +118,7 @@ class Connections:
             if pinned is None or pinned.trust is Trust.UNVERIFIED:
                 draft.add(SetTrust(theirs.account, Trust.INVITED, draft.now))
                 handle = f"@{theirs.state.name}"
-                draft.audit(AuditKind.TRUST_CHANGED, handle, trust=Trust.INVITED.value, by="owner")
+                draft.audit(AuditKind.TRUST_CHANGED, handle, trust="pinned", by="owner")
             request, message = await self._ask(draft, caller, agent, to, note_text, link)
             await draft.commit()
         return await self._step(request, message)

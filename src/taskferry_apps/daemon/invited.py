@@ -88,7 +88,7 @@ async def admit_invited(draft: Draft, record: PeerConnection, invite: InviteReco
         pinned = (await draft.core.store.accounts((record.peer.account,))).get(record.peer.account)
         if pinned is None or pinned.trust is Trust.UNVERIFIED:
             draft.add(SetTrust(record.peer.account, Trust.INVITED, draft.now))
-            draft.audit(AuditKind.TRUST_CHANGED, handle, trust=Trust.INVITED.value, by="invite")
+            draft.audit(AuditKind.TRUST_CHANGED, handle, trust="pinned", by="invite")
     core = draft.core
     if not invite.accepts or core.ring is None or core.ring.device.manage is None:
         # A device that may not sign for the account leaves it to the owner, as it leaves every request.

@@ -21,6 +21,7 @@ from .connections import Connections
 from .core import Core
 from .describe import connection_view
 from .draft import Draft
+from .identity_changes import trust_in
 from .invite_port import HeldLink, LinkProblem, LinkView
 from .link import Link
 from .link_faults import fault_of
@@ -94,7 +95,7 @@ class Links:
         held = self._get(link)
         found = await self._find(held)
         core, agent = self._core, found.invite.agent
-        pinned = (await core.store.accounts((agent.account,))).get(agent.account)
+        trust = await trust_in(core.store, (agent.account,))
         own = await core.own_log()
         states = []
         for name in sorted(own.state.agents):
@@ -106,7 +107,7 @@ class Links:
             peer=f"@{found.log.state.name}/{agent.name}",
             account=agent.account,
             fingerprint=fingerprint(agent.account),
-            trust=pinned.trust.value if pinned is not None else "",
+            trust=trust.get(agent.account, ""),
             display_name=found.card.display_name if found.card is not None else "",
             tagline=found.card.tagline if found.card is not None else "",
             expires_at=found.invite.expires_at,

@@ -146,7 +146,7 @@ async def test_owner_sees_whom_a_link_leads_to_and_decides(guests):
         return [one for one in found if one["state"] == "accepted"]
 
     (one,) = await until(accepted)
-    assert (one["mine"], one["note"], one["trust"]) == ("@alice/second", "Hi <b>", "invited")
+    assert (one["mine"], one["note"], one["trust"]) == ("@alice/second", "Hi <b>", "pinned")
     again = await guests.browse("POST", path, {**form, "answer": "ask", "agent": "second"})
     assert again.status == 404
 

@@ -21,9 +21,10 @@ OWNER: Final = Caller(None)
 
 _TRUST: Final = {
     "": "new here; the link says exactly which account it is",
-    "invited": "known here by an invite",
-    "verified": "verified",
+    "pinned": "pinned: known here, exactly this account",
+    "verified": "verified: you have compared its safety code",
     "unverified": "known here, not verified; the link says exactly which account it is",
+    "changed": "in question: nothing is sent to it before you decide; see: taskferry peer list",
     "own": "your own",
 }
 
