@@ -14,7 +14,8 @@ __all__ = ["relay"]
 
 @click.command()
 @click.option("--addr", help="Where to listen, HOST:PORT.  [default: 127.0.0.1:8080]")
-@click.option("--db", help="The SQLite file.  [default: relay.db in the user's data folder]")
+@click.option("--data", help="The data directory.  [default: the user's data folder]")
+@click.option("--db", help="The SQLite file.  [default: relay.db in the data directory]")
 @click.option("--origins", help="Addresses that daemons dial, such as wss://relay.example; comma-separated.")
 @click.option("--signup", type=click.Choice(["open", "closed"]), help="Whether unknown accounts may join.")
 @click.option("--log", type=click.Choice(["debug", "info", "warning"]), help="The least level to log.")

@@ -15,7 +15,7 @@ import attrs
 import trio
 
 from taskferry_protocol.records import Generation
-from taskferry_stores.port import RelayStore, StoreError
+from taskferry_stores.port import RelayStore, StoreError, StoreLocked
 from taskferry_stores.sqlite import open_relay_store
 from taskferry_transports.guarded_server import BoundServer, CannotListen, GuardConfig, serve
 from taskferry_transports.longpoll_server import LongPollLimits
@@ -67,7 +67,8 @@ def _run(main: Callable[[RelaySettings], Awaitable[None]], settings: RelaySettin
         failure = first_failure(failures)
     if failure is None:
         return 0
-    sys.stderr.write(f"taskferry relay: {failure}\n")
+    elsewhere = " Another file is named with --db." if isinstance(failure, StoreLocked) else ""
+    sys.stderr.write(f"taskferry relay: {failure}{elsewhere}\n")
     return 1
 
 
@@ -83,10 +84,13 @@ def _collect_seldom() -> None:
 
 
 async def _main(settings: RelaySettings) -> None:
-    _make_folder(settings.db.parent)
+    _make_folder(settings.database.parent)
     generation = Generation(system.entropy(GENERATION_BYTES))
     stop = trio.Event()
-    async with open_relay_store(settings.db, generation=generation) as store, trio.open_nursery() as nursery:
+    async with (
+        open_relay_store(settings.database, generation=generation) as store,
+        trio.open_nursery() as nursery,
+    ):
         await nursery.start(_watch_signals, stop)
         await serve_relay(settings, store, stop)
         nursery.cancel_scope.cancel()
@@ -95,7 +99,7 @@ async def _main(settings: RelaySettings) -> None:
 
 async def _main_restored(settings: RelaySettings) -> None:
     generation = Generation(system.entropy(GENERATION_BYTES))
-    async with open_relay_store(settings.db, generation=generation) as store:
+    async with open_relay_store(settings.database, generation=generation) as store:
         await store.renew_generation(generation)
     _LOG.info("a new generation has begun", reason="the database is an older copy")
     await _main(settings)
@@ -106,7 +110,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise CannotStart(
-            f"The folder {folder} cannot be made ({error.strerror}); name another place with --db."
+            f"The folder {folder} cannot be made: {error.strerror}. Name another place with --data or --db."
         ) from error
 
 

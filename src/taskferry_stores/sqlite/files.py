@@ -11,14 +11,18 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import StoreCorrupt, StoreLocked, WrongStore
-from .faults import translate, translate_os
+from ..errors import StoreCorrupt, StoreError, StoreFailed, StoreLocked, WrongStore
+from .faults import no_space, translate, translate_os
 from .migrations import Schema, migrate, require_known
 
 BUSY_MS = 5_000
 """How long we wait for a program that looks into the file, such as a backup."""
 WAL_KEPT_BYTES = 64 * 1024 * 1024
 """What is left of the write-ahead log's file once it has been copied into the database."""
+
+
+LEAST_FREE_BYTES = 64 * 1024
+"""With less than this no database opens: the index of the write-ahead log alone takes 32 KiB."""
 
 
 class IntegrityCheck(StrEnum):
@@ -73,11 +77,23 @@ def open_file(path: Path, schema: Schema, tuning: Tuning, check: IntegrityCheck)
                 undo.callback(reading[-1].close)
                 reading[-1].execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
-            raise translate(error, path) from error
+            raise _why_not_opened(error, path) from error
         except OSError as error:
             raise translate_os(error, path) from error
         undo.pop_all()
         return OpenFile(path, writer, tuple(reading), lock)
+
+
+def _why_not_opened(error: sqlite3.Error, path: Path) -> StoreError:
+    """The store's error for SQLite's; on a full disk it speaks of trouble with reading and writing."""
+    failure = translate(error, path)
+    if isinstance(failure, StoreCorrupt) or not isinstance(failure, StoreFailed):
+        return failure
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return failure
+    return no_space(path) if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES else failure
 
 
 def _lock(path: Path) -> int:
@@ -89,7 +105,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        raise StoreLocked(f"Another process has {path} open; end it, or use another folder.") from error
+        raise StoreLocked(f"Another process has {path} open; end it, or use another file.") from error
     except OSError:
         os.close(lock)
         raise
