@@ -68,7 +68,7 @@ def _daemon() -> Iterator[Finding]:
 
     try:
         with local_client() as daemon:
-            answer = daemon.get("/health")
+            answer = daemon.health()
     except CommandFailed as error:
         yield "daemon", False, str(error)
         return

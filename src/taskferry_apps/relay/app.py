@@ -26,8 +26,8 @@ def create_app(relay: Relay, entropy: Entropy, pages: Pages) -> tuple[QuartTrio,
     @app.get("/health")
     async def health() -> tuple[Response, int]:
         if not relay.is_healthy:
-            return jsonify({"status": "stopping"}), 503
-        return jsonify({"status": "ok"}), 200
+            return jsonify({"status": "stopping", "service": "relay"}), 503
+        return jsonify({"status": "ok", "service": "relay"}), 200
 
     add_websocket_route(app, WEBSOCKET_PATH, relay.handle)
     longpoll = LongPollServer(relay.handle, entropy)
