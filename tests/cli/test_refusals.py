@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -206,10 +207,18 @@ def test_json_is_one_value_and_empty_tables_are_words(alice: Shell, words: list[
 def test_a_relay_that_does_not_answer_at_set_up_is_said(stage: Stage) -> None:
     """The account is made; the name is not claimed, and the remedy for a wrong address stands there."""
     shell = Shell(stage.folder, stage.start_daemon("early").data)
+    begun = time.monotonic()
     made = shell("setup", "early", "--relay", "http://127.0.0.1:9")
     assert made.code == 0
-    assert "not claimed yet" in made.out
-    assert "taskferry up --relay URL" in made.out
+    assert time.monotonic() - begun < 10
+    assert "not claimed yet: cannot connect to 127.0.0.1 port 9" in made.out
+    for word in ("Done:", "Waits: the name @early", "To do:", "taskferry up --relay URL"):
+        assert word in made.out
+    agent = shell("agent", "create", "first")
+    assert agent.code == 0, agent.err
+    assert "is ready" not in agent.out
+    assert "the relay is not reached now" in agent.out
+    assert "@early/first" in shell("agent", "list").out
     assert "what you send waits here" in shell("status").out
     again = shell("setup", "early", "--relay", "http://127.0.0.1:9")
     assert again.code == 4

@@ -28,6 +28,7 @@ def setup(owner: str, relay: str, label: str) -> None:
     with local_client() as daemon:
         body = {"owner": owner, "relay": relay}
         answer = daemon.post("/setup", body | ({"device_label": label} if label else {}))
+        trouble = "" if answer.get("name_claimed") else _trouble(daemon.health())
     if is_json_wanted():
         print_json(answer)
         return
@@ -41,9 +42,7 @@ def setup(owner: str, relay: str, label: str) -> None:
             ("device", clean(answer.get("device"))),
             (
                 "name",
-                "claimed at the relay"
-                if answer.get("name_claimed")
-                else "not claimed yet: the relay did not answer",
+                "claimed at the relay" if answer.get("name_claimed") else f"not claimed yet: {trouble}",
             ),
         ]
     )
@@ -53,8 +52,22 @@ def setup(owner: str, relay: str, label: str) -> None:
         click.echo(f"\n    {recovery}\n")
         click.echo("  Write it down and keep it away from this machine: it regains the account")
         click.echo("  if all devices are lost.")
-    if not answer.get("name_claimed"):
-        click.echo("\n  The daemon goes on trying; see: taskferry status")
-        click.echo(f"  If {relay} is not the right address, stop the daemon and start it with the right one:")
-        click.echo("  taskferry up --relay URL")
-    click.echo("\n  Next: taskferry agent create NAME")
+    if answer.get("name_claimed"):
+        click.echo("\n  Next: taskferry agent create NAME")
+        return
+    name = f"@{clean(answer.get('owner'))}"
+    click.echo("\n  Done: your keys and your account are made, on this machine.")
+    click.echo(f"  Waits: the name {name} is yours once the relay has it. The daemon goes on trying;")
+    click.echo("  see: taskferry status")
+    click.echo(f"  To do: see that the relay runs. If {clean(relay)} is not its address, stop the daemon and")
+    click.echo("  start it with the right one: taskferry up --relay URL")
+    click.echo("\n  Meanwhile you can make your agents; others reach them when the relay is there:")
+    click.echo("  taskferry agent create NAME")
+
+
+def _trouble(health: dict[str, object]) -> str:
+    """Why the relay is not reached, in a few words."""
+    from .render import clean
+    from .values import object_in
+
+    return clean(object_in(health, "relay").get("last_error") or "the relay did not answer")

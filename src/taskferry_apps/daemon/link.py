@@ -144,7 +144,7 @@ class Link:
         if ring is None:
             raise not_set_up()
         refused: RejectCode | None = None
-        with trio.move_on_after(CLAIM_S):
+        with trio.move_on_after(CLAIM_S) as patience:
             try:
                 transport = await route.dialer.dial()
             except DialRefused as away:
@@ -170,13 +170,21 @@ class Link:
                     refused = None
             except* LinkEnded as group:
                 refused = _first(group).code
+        if patience.cancelled_caught:
+            self._fail(f"nothing answers there in {CLAIM_S:.0f} s")
         return refused if refused in _LASTING else None
 
     def begin_afresh(self) -> None:
         """Forget why no session was taken, since what it was about has changed; dial at once."""
         self.refused = None
+        self._error = ""
         self._attempt = 0
         self._core.changed.ring()
+
+    @property
+    def away(self) -> bool:
+        """Whether the relay was not reached the last time, and is not yet."""
+        return self._client is None and bool(self._error)
 
     @property
     def connected(self) -> bool:
