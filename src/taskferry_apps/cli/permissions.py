@@ -63,6 +63,8 @@ def permissions(
 
     connection = object_in(answer, "connection") or answer
     for title, key in (("The peer may send to you", "given"), ("You may send to the peer", "received")):
+        if key == "received":
+            click.echo()
         grant = object_in(connection, key)
         terms = object_in(grant, "terms")
         click.secho(title, bold=True)
