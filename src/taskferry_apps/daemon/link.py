@@ -93,6 +93,8 @@ class Link:
         """The relay has taken something that was to be published."""
         self._attempt = 0
         self._error = ""
+        self._asked_away: float | None = None
+        """Seconds that the relay asked us to stay away when it took no session for a claim."""
         self.refused: RejectCode | None = None
         """Why the relay took no session the last time, if it said."""
         self._since: Instant | None = None
@@ -139,6 +141,7 @@ class Link:
     async def claim(self, url: str, log: AccountLog) -> RejectCode | None:
         """Join a relay with a fresh account: its code if it will not have it, None if it has, or is away."""
         self._url = self._configured or url
+        self._error = ""
         route = self._route_to(self._url)
         ring = self._core.ring
         if ring is None:
@@ -169,7 +172,10 @@ class Link:
                 ):
                     refused = None
             except* LinkEnded as group:
-                refused = _first(group).code
+                ended = _first(group)
+                refused = ended.code
+                self._fail(str(ended))
+                self._asked_away = _seconds(ended)
         if patience.cancelled_caught:
             self._fail(f"nothing answers there in {CLAIM_S:.0f} s")
         return refused if refused in _LASTING else None
@@ -178,6 +184,7 @@ class Link:
         """Forget why no session was taken, since what it was about has changed; dial at once."""
         self.refused = None
         self._error = ""
+        self._asked_away = None
         self._attempt = 0
         self._core.changed.ring()
 
@@ -249,6 +256,11 @@ class Link:
                 await changed.wait()
                 continue
             self._url = url
+            if self._asked_away is not None:
+                with trio.move_on_after(delay(1, self._core.jitter(), retry_after=self._asked_away)):
+                    await changed.wait()
+                self._asked_away = None
+                continue
             retry_after = await self._one_session(self._route_to(url))
             self._attempt += 1
             wait = delay(self._attempt, self._core.jitter(), retry_after=retry_after)
@@ -289,7 +301,7 @@ class Link:
                 await self._serve(client, route.origin, held)
         except* LinkEnded as group:
             ended = _first(group)
-            retry_after = ended.retry_after / 1000 if ended.retry_after is not None else None
+            retry_after = _seconds(ended)
             self._ended(ended)
         finally:
             self.note_quiet()
@@ -387,6 +399,11 @@ class Link:
                 wait = min(wait, max(SHORTEST_WAIT_S, (next_at - self._core.now()) / 1000))
             with trio.move_on_after(wait):
                 await heard.wait()
+
+
+def _seconds(ended: LinkEnded) -> float | None:
+    """How long the relay asked us to stay away."""
+    return ended.retry_after / 1000 if ended.retry_after is not None else None
 
 
 def _first(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:

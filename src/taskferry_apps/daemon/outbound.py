@@ -5,6 +5,7 @@ A refusal is final and the agent sees its code, except where waiting, wrapping o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Final
@@ -16,7 +17,6 @@ from taskferry_protocol.envelope import parse_envelope, read_parcel
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Outcome, ParcelAccepted, Refusal
 from taskferry_protocol.ids import Hash, Instant
-from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.records import (
     ConnectionState,
     DeferOutbox,
@@ -44,8 +44,6 @@ BATCH: Final = 256
 BATCH_BYTES: Final = 900_000
 #: Tries after which a refusal that might have healed is believed.
 PATIENCE: Final = 6
-#: Between two tries of what only time heals, at most.
-SLOWEST_MS: Final = 5 * MINUTE_MS
 
 
 class Remedy(StrEnum):
@@ -126,8 +124,7 @@ class Outbound:
         attempts = entry.attempts + 1
         asked = refusal.detail.retry_after
         wait = delay(attempts, self._core.jitter(), retry_after=asked / 1000 if asked is not None else None)
-        at = Instant(draft.now + min(int(wait * 1000), SLOWEST_MS))
-        draft.add(DeferOutbox(entry.hash, attempts, at))
+        draft.add(DeferOutbox(entry.hash, attempts, Instant(draft.now + math.ceil(wait * 1000))))
 
     async def _remedy(self, draft: Draft, entry: OutboxRecord, code: RejectCode) -> Remedy:
         if code in _WAIT:
