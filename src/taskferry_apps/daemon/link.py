@@ -5,10 +5,9 @@ Everything works on while there is none: what is to be sent waits in the outbox,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-import attrs
 import trio
 
 from taskferry_protocol import calls
@@ -20,7 +19,7 @@ from taskferry_protocol.ids import AccountId, AgentRef, Instant
 from taskferry_protocol.records import Generation, OfferAgain, Offset, RelayCursor, SetCursor
 from taskferry_protocol.sessions import LogExtension
 from taskferry_transports.backoff import delay
-from taskferry_transports.port import Dialer, DialRefused
+from taskferry_transports.port import DialRefused
 
 from ..logs import get_logger
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
@@ -34,6 +33,7 @@ from .outbound import Outbound
 from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
 from .receipts import say_receipts
+from .route import Route, RouteTo
 from .views import RelayStatus
 
 __all__ = ["Link", "Route", "RouteTo"]
@@ -64,20 +64,6 @@ _LASTING: Final = frozenset(
     }
 )
 _LASTING_ATTEMPTS: Final = 8
-
-
-@attrs.frozen
-class Route:
-    """How to reach a relay: what dials it, under which origin, and what the owner should know of the way."""
-
-    dialer: Dialer
-    origin: str
-    offered: tuple[str, ...] = ()
-    notice: Callable[[], str] = attrs.field(default=lambda: "")
-
-
-RouteTo = Callable[[str], Route]
-"""The route to a relay's URL."""
 
 
 class Link:
@@ -175,7 +161,7 @@ class Link:
                 ended = _first(group)
                 refused = ended.code
                 self._fail(str(ended))
-                self._asked_away = _seconds(ended)
+                self._asked_away = ended.retry_after_s
         if patience.cancelled_caught:
             self._fail(f"nothing answers there in {CLAIM_S:.0f} s")
         return refused if refused in _LASTING else None
@@ -301,7 +287,7 @@ class Link:
                 await self._serve(client, route.origin, held)
         except* LinkEnded as group:
             ended = _first(group)
-            retry_after = _seconds(ended)
+            retry_after = ended.retry_after_s
             self._ended(ended)
         finally:
             self.note_quiet()
@@ -399,11 +385,6 @@ class Link:
                 wait = min(wait, max(SHORTEST_WAIT_S, (next_at - self._core.now()) / 1000))
             with trio.move_on_after(wait):
                 await heard.wait()
-
-
-def _seconds(ended: LinkEnded) -> float | None:
-    """How long the relay asked us to stay away."""
-    return ended.retry_after / 1000 if ended.retry_after is not None else None
 
 
 def _first(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:
