@@ -26,7 +26,7 @@ _PATIENCE_S: Final = 90.0
 
 
 class DaemonUnreachable(Exception):
-    """Nothing answers at the daemon's address."""
+    """No daemon answers at its address."""
 
 
 @attrs.frozen
@@ -70,6 +70,18 @@ class LocalClient:
         """The JSON object at `path`. Raises ApiError, DaemonUnreachable."""
         wanted = {name: value for name, value in query.items() if value is not None}
         return _read(self._send("GET", path, params=wanted))
+
+    def health(self) -> JsonObject:
+        """How the daemon is. Raises DaemonUnreachable, also where something else answers; ApiError."""
+        answer = self.get("/health")
+        match answer.get("service"):
+            case "daemon":
+                return answer
+            case "relay":
+                message = f"A relay answers at {self.url}, and no daemon."
+            case _:
+                message = f"Whatever answers at {self.url} is no TaskFerry daemon."
+        raise DaemonUnreachable(f"{message} Name this machine's daemon with --url, or start it: taskferry up")
 
     def get_bytes(self, path: str) -> bytes:
         """The raw body at `path`: an artifact's file, an exported handoff."""
@@ -117,7 +129,7 @@ class LocalClient:
         deadline = time.monotonic() + seconds
         while True:
             try:
-                return self.get("/health")
+                return self.health()
             except DaemonUnreachable:
                 if time.monotonic() > deadline:
                     raise

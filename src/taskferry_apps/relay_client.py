@@ -89,6 +89,11 @@ class LinkEnded(Exception):
         self.text = text
         self.retry_after = retry_after
 
+    @property
+    def retry_after_s(self) -> float | None:
+        """Seconds for which the relay asks us to stay away, if it does; `retry_after` is in ms."""
+        return None if self.retry_after is None else self.retry_after / 1000
+
 
 class CallRefused(Exception):
     """The relay refused a call."""

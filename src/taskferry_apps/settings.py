@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
@@ -19,6 +19,9 @@ import platformdirs
 
 from taskferry_protocol.ids import Hash, sha256
 from taskferry_protocol.tickets import is_ticket
+from taskferry_transports.port import is_loopback
+
+from .credentials import WANTED, is_credential
 
 __all__ = [
     "DaemonSettings",
@@ -43,37 +46,61 @@ def _default_data() -> Path:
     return Path(platformdirs.user_data_dir("taskferry", appauthor=False))
 
 
-def _address(text: str) -> tuple[str, int]:
-    """`HOST:PORT` or `[v6]:PORT`."""
+# Each reader's ValueError completes the sentence "it must be …".
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """`HOST:PORT` or `[v6]:PORT`; None if it is neither."""
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError("an address looks like 127.0.0.1:4318")
+    if not colon or not _HOST.fullmatch(host) or not _PORT.fullmatch(port) or int(port) > _LAST_PORT:
+        return None
     return host, int(port)
 
 
+_HOST: Final = re.compile(r"[0-9A-Za-z.:%_-]{1,255}", re.ASCII)
+_PORT: Final = re.compile(r"[0-9]{1,5}", re.ASCII)
+_LAST_PORT: Final = 65535
+
+
+def _relay_address(text: str) -> tuple[str, int]:
+    address = _address(text)
+    if address is None:
+        raise ValueError("an address with a port, such as 127.0.0.1:8080")
+    return address
+
+
 def _local_address(text: str) -> tuple[str, int]:
-    """As `_address`, of this machine alone: the local API is not made to face a network."""
-    host, port = _address(text)
-    if host != "localhost" and not ipaddress.ip_address(host).is_loopback:
+    """Of this machine alone: the local API is not made to face a network."""
+    address = _address(text)
+    if address is None or not is_loopback(address[0]):
         raise ValueError("an address of this machine alone, such as 127.0.0.1:4318")
-    return host, port
+    return address
 
 
 def _url(*schemes: str) -> Callable[[str], str]:
     def read(text: str) -> str:
-        parts = urlsplit(text)
-        if (
-            parts.scheme not in schemes
-            or not parts.hostname
-            or parts.query
-            or parts.fragment
-            or parts.username
-        ):
-            raise ValueError(f"a URL of {' or '.join(schemes)} with a host, without query or fragment")
+        if not _is_plain_url(text, schemes):
+            *others, last = (f"{scheme}://" for scheme in schemes)
+            raise ValueError(
+                f"a URL such as https://relay.example ({', '.join(others)} or {last}), "
+                "without user, query or fragment"
+            )
         return text.rstrip("/")
 
     return read
+
+
+def _is_plain_url(text: str, schemes: Collection[str]) -> bool:
+    """Whether it is a URL of one of these schemes that names a host, perhaps a port and a path."""
+    try:
+        parts = urlsplit(text)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return False
+    plain = text.isascii() and text.isprintable() and " " not in text
+    more = parts.query or parts.fragment or "@" in parts.netloc
+    return parts.scheme in schemes and bool(host) and port != 0 and plain and not more
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -147,6 +174,12 @@ def _path(text: str) -> Path:
     return Path(text).expanduser()
 
 
+def _credential(text: str) -> str:
+    if not is_credential(text):
+        raise ValueError(WANTED)
+    return text
+
+
 def _from(read: Callable[[str], object], *environment: str) -> dict[str, object]:
     """A field's metadata: how to read its text, and the environment variables that may set it."""
     return {"read": read, "environment": environment, "secret": False}
@@ -162,13 +195,13 @@ class RelaySettings:
     """How one relay runs."""
 
     addr: tuple[str, int] = attrs.field(
-        default=("127.0.0.1", 8080), metadata=_from(_address, "TASKFERRY_RELAY_ADDR")
+        default=("127.0.0.1", 8080), metadata=_from(_relay_address, "TASKFERRY_RELAY_ADDR")
     )
     """Where to listen; port 0 lets the system choose."""
-    db: Path = attrs.field(
-        factory=lambda: _default_data() / "relay.db", metadata=_from(_path, "TASKFERRY_RELAY_DB")
-    )
-    """The SQLite file."""
+    data: Path = attrs.field(factory=_default_data, metadata=_from(_path, "TASKFERRY_DATA"))
+    """The data directory: where the database is kept, unless `db` says otherwise."""
+    db: Path | None = attrs.field(default=None, metadata=_from(_path, "TASKFERRY_RELAY_DB"))
+    """The SQLite file; None: `relay.db` in the data directory."""
     origins: tuple[str, ...] = attrs.field(default=(), metadata=_from(_origins, "TASKFERRY_RELAY_ORIGINS"))
     """The origins that daemons may have dialled, such as wss://relay.example; none: the bound address's."""
     public_url: str | None = attrs.field(
@@ -212,6 +245,11 @@ class RelaySettings:
     """The least level that is logged."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)
 
+    @property
+    def database(self) -> Path:
+        """Where the database stands."""
+        return self.db or self.data / "relay.db"
+
 
 @attrs.frozen(kw_only=True)
 class DaemonSettings:
@@ -239,7 +277,7 @@ class DaemonSettings:
     request_pause_days: int = attrs.field(default=7, metadata=_from(_number, "TASKFERRY_REQUEST_PAUSE_DAYS"))
     """Days that one whose request was declined waits before asking again, unless the owner says otherwise."""
     local_api_token: str | None = attrs.field(
-        default=None, metadata=_secret(str, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
+        default=None, metadata=_secret(_credential, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
     )
     """The owner's credential; None: made at first start and kept in the data directory."""
     secrets: str = attrs.field(

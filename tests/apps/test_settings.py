@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,59 @@ def test_bad_value_is_refused_by_name(name: str, value: str) -> None:
     """A value that cannot be used is named with its origin and what would do."""
     with pytest.raises(SettingsError, match=name):
         load_daemon({name: value}, {})
+
+
+@pytest.mark.parametrize(
+    ("load", "name", "value", "sentence"),
+    [
+        (load_daemon, "addr", "foo", "an address of this machine alone, such as 127.0.0.1:4318."),
+        (load_daemon, "addr", "foo:1", "an address of this machine alone, such as 127.0.0.1:4318."),
+        (load_daemon, "addr", "192.0.2.1:1", "an address of this machine alone, such as 127.0.0.1:4318."),
+        (load_relay, "addr", "foo", "an address with a port, such as 127.0.0.1:8080."),
+        (load_relay, "addr", "a b:1", "an address with a port, such as 127.0.0.1:8080."),
+        (
+            load_daemon,
+            "relay",
+            "http://[::1",
+            "a URL such as https://relay.example (http://, https://, ws:// or wss://), "
+            "without user, query or fragment.",
+        ),
+        (load_daemon, "log", "loud", "one of debug, info, warning."),
+        (load_relay, "trusted_proxies", "foo", "IP addresses, comma-separated."),
+    ],
+)
+def test_a_refusal_is_a_sentence(
+    load: Callable[[dict[str, str | None], dict[str, str]], object], name: str, value: str, sentence: str
+) -> None:
+    """It says what was given, from where, and what would do, without the words of a library."""
+    with pytest.raises(SettingsError) as refused:
+        load({name: value}, {})
+    assert str(refused.value) == f"{name} (flag) is {value!r}; it must be {sentence}"
+
+
+@pytest.mark.parametrize("url", ["http://a:99999", "http://a:0", "http://a b", "http://\udcff", "http://@a"])
+def test_a_url_that_nobody_can_dial_is_refused(url: str) -> None:
+    """At the start, and not by each attempt to reach it."""
+    with pytest.raises(SettingsError, match="a URL such as"):
+        load_daemon({"relay": url}, {})
+
+
+def test_a_secret_that_cannot_be_used_is_not_shown() -> None:
+    """The sentence names the setting alone."""
+    with pytest.raises(SettingsError) as refused:
+        load_daemon({}, {"TASKFERRY_LOCAL_API_TOKEN": "tfo_secret\n"})
+    assert "secret" not in str(refused.value)
+    assert "TASKFERRY_LOCAL_API_TOKEN" in str(refused.value)
+
+
+def test_relay_and_daemon_keep_their_files_in_one_data_directory() -> None:
+    """Where it is named; each file can still be named by itself."""
+    environment = {"TASKFERRY_DATA": "/srv/ferry"}
+    assert load_relay({}, environment).database == Path("/srv/ferry/relay.db")
+    assert load_relay({"data": "/other"}, environment).database == Path("/other/relay.db")
+    assert load_relay({"db": "/a.db"}, environment).database == Path("/a.db")
+    assert load_daemon({}, environment).database == Path("/srv/ferry/daemon.db")
+    assert load_relay({}, {}).database.name == "relay.db"
 
 
 def test_unknown_setting_is_refused(tmp_path: Path) -> None:

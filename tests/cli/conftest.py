@@ -37,25 +37,26 @@ class Shell:
     folder: Path
     data: Path
 
-    def __call__(self, *words: str, stdin: str = "") -> Ran:
+    def __call__(self, *words: str | bytes, stdin: str | bytes = "", **variables: str | bytes) -> Ran:
         """Run one command to its end; no command may show a traceback."""
         environment = {
             **{key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")},
             "TASKFERRY_DATA": str(self.data),
             "HOME": str(self.folder),
+            **variables,
         }
         done = subprocess.run(
             [sys.executable, "-m", "taskferry_apps.cli", *words],
-            input=stdin,
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
             capture_output=True,
-            text=True,
             check=False,
             timeout=60,
             env=environment,
             cwd=self.folder,
         )
-        assert "Traceback" not in done.stderr, done.stderr
-        return Ran(done.returncode, done.stdout, done.stderr)
+        out, err = done.stdout.decode(), done.stderr.decode()
+        assert "Traceback" not in err, err
+        return Ran(done.returncode, out, err)
 
 
 @pytest.fixture(scope="session")

@@ -34,6 +34,8 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
 
     asked = alice("connect", "requester", "@bob/writer", "--note", "Reports\x1b[31m, please")
     assert asked.code == 0, asked.err
+    assert "Asked @bob/writer" in asked.out
+    assert "Asked before" in alice("connect", "requester", "@bob/writer").out
     undecided = alice("task", "send", "requester", "@bob/writer", "Still too early")
     assert undecided.code == 4
     assert "@bob/writer has not accepted the request for a connection yet" in undecided.err
@@ -48,6 +50,10 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
         lambda: alice("connections", "--state", "accepted", "--json"),
         lambda ran: bool(ran.json()["connections"]),
     )
+
+    again = alice("connect", "requester", "@bob/writer")
+    assert "connected with @bob/writer already" in again.out
+    assert "decides" not in again.out
 
     (alice.folder / "notes.md").write_text("# Notes\n\nSome words.\n")
     sent = alice(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -57,7 +58,8 @@ def test_something_else_at_the_address_is_said(nobody: Shell) -> None:
         (["approve", "3f9c"], 2, "8 or more"),
         (["inbox", "--ack", "a/b"], 2, "is no id"),
         (["verify", "missing.cbor"], 2, "cannot be read"),
-        (["relay", "--addr", "nowhere"], 2, "127.0.0.1:4318"),
+        (["relay", "--addr", "nowhere"], 2, "127.0.0.1:8080"),
+        (["up", "--addr", "nowhere"], 2, "127.0.0.1:4318"),
         (["up", "--relay", "ftp://x"], 2, "relay"),
         (["up", "--config", "missing.toml"], 2, "cannot be read"),
         (["demo", "--input", "missing.md"], 2, "cannot be read"),
@@ -97,6 +99,42 @@ def test_taken_port_and_directory_in_use(stage: object, alice: Shell, relay: str
     second = alice("up", "--addr", "127.0.0.1:0")
     assert second.code == 7
     assert "Another daemon" in second.err
+
+
+def test_a_relay_is_not_taken_for_the_daemon(nobody: Shell, relay: str) -> None:
+    """What answers is recognised, and named."""
+    for words in (["status"], ["doctor"]):
+        ran = nobody(*words, "--url", relay)
+        assert "A relay answers at" in ran.out + ran.err
+        assert "--url" in ran.out + ran.err
+    assert nobody("status", "--url", relay).code == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "step"),
+    [
+        (["watch", "--agent", "nobody"], "taskferry agent list"),
+        (["agent", "list", "--token", "wrong"], "Check --token"),
+        (["permissions", "00000000"], "taskferry connections"),
+        (["message", "send", "requester", "@bob/writer", ""], "give a TEXT"),
+    ],
+)
+def test_next_steps_are_commands(alice: Shell, words: list[str], step: str) -> None:
+    """A person at a terminal is told what to type, in words of the command line."""
+    ran = alice(*words)
+    assert ran.code != 0
+    assert step in ran.err
+    for foreign in ("GET /", "POST /", "Authorization", "payload"):
+        assert foreign not in ran.err
+
+
+def test_without_any_credential_the_way_to_one_is_told(alice: Shell, nobody: Shell) -> None:
+    """The command cannot know whose daemon it is: it names both options."""
+    url = json.loads((alice.data / "daemon.json").read_text())["url"]
+    ran = nobody("agent", "list", "--url", url)
+    assert ran.code == 4
+    assert "--data" in ran.err
+    assert "--token" in ran.err
 
 
 def test_help_of_every_command_teaches(nobody: Shell) -> None:
@@ -169,10 +207,18 @@ def test_json_is_one_value_and_empty_tables_are_words(alice: Shell, words: list[
 def test_a_relay_that_does_not_answer_at_set_up_is_said(stage: Stage) -> None:
     """The account is made; the name is not claimed, and the remedy for a wrong address stands there."""
     shell = Shell(stage.folder, stage.start_daemon("early").data)
+    begun = time.monotonic()
     made = shell("setup", "early", "--relay", "http://127.0.0.1:9")
     assert made.code == 0
-    assert "not claimed yet" in made.out
-    assert "taskferry up --relay URL" in made.out
+    assert time.monotonic() - begun < 10
+    assert "not claimed yet: cannot connect to 127.0.0.1 port 9" in made.out
+    for word in ("Done:", "Waits: the name @early", "To do:", "taskferry up --relay URL"):
+        assert word in made.out
+    agent = shell("agent", "create", "first")
+    assert agent.code == 0, agent.err
+    assert "is ready" not in agent.out
+    assert "the relay is not reached now" in agent.out
+    assert "@early/first" in shell("agent", "list").out
     assert "what you send waits here" in shell("status").out
     again = shell("setup", "early", "--relay", "http://127.0.0.1:9")
     assert again.code == 4

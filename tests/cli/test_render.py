@@ -75,6 +75,19 @@ def test_a_narrow_terminal_breaks_no_cell(width: int) -> None:
     assert max(map(len, beside)) <= width
 
 
+def test_cells_beneath_a_row_share_lines() -> None:
+    """Short ones stand together, and a longer text has the rest of a line or its own."""
+    headers = ("id", "type", "from", "to", "about", "when")
+    row = ("3f9c01ab", "revision_request", "@alice/requester", "@bob/writer", "A report", "3 min ago")
+    lines = [unstyle(line) for line in table_lines(headers, [row], 48)]
+    assert lines == [
+        "ID        TYPE              FROM",
+        "3f9c01ab  revision_request  @alice/requester",
+        "    to: @bob/writer   when: 3 min ago",
+        "    about: A report",
+    ]
+
+
 def test_a_table_for_programs_is_never_folded() -> None:
     """Without a terminal, each row is one line however long, for grep and awk."""
     long = [("3f9c01ab", "sent", "x" * 300, "@bob/writer")]

@@ -166,6 +166,47 @@ def test_a_database_that_cannot_be_used_is_said_in_a_sentence(tmp_path):
         locked = _refusal("up", "--addr", "127.0.0.1:0", "--data", str(data), "--db", str(database))
     assert "Traceback" not in locked
     assert locked != wrong
+    assert "--db" in locked
+
+
+@contextmanager
+def _small_disk(folder: Path, kibibytes: int) -> Iterator[None]:
+    """A file system of so many KiB at `folder`."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={kibibytes}k,mode=0700", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("free", [0, 4, 16])
+def test_a_full_disk_is_named_as_the_cause(tmp_path, free):
+    """Whether the first file fails or the database: a sentence that names it, and how to go on."""
+    disk = tmp_path / "disk"
+    with _small_disk(disk, 64):
+        (disk / "data").mkdir(mode=0o700)
+        (disk / "ballast").write_bytes(bytes((64 - 4 - free) * 1024))
+        said = _refusal("up", "--addr", "127.0.0.1:0", "--data", str(disk / "data"))
+    sentence = said.splitlines()[-1]
+    assert "Traceback" not in said
+    assert sentence.startswith("taskferry up: ")
+    assert "disk is full" in sentence
+    assert "Free some" in sentence
+
+
+def test_a_folder_that_cannot_be_written_is_said_without_the_words_of_a_program(tmp_path):
+    """A read-only file system: the cause and the remedy, no number and no repr."""
+    disk = tmp_path / "disk"
+    with _small_disk(disk, 64):
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        said = _refusal("up", "--addr", "127.0.0.1:0", "--data", str(disk / "data"))
+    assert said == (
+        f"taskferry up: The data directory {disk / 'data'} cannot be used: the file system is read-only. "
+        "Name another one with --data.\n"
+    )
 
 
 def test_damaged_keys_are_said_in_a_sentence(tmp_path):

@@ -6,7 +6,9 @@ import sys
 
 import atheris
 
-with atheris.instrument_imports(include=["taskferry_protocol"]):
+with atheris.instrument_imports(
+    include=["taskferry_protocol", "taskferry_transports.longpoll_wire", "taskferry_apps.daemon.api.body"]
+):
     from tests.fuzz.targets import TARGETS, run
 
 

@@ -1,4 +1,4 @@
-"""What is fuzzed: every decoder, and both sessions in every phase.
+"""What is fuzzed: every decoder of strangers' bytes, and both sessions in every phase.
 
 A target takes any bytes. It returns, or it has found a bug: nothing but a coded rejection may come out of a
 decoder, and what is accepted must encode to the very bytes that came in.
@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+from taskferry_apps.daemon.api.body import canonical, compact, parse_json
+from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_protocol import cbor
 from taskferry_protocol.accounts import AccountLog, DeviceKeys, create, fold
 from taskferry_protocol.backups import HEAD_BYTES, header_length, read_header
@@ -28,12 +30,22 @@ from taskferry_protocol.invites import InviteLink, read_invite
 from taskferry_protocol.messages import decode_content, encode_content
 from taskferry_protocol.permissions import read_grant, read_terms
 from taskferry_protocol.sessions import ClientSession, RelaySession
+from taskferry_transports.longpoll_wire import (
+    MAX_WAIT,
+    WireFault,
+    decode_frames,
+    encode_frames,
+    read_offsets,
+    read_wait,
+)
 from tests.protocol.session_pair import START, join, make_client, make_relay, meet
 
 __all__ = ["TARGETS", "Target", "run", "seeds"]
 
 Target = Callable[[bytes], None]
 
+#: Below the real limit, so that inputs reach it.
+_MOST_FRAME = 1024
 _VECTORS = Path(__file__).parents[2] / "spec" / "vectors"
 
 
@@ -120,6 +132,29 @@ def _names(data: bytes) -> None:
         InviteLink.parse(text)
 
 
+def _longpoll_body(data: bytes) -> None:
+    frames = decode_frames(data, max_frame=_MOST_FRAME)
+    assert all(len(frame) <= _MOST_FRAME for frame in frames)
+    assert encode_frames(frames) == data
+
+
+def _longpoll_headers(data: bytes) -> None:
+    text = data.decode("latin-1")
+    try:
+        wait = read_wait(text)
+        assert wait is not None
+        assert 0 <= wait <= MAX_WAIT
+    except WireFault:
+        offsets = read_offsets(text)
+        assert read_offsets(str(offsets)) == offsets
+
+
+def _json(data: bytes) -> None:
+    value = parse_json(data)
+    for written in (compact(value), canonical(value)):
+        assert parse_json(written) == value
+
+
 TARGETS: dict[str, Target] = {
     "cbor": _cbor,
     "cose": _cose,
@@ -143,6 +178,21 @@ TARGETS: dict[str, Target] = {
     "handoff": _handoff,
     "backup": _backup,
     "names": _names,
+    "longpoll-body": _longpoll_body,
+    "longpoll-headers": _longpoll_headers,
+    "local-api-json": _json,
+}
+
+#: Inputs to start from, where the specification has no vectors.
+_BEGINNINGS: dict[str, tuple[bytes, ...]] = {
+    "longpoll-body": (b"\x43abc\x40", b"\x58\x18" + bytes(24), b"\x59\x01\x00" + bytes(256)),
+    "longpoll-headers": (b"send=0, received=17", b"25", b"0.125"),
+    "local-api-json": (
+        b'{"from": "a", "to": "@b/c", "files": [{"name": "x", "data_base64": "YQ=="}], "n": null}',
+        b'[1, -2.5e-7, true, "\\ud83d\\ude00", {"a": {"a": []}}]',
+        b"9223372036854775807",
+        b'"\\ud800"',
+    ),
 }
 
 _AREAS = {
@@ -163,6 +213,9 @@ _AREAS = {
 
 def seeds(name: str) -> Iterator[bytes]:
     """Inputs to start from: the specification's vectors of the same area, and payloads of what they sign."""
+    if name in _BEGINNINGS:
+        yield from _BEGINNINGS[name]
+        return
     for area in _AREAS.get(name, ("sessions",)):
         for path in sorted((_VECTORS / area).glob("*.json")):
             yield from _inputs(name, json.loads(path.read_text()))
@@ -190,8 +243,8 @@ def _inputs(name: str, vector: dict[str, object]) -> Iterator[bytes]:
 
 
 def run(name: str, data: bytes) -> None:
-    """Run one target on one input; any exception that comes out is a finding."""
+    """Run one target on one input; any exception but a coded rejection is a finding."""
     try:
         TARGETS[name](data)
-    except RemoteProtocolError:
+    except (RemoteProtocolError, WireFault, DaemonRefusal):
         return

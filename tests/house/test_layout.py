@@ -2,7 +2,9 @@
 
 import ast
 import re
+import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,3 +64,17 @@ def test_lock_pins_every_file_and_names_no_host(lock):
     assert all(re.match(r"[A-Za-z0-9._\[\]-]+==\S+.* \\$", line) for line in requirements)
     assert len(re.findall(r" \\\n    --hash=sha256:[0-9a-f]{64}", text)) >= len(requirements)
     assert not re.search(r"://|^\s*(--index|--extra-index|--find-links|-i |-f )", text, re.MULTILINE)
+
+
+def test_the_source_distribution_holds_the_whole_house():
+    """Every folder of the repository, so that whoever unpacks it can check, test and measure."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    included = set(settings["tool"]["hatch"]["build"]["targets"]["sdist"]["include"])
+    left_out = {".github"}  # where one hosting place looks for its settings
+    named = subprocess.run(
+        ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.split()
+    if not named:
+        pytest.skip("this is no clone")
+    folders = {path.split("/")[0] for path in named if "/" in path}
+    assert {f"/{folder}" for folder in folders - left_out} <= included

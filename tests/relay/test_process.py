@@ -128,7 +128,7 @@ async def test_health_and_home_answer(tmp_path):
     """Operators and people find out what this is."""
     async with running(tmp_path) as relay, httpx.AsyncClient(trust_env=False) as http:
         health = await http.get(f"{relay.url}/health")
-        assert (health.status_code, health.json()) == (200, {"status": "ok"})
+        assert (health.status_code, health.json()) == (200, {"status": "ok", "service": "relay"})
         assert "TaskFerry relay" in (await http.get(relay.url)).text
         assert (await http.get(f"{relay.url}/nothing")).status_code == 404
 
@@ -167,6 +167,7 @@ async def test_a_second_relay_on_one_file_says_so(tmp_path):
     async with running(tmp_path):
         said = await trio.to_thread.run_sync(lambda: fails(*command(tmp_path)))
     assert "Another process has" in said
+    assert said.endswith("Another file is named with --db.")
 
 
 def test_a_port_in_use_is_named(tmp_path):

@@ -13,6 +13,7 @@ from typing import Final
 import click
 
 from .outcome import Exit, report_failures
+from .text_input import print_anything
 
 __all__ = ["main"]
 
@@ -87,6 +88,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with a code from `Exit`."""
+    print_anything()
     with report_failures():
         if "_TASKFERRY_COMPLETE" in os.environ:
             cli.main(prog_name="taskferry")

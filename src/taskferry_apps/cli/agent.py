@@ -46,6 +46,8 @@ def create(
     Example:
       taskferry agent create writer --capability writing --capability review
     """
+    from .values import object_in
+
     with local_client() as daemon:
         answer = daemon.post(
             "/agents",
@@ -58,13 +60,19 @@ def create(
                 "public_profile": public,
             },
         )
+        relay = object_in(daemon.health(), "relay")
     if is_json_wanted():
         print_json(answer)
         return
     from .render import clean
 
-    made = answer.get("agent")
-    handle = clean(made.get("handle") if isinstance(made, dict) else name)
+    handle = clean(object_in(answer, "agent").get("handle") or name)
+    if not relay.get("connected"):
+        click.echo(
+            f"{handle} is made here; the relay is not reached now, and hears of it when it is. "
+            "See: taskferry status"
+        )
+        return
     click.echo(f"{handle} is ready. Others reach it with: taskferry connect THEIR-AGENT {handle}")
 
 

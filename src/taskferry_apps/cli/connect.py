@@ -32,6 +32,9 @@ def connect(mine: str, peer: str, note: str) -> None:
         return
     from .render import clean, short
 
-    click.echo(
-        f"Asked {clean(peer)}. Its owner decides; see: taskferry connections  (id {short(answer.get('id'))})"
-    )
+    known = f"(id {short(answer.get('id'))})"
+    if answer.get("state") == "accepted":
+        click.echo(f"You are connected with {clean(peer)} already; send it tasks and messages.  {known}")
+        return
+    asked = "Asked" if answer.get("message_id") else "Asked before:"
+    click.echo(f"{asked} {clean(peer)}. Its owner decides; see: taskferry connections  {known}")

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from ..credentials import WANTED, is_credential
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
-    from ..local_client import LocalClient
+    from ..local_client import ApiError, LocalClient
 
 __all__ = [
     "daemon_options",
@@ -101,17 +102,28 @@ def _url(data: Path) -> str:
 def _token(data: Path) -> str:
     named = _kept("token")
     if isinstance(named, str):
+        if named and not is_credential(named):
+            raise CommandFailed(f"That is no credential: one is {WANTED}.", Exit.USAGE)
         return named
     try:
-        return (data / "owner.token").read_text().strip()
+        found = (data / "owner.token").read_text().strip()
     except FileNotFoundError:
         return _kept_token(data)
+    except UnicodeDecodeError:
+        found = "\n"
     except OSError as error:
         raise CommandFailed(
             f"The owner's credential in {data} cannot be read: {error.strerror}. "
             "Name a credential with --token, or another data directory with --data.",
             Exit.REFUSED,
         ) from error
+    if found and not is_credential(found):
+        raise CommandFailed(
+            f"The owner's credential in {data} is damaged. Remove owner.token there and start the daemon "
+            "again, which makes a new one.",
+            Exit.REFUSED,
+        )
+    return found
 
 
 def _kept_token(data: Path) -> str:
@@ -141,7 +153,22 @@ def local_client() -> Iterator[LocalClient]:
     except DaemonUnreachable as error:
         raise CommandFailed(str(error), Exit.UNREACHABLE) from None
     except ApiError as error:
-        raise CommandFailed(str(error), _exit_for(error.status)) from None
+        raise CommandFailed(_in_commands(error), _exit_for(error.status)) from None
+
+
+def _in_commands(error: ApiError) -> str:
+    """A refusal for people: where its next step is one of a program that speaks HTTP, the command's."""
+    if error.code == "unauthorized":
+        named = _kept("token") is not None
+        step = (
+            "Check --token or TASKFERRY_LOCAL_API_TOKEN."
+            if named
+            else "Name the daemon's data directory with --data, or a credential with --token."
+        )
+        return f"{error.message} {step}"
+    if "/openapi.json" in error.next_step:
+        return f"{error.message} Is the daemon of an older version? Start it again: taskferry up"
+    return str(error)
 
 
 def _exit_for(status: int) -> Exit:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .daemon_link import is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -142,58 +142,70 @@ def _json(outcome: Outcome) -> dict[str, object]:
     }
 
 
-def _agent_options(url: str | None, token: str | None) -> None:
-    kept = click.get_current_context().ensure_object(dict)
-    kept |= {name: value for name, value in (("url", url), ("token", token)) if value}
-
-
 def _tell(words: str) -> None:
-    click.echo(words)
+    from .render import clean
+
+    # What it tells of may be a peer's own words.
+    click.echo(clean(words))
 
 
 @demo.command()
-@click.option("--url", envvar="TASKFERRY_LOCAL_URL", help="The daemon.  [default: http://127.0.0.1:4318]")
-@click.option("--token", envvar="TASKFERRY_LOCAL_API_TOKEN", help="A credential for the agent.")
 @click.option("--agent", default="writer", show_default=True, help="The agent to act as.")
-def writer(url: str | None, token: str | None, agent: str) -> None:
-    """Run the demo's writer by hand: work on one task for AGENT until it ends.
+@click.option(
+    "--tasks", type=click.IntRange(1), help="End after so many tasks.  [default: go on until interrupted]"
+)
+@daemon_options
+def writer(agent: str, tasks: int | None) -> None:
+    """Run the demo's writer by hand: do each task that comes for AGENT, until interrupted.
+
+    It takes the text file that comes with a task and submits a report on it, and a better one when it is
+    asked for a revision. What else is in the agent's inbox stays there.
 
     \b
-    Example:
-      TASKFERRY_LOCAL_API_TOKEN=… taskferry demo writer --url http://127.0.0.1:4319 --agent writer
+    Examples:
+      taskferry demo writer
+      TASKFERRY_LOCAL_API_TOKEN=… taskferry demo writer --url http://127.0.0.1:4319 --agent reporter --tasks 1
     """
     from ..demo.steps import DemoFailed
-    from ..demo.writer import serve_one_task
+    from ..demo.writer import serve_tasks
 
-    _agent_options(url, token)
     try:
         with local_client() as daemon:
-            serve_one_task(daemon, agent, _tell)
+            serve_tasks(daemon, agent, _tell, tasks)
     except DemoFailed as error:
         raise CommandFailed(f"The writer stops: {error}.") from None
 
 
 @demo.command()
-@click.option("--url", envvar="TASKFERRY_LOCAL_URL", help="The daemon.  [default: http://127.0.0.1:4318]")
-@click.option("--token", envvar="TASKFERRY_LOCAL_API_TOKEN", help="A credential for the agent.")
 @click.option("--agent", default="requester", show_default=True, help="The agent to act as.")
 @click.option("--peer", required=True, help="The writer, @owner/agent.")
 @click.option("--input", "document", type=click.Path(path_type=Path), help="The file to hand over.")
-def requester(url: str | None, token: str | None, agent: str, peer: str, document: Path | None) -> None:
+@click.option(
+    "--patience",
+    type=click.IntRange(1, 86_400),
+    default=600,
+    show_default=True,
+    help="Seconds to wait for the other owner's approval, and for each step of the writer.",
+)
+@daemon_options
+def requester(agent: str, peer: str, document: Path | None, patience: int) -> None:
     """Run the demo's requester by hand: get a report on a file from PEER.
+
+    It asks for a connection if there is none, hands the file over, reviews what comes, asks for a revision
+    where something is wanting, and completes the task.
 
     \b
     Example:
-      TASKFERRY_LOCAL_API_TOKEN=… taskferry demo requester --peer @bob/writer --input notes.md
+      taskferry demo requester --peer @bob/writer --input notes.md
     """
     from ..demo.requester import Assignment, ensure_connected, request_report
     from ..demo.steps import DemoFailed
 
     path = _document(document)
-    _agent_options(url, token)
+    job = Assignment(agent, peer, os.path.basename(path), path.read_bytes())
     try:
         with local_client() as daemon:
-            ensure_connected(daemon, agent, peer, _tell)
-            request_report(daemon, Assignment(agent, peer, os.path.basename(path), path.read_bytes()), _tell)
+            ensure_connected(daemon, agent, peer, _tell, patience)
+            request_report(daemon, job, _tell, patience)
     except DemoFailed as error:
         raise CommandFailed(f"The requester stops: {error}.") from None

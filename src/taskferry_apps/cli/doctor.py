@@ -110,7 +110,7 @@ def _daemon() -> _Seen:
     seen = _Seen()
     try:
         with local_client() as daemon:
-            answer = daemon.get("/health")
+            answer = daemon.health()
             if "set_up" not in answer:
                 text = "It answers, but tells no more without a credential."
                 seen.looks.append(Look("daemon", "fail", text, "Name its folder with --data."))

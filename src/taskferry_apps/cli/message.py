@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .identifiers import Identifier
+from .outcome import CommandFailed, Exit
+from .text_input import read_text
 
 __all__ = ["message"]
 
@@ -32,7 +32,7 @@ def message() -> None:
 @daemon_options
 def send(mine: str, peer: str, text: str, reply_to: str) -> None:
     """Send TEXT (- reads standard input) from your agent MINE to PEER."""
-    body: dict[str, object] = {"from": mine, "to": peer, "text": sys.stdin.read() if text == "-" else text}
+    body: dict[str, object] = {"from": mine, "to": peer, "text": _said(text)}
     if reply_to:
         body["reply_to"] = reply_to
     with local_client() as daemon:
@@ -46,6 +46,13 @@ def send(mine: str, peer: str, text: str, reply_to: str) -> None:
     click.echo(f"Sent {short(answer.get('message_id'))}: {clean(object_in(answer, 'delivery').get('rung'))}")
     for warning in texts(answer, "warnings"):
         click.echo(f"Note: {clean(warning)}")
+
+
+def _said(text: str) -> str:
+    said = read_text("Send other bytes as a task's file.") if text == "-" else text
+    if not said:
+        raise CommandFailed("There is nothing to send: give a TEXT.", Exit.USAGE)
+    return said
 
 
 @message.command("list")

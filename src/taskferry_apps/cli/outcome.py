@@ -56,6 +56,14 @@ def report_failures() -> Iterator[None]:
     except CommandFailed as error:
         _say(str(error))
         raise SystemExit(error.code) from None
+    except UnicodeEncodeError as error:
+        if error.reason != "surrogates not allowed":
+            raise
+        from .text_input import not_unicode
+
+        refused = not_unicode(sys.argv[1:], os.environ)
+        _say(str(refused))
+        raise SystemExit(refused.code) from None
     except BrokenPipeError:
         # Whoever read our output has enough. Python would complain once more while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

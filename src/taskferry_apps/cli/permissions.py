@@ -70,12 +70,14 @@ def _print(answer: Mapping[str, object]) -> None:
     from .render import clean
     from .values import object_in
 
-    connection = object_in(answer, "connection")
+    connection = object_in(answer, "connection") or answer
     mine, peer = clean(connection.get("mine")), clean(connection.get("peer"))
     for title, key, sender, receiver in (
         ("What you allow", "given", peer, mine),
         ("What the other side allows", "received", mine, peer),
     ):
+        if key == "received":
+            click.echo()
         click.secho(title, bold=True)
         for sentence in permission_words(object_in(connection, key), sender, receiver):
             click.echo(textwrap.indent(textwrap.fill(sentence, 96, break_long_words=False), "  "))

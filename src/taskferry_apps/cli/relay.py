@@ -16,7 +16,8 @@ __all__ = ["relay"]
 
 @click.group(invoke_without_command=True, subcommand_metavar="[COMMAND ...]")
 @click.option("--addr", help="Where to listen, HOST:PORT.  [default: 127.0.0.1:8080]")
-@click.option("--db", help="The SQLite file.  [default: relay.db in the user's data folder]")
+@click.option("--data", help="The data directory.  [default: the user's data folder]")
+@click.option("--db", help="The SQLite file.  [default: relay.db in the data directory]")
 @click.option("--origins", help="Addresses that daemons dial, such as wss://relay.example; comma-separated.")
 @click.option("--public-url", help="Where people reach its pages.  [default: from the first of --origins]")
 @click.option(

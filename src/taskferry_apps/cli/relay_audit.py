@@ -53,7 +53,7 @@ def _opened(db: str | None) -> Iterator[PeekedStore]:
     except SettingsError as error:
         raise CommandFailed(str(error), Exit.USAGE) from None
     try:
-        with peek_relay(settings.db) as file:
+        with peek_relay(settings.database) as file:
             yield file
     except StoreError as error:
         raise CommandFailed(str(error), Exit.TROUBLE) from None

@@ -109,7 +109,7 @@ def table_lines(
     """The lines of a table that fits into `width` columns; None: each row in one line, however long.
 
     Where it is too wide, columns go beneath their row, each with its name: longer texts first, then the last
-    ones. No cell is broken, for ids and names are there to be copied.
+    ones; as many share a line as fit there. No cell is broken, for ids and names are there to be copied.
     """
     widths = [
         max(cell_len(header), *(cell_len(row[at]) for row in rows)) for at, header in enumerate(headers)
@@ -119,7 +119,10 @@ def table_lines(
     yielding += [at for at in reversed(beside) if at not in yielding]
     while width is not None and len(beside) > 1 and _joined(widths, beside) > width:
         beside.remove(yielding.pop(0))
-    beneath = [at for at in range(len(headers)) if at not in beside]
+    # The longer texts last, where they have a line of their own.
+    beneath = sorted(
+        (at for at in range(len(headers)) if at not in beside), key=lambda at: headers[at] in _YIELDING
+    )
 
     def line(cells: Sequence[str], style: Callable[[int, str], str]) -> str:
         padding = ("" if at == beside[-1] else " " * (widths[at] + 2 - cell_len(cells[at])) for at in beside)
@@ -130,9 +133,22 @@ def table_lines(
     yield line([header.upper() for header in headers], lambda _, cell: click.style(cell, bold=True))
     for row in rows:
         yield line(row, lambda at, cell: _coloured(cell) if headers[at] == state else cell)
-        for at in beneath:
-            if row[at]:
-                yield f"    {headers[at]}: {row[at]}"
+        yield from _packed([(headers[at], row[at]) for at in beneath if row[at]], width)
+
+
+def _packed(named: Sequence[tuple[str, str]], width: int | None) -> Iterator[str]:
+    """Cells with their names, in lines of `width` columns."""
+    line, used = "", 0
+    for name, cell in named:
+        size = cell_len(name) + 2 + cell_len(cell)
+        if line and width is not None and used + 3 + size > width:
+            yield line
+            line = ""
+        line, used = (f"{line}   ", used + 3) if line else ("    ", 4)
+        line += f"{click.style(f'{name}:', dim=True)} {cell}"
+        used += size
+    if line:
+        yield line
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

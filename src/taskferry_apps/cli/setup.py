@@ -55,10 +55,11 @@ def setup(
     body |= {"ticket": secret} if secret else {}
     with local_client() as daemon:
         answer = daemon.post("/setup", body)
+        trouble = "" if answer.get("name_claimed") else _trouble(daemon.health())
     if is_json_wanted():
         print_json(answer)
         return
-    _tell(answer, url)
+    _tell(answer, url, trouble)
 
 
 def _sort(words: tuple[str, ...]) -> tuple[str | None, str | None]:
@@ -121,7 +122,7 @@ def _where(url: str) -> tuple[str, int | None]:
     return (parts.hostname or "").lower(), port or usual
 
 
-def _tell(answer: dict[str, object], relay: str) -> None:
+def _tell(answer: dict[str, object], relay: str, trouble: str) -> None:
     from .render import clean, facts
 
     recovery = clean(answer.get("recovery_key") or "")
@@ -132,9 +133,7 @@ def _tell(answer: dict[str, object], relay: str) -> None:
             ("device", clean(answer.get("device"))),
             (
                 "name",
-                "claimed at the relay"
-                if answer.get("name_claimed")
-                else "not claimed yet: the relay did not answer",
+                "claimed at the relay" if answer.get("name_claimed") else f"not claimed yet: {trouble}",
             ),
         ]
     )
@@ -142,8 +141,22 @@ def _tell(answer: dict[str, object], relay: str) -> None:
         from .recover import show_phrase
 
         show_phrase(recovery)
-    if not answer.get("name_claimed"):
-        click.echo("\n  The daemon goes on trying; see: taskferry status")
-        click.echo(f"  If {relay} is not the right address, stop the daemon and start it with the right one:")
-        click.echo("  taskferry up --relay URL")
-    click.echo("\n  Next: taskferry agent create NAME")
+    if answer.get("name_claimed"):
+        click.echo("\n  Next: taskferry agent create NAME")
+        return
+    name = f"@{clean(answer.get('owner'))}"
+    click.echo("\n  Done: your keys and your account are made, on this machine.")
+    click.echo(f"  Waits: the name {name} is yours once the relay has it. The daemon goes on trying;")
+    click.echo("  see: taskferry status")
+    click.echo(f"  To do: see that the relay runs. If {clean(relay)} is not its address, stop the daemon and")
+    click.echo("  start it with the right one: taskferry up --relay URL")
+    click.echo("\n  Meanwhile you can make your agents; others reach them when the relay is there:")
+    click.echo("  taskferry agent create NAME")
+
+
+def _trouble(health: dict[str, object]) -> str:
+    """Why the relay is not reached, in a few words."""
+    from .render import clean
+    from .values import object_in
+
+    return clean(object_in(health, "relay").get("last_error") or "the relay did not answer")

@@ -24,7 +24,7 @@ _MANAGE = {
 def status() -> None:
     """Show who you are here, and whether the relay is reached and how."""
     with local_client() as daemon:
-        answer = daemon.get("/health")
+        answer = daemon.health()
     if is_json_wanted():
         print_json(answer)
         return

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import click
@@ -11,6 +10,7 @@ from .daemon_link import daemon_options, is_json_wanted, json_option, local_clie
 from .durations import Moment
 from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
+from .text_input import read_text
 
 __all__ = ["task"]
 
@@ -72,7 +72,9 @@ def send(
         "from": mine,
         "to": peer,
         "title": title,
-        "description": sys.stdin.read() if brief == "-" else brief,
+        "description": read_text("Use --file instead: it sends bytes as they are.")
+        if brief == "-"
+        else brief,
         "requirements": list(requirements),
         "max_revisions": revisions,
         "files": attachments(files),
@@ -332,7 +334,12 @@ def submit(
         except ValueError as error:
             raise CommandFailed(f"{json_file} is not JSON: {error}.", Exit.USAGE) from None
     elif text is not None:
-        body |= {"artifact_type": "text", "content": sys.stdin.read() if text == "-" else text}
+        body |= {
+            "artifact_type": "text",
+            "content": read_text("Name it as a file instead: its bytes are sent as they are.")
+            if text == "-"
+            else text,
+        }
     elif files:
         body |= {"artifact_type": "file"}
     else:

@@ -20,7 +20,7 @@ def draw_task(task: dict[str, object]) -> None:
             ("state", state),
             ("you are", clean(task.get("role")) + f" as {clean(task.get('mine'))}"),
             ("with", clean(task.get("peer"))),
-            ("delivery", _rung(object_in(task, "delivery"))),
+            ("delivery", _how_far(task)),
             ("deadline", ago(task.get("deadline"))),
             ("revisions", f"{task.get('asks', 0)} of {task.get('revisions', 0)} asked"),
         ]
@@ -46,12 +46,17 @@ def draw_task(task: dict[str, object]) -> None:
     )
 
 
-def _rung(delivery: dict[str, object]) -> str:
+def _how_far(task: dict[str, object]) -> str:
+    """How far the request came, and no further than is known here."""
+    delivery = object_in(task, "delivery")
     rung = clean(delivery.get("rung") or "")
+    if rung and any(_is_answer(event) for event in objects(task, "events")):
+        return "answered by the other side"
     words = {
         "queued": "queued here until the relay answers",
         "relayed": "at the relay, not yet on the other machine",
-        "delivered": "on the other machine; no agent has looked yet",
+        # Whether an agent has looked comes back only where its owner allows that to be told.
+        "delivered": "on the other machine; whether an agent has looked is not told",
         "offered": "put before the agent",
         "read": "read by the agent",
         "processed": "processed by the agent",
@@ -59,6 +64,11 @@ def _rung(delivery: dict[str, object]) -> str:
     }
     code = clean(delivery.get("code") or "")
     return words.get(rung, rung) + (f" ({code})" if code else "")
+
+
+def _is_answer(event: dict[str, object]) -> bool:
+    # `task_seen` is the other daemon's own, whatever its agents do.
+    return event.get("side") == "worker" and event.get("type") != "task_seen"
 
 
 def _versions(task: dict[str, object]) -> None:

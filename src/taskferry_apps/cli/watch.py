@@ -32,6 +32,8 @@ def watch(agent: str, style: str, after: int | None, place: Path | None) -> None
       taskferry watch --agent writer --format json --state ~/.cache/writer.place
     """
     start = after if after is not None else _kept(place)
+    if place is not None:
+        _require_writable(place)
     with local_client() as daemon:
         for event in daemon.events(after=start, agent=agent or None):
             click.echo(json.dumps(event) if style == "json" else _line(event))
@@ -40,23 +42,41 @@ def watch(agent: str, style: str, after: int | None, place: Path | None) -> None
 
 
 def _kept(place: Path | None) -> int | None:
-    if place is None or not place.exists():
+    if place is None:
         return None
     try:
         return int(place.read_text().strip())
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError):
         raise CommandFailed(
             f"{place} does not hold a place; remove it to start from now.", Exit.USAGE
         ) from None
 
 
-def _keep(place: Path, event: dict[str, object]) -> None:
-    beside = place.with_name(place.name + ".new")
+def _beside(place: Path) -> Path:
+    return place.with_name(place.name + ".new")
+
+
+def _require_writable(place: Path) -> None:
+    """Find out now, and not at the first event, that the place cannot be kept."""
     try:
-        beside.write_text(str(event.get("id")))
-        beside.replace(place)
+        _beside(place).touch()
+        _beside(place).unlink()
     except OSError as error:
-        raise CommandFailed(f"{place} cannot be written: {error.strerror}.", Exit.TROUBLE) from None
+        raise _unwritable(place, error) from None
+
+
+def _keep(place: Path, event: dict[str, object]) -> None:
+    try:
+        _beside(place).write_text(str(event.get("id")))
+        _beside(place).replace(place)
+    except OSError as error:
+        raise _unwritable(place, error) from None
+
+
+def _unwritable(place: Path, error: OSError) -> CommandFailed:
+    return CommandFailed(f"{place} cannot be written: {error.strerror}.", Exit.TROUBLE)
 
 
 def _line(event: dict[str, object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ import trio
 
 from taskferry_protocol.ids import sha256
 from taskferry_protocol.limits import DAY_MS
-from taskferry_stores.port import StoreError
+from taskferry_stores.port import StoreError, StoreLocked
 from taskferry_stores.sqlite import open_daemon_store
 from taskferry_transports.fallback import FallbackDialer
 from taskferry_transports.guarded_server import BoundServer, CannotListen, serve
@@ -24,6 +25,7 @@ from taskferry_transports.longpoll_client import LongPollDialer, LongPollSetting
 from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSettings
 
 from .. import system
+from ..credentials import is_credential
 from ..logs import get_logger, set_up_logs
 from ..relay_client import origin_of
 from ..settings import DaemonSettings
@@ -67,14 +69,29 @@ def run_daemon(settings: DaemonSettings) -> int:
     except* (StoreError, CannotListen, CannotStart, DataInUse, *_SECRETS) as failures:
         failure = _first(failures)
     except* OSError as failures:
-        error = _first(failures)
-        failure = CannotStart(
-            f"The data directory {settings.data} cannot be used ({error}); name another one with --data."
-        )
+        failure = CannotStart(_unusable(settings.data, _first(failures)))
     if failure is None:
         return 0
-    sys.stderr.write(f"taskferry up: {failure}\n")
+    elsewhere = " Another file is named with --db." if isinstance(failure, StoreLocked) else ""
+    sys.stderr.write(f"taskferry up: {failure}{elsewhere}\n")
     return 1
+
+
+#: What a user can do about a refusal of the system's, by its number.
+_CAUSES: Final = {
+    errno.ENOSPC: ("the disk is full", "Free some space and start again"),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space and start again"),
+    errno.EROFS: ("the file system is read-only", "Name another one with --data"),
+    errno.EACCES: ("it, or a folder or file in it, is not yours to write", "Name another one with --data"),
+}
+
+
+def _unusable(data: Path, error: BaseException) -> str:
+    """Why the daemon cannot keep its files where it should, and what to do."""
+    number = error.errno if isinstance(error, OSError) and error.errno is not None else 0
+    words = os.strerror(number).lower() if number else "the system refuses it"
+    cause, remedy = _CAUSES.get(number, (words, "Name another one with --data"))
+    return f"The data directory {data} cannot be used: {cause}. {remedy}."
 
 
 def _first(group: BaseException) -> BaseException:
@@ -129,7 +146,13 @@ def owner_secret(settings: DaemonSettings, secrets: SecretStore) -> str:
         return settings.local_api_token
     kept = secrets.read(OWNER)
     if kept is not None:
-        return kept.decode().strip()
+        secret = kept.decode(errors="surrogateescape").strip()
+        if not is_credential(secret):
+            raise CannotStart(
+                f"The owner's credential in {settings.data} is damaged. Remove owner.token there and start "
+                "again; a new one is made then."
+            )
+        return secret
     raw = system.entropy(SECRET_BYTES)
     secret = "tfo_" + base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
     secrets.write(OWNER, secret.encode() + b"\n")

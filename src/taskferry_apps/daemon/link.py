@@ -70,6 +70,8 @@ class Link:
         """The relay has taken something that was to be published."""
         self._attempt = 0
         self._error = ""
+        self._asked_away: float | None = None
+        """Seconds that the relay asked us to stay away when it took no session for a claim."""
         self.refused: RejectCode | None = None
         """Why the relay took no session the last time, if it said."""
         self._since: Instant | None = None
@@ -139,8 +141,8 @@ class Link:
             async with self.short_session(url, identity, log_offered, ticket or self._token):
                 return None
         except LinkEnded as ended:
-            if ended.code is None:
-                self._fail(ended.text)
+            self._fail(str(ended))
+            self._asked_away = ended.retry_after_s
             return ended.code if ended.code in LASTING else None
 
     @asynccontextmanager
@@ -174,8 +176,15 @@ class Link:
     def begin_afresh(self) -> None:
         """Forget why no session was taken, since what it was about has changed; dial at once."""
         self.refused = None
+        self._error = ""
+        self._asked_away = None
         self._attempt = 0
         self._core.changed.ring()
+
+    @property
+    def away(self) -> bool:
+        """Whether the relay was not reached the last time, and is not yet."""
+        return self._client is None and bool(self._error)
 
     @property
     def connected(self) -> bool:
@@ -249,6 +258,11 @@ class Link:
                 await changed.wait()
                 continue
             self._url = url
+            if self._asked_away is not None:
+                with trio.move_on_after(delay(1, self._core.jitter(), retry_after=self._asked_away)):
+                    await changed.wait()
+                self._asked_away = None
+                continue
             retry_after = await self._one_session(self._route_to(url))
             self._attempt += 1
             wait = delay(self._attempt, self._core.jitter(), retry_after=retry_after)
@@ -299,7 +313,7 @@ class Link:
             # What the relay holds goes on otherwise: come in without a word of ours, and look at all of it.
             whole = start == 0 and ended.code is RejectCode.NOT_AN_EXTENSION
             self._is_other_branch = ended.code is RejectCode.FORKED or whole
-            retry_after = ended.retry_after / 1000 if ended.retry_after is not None else None
+            retry_after = ended.retry_after_s
             await self._ended(ended)
         finally:
             self.note_quiet()

@@ -5,6 +5,7 @@ A refusal is final and the agent sees its code, except where waiting, wrapping o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Final
@@ -45,8 +46,6 @@ BATCH: Final = 256
 BATCH_BYTES: Final = 900_000
 #: Tries after which a refusal that might have healed is believed.
 PATIENCE: Final = 6
-#: Between two tries of what only time heals, at most.
-SLOWEST_MS: Final = 5 * MINUTE_MS
 #: By then everything has expired.
 _NEVER: Final = Instant(2**52)
 #: How long until somebody looks again whether the owner has decided about an identity.
@@ -141,8 +140,7 @@ class Outbound:
         attempts = entry.attempts + 1
         asked = refusal.detail.retry_after
         wait = delay(attempts, self._core.jitter(), retry_after=asked / 1000 if asked is not None else None)
-        at = Instant(draft.now + min(int(wait * 1000), SLOWEST_MS))
-        draft.add(DeferOutbox(entry.hash, attempts, at))
+        draft.add(DeferOutbox(entry.hash, attempts, Instant(draft.now + math.ceil(wait * 1000))))
 
     async def _remedy(self, draft: Draft, entry: OutboxRecord, code: RejectCode) -> Remedy:
         if code in _WAIT:

@@ -7,8 +7,9 @@ from typing import Final
 from taskferry_protocol import calls
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import statement_page
-from taskferry_protocol.ids import AccountId, AgentRef, Hash
+from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.records import GrantRecord
+from taskferry_transports.backoff import LONGEST_ASKED
 
 from ..logs import get_logger
 from ..relay_client import CallRefused, RelayClient
@@ -75,11 +76,14 @@ class Publisher:
         self._client = client
         self._published = client.ready.log.length
         self._is_compared = False
+        self._not_before: dict[Publication, Instant] = {}
 
     async def publish(self) -> int:
         """Everything that is due; how many statements of our log the relay has then. Raises LinkEnded."""
         await self._publish_log()
         for item in await noted(self._core.store):
+            if self._not_before.get(item, Instant(0)) > self._core.now():
+                continue
             request = await self._request(item)
             # What was signed meanwhile quotes a log that may be longer than what was just published.
             await self._publish_log()
@@ -89,6 +93,9 @@ class Publisher:
                 except CallRefused as refused:
                     code = refused.refusal.code
                     if code in _LATER:
+                        asked = refused.refusal.detail.retry_after or 0
+                        longest = int(LONGEST_ASKED * 1000)
+                        self._not_before[item] = Instant(self._core.now() + min(asked, longest))
                         continue
                     get_logger().warning(
                         "the relay refused a publication", kind=item.subject.value, code=code.value

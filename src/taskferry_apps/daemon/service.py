@@ -206,7 +206,8 @@ class Daemon:
 
     async def _wait_claimed(self) -> bool:
         with trio.move_on_after(CLAIM_S):
-            while not self._link.connected and self._link.refused is None:
+            # Where nothing answered, waiting brings nothing: the link goes on trying by itself.
+            while not (self._link.connected or self._link.away) and self._link.refused is None:
                 heard = self._core.feed.next
                 with trio.move_on_after(0.25):
                     await heard.wait()

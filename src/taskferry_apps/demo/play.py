@@ -111,7 +111,7 @@ class _Play:
 
     def _handoff(self, alice: Machine, bob: Machine, tokens: dict[str, str]) -> None:
         self.audience.act("One task crosses")
-        writer = self.stage.start_agent("writer", ["--agent", WRITER], bob, tokens["writer"])
+        writer = self.stage.start_agent("writer", ["--agent", WRITER, "--tasks", "1"], bob, tokens["writer"])
         requester = self.stage.start_agent(
             "requester",
             ["--agent", REQUESTER, "--peer", WRITER, "--input", str(self.document)],

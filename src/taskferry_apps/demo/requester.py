@@ -5,16 +5,18 @@ from __future__ import annotations
 import base64
 import json
 import time
+from typing import Final
 
 import attrs
 
-from ..local_client import JsonObject, LocalClient
+from ..local_client import ApiError, JsonObject, LocalClient
 from .review import REQUIREMENTS, shortcomings
-from .steps import DemoFailed, Tell, entries, next_item, text
+from .steps import DemoFailed, Mail, Tell, entries, text
 
 __all__ = ["Assignment", "ensure_connected", "request_report"]
 
-_WANTED = frozenset({"artifact_submit", "task_decline", "task_fail", "task_accept", "task_progress"})
+_WANTED: Final = frozenset({"artifact_submit", "task_decline", "task_fail", "task_accept", "task_progress"})
+_CONFLICT: Final = 409
 
 
 @attrs.frozen
@@ -27,7 +29,7 @@ class Assignment:
     document: bytes
 
 
-def ensure_connected(api: LocalClient, mine: str, peer: str, tell: Tell, *, patience_s: float = 60) -> None:
+def ensure_connected(api: LocalClient, mine: str, peer: str, tell: Tell, patience_s: float) -> None:
     """Be connected with `peer`: ask if need be, and wait for the other owner. Raises DemoFailed, ApiError."""
     if _connected(api, mine, peer):
         return
@@ -35,11 +37,12 @@ def ensure_connected(api: LocalClient, mine: str, peer: str, tell: Tell, *, pati
     api.post("/connections/request", {"from": mine, "to": peer, "message": note})
     tell(f"asks {peer} for a connection; its owner has to approve")
     deadline = time.monotonic() + patience_s
+    mail = Mail(api, mine)
     while not _connected(api, mine, peer):
         if time.monotonic() > deadline:
             raise DemoFailed(f"{peer}'s owner has not answered in {patience_s:.0f} s")
         # Whatever happens to a connection comes through the inbox, so this wait ends with the answer.
-        api.get("/inbox", agent_id=mine, unprocessed="true", wait=1)
+        mail.wait(1)
 
 
 def _connected(api: LocalClient, mine: str, peer: str) -> bool:
@@ -47,8 +50,11 @@ def _connected(api: LocalClient, mine: str, peer: str) -> bool:
     return any(connection.get("peer") == peer for connection in accepted)
 
 
-def request_report(api: LocalClient, job: Assignment, tell: Tell) -> str:
-    """Get a report that meets every requirement; gives the task's id. Raises DemoFailed, ApiError."""
+def request_report(api: LocalClient, job: Assignment, tell: Tell, patience_s: float) -> str:
+    """Get a report that meets every requirement; gives the task's id. Raises DemoFailed, ApiError.
+
+    `patience_s` is how long it waits for each step of the writer.
+    """
     try:
         document = job.document.decode()
     except UnicodeDecodeError:
@@ -73,19 +79,27 @@ def request_report(api: LocalClient, job: Assignment, tell: Tell) -> str:
     )
     task = text(answer, "task_id")
     tell(f"hands over {job.file_name} ({len(job.document):,} bytes) and asks for a report on it")
+    mail = Mail(api, job.mine)
+
+    def wanted(item: JsonObject) -> bool:
+        return item.get("task_id") == task and item.get("type") in _WANTED
+
     while True:
-        item = next_item(api, job.mine, _WANTED)
+        item = mail.next(wanted, patience_s)
         kind = text(item, "type")
-        if item.get("task_id") == task and kind in ("task_decline", "task_fail"):
-            raise DemoFailed(f"the writer would not do it: {item.get('payload')}")
-        if (
-            item.get("task_id") == task
-            and kind == "artifact_submit"
-            and _judge(api, job, task, document, tell)
-        ):
-            api.post(f"/messages/{text(item, 'id')}/ack", {})
+        if kind in ("task_decline", "task_fail"):
+            mail.done(item)
+            raise DemoFailed(f"the writer would not do it: {_reason(item)}")
+        judged = kind == "artifact_submit" and _judge(api, job, task, document, tell)
+        mail.done(item)
+        if judged:
             return task
-        api.post(f"/messages/{text(item, 'id')}/ack", {})
+
+
+def _reason(item: JsonObject) -> str:
+    payload = item.get("payload")
+    reason = payload.get("reason") if isinstance(payload, dict) else ""
+    return str(reason or "it gave no reason").rstrip(".")
 
 
 def _judge(api: LocalClient, job: Assignment, task: str, document: str, tell: Tell) -> bool:
@@ -109,14 +123,23 @@ def _judge(api: LocalClient, job: Assignment, task: str, document: str, tell: Te
         "requested_changes": reasons[1:],
         **named,
     }
-    api.task_action(task, "revision", body)
+    try:
+        api.task_action(task, "revision", body)
+    except ApiError as error:
+        if error.status != _CONFLICT:
+            raise
+        raise DemoFailed(
+            f"no further revision can be asked for ({error.message.rstrip('.')}); "
+            f"judge it yourself: taskferry task show {task[:8]}"
+        ) from error
     return False
 
 
 def _report_in(version: JsonObject) -> JsonObject:
+    """The report in an artifact; without one, an empty report, in which everything is wanting."""
     for part in entries(version, "parts"):
         if part.get("kind") == "json":
             value = json.loads(text(part, "json"))
             if isinstance(value, dict):
                 return value
-    raise DemoFailed("the artifact holds no report")
+    return {}

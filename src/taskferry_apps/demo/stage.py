@@ -178,8 +178,9 @@ class Stage:
 
     def _listen(self, name: str, process: subprocess.Popen[str]) -> None:
         if process.stdout is not None:
-            for line in process.stdout:
-                self.said.put(Said(name, line.rstrip("\n")))
+            with process.stdout as lines:
+                for line in lines:
+                    self.said.put(Said(name, line.rstrip("\n")))
 
     def _follow(self, log: Path, process: subprocess.Popen[str]) -> None:
         with log.open() as stream:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import time
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Final
 
 from ..local_client import JsonObject, LocalClient
 
-__all__ = ["DemoFailed", "Tell", "entry", "next_item", "text"]
+__all__ = ["DemoFailed", "Mail", "Tell", "entries", "entry", "text"]
 
 Tell = Callable[[str], None]
 """Where an agent says, in one line, what it has just done."""
 
-T = TypeVar("T")
+#: Seconds that one request waits at the daemon, so that an idle agent costs nothing.
+_WAIT_S: Final = 10
 
 
 class DemoFailed(Exception):
@@ -43,19 +46,43 @@ def entries(value: Mapping[str, object], key: str) -> list[JsonObject]:
     return [item for item in member if isinstance(item, dict)]
 
 
-def next_item(api: LocalClient, agent: str, wanted: frozenset[str], *, patience_s: int = 60) -> JsonObject:
-    """The next unprocessed inbox item of a wanted type; others are acknowledged and passed over.
+class Mail:
+    """An agent's inbox, read through once from its oldest unprocessed item on.
 
-    Each request waits at the daemon, so an idle agent costs nothing. Raises DemoFailed when nothing has come.
+    Others may use the same inbox: what is not wanted is passed over and stays there as it was.
     """
-    waited = 0
-    while waited < patience_s:
-        answer = api.get("/inbox", agent_id=agent, unprocessed="true", wait=10)
-        waiting = sorted(entries(answer, "messages"), key=lambda item: str(item.get("received_at")))
-        for item in waiting:
-            if item.get("type") in wanted:
-                return item
-            api.post(f"/messages/{text(item, 'id')}/ack", {})
-        if not waiting:
-            waited += 10
-    raise DemoFailed(f"nothing came for {agent} in {patience_s} s")
+
+    def __init__(self, api: LocalClient, agent: str) -> None:
+        self._api = api
+        self._agent = agent
+        self._cursor = ""
+        self._waiting: deque[JsonObject] = deque()
+
+    def next(self, wanted: Callable[[JsonObject], bool], patience_s: float) -> JsonObject:
+        """The next item that is wanted. Raises DemoFailed when there is none in `patience_s`, ApiError."""
+        deadline = time.monotonic() + patience_s
+        while True:
+            while self._waiting:
+                item = self._waiting.popleft()
+                if wanted(item):
+                    return item
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise DemoFailed(f"nothing came for {self._agent} in {patience_s:.0f} s")
+            self.wait(min(left, _WAIT_S))
+
+    def wait(self, seconds: float) -> None:
+        """Until something more has come, or for so long."""
+        answer = self._api.get(
+            "/inbox",
+            agent_id=self._agent,
+            unprocessed="true",
+            wait=max(1, round(seconds)),
+            cursor=self._cursor or None,
+        )
+        self._cursor = text(answer, "cursor")
+        self._waiting.extend(entries(answer, "messages"))
+
+    def done(self, item: JsonObject) -> None:
+        """Mark an item as processed. Raises ApiError."""
+        self._api.post(f"/messages/{text(item, 'id')}/ack", {})

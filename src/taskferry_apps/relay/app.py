@@ -35,8 +35,8 @@ def create_app(
     @app.get("/health")
     async def health() -> tuple[Response, int]:
         if not relay.is_healthy:
-            return jsonify({"status": "stopping"}), 503
-        return jsonify({"status": "ok"}), 200
+            return jsonify({"status": "stopping", "service": "relay"}), 503
+        return jsonify({"status": "ok", "service": "relay"}), 200
 
     mount_meetings(app, Meetings(system.now, entropy))
     add_websocket_route(app, WEBSOCKET_PATH, relay.handle)

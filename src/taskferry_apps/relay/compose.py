@@ -77,7 +77,8 @@ def _run(main: Callable[[RelaySettings], Awaitable[None]], settings: RelaySettin
         failure = first_failure(failures)
     if failure is None:
         return 0
-    sys.stderr.write(f"taskferry relay: {failure}\n")
+    elsewhere = " Another file is named with --db." if isinstance(failure, StoreLocked) else ""
+    sys.stderr.write(f"taskferry relay: {failure}{elsewhere}\n")
     return 1
 
 
@@ -93,10 +94,13 @@ def _collect_seldom() -> None:
 
 
 async def _main(settings: RelaySettings) -> None:
-    _make_folder(settings.db.parent)
+    _make_folder(settings.database.parent)
     generation = Generation(system.entropy(GENERATION_BYTES))
     stop = trio.Event()
-    async with open_relay_store(settings.db, generation=generation) as store, trio.open_nursery() as nursery:
+    async with (
+        open_relay_store(settings.database, generation=generation) as store,
+        trio.open_nursery() as nursery,
+    ):
         await nursery.start(_watch_signals, stop)
         await serve_relay(settings, store, stop)
         nursery.cancel_scope.cancel()
@@ -105,7 +109,7 @@ async def _main(settings: RelaySettings) -> None:
 
 async def _main_restored(settings: RelaySettings) -> None:
     generation = Generation(system.entropy(GENERATION_BYTES))
-    async with open_relay_store(settings.db, generation=generation) as store:
+    async with open_relay_store(settings.database, generation=generation) as store:
         await store.renew_generation(generation)
         note = audit_note(RelayAuditKind.RESTORED, "database", {"from": "an older copy"}, system.now())
         await store.commit([AppendAudit(note)])
@@ -118,7 +122,7 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise CannotStart(
-            f"The folder {folder} cannot be made ({error.strerror}); name another place with --db."
+            f"The folder {folder} cannot be made: {error.strerror}. Name another place with --data or --db."
         ) from error
 
 
@@ -135,13 +139,13 @@ def run_in_ticket_office(settings: RelaySettings, work: Callable[[TicketOffice],
     """Do an operator's work on the relay's store, whether or not it runs. Raises StoreError, CannotStart."""
 
     async def main() -> T:
-        _make_folder(settings.db.parent)
+        _make_folder(settings.database.parent)
         generation = Generation(system.entropy(GENERATION_BYTES))
         try:
-            async with open_relay_store(settings.db, generation=generation) as store:
+            async with open_relay_store(settings.database, generation=generation) as store:
                 return await work(TicketOffice(store, system.now, system.entropy))
         except StoreLocked:
-            async with open_relay_store_beside(settings.db) as store:
+            async with open_relay_store_beside(settings.database) as store:
                 return await work(TicketOffice(store, system.now, system.entropy))
 
     return trio.run(main)

@@ -17,11 +17,16 @@ from ..errors import (
 )
 
 
+def no_space(path: Path) -> StoreFull:
+    """The disk, or its owner's share of it, is full."""
+    return StoreFull(f"The disk is full: no space is left for {path}. Free some and start again.")
+
+
 def translate(error: sqlite3.Error, path: Path) -> StoreError:
     """The store's error for SQLite's; what is not foreseen is a `StoreFailed`."""
     code = getattr(error, "sqlite_errorcode", 0) & 0xFF
     if code == sqlite3.SQLITE_FULL:
-        return StoreFull(f"No space is left for {path}; free some and try again.")
+        return no_space(path)
     if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
         return StoreCorrupt(f"The file {path} is damaged ({error}); restore a backup of it.")
     if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
@@ -38,5 +43,5 @@ def translate_os(error: OSError, path: Path) -> StoreError:
     if error.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
         return StoreReadOnly(f"The file {path} or its folder cannot be written; make them writable.")
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-        return StoreFull(f"No space is left for {path}; free some and try again.")
+        return no_space(path)
     return StoreUnavailable(f"The file {path} cannot be opened: {error.strerror}; name another file.")

@@ -11,14 +11,18 @@ from pathlib import Path
 
 import attrs
 
-from ..errors import StoreCorrupt, StoreLocked, StoreUnavailable, WrongStore
-from .faults import translate, translate_os
+from ..errors import StoreCorrupt, StoreError, StoreFailed, StoreLocked, StoreUnavailable, WrongStore
+from .faults import no_space, translate, translate_os
 from .migrations import Schema, migrate, require_known
 
 BUSY_MS = 5_000
 """How long we wait for a program that looks into the file, such as a backup."""
 WAL_KEPT_BYTES = 64 * 1024 * 1024
 """What is left of the write-ahead log's file once it has been copied into the database."""
+
+
+LEAST_FREE_BYTES = 64 * 1024
+"""With less than this no database opens: the index of the write-ahead log alone takes 32 KiB."""
 
 
 class IntegrityCheck(StrEnum):
@@ -75,7 +79,7 @@ def open_file(path: Path, schema: Schema, tuning: Tuning, check: IntegrityCheck)
                 undo.callback(reading[-1].close)
                 reading[-1].execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
-            raise translate(error, path) from error
+            raise _why_not_opened(error, path) from error
         except OSError as error:
             raise translate_os(error, path) from error
         undo.pop_all()
@@ -115,6 +119,18 @@ def open_beside(path: Path, schema: Schema, tuning: Tuning) -> OpenFile:
         return OpenFile(path, writer, tuple(readers), None)
 
 
+def _why_not_opened(error: sqlite3.Error, path: Path) -> StoreError:
+    """The store's error for SQLite's; on a full disk it speaks of trouble with reading and writing."""
+    failure = translate(error, path)
+    if isinstance(failure, StoreCorrupt) or not isinstance(failure, StoreFailed):
+        return failure
+    try:
+        disk = os.statvfs(path.parent)
+    except OSError:
+        return failure
+    return no_space(path) if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES else failure
+
+
 def _lock(path: Path) -> int:
     """Take the lock file beside the database; it goes with the process, however that ends."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -124,7 +140,7 @@ def _lock(path: Path) -> int:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(lock)
-        raise StoreLocked(f"Another process has {path} open; end it, or use another folder.") from error
+        raise StoreLocked(f"Another process has {path} open; end it, or use another file.") from error
     except OSError:
         os.close(lock)
         raise

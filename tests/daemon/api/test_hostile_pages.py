@@ -130,7 +130,7 @@ async def test_without_a_credential_that_counts_nothing_is_told(lone, header):
 
 async def test_without_a_credential_health_says_that_something_runs_and_no_more(lone):
     """Neither name nor relay nor version is told to whoever shows nothing."""
-    assert (await lone.holding(None).get("/health")).json == {"status": "ok"}
+    assert (await lone.holding(None).get("/health")).json == {"status": "ok", "service": "daemon"}
     assert (await lone.holding(None).get("/openapi.json")).status == 200
 
 

@@ -63,6 +63,7 @@ def status_object(status: Status) -> Object:
     link = status.relay
     return {
         "status": "ok",
+        "service": "daemon",
         "set_up": status.set_up,
         "handle_owner": status.owner,
         "account": _hex(status.account),

@@ -149,6 +149,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "changed_peers": TEXTS,
         },
         status={"const": "ok"},
+        service={"const": "daemon"},
     ),
     "SetUp": record(ok=OK, owner=TEXT, account=HASH, device=HASH, recovery_key=TEXT, name_claimed=FLAG),
     "Account": record(

@@ -87,7 +87,9 @@ _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
 
 async def _health(daemon: DaemonService, call: Call) -> Object:
     # Whoever shows no credential learns that something runs here, and nothing of it.
-    return {"status": "ok"} if call.caller is None else status_object(await daemon.status())
+    if call.caller is None:
+        return {"status": "ok", "service": "daemon"}
+    return status_object(await daemon.status())
 
 
 async def _set_up(daemon: DaemonService, call: Call) -> Object:

@@ -29,7 +29,7 @@ async def _events(daemon: DaemonService, call: Call) -> EventStream:
         raise refusal(
             "not-found",
             "There is no such agent here that this credential may act as.",
-            "List them: GET /agents",
+            "List them with: taskferry agent list",
             status=404,
             field="agent",
         )

@@ -28,7 +28,9 @@ async def _show(daemon: DaemonService, call: Call) -> Object:
         )
     ]
     if not found:
-        raise refusal("not-found", "There is no such connection.", "List them: GET /connections", status=404)
+        raise refusal(
+            "not-found", "There is no such connection.", "List them with: taskferry connections", status=404
+        )
     if len(found) > 1:
         raise refusal("ambiguous", "Several connections are meant.", "Give more of the id.", status=409)
     return {"connection": connection_object(found[0])}

@@ -1,0 +1,60 @@
+"""What people see on a terminal of 60 columns: a real one, as the system has them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+
+from click import unstyle
+
+from tests.cli.conftest import Shell
+from tests.cli.test_journey import items
+from tests.cli.test_ways_to_end import connected, sent
+
+__all__ = ["connected"]
+
+COLUMNS = 60
+
+
+def on_terminal(shell: Shell, *words: str) -> list[str]:
+    """The lines that a command shows there, without colours."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    with subprocess.Popen(
+        [sys.executable, "-m", "taskferry_apps.cli", *words, "--data", str(shell.data)],
+        stdin=subprocess.DEVNULL,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:
+            pass  # Linux says so when the other end is closed
+        os.close(ours)
+        assert process.wait(30) == 0, shown
+    return unstyle(shown.decode()).splitlines()
+
+
+def test_tables_and_facts_fit(connected: tuple[Shell, Shell]) -> None:
+    """No line is broken by the terminal, and what belongs together stands together."""
+    alice, bob = connected
+    task = sent(alice, bob, "A report on the README with everything in it")
+    inbox = on_terminal(bob, "inbox", "--agent", "helper")
+    assert "    about: A report on the README with everything in it" in inbox
+    assert any(line.startswith("    ") and "when: " in line for line in inbox)
+    log = on_terminal(bob, "task", "log", task)
+    connection = str(items(bob("connections", "--agent", "helper", "--json"), "connections")[0]["id"])
+    shown = on_terminal(bob, "permissions", connection)
+    assert shown[shown.index("You may send to the peer") - 1] == ""
+    for lines in (inbox, log, shown):
+        assert max(map(len, lines)) <= COLUMNS

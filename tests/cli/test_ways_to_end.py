@@ -1,0 +1,111 @@
+"""How tasks and requests for connections end otherwise than well, by the command line."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.cli.conftest import Shell
+from tests.cli.test_journey import items, until
+
+
+@pytest.fixture(scope="module")
+def connected(alice: Shell, bob: Shell) -> tuple[Shell, Shell]:
+    """Alice's agent `leaver` and Bob's `helper`, connected."""
+    assert alice("agent", "create", "leaver").code == 0
+    assert bob("agent", "create", "helper").code == 0
+    assert alice("connect", "leaver", "@bob/helper").code == 0
+    assert bob("approve", request_of(bob, "@alice/leaver")).code == 0
+    until(
+        lambda: alice("connections", "--agent", "leaver", "--state", "accepted", "--json"),
+        lambda ran: bool(ran.json()["connections"]),
+    )
+    return alice, bob
+
+
+def request_of(shell: Shell, peer: str) -> str:
+    """The id of a peer's request, as soon as it is there."""
+
+    def found(ran: object) -> list[dict[str, object]]:
+        return [
+            item
+            for item in items(shell("connections", "--state", "requested_in", "--json"), "connections")
+            if item["peer"] == peer
+        ]
+
+    until(lambda: shell("connections"), lambda ran: bool(found(ran)))
+    return str(found(None)[0]["id"])
+
+
+def sent(alice: Shell, bob: Shell, title: str) -> str:
+    """A task that Bob's daemon has."""
+    ran = alice("task", "send", "leaver", "@bob/helper", title, "--json")
+    assert ran.code == 0, ran.err
+    task = str(ran.json()["task_id"])
+    until(lambda: bob("task", "show", task), lambda shown: shown.code == 0)
+    return task
+
+
+def test_decline_ends_a_task_with_the_reason(connected: tuple[Shell, Shell]) -> None:
+    """The worker's reason stands at the requester's; nothing more can be done."""
+    alice, bob = connected
+    task = sent(alice, bob, "Not for us")
+    assert (
+        "on the other machine"
+        in until(lambda: alice("task", "show", task), lambda ran: "on the other machine" in ran.out).out
+    )
+    assert "no agent has looked" not in alice("task", "show", task).out
+    done = bob("task", "decline", task, "We do other things")
+    assert done.code == 0, done.err
+    assert "Declined. The task is declined" in done.out
+    shown = until(lambda: alice("task", "show", task), lambda ran: "declined" in ran.out)
+    assert "We do other things" in shown.out
+    assert "answered by the other side" in shown.out
+    late = bob("task", "accept", task)
+    assert late.code == 4
+    assert "The task has ended: it is declined" in late.err
+
+
+def test_fail_says_why_a_task_that_was_accepted_ends(connected: tuple[Shell, Shell]) -> None:
+    """Before it is accepted a task is declined, not failed; afterwards it fails with the reason."""
+    alice, bob = connected
+    task = sent(alice, bob, "Too hard")
+    assert bob("task", "fail", task, "Cannot").code == 4
+    assert bob("task", "accept", task, "--note", "On it").code == 0
+    accepted = until(lambda: alice("task", "show", task), lambda ran: "accepted" in ran.out)
+    assert "answered by the other side" in accepted.out
+    failed = bob("task", "fail", task, "The disk broke")
+    assert "Failed. The task is failed" in failed.out
+    shown = until(lambda: alice("task", "show", task), lambda ran: "failed" in ran.out)
+    assert "The disk broke" in shown.out
+
+
+def test_cancel_ends_a_task_on_both_sides(connected: tuple[Shell, Shell]) -> None:
+    """The requester alone cancels; the worker sees it, and works no more."""
+    alice, bob = connected
+    task = sent(alice, bob, "No longer needed")
+    assert bob("task", "cancel", task, "I do not feel like it").code == 4
+    done = alice("task", "cancel", task, "Found it myself")
+    assert "Cancelled. The task is cancelled" in done.out
+    shown = until(lambda: bob("task", "show", task), lambda ran: "cancelled" in ran.out)
+    assert "Found it myself" in shown.out
+    assert bob("task", "accept", task).code == 4
+
+
+def test_a_declined_connection_lets_nothing_through(alice: Shell, bob: Shell) -> None:
+    """The owner's no reaches the other side; a task is refused with the way to ask again."""
+    assert alice("agent", "create", "hopeful").code == 0
+    assert alice("connect", "hopeful", "@bob/writer").code == 0
+    request = request_of(bob, "@alice/hopeful")
+    declined = bob("decline", request, "--reason", "Not now")
+    assert declined.code == 0, declined.err
+    assert "Declined." in declined.out
+    until(
+        lambda: alice("connections", "--agent", "hopeful", "--state", "ended", "--json"),
+        lambda ran: bool(ran.json()["connections"]),
+    )
+    refused = alice("task", "send", "hopeful", "@bob/writer", "Please")
+    assert refused.code == 4, refused.err
+    assert bob("decline", request).code in (4, 5)
+    again = alice("connect", "hopeful", "@bob/writer")
+    assert again.code == 0
+    assert "Asked @bob/writer" in again.out
