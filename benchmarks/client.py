@@ -19,7 +19,8 @@ import trio
 
 from benchmarks.cast import Owner, connect, make_owner, read_parcels
 from benchmarks.processes import raise_descriptor_limit
-from taskferry_apps.relay_client import LinkEnded, RelayClient, open_relay, origin_of
+from taskferry_apps.origins import origin_of
+from taskferry_apps.relay_client import LinkEnded, RelayClient, open_relay
 from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.frame_items import Mail, Outcome, ParcelAccepted
 from taskferry_protocol.ids import Instant

@@ -10,7 +10,6 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Final
-from urllib.parse import urlsplit
 
 import attrs
 import trio
@@ -52,19 +51,7 @@ __all__ = [
     "Pending",
     "RelayClient",
     "open_relay",
-    "origin_of",
 ]
-
-
-def origin_of(url: str) -> str:
-    """The origin of a relay's address as `hello` names it: scheme, host and port, lower case."""
-    parts = urlsplit(url)
-    scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
-    host = (parts.hostname or "").lower()
-    if ":" in host:
-        host = f"[{host}]"
-    port = parts.port or (443 if scheme == "wss" else 80)
-    return f"{scheme}://{host}:{port}"
 
 
 @attrs.frozen

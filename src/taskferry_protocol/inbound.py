@@ -35,7 +35,7 @@ from .messages import (
 )
 from .messages.base import Body
 from .permissions import Grant, Terms, permits
-from .rates import RateState, take
+from .rates import RateState, take_by_either
 from .records import Seen
 from .sealing import Opened, open_envelope
 
@@ -339,8 +339,6 @@ def _check_seen(envelope: Envelope, seen: Seen) -> None:
 
 #: What a grant allows whose terms are not here: the defaults are the least.
 _LEAST: Final = Terms(bytes(16))
-#: How much less time may lie between two arrivals here than lay between them at the relay, which paced them.
-_EARLY_MS: Final = 5_000
 
 
 def _check_permission(
@@ -383,20 +381,14 @@ def _spend(envelope: Envelope, body: Body, facts: InboundFacts, now: Instant) ->
         raise _refuse(RejectCode.NOT_PERMITTED, f"larger than {terms.largest_artifact} bytes")
     if isinstance(body, TaskRequest) and facts.open_tasks >= terms.task_budget:
         raise _refuse(RejectCode.NOT_PERMITTED, f"{terms.task_budget} open tasks are granted")
-    # What either clock allows passes. By when things were written: after a day offline, a day's messages come
-    # in one minute. By when they come: a burst was written in one second, and the relay has paced it, also
-    # while this device was away. Both pay for what they can, so that together they allow no burst of two
-    # minutes' worth.
-    written = min(envelope.header.created_at, now)
-    before = facts.rate if facts.rate is not None else RateState.full(grant.rate, written)
-    # A clock that is said to go back gains nothing, and one that runs ahead does not last.
-    rate, wait = take(before, grant.rate, Instant(max(written, before.at)))
-    caught_up = now if facts.caught_up is None else min(facts.caught_up, now)
-    came = facts.arrived if facts.arrived is not None else RateState.full(grant.rate, caught_up)
-    arrived, pause = take(came, grant.rate, now, early_ms=_EARLY_MS, saved_ms=now - caught_up)
-    if wait and pause:
+    caught_up = now if facts.caught_up is None else facts.caught_up
+    clocks = (facts.rate, facts.arrived)
+    spent = take_by_either(
+        clocks, grant.rate, written=envelope.header.created_at, now=now, caught_up=caught_up
+    )
+    if spent is None:
         raise _refuse(RejectCode.RATE_LIMITED, f"more than {grant.rate} a minute")
-    return rate, arrived
+    return spent
 
 
 def _gap(seq: int, highest: int | None) -> SeqGap | None:

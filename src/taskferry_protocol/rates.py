@@ -9,11 +9,13 @@ import attrs
 from .ids import Instant
 from .limits import DAY_MS, MINUTE_MS
 
-__all__ = ["RATE_CEILING", "RateState", "take"]
+__all__ = ["RATE_CEILING", "RateState", "take", "take_by_either"]
 
 #: Envelopes a minute beyond which a rate is no limit: no relay carries more, and the sums stay small.
 RATE_CEILING: Final = 1_000_000
 _MILLI: Final = 1_000
+#: How much less time may lie between two arrivals here than lay between them at the relay, which paced them.
+_EARLY_MS: Final = 5_000
 
 
 @attrs.frozen
@@ -62,3 +64,29 @@ def take(
         return waiting, DAY_MS
     enough = -(-(wanted - left) * MINUTE_MS // (rate * _MILLI))
     return waiting, max(1, enough - elapsed - early_ms)
+
+
+def take_by_either(
+    clocks: tuple[RateState | None, RateState | None],
+    rate_per_minute: int,
+    *,
+    written: Instant,
+    now: Instant,
+    caught_up: Instant,
+) -> tuple[RateState, RateState] | None:
+    """Take one envelope by when it was `written` and by when it comes: both states, or None.
+
+    What either clock allows passes. By when things were written: after a day offline, a day's messages come
+    in one minute. By when they come: a burst was written in one second, and the relay has paced it, also
+    while this device was away, since it last held all that the relay had for it (`caught_up`). Both pay for
+    what they can, so that together they allow no burst of two minutes' worth. A state that is None is full.
+    """
+    by_writing, by_arrival = clocks
+    written = min(written, now)
+    before = by_writing if by_writing is not None else RateState.full(rate_per_minute, written)
+    # A clock that is said to go back gains nothing, and one that runs ahead does not last.
+    spent, wait = take(before, rate_per_minute, Instant(max(written, before.at)))
+    caught_up = min(caught_up, now)
+    came = by_arrival if by_arrival is not None else RateState.full(rate_per_minute, caught_up)
+    arrived, pause = take(came, rate_per_minute, now, early_ms=_EARLY_MS, saved_ms=now - caught_up)
+    return None if wait and pause else (spent, arrived)

@@ -6,9 +6,9 @@ import pytest
 
 from taskferry_apps.daemon.port import DaemonRefusal, NewAgent
 from taskferry_apps.daemon.tickets import kept_ticket
+from taskferry_apps.origins import origin_of
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.entrance import SignUp, digest_of
-from taskferry_apps.relay_client import origin_of
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.records import Generation, PutTicket, TicketRecord
 from taskferry_stores.memory import MemoryRelayStore

@@ -14,7 +14,8 @@ import attrs
 import trio
 
 from taskferry_apps import system
-from taskferry_apps.relay_client import RelayClient, open_relay, origin_of
+from taskferry_apps.origins import origin_of
+from taskferry_apps.relay_client import RelayClient, open_relay
 from taskferry_protocol.frame_items import Cursor
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
 from taskferry_transports.port import Dialer

@@ -9,7 +9,7 @@ import attrs
 import pytest
 
 from taskferry_apps.relay.core import Policy
-from taskferry_apps.relay.link import LOOKUPS
+from taskferry_apps.relay.look_ups import LOOKUPS
 from taskferry_apps.relay.sign_ups import HOUR_MS, SignUpBudget
 from taskferry_apps.relay_client import CallRefused, LinkEnded
 from taskferry_protocol.accounts import (

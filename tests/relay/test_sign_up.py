@@ -14,10 +14,11 @@ import trio
 from structlog.testing import capture_logs
 
 from taskferry_apps import system
+from taskferry_apps.origins import origin_of
 from taskferry_apps.relay import sign_up_desk
 from taskferry_apps.relay.compose import CannotStart, mailer_of, serve_relay
 from taskferry_apps.relay.entrance import digest_of
-from taskferry_apps.relay_client import LinkEnded, open_relay, origin_of
+from taskferry_apps.relay_client import LinkEnded, open_relay
 from taskferry_apps.settings import RelaySettings, load_relay
 from taskferry_protocol.setup_links import SetupLink
 from taskferry_stores.sqlite import open_relay_store

@@ -9,9 +9,10 @@ from taskferry_protocol.audit import AuditKind, Fact
 from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.records import PutSetting
 
+from .core import Core
 from .draft import Draft
 
-__all__ = ["DISTINCT", "audit_often", "close_hour"]
+__all__ = ["DISTINCT", "audit_often", "audit_sign_in", "close_hour"]
 
 HOUR_MS: Final = 60 * MINUTE_MS
 #: Different things of one kind written down within an hour; what goes beyond is only counted.
@@ -60,6 +61,15 @@ async def audit_often(draft: Draft, kind: AuditKind, subject: str, **facts: Fact
         of_kind[key] = 0
         draft.audit(kind, subject, **facts)
     draft.add(hour.save())
+
+
+async def audit_sign_in(core: Core, origin: str, transport: str) -> None:
+    """Write down that this device has a session with a relay."""
+    async with core.lock:
+        draft = Draft(core)
+        device = core.device.hex()[:16]
+        await audit_often(draft, AuditKind.SIGN_IN, origin, device=device, transport=transport)
+        await draft.commit()
 
 
 async def close_hour(draft: Draft) -> None:

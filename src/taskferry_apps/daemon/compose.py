@@ -27,7 +27,7 @@ from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSett
 from .. import system
 from ..credentials import is_credential
 from ..logs import get_logger, set_up_logs
-from ..relay_client import origin_of
+from ..origins import origin_of
 from ..settings import DaemonSettings
 from .backups import Copying, clear_copies
 from .instance import open_instance

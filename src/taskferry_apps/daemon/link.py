@@ -13,7 +13,6 @@ import trio
 
 from taskferry_protocol import calls
 from taskferry_protocol.accounts import AccountLog
-from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Cursor, Refusal, statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Instant
@@ -24,18 +23,17 @@ from taskferry_transports.port import DialRefused
 
 from ..logs import get_logger
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
-from .audit_hours import audit_often
+from .audit_hours import audit_sign_in
 from .bell import Bell
 from .core import Core, not_set_up
-from .draft import Draft
 from .inbound import Inbound
 from .instances import note_other_instance, stand_alone
 from .log_news import take_news, take_own_log, take_own_news
 from .outbound import Outbound
-from .port import DaemonRefusal
 from .publishing import Publisher, fetch_log, publish_everything
+from .quiet import QUIET_MS, Quiet
 from .receipts import say_receipts
-from .route import RELAY_SETTING, Route, RouteTo, first_end
+from .route import RELAY_SETTING, Route, RouteTo, first_end, unreachable
 from .short_sessions import LASTING, short_session
 from .tickets import FORGET_TICKET, kept_ticket, require_same_relay
 from .views import RelayStatus
@@ -46,8 +44,6 @@ __all__ = ["RELAY_SETTING", "Link", "Route", "RouteTo"]
 LOOK_AGAIN_S: Final = 30.0
 #: What waits behind something that waits is not looked at more often than this.
 SHORTEST_WAIT_S: Final = 0.2
-#: How long the mailbox has been quiet before it counts as drained.
-QUIET_MS: Final = 2_000
 #: How long whoever makes an agent waits for the relay to know of it.
 PUBLISH_S: Final = 3.0
 #: A sender waits no longer than this to hear whether its peer is there.
@@ -77,7 +73,7 @@ class Link:
         self._since: Instant | None = None
         self._url = relay or ""
         self._notice = ""
-        self._last_mail = Instant(0)
+        self._quiet = Quiet()
         self.clock_ahead_ms: int | None = None
         """How far this machine's clock was ahead of the relay's when the session began."""
         self._own_is_stale = False
@@ -195,29 +191,21 @@ class Link:
     def drained_until(self) -> Instant:
         """Up to when everything sent to this device has surely been taken; 0 while nobody can say."""
         now = self._core.now()
-        return Instant(now - QUIET_MS) if self._is_quiet(now) else Instant(0)
-
-    def _is_quiet(self, now: Instant) -> bool:
-        """Whether the relay has had nothing for this device for a while."""
-        if self._client is None or self._since is None:
-            return False
-        return now - max(self._last_mail, self._since) >= QUIET_MS
+        return Instant(now - QUIET_MS) if self._quiet.holds(now) else Instant(0)
 
     def note_quiet(self) -> None:
         """Remember, if it is so, that this device holds all that the relay has for it."""
-        now = self._core.now()
-        if self._is_quiet(now):
-            self._core.caught_up = now
+        self._quiet.note(self._core)
 
     async def call(self, request: calls.CallRequest) -> calls.CallAnswer:
         """Ask the relay. Raises DaemonRefusal where there is no session; CallRefused."""
         client = self._client
         if client is None:
-            raise self._unreachable()
+            raise unreachable(self._error)
         try:
             return await client.call(request)
         except LinkEnded as ended:
-            raise self._unreachable() from ended
+            raise unreachable(self._error) from ended
 
     async def append(self, start: int, statements: Sequence[bytes]) -> None:
         """Have the relay put these next in our log. Raises CallRefused, DaemonRefusal(relay-unreachable)."""
@@ -232,20 +220,11 @@ class Link:
         """An account's statements from an index on, as the relay has them. Raises DaemonRefusal."""
         client = self._client
         if client is None:
-            raise self._unreachable()
+            raise unreachable(self._error)
         try:
             return await fetch_log(client, account, start)
         except LinkEnded as ended:
-            raise self._unreachable() from ended
-
-    def _unreachable(self) -> DaemonRefusal:
-        why = f" ({self._error})" if self._error else ""
-        return DaemonRefusal(
-            "relay-unreachable",
-            f"The relay cannot be asked now{why}.",
-            "Try again once the daemon is connected; see: taskferry status",
-            status=503,
-        )
+            raise unreachable(self._error) from ended
 
     # --- Its life
 
@@ -320,7 +299,7 @@ class Link:
             if self._client is not None:
                 get_logger().info("disconnected from the relay", url=self._url, reason=self._error)
             self._client = None
-            self._since = None
+            self._since = self._quiet.heard_at = None
         return retry_after
 
     def _fail(self, text: str) -> None:
@@ -357,9 +336,9 @@ class Link:
             # Who was never here before has nothing waiting.
             self._core.caught_up = self._core.now()
             await self._core.commit(self._core.keep_caught_up())
-        await self._note_sign_in(origin, client.transport_kind)
+        await audit_sign_in(self._core, origin, client.transport_kind)
         self._client = client
-        self._since = self._core.now()
+        self._since = self._quiet.heard_at = self._core.now()
         self._attempt = 0
         self._error = ""
         self.refused = None
@@ -369,14 +348,6 @@ class Link:
             nursery.start_soon(self._receive, client, origin, generation)
             nursery.start_soon(self._send, client)
             raise await client.wait_ended()
-
-    async def _note_sign_in(self, origin: str, transport: str) -> None:
-        core = self._core
-        async with core.lock:
-            draft = Draft(core)
-            device = core.device.hex()[:16]
-            await audit_often(draft, AuditKind.SIGN_IN, origin, device=device, transport=transport)
-            await draft.commit()
 
     async def _begin_anew(self, cursor: RelayCursor) -> None:
         """A relay without memory of us: tell it everything, offer again what is not known as delivered."""
@@ -394,7 +365,7 @@ class Link:
             for entry in entries:
                 await inbound.take(entry, RelayCursor(origin, generation, Offset(entry.offset)))
             await client.ack(entries[-1].offset)
-            self._last_mail = self._core.now()
+            self._quiet.heard_at = self._core.now()
             self._core.outgoing.ring()
 
     async def _send(self, client: RelayClient) -> None:

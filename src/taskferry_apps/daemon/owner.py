@@ -28,8 +28,9 @@ from taskferry_protocol.records import (
 )
 
 from ..logs import get_logger
+from ..origins import origin_of
 from ..phrase import phrase_of
-from ..relay_client import CallRefused, origin_of
+from ..relay_client import CallRefused
 from .beginning import Beginning
 from .bonds import all_bonds
 from .core import Core

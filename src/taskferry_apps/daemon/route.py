@@ -10,8 +10,9 @@ import attrs
 from taskferry_transports.port import Dialer
 
 from ..relay_client import LinkEnded
+from .port import DaemonRefusal
 
-__all__ = ["RELAY_SETTING", "Route", "RouteTo", "first_end"]
+__all__ = ["RELAY_SETTING", "Route", "RouteTo", "first_end", "unreachable"]
 
 #: The setting that holds the URL of the relay named at set-up.
 RELAY_SETTING: Final = "relay"
@@ -39,3 +40,14 @@ def first_end(group: BaseExceptionGroup[LinkEnded]) -> LinkEnded:
     if not isinstance(error, LinkEnded):
         raise TypeError("a group of LinkEnded holds nothing else")
     return error
+
+
+def unreachable(reason: str) -> DaemonRefusal:
+    """What anybody is told who needs the relay while there is no session; `reason` may be empty."""
+    why = f" ({reason})" if reason else ""
+    return DaemonRefusal(
+        "relay-unreachable",
+        f"The relay cannot be asked now{why}.",
+        "Try again once the daemon is connected; see: taskferry status",
+        status=503,
+    )

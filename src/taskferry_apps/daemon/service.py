@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 import trio
 
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Entropy, Instant
-from taskferry_protocol.messages import FilePart, JsonPart, Part, TextMessage, TextPart
+from taskferry_protocol.messages import Part, TextMessage
 from taskferry_protocol.records import TaskRecord
 from taskferry_stores.port import DaemonStore
 
+from ..release import version
 from .access import Access
 from .alarms import alarms
 from .audit import AuditBook
@@ -28,6 +28,7 @@ from .describe_tasks import task_summaries, task_view
 from .devices import Devices
 from .directory import Directory
 from .doctor import Doctor
+from .downloads import download_of
 from .export import export_task
 from .gates import Gates
 from .identity_changes import changed_owners
@@ -44,7 +45,7 @@ from .names import may_use, not_found, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .peers import PeerBook
-from .port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
+from .port import Caller, GrantChange, NewAgent, NewTask, TaskAction
 from .recovery import Recovery
 from .rules import Rules
 from .search import find_task
@@ -84,13 +85,6 @@ _NOT_LET_IN: Final = frozenset(
 )
 #: How long set-up waits for the relay to take the owner's name.
 CLAIM_S: Final = 15.0
-
-
-def _version() -> str:
-    try:
-        return version("taskferry")
-    except PackageNotFoundError:
-        return "0"
 
 
 class Daemon:
@@ -184,7 +178,7 @@ class Daemon:
             account=core.account,
             device=core.device if own is not None else None,
             relay=await self._link.status() if own is not None else None,
-            version=_version(),
+            version=version(),
             alarms=await alarms(core.store),
             secrets=core.vault.kind,
             manage=self.manage.state,
@@ -394,28 +388,9 @@ class Daemon:
     async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
         """(name, media type, bytes) of a part, counted from 0."""
         held, row = await self._held(caller, task)
-        view = await task_view(self._core, held, row)
-        found = [shown.parts for shown in view.versions if shown.version == version]
-        parts = view.parts if version == 0 else found[0] if found else ()
-        if not 0 <= part < len(parts):
-            raise not_found("part")
-        return _download(parts[part], version, part)
+        return download_of(await task_view(self._core, held, row), version, part)
 
     async def export_task(self, caller: Caller, task: str) -> bytes:
         """The handoff file."""
         held, row = await self._held(caller, task)
         return await export_task(self._core, caller, held, row.role)
-
-
-def _download(part: Part, version: int, index: int) -> tuple[str, str, bytes]:
-    match part:
-        case TextPart(text=text, name=name):
-            return name or f"v{version}-{index}.txt", "text/plain; charset=utf-8", text.encode()
-        case JsonPart(json=text, name=name):
-            return name or f"v{version}-{index}.json", "application/json", text.encode()
-        case FilePart(name=name, media=media, data=data):
-            return name, media, data
-        case _:
-            raise DaemonRefusal(
-                "not-found", "That part is a blob, which this version does not fetch.", status=404
-            )

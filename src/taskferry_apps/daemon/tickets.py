@@ -11,7 +11,7 @@ from typing import Final
 from taskferry_protocol.records import DropSetting, PutSetting
 from taskferry_stores.port import DaemonStore
 
-from ..relay_client import origin_of
+from ..origins import origin_of
 from .port import DaemonRefusal
 
 __all__ = ["FORGET_TICKET", "keep_ticket", "kept_ticket", "require_same_relay"]

@@ -14,9 +14,10 @@ from .audit_hours import close_hour
 from .connections import Connections
 from .core import Core
 from .draft import Draft
-from .link import QUIET_MS, Link
+from .link import Link
 from .outbound import give_up_expired
 from .owner import Owner
+from .quiet import QUIET_MS
 from .tasks import Tasks
 
 __all__ = ["Upkeep"]

@@ -14,11 +14,10 @@ import attrs
 import trio
 
 from taskferry_protocol.audit import RelayAuditKind
-from taskferry_protocol.calls import CallAnswer, CallRequest, FindAccount, GetAccount, GetInvite
+from taskferry_protocol.calls import CallAnswer, CallRequest
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
+from taskferry_protocol.frame_items import Entry, Outcome, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId, Instant, fingerprint
-from taskferry_protocol.rates import RateState, take
 from taskferry_protocol.records import MailboxUsage
 from taskferry_protocol.recovery import VISITOR
 from taskferry_protocol.sessions import (
@@ -49,6 +48,7 @@ from .audit import RelayAudit
 from .calls import Calls
 from .engine import Engine
 from .instances import check_alone, remember_instance
+from .look_ups import LookUps
 from .mailbox import Mailbox, TailBudget
 from .opening import account_of, check_active, cursor_of
 from .presence import Presence
@@ -60,9 +60,6 @@ __all__ = ["Link", "Office", "first_failure"]
 OUTBOX: Final = 64
 #: How long a goodbye may take to be written.
 GOODBYE_S: Final = 2.0
-#: Accounts and invites that a session may look up in a minute, each a page read from the disk: more than a
-#: daemon needs that comes back to a relay and asks after everybody whom it knows.
-LOOKUPS: Final = 600
 #: How long a visitor may stay: anybody can be one.
 VISIT_S: Final = 60.0
 #: When to come back to a relay whose disk is full: its operator needs a moment.
@@ -124,7 +121,7 @@ class Link:
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._leaving = False
-        self._lookups = RateState.full(LOOKUPS, office.now())
+        self._lookups = LookUps(office.now())
         self._writing: trio.Event | None = None
         self._room: trio.Event | None = None
 
@@ -240,7 +237,7 @@ class Link:
                 self._office.engine.acknowledge(self._device, offset)
                 self._rouse()
             case CallReceived(id=id, request=request):
-                refusal = self._count(request)
+                refusal = self._lookups.count(request, self._office.now())
                 answer = refusal or await self._answer(request)
                 self._submit(Reply(id, answer))
             case AuthRequested():
@@ -249,17 +246,6 @@ class Link:
                 self._leave()
             case _:
                 assert_never(event)
-
-    def _count(self, request: CallRequest) -> Refusal | None:
-        """A refusal of whoever looks accounts or invites up too often."""
-        if not isinstance(request, GetAccount | FindAccount | GetInvite):
-            return None
-        self._lookups, wait = take(self._lookups, LOOKUPS, self._office.now())
-        if not wait:
-            return None
-        return Refusal(
-            RejectCode.RATE_LIMITED, Detail(retry_after=wait, text=f"{LOOKUPS} a minute are allowed")
-        )
 
     async def _answer(self, request: CallRequest) -> CallAnswer | Refusal:
         if self._account == VISITOR:
