@@ -1,5 +1,7 @@
 // Runs the vectors against a second reading of the specification, in JavaScript: `npm ci && node check.mjs`.
-// Kinds that only decide by what a running relay or daemon holds are not read here; they are counted apart.
+// Not read here, and counted apart: what a relay or daemon decides by all that it holds (admission, inbound,
+// duplicates), the sessions' transcripts, whole exports, which put together what is read here in parts, and the
+// mac of an invite: the package for libsodium hashes no message under a key and a personal name.
 
 import { readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -8,6 +10,7 @@ import sodium from 'libsodium-wrappers-sumo'
 import * as account from './check/account.mjs'
 import { decode, encode } from './check/cbor.mjs'
 import { checkEncryptionKey, checkSigningKey, verify } from './check/cose.mjs'
+import * as documents from './check/documents.mjs'
 import { readEnvelope, readParcel } from './check/envelope.mjs'
 import { readContent } from './check/messages.mjs'
 import { Refusal, expectEqual, hex, same, unhex } from './check/refusal.mjs'
@@ -16,6 +19,7 @@ import * as tasks from './check/tasks.mjs'
 
 const RUNNERS = {
   ...account.RUNNERS,
+  ...documents.RUNNERS,
   ...sealing.RUNNERS,
   ...tasks.RUNNERS,
   cbor: (vector) => {

@@ -93,14 +93,11 @@ class Account {
 
   authorize(payload, signer) {
     const type = payload.get('type')
-    const managers = [...this.devices.values()]
-      .filter((one) => one.status === 'active' && one.record.has('manage'))
-      .map((one) => one.record.get('manage'))
     const allowed =
       type === 'create' ? [payload.get('device').get('manage')]
       : SELF.has(type) ? [payload.get('device')]
       : type === 'recover' || type === 'set_recovery' ? [this.recovery]
-      : [...managers, this.recovery]
+      : [...this.managers(), this.recovery]
     need(allowed.some((one) => same(one, signer)), 'not-authorized')
   }
 
@@ -210,6 +207,10 @@ class Account {
     this.devices.set(id, { record: one, status: 'active', since: this.heads.length, until: null, former: [] })
   }
 
+  managers() {
+    return this.active().filter((one) => one.record.has('manage')).map((one) => one.record.get('manage'))
+  }
+
   active() {
     return [...this.devices.values()].filter((one) => one.status === 'active')
   }
@@ -261,7 +262,7 @@ function plain(value) {
   return Object.fromEntries(pairs.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, inner]) => [name, plain(inner)]))
 }
 
-function fold(statements) {
+export function fold(statements) {
   need(statements.length > 0, 'empty-log')
   const account = new Account()
   statements.forEach((raw) => account.take(raw))
