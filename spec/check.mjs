@@ -1,5 +1,7 @@
 // Runs the vectors against a second reading of the specification, in JavaScript: `npm ci && node check.mjs`.
-// Kinds that only decide by what a running relay or daemon holds are not read here; they are counted apart.
+// Not read here, and counted apart: what a relay or daemon decides by all that it holds (admission, inbound,
+// duplicates), the sessions' transcripts, whole exports, which put together what is read here in parts, and the
+// mac of an invite: the package for libsodium hashes no message under a key and a personal name.
 
 import { readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -9,6 +11,7 @@ import * as account from './check/account.mjs'
 import * as backup from './check/backup.mjs'
 import { decode, encode } from './check/cbor.mjs'
 import { checkEncryptionKey, checkSigningKey, verify } from './check/cose.mjs'
+import * as documents from './check/documents.mjs'
 import { readEnvelope, readParcel } from './check/envelope.mjs'
 import * as invites from './check/invites.mjs'
 import { readContent } from './check/messages.mjs'
@@ -22,6 +25,7 @@ const RUNNERS = {
   ...backup.RUNNERS,
   ...safety.RUNNERS,
   ...invites.RUNNERS,
+  ...documents.RUNNERS,
   ...sealing.RUNNERS,
   ...tasks.RUNNERS,
   cbor: (vector) => {

@@ -93,14 +93,11 @@ class Account {
 
   authorize(payload, signer) {
     const type = payload.get('type')
-    const managers = [...this.devices.values()]
-      .filter((one) => one.status === 'active' && one.record.has('manage'))
-      .map((one) => one.record.get('manage'))
     const allowed =
       type === 'create' ? [payload.get('device').get('manage')]
       : SELF.has(type) ? [payload.get('device')]
       : type === 'recover' || type === 'set_recovery' ? [this.recovery]
-      : [...managers, this.recovery]
+      : [...this.managers(), this.recovery]
     need(allowed.some((one) => same(one, signer)), 'not-authorized')
   }
 
@@ -208,6 +205,10 @@ class Account {
     const id = hex(one.get('id'))
     need(!this.devices.has(id), 'device-exists')
     this.devices.set(id, { record: one, status: 'active', since: this.heads.length, until: null, former: [] })
+  }
+
+  managers() {
+    return this.active().filter((one) => one.record.has('manage')).map((one) => one.record.get('manage'))
   }
 
   active() {
