@@ -360,7 +360,8 @@ def _check_permission(
         if asks and facts.unanswered >= CONTACTS:
             raise _refuse(RejectCode.CONTACT_LIMIT, "has not waited for an answer")
         closed = facts.closed_until
-        if isinstance(body, ConnectionRequested) and closed is not None and now < closed:
+        asks_again = isinstance(body, ConnectionRequested) and body.invite is None
+        if asks_again and closed is not None and now < closed:
             raise _refuse(RejectCode.CONTACT_LIMIT, f"declined, and may ask again from {closed} on")
         return None
     if header.cls is MessageClass.RECEIPT:

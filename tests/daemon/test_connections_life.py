@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange
@@ -10,6 +11,7 @@ from taskferry_protocol.connections import read_request, recall_request, sign_ac
 from taskferry_protocol.ids import AgentRef, Instant, sha256
 from taskferry_protocol.limits import CONTACTS, DAY_MS
 from taskferry_protocol.messages import ConnectionAccepted, ConnectionRequested, GrantUpdated, TextMessage
+from taskferry_protocol.messages.connections import InviteProof
 from taskferry_protocol.permissions import GRANTABLE, Terms, encode_terms, sign_grant
 
 from .forger import Forger, codes, forging, texts
@@ -172,6 +174,18 @@ async def test_the_pause_holds_also_while_another_request_waits():
         await forger.deliver(await forger.seal(await request_by(forger, 3)))
         assert await codes(bob) == ["contact-limit"]
         assert len(await bob.connections(OWNER, "requested_in", "")) == 1
+
+
+async def test_an_invite_that_is_none_does_not_get_around_the_pause():
+    """Naming an invite that the owner never made is refused like any other early request."""
+    async with forging() as (forger, bob):
+        await bob.end_connection(OWNER, ("writer", "@alice/requester"), "revoked", "")
+        await forger.deliver(await forger.seal(await request_by(forger, 1)))
+        await bob.end_connection(OWNER, ("writer", "@alice/requester"), "declined", "")
+        feigned = attrs.evolve(await request_by(forger, 2), invite=InviteProof(bytes(16), bytes(32)))
+        await forger.deliver(await forger.seal(feigned))
+        assert await codes(bob) == ["contact-limit"]
+        assert await bob.connections(OWNER, "requested_in", "") == ()
 
 
 async def test_few_requests_wait_and_small_ones_whatever_a_relay_lets_through():

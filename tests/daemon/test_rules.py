@@ -6,7 +6,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.gates_port import NewRule
+from taskferry_apps.daemon.identity_changes import What, mark_changed
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.ids import Instant
@@ -198,3 +200,18 @@ async def test_rules_are_the_owners():
             with pytest.raises(DaemonRefusal) as refused:
                 await call
             assert refused.value.code == "owner-only"
+
+
+async def test_a_rule_does_nothing_while_an_identity_is_in_question():
+    """What was decided ahead was decided about somebody whose account held together."""
+    async with a_world() as world, acquainted(world) as (a, b):
+        await trust(b, "alice", Trust.VERIFIED)
+        await b.gates.add_rule(OWNER, NewRule("@alice/*"))
+        core = b._core
+        async with core.lock:
+            draft = Draft(core)
+            account = (await core.store.accounts_named(("alice",)))["alice"].record.account
+            await mark_changed(draft, account, "alice", What.SECOND_CLAIM)
+            await draft.commit()
+        await a.request_connection(OWNER, "second", "@bob/writer", "")
+        assert (await asked(b)).peer == "@alice/second"

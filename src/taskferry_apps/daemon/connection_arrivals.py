@@ -31,7 +31,7 @@ from taskferry_protocol.records import (
 
 from .accepting import accept_new
 from .arrival import Arrival
-from .bonds import Bond
+from .bonds import Bond, bonds_between, closed_to_peer
 from .connection_audit import audit_peer_step, ended_kind, grant_facts
 from .grants import read_allowance
 from .invited import admit_invited, judge_invite
@@ -88,6 +88,8 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     invite, state = None, ""
     if body.invite is not None:
         invite, state = await judge_invite(arrival.draft.core, body.invite, request, arrival.draft.now)
+        if invite is None:
+            await _check_pause(arrival)
     grant = read_allowance(body.grant, body.terms, await _log(arrival), request, grantor=arrival.peer)
     record = PeerConnection(
         request=request.hash,
@@ -113,6 +115,13 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
         return state
     await admit_invited(arrival.draft, record, invite)
     return ""
+
+
+async def _check_pause(arrival: Arrival) -> None:
+    """Refuse one who was declined and names an invite that is none: a true one outranks the pause."""
+    closed = closed_to_peer(await bonds_between(arrival.draft.core.store, arrival.mine, arrival.peer))
+    if closed is not None and arrival.draft.now < closed:
+        raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, f"declined, and may ask again from {closed} on")
 
 
 async def _accepted_by_rule(arrival: Arrival, record: PeerConnection) -> bool:

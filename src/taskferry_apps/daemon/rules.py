@@ -25,6 +25,7 @@ from .draft import Draft
 from .gate_views import RuleView
 from .gates_port import NewRule
 from .grants import Wish, changed, welcome
+from .identity_changes import stopped
 from .names import handle_of, match_prefix, own_agent, parse_prefix, require_owner
 from .port import Caller, DaemonRefusal, GrantChange
 from .views import GrantView
@@ -46,7 +47,8 @@ async def find_rule(draft: Draft, peer: AgentRef, mine: str, use: RuleUse) -> Ru
     """
     store = draft.core.store
     rules = [rule for rule in await store.standing_rules() if rule.account == peer.account]
-    if not rules:
+    if not rules or await stopped(store, (peer.account,)):
+        # Whose identity is in question waits for the owner, whatever was decided before.
         return None
     pinned = (await store.accounts((peer.account,))).get(peer.account)
     trust = pinned.trust if pinned is not None else Trust.UNVERIFIED

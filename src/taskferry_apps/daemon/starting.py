@@ -17,6 +17,7 @@ from taskferry_protocol.records import (
 
 from .bonds import Bond
 from .core import Core
+from .identity_changes import stopped
 from .task_gate import OWNER
 
 __all__ = ["may_start"]
@@ -36,6 +37,7 @@ async def may_start(core: Core, messages: Collection[MessageRecord]) -> frozense
     granted = {flow for flow, held in (await core.store.connections_with(flows)).items() if _grants(held)}
     known = await core.store.accounts({message.peer.account for message in came})
     trusted = {account for account, pinned in known.items() if pinned.trust is not Trust.UNVERIFIED}
+    trusted -= await stopped(core.store, known.keys())
     started = set()
     for message in came:
         gate = gates.get(message.task) if message.task is not None else None
