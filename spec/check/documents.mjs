@@ -13,8 +13,12 @@ const words = (value) => {
   is.list(is.tstr(1, 64), 0, 32)(value)
   is.ascending(value)
 }
+const CLASSES = ['artifact', 'message', 'task']
+// Of a class that is not known nothing passes; those beside it stand.
+const NEED_NONE = ['account', 'connection', 'receipt']
 const classes = (value) => {
-  is.list(is.oneOf('artifact', 'message', 'task'), 0, 3)(value)
+  is.list(is.tstr(1, 16), 0, 16)(value)
+  need(!value.some((word) => NEED_NONE.includes(word)), 'bad-value')
   is.ascending(value)
 }
 
@@ -114,22 +118,25 @@ function together(grants) {
   return {
     version: grants[0].get('version'),
     until: ends.length === 0 ? null : least(ends),
-    classes: first.filter((word) => others.every((list) => list.includes(word))),
+    classes: first.filter((word) => CLASSES.includes(word) && others.every((list) => list.includes(word))),
     rate: least(grants.map((one) => one.get('rate'))),
     largest: least(grants.map((one) => one.get('largest'))),
   }
 }
 
-const TERMS = is.map({
+const TERMS = {
   salt: is.bstr(16), 'auto_trigger?': is.bool, 'human_gate?': is.bool, 'task_budget?': is.uint(), 'largest_artifact?': is.uint(),
-})
+}
+const KNOWN_TERMS = Object.keys(TERMS).map((key) => key.replace('?', ''))
 
 function readTerms(wanted, sealed) {
   // With one set of terms there is no choice.
   const raw = sealed.find((one) => same(sha256(one), wanted)) ?? sealed[0]
   need(same(sha256(raw), wanted), 'bad-grant')
-  const terms = TERMS(decode(raw))
-  const or = (key, otherwise) => (terms.has(key) ? terms.get(key) : otherwise)
+  const terms = is.map(TERMS, { open: true })(decode(raw))
+  // What is not known may narrow the rest: then all of it means the least.
+  const whole = [...terms.keys()].every((key) => KNOWN_TERMS.includes(key))
+  const or = (key, otherwise) => (whole && terms.has(key) ? terms.get(key) : otherwise)
   return {
     auto_trigger: or('auto_trigger', false), human_gate: or('human_gate', true),
     task_budget: or('task_budget', 0), largest_artifact: or('largest_artifact', 65_536),
@@ -162,7 +169,7 @@ function grant(vector) {
 }
 
 function permit(allowed, asks, now) {
-  if (!['artifact', 'message', 'task'].includes(asks.class)) return
+  if (!CLASSES.includes(asks.class)) return
   const fits = allowed.classes.includes(asks.class) && asks.size <= allowed.largest
   if (!fits || (allowed.until !== null && now >= allowed.until)) refuse('not-permitted')
 }
