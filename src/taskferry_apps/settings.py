@@ -70,6 +70,13 @@ def _relay_address(text: str) -> tuple[str, int]:
     return address
 
 
+def _mail_server(text: str) -> tuple[str, int]:
+    address = _address(text)
+    if address is None:
+        raise ValueError("HOST:PORT, such as mail.example:587")
+    return address
+
+
 def _local_address(text: str) -> tuple[str, int]:
     """Of this machine alone: the local API is not made to face a network."""
     address = _address(text)
@@ -224,7 +231,9 @@ class RelaySettings:
         default=frozenset(), metadata=_from(_addresses, "TASKFERRY_RELAY_TRUSTED_PROXIES")
     )
     """Addresses of reverse proxies whose X-Forwarded-For says where a connection comes from; none."""
-    smtp: tuple[str, int] | None = attrs.field(default=None, metadata=_from(_address, "TASKFERRY_RELAY_SMTP"))
+    smtp: tuple[str, int] | None = attrs.field(
+        default=None, metadata=_from(_mail_server, "TASKFERRY_RELAY_SMTP")
+    )
     """The mail server that takes the relay's mail; None: tickets are not sent by e-mail."""
     smtp_security: str = attrs.field(
         default="starttls",

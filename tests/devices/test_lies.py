@@ -7,6 +7,7 @@ import pytest
 
 from taskferry_apps import system
 from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.phrase import seed_of
 from taskferry_protocol.accounts import recover, rename
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
@@ -185,7 +186,7 @@ async def test_two_machines_that_a_relay_shows_two_accounts_fork_and_are_healed_
         await until(loud)
         victim = first if (await first.devices.overview(OWNER)).held else second
         assert "two histories" in await alarms_of(victim)
-        key = SigningKey.from_seed(bytes.fromhex(pair.recovery.replace(" ", "")))
+        key = SigningKey.from_seed(seed_of(pair.recovery))
         devices = sorted(log.state.active_devices(), key=lambda device: device.id)
         healed = log.extend(
             [

@@ -128,6 +128,7 @@ class Link:
         `ticket` is for the relay at `url`, and empty if there is none.
         """
         self.check_relay(url, ticket)
+        self._error, self._asked_away = "", None
         ring = self._core.ring
         if ring is None:
             raise not_set_up()
