@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from taskferry_apps.cli.doctor_network import certificate
+from taskferry_apps.cli.doctor_network import certificate, relay_from_here
 
 from .conftest import Ran, Shell
 
@@ -166,3 +166,17 @@ def test_a_certificate_of_nobody_known_is_refused() -> None:
         look = certificate("localhost", port)
     assert (look.check, look.level) == ("TLS", "fail")
     assert look.remedy
+
+
+def test_a_relay_proves_itself_by_the_authority_that_was_named(tmp_path: Path) -> None:
+    """As to the daemon: by the file alone, which has to be one."""
+    ca = trustme.CA()
+    named = tmp_path / "authority.pem"
+    ca.cert_pem.write_to_path(str(named))
+    with serving(ca.issue_cert("localhost")) as port:
+        first = next(relay_from_here(f"https://localhost:{port}", clock=False, authorities=named))
+    assert (first.check, first.level) == ("TLS", "ok")
+    named.write_text("no certificate")
+    first, *more = relay_from_here("https://localhost:1", clock=False, authorities=named)
+    assert (first.check, first.level, more) == ("TLS", "fail", [])
+    assert "TASKFERRY_RELAY_CA" in first.remedy

@@ -90,7 +90,9 @@ def _looks(config: Path | None) -> Iterator[Look]:
         from .doctor_network import relay_from_here
 
         _say_progress(f"reaching {url} …")
-        yield from relay_from_here(url, clock=not seen.answers)
+        yield from relay_from_here(
+            url, clock=not seen.answers, authorities=settings.relay_ca if settings else None
+        )
     _say_progress("")
 
 

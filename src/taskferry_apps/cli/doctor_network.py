@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -23,12 +24,21 @@ _OFF_S: Final = (30, 300)
 """How far off a clock is worth a word, and wrong. The answer's time is in whole seconds."""
 
 
-def relay_from_here(url: str, *, clock: bool) -> Iterator[Look]:
-    """How the relay at a URL is reached; with `clock`, how far this clock is off by its answer."""
+def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -> Iterator[Look]:
+    """How the relay at a URL is reached; with `clock`, how far this clock is off by its answer.
+
+    It proves itself by these `authorities`, as to the daemon; None: by the system's.
+    """
     parts = urlsplit(url)
     secure = parts.scheme in {"https", "wss"}
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+    except OSError as error:
+        text = f"The certificates in {authorities} cannot be used: {error.strerror or 'they are no PEM'}."
+        yield Look("TLS", "fail", text, "Name a PEM file in TASKFERRY_RELAY_CA.")
+        return
     if secure:
-        look = certificate(parts.hostname or "", parts.port or 443)
+        look = certificate(parts.hostname or "", parts.port or 443, context)
         yield look
         if look.level == "fail":
             return
@@ -43,7 +53,7 @@ def relay_from_here(url: str, *, clock: bool) -> Iterator[Look]:
     base = f"{'https' if secure else 'http'}://{parts.netloc}{parts.path.rstrip('/')}"
     began = time.time()
     try:
-        answer = httpx.get(f"{base}/health", timeout=PATIENCE_S, follow_redirects=False)
+        answer = httpx.get(f"{base}/health", timeout=PATIENCE_S, follow_redirects=False, verify=context)
     except httpx.HTTPError as error:
         text = f"{base} does not answer ({type(error).__name__})"
         yield Look(
