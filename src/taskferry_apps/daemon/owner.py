@@ -110,7 +110,10 @@ class Owner:
         self._append = append
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str) -> str:
-        """Make keys and account; the recovery phrase. Set up already: DaemonRefusal(conflict)."""
+        """Make keys and account; the recovery phrase, kept until `phrase_told`.
+
+        Set up already: DaemonRefusal(conflict).
+        """
         require_owner(caller)
         core = self._core
         if not is_name(owner):
@@ -155,7 +158,6 @@ class Owner:
             )
             await draft.commit()
             core.account = log.account
-            await core.vault.save_beginning(None)
         core.changed.ring()
         core.due.ring()
         return phrase_of(beginning.recovery)
@@ -170,8 +172,17 @@ class Owner:
                 "See: taskferry status. To reach it at another relay: taskferry up --relay URL",
                 status=409,
             )
-        await self._core.vault.save_beginning(None)
         return phrase_of(beginning.recovery)
+
+    async def untold_phrase(self) -> str:
+        """The recovery phrase, while whoever set this daemon up has not been told it; else ""."""
+        beginning = await self._core.vault.load_beginning()
+        return phrase_of(beginning.recovery) if beginning is not None else ""
+
+    async def phrase_told(self) -> None:
+        """The owner has the recovery phrase, or will in a moment: it is kept nowhere any more."""
+        if await self._core.vault.load_beginning() is not None:
+            await self._core.vault.save_beginning(None)
 
     async def _begin(self, owner: str, label: str) -> Beginning:
         """Keys and first statement, durable; those of an interrupted set-up under the same name, if any."""

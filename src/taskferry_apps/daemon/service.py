@@ -188,14 +188,16 @@ class Daemon:
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str = "") -> SetUp:
         """Make account and keys, and claim the name; where the relay refused it later, try otherwise."""
         core = self._core
-        recovery = ""
         if core.account is not None and self._link.refused in _NOT_LET_IN:
             self._link.check_relay(relay, ticket)
             await self._owner.try_again(caller, owner, relay, ticket)
             self._link.begin_afresh()
+            recovery = await self._owner.untold_phrase()
         else:
             recovery = await self._owner.set_up(caller, owner, relay, label, ticket)
+        # Whoever hangs up meanwhile and asks again is told the phrase then.
         claimed = await self._wait_claimed()
+        await self._owner.phrase_told()
         return SetUp(owner, core.own, core.device, recovery, claimed)
 
     async def _wait_claimed(self) -> bool:
