@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from taskferry_apps import system
 from taskferry_apps.relay import audit
 from taskferry_apps.relay.audit import DISTINCT, WAITING, RelayAudit
 from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.entrance import SignUp
+from taskferry_apps.relay.operator import TicketOffice
 from taskferry_apps.relay_client import LinkEnded
 from taskferry_protocol.accounts import rename
 from taskferry_protocol.audit import RelayAuditKind, follow, read_entry
@@ -94,3 +97,24 @@ async def test_what_is_old_is_taken_away_and_the_rest_holds(monkeypatch):
     clock.ahead_ms += audit.HOUR_MS
     await log.flush()
     assert [subject for _, subject, _ in await entries(store)] == [str(n) for n in range(20, 30)]
+
+
+async def test_a_ticket_is_written_down_from_making_to_use():
+    """Who made it and which account it brought in; never the ticket."""
+    store = PausedStore()
+    office = TicketOffice(store, system.now, system.entropy)
+    ticket = (await office.create("alice", "for the lead", 60_000)).ticket
+    spare = await office.create("", "", 60_000)
+    assert await office.revoke(spare.record.digest.hex()) is not None
+    async with serving(store, Policy([ORIGIN], sign_up=SignUp.TICKET)) as world:
+        async with world.open(world.alice, ticket=ticket):
+            pass
+        found = [(kind, subject) for kind, subject, _ in await entries(store) if kind.startswith("ticket")]
+    assert found == [
+        ("ticket_made", "@alice"),
+        ("ticket_made", "any name"),
+        ("ticket_revoked", "any name"),
+        ("ticket_used", "@alice"),
+    ]
+    rows = await store.audit_rows(None, None, 100, Order.OLDEST_FIRST)
+    assert not any(ticket.encode() in row.raw for row in rows.items)

@@ -20,6 +20,7 @@ from taskferry_protocol.records import (
     LogPage,
     NameKeys,
     PutEvidence,
+    RedeemTicket,
     RelayChange,
     RequireUnreserved,
 )
@@ -27,7 +28,7 @@ from taskferry_protocol.statements import Statement, open_statement
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
 from ..logs import get_logger
-from .audit import RelayAudit
+from .audit import RelayAudit, ticket_audit
 from .entrance import Entrance
 from .facts import Account, Facts
 from .presence import Presence
@@ -228,12 +229,16 @@ class Accounts:
         if log.account != account:
             raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "statements of another account")
         name = log.state.name
+        redeemed = self._entrance.taken_by(ticket, account, name, self._now())
         changes: list[RelayChange] = [
             AppendStatements(account, name, None, 0, log.statements, log.position),
             NameKeys(account, _keys(log.state)),
-            self._entrance.taken_by(ticket, account, name, self._now()),
+            redeemed,
             *self._audit.taken(log, 0),
         ]
+        if isinstance(redeemed, RedeemTicket):
+            kind = RelayAuditKind.TICKET_USED
+            changes.append(ticket_audit(kind, redeemed.digest, name, account.hex(), self._now()))
         return log, changes, ""
 
     def _grow(self, held: Account, log: AccountLog, keep: int) -> tuple[AccountLog, list[RelayChange], str]:

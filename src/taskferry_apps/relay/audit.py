@@ -20,7 +20,7 @@ from taskferry_stores.port import RelayStore, StoreFull
 
 from ..audit_logs import own_changes
 
-__all__ = ["DISTINCT", "RelayAudit"]
+__all__ = ["DISTINCT", "RelayAudit", "ticket_audit"]
 
 HOUR_MS: Final = 60 * MINUTE_MS
 #: Different things of one kind written down within an hour; what goes beyond is only counted.
@@ -42,6 +42,13 @@ _OF_LOGS: Final = frozenset(
         RelayAuditKind.RECOVERED.value,
     }
 )
+
+
+def ticket_audit(kind: RelayAuditKind, digest: bytes, name: str, by: str, now: Instant) -> AppendAudit:
+    """What becomes of a ticket, by the beginning of its digest; `name` is what it is for, if for one name."""
+    facts: dict[str, Fact] = {"ticket": digest.hex()[:16], "by": by}
+    return AppendAudit(audit_note(kind, f"@{name}" if name else "any name", facts, now))
+
 
 _Key = tuple[str, tuple[tuple[str, Fact], ...]]
 

@@ -7,16 +7,19 @@ from typing import Final
 
 import attrs
 
+from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.records import Counted, DropTicket, PutTicket, TicketRecord
 from taskferry_protocol.tickets import TICKET_BYTES, make_ticket
 from taskferry_stores.port import RelayStore
 
+from .audit import ticket_audit
 from .entrance import digest_of
 
 __all__ = ["Made", "TicketOffice"]
 
 _PAGE: Final = 256
+_OPERATOR: Final = "operator"
 
 
 @attrs.frozen
@@ -42,7 +45,8 @@ class TicketOffice:
         """
         ticket, now = make_ticket(self._entropy(TICKET_BYTES)), self._now()
         record = TicketRecord(digest_of(ticket), name, now, Instant(now + lifetime_ms), note=note)
-        await self._store.commit([PutTicket(record)])
+        made = ticket_audit(RelayAuditKind.TICKET_MADE, record.digest, name, _OPERATOR, now)
+        await self._store.commit([PutTicket(record), made])
         return Made(ticket, record)
 
     async def listed(self) -> list[tuple[TicketRecord, str]]:
@@ -60,5 +64,10 @@ class TicketOffice:
         found = [ticket for ticket, _ in await self.listed() if ticket.digest.hex().startswith(id)]
         if len(found) != 1:
             return None
-        (result,) = await self._store.commit([DropTicket(found[0].digest)])
-        return found[0] if isinstance(result, Counted) and result.count else None
+        ticket = found[0]
+        (result,) = await self._store.commit([DropTicket(ticket.digest)])
+        if not isinstance(result, Counted) or not result.count:
+            return None
+        kind = RelayAuditKind.TICKET_REVOKED
+        await self._store.commit([ticket_audit(kind, ticket.digest, ticket.name, _OPERATOR, self._now())])
+        return ticket

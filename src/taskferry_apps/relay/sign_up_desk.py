@@ -15,11 +15,13 @@ from typing import Final
 import attrs
 import trio
 
+from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.crypto import KEY_BYTES, blake2b_256
 from taskferry_protocol.errors import EnvelopeRejected
 from taskferry_protocol.ids import Entropy, Instant, is_name
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from taskferry_protocol.records import (
+    AppendAudit,
     ApplicationRecord,
     DropApplication,
     GrantApplication,
@@ -33,6 +35,7 @@ from taskferry_protocol.tickets import TICKET_BYTES, make_ticket
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
 from ..logs import get_logger
+from .audit import ticket_audit
 from .entrance import digest_of
 from .mail import Mailer, MailFailed
 from .pages import PublicAddress
@@ -177,7 +180,7 @@ class SignUpDesk:
             )
         ticket, record = self._new_ticket(owner, MAILED_TICKET_MS, held.email)
         try:
-            await self._store.commit([GrantApplication(digest_of(code), record)])
+            await self._store.commit([GrantApplication(digest_of(code), record), self._made(record, "mail")])
         except StoreConflict as conflict:
             raise _refusal(conflict) from conflict
         _LOG.info("a ticket was given out", kind="by mail")
@@ -188,11 +191,15 @@ class SignUpDesk:
     async def _issue(self, owner: str, lifetime_ms: int) -> Issued:
         ticket, record = self._new_ticket(owner, lifetime_ms, b"")
         try:
-            await self._store.commit([PutTicket(record)])
+            await self._store.commit([PutTicket(record), self._made(record, "sign-up page")])
         except StoreConflict as conflict:
             raise _refusal(conflict) from conflict
         _LOG.info("a ticket was given out", kind="at once")
         return self._issued(ticket, record)
+
+    def _made(self, record: TicketRecord, by: str) -> AppendAudit:
+        kind = RelayAuditKind.TICKET_MADE
+        return ticket_audit(kind, record.digest, record.name, by, record.created_at)
 
     def _new_ticket(self, owner: str, lifetime_ms: int, email: bytes) -> tuple[str, TicketRecord]:
         ticket, now = make_ticket(self._entropy(TICKET_BYTES)), self._now()
