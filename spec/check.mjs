@@ -1,7 +1,6 @@
 // Runs the vectors against a second reading of the specification, in JavaScript: `npm ci && node check.mjs`.
-// Not read here, and counted apart: what a relay or daemon decides by all that it holds (admission, inbound,
-// duplicates), the sessions' transcripts, whole exports, which put together what is read here in parts, and the
-// mac of an invite: the package for libsodium hashes no message under a key and a personal name.
+// Not read here, and counted apart: what a relay or daemon decides by all that it holds (admission, inbound), and the
+// transcripts of sessions. Each would be a relay or daemon of its own; what is signed and sealed in them is read by kind.
 
 import { readFileSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -12,8 +11,10 @@ import * as backup from './check/backup.mjs'
 import { decode, encode } from './check/cbor.mjs'
 import { checkEncryptionKey, checkSigningKey, verify } from './check/cose.mjs'
 import * as documents from './check/documents.mjs'
-import { readEnvelope, readParcel } from './check/envelope.mjs'
+import * as envelope from './check/envelope.mjs'
+import * as handoff from './check/handoff.mjs'
 import * as invites from './check/invites.mjs'
+import * as linking from './check/linking.mjs'
 import { readContent } from './check/messages.mjs'
 import { Refusal, expectEqual, hex, same, unhex } from './check/refusal.mjs'
 import * as safety from './check/safety.mjs'
@@ -27,7 +28,10 @@ const RUNNERS = {
   ...invites.RUNNERS,
   ...documents.RUNNERS,
   ...sealing.RUNNERS,
+  ...envelope.RUNNERS,
   ...tasks.RUNNERS,
+  ...handoff.RUNNERS,
+  ...linking.RUNNERS,
   cbor: (vector) => {
     const data = unhex(vector.input)
     if (!same(encode(decode(data, vector.limit)), data)) throw new Error('written otherwise')
@@ -38,8 +42,6 @@ const RUNNERS = {
   },
   'ed25519-key': (vector) => checkSigningKey(unhex(vector.input)),
   'x25519-key': (vector) => checkEncryptionKey(unhex(vector.input)),
-  envelope: (vector) => readEnvelope(unhex(vector.input), vector.now_ms),
-  parcel: (vector) => readParcel(decode(unhex(vector.input))),
   message: (vector) => readContent(unhex(vector.input), vector.class),
 }
 

@@ -11,7 +11,7 @@ const enc = (value) => {
   is.tuple(is.uint(), key)(value)
   need(value[0] === 1, 'unknown-suite')
 }
-const record = (managed) =>
+export const record = (managed) =>
   is.map({ id: key, enc, label: is.tstr(1, 64, { controls: false }), [managed ? 'manage' : 'manage?']: key })
 const ids = (least) => (value) => {
   is.list(key, least)(value)
@@ -54,6 +54,14 @@ function readPayload(raw) {
   const type = payload.get('type')
   need(Object.hasOwn(FIELDS, type), 'unknown-type')
   return is.map({ ...common, ...(type === 'create' ? {} : chained), ...FIELDS[type] })(payload)
+}
+
+export function checkRecord(one) {
+  checkSigningKey(one.get('id'))
+  checkEncryptionKey(one.get('enc')[1])
+  if (!one.has('manage')) return
+  checkSigningKey(one.get('manage'))
+  need(!same(one.get('id'), one.get('manage')), 'bad-key')
 }
 
 function kindOf(payload) {
@@ -104,13 +112,7 @@ class Account {
   keysAndConsents(payload) {
     const type = payload.get('type')
     const listed = type === 'recover' ? payload.get('devices') : payload.get('device') instanceof Map ? [payload.get('device')] : []
-    for (const one of listed) {
-      checkSigningKey(one.get('id'))
-      checkEncryptionKey(one.get('enc')[1])
-      if (!one.has('manage')) continue
-      checkSigningKey(one.get('manage'))
-      need(!same(one.get('id'), one.get('manage')), 'bad-key')
-    }
+    listed.forEach(checkRecord)
     if (payload.has('recovery')) checkSigningKey(payload.get('recovery'))
     if (payload.has('enc')) checkEncryptionKey(payload.get('enc')[1])
     if (type === 'recover') {

@@ -1,6 +1,7 @@
 // Backup files (backup.md): the header, who may open it, and the chunks.
 
 import sodium from 'libsodium-wrappers-sumo'
+import { keyed } from './blake2b.mjs'
 import { decode } from './cbor.mjs'
 import { checkEncryptionKey } from './cose.mjs'
 import { expectEqual, hex, need, refuse, same, unhex } from './refusal.mjs'
@@ -8,15 +9,6 @@ import { bstr, map, time, uint } from './shape.mjs'
 
 const CHUNK = 65_536
 const TAG = 16
-
-function person(words) {
-  const padded = new Uint8Array(16)
-  padded.set(new TextEncoder().encode(words))
-  return padded
-}
-
-const derive = (key, words) =>
-  sodium.crypto_generichash_blake2b_salt_personal(32, key, new Uint8Array(16), person(words))
 
 function parts(value) {
   need(Array.isArray(value), 'wrong-type')
@@ -56,7 +48,7 @@ function keyOf(header, vector) {
     return sodium.crypto_pwhash(32, vector.passphrase, salt, Number(ops), Number(memory), algorithm)
   }
   checkEncryptionKey(header.get('to'))
-  const secret = derive(unhex(vector.seed), 'tf1 backup box')
+  const secret = keyed(unhex(vector.seed), 'tf1 backup box')
   need(same(sodium.crypto_scalarmult_base(secret), header.get('to')), 'bad-wrap')
   try {
     return sodium.crypto_box_seal_open(header.get('sealed'), header.get('to'), secret)
@@ -86,8 +78,8 @@ function read(vector) {
   const header = readHeader(data.subarray(12, end))
   const key = keyOf(header, vector)
   const bound = sodium.crypto_generichash(32, sodium.crypto_hash_sha256(data.subarray(0, end)), key)
-  need(same(derive(bound, 'tf1 backup comm'), data.subarray(end, end + 32)), 'bad-commit')
-  const contentKey = derive(bound, 'tf1 backup')
+  need(same(keyed(bound, 'tf1 backup comm'), data.subarray(end, end + 32)), 'bad-commit')
+  const contentKey = keyed(bound, 'tf1 backup')
   let left = header.get('parts').reduce((sum, part) => sum + Number(part[1]), 0)
   const content = []
   for (let at = end + 32, index = 0, final = false; !final; index += 1) {

@@ -11,9 +11,9 @@ const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
 export const encode = (value) => write(value, rfc8949EncodeOptions)
 
-export function decode(data, limit = 1_048_576) {
+export function decode(data, limit = 1_048_576, items = ITEMS) {
   need(data.length <= limit, 'too-large')
-  const walk = new Walk(data)
+  const walk = new Walk(data, items)
   const [, value] = walk.item(1)
   need(walk.at === data.length, 'malformed')
   const fault = PRECEDENCE.find((code) => walk.faults.has(code))
@@ -23,8 +23,9 @@ export function decode(data, limit = 1_048_576) {
 }
 
 class Walk {
-  constructor(data) {
+  constructor(data, items) {
     this.data = data
+    this.items = items
     this.at = 0
     this.faults = new Set()
     this.count = 0
@@ -39,7 +40,7 @@ class Walk {
   head() {
     const first = this.take(1)[0]
     this.count += 1
-    need(this.count <= ITEMS, 'too-many')
+    need(this.count <= this.items, 'too-many')
     const [major, info] = [first >> 5, first & 31]
     if (info < 24) return [major, info, BigInt(info)]
     if (info === 31 && major >= 2 && major <= 5) {

@@ -49,12 +49,19 @@ function structure(key, payload, signature) {
   return Buffer.concat([unhexed('d284'), items[0], unhexed('a0'), items[1], items[2]])
 }
 
+export function sign(seed, kind, payload) {
+  const { publicKey, privateKey } = sodium.crypto_sign_seed_keypair(seed)
+  const signature = sodium.crypto_sign_detached(toBeSigned(publicKey, kind, payload), privateKey)
+  return new Uint8Array(structure(publicKey, payload, signature))
+}
+
+const toBeSigned = (key, kind, payload) =>
+  encode(['Signature1', new Uint8Array(protectedHeader(key)), text(`taskferry/1/${kind}`), payload])
+
 export function verify(raw, kind, limit) {
   const signed = parseSigned(raw, limit)
   checkSigningKey(signed.key)
-  const aad = text(`taskferry/1/${kind}`)
-  const header = new Uint8Array(protectedHeader(signed.key))
-  const message = encode(['Signature1', header, aad, signed.payload])
+  const message = toBeSigned(signed.key, kind, signed.payload)
   need(sodium.crypto_sign_verify_detached(signed.signature, message, signed.key), 'bad-signature')
   return signed
 }

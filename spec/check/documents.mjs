@@ -48,13 +48,14 @@ const between = (one, other, request) =>
   (sameAgent(one, request.get('from')) && sameAgent(other, request.get('to'))) ||
   (sameAgent(one, request.get('to')) && sameAgent(other, request.get('from')))
 
-// A signed document of one kind. `rules` are what the kind asks for besides; who may say it is asked last.
-function read(kind, raw, statements, rules) {
-  const log = fold(statements.map(unhex))
+// A signed document of one kind. `rules` are what the kind asks for besides; who may say it is asked last, by the
+// statements that `logOf` finds for the payload.
+function read(kind, raw, logOf, rules) {
   const signed = verify(raw, kind, LIMITS[kind])
   const payload = decode(signed.payload)
   is.map({ v: is.version1, ...FIELDS[kind] })(payload)
   rules(payload)
+  const log = fold(logOf(payload))
   need(same(payload.get(SIGNER[kind])[0], log.heads[0]), 'wrong-account')
   need(log.managers().some((key) => same(key, signed.key)), 'not-authorized')
   const [length, head] = payload.get('log')
@@ -62,20 +63,27 @@ function read(kind, raw, statements, rules) {
   return Object.assign(payload, { hash: signed.hash })
 }
 
-const readRequest = (raw, statements) =>
-  read('connection-request', raw, statements, (payload) => {
+const heldLog = (statements) => () => statements.map(unhex)
+
+export const readRequest = (raw, logOf) =>
+  read('connection-request', raw, logOf, (payload) => {
     need(!sameAgent(payload.get('from'), payload.get('to')), 'bad-value')
     const life = payload.get('expires_at') - payload.get('at')
     need(life > 0 && life <= DAYS_30, 'bad-time')
   })
 
 function answer(kind, rules) {
-  return (vector) => {
-    const request = readRequest(unhex(vector.request), vector.logs.ada)
-    read(kind, unhex(vector.input), vector.logs[vector.signer], (payload) => {
+  return (raw, request, logOf) =>
+    read(kind, raw, logOf, (payload) => {
       need(same(payload.get('request'), request.hash), 'unknown-request')
       rules(payload, request)
     })
+}
+
+function answered(reader) {
+  return (vector) => {
+    const request = readRequest(unhex(vector.request), heldLog(vector.logs.ada))
+    reader(unhex(vector.input), request, heldLog(vector.logs[vector.signer]))
   }
 }
 
@@ -90,10 +98,13 @@ function end(payload, request) {
   need(between(payload.get('by'), payload.get('peer'), request), 'unknown-request')
 }
 
+export const readAccept = answer('connection-accept', accept)
+const readEnd = answer('connection-end', end)
+
 // --- Grants: those of one version count together ------------------------------------------------------------
 
-const readGrant = (raw, statements) =>
-  read('grant', raw, statements, (payload) =>
+const readGrant = (raw, logOf) =>
+  read('grant', raw, logOf, (payload) =>
     need((payload.get('version') === 1) === (payload.get('prev') === null), 'bad-grant'),
   )
 
@@ -144,16 +155,16 @@ function readTerms(wanted, sealed) {
 }
 
 function grant(vector) {
-  const request = readRequest(unhex(vector.request), vector.request_statements)
-  let held = []
+  const request = readRequest(unhex(vector.request), heldLog(vector.request_statements))
+  let current = []
   for (const raw of vector.grants.map(unhex)) {
-    const offered = readGrant(raw, vector.statements)
+    const offered = readGrant(raw, heldLog(vector.statements))
     need(same(offered.get('request'), request.hash), 'unknown-request')
     need(between(offered.get('from'), offered.get('to'), request), 'bad-grant')
-    held = newer(held, offered)
+    current = newer(current, offered)
   }
-  const agreed = held.map((one) => readTerms(one.get('terms'), vector.terms.map(unhex)))
-  const allowed = together(held)
+  const agreed = current.map((one) => readTerms(one.get('terms'), vector.terms.map(unhex)))
+  const allowed = together(current)
   if (vector.asks) permit(allowed, vector.asks, vector.now_ms)
   if (!vector.decoded) return
   expectEqual(
@@ -175,9 +186,9 @@ function permit(allowed, asks, now) {
 }
 
 export const RUNNERS = {
-  card: (vector) => read('card', unhex(vector.input), vector.statements, () => {}),
-  'connection-request': (vector) => readRequest(unhex(vector.input), vector.logs[vector.signer]),
-  'connection-accept': answer('connection-accept', accept),
-  'connection-end': answer('connection-end', end),
+  card: (vector) => read('card', unhex(vector.input), heldLog(vector.statements), () => {}),
+  'connection-request': (vector) => readRequest(unhex(vector.input), heldLog(vector.logs[vector.signer])),
+  'connection-accept': answered(readAccept),
+  'connection-end': answered(readEnd),
   grant,
 }

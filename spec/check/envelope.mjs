@@ -2,7 +2,7 @@
 
 import { decode } from './cbor.mjs'
 import { verify } from './cose.mjs'
-import { need } from './refusal.mjs'
+import { expectEqual, hex, need, unhex } from './refusal.mjs'
 import * as is from './shape.mjs'
 
 export const CLASSES = ['account', 'artifact', 'connection', 'message', 'receipt', 'task']
@@ -50,7 +50,7 @@ export function readEnvelope(raw, now) {
     need(created <= now + 300_000, 'bad-time')
     need(expires > now, 'expired')
   }
-  return { h, ct, header: members, device: signed.key }
+  return { h, ct, header: members, device: signed.key, hash: signed.hash }
 }
 
 export function readParcel(value) {
@@ -58,4 +58,27 @@ export function readParcel(value) {
   const [envelope, wraps] = value
   is.ascending(wraps.map(([key]) => key))
   return { envelope, wraps }
+}
+
+// Each as new, the same again, or another one in its place (envelope.md section 7). What is refused takes no place.
+function duplicates(vector) {
+  const taken = new Map()
+  const outcomes = vector.input.map((text) => {
+    const { header, device, hash } = readEnvelope(unhex(text), vector.now_ms)
+    const [account, agent] = header.get('to')
+    const names = [hex(header.get('id')), `${hex(account)}/${agent} ${header.get('seq')}`]
+    const places = names.map((name) => `${hex(device)} ${name}`)
+    const found = places.map((place) => taken.get(place)).filter(Boolean)
+    if (found.some((other) => other !== hex(hash))) return 'equivocation'
+    places.forEach((place) => taken.set(place, hex(hash)))
+    return found.length > 0 ? 'duplicate' : 'new'
+  })
+  expectEqual({ outcomes }, vector.decoded)
+  need(!outcomes.includes('equivocation'), 'equivocation')
+}
+
+export const RUNNERS = {
+  envelope: (vector) => readEnvelope(unhex(vector.input), vector.now_ms),
+  parcel: (vector) => readParcel(decode(unhex(vector.input))),
+  duplicates,
 }

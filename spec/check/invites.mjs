@@ -1,6 +1,7 @@
-// Invites: the statement, its link, and whether one is what the other leads to (identity.md section 8).
+// Invites: the statement, its link, whether one is what the other leads to, and who may use it (identity.md section 8).
 
 import { fold } from './account.mjs'
+import { keyed } from './blake2b.mjs'
 import { decode } from './cbor.mjs'
 import { sha256, verify } from './cose.mjs'
 import { expectEqual, hex, need, same, unhex } from './refusal.mjs'
@@ -61,6 +62,15 @@ function opened(vector) {
   need(vector.now_ms < Number(invite.get('expires_at')), 'expired')
 }
 
+const macOf = (secret, request) => keyed(Buffer.concat([secret, new Uint8Array(16)]), 'tf1 invite', request)
+
+function use({ held, asked, secret, request, mac, now_ms: now }) {
+  need(held !== null && held.agent === asked && !held.revoked, 'unknown-invite')
+  need(hex(macOf(unhex(secret), unhex(request))) === mac, 'unknown-invite')
+  need(now < held.expires_at, 'expired')
+  need(held.used < held.uses, 'invite-used')
+}
+
 export const RUNNERS = {
   invite: readInvite,
   'invite-link': (vector) => {
@@ -68,4 +78,7 @@ export const RUNNERS = {
     expectEqual({ relay, id: hex(id), account: hex(account), secret: hex(secret) }, vector.decoded)
   },
   'invite-opened': opened,
+  'invite-mac': ({ secret, request, decoded }) =>
+    expectEqual({ mac: hex(macOf(unhex(secret), unhex(request))) }, decoded),
+  'invite-use': use,
 }

@@ -118,7 +118,7 @@ function shared(value) {
 
 TYPES.device_share = ['account', { items: is.list(shared, 0, 256), done: is.uint(), total: is.uint() }]
 
-const EVENTS = new Set([...Object.keys(TYPES).filter((type) => type.startsWith('task_')), 'artifact_submit', 'revision_request'])
+export const EVENTS = new Set([...Object.keys(TYPES).filter((type) => type.startsWith('task_')), 'artifact_submit', 'revision_request'])
 const WORKERS = new Set(['task_accept', 'task_decline', 'task_progress', 'artifact_submit', 'task_fail'])
 const linkShape = is.map({
   task: is.nullable(hash), n: is.uint(), prev: is.nullable(hash), seen: is.tuple(is.uint(), is.nullable(hash)),

@@ -1,22 +1,15 @@
 // Suite 1 and the order of opening (envelope.md sections 4 and 5).
 
 import sodium from 'libsodium-wrappers-sumo'
+import { keyed } from './blake2b.mjs'
 import { decode, encode } from './cbor.mjs'
 import { parseSigned } from './cose.mjs'
 import { readEnvelope, readParcel } from './envelope.mjs'
 import { readContent } from './messages.mjs'
 import { expectEqual, hex, need, same, unhex } from './refusal.mjs'
 
-function person(words) {
-  const padded = new Uint8Array(16)
-  padded.set(new TextEncoder().encode(words))
-  return padded
-}
-
-const derived = (key, words) =>
-  sodium.crypto_generichash_blake2b_salt_personal(32, key, new Uint8Array(16), person(words))
-const contentKey = (key) => derived(key, 'tf1 content')
-const commitment = (key) => derived(key, 'tf1 commit')
+const contentKey = (key) => keyed(key, 'tf1 content')
+const commitment = (key) => keyed(key, 'tf1 commit')
 
 function paddedSize(length) {
   const total = 4 + length
@@ -60,6 +53,17 @@ function attempt(code, action) {
   return result
 }
 
+// The content of an envelope whose K is known.
+export function openWith(envelope, key) {
+  need(same(commitment(key), envelope.header.get('commit')), 'bad-commit')
+  const plain = attempt('bad-ciphertext', () =>
+    sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
+      null, envelope.ct, envelope.h, envelope.header.get('nonce'), contentKey(key),
+    ),
+  )
+  return unpad(plain)
+}
+
 function open(vector) {
   const { envelope: raw, wraps } = readParcel(decode(unhex(vector.input)))
   const envelope = readEnvelope(raw, null)
@@ -67,13 +71,7 @@ function open(vector) {
   const found = wraps.find(([key]) => mine.has(hex(key)))
   need(found, 'no-wrap')
   const key = attempt('bad-wrap', () => sodium.crypto_box_seal_open(found[1], found[0], mine.get(hex(found[0]))))
-  need(same(commitment(key), envelope.header.get('commit')), 'bad-commit')
-  const plain = attempt('bad-ciphertext', () =>
-    sodium.crypto_aead_xchacha20poly1305_ietf_decrypt(
-      null, envelope.ct, envelope.h, envelope.header.get('nonce'), contentKey(key),
-    ),
-  )
-  const content = unpad(plain)
+  const content = openWith(envelope, key)
   readContent(content, envelope.header.get('class'))
   expectEqual({ content: hex(content), key: hex(key) }, vector.decoded)
 }

@@ -25,7 +25,7 @@ const AUTHORS = {
   task_progress: ['worker'], artifact_submit: ['worker'], task_fail: ['worker'], task_seen: ['requester', 'worker'],
 }
 
-function eventOf(listed) {
+export function eventOf(listed) {
   const content = decode(unhex(listed.content))
   const link = content.get('link')
   const name = (value) => (value === null ? null : hex(value))
@@ -37,7 +37,7 @@ function eventOf(listed) {
   }
 }
 
-class Fold {
+export class Fold {
   constructor(events, revoked, viewer) {
     Object.assign(this, { events, revoked: new Set(revoked), viewer })
     this.taken = { requester: [], worker: [] }
@@ -217,13 +217,18 @@ function foldVector(vector) {
   need(fold.effects.get(vector.about) !== 'superseded', 'superseded')
 }
 
+// May this side's event stand in the task?
+export function checkEvent(content, author, task) {
+  const [type, link] = [content.get('type'), content.get('link')]
+  need(AUTHORS[type].includes(author), 'wrong-party')
+  if (author === 'requester' && type !== 'task_request') need(link.get('n') > 0, 'bad-link')
+  need(type === 'task_request' || hex(link.get('task')) === task, 'unknown-task')
+}
+
 function oneEvent(vector) {
   const type = decode(unhex(vector.input)).get('type')
   const content = readContent(unhex(vector.input), type === 'artifact_submit' ? 'artifact' : type === 'message' ? 'message' : 'task')
-  need(AUTHORS[type].includes(vector.author), 'wrong-party')
-  const link = content.get('link')
-  if (vector.author === 'requester' && type !== 'task_request') need(link.get('n') > 0, 'bad-link')
-  need(type === 'task_request' || hex(link.get('task')) === vector.task, 'unknown-task')
+  checkEvent(content, vector.author, vector.task)
 }
 
 export const RUNNERS = { 'task-fold': foldVector, 'task-event': oneEvent }

@@ -87,6 +87,8 @@ class RejectCode(StrEnum):
     MAILBOX_FULL = "mailbox-full"
     ACCOUNT_HELD = "account-held"
     EQUIVOCATION = "equivocation"
+    # linking a device
+    WORDS_DIFFER = "words-differ"
     # tasks
     UNKNOWN_TASK = "unknown-task"
     WRONG_PARTY = "wrong-party"
@@ -105,7 +107,6 @@ class RejectCode(StrEnum):
     TIMEOUT = "timeout"
     REPLACED = "replaced"
     OTHER_INSTANCE = "other-instance"
-    WORDS_DIFFER = "words-differ"
     SHUTTING_DOWN = "shutting-down"
     SIGNUP_REFUSED = "signup-refused"
     UNKNOWN_TICKET = "unknown-ticket"

@@ -65,8 +65,26 @@ def _frames(vector: Vector) -> Iterator[Shape]:
             yield "frame", bytes.fromhex(step["receive"])
 
 
+def _letters(vector: Vector) -> Iterator[Shape]:
+    """What either machine writes while one links the other."""
+    if "first" in vector:
+        yield "letter", bytes.fromhex(vector["first"])
+    for step in vector["steps"]:
+        if "letter" in step:
+            yield "letter", bytes.fromhex(step["letter"])
+        for letter in step["out"]:
+            yield "letter", bytes.fromhex(letter)
+
+
+def _backup_header(vector: Vector) -> Iterator[Shape]:
+    """The header alone, behind eight bytes that say what it is and its length."""
+    data = bytes.fromhex(vector["input"])
+    yield "backup-header", data[12 : 12 + int.from_bytes(data[8:12], "big")]
+
+
 SHAPES: Mapping[str, Callable[[Vector], Iterator[Shape]]] = {
     "account-log": _statements,
+    "backup": _backup_header,
     "card": _one_signed("card"),
     "connection-accept": _one_signed("connection-accept"),
     "connection-end": _one_signed("connection-end"),
@@ -75,6 +93,9 @@ SHAPES: Mapping[str, Callable[[Vector], Iterator[Shape]]] = {
     "envelope": _one_signed("envelope-payload"),
     "grant": _grants,
     "handoff": _one("handoff"),
+    "invite": _one_signed("invite"),
+    "link-managing": _letters,
+    "link-new": _letters,
     "message": _one("content"),
     "parcel": _one("parcel"),
     "session-client": _frames,
