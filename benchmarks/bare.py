@@ -2,8 +2,8 @@
 
 `python -m benchmarks.bare DATABASE` serves on the guarded server and its WebSocket transport: receive,
 decode, verify the signature, commit in groups with `synchronous=FULL`, tell the sender, push to the
-recipient, take its acknowledgement. No identity is proven, no permission asked, no duplicate found, nothing
-resumed, and frames go to whom the header names.
+recipient, take its acknowledgement. No identity is proven, no permission asked, no duplicate found, no
+session resumed, and frames go to whom the header names. Who comes back is sent what the disk holds for them.
 It speaks just enough of the session for the same clients to use it.
 """
 
@@ -14,7 +14,9 @@ import resource
 import signal
 import sqlite3
 import sys
+import threading
 from collections import deque
+from collections.abc import Callable
 
 import attrs
 import cbor2
@@ -43,6 +45,8 @@ LINGER_S = 0.002
 #: As many parcels are verified before other links get their turn.
 CHUNK = 32
 BATCH = 256
+#: Entries of a backlog that are read at once.
+PAGE = 1_024
 FRAME_BYTES = 1_000_000
 
 SCHEMA = """
@@ -64,6 +68,10 @@ Row = tuple[bytes, bytes, bytes]
 """Recipient's account, envelope, wrapped key."""
 
 
+ReadMail = Callable[[bytes, range], list[tuple[int, bytes, bytes]]]
+"""The mail of an account at these offsets; blocks."""
+
+
 @attrs.define(eq=False)
 class Link:
     """One connection: what waits to be written to it, and what its recipient has not acknowledged."""
@@ -75,11 +83,16 @@ class Link:
     acked: int = 0
     outbox: deque[bytes] = attrs.field(factory=deque)
     mail: deque[tuple[int, bytes, bytes]] = attrs.field(factory=deque)
+    behind: range = range(0)
+    """Offsets that are on the disk and not in `mail` yet."""
     wake: trio.Event = attrs.field(factory=trio.Event)
 
-    async def write(self) -> None:
-        """Results first, then mail as the window allows."""
+    async def write(self, read: ReadMail) -> None:
+        """Results first, then mail as the window allows; what came before this link is read in pages."""
         while True:
+            if self.behind and not self.mail:
+                page, self.behind = self.behind[:PAGE], self.behind[PAGE:]
+                self.mail.extend(await trio.to_thread.run_sync(read, self.account, page))
             if self.outbox:
                 await self.transport.send(self.outbox.popleft())
             elif self.mail and (room := self.window - (self.last - self.acked)) > 0:
@@ -113,11 +126,14 @@ def verify(raw: bytes) -> bytes:
 class Pipeline:
     """All links, and the committer behind them."""
 
-    def __init__(self, database: sqlite3.Connection) -> None:
+    def __init__(self, database: sqlite3.Connection, reader: sqlite3.Connection) -> None:
         self._database = database
+        self._reader = reader
+        self._reading = threading.Lock()
         self._links: dict[bytes, Link] = {}
         self._jobs: list[tuple[Link, int, list[Row]]] = []
         self._acks: dict[bytes, int] = {}
+        self._acked: dict[bytes, int] = {}
         self._offsets: dict[bytes, int] = {}
         self._place = 0
         self._wake = trio.Event()
@@ -129,7 +145,7 @@ class Pipeline:
         async with trio.open_nursery() as nursery:
             try:
                 await self._greet(link)
-                nursery.start_soon(link.write)
+                nursery.start_soon(link.write, self._read)
                 while True:
                     await self._take(link, await transport.receive())
             except (trio.EndOfChannel, trio.BrokenResourceError):
@@ -143,7 +159,9 @@ class Pipeline:
         await link.transport.send(encode_frame(ChallengeFrame(bytes(32))))
         await link.transport.receive()
         link.account, link.window = hello.account, hello.window.entries
-        link.last = link.acked = self._offsets.get(link.account, 0)
+        newest = self._offsets.get(link.account, 0)
+        link.last = link.acked = self._acked.get(link.account, 0)
+        link.behind = range(link.acked + 1, newest + 1)
         self._links[link.account] = link
         ready = ReadyFrame(
             generation=bytes(16),
@@ -167,7 +185,7 @@ class Pipeline:
             self._jobs.append((link, frame[1], rows))
             self._wake.set()
         elif kind == ACK:
-            link.acked = self._acks[link.account] = frame[1]
+            link.acked = self._acks[link.account] = self._acked[link.account] = frame[1]
             link.wake.set()
         elif kind == PING:
             link.outbox.append(cbor2.dumps([PONG, frame[1]]))
@@ -201,9 +219,21 @@ class Pipeline:
                     rows, mail[at : at + len(rows)], strict=True
                 ):
                     if (to := self._links.get(account)) is not None:
-                        to.mail.append((offset, raw, sealed))
+                        if to.behind:
+                            to.behind = range(to.behind.start, offset + 1)
+                        else:
+                            to.mail.append((offset, raw, sealed))
                         to.wake.set()
                 at += len(rows)
+
+    def _read(self, account: bytes, offsets: range) -> list[tuple[int, bytes, bytes]]:
+        with self._reading:
+            found: list[tuple[int, bytes, bytes]] = self._reader.execute(
+                "SELECT offset, raw, sealed FROM mail JOIN envelope USING (place) "
+                "WHERE recipient = ? AND offset BETWEEN ? AND ? ORDER BY offset",
+                (account, offsets.start, offsets.stop - 1),
+            ).fetchall()
+        return found
 
     def _write(
         self,
@@ -224,7 +254,8 @@ async def main(path: str) -> None:
     """Serve until SIGTERM."""
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     database.executescript(SCHEMA)
-    pipeline = Pipeline(database)
+    reader = sqlite3.connect(path, check_same_thread=False)
+    pipeline = Pipeline(database, reader)
     app = QuartTrio("bare")
     add_websocket_route(app, "/v1/ws", pipeline.handle)
     with trio.open_signal_receiver(signal.SIGTERM) as signals:
@@ -236,6 +267,7 @@ async def main(path: str) -> None:
                 break
             bound.draining.set()
             nursery.cancel_scope.cancel()
+    reader.close()
     database.close()
 
 

@@ -227,22 +227,34 @@ def measure_backlog(shop: Workshop) -> list[Figure]:
     """A device comes back to a full mailbox."""
     count = shop.scale.backlog
     parcels = shop.parcels(1, count)
-    rates: list[float] = []
+    rates: dict[Kind, list[float]] = {kind: [] for kind in Kind}
     for turn in range(shop.scale.repeats):
-        shop.tell(f"run {turn + 1} of {shop.scale.repeats}")
-        with shop.fresh() as folder, serving(Kind.RELAY, folder) as server:
-            enrol(shop, server, Kind.RELAY, 1)
-            sending = shop.plan("send", server, [0], parcels=str(parcels), count=count, frame=32, depth=8)
-            with clients(sending) as (sender,):
-                sender.go()
-                sender.hear()
-            # What writing left behind is no part of reading.
-            time.sleep(0.5)
-            with clients(shop.plan("drain", server, [1], count=count)) as (device,):
-                device.go()
-                said: Any = device.hear()
-            if not said["in_order"]:
-                raise BenchmarkFailed("the backlog did not come in order")
-            rates.append(count / (said["ended"] - said["began"]))
+        for kind in Kind:
+            shop.tell(f"{kind.value}, run {turn + 1} of {shop.scale.repeats}")
+            with shop.fresh() as folder, serving(kind, folder) as server:
+                enrol(shop, server, kind, 1)
+                rates[kind].append(_drain(shop, server, parcels, count))
     label = f"{count:,} waiting, drained in order"
-    return [_median("backlog", label, rates, "messages/s", Bar(Way.AT_LEAST, 8_000.0))]
+    relay, bare = rates[Kind.RELAY], rates[Kind.BARE]
+    share = statistics.median(relay) / statistics.median(bare) * 100
+    return [
+        _median("backlog", label, relay, "messages/s", Bar(Way.AT_LEAST, 8_000.0)),
+        _median("backlog", "bare pipeline", bare, "messages/s"),
+        Figure("backlog", "relay's share of bare", share, "%"),
+    ]
+
+
+def _drain(shop: Workshop, server: Server, parcels: Path, count: int) -> float:
+    """Fill a mailbox while its device is away; messages a second once it is back."""
+    sending = shop.plan("send", server, [0], parcels=str(parcels), count=count, frame=32, depth=8)
+    with clients(sending) as (sender,):
+        sender.go()
+        sender.hear()
+    # What writing left behind is no part of reading.
+    time.sleep(0.5)
+    with clients(shop.plan("drain", server, [1], count=count)) as (device,):
+        device.go()
+        said: Any = device.hear()
+    if not said["in_order"]:
+        raise BenchmarkFailed("the backlog did not come in order")
+    return count / float(said["ended"] - said["began"])

@@ -115,7 +115,7 @@ def test_a_relay_is_not_taken_for_the_daemon(nobody: Shell, relay: str) -> None:
     [
         (["watch", "--agent", "nobody"], "taskferry agent list"),
         (["agent", "list", "--token", "wrong"], "Check --token"),
-        (["permissions", "00000000"], "taskferry connections"),
+        (["permissions", "show", "00000000"], "taskferry connections"),
         (["message", "send", "requester", "@bob/writer", ""], "give a TEXT"),
     ],
 )

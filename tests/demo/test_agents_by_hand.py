@@ -52,7 +52,7 @@ def ferry(tmp_path: Path) -> Iterator[Ferry]:
                     "no request came",
                     PATIENCE_S,
                 )[0]
-                bob.post("/connections/accept", {"id": request["id"]})
+                bob.post("/connections/accept", {"id": request["id"], "permissions": {"human_gate": False}})
             wait_until(
                 lambda: (
                     len(listed(alice.get("/connections", state="accepted"), "connections") or []) == 2 or None
