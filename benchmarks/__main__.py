@@ -30,6 +30,7 @@ from .sealing import measure_sealing
 from .startup import measure_startup
 from .stored import measure_stored
 from .traffic import FLOWS, FULL, QUICK, Workshop, measure_backlog, measure_flow, measure_latency
+from .whole import measure_whole
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
 #: A disk of memory would make every commit free.
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Workshop], list[Figure]]] = {
     "idle": measure_idle,
     "sealing": measure_sealing,
     "startup": measure_startup,
+    "whole": measure_whole,
 }
 
 

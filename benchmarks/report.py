@@ -29,6 +29,7 @@ GROUPS = {
     "idle": "Memory",
     "sealing": "Cryptography",
     "startup": "Start-up of the command line",
+    "whole": "The demo, and continuous integration",
 }
 
 
