@@ -85,10 +85,13 @@ async def test_a_revoked_home_leaves_its_tasks_to_the_other_machine():
         first = (await log_of(pair.first)).state.devices
         (home,) = [id for id in first if id != pair.device]
 
-        async def seen() -> bool:
-            return "cancel" in (await pair.first.task(OWNER, task.hex())).actions
+        async def followed() -> bool:
+            """What the home has signed last is on the other machine as well."""
+            views = [await daemon.task(OWNER, task.hex()) for daemon in (pair.first, pair.second)]
+            one, other = ([event.hash for event in view.events] for view in views)
+            return one == other
 
-        await until(seen)
+        await until(followed)
         await pair.second.devices.revoke(OWNER, home.hex(), "lost", lose=True)
         await act(pair.second, task, "cancel")
         await in_state(pair.bob, task, "cancelled")
