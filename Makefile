@@ -57,13 +57,13 @@ demo: setup ## Show a whole handoff on this machine: two owners, a relay, one ta
 # --- Testing ---------------------------------------------------------------------------------------------
 
 test: setup $(NODE_STAMP) ## Run the fast suite (PYTEST_ADDOPTS is yours; WORKERS=0 for one process)
-	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) $(ARGS)
+	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 test-all: setup $(NODE_STAMP) ## Run every test, the slow ones too
-	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) -m "slow or not slow" $(ARGS)
+	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m "slow or not slow" $(ARGS)
 
 coverage: setup ## Measure branch coverage of taskferry_protocol
-	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --cov --cov-report=term $(ARGS)
+	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term $(ARGS)
 
 ifneq ($(NODE_STAMP),)
 $(NODE_STAMP): $(NODE_LOCK)

@@ -77,22 +77,24 @@ def _shell(stage: Stage, machine: Machine) -> Shell:
     return Shell(stage.folder, machine.data)
 
 
+def owner_with(stage: Stage, relay: str, name: str, agent: str) -> Shell:
+    """The shell of an owner with a daemon, an account and an agent."""
+    shell = _shell(stage, stage.start_daemon(name))
+    assert shell("setup", name, "--relay", relay).code == 0
+    assert shell("agent", "create", agent).code == 0
+    return shell
+
+
 @pytest.fixture(scope="session")
 def alice(stage: Stage, relay: str) -> Shell:
     """Alice's shell, with an account and the agent `requester`."""
-    shell = _shell(stage, stage.start_daemon("alice"))
-    assert shell("setup", "alice", "--relay", relay).code == 0
-    assert shell("agent", "create", "requester").code == 0
-    return shell
+    return owner_with(stage, relay, "alice", "requester")
 
 
 @pytest.fixture(scope="session")
 def bob(stage: Stage, relay: str) -> Shell:
     """Bob's shell, with an account and the agent `writer`."""
-    shell = _shell(stage, stage.start_daemon("bob"))
-    assert shell("setup", "bob", "--relay", relay).code == 0
-    assert shell("agent", "create", "writer").code == 0
-    return shell
+    return owner_with(stage, relay, "bob", "writer")
 
 
 @pytest.fixture

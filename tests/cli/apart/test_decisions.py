@@ -11,7 +11,7 @@ from tests.cli.conftest import Shell
 from tests.cli.test_journey import items, until
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def second(alice: Shell, bob: Shell) -> str:
     """The id of a connection between alice's agent `second` and bob's `writer`."""
     assert alice("agent", "create", "second").code == 0
