@@ -33,11 +33,11 @@ NODE_LOCK := $(wildcard spec/package-lock.json)
 NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all coverage check check-format check-lint check-types check-layers \
+.PHONY: help setup demo test test-journeys test-all coverage check check-format check-lint check-types check-layers \
 	check-generated format bench fuzz fuzz-setup sim crash lock clean
 
 help: ## List these targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # --- Running ---------------------------------------------------------------------------------------------
 
@@ -56,8 +56,11 @@ demo: setup ## Show a whole handoff on this machine: two owners, a relay, one ta
 
 # --- Testing ---------------------------------------------------------------------------------------------
 
-test: setup $(NODE_STAMP) ## Run the fast suite (PYTEST_ADDOPTS is yours; WORKERS=0 for one process)
+test: setup $(NODE_STAMP) ## Run the suite (PYTEST_ADDOPTS is yours; WORKERS=0 for one process)
 	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+
+test-journeys: setup ## Drive the programs through long stories, as people do; CI runs these, too
+	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m journey $(ARGS)
 
 test-all: setup $(NODE_STAMP) ## Run every test, the slow ones too
 	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m "slow or not slow" $(ARGS)

@@ -22,6 +22,8 @@ import pytest
 from taskferry_apps.demo.stage import PROGRAM, Stage
 from taskferry_apps.phrase import phrase_of, seed_of
 
+pytestmark = pytest.mark.journey
+
 PASSPHRASE = "canary passphrase of the owner"
 OTHER_PASSPHRASE = "canary passphrase of the backup"
 

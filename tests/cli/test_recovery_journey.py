@@ -15,6 +15,8 @@ from taskferry_apps.demo.stage import Stage
 
 from .conftest import Ran, Shell, _shell
 
+pytestmark = pytest.mark.journey
+
 
 def until(found: Callable[[], bool], seconds: float = 20.0) -> None:
     """Wait until it is so."""

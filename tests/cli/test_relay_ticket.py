@@ -11,6 +11,8 @@ import pytest
 from taskferry_apps.demo.stage import Stage, _logged_url
 from tests.cli.conftest import Ran, Shell
 
+pytestmark = pytest.mark.journey
+
 
 @attrs.frozen
 class TicketRelay:

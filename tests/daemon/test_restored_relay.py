@@ -5,8 +5,12 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import pytest
+
 from taskferry_apps.local_client import LocalClient
 from tests.crash.world import World, connect, listed, until
+
+pytestmark = pytest.mark.journey
 
 
 def _arrived(bob: LocalClient) -> list[str]:

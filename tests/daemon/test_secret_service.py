@@ -27,6 +27,8 @@ from taskferry_apps.daemon.secret_port import DEVICE, OWNER, SecretsUnavailable
 
 from .secret_service import Desktop, a_desktop
 
+pytestmark = pytest.mark.journey
+
 
 @pytest.fixture(scope="module")
 def desktop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desktop]:

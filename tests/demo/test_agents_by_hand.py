@@ -15,6 +15,8 @@ import pytest
 from taskferry_apps.demo.stage import Agent, Machine, Stage, wait_until
 from taskferry_apps.local_client import JsonObject, LocalClient
 
+pytestmark = pytest.mark.journey
+
 PATIENCE_S = 40.0
 PAGE = "# Notes\n\nSome words and [a link](https://example.org).\n\n## More\n\nMore words.\n"
 

@@ -50,6 +50,7 @@ def test_demo_on_the_readme_tells_its_story_and_holds(tmp_path: Path) -> None:
     assert not any(b"A private relay for handing" in path.read_bytes() for path in relay.iterdir())
 
 
+@pytest.mark.journey
 @pytest.mark.parametrize("content", [NASTY, "", "one line without an end"])
 def test_demo_on_odd_input(tmp_path: Path, content: str) -> None:
     """Escapes, an empty file, a file without a line end: the same handoff, and every check holds."""

@@ -17,6 +17,8 @@ from taskferry_apps.local_client import ApiError
 
 from .conftest import Client, House, texts, until
 
+pytestmark = pytest.mark.journey
+
 
 def _copy(data: Path, to: Path) -> None:
     shutil.copytree(data, to)

@@ -10,6 +10,8 @@ from taskferry_apps.local_client import LocalClient
 from tests.cli.conftest import Shell
 from tests.cli.test_journey import items, until
 
+pytestmark = pytest.mark.journey
+
 
 @pytest.fixture(scope="module")
 def second(alice: Shell, bob: Shell) -> str:

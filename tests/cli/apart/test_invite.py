@@ -11,6 +11,8 @@ import pytest
 from tests.cli.conftest import Shell
 from tests.cli.test_journey import items, until
 
+pytestmark = pytest.mark.journey
+
 ASK = ("--no-browser", "--yes")
 
 
