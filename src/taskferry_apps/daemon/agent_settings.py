@@ -8,11 +8,12 @@ from collections.abc import Mapping
 import attrs
 
 from taskferry_protocol.gates import ActionClass, AgentMode, Policy
+from taskferry_protocol.ids import Instant
 from taskferry_protocol.records import LocalAgent
 
 from .core import Core
 
-__all__ = ["AgentSettings", "agent_settings", "read_settings", "written"]
+__all__ = ["AgentSettings", "agent_settings", "read_settings", "taken_over", "written"]
 
 
 def _nothing() -> Mapping[ActionClass, Policy]:
@@ -36,6 +37,11 @@ def read_settings(agent: LocalAgent) -> AgentSettings:
     members = json.loads(agent.settings)
     policies = {ActionClass(action): Policy(policy) for action, policy in members.get("policies", {}).items()}
     return AgentSettings(AgentMode(members.get("mode", AgentMode.OPEN)), policies)
+
+
+def taken_over(name: str, now: Instant) -> LocalAgent:
+    """An agent that another machine of this owner made: how freely it may act here is not said yet."""
+    return written(LocalAgent(name, "{}", now), AgentSettings(AgentMode.GUARDED))
 
 
 def written(agent: LocalAgent, settings: AgentSettings) -> LocalAgent:

@@ -6,7 +6,6 @@ ends in between, asking again goes on from there.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Final
 
@@ -26,7 +25,6 @@ from taskferry_protocol.records import (
     ConnectionState,
     Generation,
     HoldAccount,
-    LocalAgent,
     Offset,
     PutAgent,
     PutCard,
@@ -40,6 +38,7 @@ from taskferry_protocol.recovery import VISITOR, Base, names_in, restate
 from taskferry_protocol.sessions import LogExtension
 
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient
+from .agent_settings import taken_over
 from .alarms import clear_alarm
 from .bonds import all_bonds
 from .core import Core
@@ -300,7 +299,7 @@ class Recovery:
         for card in cards:
             name = card.agent.name
             if name not in here:
-                draft.add(PutAgent(LocalAgent(name, json.dumps({}), draft.now)))
+                draft.add(PutAgent(taken_over(name, draft.now)))
             if device.manage is not None:
                 card = attrs.evolve(card, version=card.version + 1, at=draft.now, log=log.position)
                 raw = sign_card(card, device.manage)

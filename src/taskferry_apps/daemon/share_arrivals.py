@@ -56,6 +56,7 @@ from .arrival import Arrival
 from .draft import Draft
 from .labels import put_label
 from .logbook import continued
+from .task_gate import hold_shared
 from .taskbook import Held, event_of, load_task, row_after
 
 __all__ = ["PROGRESS", "take_share"]
@@ -90,7 +91,7 @@ async def take_share(arrival: Arrival, body: DeviceShare) -> None:
                     await put_label(draft, item.device, item.label)
         except (RemoteProtocolError, LocalProtocolError):
             continue
-    tasks.save()
+    await tasks.save()
     if body.total:
         progress = {"done": body.done, "total": body.total}
         draft.add(PutSetting(PROGRESS, json.dumps(progress).encode()))
@@ -228,9 +229,10 @@ class _Tasks:
             updated_at=record.created_at,
         )
 
-    def save(self) -> None:
-        """Save each row once, as it stands after all of them."""
+    async def save(self) -> None:
+        """Save each row once, as it stands after all; what nobody has accepted waits for the owner."""
         for (task, _), row in self._rows.items():
+            await hold_shared(self._draft, row, self._held[task])
             self._draft.add(SaveTask(row_after(row, self._held[task].view, row.updated_at)))
 
 

@@ -119,6 +119,23 @@ async def _hold(arrival: Arrival, task: Hash, after: Held) -> InboxState:
     return InboxState.HELD
 
 
+async def hold_shared(draft: Draft, row: TaskRecord, held: Held) -> None:
+    """Hold what another device of this owner has told of, unless the owner's side has accepted it.
+
+    What its gate let pass, the other device does not say; so this one asks its owner, too.
+    """
+    if row.role != Role.WORKER.value or (await draft.core.store.gates((row.task,))).get(row.task) is not None:
+        return
+    gate = GateRecord(row.task, row.mine, row.peer, GateState.WAITING, draft.now)
+    ours = [event.type for event in held.events if event.role is Role.WORKER and event.type in _DECISIONS]
+    state = _DECISIONS[ours[0]] if ours else GateState.OVER if held.view.is_final else GateState.WAITING
+    if state is GateState.RELEASED:
+        return
+    if state is not GateState.WAITING:
+        gate = attrs.evolve(gate, state=state, decided_at=draft.now, by=ELSEWHERE)
+    draft.add(PutGate(gate))
+
+
 async def _decide(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
     draft.add(PutGate(attrs.evolve(gate, state=state, decided_at=draft.now, by=by)))
     draft.tell("gate", "", (gate.task, gate.task), state=state.value, agent_name=gate.mine.name, by=by)
