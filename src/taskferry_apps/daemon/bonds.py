@@ -25,6 +25,7 @@ __all__ = [
     "all_bonds",
     "bond_between",
     "bonds_between",
+    "check_not_blocked",
     "closed_to_peer",
     "closed_to_us",
     "find_bond",
@@ -89,12 +90,26 @@ async def bond_between(store: DaemonStore, mine: AgentRef, peer: AgentRef) -> Bo
 
 
 def relation(bonds: Sequence[Bond]) -> Relation:
-    """How our agent stands to the peer. After a connection that ended, receipts still come."""
+    """How our agent stands to the peer. After a connection that ended, receipts still come.
+
+    A block is of the agent, whatever else was between the two before or since.
+    """
+    if any(bond.blocked_by_us for bond in bonds):
+        return Relation.BLOCKED
     if any(bond.record.state is ConnectionState.ACCEPTED for bond in bonds):
         return Relation.CONNECTED
-    if bonds and bonds[-1].blocked_by_us:
-        return Relation.BLOCKED
     return Relation.UNDER_WAY if bonds else Relation.STRANGER
+
+
+def check_not_blocked(bonds: Sequence[Bond]) -> None:
+    """Nothing unless this owner has blocked the peer, whose answer would not be heard. DaemonRefusal then."""
+    if relation(bonds) is Relation.BLOCKED:
+        raise DaemonRefusal(
+            "conflict",
+            "You have blocked that agent.",
+            "Take the block back first: taskferry unblock ID",
+            status=409,
+        )
 
 
 def closed_to_peer(bonds: Iterable[Bond]) -> Instant | None:

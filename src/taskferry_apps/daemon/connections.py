@@ -30,7 +30,7 @@ from taskferry_protocol.records import (
 
 from .accepting import accept_waiting
 from .approvals import permit_deed
-from .bonds import Bond, bonds_between, closed_to_us, find_bond
+from .bonds import Bond, bonds_between, check_not_blocked, closed_to_us, find_bond
 from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .draft import LIFETIME_MS, Draft, Posted, Thread
@@ -88,6 +88,7 @@ class Connections:
                     bond.record.state in _LIVE and bond.request.expires_at > draft.now
                 ):
                     return self._same(bond)
+            check_not_blocked(bonds)
             _check_pause(bonds, draft.now)
             await permit_deed(draft, caller, agent, Deed.CONNECTION, _asking(handle, note_text))
             request, message = await self._ask(draft, caller, agent, to, note_text)
@@ -226,29 +227,41 @@ class Connections:
         async with core.lock:
             draft = Draft(core)
             bond = await find_bond(core, caller, named, states)
-            record, own = bond.record, await draft.own_log()
-            raw = sign_end(
-                bond.request, record.mine, end_kind, at=draft.now, log=own.position, by=core.manage
-            )
-            told = None
-            if end_kind is EndKind.DECLINED:
-                told = again if again is not None else Instant(draft.now + self._pause_ms)
-            ended = attrs.evolve(
-                record,
-                state=ConnectionState.ENDED,
-                end_raw=raw,
-                end_kind=end_kind.value,
-                updated_at=draft.now,
-                again_at=told,
-            )
-            draft.add(SaveConnection(ended))
-            if record.accept_raw:
-                await note(draft, Publication(Subject.END, record.request))
-            posted = await self._post(draft, ConnectionEnded(raw, reason, told), bond)
-            self._tell(draft, bond, posted, ConnectionState.ENDED)
-            await audit_step(draft, ended_kind(end_kind), record, by="owner")
+            record = bond.record
+            ending = [bond]
+            if end_kind is not EndKind.DECLINED:
+                # What ends is what is between the two agents, not one of several requests.
+                both = await bonds_between(core.store, record.mine, record.peer)
+                others = [one for one in both if one.record.request != record.request]
+                ending = [*(one for one in others if one.record.state in _LIVE), bond]
+            posted = [await self._end(draft, one, end_kind, reason, again) for one in ending][-1]
             await draft.commit()
         return await self._step(record.request, posted.hash)
+
+    async def _end(
+        self, draft: Draft, bond: Bond, kind: EndKind, reason: str, again: Instant | None
+    ) -> Posted:
+        core, record = self._core, bond.record
+        own = await draft.own_log()
+        raw = sign_end(bond.request, record.mine, kind, at=draft.now, log=own.position, by=core.manage)
+        told = None
+        if kind is EndKind.DECLINED:
+            told = again if again is not None else Instant(draft.now + self._pause_ms)
+        ended = attrs.evolve(
+            record,
+            state=ConnectionState.ENDED,
+            end_raw=raw,
+            end_kind=kind.value,
+            updated_at=draft.now,
+            again_at=told,
+        )
+        draft.add(SaveConnection(ended))
+        if record.accept_raw:
+            await note(draft, Publication(Subject.END, record.request))
+        posted = await self._post(draft, ConnectionEnded(raw, reason, told), bond)
+        self._tell(draft, bond, posted, ConnectionState.ENDED)
+        await audit_step(draft, ended_kind(kind), record, by="owner")
+        return posted
 
     async def unblock(self, caller: Caller, named: str | tuple[str, str]) -> Step:
         """Take a block back: the peer may ask again. Nothing is sent, and what ended stays ended."""
@@ -266,6 +279,10 @@ class Connections:
                 )
             lifted = attrs.evolve(bond.record, end_kind=EndKind.REVOKED.value, updated_at=draft.now)
             draft.add(SaveConnection(lifted))
+            for one in await bonds_between(core.store, lifted.mine, lifted.peer):
+                if one.blocked_by_us and one.record.request != lifted.request:
+                    also = attrs.evolve(one.record, end_kind=EndKind.REVOKED.value, updated_at=draft.now)
+                    draft.add(SaveConnection(also))
             draft.tell(
                 "connection", lifted.mine.name, (), state="ended", id=lifted.request.hex(), unblocked=True
             )
