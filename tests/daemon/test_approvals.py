@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from taskferry_apps.daemon import approvals
 from taskferry_apps.daemon.gates_port import Question
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, NewAgent, NewTask, TaskAction
 from taskferry_apps.daemon.service import Daemon
@@ -328,3 +329,17 @@ async def test_delegation_may_be_forbidden_alone():
         task = NewTask("requester", "@bob/writer", "Report", "Write it.")
         assert await code(a.create_task(caller, task)) == "not-allowed"
         await a.send_message(caller, "requester", "@bob/writer", "words are free", (), "", "")
+
+
+async def test_a_flood_of_answered_questions_hides_none_that_waits(monkeypatch):
+    """However many another agent has had answered since: it is listed, and found by its prefix."""
+    monkeypatch.setattr(approvals, "MOST_LISTED", 3)
+    async with alone() as (_, b):
+        await b.gates.set_policy(OWNER, "other", "shell", "always")
+        asked = await b.gates.ask(WRITER, SHELL)
+        for number in range(5):
+            await b.gates.ask(OTHER, Question("other", "shell", f"ls {number}", "to look"))
+        waiting = await b.gates.approvals(OWNER, "", "asked", 50)
+        assert [view.id for view in waiting] == [asked.id]
+        await b.gates.answer(OWNER, asked.id.hex()[:8], "denied", "once", "No.")
+        assert await b.gates.approvals(OWNER, "", "asked", 50) == ()

@@ -52,6 +52,9 @@ MOST_OPEN: Final = 32
 #: Questions a minute of one agent, answered ahead or not.
 RATE: Final = 30
 MOST_LISTED: Final = 200
+_ANY: Final[frozenset[ApprovalState]] = frozenset()
+_WAITING: Final = frozenset({ApprovalState.ASKED})
+_ASKED: Final = ApprovalState.ASKED.value
 LONGEST_S: Final = 86_400
 NONCE_BYTES: Final = 16
 OWNER: Final = "owner"
@@ -322,16 +325,18 @@ class Approvals:
         now = core.now()
         found = [
             asked
-            for asked in await self._visible(caller, name)
+            for asked in await self._visible(caller, name, _WAITING if state == _ASKED else _ANY)
             if state in {"", approval_state(asked, now).value}
         ]
         return tuple([await self._view(asked.id) for asked in found[: max(1, min(limit, MOST_LISTED))]])
 
-    async def _visible(self, caller: Caller, agent: str | None) -> list[ApprovalRecord]:
+    async def _visible(
+        self, caller: Caller, agent: str | None, states: frozenset[ApprovalState]
+    ) -> list[ApprovalRecord]:
         names = [agent] if agent is not None or caller.agents is None else sorted(caller.agents)
         pages = [
             await self._core.store.approval_page(
-                ApprovalQuery(agent=name), None, MOST_LISTED, Order.NEWEST_FIRST
+                ApprovalQuery(agent=name, states=states), None, MOST_LISTED, Order.NEWEST_FIRST
             )
             for name in names
         ]
@@ -341,7 +346,9 @@ class Approvals:
         """A question that the caller may see. Raises DaemonRefusal: bad-value, not-found, ambiguous."""
         wanted = parse_prefix(named, "approval")
         if isinstance(wanted, str):
-            wanted = match_prefix(wanted, [a.id for a in await self._visible(caller, None)], "approval")
+            # What waits is found however many questions others have had answered since.
+            seen = [*await self._visible(caller, None, _WAITING), *await self._visible(caller, None, _ANY)]
+            wanted = match_prefix(wanted, list({asked.id for asked in seen}), "approval")
         asked = (await self._core.store.approvals((wanted,))).get(wanted)
         if asked is None or not may_use(caller, asked.agent):
             raise not_found("approval")

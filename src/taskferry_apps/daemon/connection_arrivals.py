@@ -34,6 +34,7 @@ from .arrival import Arrival
 from .bonds import Bond, bonds_between, closed_to_peer
 from .connection_audit import audit_peer_step, ended_kind, grant_facts
 from .grants import read_allowance
+from .identity_changes import stopped
 from .invited import admit_invited, judge_invite
 from .publications import Publication, Subject, note
 from .resending import offer_refused_again
@@ -90,6 +91,9 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
         invite, state = await judge_invite(arrival.draft.core, body.invite, request, arrival.draft.now)
         if invite is None:
             await _check_pause(arrival)
+    if invite is not None and await stopped(arrival.draft.core.store, {arrival.peer.account}):
+        # Whoever was invited may be somebody else by now: the owner looks at this request.
+        invite, state = None, ""
     grant = read_allowance(body.grant, body.terms, await _log(arrival), request, grantor=arrival.peer)
     record = PeerConnection(
         request=request.hash,
