@@ -15,6 +15,8 @@ __all__ = ["owner_in", "owner_of_peer"]
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _UID: Final = 7
+#: States TIME_WAIT, which belongs to nobody any more and shows user 0; CLOSE; and LISTEN.
+_NOBODYS: Final = frozenset({"06", "07", "0A"})
 
 
 def owner_of_peer(host: str, port: int) -> int | None:
@@ -37,8 +39,8 @@ def owner_in(table: str, host: str, port: int) -> int | None:
         return None
     for line in table.splitlines()[1:]:
         columns = line.split()
-        # A socket in TIME_WAIT belongs to nobody any more, and shows user 0.
-        if len(columns) > _UID and columns[1] in wanted and columns[3] == "01":
+        # One that is half closed still has its owner: whoever closed it early is told apart as well.
+        if len(columns) > _UID and columns[1] in wanted and columns[3] not in _NOBODYS:
             return int(columns[_UID])
     return None
 
