@@ -1,4 +1,9 @@
-"""A relay and two owners' daemons as real processes, and the command line as a person calls it."""
+"""A relay and two owners' daemons as real processes, and the command line as a person calls it.
+
+The daemons are shared by the files that one worker runs, in any order. A test uses agents of its own names
+and looks for its own items among others; where nothing may be there before, it takes an owner of its own
+(`owner_with`).
+"""
 
 from __future__ import annotations
 
@@ -6,13 +11,16 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
 import pytest
 
 from taskferry_apps.demo.stage import Machine, Stage
+
+PATIENCE_S = 20
 
 
 @attrs.frozen
@@ -59,6 +67,33 @@ class Shell:
         return Ran(done.returncode, out, err)
 
 
+def until(run: Callable[[], Ran], holds: Callable[[Ran], bool]) -> Ran:
+    """Run a command again until its outcome is as awaited."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not holds(ran := run()):
+        assert time.monotonic() < deadline, ran
+    return ran
+
+
+def items(ran: Ran, key: str) -> list[dict[str, object]]:
+    """The objects in a list of a JSON answer."""
+    found = ran.json()[key]
+    assert isinstance(found, list)
+    return found
+
+
+def request_of(shell: Shell, peer: str) -> str:
+    """The id of a peer's request, as soon as it is there; others may wait beside it."""
+
+    def those(ran: Ran) -> list[dict[str, object]]:
+        return [item for item in items(ran, "connections") if item["peer"] == peer]
+
+    ran = until(
+        lambda: shell("connections", "--state", "requested_in", "--json"), lambda ran: bool(those(ran))
+    )
+    return str(those(ran)[0]["id"])
+
+
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A folder for processes that end with the tests."""
@@ -95,6 +130,20 @@ def alice(stage: Stage, relay: str) -> Shell:
 def bob(stage: Stage, relay: str) -> Shell:
     """Bob's shell, with an account and the agent `writer`."""
     return owner_with(stage, relay, "bob", "writer")
+
+
+@pytest.fixture(scope="session")
+def connected(alice: Shell, bob: Shell) -> tuple[Shell, Shell]:
+    """Alice's agent `leaver` and Bob's `helper`, connected; tasks pass without waiting for Bob."""
+    assert alice("agent", "create", "leaver").code == 0
+    assert bob("agent", "create", "helper").code == 0
+    assert alice("connect", "leaver", "@bob/helper").code == 0
+    assert bob("approve", request_of(bob, "@alice/leaver"), "--no-gate").code == 0
+    until(
+        lambda: alice("connections", "--agent", "leaver", "--state", "accepted", "--json"),
+        lambda ran: bool(items(ran, "connections")),
+    )
+    return alice, bob
 
 
 @pytest.fixture

@@ -2,69 +2,64 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from pathlib import Path
 
-from tests.cli.conftest import Ran, Shell
+import pytest
 
-PATIENCE_S = 20
-
-
-def until(run: Callable[[], Ran], holds: Callable[[Ran], bool]) -> Ran:
-    """Run a command again until its outcome is as awaited."""
-    deadline = time.monotonic() + PATIENCE_S
-    while not holds(ran := run()):
-        assert time.monotonic() < deadline, ran
-    return ran
+from taskferry_apps.demo.stage import Stage
+from tests.cli.conftest import Shell, items, owner_with, request_of, until
 
 
-def items(ran: Ran, key: str) -> list[dict[str, object]]:
-    """The objects in a list of a JSON answer."""
-    found = ran.json()[key]
-    assert isinstance(found, list)
-    return found
+@pytest.fixture(scope="module")
+def fresh(stage: Stage, relay: str) -> Shell:
+    """An owner to whom nothing has happened yet."""
+    return owner_with(stage, relay, "fresh", "only")
 
 
 def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     """Ask, approve, send, accept, submit, revise, submit, complete, export, verify; each says what it did."""
-    refused = alice("task", "send", "requester", "@bob/writer", "Too early")
+    assert alice("agent", "create", "author").code == 0
+    assert bob("agent", "create", "reporter").code == 0
+    refused = alice("task", "send", "author", "@bob/reporter", "Too early")
     assert refused.code != 0
     assert "taskferry connect" in refused.err
 
-    asked = alice("connect", "requester", "@bob/writer", "--note", "Reports\x1b[31m, please")
+    asked = alice("connect", "author", "@bob/reporter", "--note", "Reports\x1b[31m, please")
     assert asked.code == 0, asked.err
-    assert "Asked @bob/writer" in asked.out
-    assert "Asked before" in alice("connect", "requester", "@bob/writer").out
-    undecided = alice("task", "send", "requester", "@bob/writer", "Still too early")
+    assert "Asked @bob/reporter" in asked.out
+    assert "Asked before" in alice("connect", "author", "@bob/reporter").out
+    undecided = alice("task", "send", "author", "@bob/reporter", "Still too early")
     assert undecided.code == 4
-    assert "@bob/writer has not accepted the request for a connection yet" in undecided.err
-    shown = until(lambda: bob("connections"), lambda ran: "requested_in" in ran.out)
+    assert "@bob/reporter has not accepted the request for a connection yet" in undecided.err
+    request = request_of(bob, "@alice/author")
+    shown = bob("connections")
+    assert "requested_in" in shown.out
     assert "\x1b[31m" not in shown.out
     assert "taskferry approve" in shown.out
-    request = items(bob("connections", "--state", "requested_in", "--json"), "connections")[0]
-    approved = bob("approve", str(request["id"])[:10])
+    approved = bob("approve", request[:10])
     assert approved.code == 0
     assert "taskferry approvals" in approved.out
     until(
-        lambda: alice("connections", "--state", "accepted", "--json"),
-        lambda ran: bool(ran.json()["connections"]),
+        lambda: alice("connections", "--agent", "author", "--state", "accepted", "--json"),
+        lambda ran: bool(items(ran, "connections")),
     )
 
-    again = alice("connect", "requester", "@bob/writer")
-    assert "connected with @bob/writer already" in again.out
+    again = alice("connect", "author", "@bob/reporter")
+    assert "connected with @bob/reporter already" in again.out
     assert "decides" not in again.out
 
     (alice.folder / "notes.md").write_text("# Notes\n\nSome words.\n")
     sent = alice(
-        "task", "send", "requester", "@bob/writer", "Report on notes", "--file", "notes.md",
+        "task", "send", "author", "@bob/reporter", "Report on notes", "--file", "notes.md",
         "--require", "A summary", "--deadline", "2h", "--brief", "-", "--json", stdin="An outline.",
     )  # fmt: skip
     assert sent.code == 0, sent.err
     task = str(sent.json()["task_id"])
 
     _the_owner_looks_first(bob, task)
-    until(lambda: bob("inbox", "--agent", "writer", "--wait", "5"), lambda ran: "Report on notes" in ran.out)
+    until(
+        lambda: bob("inbox", "--agent", "reporter", "--wait", "5"), lambda ran: "Report on notes" in ran.out
+    )
     early = bob("task", "submit", task, "--text", "too early")
     assert early.code == 4
     assert "accept, decline" in early.err
@@ -111,11 +106,12 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
 def _the_owner_looks_first(bob: Shell, task: str) -> None:
     """The task waits at the gate, is shown to the owner, and goes to the agent once it is approved."""
     waiting = until(lambda: bob("approvals"), lambda ran: "Report on notes" in ran.out)
-    assert "@alice/requester" in waiting.out
-    inbox = bob("inbox", "--agent", "writer")
+    assert "@alice/author" in waiting.out
+    assert task[:8] in waiting.out
+    inbox = bob("inbox", "--agent", "reporter")
     assert "Report on notes" not in inbox.out
-    assert "Waiting for the owner: 1 from @alice/requester" in inbox.out
-    program = str(bob("token", "create", "writer", "--json").json()["token"])
+    assert "Waiting for the owner: 1 from @alice/author" in inbox.out
+    program = str(bob("token", "create", "reporter", "--json").json()["token"])
     assert bob("task", "show", task, "--token", program).code == 5
     assert bob("approvals", "approve", task[:8], "--token", program).code == 4
     shown = bob("approvals", "show", task[:8])
@@ -123,7 +119,7 @@ def _the_owner_looks_first(bob: Shell, task: str) -> None:
     assert "notes.md" in shown.out
     assert bob("approvals", "approve", task[:8]).code == 0
     assert bob("task", "show", task, "--token", program).code == 0
-    assert "Nothing waits for you" in bob("approvals").out
+    assert task[:8] not in bob("approvals").out
 
 
 def _tampered_handoff_does_not_verify(shell: Shell, handoff: Path) -> None:
@@ -136,15 +132,16 @@ def _tampered_handoff_does_not_verify(shell: Shell, handoff: Path) -> None:
     assert shell("verify", "tampered.cbor", "--json").json()["ok"] is False
 
 
-def test_everyday_commands_answer(alice: Shell, bob: Shell) -> None:
+def test_everyday_commands_answer(fresh: Shell, bob: Shell) -> None:
     """Status, doctor, agents, credentials, messages, quarantine and permissions show what is there."""
-    assert "connected by" in alice("status").out
-    assert alice("doctor").code == 0
+    assert "connected by" in fresh("status").out
+    assert fresh("doctor").code == 0
     assert "@bob/writer" in bob("agent", "list").out
     made = bob("token", "create", "writer", "--label", "a program", "--json")
     assert str(made.json()["token"]) not in bob("token", "list", "--json").out
     assert "a program" in bob("token", "list").out
-    assert "Nothing is in quarantine" in alice("quarantine").out
+    assert "Nothing is in quarantine" in fresh("quarantine").out
+    assert "Nothing waits for you" in fresh("approvals").out
     assert bob("message", "list").code == 0
     assert bob("inbox", "--all").code == 0
 

@@ -12,10 +12,8 @@ import termios
 
 from click import unstyle
 
-from tests.cli.conftest import Shell
-from tests.cli.test_ways_to_end import connected, sent
-
-__all__ = ["connected"]
+from tests.cli.conftest import Shell, items
+from tests.cli.test_ways_to_end import sent
 
 COLUMNS = 60
 
@@ -44,7 +42,7 @@ def on_terminal(shell: Shell, *words: str) -> list[str]:
     return unstyle(shown.decode()).splitlines()
 
 
-def test_tables_fit(connected: tuple[Shell, Shell]) -> None:
+def test_tables_and_facts_fit(connected: tuple[Shell, Shell]) -> None:
     """No line is broken by the terminal, and what belongs together stands together."""
     alice, bob = connected
     task = sent(alice, bob, "A report on the README with everything in it")
@@ -52,5 +50,8 @@ def test_tables_fit(connected: tuple[Shell, Shell]) -> None:
     assert "    about: A report on the README with everything in it" in inbox
     assert any(line.startswith("    ") and "when: " in line for line in inbox)
     log = on_terminal(bob, "task", "log", task)
-    for lines in (inbox, log):
+    connection = str(items(bob("connections", "--agent", "helper", "--json"), "connections")[0]["id"])
+    shown = on_terminal(bob, "permissions", "show", connection)
+    assert shown[shown.index("What the other side allows") - 1] == ""
+    for lines in (inbox, log, shown):
         assert max(map(len, lines)) <= COLUMNS

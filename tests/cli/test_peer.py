@@ -2,37 +2,54 @@
 
 from __future__ import annotations
 
-from .conftest import Shell
+import pytest
+
+from taskferry_apps.demo.stage import Stage
+
+from .conftest import Shell, owner_with
 
 
-def _connected(alice: Shell, bob: Shell) -> None:
-    """Alice knows Bob, whether or not they are connected already."""
-    assert alice("connect", "requester", "@bob/writer").code == 0
+@pytest.fixture
+def _known(alice: Shell, stranger: Shell) -> None:
+    """Alice knows the other owner: she has asked for a connection, or has done so before."""
+    assert alice("connect", "requester", "@stranger/adviser").code == 0
 
 
-def test_the_code_that_one_side_shows_verifies_the_other(alice: Shell, bob: Shell) -> None:
+@pytest.fixture(scope="module")
+def stranger(stage: Stage, relay: str) -> Shell:
+    """An owner whom no other file's tests know: what Alice knows of an owner is for all of his agents."""
+    return owner_with(stage, relay, "stranger", "adviser")
+
+
+def line_about(shown: str) -> str:
+    """The line of a table that is about this owner."""
+    (line,) = (line for line in shown.splitlines() if "@stranger" in line)
+    return line
+
+
+@pytest.mark.usefixtures("_known")
+def test_the_code_that_one_side_shows_verifies_the_other(alice: Shell) -> None:
     """Listed unverified, shown with its code and devices, verified by the digits, taken back."""
-    _connected(alice, bob)
-    shown = alice("peer", "show", "@bob/writer", "--json").json()
+    shown = alice("peer", "show", "@stranger/adviser", "--json").json()
     code = str(shown["safety_code"])
-    assert "unverified" in alice("peer", "list").out
-    printed = alice("peer", "show", "@bob").out
+    assert "unverified" in line_about(alice("peer", "list").out)
+    printed = alice("peer", "show", "@stranger").out
     assert "Safety code" in printed
     assert code[:5] in printed
-    wrong = alice("peer", "verify", "@bob", "--code", code[:-1] + str((int(code[-1]) + 1) % 10))
+    wrong = alice("peer", "verify", "@stranger", "--code", code[:-1] + str((int(code[-1]) + 1) % 10))
     assert wrong.code == 6
     assert "do not go on" in wrong.err
-    assert "verified" in alice("peer", "verify", "@bob/writer", stdin=code + "\n").out
-    assert alice("peer", "show", "@bob", "--json").json()["trust"] == "verified"
-    assert alice("peer", "unverify", "@bob").code == 0
-    assert alice("peer", "trust", "@bob", "--json").json()["trust"] == "pinned"
-    assert "pinned" in alice("connections").out
+    assert "verified" in alice("peer", "verify", "@stranger/adviser", stdin=code + "\n").out
+    assert alice("peer", "show", "@stranger", "--json").json()["trust"] == "verified"
+    assert alice("peer", "unverify", "@stranger").code == 0
+    assert alice("peer", "trust", "@stranger", "--json").json()["trust"] == "pinned"
+    assert "pinned" in line_about(alice("connections").out)
 
 
-def test_what_is_not_in_question_cannot_be_decided(alice: Shell, bob: Shell) -> None:
+@pytest.mark.usefixtures("_known")
+def test_what_is_not_in_question_cannot_be_decided(alice: Shell) -> None:
     """Keeping and accepting are for an identity in question; strangers are not known."""
-    _connected(alice, bob)
-    assert alice("peer", "keep", "@bob").code == 4
-    assert alice("peer", "accept-change", "@bob", "--yes").code == 4
-    assert alice("peer", "accept-change", "@bob", stdin="n\n").code == 130
+    assert alice("peer", "keep", "@stranger").code == 4
+    assert alice("peer", "accept-change", "@stranger", "--yes").code == 4
+    assert alice("peer", "accept-change", "@stranger", stdin="n\n").code == 130
     assert alice("peer", "show", "@nobody").code == 5

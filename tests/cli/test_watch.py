@@ -13,8 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Shell
-from tests.cli.test_journey import items, until
+from tests.cli.conftest import Shell, items, until
 
 
 @contextmanager

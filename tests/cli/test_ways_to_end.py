@@ -2,48 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from tests.cli.conftest import Shell
-from tests.cli.test_journey import items, until
-
-
-@pytest.fixture(scope="module")
-def connected(alice: Shell, bob: Shell) -> tuple[Shell, Shell]:
-    """Alice's agent `leaver` and Bob's `helper`, connected, perhaps since another file's tests."""
-    assert alice("agent", "create", "leaver").code == 0
-    assert bob("agent", "create", "helper").code == 0
-    before = alice("connections", "--agent", "leaver", "--state", "accepted", "--json").json()
-    if any(item["peer"] == "@bob/helper" for item in items_of(before)):
-        return alice, bob
-    assert alice("connect", "leaver", "@bob/helper").code == 0
-    assert bob("approve", request_of(bob, "@alice/leaver"), "--no-gate").code == 0
-    until(
-        lambda: alice("connections", "--agent", "leaver", "--state", "accepted", "--json"),
-        lambda ran: bool(ran.json()["connections"]),
-    )
-    return alice, bob
-
-
-def items_of(answer: dict[str, object]) -> list[dict[str, object]]:
-    """The connections in an answer."""
-    found = answer["connections"]
-    assert isinstance(found, list)
-    return found
-
-
-def request_of(shell: Shell, peer: str) -> str:
-    """The id of a peer's request, as soon as it is there."""
-
-    def found(ran: object) -> list[dict[str, object]]:
-        return [
-            item
-            for item in items(shell("connections", "--state", "requested_in", "--json"), "connections")
-            if item["peer"] == peer
-        ]
-
-    until(lambda: shell("connections"), lambda ran: bool(found(ran)))
-    return str(found(None)[0]["id"])
+from tests.cli.conftest import Shell, request_of, until
 
 
 def sent(alice: Shell, bob: Shell, title: str) -> str:
@@ -118,4 +77,4 @@ def test_a_declined_connection_lets_nothing_through(alice: Shell, bob: Shell) ->
     assert bob("decline", request).code in (4, 5)
     again = alice("connect", "hopeful", "@bob/writer")
     assert again.code == 4
-    assert "has declined" in again.err
+    assert "has declined, and takes no further request for 7 days" in again.err

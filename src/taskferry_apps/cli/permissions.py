@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping
 
 import click
@@ -67,7 +66,7 @@ def _print(answer: Mapping[str, object]) -> None:
     if is_json_wanted():
         print_json(answer)
         return
-    from .render import clean
+    from .render import clean, sentence_lines
     from .values import object_in
 
     connection = object_in(answer, "connection") or answer
@@ -80,4 +79,5 @@ def _print(answer: Mapping[str, object]) -> None:
             click.echo()
         click.secho(title, bold=True)
         for sentence in permission_words(object_in(connection, key), sender, receiver):
-            click.echo(textwrap.indent(textwrap.fill(sentence, 96, break_long_words=False), "  "))
+            for line in sentence_lines(sentence, "  "):
+                click.echo(line)

@@ -17,7 +17,7 @@ from typing import Final
 import click
 from rich.cells import cell_len
 
-__all__ = ["ago", "clean", "clean_lines", "facts", "short", "table", "table_lines"]
+__all__ = ["ago", "clean", "clean_lines", "facts", "sentence_lines", "short", "table", "table_lines"]
 
 #: One colour a state, the same wherever it is shown.
 _STYLES: Final = {
@@ -50,6 +50,8 @@ _STYLES: Final = {
 }
 #: Columns of longer text: they give way first when a table is too wide for the terminal.
 _YIELDING: Final = frozenset({"about", "name", "note", "parts", "reason", "tagline", "title"})
+#: Columns of a sentence, where the terminal has as many.
+_READABLE: Final = 98
 _TURNING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -149,6 +151,14 @@ def _packed(named: Sequence[tuple[str, str]], width: int | None) -> Iterator[str
         used += size
     if line:
         yield line
+
+
+def sentence_lines(sentence: str, indent: str) -> list[str]:
+    """A sentence, indented, in lines that fit the terminal, and elsewhere in lines that people can read."""
+    width = min(_READABLE, _width() or _READABLE)
+    return textwrap.wrap(
+        sentence, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+    )
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

@@ -66,13 +66,14 @@ def add(pattern: str, agent: str, tasks_per_day: int, until: str | None) -> None
     if is_json_wanted():
         print_json(answer)
         return
-    from .render import clean, short
+    from .render import clean, sentence_lines, short
     from .values import object_in
 
     rule = object_in(answer, "rule")
     click.echo(f"Rule {short(rule.get('id'))}: {clean(rule.get('accept'))} is accepted from now on.")
     for sentence in permission_words(object_in(rule, "permissions"), "Who is accepted", "your agent"):
-        click.echo(f"  {sentence}")
+        for line in sentence_lines(sentence, "  "):
+            click.echo(line)
     if rule.get("waits_for"):
         click.echo(f"It waits for {clean(rule.get('waits_for'))}.")
 

@@ -7,8 +7,7 @@ import json
 import pytest
 
 from taskferry_apps.local_client import LocalClient
-from tests.cli.conftest import Shell
-from tests.cli.test_journey import items, until
+from tests.cli.conftest import Shell, items, until
 
 pytestmark = pytest.mark.journey
 

@@ -8,8 +8,7 @@ import re
 import httpx
 import pytest
 
-from tests.cli.conftest import Shell
-from tests.cli.test_journey import items, until
+from tests.cli.conftest import Shell, items, until
 
 pytestmark = pytest.mark.journey
 
