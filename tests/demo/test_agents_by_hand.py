@@ -12,7 +12,7 @@ from pathlib import Path
 import attrs
 import pytest
 
-from taskferry_apps.demo.stage import Agent, Machine, Stage, wait_until
+from taskferry_apps.demo.stage import Agent, Machine, Said, Stage, wait_until
 from taskferry_apps.local_client import JsonObject, LocalClient
 
 pytestmark = pytest.mark.journey
@@ -28,6 +28,7 @@ class Ferry:
     stage: Stage
     alice: Machine
     bob: Machine
+    heard: list[Said] = attrs.field(factory=list)
 
     def agent(self, name: str, *words: str) -> Agent:
         """Run an agent as its owner would, with the owner's credential."""
@@ -95,6 +96,13 @@ def unprocessed(api: LocalClient, agent: str, kind: str) -> list[JsonObject]:
     return [item for item in found if item["type"] == kind]
 
 
+def heard(ferry: Ferry, who: str, words: str) -> None:
+    """Wait until an agent says something, if it has not yet."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not any(said.who == who and words in said.text for said in ferry.heard):
+        ferry.heard.append(ferry.stage.said.get(timeout=max(0.0, deadline - time.monotonic())))
+
+
 def stop(agent: Agent) -> None:
     """End an agent that runs on, as with Ctrl-C."""
     assert agent.process.poll() is None, agent
@@ -157,6 +165,39 @@ def test_a_writer_for_one_task_leaves_the_next_to_others(ferry: Ferry) -> None:
         assert writer.process.wait(PATIENCE_S) == 0, ferry.stage.log_of(writer)
         assert [item["task_id"] for item in unprocessed(bob, "writer", "task_request")] == [second]
         in_state(alice, second, "sent")
+
+
+def test_both_agents_say_that_they_wait_for_the_owner(ferry: Ferry, tmp_path: Path) -> None:
+    """A connection approved as it is offered has a gate: until the owner decides, each side says what for."""
+    page = tmp_path / "page.md"
+    page.write_text(PAGE)
+    with ferry.alice.client() as alice, ferry.bob.client() as bob:
+        alice.post("/agents", {"handle": "guest"})
+        writer = ferry.agent("writer", "--tasks", "1")
+        asks = ("--agent", "guest", "--peer", "@bob/writer", "--input", str(page))
+        requester = ferry.agent("requester", *asks)
+        heard(
+            ferry,
+            "requester",
+            "asks @bob/writer for a connection, and waits for its owner: taskferry approvals",
+        )
+        (request,) = wait_until(
+            lambda: listed(bob.get("/connections", state="requested_in"), "connections"),
+            "no request came",
+            PATIENCE_S,
+        )
+        bob.post("/connections/accept", {"id": request["id"]})
+        heard(
+            ferry,
+            "requester",
+            "waits for @bob/writer's owner, who looks at each task first: taskferry approvals",
+        )
+        heard(ferry, "writer", "1 task waits for the owner, from @alice/guest: taskferry approvals")
+        assert not unprocessed(bob, "writer", "task_request")
+        (held,) = listed(bob.get("/gates"), "tasks") or []
+        bob.post("/gates/release", {"id": held["task_id"]})
+        for agent in (requester, writer):
+            assert agent.process.wait(PATIENCE_S) == 0, ferry.stage.log_of(agent)
 
 
 def test_a_requester_without_an_answer_says_so(ferry: Ferry, tmp_path: Path) -> None:

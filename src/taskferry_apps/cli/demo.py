@@ -159,7 +159,8 @@ def writer(agent: str, tasks: int | None) -> None:
     """Run the demo's writer by hand: do each task that comes for AGENT, until interrupted.
 
     It takes the text file that comes with a task and submits a report on it, and a better one when it is
-    asked for a revision. What else is in the agent's inbox stays there.
+    asked for a revision. What else is in the agent's inbox stays there. Where the permission has a gate, a
+    task comes once its owner has let it through (`taskferry approvals`); until then it says that one waits.
 
     \b
     Examples:
@@ -192,7 +193,7 @@ def requester(agent: str, peer: str, document: Path | None, patience: int) -> No
     """Run the demo's requester by hand: get a report on a file from PEER.
 
     It asks for a connection if there is none, hands the file over, reviews what comes, asks for a revision
-    where something is wanting, and completes the task.
+    where something is wanting, and completes the task. It says when it waits for the other owner.
 
     \b
     Example:

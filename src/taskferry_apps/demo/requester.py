@@ -35,7 +35,7 @@ def ensure_connected(api: LocalClient, mine: str, peer: str, tell: Tell, patienc
         return
     note = "I would like reports on documents from you."
     api.post("/connections/request", {"from": mine, "to": peer, "message": note})
-    tell(f"asks {peer} for a connection; its owner has to approve")
+    tell(f"asks {peer} for a connection, and waits for its owner: taskferry approvals, over there")
     deadline = time.monotonic() + patience_s
     mail = Mail(api, mine)
     while not _connected(api, mine, peer):
@@ -46,8 +46,19 @@ def ensure_connected(api: LocalClient, mine: str, peer: str, tell: Tell, patienc
 
 
 def _connected(api: LocalClient, mine: str, peer: str) -> bool:
+    return _connection(api, mine, peer) is not None
+
+
+def _connection(api: LocalClient, mine: str, peer: str) -> JsonObject | None:
     accepted = entries(api.get("/connections", state="accepted", agent=mine), "connections")
-    return any(connection.get("peer") == peer for connection in accepted)
+    return next((connection for connection in accepted if connection.get("peer") == peer), None)
+
+
+def _owner_looks_first(api: LocalClient, mine: str, peer: str) -> bool:
+    """Whether the other owner's grant says that each task waits for a person."""
+    received = (_connection(api, mine, peer) or {}).get("received")
+    terms = received.get("terms") if isinstance(received, dict) else None
+    return isinstance(terms, dict) and terms.get("human_gate") is True
 
 
 def request_report(api: LocalClient, job: Assignment, tell: Tell, patience_s: float) -> str:
@@ -79,6 +90,8 @@ def request_report(api: LocalClient, job: Assignment, tell: Tell, patience_s: fl
     )
     task = text(answer, "task_id")
     tell(f"hands over {job.file_name} ({len(job.document):,} bytes) and asks for a report on it")
+    if _owner_looks_first(api, job.mine, job.peer):
+        tell(f"waits for {job.peer}'s owner, who looks at each task first: taskferry approvals, over there")
     mail = Mail(api, job.mine)
 
     def wanted(item: JsonObject) -> bool:

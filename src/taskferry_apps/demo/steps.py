@@ -9,13 +9,14 @@ from typing import Final
 
 from ..local_client import JsonObject, LocalClient
 
-__all__ = ["DemoFailed", "Mail", "Tell", "entries", "entry", "text"]
+__all__ = ["DemoFailed", "Mail", "Tell", "entries", "entry", "number", "text"]
 
 Tell = Callable[[str], None]
 """Where an agent says, in one line, what it has just done."""
 
-#: Seconds that one request waits at the daemon, so that an idle agent costs nothing.
-_WAIT_S: Final = 10
+#: Seconds that one request waits at the daemon: an idle agent costs little, and tells soon what its owner has
+#: to decide, of which nothing comes through the inbox.
+_WAIT_S: Final = 5
 
 
 class DemoFailed(Exception):
@@ -26,6 +27,14 @@ def text(value: Mapping[str, object], key: str) -> str:
     """A text member of an answer."""
     member = value.get(key)
     if not isinstance(member, str):
+        raise DemoFailed(f"the daemon's answer has no {key}")
+    return member
+
+
+def number(value: Mapping[str, object], key: str) -> int:
+    """A number in an answer."""
+    member = value.get(key)
+    if not isinstance(member, int):
         raise DemoFailed(f"the daemon's answer has no {key}")
     return member
 
@@ -52,9 +61,14 @@ class Mail:
     Others may use the same inbox: what is not wanted is passed over and stays there as it was.
     """
 
-    def __init__(self, api: LocalClient, agent: str) -> None:
+    def __init__(
+        self, api: LocalClient, agent: str, hear_held: Callable[[Mapping[str, int]], None] | None = None
+    ) -> None:
+        """`hear_held` gets, each time that it is another, how many tasks of whom wait for the owner first."""
         self._api = api
         self._agent = agent
+        self._hear_held = hear_held
+        self._held: dict[str, int] = {}
         self._cursor = ""
         self._waiting: deque[JsonObject] = deque()
 
@@ -82,6 +96,10 @@ class Mail:
         )
         self._cursor = text(answer, "cursor")
         self._waiting.extend(entries(answer, "messages"))
+        held = {text(each, "peer"): number(each, "count") for each in entries(answer, "held")}
+        if self._hear_held is not None and held != self._held:
+            self._hear_held(held)
+        self._held = held
 
     def done(self, item: JsonObject) -> None:
         """Mark an item as processed. Raises ApiError."""

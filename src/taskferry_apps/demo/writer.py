@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import math
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -52,7 +53,12 @@ class _Writer:
     ended: set[str] = attrs.field(factory=set)
 
     def __attrs_post_init__(self) -> None:
-        self.mail = Mail(self.api, self.agent)
+        self.mail = Mail(self.api, self.agent, self._tell_held)
+
+    def _tell_held(self, held: Mapping[str, int]) -> None:
+        for peer, count in held.items():
+            tasks = "1 task waits" if count == 1 else f"{count} tasks wait"
+            self.tell(f"is shown nothing yet: {tasks} for the owner, from {peer}: taskferry approvals")
 
     def may_go_on(self) -> bool:
         """Whether there may be more to do."""
