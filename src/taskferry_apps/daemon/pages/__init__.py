@@ -6,14 +6,13 @@ They need no JavaScript. `door` says who sees them; `PAGES` is every path beside
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from importlib import resources
 from typing import Final
 
-import jinja2
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import MethodNotAllowed
 
+from ...page_kit import asset_of, environment_of
 from ..port import DaemonRefusal, DaemonService
 from .confirm import OWNER, Confirm
 from .door import FORM_TOKEN, check_user, cookie_name, press
@@ -36,22 +35,8 @@ View = Callable[..., Awaitable[Response]]
 
 def add_pages(app: QuartTrio, daemon: DaemonService) -> None:
     """Serve the pages beside the API, behind the same guard."""
-    folder = resources.files(__package__)
-    templates = {
-        file.name: file.read_text("utf-8")
-        for file in (folder / "templates").iterdir()
-        if file.name.endswith(".html")
-    }
-    assets = {name: (folder / "assets" / name).read_bytes() for name in _ASSETS}
-    sheet = Sheet(
-        jinja2.Environment(
-            loader=jinja2.DictLoader(templates),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-    )
+    assets = {name: asset_of(__name__, name) for name in _ASSETS}
+    sheet = Sheet(environment_of(__name__))
     sheet.show_always(form_token_field=FORM_TOKEN)
     confirm = Confirm(daemon, sheet)
 

@@ -6,17 +6,17 @@ a link never comes from the `Host` header. `Pages.render` makes a page, `Pages.m
 
 from __future__ import annotations
 
-from importlib import resources
 from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
-import jinja2
 from quart import Response, request
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
 from taskferry_protocol.ids import sha256
+
+from ...page_kit import asset_of, environment_of
 
 __all__ = ["SECURITY_HEADERS", "Pages", "PublicAddress", "wants_json"]
 
@@ -79,20 +79,8 @@ class Pages:
 
     def __init__(self, address: PublicAddress | None = None) -> None:
         self._address = address or PublicAddress("http://localhost")
-        folder = resources.files(__package__)
-        templates = {
-            file.name: file.read_text("utf-8")
-            for file in (folder / "templates").iterdir()
-            if file.name.endswith(".html")
-        }
-        self._environment = jinja2.Environment(
-            loader=jinja2.DictLoader(templates),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._assets = {name: (folder / "assets" / name).read_bytes() for name in _ASSETS}
+        self._environment = environment_of(__name__)
+        self._assets = {name: asset_of(__name__, name) for name in _ASSETS}
         # A new version of a file has a new address, so that browsers may keep the old one.
         version = sha256(b"".join(self._assets.values())).hex()[:12]
         self._environment.globals.update(version=version, sign_up_open=False)
