@@ -422,7 +422,7 @@ async def test_another_users_program_is_refused_over_a_real_socket(guests, monke
             monkeypatch.setattr("os.getuid", lambda: 4_000_000)
             assert (await browser.get(path)).status_code == 403
             monkeypatch.undo()
-            monkeypatch.setattr("taskferry_apps.daemon.pages.door.owner_of_peer", lambda host, port: None)
+            monkeypatch.setattr("taskferry_apps.daemon.pages.door.owner_of_peer", lambda peer, here: None)
             told = 403 if sys.platform == "linux" else 200
             assert (await browser.get(path)).status_code == told, "nor one of whom the system says nothing"
 
@@ -455,7 +455,18 @@ TABLE = """\
 )
 def test_kernels_table_is_read_as_it_is_written(host, port, owner):
     """Connections that somebody holds, half closed ones too; both versions; nothing for what is not there."""
-    assert socket_owners.owner_in(TABLE, host, port) == owner
+    here = ("::1" if host == "::1" else "127.0.0.1", 0x10DE)
+    assert socket_owners.owner_in(TABLE, (host, port), here) == owner
+
+
+@pytest.mark.skipif("sys.byteorder != 'little'")
+def test_port_shared_with_the_owners_other_connection_opens_nothing():
+    """Another user's socket may have the owner's address and port, if it leads elsewhere: both ends count."""
+    theirs = "   0: 0100007F:D431 0100007F:1F90 01 0:0 00:0 0  1000 0 6 1"
+    head, *rows = TABLE.splitlines()
+    shared = "\n".join([head, theirs, *rows])
+    assert socket_owners.owner_in(shared, ("127.0.0.1", 0xD431), ("127.0.0.1", 0x10DE)) == 1001
+    assert socket_owners.owner_in(shared, ("127.0.0.1", 0xD431), ("127.0.0.1", 0x1F90)) == 1000
 
 
 async def test_everything_holds_over_the_real_server(guests):

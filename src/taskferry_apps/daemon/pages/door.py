@@ -48,10 +48,11 @@ def cookie_name() -> str:
 
 async def check_user() -> None:
     """Nothing if the browser may be this user's. Raises DaemonRefusal(another-user)."""
-    client = request.scope.get("client")
+    client, server = request.scope.get("client"), request.scope.get("server")
     if client is None or not hasattr(os, "getuid") or not isinstance(client[1], int):
         return
-    owner = await trio.to_thread.run_sync(owner_of_peer, client[0], client[1])
+    here = (str(server[0]), port_served()) if server is not None else ("", 0)
+    owner = await trio.to_thread.run_sync(owner_of_peer, (client[0], client[1]), here)
     # Where the system tells, a connection of which it does not is none of a browser that waits.
     untold = owner is None and sys.platform != "linux"
     if not untold and owner != os.getuid():

@@ -11,7 +11,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
-__all__ = ["owner_in", "owner_of_peer"]
+__all__ = ["End", "owner_in", "owner_of_peer"]
+
+End = tuple[str, int]
+"""One end of a connection: its address as text, and its port."""
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _UID: Final = 7
@@ -19,11 +22,11 @@ _UID: Final = 7
 _NOBODYS: Final = frozenset({"06", "07", "0A"})
 
 
-def owner_of_peer(host: str, port: int) -> int | None:
-    """The user whose socket is bound to this address; None where nobody knows. Blocks for a moment."""
+def owner_of_peer(peer: End, here: End) -> int | None:
+    """The user who holds the connection from `peer` to `here`; None if nobody knows. Blocks for a moment."""
     for table in _TABLES:
         try:
-            found = owner_in(table.read_text("ascii"), host, port)
+            found = owner_in(table.read_text("ascii"), peer, here)
         except (OSError, UnicodeError):
             continue
         if found is not None:
@@ -31,18 +34,31 @@ def owner_of_peer(host: str, port: int) -> int | None:
     return None
 
 
-def owner_in(table: str, host: str, port: int) -> int | None:
-    """The user of a socket in the text of `/proc/net/tcp` or `tcp6`, by its local address."""
+def owner_in(table: str, peer: End, here: End) -> int | None:
+    """The user of a socket in the text of `/proc/net/tcp` or `tcp6`, by both of its ends.
+
+    One is not enough: two users' sockets may share an address and port, where they lead to different places.
+    """
     try:
-        wanted = {f"{_hex(address)}:{port:04X}" for address in _spellings(host)}
+        local, remote = _written(peer), _written(here)
     except ValueError:
         return None
     for line in table.splitlines()[1:]:
         columns = line.split()
         # One that is half closed still has its owner: whoever closed it early is told apart as well.
-        if len(columns) > _UID and columns[1] in wanted and columns[3] not in _NOBODYS:
+        if (
+            len(columns) > _UID
+            and columns[1] in local
+            and columns[2] in remote
+            and columns[3] not in _NOBODYS
+        ):
             return int(columns[_UID])
     return None
+
+
+def _written(end: End) -> frozenset[str]:
+    host, port = end
+    return frozenset(f"{_hex(address)}:{port:04X}" for address in _spellings(host))
 
 
 def _spellings(host: str) -> tuple[ipaddress.IPv4Address | ipaddress.IPv6Address, ...]:
