@@ -480,6 +480,18 @@ async def test_while_mail_is_down_nothing_is_lost(store):
         assert len(office.mails) == 1
 
 
+async def test_mails_that_could_not_be_sent_use_up_nobodys_hour(store, monkeypatch):
+    """Whoever asks again and again while mail is down leaves the others their mails for when it works."""
+    monkeypatch.setattr(sign_up_desk, "MAILS_IN_ALL", 1)
+    async with post_office() as office, site_of(by_mail(office), store) as site:
+        await office.close()
+        for number in range(3):
+            assert (await site.ask("alice", f"ada{number}@example.org")).status_code == 503
+        await office.reopen()
+        assert (await site.ask("alice", "ada@example.org")).status_code == 202
+        assert (await site.ask("bob", "bob@example.org")).status_code == 429, "and what was sent counts"
+
+
 async def test_a_mail_server_that_says_nothing_holds_nobody_for_long(store, monkeypatch):
     """It takes the connection and never speaks: the answer comes in bounded time all the same."""
     monkeypatch.setattr("taskferry_apps.relay.mail.ANSWER_S", 0.1)

@@ -53,6 +53,7 @@ MAILS_TO_ONE: Final = 3
 MAILS_IN_ALL: Final = 1_000
 EMAIL_CHARS: Final = 254
 EMAIL_KEY: Final = "sign-up-email-key"
+_ALL: Final = "all"
 
 _LOG = get_logger()
 _CODE: Final = re.compile(r"[A-Za-z0-9_-]{32}", re.ASCII)
@@ -225,7 +226,7 @@ class SignUpDesk:
             _LOG.info("a mail was not sent", reason="its address had enough of them in this hour")
             return
         # Only a mail that is sent counts among all: three addresses cannot use up everybody's hour.
-        self._spend(self._mails, "all")
+        self._spend(self._mails, _ALL)
         code = base64.urlsafe_b64encode(self._entropy(TICKET_BYTES)).decode("ascii")
         application = ApplicationRecord(digest_of(code), owner, digest, Instant(self._now() + CODE_MS))
         try:
@@ -244,6 +245,8 @@ class SignUpDesk:
         try:
             await mailer.send(email, subject, text)
         except MailFailed as failed:
+            # The address keeps its count: a mail that came all the same is one that somebody got.
+            self._mails.give_back(_ALL, self._now())
             await self._store.commit([DropApplication(application.digest)])
             raise SignUpRefused(
                 "mail-unavailable",

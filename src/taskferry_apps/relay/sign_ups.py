@@ -48,6 +48,12 @@ class SignUpBudget:
             )
         self._tries[address] = tries + 1
 
+    def give_back(self, peer: str, now: Instant) -> None:
+        """A try that cost nothing after all; nothing where its hour is over."""
+        address = customer(peer)
+        if now // HOUR_MS == self._hour and self._tries.get(address, 0):
+            self._tries[address] -= 1
+
 
 def customer(peer: str) -> str:
     """The address as it is counted: of IPv6 only what a provider gives to a customer."""
