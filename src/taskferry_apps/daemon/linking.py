@@ -115,7 +115,7 @@ class Linking:
         """Meet the new machine at a place, as the managing side."""
         require_owner(caller)
         core = self._core
-        core.manage  # noqa: B018 - refuses where this device may not sign for the account
+        _ = core.manage  # Refuses where this device may not sign for the account.
         try:
             where = read_place(place)
         except RemoteProtocolError as error:

@@ -7,10 +7,10 @@ Sole importer of keyring and secretstorage.
 from __future__ import annotations
 
 import os
-import queue
 import sys
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future, wait
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from .secret_port import SecretsUnavailable
@@ -38,23 +38,22 @@ _TRUSTED: Final = (
 
 def within(seconds: float, call: Callable[[], T]) -> T:
     """What `call` gives. Raises SecretsUnavailable when it takes longer, or fails."""
-    answers: queue.SimpleQueue[tuple[T, None] | tuple[None, BaseException]] = queue.SimpleQueue()
+    answer: Future[T] = Future()
 
     def work() -> None:
         try:
-            answers.put((call(), None))
+            answer.set_result(call())
         except BaseException as error:  # noqa: BLE001 - a thread's one boundary: it is told apart below
-            answers.put((None, error))
+            answer.set_exception(error)
 
     # A thread that hangs in a prompt must not keep the program from ending.
     threading.Thread(target=work, daemon=True).start()
-    try:
-        value, error = answers.get(timeout=seconds)
-    except queue.Empty:
+    if not wait((answer,), timeout=seconds).done:
         raise SecretsUnavailable(
             f"The system's secret store did not answer within {seconds:.0f} seconds; it may be waiting for "
             "somebody to unlock it."
-        ) from None
+        )
+    error = answer.exception()
     if error is not None:
         if isinstance(error, SecretsUnavailable):
             raise error
@@ -62,7 +61,7 @@ def within(seconds: float, call: Callable[[], T]) -> T:
         raise SecretsUnavailable(
             f"The system's secret store cannot be used ({type(error).__name__}); it may be locked or gone."
         ) from None
-    return value  # type: ignore[return-value]
+    return answer.result()
 
 
 def _may_have_one() -> bool:

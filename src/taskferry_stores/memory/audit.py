@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Protocol
 
 from taskferry_protocol.audit import AuditChain, AuditNote, chained
@@ -63,11 +64,11 @@ class _HasAudit(Protocol):
     def audit(self) -> AuditTable: ...
 
 
-class AuditReads:
+class AuditReads(ABC):
     """The part of both ports that reads the audit log."""
 
-    async def _begin(self) -> _HasAudit:
-        raise NotImplementedError
+    @abstractmethod
+    async def _begin(self) -> _HasAudit: ...
 
     async def audit_rows(
         self, kind: str | None, after: Place | None, limit: int, order: Order
