@@ -98,6 +98,11 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return read
 
 
+def _relay_url(text: str) -> str:
+    """A relay's URL; the address of its WebSocket, as other programs name it, means the same relay."""
+    return _url("http", "https", "ws", "wss")(text).removesuffix("/v1/ws")
+
+
 def _is_plain_url(text: str, schemes: Collection[str]) -> bool:
     """Whether it is a URL of one of these schemes that names a host, perhaps a port and a path."""
     try:
@@ -274,7 +279,7 @@ class DaemonSettings:
     """The SQLite file; None: `daemon.db` in the data directory."""
     relay: str | None = attrs.field(
         default=None,
-        metadata=_from(_url("http", "https", "ws", "wss"), "TASKFERRY_RELAY_WS", "TASKFERRY_RELAY_HTTP"),
+        metadata=_from(_relay_url, "TASKFERRY_RELAY_WS", "TASKFERRY_RELAY_HTTP"),
     )
     """The relay to use; None: the one that set-up named."""
     relay_token: str | None = attrs.field(

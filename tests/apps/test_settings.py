@@ -129,6 +129,39 @@ def test_relay_address_may_come_by_either_old_name() -> None:
     assert load_daemon({}, environment).relay == "ws://127.0.0.1:8080"
 
 
+def test_the_address_of_a_relays_websocket_names_the_relay() -> None:
+    """Published programs name the WebSocket itself, with its path; a path before it stays."""
+    for given, meant in (
+        ("ws://127.0.0.1:8080/v1/ws", "ws://127.0.0.1:8080"),
+        ("wss://relay.example/v1/ws/", "wss://relay.example"),
+        ("wss://host.example/relay/v1/ws", "wss://host.example/relay"),
+        ("https://relay.example/v1", "https://relay.example/v1"),
+    ):
+        assert load_daemon({}, {"TASKFERRY_RELAY_WS": given}).relay == meant
+
+
+def test_the_published_examples_environment_is_read() -> None:
+    """What the published example sets for a client means the same here, or nothing where it cannot."""
+    environment = {
+        "TASKFERRY_CLIENT_ADDR": "127.0.0.1:4318",
+        "TASKFERRY_CLIENT_ID": "client_alice",
+        "TASKFERRY_DEVICE_ID": "device_alice",
+        "TASKFERRY_OWNER_ID": "owner_alice",
+        "TASKFERRY_CLIENT_DB": ".taskferry/alice.db",
+        "TASKFERRY_RELAY_HTTP": "http://127.0.0.1:8080",
+        "TASKFERRY_RELAY_WS": "ws://127.0.0.1:8080/v1/ws",
+        "TASKFERRY_RELAY_TOKEN": "alice-relay-token",
+        "TASKFERRY_LOCAL_API_TOKEN": "alice-local-token",
+    }
+    read = load_daemon({}, environment)
+    assert (read.addr, read.db, read.relay) == (
+        ("127.0.0.1", 4318),
+        Path(".taskferry/alice.db"),
+        "ws://127.0.0.1:8080",
+    )
+    assert (read.relay_token, read.local_api_token) == ("alice-relay-token", "alice-local-token")
+
+
 def test_a_relay_reads_its_bounds_on_strangers(tmp_path: Path) -> None:
     """Sign-ups and trusted proxies come from the environment or the file, and are checked."""
     file = tmp_path / "taskferry.toml"
