@@ -22,6 +22,7 @@ from taskferry_protocol.messages import BlobPart, FilePart, JsonPart, TextPart
         ("text", "", "", TextPart("")),
         ("markdown", "# x", "x.md", TextPart("# x", "x.md")),
         ("diff", "+x", "", TextPart("+x")),
+        ("markdown", ["x"], "", JsonPart('["x"]')),
         ("file", "eHg=", "x.bin", FilePart.of("x.bin", "application/octet-stream", b"xx")),
     ],
 )
@@ -33,7 +34,7 @@ def test_content_becomes_the_part_that_its_type_says(kind, content, name, part):
 @pytest.mark.parametrize(
     ("kind", "content", "name", "code", "field"),
     [
-        ("markdown", ["x"], "", "wrong-type", "content"),
+        ("file", ["x"], "x", "wrong-type", "content"),
         ("file", "eHg=", "", "bad-value", "name"),
         ("file", "eHg=", "../x", "bad-value", "name"),
         ("file", "eHg=", "..", "bad-value", "name"),

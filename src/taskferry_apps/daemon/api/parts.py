@@ -95,10 +95,10 @@ def json_part(value: Json, where: str, name: str = "") -> JsonPart:
 def artifact_part(kind: str, content: Json, name: str) -> Part:
     """The part that an artifact's `content` stands for.
 
-    `kind` is `json` for any value, `file` for base64, anything else (text, markdown, diff, …) for text;
-    without a kind a text is text and another value JSON. Raises DaemonRefusal.
+    `kind` is `json` for any value, `file` for base64, anything else (text, markdown, diff, …) or none for a
+    text; a value of those that is no text is JSON. Raises DaemonRefusal.
     """
-    if kind == "json" or (not kind and not isinstance(content, str)):
+    if kind == "json" or (kind != "file" and not isinstance(content, str)):
         return json_part(content, "content", name)
     if not isinstance(content, str):
         raise wrong_type("content", f"a text, as the artifact's type is {kind}")

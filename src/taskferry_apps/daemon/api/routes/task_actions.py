@@ -26,7 +26,7 @@ _PERCENT: Final = optional("percent", Whole(0, 100), "How much is done.", None)
 _TYPE: Final = optional(
     "artifact_type", Text(64), "json, file (base64), or a kind of text such as text or markdown.", ""
 )
-_CONTENT: Final = optional("content", AnyJson(), "A text, or any JSON for the type json.", None)
+_CONTENT: Final = optional("content", AnyJson(), "A text, or any JSON; of a file its bytes.", None)
 _NOTES: Final = optional("notes", Text(TEXT_BYTES), "A note on this version.", "")
 _NAME: Final = optional("name", Text(255), "A name for the content; a file needs one.", "")
 _ANSWERS: Final = optional(
