@@ -89,7 +89,7 @@ class Mail:
         """Until something more has come, or for so long."""
         answer = self._api.get(
             "/inbox",
-            agent_id=self._agent,
+            agent=self._agent,
             unprocessed="true",
             wait=max(1, round(seconds)),
             cursor=self._cursor or None,

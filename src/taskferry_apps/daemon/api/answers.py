@@ -24,6 +24,7 @@ from ..views import (
     TokenView,
     VersionView,
 )
+from .first_names import agent_names, status_names
 from .kinds import time_text
 from .parts import part_object
 
@@ -84,6 +85,7 @@ def status_object(status: Status) -> Object:
         "secrets": status.secrets,
         "manage": status.manage,
         "changed_peers": list(status.changed),
+        **status_names(status),
     }
 
 
@@ -128,6 +130,7 @@ def agent_object(agent: AgentView) -> Object:
         "public": agent.public,
         "created_at": time_text(agent.created_at),
         "last_seen_at": _time(agent.last_seen_at),
+        **agent_names(agent),
     }
 
 

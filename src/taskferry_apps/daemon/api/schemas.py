@@ -116,6 +116,7 @@ _INVITE: Final = record(
     expires_at=TIME,
     created_at=TIME,
 )
+_BY_AGENT_ID: Final = "in an inbox asked for by `agent_id`."
 #: A task in a list: `versions` is how many there are.
 _LISTED_TASK: Final = record(**_SUMMARY, versions=NUMBER)
 
@@ -147,6 +148,9 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "secrets": {"enum": ["files", "keyring"]},
             "manage": {"enum": ["none", "open", "locked", "unlocked"]},
             "changed_peers": TEXTS,
+            "client_id": {**TEXT, "description": "Another name for `handle_owner`."},
+            "device_id": {**TEXT, "description": "Another name for `device`; empty where there is none."},
+            "relay_connected": {**FLAG, "description": "Another name for `relay.connected`."},
         },
         status={"const": "ok"},
         service={"const": "daemon"},
@@ -170,6 +174,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
         public=FLAG,
         created_at=TIME,
         last_seen_at=maybe(TIME),
+        agent_id={**TEXT, "description": "Another name for `handle`."},
+        public_profile={**FLAG, "description": "Another name for `public`."},
     ),
     "Grant": record(
         version=NUMBER,
@@ -218,7 +224,16 @@ COMPONENTS: Final[dict[str, Schema]] = {
         warnings=TEXTS,
     ),
     "Message": record(
-        {"payload": {"type": "object", "description": "The content; left out with header_only."}},
+        {
+            "payload": {"type": "object", "description": "The content; left out with header_only."},
+            "MessageID": {**HASH, "description": f"Another name for `id`, {_BY_AGENT_ID}"},
+            "TaskID": {**TEXT, "description": f"Another name for `task_id`, or empty, {_BY_AGENT_ID}"},
+            "Sender": {**TEXT, "description": f"Another name for `from`, {_BY_AGENT_ID}"},
+            "Plaintext": {
+                **record({"version": NUMBER}),
+                "description": f"Which version of the work an artifact is, {_BY_AGENT_ID}",
+            },
+        },
         id=HASH,
         direction={"enum": ["in", "out", "copy"]},
         type=TEXT,

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import trio
 
-from ...port import DaemonService
+from taskferry_protocol.ids import Hash
+from taskferry_protocol.messages import ArtifactSubmit
+
+from ...port import Caller, DaemonService
 from ...views import InboxPage, MessageView
 from ..answers import Object, message_object
 from ..errors import refusal
 from ..fields import Flag, Form, Text, Whole, bad_value, optional
+from ..first_names import message_names
 from ..kinds import MaybeOwnAgent
 from ..schemas import FLAG, NUMBER, TEXT, many, record, ref
 from ..table import Call, Route
@@ -20,7 +25,12 @@ __all__ = ["ROUTES"]
 _AGENT: Final = optional(
     "agent", MaybeOwnAgent(), "Whose inbox; all of the caller's agents if left out.", None
 )
-_AGENT_ID: Final = optional("agent_id", MaybeOwnAgent(), "Another name for `agent`.", None)
+_AGENT_ID: Final = optional(
+    "agent_id",
+    MaybeOwnAgent(),
+    "Another name for `agent`, by which the first programs ask; items then have those names, too.",
+    None,
+)
 _UNPROCESSED: Final = optional("unprocessed", Flag(), "Only what is not marked as processed.", False)
 _WAIT: Final = optional("wait", Whole(0, 60), "Seconds to wait while there is nothing.", 0)
 _CURSOR: Final = optional("cursor", Text(256), "Where to go on, in the inbox of one agent.", "")
@@ -36,6 +46,12 @@ async def _inbox(daemon: DaemonService, call: Call) -> Object:
         await call.still_known()
     found = await inbox.look()
     items = [message_object(message) for message in found.messages]
+    if call.query[_AGENT_ID] is not None:
+        versions = await _versions(daemon, call.known_caller, found.messages)
+        items = [
+            {**item, **message_names(message, versions.get(message.id))}
+            for item, message in zip(items, found.messages, strict=True)
+        ]
     if call.query[_HEADER_ONLY]:
         items = [{name: value for name, value in item.items() if name != "payload"} for item in items]
     held = [count for agent in inbox.agents for count in await daemon.gates.waiting(call.known_caller, agent)]
@@ -61,6 +77,18 @@ async def _agents(daemon: DaemonService, call: Call) -> tuple[str, ...]:
             "missing-field", "A cursor belongs to the inbox of one agent.", "Name the agent.", field="agent"
         )
     return mine
+
+
+async def _versions(
+    daemon: DaemonService, caller: Caller, messages: Sequence[MessageView]
+) -> Mapping[Hash, int]:
+    """Which version of its task's work each artifact among the messages is."""
+    found: dict[Hash, int] = {}
+    artifacts = (message for message in messages if message.type == ArtifactSubmit.type_name)
+    for task in {message.task for message in artifacts if message.task is not None}:
+        view = await daemon.task(caller, task.hex())
+        found |= {version.hash: version.version for version in view.versions}
+    return found
 
 
 class _Inbox:

@@ -8,16 +8,21 @@ from taskferry_protocol.limits import CONTACT_NOTE_BYTES, INVITE_USES
 
 from ...invite_port import InviteView, LinkView, NewInvite
 from ...port import DaemonService
-from ..answers import Object, connection_step_object
+from ...views import AgentView
+from ..answers import Object, agent_object, connection_step_object
+from ..errors import refusal
 from ..fields import Flag, Form, Nested, Text, Values, Whole, optional, required
-from ..kinds import Moment, OwnAgent, time_text
-from ..schemas import COMPONENTS, OK, many, record, ref
+from ..kinds import MaybeOwnAgent, Moment, OwnAgent, time_text
+from ..schemas import COMPONENTS, OK, TEXT, many, record, ref
 from ..table import Access, Call, Repeat, Route
 from .grants import CHANGES, grant_change
 
 __all__ = ["ROUTES"]
 
 _AGENT: Final = required("agent", OwnAgent(), "The agent of yours that the invited may ask.")
+_OF: Final = optional(
+    "agent", MaybeOwnAgent(), "Only those for one agent of yours; how to ask for it is then told, too.", None
+)
 _USES: Final = optional("uses", Whole(1, INVITE_USES), "How many requests may come through it.", 1)
 _EXPIRES: Final = required("expires_at", Moment(), "When it ends: in a minute to 90 days.")
 _LABEL: Final = optional("note", Text(256), "What it is for; for you alone.", "")
@@ -90,7 +95,33 @@ async def _create(daemon: DaemonService, call: Call) -> Object:
 
 
 async def _list(daemon: DaemonService, call: Call) -> Object:
-    return {"invites": [invite_object(invite) for invite in await daemon.invites.list(call.known_caller)]}
+    invites = await daemon.invites.list(call.known_caller)
+    named = call.query[_OF]
+    if named is None:
+        return {"invites": [invite_object(invite) for invite in invites]}
+    agent = await _own(daemon, call, named)
+    return {
+        "ok": True,
+        "invites": [invite_object(invite) for invite in invites if invite.agent == agent.handle],
+        # Links are told once, when they are made; what leads to an agent at any time is its handle.
+        "invite_code": agent.handle,
+        "agent": agent_object(agent),
+        "next": f"Make a link that tells you who comes: taskferry invite create --agent {agent.name}",
+    }
+
+
+async def _own(daemon: DaemonService, call: Call, named: str) -> AgentView:
+    held = await daemon.agents(call.known_caller)
+    found = [agent for agent in held if named in (agent.name, agent.handle)]
+    if not found:
+        raise refusal(
+            "not-found",
+            f"There is no agent {named} here.",
+            "List the agents with: taskferry agent list",
+            status=404,
+            field="agent",
+        )
+    return found[0]
 
 
 async def _revoke(daemon: DaemonService, call: Call) -> Object:
@@ -128,10 +159,19 @@ ROUTES: Final = (
         method="GET",
         path="/invites",
         name="list_invites",
-        about="The invites, newest first, without their secrets.",
+        about="The invites, newest first, without their secrets; for an agent also how others ask for it.",
         handler=_list,
-        answer=record(invites=many(ref("Invite"))),
+        answer=record(
+            {
+                "ok": OK,
+                "invite_code": {**TEXT, "description": "Of the agent named: what `/friends/request` takes."},
+                "agent": ref("Agent"),
+                "next": TEXT,
+            },
+            invites=many(ref("Invite")),
+        ),
         access=Access.OWNER,
+        query=Form.of(_OF),
     ),
     Route(
         method="POST",
