@@ -22,6 +22,7 @@ from .daemon import (
     Trust,
 )
 from .gates import GateChange
+from .runtimes import RuntimeChange
 from .traffic import (
     MessageRecord,
     OutboxRecord,
@@ -353,6 +354,7 @@ DaemonChange = (
     | PruneEvents
     | PurgeAnswers
     | GateChange
+    | RuntimeChange
 )
 
 
