@@ -30,8 +30,10 @@ __all__ = [
     "bridged",
     "given_back",
     "hand_out",
+    "has_left",
     "heartbeat_ms",
     "is_live",
+    "left",
     "may_answer",
     "presence",
     "renewed",
@@ -141,12 +143,22 @@ def renewed(
     )
 
 
+def left(runtime: RuntimeRecord, now: Instant) -> RuntimeRecord:
+    """The runtime once it was unbound: what it says from now on counts no more, until it binds again."""
+    return attrs.evolve(runtime, seen_at=now, expires_at=now)
+
+
+def has_left(runtime: RuntimeRecord) -> bool:
+    """Whether it was unbound, and did not only fall silent."""
+    return runtime.expires_at <= runtime.seen_at
+
+
 def bridged(runtime: RuntimeRecord, now: Instant) -> RuntimeRecord | None:
     """The runtime at a start of the daemon, if it may only have been unable to reach it; None if it is gone.
 
     Nobody could be heard while the daemon was away, so that time counts against nobody.
     """
-    if runtime.expires_at <= now - _BRIDGE_MS or runtime.expires_at <= runtime.seen_at:
+    if runtime.expires_at <= now - _BRIDGE_MS or has_left(runtime):
         return None
     return attrs.evolve(runtime, expires_at=max(runtime.expires_at, Instant(now + runtime.lease_ms)))
 

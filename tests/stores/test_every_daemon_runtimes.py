@@ -12,6 +12,8 @@ from taskferry_protocol.records import (
     Flow,
     InboxState,
     LeaseRecord,
+    Mark,
+    MarkMessages,
     NoteSeen,
     PeerWord,
     PurgeLeases,
@@ -107,6 +109,10 @@ async def test_what_waits_is_told_with_its_leases(daemon):
     ]
     assert [item.place for item in found] == sorted(item.place for item in found)
     assert await daemon.waiting("helper", 1) == found[:1]
+    await daemon.commit([MarkMessages("helper", (sha("lone"), sha("asked")), Mark.OFFERED, NOW)])
+    await daemon.commit([MarkMessages("helper", (sha("asked"),), Mark.READ, NOW)])
+    marked = [(item.offered, item.read) for item in await daemon.waiting("helper", 10)]
+    assert marked == [(True, False), (True, True), (False, False)]
     assert await daemon.waiting("other", 9) == ()
 
 

@@ -6,6 +6,7 @@ import click
 
 from .agent_mode import mode, policy
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .runtimes import runtimes, unbind
 
 __all__ = ["agent"]
 
@@ -24,6 +25,8 @@ def agent() -> None:
 
 agent.add_command(mode)
 agent.add_command(policy)
+agent.add_command(runtimes)
+agent.add_command(unbind)
 
 
 @agent.command()

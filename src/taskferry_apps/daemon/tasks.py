@@ -38,8 +38,9 @@ from .approvals import permit_deed
 from .core import Core
 from .draft import Draft, Posted, Thread
 from .labels import label_of
+from .leasing import check_hold
 from .names import may_use, not_found, own_agent
-from .port import Caller, DaemonRefusal, NewTask, TaskAction
+from .port import Caller, DaemonRefusal, Hold, NewTask, TaskAction
 from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
 from .sending import check_may_send, open_way
 from .task_gate import settle
@@ -125,6 +126,8 @@ class Tasks:
                 draft.now,
             )
             draft.add(AddTaskEvent(record), SaveTask(row))
+            if task.runtime:
+                draft.add(*await check_hold(core, caller, mine.name, posted.hash, Hold(task.runtime)))
             _tell(draft, row, posted)
             await draft.commit()
         return posted, await load_task(core, posted.hash)
@@ -139,6 +142,7 @@ class Tasks:
             draft = Draft(core)
             held = await load_task(core, task)
             row = await self._row_for(caller, held, kind, action.mine)
+            draft.add(*await check_hold(core, caller, row.mine.name, task, action.hold))
             await permit_deed(draft, caller, row.mine, Deed.WORD)
             role = Role(row.role)
             names = _named_version(held.view, action)

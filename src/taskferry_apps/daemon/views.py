@@ -20,6 +20,7 @@ __all__ = [
     "EventView",
     "GrantView",
     "InboxPage",
+    "LeaseView",
     "MessageView",
     "QuarantineView",
     "RelayStatus",
@@ -170,6 +171,15 @@ class Sent:
 
 
 @attrs.frozen
+class LeaseView:
+    """Under which an item was handed to a bound program: named again, the fence proves who answers."""
+
+    runtime: str
+    fence: int
+    expires_at: Instant
+
+
+@attrs.frozen
 class MessageView:
     """One message with its content as JSON; `direction` is in, out or copy."""
 
@@ -191,6 +201,8 @@ class MessageView:
     code: str = ""
     auto_start: bool = False
     """Of incoming ones: whether a program may begin on it by itself."""
+    lease: LeaseView | None = None
+    """Where it is given to a bound program."""
 
 
 @attrs.frozen

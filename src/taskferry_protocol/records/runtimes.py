@@ -64,12 +64,17 @@ class LeaseRecord:
 
 @attrs.frozen
 class WaitingItem:
-    """An item of an inbox that is not processed: its place, what it is leased as, and the lease."""
+    """An item of an inbox that is not processed: its place, what it is leased as, and the lease.
+
+    `offered` and `read` say whether it was put before the agent, and given to it, before.
+    """
 
     place: Place
     hash: Hash
     unit: Hash
     lease: LeaseRecord | None
+    offered: bool = False
+    read: bool = False
 
 
 @attrs.frozen

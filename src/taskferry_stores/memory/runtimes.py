@@ -111,9 +111,19 @@ class MemoryRuntimeReads:
         """What an agent has not processed."""
         state = await self._begin()
         mine = [m for m in state.messages.values() if m.mine.name == agent and m.direction is Direction.IN]
-        rows = sorted((m.place, m.hash, m.task or m.hash) for m in mine if m.inbox in _UNPROCESSED)
+        rows = sorted((m for m in mine if m.inbox in _UNPROCESSED), key=lambda m: m.place)
         held = state.runtime_tables.leases
-        return tuple(WaitingItem(p, hash, unit, held.get((unit, agent))) for p, hash, unit in rows[:limit])
+        return tuple(
+            WaitingItem(
+                m.place,
+                m.hash,
+                m.task or m.hash,
+                held.get((m.task or m.hash, agent)),
+                m.offered_at is not None,
+                m.read_at is not None,
+            )
+            for m in rows[:limit]
+        )
 
     async def agents_seen(self: _Held) -> Mapping[str, Instant]:
         """When somebody last acted as each agent of ours."""

@@ -12,6 +12,7 @@ __all__ = [
     "HASH",
     "NUMBER",
     "OK",
+    "RELAY",
     "TEXT",
     "TEXTS",
     "TIME",
@@ -61,7 +62,7 @@ def page(name: str, item: Schema) -> Schema:
     return record(**{name: many(item), "cursor": TEXT, "more": FLAG})
 
 
-_RELAY: Final = record(
+RELAY: Final = record(
     url=TEXT,
     connected=FLAG,
     transport={"enum": ["websocket", "longpoll", "memory", ""]},
@@ -141,7 +142,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "handle_owner": TEXT,
             "account": maybe(HASH),
             "device": maybe(HASH),
-            "relay": maybe(_RELAY),
+            "relay": maybe(RELAY),
             "version": TEXT,
             "alarms": TEXTS,
             "secrets": {"enum": ["files", "keyring"]},
@@ -218,7 +219,13 @@ COMPONENTS: Final[dict[str, Schema]] = {
         warnings=TEXTS,
     ),
     "Message": record(
-        {"payload": {"type": "object", "description": "The content; left out with header_only."}},
+        {
+            "payload": {"type": "object", "description": "The content; left out with header_only."},
+            "lease": {
+                **record(runtime=TEXT, fence=NUMBER, expires_at=TIME),
+                "description": "Where it is given to a bound program.",
+            },
+        },
         id=HASH,
         direction={"enum": ["in", "out", "copy"]},
         type=TEXT,
