@@ -26,6 +26,9 @@ class RuntimeReads(Protocol):
     async def waiting(self, agent: str, limit: int) -> tuple[WaitingItem, ...]:
         """What an agent has not processed, oldest first, with its leases; nothing held or quiet."""
 
+    async def unread(self, agent: str, hashes: Collection[Hash]) -> frozenset[Hash]:
+        """Those of the messages that stand in an agent's inbox and were not read yet."""
+
     async def agents_seen(self) -> Mapping[str, Instant]:
         """When somebody last acted as each agent of ours; absent where nobody has."""
 

@@ -113,6 +113,9 @@ async def test_what_waits_is_told_with_its_leases(daemon):
     await daemon.commit([MarkMessages("helper", (sha("asked"),), Mark.READ, NOW)])
     marked = [(item.offered, item.read) for item in await daemon.waiting("helper", 10)]
     assert marked == [(True, False), (True, True), (False, False)]
+    unread = await daemon.unread("helper", [sha(t) for t in ("lone", "asked", "again", "held", "none")])
+    assert unread == {sha("lone"), sha("again")}
+    assert await daemon.unread("other", [sha("lone")]) == frozenset()
     assert await daemon.waiting("other", 9) == ()
 
 

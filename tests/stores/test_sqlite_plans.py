@@ -248,6 +248,7 @@ async def programs(daemon, hashes):
     await daemon.runtime(me)
     await daemon.leases("helper", hashes)
     await daemon.waiting("helper", 10)
+    await daemon.unread("helper", hashes)
     await daemon.agents_seen()
     await daemon.peer_words([Flow(mine, peer)])
     await daemon.commit([PurgeLeases(NOW, 1)])

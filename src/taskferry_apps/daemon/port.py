@@ -350,6 +350,12 @@ class DaemonService(Protocol):
     def events(self, caller: Caller, after: int | None, agent: str) -> AsyncIterator[EventView]:
         """The feed after an event's id (None: from now on), without end; only what the caller may see."""
 
+    async def feed_start(self, after: int | None) -> int:
+        """Where a follower begins that has come to `after`: at the end, if that is None or beyond."""
+
+    def wakes(self, caller: Caller, after: int, agent: str) -> AsyncIterator[EventView]:
+        """The feed as hints to agents: events of the kind `wake`, each for all that came together."""
+
     async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
         """The answer already given under an idempotency key; refusal `conflict` if the request differed."""
 

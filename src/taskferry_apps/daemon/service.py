@@ -70,6 +70,7 @@ from .views import (
     TokenView,
 )
 from .visibility import shown_rows
+from .wakes import Wakes
 
 __all__ = ["Daemon"]
 
@@ -100,6 +101,7 @@ class Daemon:
         self.gates = Gates(core, self._link, self._connections, self._tasks, rules)
         """What waits for the owner, and what the owner has decided ahead."""
         self._mail = Mail(core)
+        self._wakes = Wakes(core)
         self.runtimes = Runtimes(core, self._link, self._mail)
         """The programs that act as agents."""
         self._access = Access(core, owner_digest)
@@ -306,6 +308,14 @@ class Daemon:
     def events(self, caller: Caller, after: int | None, agent: str) -> AsyncIterator[EventView]:
         """The feed, without end."""
         return self._mail.events(caller, after, agent)
+
+    async def feed_start(self, after: int | None) -> int:
+        """Where a follower of the feed begins."""
+        return await self._wakes.start(after)
+
+    def wakes(self, caller: Caller, after: int, agent: str) -> AsyncIterator[EventView]:
+        """The feed as hints to agents."""
+        return self._wakes.follow(caller, after, agent)
 
     async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
         """The answer already given under an idempotency key."""

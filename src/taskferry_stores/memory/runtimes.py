@@ -125,6 +125,14 @@ class MemoryRuntimeReads:
             for m in rows[:limit]
         )
 
+    async def unread(self: _Held, agent: str, hashes: Collection[Hash]) -> frozenset[Hash]:
+        """Those that an agent has not read."""
+        held = (await self._begin()).messages
+        found = [held[hash, agent] for hash in hashes if (hash, agent) in held]
+        return frozenset(
+            m.hash for m in found if m.direction is Direction.IN and m.inbox is InboxState.UNREAD
+        )
+
     async def agents_seen(self: _Held) -> Mapping[str, Instant]:
         """When somebody last acted as each agent of ours."""
         return dict((await self._begin()).runtime_tables.seen)

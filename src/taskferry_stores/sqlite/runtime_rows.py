@@ -93,6 +93,17 @@ def _waiting(connection: Connection, agent: str, limit: int) -> tuple[WaitingIte
     return tuple(found)
 
 
+def _unread(connection: Connection, agent: str, hashes: Collection[Hash]) -> frozenset[Hash]:
+    rows = select_with(
+        connection,
+        "SELECT t.hash FROM keys k CROSS JOIN messages t ON t.hash = k.column1"
+        " AND t.mine IN (SELECT n FROM agents WHERE name = k.column2)"
+        " WHERE t.direction = 'in' AND t.inbox = 'unread'",
+        [(hash, agent) for hash in hashes],
+    )
+    return frozenset(Hash(hash) for (hash,) in rows)
+
+
 def _seen(connection: Connection) -> dict[str, Instant]:
     return dict(connection.execute("SELECT agent, at FROM agents_seen").fetchall())
 
@@ -137,6 +148,10 @@ class SqliteRuntimeReads:
     async def waiting(self, agent: str, limit: int) -> tuple[WaitingItem, ...]:
         """What an agent has not processed."""
         return await self._engine.read(lambda c: _waiting(c, agent, limit))
+
+    async def unread(self, agent: str, hashes: Collection[Hash]) -> frozenset[Hash]:
+        """Those that an agent has not read."""
+        return await self._engine.read(lambda c: _unread(c, agent, hashes))
 
     async def agents_seen(self) -> Mapping[str, Instant]:
         """When somebody last acted as each agent of ours."""
