@@ -24,12 +24,13 @@ from taskferry_protocol.records import (
     RuntimeId,
     RuntimeRecord,
     RuntimeStatus,
+    SettleReceipts,
     UseSequence,
 )
 from taskferry_stores.port import ConflictKind
 from taskferry_stores.sqlite import open_daemon_store
 
-from .samples import NOW, agent, message, refused, sha, store
+from .samples import NOW, agent, message, outbound, refused, sha, store
 
 FIRST, SECOND = RuntimeId(b"1" * 16), RuntimeId(b"2" * 16)
 
@@ -117,6 +118,29 @@ async def test_what_waits_is_told_with_its_leases(daemon):
     assert unread == {sha("lone"), sha("again")}
     assert await daemon.unread("other", [sha("lone")]) == frozenset()
     assert await daemon.waiting("other", 9) == ()
+
+
+async def test_senders_are_owed_each_mark_once(daemon):
+    """A mark that is to be told owes one receipt, even if it was made untold, and none after a later one."""
+    rows = [message("a"), message("b"), outbound("c")]
+    await daemon.commit([store(row) for row in rows])
+    hashes = tuple(row.hash for row in rows)
+    await daemon.commit([MarkMessages("helper", hashes, Mark.OFFERED, NOW)])
+    assert await daemon.receipts_owed(9) == ()
+    offered = MarkMessages("helper", hashes, Mark.OFFERED, NOW, tell=True)
+    await daemon.commit([offered])
+    owed = await daemon.receipts_owed(9)
+    assert {(one.hash, one.outcome) for one in owed} == {(sha("a"), "offered"), (sha("b"), "offered")}
+    await daemon.commit([offered])
+    assert await daemon.receipts_owed(9) == owed
+    await daemon.commit([SettleReceipts(tuple(one.place for one in owed)), offered])
+    assert await daemon.receipts_owed(9) == ()
+    later = [MarkMessages("helper", hashes[:1], mark, NOW, tell=True) for mark in reversed(Mark)]
+    await daemon.commit(later)
+    (said,) = await daemon.receipts_owed(9)
+    assert (said.hash, said.outcome, said.mine, said.peer) == (
+        *(sha("a"), "processed", agent("alice/helper"), message("a").peer),
+    )
 
 
 async def test_when_agents_were_seen_never_goes_back(daemon):

@@ -30,6 +30,7 @@ from taskferry_protocol.runtimes import (
 from .core import Core
 from .names import may_use
 from .port import Caller, DaemonRefusal, Hold
+from .telling import note_run, tells
 
 __all__ = ["check_hold", "find_runtime", "other_agent", "pause", "sign_of_life", "take"]
 
@@ -79,14 +80,20 @@ async def take(
         live = await _live(core, runtime.agent, now)
         items = await core.store.waiting(runtime.agent, SCANNED)
         handed = hand_out(items, runtime, live, after=after, limit=limit, now=now)
+        note_run(core, runtime.agent)
+        tell = await tells(core, caller, runtime.agent, text)
         changes = [*sign_of_life(runtime, now)]
         if handed.taken:
             changes.append(PutLeases(handed.taken))
         for mark in marks:
-            fresh = [item for item in handed.given if not (item.read if mark is Mark.READ else item.offered)]
+            fresh = [
+                item
+                for item in handed.given
+                if not (item.read if mark is Mark.READ else item.offered) or (tell and item.told < mark.order)
+            ]
             if fresh:
                 hashes = tuple(item.hash for item in fresh)
-                changes.append(MarkMessages(runtime.agent, hashes, mark, now))
+                changes.append(MarkMessages(runtime.agent, hashes, mark, now, tell))
         if changes:
             await core.commit(changes)
     leases = {item.unit: item.lease for item in handed.given if item.lease is not None}

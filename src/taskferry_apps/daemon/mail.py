@@ -28,6 +28,7 @@ from .leasing import check_hold, find_runtime, other_agent, pause, take
 from .names import may_use, not_found, own_agent, require_owner
 from .port import Caller, DaemonRefusal, Hold, Look
 from .search import find_message
+from .telling import tells
 from .views import EventView, InboxPage, LeaseView, MessageView, QuarantineView
 from .visibility import without_hidden
 
@@ -71,7 +72,7 @@ class Mail:
                 await heard.wait()
         page = await core.store.message_page(query, after, _within(limit), Order.OLDEST_FIRST)
         views = await message_views(core, page.items)
-        await self._mark(mine.name, page.items, look)
+        await self._mark(caller, mine.name, page.items, look)
         last = page.items[-1].place if page.items else after
         return InboxPage(views, str(last) if last is not None else "", page.next is not None)
 
@@ -112,14 +113,20 @@ class Mail:
         )
         return InboxPage(views, "" if last is None else str(last), handed.more)
 
-    async def _mark(self, agent: str, messages: tuple[MessageRecord, ...], look: Look) -> None:
-        if look is Look.WHOLE:
-            fresh = tuple(message.hash for message in messages if message.read_at is None)
-        else:
-            fresh = tuple(message.hash for message in messages if message.offered_at is None)
+    async def _mark(
+        self, caller: Caller, agent: str, messages: tuple[MessageRecord, ...], look: Look
+    ) -> None:
+        tell = await tells(self._core, caller, agent)
+        last = _MARKS[look][-1]
+        # What only the owner has looked at so far is news all the same, once its agent does.
+        fresh = tuple(
+            m.hash
+            for m in messages
+            if (m.read_at if last is Mark.READ else m.offered_at) is None or (tell and m.told < last.order)
+        )
         if fresh:
             now = self._core.now()
-            await self._core.commit([MarkMessages(agent, fresh, mark, now) for mark in _MARKS[look]])
+            await self._core.commit([MarkMessages(agent, fresh, mark, now, tell) for mark in _MARKS[look]])
 
     async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:
         """Outgoing and incoming ones, newest first; of all agents for the owner who names none."""
@@ -137,8 +144,8 @@ class Mail:
     async def message(self, caller: Caller, message: str) -> MessageView:
         """One message by id or unique prefix; an agent that is given one that it was sent has read it."""
         record = await self.find(caller, message)
-        if not caller.is_owner and record.inbox is InboxState.UNREAD:
-            await self._mark(record.mine.name, (record,), Look.WHOLE)
+        if not caller.is_owner and record.inbox in _WAITING:
+            await self._mark(caller, record.mine.name, (record,), Look.WHOLE)
             record = await self.find(caller, message)
         return (await message_views(self._core, (record,)))[0]
 
@@ -173,13 +180,14 @@ class Mail:
             )
         agent, unit = record.mine.name, record.task or record.hash
         held = await check_hold(self._core, caller, agent, unit, hold)
+        tell = await tells(self._core, caller, agent, hold.runtime if hold is not None else "")
         now = self._core.now()
         hashes: tuple[Hash, ...] = (record.hash,)
         await self._core.commit(
             (
                 *held,
-                MarkMessages(record.mine.name, hashes, Mark.READ, now),
-                MarkMessages(record.mine.name, hashes, Mark.PROCESSED, now),
+                MarkMessages(agent, hashes, Mark.READ, now, tell),
+                MarkMessages(agent, hashes, Mark.PROCESSED, now, tell),
             )
         )
         return await self.find(caller, record.hash.hex())

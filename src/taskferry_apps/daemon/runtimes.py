@@ -36,6 +36,7 @@ from .mail import Mail
 from .names import handle_of, may_use, own_agent
 from .port import Caller, DaemonRefusal, Hold
 from .runtimes_port import BoundView, Identity, NewRuntime, RuntimeView
+from .telling import note_run
 
 __all__ = ["Runtimes"]
 
@@ -82,6 +83,7 @@ class Runtimes:
                     status=409,
                 )
             runtime = binding.runtime
+            note_run(core, runtime.agent)
             draft.add(PutRuntime(runtime))
             if binding.again:
                 # What an earlier self of it still does is told from what this one does.
@@ -101,7 +103,7 @@ class Runtimes:
             if after is not None:
                 await core.commit((PutRuntime(after),))
                 held = after
-            core.last_seen[held.agent] = core.now()
+            note_run(core, held.agent)
         return _bound(held, self._view(held), again=True)
 
     async def unbind(self, caller: Caller, runtime: str) -> RuntimeView:

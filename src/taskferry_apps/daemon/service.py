@@ -357,7 +357,7 @@ class Daemon:
         """One task; an agent that looks at it has read what it was asked to revise."""
         held, row = await self._held(caller, task)
         if not caller.is_owner:
-            await self._tasks.note_read(held, row)
+            await self._tasks.note_read(caller, held, row)
         return await task_view(self._core, held, row)
 
     async def _held(self, caller: Caller, task: str) -> tuple[Held, TaskRecord]:

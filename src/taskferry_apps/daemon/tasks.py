@@ -45,6 +45,7 @@ from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
 from .sending import check_may_send, open_way
 from .task_gate import settle
 from .taskbook import Held, event_of, load_task, row_after, view_of
+from .telling import tells
 from .visibility import shown_rows
 
 __all__ = ["Tasks", "add_event"]
@@ -163,11 +164,11 @@ class Tasks:
             await draft.commit()
         return posted, held
 
-    async def note_read(self, held: Held, row: TaskRecord) -> None:
+    async def note_read(self, caller: Caller, held: Held, row: TaskRecord) -> None:
         """An agent has looked at the task, and so at every revision that was asked of it."""
-        asked = held.view.revisions
+        asked, tell = held.view.revisions, await tells(self._core, caller, row.mine.name)
         if row.role == Role.WORKER.value and asked:
-            mark = MarkMessages(row.mine.name, asked, Mark.READ, self._core.now())
+            mark = MarkMessages(row.mine.name, asked, Mark.READ, self._core.now(), tell)
             await self._core.commit((mark,))
 
     async def expire_overdue(self, drained_until: Instant) -> None:

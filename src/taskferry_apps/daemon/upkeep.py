@@ -19,6 +19,7 @@ from .outbound import give_up_expired
 from .owner import Owner
 from .quiet import QUIET_MS
 from .tasks import Tasks
+from .telling import keep_ran
 
 __all__ = ["Upkeep"]
 
@@ -73,6 +74,7 @@ class Upkeep:
         await self._core.commit(
             (
                 *self._core.keep_caught_up(),
+                *keep_ran(self._core),
                 PurgeSeen(Instant(now - SEEN_MS), BATCH),
                 PurgeAnswers(now, BATCH),
                 PurgeApprovals(Instant(now - APPROVALS_MS), BATCH),

@@ -94,7 +94,11 @@ class AccountView:
 
 @attrs.frozen
 class AgentView:
-    """An agent of this owner. `last_seen_at` is when somebody last acted as it here."""
+    """An agent of this owner. `last_seen_at` is when somebody last acted as it here, bound or not.
+
+    `status` is what the programs say that are bound to it: idle, busy, or offline without any; `since` when
+    that began, None if no program ever ran. `runtimes` is how many are live.
+    """
 
     handle: str
     name: str
@@ -105,6 +109,9 @@ class AgentView:
     public: bool
     created_at: Instant
     last_seen_at: Instant | None
+    status: str = "offline"
+    since: Instant | None = None
+    runtimes: int = 0
 
 
 @attrs.frozen
@@ -155,6 +162,10 @@ class Delivery:
     at: Instant
     code: str
     history: tuple[tuple[str, Instant], ...] = ()
+    told: bool | None = None
+    """Whether its recipient's owner lets the later rungs be told; None where nothing was said of it."""
+    words: str = ""
+    """What is known of it, in a sentence."""
 
 
 @attrs.frozen

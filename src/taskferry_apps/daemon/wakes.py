@@ -20,6 +20,7 @@ from taskferry_protocol.records import EventRecord, Mark, MarkMessages, MessageR
 from .core import Core
 from .names import handle_of, own_agent
 from .port import Caller
+from .telling import note_run, tells
 from .views import EventView
 
 __all__ = ["WAKE", "Wakes", "needs_agent"]
@@ -107,16 +108,16 @@ class Wakes:
                 gathered, place = await self._gather(place, visible)
                 for name, found in sorted(gathered.items(), key=lambda pair: pair[1].events[-1].place):
                     yield await self._wake(name, found)
-                    await self._mark(name, found.unread)
+                    await self._mark(caller, name, found.unread)
                 continue
             moved = page.next is not None and page.next > place
             place = page.next if page.next is not None else place
             if not page.items and not moved:
-                await self._wait(heard, visible)
+                await self._wait(heard, () if caller.is_owner or visible is None else visible)
 
-    async def _wait(self, heard: trio.Event, visible: Collection[str] | None) -> None:
-        for name in visible or ():
-            self._core.last_seen[name] = self._core.now()
+    async def _wait(self, heard: trio.Event, watched: Collection[str]) -> None:
+        for name in watched:
+            note_run(self._core, name)
         with trio.move_on_after(STILL_THERE_S):
             await heard.wait()
 
@@ -185,9 +186,10 @@ class Wakes:
             "task_id": None if row.task is None else row.task.hex(),
         }
 
-    async def _mark(self, agent: str, unread: Collection[Hash]) -> None:
+    async def _mark(self, caller: Caller, agent: str, unread: Collection[Hash]) -> None:
         if unread:
-            mark = MarkMessages(agent, tuple(unread), Mark.OFFERED, self._core.now())
+            tell = await tells(self._core, caller, agent)
+            mark = MarkMessages(agent, tuple(unread), Mark.OFFERED, self._core.now(), tell)
             await self._core.commit((mark,))
 
 

@@ -66,7 +66,8 @@ class LeaseRecord:
 class WaitingItem:
     """An item of an inbox that is not processed: its place, what it is leased as, and the lease.
 
-    `offered` and `read` say whether it was put before the agent, and given to it, before.
+    `offered` and `read` say whether it was put before the agent, and given to it, before; `told` as in
+    `MessageRecord`.
     """
 
     place: Place
@@ -75,6 +76,7 @@ class WaitingItem:
     lease: LeaseRecord | None
     offered: bool = False
     read: bool = False
+    told: int = 0
 
 
 @attrs.frozen

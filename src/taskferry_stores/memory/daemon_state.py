@@ -361,6 +361,9 @@ class DaemonState:
         changed = 0
         for hash in dict.fromkeys(change.hashes):
             message = self.messages.get((hash, change.agent))
+            if change.tell and message is not None:
+                self.runtime_tables.tell(self, message, change)
+                message = self.messages[hash, change.agent]
             if message is not None and (after := marked(message, change.mark, change.at)) != message:
                 self.journal.put(self.messages, (hash, change.agent), after)
                 changed += 1

@@ -17,13 +17,17 @@ from taskferry_protocol.records import (
     Flow,
     InboxState,
     LeaseRecord,
+    MarkMessages,
+    MessageRecord,
     NoteSeen,
+    OweReceipt,
     PeerWord,
     PurgeLeases,
     PutLeases,
     PutPeerWord,
     PutRuntime,
     RaiseFences,
+    ReceiptOwed,
     RuntimeChange,
     RuntimeId,
     RuntimeRecord,
@@ -47,6 +51,14 @@ class RuntimeTables:
         self.leases: dict[tuple[Hash, str], LeaseRecord] = {}
         self.seen: dict[str, Instant] = {}
         self.words: dict[tuple[AgentRef, AgentRef], PeerWord] = {}
+
+    def tell(self, state: DaemonState, message: MessageRecord, change: MarkMessages) -> None:
+        """Owe the sender of an inbound message a receipt of a mark that it was not told of."""
+        if message.direction is Direction.IN and message.told < change.mark.order:
+            owed = ReceiptOwed(message.hash, message.mine, message.peer, change.mark.value, "", change.at)
+            state.apply(OweReceipt(owed))
+            told = attrs.evolve(message, told=change.mark.order)
+            self._journal.put(state.messages, (message.hash, message.mine.name), told)
 
     def apply(self, change: RuntimeChange) -> DaemonResult:
         """Make one change."""
@@ -121,6 +133,7 @@ class MemoryRuntimeReads:
                 held.get((m.task or m.hash, agent)),
                 m.offered_at is not None,
                 m.read_at is not None,
+                m.told,
             )
             for m in rows[:limit]
         )

@@ -77,7 +77,7 @@ def _leases(connection: Connection, agent: str, units: Collection[Hash]) -> dict
 
 _WAITING = (
     "SELECT t.n, t.hash, coalesce(t.task, t.hash), t.offered_at IS NOT NULL,"
-    " t.read_at IS NOT NULL, l.runtime, l.fence, l.at FROM messages t"
+    " t.read_at IS NOT NULL, t.told, l.runtime, l.fence, l.at FROM messages t"
     " LEFT JOIN leases l ON l.unit = coalesce(t.task, t.hash) AND l.agent = ?1"
     " WHERE t.mine IN (SELECT n FROM agents WHERE name = ?1) AND t.direction = 'in'"
     " AND t.inbox IN ('unread', 'read') ORDER BY t.n LIMIT ?2"
@@ -86,10 +86,11 @@ _WAITING = (
 
 def _waiting(connection: Connection, agent: str, limit: int) -> tuple[WaitingItem, ...]:
     found = []
-    for place, hash, unit, offered, read, *lease in connection.execute(_WAITING, (agent, limit)):
+    for place, hash, unit, offered, read, told, *lease in connection.execute(_WAITING, (agent, limit)):
         runtime, fence, at = lease
         held = None if runtime is None else LeaseRecord(Hash(unit), agent, RuntimeId(runtime), fence, at)
-        found.append(WaitingItem(Place(place), Hash(hash), Hash(unit), held, bool(offered), bool(read)))
+        marks = bool(offered), bool(read), told
+        found.append(WaitingItem(Place(place), Hash(hash), Hash(unit), held, *marks))
     return tuple(found)
 
 

@@ -134,6 +134,9 @@ def agent_object(agent: AgentView) -> Object:
         "public": agent.public,
         "created_at": time_text(agent.created_at),
         "last_seen_at": _time(agent.last_seen_at),
+        "status": agent.status,
+        "since": _time(agent.since),
+        "runtimes": agent.runtimes,
     }
 
 
@@ -193,6 +196,8 @@ def _delivery(delivery: Delivery | None) -> Object | None:
         "at": time_text(delivery.at),
         "code": delivery.code,
         "history": [{"rung": rung, "at": time_text(at)} for rung, at in delivery.history],
+        "told": delivery.told,
+        "words": delivery.words,
     }
 
 

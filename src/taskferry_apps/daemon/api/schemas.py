@@ -171,6 +171,9 @@ COMPONENTS: Final[dict[str, Schema]] = {
         public=FLAG,
         created_at=TIME,
         last_seen_at=maybe(TIME),
+        status={"enum": ["idle", "busy", "offline"]},
+        since={**maybe(TIME), "description": "When the status began; null if no program ever ran."},
+        runtimes={**NUMBER, "description": "How many programs act as it now."},
     ),
     "Grant": record(
         version=NUMBER,
@@ -198,7 +201,14 @@ COMPONENTS: Final[dict[str, Schema]] = {
         again_at={**maybe(TIME), "description": "From when on the one who was declined may ask again."},
     ),
     "ConnectionStep": record(ok=OK, id=HASH, message_id=maybe(HASH), state=TEXT),
-    "Delivery": record(rung=TEXT, at=TIME, code=TEXT, history=many(record(rung=TEXT, at=TIME))),
+    "Delivery": record(
+        rung=TEXT,
+        at=TIME,
+        code=TEXT,
+        history=many(record(rung=TEXT, at=TIME)),
+        told={**maybe(FLAG), "description": "Whether its owner lets offered, read and processed be told."},
+        words={**TEXT, "description": "What is known of it, in a sentence."},
+    ),
     "SentMessage": record(
         {"failed": many(record(to=TEXT, error={"type": "object"}))},
         ok=OK,
@@ -333,6 +343,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "Mode": record(
         agent=TEXT,
         mode={"enum": ["open", "guarded", "read-only"]},
+        tells={**FLAG, "description": "Whether senders are told what becomes of their mail there."},
         policies={"type": "object", "additionalProperties": {"enum": ["always", "ask", "never"]}},
     ),
     "Token": record(id=TEXT, label=TEXT, agents=TEXTS, created_at=TIME, revoked_at=maybe(TIME)),

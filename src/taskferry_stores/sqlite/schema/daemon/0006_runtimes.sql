@@ -44,3 +44,6 @@ CREATE TABLE peer_words (
     said_at INTEGER NOT NULL,
     PRIMARY KEY (mine, peer)
 ) STRICT, WITHOUT ROWID;
+
+-- The latest mark of which an inbound message's sender was told, or is to be: 1 offered, 2 read, 3 processed.
+ALTER TABLE messages ADD COLUMN told INTEGER NOT NULL DEFAULT 0;
