@@ -42,11 +42,12 @@ async def look(daemon, runtime, limit=50, wait_s=0.0, cursor=""):
 
 async def say(a, b, *texts):
     """Messages to the writer, there."""
+    before = len(await waiting(b))
     for text in texts:
         await a.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")
 
     async def all_there():
-        return len(await waiting(b)) >= len(texts)
+        return len(await waiting(b)) >= before + len(texts)
 
     await until(all_there)
 
@@ -209,6 +210,27 @@ async def test_whoever_waits_is_handed_what_comes_free(way):
         assert found[0].lease.fence > item.lease.fence
 
 
+async def test_what_comes_free_is_paged_without_a_gap():
+    """Two items of a task that comes free, older than a program's place, are both given, one a page."""
+    async with a_world() as world, connected(world) as (a, b):
+        one, two = await bind(b), await bind(b)
+        task = await ask(a, "requester", "@bob/writer")
+        await in_state(b, task, "sent")
+        await look(b, one)
+        await b.act(WRITER, task.hex(), TaskAction("accept", hold=Hold(one.id)))
+        await a.act(OWNER, task.hex(), TaskAction("cancel"))
+        await in_state(b, task, "cancelled")
+        await say(a, b, "x", "y", "z")
+        page = await b.inbox(WRITER, "writer", True, "", 50, 0, runtime=two.id)
+        assert texts(page.messages) == ["x", "y", "z"]
+        await b.runtimes.unbind(WRITER, one.id)
+        given, cursor = [], page.cursor
+        while (page := await b.inbox(WRITER, "writer", True, cursor, 1, 0, runtime=two.id)).messages:
+            given += [message.type for message in page.messages]
+            cursor = page.cursor
+        assert {"task_request", "task_cancel"} <= set(given)
+
+
 async def test_whoever_left_is_not_heard():
     """After unbinding, neither its heartbeats nor its answers count, until it binds again."""
     async with a_world() as world, connected(world) as (a, b):
@@ -308,3 +330,42 @@ async def test_too_many_programs_are_refused_and_none_is_put_out():
         assert error.status == 409
         assert (await bind(a, "first")).id == first.id
         assert len(await a.runtimes.runtimes(OWNER, "writer")) == 32
+
+
+async def presence(daemon):
+    """How the writer is, and since when."""
+    (agent,) = await daemon.agents(OWNER)
+    return agent.status, agent.since, agent.runtimes
+
+
+async def test_an_agent_is_busy_idle_or_offline_by_what_its_programs_say():
+    """One that is busy makes it busy; silence makes it offline, since its last sign of life."""
+    async with a_world() as world, world.running(Machine("alice")) as a:
+        await set_up(a, "alice", "writer")
+        assert await presence(a) == ("offline", None, 0)
+        one = await bind(a)
+        await bind(a)
+        assert (await presence(a))[0::2] == ("idle", 2)
+        busy = (await a.runtimes.heartbeat(WRITER, one.id, "busy")).runtime
+        assert await presence(a) == ("busy", busy.since, 2)
+        world.clock.ahead_ms = 2 * LEASE_MS
+        status, since, live = await presence(a)
+        assert (status, live) == ("offline", 0)
+        assert since is not None
+        assert since <= world.clock.now() - LEASE_MS
+
+
+async def test_when_an_agent_was_last_run_outlives_the_daemon():
+    """A program that does not bind is known by its credential, also later; an owner's look is no run."""
+    async with a_world() as world:
+        machine = Machine("alice")
+        async with world.running(machine) as a:
+            await set_up(a, "alice", "writer")
+            await a.inbox(OWNER, "writer", True, "", 50, 0)
+            assert await presence(a) == ("offline", None, 0)
+            await a.inbox(WRITER, "writer", True, "", 50, 0)
+            ran = (await presence(a))[1]
+            assert ran is not None
+            await a._upkeep.round()
+        async with world.running(machine) as a:
+            assert await presence(a) == ("offline", ran, 0)

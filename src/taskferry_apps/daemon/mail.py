@@ -108,10 +108,7 @@ class Mail:
             attrs.evolve(view, lease=LeaseView(runtime, leases[view.id].fence, until))
             for view in await message_views(core, given)
         )
-        last = max(
-            [*(item.place for item in handed.given), *([] if after is None else [after])], default=None
-        )
-        return InboxPage(views, "" if last is None else str(last), handed.more)
+        return InboxPage(views, _cursor_after(handed, after), handed.more)
 
     async def _mark(
         self, caller: Caller, agent: str, messages: tuple[MessageRecord, ...], look: Look
@@ -216,6 +213,14 @@ class Mail:
             place = page.next if page.next is not None else place
             if not page.items and not moved:
                 await heard.wait()
+
+
+def _cursor_after(handed: HandedOut, after: Place | None) -> str:
+    if handed.more:
+        # What came free may be older than where the program was: it goes on behind that, lest some be left.
+        return str(handed.given[-1].place)
+    last = max([*(item.place for item in handed.given), *([] if after is None else [after])], default=None)
+    return "" if last is None else str(last)
 
 
 def parse_cursor(text: str) -> Place | None:
