@@ -124,7 +124,7 @@ class Runtimes:
         name = (await own_agent(core, caller, agent, "agent")).name if agent else None
         now = core.now()
         held = [found for found in await core.store.runtimes(name) if may_use(caller, found.agent)]
-        held.sort(key=lambda found: (not is_live(found, now), found.agent, -found.seen_at))
+        held.sort(key=lambda found: (not is_live(found, now), found.agent, found.bound_at))
         return tuple(self._view(found) for found in held)
 
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
