@@ -30,6 +30,7 @@ from .sealing import measure_sealing
 from .startup import measure_startup
 from .stored import measure_stored
 from .traffic import FLOWS, FULL, QUICK, Workshop, measure_backlog, measure_flow, measure_latency
+from .waking import measure_waking
 from .whole import measure_whole
 
 LATEST = Path(__file__).parent / "results" / "latest.json"
@@ -40,6 +41,7 @@ BENCHMARKS: dict[str, Callable[[Workshop], list[Figure]]] = {
     **{flow.name: partial(measure_flow, flow=flow) for flow in FLOWS},
     "latency": measure_latency,
     "backlog": measure_backlog,
+    "waking": measure_waking,
     "stored": measure_stored,
     "idle": measure_idle,
     "sealing": measure_sealing,

@@ -25,6 +25,7 @@ GROUPS = {
     "frames": "Throughput, 50 pairs, 32 a frame",
     "latency": "Latency from process to process, 50 messages a second",
     "backlog": "Backlog",
+    "waking": "Waking a watch on another machine, by a task over WebSocket",
     "stored": "Cost as the relay fills, 50 pairs, 4 a frame",
     "idle": "Memory",
     "sealing": "Cryptography",

@@ -114,7 +114,18 @@ class LocalClient:
 
     def events(self, *, after: int | None = None, agent: str | None = None) -> Iterator[JsonObject]:
         """The daemon's event feed from `after` on, without end; ends when the daemon closes it."""
-        query = {name: value for name, value in (("after", after), ("agent", agent)) if value is not None}
+        return (event for _, event in self.follow(after=after, agent=agent) if event is not None)
+
+    def follow(
+        self, *, after: int | None = None, agent: str | None = None, wake: bool | None = None
+    ) -> Iterator[tuple[int, JsonObject | None]]:
+        """The feed with the place after each event; first comes where it begins, with no event.
+
+        With `wake`, only what needs an agent. Ends when the daemon closes it.
+        Raises ApiError, DaemonUnreachable.
+        """
+        asked = {"after": after, "agent": agent, "wake": "true" if wake else None}
+        query = {name: value for name, value in asked.items() if value is not None}
         try:
             with self._http.stream("GET", "/events", params=query) as answer:
                 if answer.is_error:
@@ -161,18 +172,23 @@ def _read(answer: httpx.Response) -> JsonObject:
     return value
 
 
-def _events_in(answer: httpx.Response) -> Iterator[JsonObject]:
-    kind = ""
+def _events_in(answer: httpx.Response) -> Iterator[tuple[int, JsonObject | None]]:
+    kind, place, begun = "", 0, False
     for line in answer.iter_lines():
         name, _, value = line.partition(":")
         if name == "event":
             kind = value.strip()
+        elif name == "id":
+            place = int(value)
+            if not begun:
+                begun = True
+                yield place, None
         elif name == "data":
             event = json.loads(value)
             if kind == "refused":
                 # The answer had begun when the daemon had to refuse: a credential was revoked, for instance.
                 raise _error(answer.status_code, event["error"])
-            yield event
+            yield place, event
 
 
 def _refuse(answer: httpx.Response) -> NoReturn:

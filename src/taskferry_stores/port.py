@@ -87,6 +87,7 @@ from .errors import (
     WrongStore,
 )
 from .gates_port import GateReads
+from .runtimes_port import RuntimeReads
 
 __all__ = [
     "ConflictKind",
@@ -221,7 +222,7 @@ class RelayStore(Protocol):
         """Finish the commit under way and let go of everything. Idempotent; later calls are `StoreClosed`."""
 
 
-class DaemonStore(GateReads, Protocol):
+class DaemonStore(GateReads, RuntimeReads, Protocol):
     """The truth of one daemon."""
 
     async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:

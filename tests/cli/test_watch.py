@@ -1,4 +1,4 @@
-"""`taskferry watch`: a line an event, and a place that is kept or refused at the start."""
+"""`taskferry watch`: one line when an agent is needed, nothing twice, over restarts of watch and daemon."""
 
 from __future__ import annotations
 
@@ -7,22 +7,45 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Shell, items, until
+from tests.cli.conftest import PATIENCE_S, Shell, items, until
+
+
+class Watching:
+    """A watch that runs, and what it has said so far."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self.lines: list[str] = []
+        self.errors: list[str] = []
+        for stream, said in ((process.stdout, self.lines), (process.stderr, self.errors)):
+            threading.Thread(target=lambda s, t: t.extend(iter(s.readline, "")), args=(stream, said)).start()
+
+    def when(self, holds: Callable[[], bool]) -> None:
+        """Wait until something is so; fails with what was said."""
+        deadline = time.monotonic() + PATIENCE_S
+        while not holds():
+            assert time.monotonic() < deadline, (self.lines, self.errors)
+            time.sleep(0.02)
+
+    def events(self) -> list[dict[str, object]]:
+        """Its lines of JSON."""
+        return [json.loads(line) for line in list(self.lines)]
 
 
 @contextmanager
-def watching(shell: Shell, *words: str) -> Iterator[subprocess.Popen[str]]:
-    """A watch that runs while the block lasts."""
+def watching(shell: Shell, *words: str) -> Iterator[Watching]:
+    """A watch that runs while the block lasts, as a program starts it: through pipes."""
     environment = {
         **{key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")},
         "TASKFERRY_DATA": str(shell.data),
-        "PYTHONUNBUFFERED": "1",
     }
     with subprocess.Popen(
         [sys.executable, "-m", "taskferry_apps.cli", "watch", *words],
@@ -33,44 +56,97 @@ def watching(shell: Shell, *words: str) -> Iterator[subprocess.Popen[str]]:
         cwd=shell.folder,
     ) as process:
         try:
-            yield process
+            yield Watching(process)
         finally:
             process.kill()
 
 
-def read_events(process: subprocess.Popen[str], last: str) -> list[dict[str, object]]:
-    """Its lines of JSON up to the one about the agent `last`."""
-    assert process.stdout is not None
-    events: list[dict[str, object]] = []
-    for line in process.stdout:
-        events.append(json.loads(line))
-        if events[-1].get("agent") == last:
-            return events
-    raise AssertionError(events)
+def agents(watch: Watching) -> set[object]:
+    """The agents that its events are about."""
+    return {event.get("agent") for event in watch.events()}
+
+
+def place_of(shell: Shell, name: str) -> Path:
+    """Where the place of a watch is kept by itself."""
+    return shell.data / "watch" / name
+
+
+def say(connected: tuple[Shell, Shell], text: str) -> None:
+    """A message to Bob's helper."""
+    sent = connected[0]("message", "send", "leaver", "@bob/helper", text)
+    assert sent.code == 0, sent
 
 
 def test_watch_prints_each_event_once_and_goes_on_from_its_place(alice: Shell, tmp_path: Path) -> None:
     """Stopped and started again on its file, it misses nothing that happened between, and repeats nothing."""
     place = tmp_path / "place"
     place.write_text("0")
-    options = ("--format", "json", "--state", str(place))
+    options = ("--all", "--format", "json", "--state", str(place))
     assert alice("agent", "create", "seen-first").code == 0
-    with watching(alice, *options) as process:
-        first = read_events(process, "seen-first")
-        until(lambda: alice("status"), lambda _: place.read_text() == str(first[-1]["id"]))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 130
-        assert process.stderr is not None
-        assert process.stderr.read() == ""
+    with watching(alice, *options) as watch:
+        watch.when(lambda: "seen-first" in agents(watch))
+        watch.when(lambda: place.read_text() == f"{watch.events()[-1]['id']}\n")
+        watch.process.send_signal(signal.SIGINT)
+        assert watch.process.wait(20) == 130
+        assert watch.errors == []
     assert alice("agent", "create", "seen-second").code == 0
-    with watching(alice, *options) as process:
-        second = read_events(process, "seen-second")
-    numbers = [event["id"] for event in (*first, *second)]
+    with watching(alice, *options) as again:
+        again.when(lambda: "seen-second" in agents(again))
+    numbers = [event["id"] for event in (*watch.events(), *again.events())]
     assert len(set(map(str, numbers))) == len(numbers)
-    assert "seen-first" not in {event.get("agent") for event in second}
-    with watching(alice, "--after", "0") as process:
-        assert process.stdout is not None
-        assert "account" in process.stdout.readline()
+    assert "seen-first" not in agents(again)
+    with watching(alice, "--all", "--after", "0") as watch:
+        watch.when(lambda: any("account" in line for line in watch.lines))
+
+
+def test_a_watch_goes_on_by_itself_where_the_last_one_ended(connected: tuple[Shell, Shell]) -> None:
+    """By itself: what came meanwhile is one line with a count, and what was told is not told again."""
+    _, bob = connected
+    bob("agent", "list")
+    options = ("--agent", "helper")
+    with watching(bob, *options) as watch:
+        say(connected, "first")
+        watch.when(lambda: any("from @alice/leaver" in line for line in watch.lines))
+        told = watch.lines[-1].split("  ")
+        assert told[1] == "helper"
+        assert told[2].endswith(" new")
+        assert told[3:5] == ["message", "from @alice/leaver"]
+        assert told[5].startswith("message ")
+        assert "first" not in watch.lines[-1]
+        watch.when(lambda: place_of(bob, "helper.wake").read_text().strip() not in {"", "0"})
+    for text in ("second", "third"):
+        say(connected, text)
+    until(
+        lambda: bob("message", "list", "--agent", "helper", "--json"),
+        lambda ran: "third" in ran.out,
+    )
+    with watching(bob, *options) as watch:
+        watch.when(lambda: bool(watch.lines))
+        assert [line.split("  ")[2] for line in watch.lines] == ["2 new"]
+    # What is read is not announced any more, wherever the watch begins.
+    assert bob("inbox", "--agent", "helper").code == 0
+    with watching(bob, *options, "--from", "start") as watch:
+        say(connected, "fourth")
+        watch.when(lambda: bool(watch.lines))
+        assert [line.split("  ")[2] for line in watch.lines] == ["1 new"]
+
+
+def test_a_reader_that_has_enough_ends_the_watch_quietly(alice: Shell) -> None:
+    """When nobody reads its lines any more it ends with 0 and says nothing."""
+    environment = {**os.environ, "TASKFERRY_DATA": str(alice.data)}
+    watch = f"{sys.executable} -m taskferry_apps.cli watch --all --after 0"
+    command = f"{watch} | head -n 1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(
+        ["bash", "-c", command],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S * 2,
+        env=environment,
+        cwd=alice.folder,
+    )
+    assert done.stderr == ""
+    assert done.stdout.splitlines()[-1] == "0"
 
 
 @pytest.mark.parametrize("place", ["missing/place", ".", "/proc/place"])

@@ -80,7 +80,7 @@ def connected_to_relay(daemon):
 @pytest.fixture
 def impatient(monkeypatch):
     """Set-up does not wait for a relay that is away."""
-    monkeypatch.setattr("taskferry_apps.daemon.service.CLAIM_S", 0.05)
+    monkeypatch.setattr("taskferry_apps.daemon.setting_up.CLAIM_S", 0.05)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -8,29 +8,38 @@ from taskferry_protocol.records import (
     AgentPair,
     ApprovalQuery,
     ApprovalState,
+    DropRuntimes,
     Expire,
     Flow,
     GateRecord,
     GateState,
     InboxState,
+    LeaseRecord,
     Mark,
     MarkMessages,
     MessageQuery,
+    NoteSeen,
     OfferAgain,
     Order,
+    PeerWord,
     Place,
     PruneEvents,
     PurgeAnswers,
     PurgeApprovals,
+    PurgeLeases,
     PurgeSeen,
     PutEvidence,
     PutGate,
     PutGrant,
+    PutLeases,
+    PutPeerWord,
     PutRule,
+    RaiseFences,
     RecordSeen,
     RuleRecord,
     RuleUse,
     Rung,
+    RuntimeId,
     SeenKey,
     SetRung,
     ShowMessages,
@@ -61,7 +70,16 @@ from .samples import (
     store,
 )
 
-FEW = {"local_agents", "tokens", "invites", "sqlite_sequence", "cursors", "standing_rules"}
+FEW = {
+    "local_agents",
+    "tokens",
+    "invites",
+    "sqlite_sequence",
+    "cursors",
+    "standing_rules",
+    "runtimes",
+    "agents_seen",
+}
 """Tables that an owner can count."""
 KEYS = {"keys", "CONSTANT"}
 """What a query brings along."""
@@ -185,6 +203,7 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
         await daemon.seen([SeenKey(device("a"), seen("a").id, bob, n) for n in range(5)])
         await daemon.events(Place(0), 10, {"helper", "other"})
         await decisions(daemon, hashes)
+        await programs(daemon, hashes)
         await daemon.commit([OfferAgain(NOW), PurgeSeen(NOW, 1), PurgeAnswers(NOW, 1)])
         await daemon.commit([PruneEvents(Instant(NOW), 10, 10)])
     # Each stops at its first row, or holds only what is open.
@@ -217,6 +236,22 @@ async def decisions(daemon, hashes):
             if query != ApprovalQuery():  # all of them are read from an end, by their numbers
                 await daemon.approval_page(query, None, 10, order)
     await daemon.commit([PurgeApprovals(NOW, 10)])
+
+
+async def programs(daemon, hashes):
+    """What is read and changed about the programs that act as agents."""
+    me, mine, peer = RuntimeId(b"r" * 16), agent("alice/helper"), agent("bob/coder")
+    await daemon.commit([PutLeases(tuple(LeaseRecord(hash, "helper", me, 1, NOW) for hash in hashes))])
+    await daemon.commit([RaiseFences(me, NOW), NoteSeen("helper", NOW), DropRuntimes((me,))])
+    await daemon.commit([PutPeerWord(PeerWord(mine, peer, True, None, NOW))])
+    await daemon.runtimes("helper")
+    await daemon.runtime(me)
+    await daemon.leases("helper", hashes)
+    await daemon.waiting("helper", 10)
+    await daemon.unread("helper", hashes)
+    await daemon.agents_seen()
+    await daemon.peer_words([Flow(mine, peer)])
+    await daemon.commit([PurgeLeases(NOW, 1)])
 
 
 def of_feed(scans):

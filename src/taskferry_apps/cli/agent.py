@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
-from .agent_mode import mode, policy
+from .agent_mode import mode, policy, tell
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .runtimes import runtimes, unbind
 
 __all__ = ["agent"]
 
@@ -24,6 +25,9 @@ def agent() -> None:
 
 agent.add_command(mode)
 agent.add_command(policy)
+agent.add_command(tell)
+agent.add_command(runtimes)
+agent.add_command(unbind)
 
 
 @agent.command()
@@ -90,10 +94,12 @@ def list_agents() -> None:
     from .values import objects
 
     table(
-        ["agent", "name", "tagline", "public", "last active"],
+        ["agent", "state", "since", "name", "tagline", "public", "last active"],
         (
             [
                 clean(item.get("handle")),
+                clean(item.get("status")),
+                ago(item.get("since")),
                 clean(item.get("display_name"), most=24),
                 clean(item.get("tagline"), most=40),
                 "yes" if item.get("public") else "no",

@@ -6,7 +6,7 @@ import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 
-__all__ = ["mode", "policy"]
+__all__ = ["mode", "policy", "tell"]
 
 _MODES = ("open", "guarded", "read-only")
 _CLASSES = (
@@ -60,11 +60,12 @@ def mode(agent: str | None, mode: str | None) -> None:
         click.echo(f"{clean(made.get('agent'))} is {clean(made.get('mode'))} from now on.")
         return
     table(
-        ["agent", "mode", "always", "never"],
+        ["agent", "mode", "tells senders", "always", "never"],
         (
             [
                 clean(item.get("agent")),
                 clean(item.get("mode")),
+                "all" if item.get("tells") else "nothing",
                 *(
                     ", ".join(
                         clean(name)
@@ -102,3 +103,31 @@ def policy(agent: str, action: str, answer: str) -> None:
         print_json(told)
         return
     click.echo(f"{action}: {answer}.")
+
+
+@click.command()
+@click.argument("agent")
+@click.argument("what", type=click.Choice(("all", "nothing")))
+@json_option
+@daemon_options
+def tell(agent: str, what: str) -> None:
+    """Decide what connected senders are told of AGENT: all, or nothing.
+
+    \b
+    all      that a program of yours was offered, has read or has processed what
+             they sent, and when the agent was last run, to the minute
+    nothing  only that it has arrived on this machine
+
+    What you look at yourself is never told.
+
+    \b
+    Examples:
+      taskferry agent tell writer nothing
+      taskferry agent mode
+    """
+    with local_client() as daemon:
+        answer = daemon.post("/telling", {"agent": agent, "tells": what == "all"})
+    if is_json_wanted():
+        print_json(answer)
+        return
+    click.echo(f"Who sends to {agent} is told {what} from now on.")

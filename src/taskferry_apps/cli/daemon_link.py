@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 __all__ = [
     "daemon_options",
     "data_directory",
+    "failure_of",
     "is_data_named",
     "is_json_wanted",
     "json_option",
     "local_client",
+    "open_client",
     "print_json",
 ]
 
@@ -141,19 +143,31 @@ def _kept_token(data: Path) -> str:
     return kept.decode().strip() if kept is not None else ""
 
 
+def open_client() -> LocalClient:
+    """A client of the daemon as it is to be found now; close it, and mind what it raises."""
+    from ..local_client import LocalClient
+
+    data = data_directory()
+    return LocalClient(_url(data), _token(data))
+
+
 @contextmanager
 def local_client() -> Iterator[LocalClient]:
     """A client of the daemon; its refusals end the command with the fitting exit code."""
-    from ..local_client import ApiError, DaemonUnreachable, LocalClient
+    from ..local_client import ApiError, DaemonUnreachable
 
-    data = data_directory()
     try:
-        with LocalClient(_url(data), _token(data)) as client:
+        with open_client() as client:
             yield client
     except DaemonUnreachable as error:
         raise CommandFailed(str(error), Exit.UNREACHABLE) from None
     except ApiError as error:
-        raise CommandFailed(_in_commands(error), _exit_for(error.status)) from None
+        raise failure_of(error) from None
+
+
+def failure_of(error: ApiError) -> CommandFailed:
+    """How a command ends that the daemon refuses."""
+    return CommandFailed(_in_commands(error), _exit_for(error.status))
 
 
 def _in_commands(error: ApiError) -> str:

@@ -109,6 +109,7 @@ def show(id: str) -> None:
             ("from", clean(answer.get("from"))),
             ("to", clean(answer.get("to"))),
             ("state", clean(object_in(answer, "delivery").get("rung") or answer.get("state"))),
+            ("delivery", clean(object_in(answer, "delivery").get("words") or "")),
             ("trust", clean(answer.get("trust"))),
             ("task", clean(answer.get("task_id") or "")),
         ]

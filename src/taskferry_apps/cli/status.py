@@ -23,10 +23,14 @@ _MANAGE = {
 @daemon_options
 def status() -> None:
     """Show who you are here, and whether the relay is reached and how."""
+    from .values import objects
+
     with local_client() as daemon:
         answer = daemon.health()
+        # Before set-up, and without a credential, there are none to ask for.
+        agents = objects(daemon.get("/agents"), "agents") if answer.get("set_up") else []
     if is_json_wanted():
-        print_json(answer)
+        print_json({**answer, "agents": agents})
         return
     from .render import ago, clean, facts
     from .values import object_in, texts
@@ -57,6 +61,8 @@ def status() -> None:
             ("version", clean(answer.get("version"))),
         ]
     )
+    for agent in agents:
+        click.echo(f"{clean(agent.get('handle'))} is {_activity(agent)}")
     if clean(relay.get("last_error")).startswith("name-taken"):
         url = clean(relay.get("url"))
         click.echo(f"\nTake another name, with the same keys: taskferry setup OWNER --relay {url}")
@@ -66,6 +72,17 @@ def status() -> None:
         click.secho(f"! {text}", fg="red", bold=True)
     for alarm in texts(answer, "alarms"):
         click.secho(f"! {clean(alarm)}", fg="red", bold=True)
+
+
+def _activity(agent: dict[str, object]) -> str:
+    from .render import ago, clean
+
+    since = ago(agent.get("since"))
+    if agent.get("status") == "offline":
+        return f"offline; last run {since}" if since else "offline; no program has run it yet"
+    bound = agent.get("runtimes")
+    programs = "1 program" if bound == 1 else f"{bound} programs"
+    return f"{clean(agent.get('status'))} with {programs} bound ({since})"
 
 
 def _link(relay: dict[str, object]) -> str:

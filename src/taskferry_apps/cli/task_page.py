@@ -52,18 +52,7 @@ def _how_far(task: dict[str, object]) -> str:
     rung = clean(delivery.get("rung") or "")
     if rung and any(_is_answer(event) for event in objects(task, "events")):
         return "answered by the other side"
-    words = {
-        "queued": "queued here until the relay answers",
-        "relayed": "at the relay, not yet on the other machine",
-        # Whether an agent has looked comes back only where its owner allows that to be told.
-        "delivered": "on the other machine; whether an agent has looked is not told",
-        "offered": "put before the agent",
-        "read": "read by the agent",
-        "processed": "processed by the agent",
-        "expired": "expired, delivery unknown",
-    }
-    code = clean(delivery.get("code") or "")
-    return words.get(rung, rung) + (f" ({code})" if code else "")
+    return clean(delivery.get("words") or rung)
 
 
 def _is_answer(event: dict[str, object]) -> bool:

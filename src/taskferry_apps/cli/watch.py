@@ -1,4 +1,4 @@
-"""`taskferry watch`: a line for each thing that happens."""
+"""`taskferry watch`: a line when an agent is needed, or for each thing that happens."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from .daemon_link import daemon_options, local_client
-from .outcome import CommandFailed, Exit
+from .daemon_link import daemon_options
+from .watch_place import WatchPlace
 
 __all__ = ["watch"]
 
@@ -16,74 +16,80 @@ __all__ = ["watch"]
 @click.command()
 @click.option("--agent", default="", help="Only what concerns one agent of yours.")
 @click.option("--format", "style", type=click.Choice(["line", "json"]), default="line", show_default=True)
-@click.option("--after", type=click.IntRange(0), help="Start after this event's number, instead of now.")
 @click.option(
-    "--state", "place", type=click.Path(path_type=Path), help="Keep the place in this file, and resume there."
+    "--wake/--all",
+    "wake",
+    default=True,
+    help="What needs an agent, many things at once as one line (the default); or everything, line by line.",
+)
+@click.option(
+    "--from",
+    "begin",
+    type=click.Choice(["now", "start"]),
+    help="Where to begin instead of where the last watch ended; for the first one, by default, at what is "
+    "unread, and with --all now.",
+)
+@click.option("--after", type=click.IntRange(0), help="Begin after this event's number.")
+@click.option(
+    "--state",
+    "file",
+    type=click.Path(path_type=Path),
+    help="Keep the place in this file, instead of one for each agent in the data directory.",
 )
 @daemon_options
-def watch(agent: str, style: str, after: int | None, place: Path | None) -> None:
-    """Print a line for each thing that happens, until interrupted.
+def watch(
+    agent: str, style: str, wake: bool, begin: str | None, after: int | None, file: Path | None
+) -> None:
+    """Print a line when there is something for your agent, until interrupted.
 
-    With --state, nothing is printed twice and nothing is missed across restarts.
+    The line is a hint: look into the inbox. What was read meanwhile is not announced, and nothing twice,
+    over restarts of this command and of the daemon, for which it waits.
 
     \b
     Examples:
       taskferry watch --agent writer
-      taskferry watch --agent writer --format json --state ~/.cache/writer.place
+      taskferry watch --agent writer --format json --from now
+      taskferry watch --all
     """
-    start = after if after is not None else _kept(place)
-    if place is not None:
-        _require_writable(place)
-    with local_client() as daemon:
-        for event in daemon.events(after=start, agent=agent or None):
+    from .watch_feed import follow
+
+    place = WatchPlace.choose(file, agent, wake=wake)
+    start = after if after is not None else place.start(begin, wake=wake)
+    for number, event in follow(start, agent, wake=wake):
+        if event is not None:
             click.echo(json.dumps(event) if style == "json" else _line(event))
-            if place is not None:
-                _keep(place, event)
-
-
-def _kept(place: Path | None) -> int | None:
-    if place is None:
-        return None
-    try:
-        return int(place.read_text().strip())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError):
-        raise CommandFailed(
-            f"{place} does not hold a place; remove it to start from now.", Exit.USAGE
-        ) from None
-
-
-def _beside(place: Path) -> Path:
-    return place.with_name(place.name + ".new")
-
-
-def _require_writable(place: Path) -> None:
-    """Find out now, and not at the first event, that the place cannot be kept."""
-    try:
-        _beside(place).touch()
-        _beside(place).unlink()
-    except OSError as error:
-        raise _unwritable(place, error) from None
-
-
-def _keep(place: Path, event: dict[str, object]) -> None:
-    try:
-        _beside(place).write_text(str(event.get("id")))
-        _beside(place).replace(place)
-    except OSError as error:
-        raise _unwritable(place, error) from None
-
-
-def _unwritable(place: Path, error: OSError) -> CommandFailed:
-    return CommandFailed(f"{place} cannot be written: {error.strerror}.", Exit.TROUBLE)
+        place.keep(number)
 
 
 def _line(event: dict[str, object]) -> str:
-    from .render import clean, short
+    from .render import clean
 
-    words = [clean(event.get("at")), clean(event.get("kind"))]
+    words = [clean(event.get("at"))]
+    if event.get("kind") == "wake":
+        from .values import objects
+
+        words += [clean(event.get("agent")), f"{event.get('count')} new"]
+        needs = objects(event, "needs")
+        return "  ".join([*words, *(_need(needs[0]) if needs else [])])
+    words += [clean(event.get("kind"))]
     words += [clean(event["agent"])] if event.get("agent") else []
-    words += [f"task {short(event['task_id'])}"] if event.get("task_id") else []
+    return "  ".join([*words, *_names(event)])
+
+
+def _need(need: dict[str, object]) -> list[str]:
+    """The newest need: what it is, by whom, and its ids; nothing that somebody else has written."""
+    from .render import clean
+
+    state = need.get("state") or need.get("rung")
+    words = [clean(need["type"])] if need.get("from") else [clean(need.get("kind"))]
+    words += [clean(state)] if state and not need.get("from") else []
+    words += [f"from {clean(need['from'])}"] if need.get("from") else []
+    return words + _names(need)
+
+
+def _names(event: dict[str, object]) -> list[str]:
+    from .render import short
+
+    words = [f"task {short(event['task_id'])}"] if event.get("task_id") else []
     words += [f"message {short(event['message_id'])}"] if event.get("message_id") else []
-    return "  ".join(words)
+    return words

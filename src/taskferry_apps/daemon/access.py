@@ -48,7 +48,7 @@ class Access:
         token = await self._core.store.token(digest)
         if token is None or token.revoked_at is not None or not hmac.compare_digest(token.digest, digest):
             return None
-        return Caller(frozenset(token.agents))
+        return Caller(frozenset(token.agents), token.label)
 
     async def tokens(self, caller: Caller) -> tuple[TokenView, ...]:
         """All agents' credentials, revoked ones too."""

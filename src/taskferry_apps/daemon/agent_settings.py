@@ -22,10 +22,14 @@ def _nothing() -> Mapping[ActionClass, Policy]:
 
 @attrs.frozen
 class AgentSettings:
-    """`policies` names what the owner has decided; about any other class the owner is asked."""
+    """`policies` names what the owner has decided; about any other class the owner is asked.
+
+    `tells` is whether those who send to the agent are told what becomes of it there.
+    """
 
     mode: AgentMode = AgentMode.OPEN
     policies: Mapping[ActionClass, Policy] = attrs.field(factory=_nothing)
+    tells: bool = True
 
     def policy(self, action: ActionClass) -> Policy:
         """What becomes of a question about this class."""
@@ -36,7 +40,8 @@ def read_settings(agent: LocalAgent) -> AgentSettings:
     """The settings in an agent's row."""
     members = json.loads(agent.settings)
     policies = {ActionClass(action): Policy(policy) for action, policy in members.get("policies", {}).items()}
-    return AgentSettings(AgentMode(members.get("mode", AgentMode.OPEN)), policies)
+    mode, tells = AgentMode(members.get("mode", AgentMode.OPEN)), members.get("tells", True) is True
+    return AgentSettings(mode, policies, tells)
 
 
 def taken_over(name: str, now: Instant) -> LocalAgent:
@@ -48,6 +53,7 @@ def written(agent: LocalAgent, settings: AgentSettings) -> LocalAgent:
     """The row with other settings; what else stands in it stays."""
     members = json.loads(agent.settings)
     members["mode"] = settings.mode.value
+    members["tells"] = settings.tells
     members["policies"] = {action.value: policy.value for action, policy in settings.policies.items()}
     return attrs.evolve(agent, settings=json.dumps(members, separators=(",", ":")))
 

@@ -108,6 +108,8 @@ class Core:
         self.sequence_floor = 0
         self.last_seen: dict[str, Instant] = {}
         """When somebody last acted as each agent, since this daemon started."""
+        self.ran: dict[str, Instant] = {}
+        """When a program last acted as each agent, since this daemon started."""
         self.arrived: dict[Flow, RateState] = {}
         """What is left of each rate by when things came; after a start every peer has a full minute."""
         self.caught_up: Instant | None = None

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import Body, Content, TaskRequest, decode_content
 from taskferry_protocol.records import (
     Direction,
@@ -15,19 +15,18 @@ from taskferry_protocol.records import (
     InboxState,
     MessageRecord,
     QuarantineRecord,
-    Rung,
     TokenRecord,
 )
 
 from .bonds import Bond
 from .core import Core
+from .delivery import deliveries
 from .grants import Allowance
 from .identity_changes import trust_in
 from .names import handle_of
 from .starting import may_start
 from .views import (
     ConnectionView,
-    Delivery,
     EventView,
     GrantView,
     MessageView,
@@ -37,7 +36,6 @@ from .views import (
 
 __all__ = [
     "connection_view",
-    "delivery_of",
     "event_view",
     "message_views",
     "payload_of",
@@ -76,31 +74,12 @@ _STATES: Final = {
 }
 
 
-def delivery_of(message: MessageRecord) -> Delivery | None:
-    """The ladder of an outgoing message, None for any other."""
-    rung = message.rung
-    if rung is None:
-        return None
-    steps: list[tuple[str, Instant | None]] = [
-        ("queued", message.stored_at),
-        ("relayed", message.relayed_at),
-        ("delivered", message.delivered_at),
-        ("offered", message.offered_at),
-        ("read", message.read_at),
-        ("processed", message.processed_at),
-    ]
-    history = tuple((name, at) for name, at in steps if at is not None)
-    name, at = history[-1]
-    if rung in {Rung.FAILED, Rung.EXPIRED}:
-        name = rung.value
-    return Delivery(name, at, message.code, history)
-
-
 async def message_views(core: Core, messages: Sequence[MessageRecord]) -> tuple[MessageView, ...]:
     """Messages as shown, in their order."""
     trust = await trust_in(core.store, {message.peer.account for message in messages})
     titles = await _titles(core, messages)
     started = await may_start(core, messages)
+    ladders = await deliveries(core, messages)
     views = []
     for message in messages:
         content = decode_content(message.content)
@@ -119,7 +98,7 @@ async def message_views(core: Core, messages: Sequence[MessageRecord]) -> tuple[
                 state=_STATES[message.inbox] if message.direction is Direction.IN else "",
                 trust=trust.get(message.peer.account, ""),
                 payload=payload_of(content.body),
-                delivery=delivery_of(message),
+                delivery=ladders.get((message.hash, message.mine.name)),
                 code=message.code,
                 auto_start=message.hash in started,
             )

@@ -12,7 +12,7 @@ from taskferry_protocol.tasks import Effect, Taken, TaskState
 from taskferry_protocol.tasks import TaskView as Folded
 
 from .core import Core
-from .describe import delivery_of
+from .delivery import deliveries, ladder_of
 from .names import handle_of
 from .possible import may_act, possible_actions
 from .taskbook import Held, read_summary
@@ -34,7 +34,7 @@ async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSu
     shown = []
     for row in rows:
         summary = read_summary(row)
-        delivery = _delivery_of(requests.get(row.task, ()), row)
+        delivery = _ladder_of(requests.get(row.task, ()), row)
         shown.append(
             TaskSummary(
                 id=row.task,
@@ -54,16 +54,17 @@ async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSu
     return tuple(shown)
 
 
-def _delivery_of(messages: Sequence[MessageRecord], row: TaskRecord) -> Delivery | None:
+def _ladder_of(messages: Sequence[MessageRecord], row: TaskRecord) -> Delivery | None:
     found = next((message for message in messages if message.mine == row.mine), None)
-    return delivery_of(found) if found is not None else None
+    return ladder_of(found) if found is not None else None
 
 
 async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
     """A task in full, from the side of `row`."""
     hashes = [event.hash for event in held.events]
     messages = await core.store.messages(hashes)
-    ladders = {hash: _delivery_of(found, row) for hash, found in messages.items()}
+    ours = [message for found in messages.values() for message in found if message.mine == row.mine]
+    ladders = {hash: ladder for (hash, _), ladder in (await deliveries(core, ours)).items()}
     request, view = held.request, held.view
     return TaskView(
         summary=(await task_summaries(core, (row,)))[0],
@@ -109,9 +110,7 @@ def _versions(held: Held) -> list[VersionView]:
     return shown
 
 
-def _event(
-    line: Taken, contents: Mapping[Hash, Content], ladders: Mapping[Hash, Delivery | None]
-) -> TaskEventView:
+def _event(line: Taken, contents: Mapping[Hash, Content], ladders: Mapping[Hash, Delivery]) -> TaskEventView:
     event = line.event
     return TaskEventView(
         n=event.link.n,

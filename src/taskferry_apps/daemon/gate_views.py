@@ -75,3 +75,5 @@ class ModeView:
     agent: str
     mode: str
     policies: Mapping[str, str]
+    tells: bool = True
+    """Whether those who send to it are told what becomes of that."""

@@ -133,6 +133,11 @@ class Gates:
             policy=policy,
         )
 
+    async def set_telling(self, caller: Caller, agent: str, *, tells: bool) -> ModeView:
+        """Say whether senders are told what becomes of their mail."""
+        word = "all" if tells else "nothing"
+        return await self._change(caller, agent, lambda old: attrs.evolve(old, tells=tells), tells=word)
+
     async def _change(
         self, caller: Caller, named: str, change: Callable[[AgentSettings], AgentSettings], **facts: str
     ) -> ModeView:
@@ -162,4 +167,5 @@ class Gates:
             agent=await handle_of(self._core, self._core.agent(agent.name)),
             mode=settings.mode.value,
             policies={action.value: settings.policy(action).value for action in ActionClass},
+            tells=settings.tells,
         )

@@ -77,6 +77,9 @@ class GateService(Protocol):
     async def set_policy(self, caller: Caller, agent: str, action: str, policy: str) -> ModeView:
         """Decide ahead about a class of action."""
 
+    async def set_telling(self, caller: Caller, agent: str, *, tells: bool) -> ModeView:
+        """Say whether those who send to an agent are told what becomes of that, and when it was last run."""
+
     # --- agents' and the owner's ---
     async def waiting(self, caller: Caller, agent: str) -> tuple[tuple[str, int], ...]:
         """Whose tasks wait for the owner and how many of each: all that an agent learns of them."""

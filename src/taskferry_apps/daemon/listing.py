@@ -8,6 +8,7 @@ from taskferry_protocol.cards import Card, Visibility, read_card
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.links import Role
 from taskferry_protocol.records import TaskCursor, TaskQuery
+from taskferry_protocol.runtimes import is_live, presence
 from taskferry_protocol.tasks import TaskState
 
 from .core import Core
@@ -41,11 +42,17 @@ async def agent_views(core: Core, caller: Caller) -> tuple[AgentView, ...]:
     """The agents that the caller may act as, by name."""
     log = await core.own_log()
     held = [agent for agent in await core.store.agents() if may_use(caller, agent.name)]
+    seen = await core.store.agents_seen()
+    bound = await core.store.runtimes(None)
+    now = core.now()
     cards = await core.store.cards([core.agent(agent.name) for agent in held])
     shown = []
     for agent in held:
         ref = core.agent(agent.name)
         raw = cards.get(ref)
+        runtimes = [runtime for runtime in bound if runtime.agent == agent.name]
+        ran = _latest(core.ran.get(agent.name), seen.get(agent.name))
+        here = presence(runtimes, ran, now)
         card = read_card(raw.raw, log) if raw is not None else Card(ref, 1, agent.created_at, log.position)
         shown.append(
             AgentView(
@@ -57,10 +64,17 @@ async def agent_views(core: Core, caller: Caller) -> tuple[AgentView, ...]:
                 capabilities=card.capabilities,
                 public=card.visibility is Visibility.PUBLIC,
                 created_at=agent.created_at,
-                last_seen_at=core.last_seen.get(agent.name),
+                last_seen_at=_latest(core.last_seen.get(agent.name), ran),
+                status=here.activity.value,
+                since=here.since,
+                runtimes=sum(1 for runtime in runtimes if is_live(runtime, now)),
             )
         )
     return tuple(shown)
+
+
+def _latest(*times: Instant | None) -> Instant | None:
+    return max((at for at in times if at is not None), default=None)
 
 
 def task_query(caller: Caller, agent: str | None, state: str, role: str) -> TaskQuery:

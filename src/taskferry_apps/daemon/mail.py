@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 
+import attrs
 import trio
 
-from taskferry_protocol.ids import Hash
+from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.records import (
     Direction,
     InboxState,
+    LeaseRecord,
     Mark,
     MarkMessages,
     MessageQuery,
@@ -18,19 +20,23 @@ from taskferry_protocol.records import (
     Order,
     Place,
 )
+from taskferry_protocol.runtimes import HandedOut
 
 from .core import Core
 from .describe import event_view, message_views, quarantine_view
+from .leasing import check_hold, find_runtime, other_agent, pause, take
 from .names import may_use, not_found, own_agent, require_owner
-from .port import Caller, DaemonRefusal
+from .port import Caller, DaemonRefusal, Hold, Look
 from .search import find_message
-from .views import EventView, InboxPage, MessageView, QuarantineView
+from .telling import tells
+from .views import EventView, InboxPage, LeaseView, MessageView, QuarantineView
 from .visibility import without_hidden
 
 __all__ = ["Mail"]
 
 _WAITING: Final = frozenset({InboxState.UNREAD, InboxState.READ})
 _SHOWN: Final = frozenset({InboxState.UNREAD, InboxState.READ, InboxState.PROCESSED})
+_MARKS: Final = {Look.WHOLE: (Mark.OFFERED, Mark.READ), Look.HEADERS: (Mark.OFFERED,)}
 _FEED_PAGE: Final = 200
 MOST: Final = 200
 
@@ -42,9 +48,16 @@ class Mail:
         self._core = core
 
     async def inbox(
-        self, caller: Caller, agent: str, unprocessed: bool, cursor: str, limit: int, wait_s: float
+        self,
+        caller: Caller,
+        agent: str,
+        unprocessed: bool,
+        cursor: str,
+        limit: int,
+        wait_s: float,
+        look: Look = Look.WHOLE,
     ) -> InboxPage:
-        """Oldest first; waits up to `wait_s` for something to come, and marks what it gives as read."""
+        """Oldest first; waits up to `wait_s` for something to come, and marks what it gives."""
         core = self._core
         mine = await own_agent(core, caller, agent, "agent_id")
         query = MessageQuery(
@@ -59,20 +72,58 @@ class Mail:
                 await heard.wait()
         page = await core.store.message_page(query, after, _within(limit), Order.OLDEST_FIRST)
         views = await message_views(core, page.items)
-        await self._mark(mine.name, page.items)
+        await self._mark(caller, mine.name, page.items, look)
         last = page.items[-1].place if page.items else after
         return InboxPage(views, str(last) if last is not None else "", page.next is not None)
 
-    async def _mark(self, agent: str, messages: tuple[MessageRecord, ...]) -> None:
-        fresh = tuple(message.hash for message in messages if message.read_at is None)
+    async def leased(
+        self, caller: Caller, agent: str, runtime: str, cursor: str, limit: int, wait_s: float, look: Look
+    ) -> InboxPage:
+        """What a bound program may have of what is not processed; waiting for it is a sign of life."""
+        core = self._core
+        mine = await own_agent(core, caller, agent, "agent_id")
+        me = await find_runtime(core, caller, runtime)
+        if me.agent != mine.name:
+            raise other_agent(me, mine.name)
+        after = parse_cursor(cursor)
+        handed = HandedOut((), (), more=False)
+        leases: Mapping[Hash, LeaseRecord] = {}
+        with trio.move_on_after(wait_s):
+            while not handed.given:
+                heard = core.feed.next
+                with trio.CancelScope(shield=True):
+                    # What was handed out is given, or handed out again: it is never lost in between.
+                    handed, leases = await take(core, caller, runtime, after, _within(limit), _MARKS[look])
+                if handed.given:
+                    break
+                with trio.move_on_after(await pause(core, me)):
+                    await heard.wait()
+        records = await core.store.messages([item.hash for item in handed.given])
+        given = tuple(
+            next(record for record in records[item.hash] if record.mine.name == mine.name)
+            for item in handed.given
+        )
+        until = Instant(core.now() + me.lease_ms)
+        views = tuple(
+            attrs.evolve(view, lease=LeaseView(runtime, leases[view.id].fence, until))
+            for view in await message_views(core, given)
+        )
+        return InboxPage(views, _cursor_after(handed, after), handed.more)
+
+    async def _mark(
+        self, caller: Caller, agent: str, messages: tuple[MessageRecord, ...], look: Look
+    ) -> None:
+        tell = await tells(self._core, caller, agent)
+        last = _MARKS[look][-1]
+        # What only the owner has looked at so far is news all the same, once its agent does.
+        fresh = tuple(
+            m.hash
+            for m in messages
+            if (m.read_at if last is Mark.READ else m.offered_at) is None or (tell and m.told < last.order)
+        )
         if fresh:
             now = self._core.now()
-            await self._core.commit(
-                (
-                    MarkMessages(agent, fresh, Mark.OFFERED, now),
-                    MarkMessages(agent, fresh, Mark.READ, now),
-                )
-            )
+            await self._core.commit([MarkMessages(agent, fresh, mark, now, tell) for mark in _MARKS[look]])
 
     async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:
         """Outgoing and incoming ones, newest first; of all agents for the owner who names none."""
@@ -88,8 +139,11 @@ class Mail:
         return InboxPage(views, following, page.next is not None)
 
     async def message(self, caller: Caller, message: str) -> MessageView:
-        """One message by id or unique prefix."""
+        """One message by id or unique prefix; an agent that is given one that it was sent has read it."""
         record = await self.find(caller, message)
+        if not caller.is_owner and record.inbox in _WAITING:
+            await self._mark(caller, record.mine.name, (record,), Look.WHOLE)
+            record = await self.find(caller, message)
         return (await message_views(self._core, (record,)))[0]
 
     async def find(self, caller: Caller, message: str) -> MessageRecord:
@@ -102,8 +156,13 @@ class Mail:
             raise not_found("message")
         return next((record for record in visible if record.direction is Direction.IN), visible[0])
 
-    async def acknowledge(self, caller: Caller, message: str) -> MessageView:
+    async def acknowledge(self, caller: Caller, message: str, hold: Hold | None = None) -> MessageView:
         """Mark as processed; again is no error."""
+        async with self._core.lock:
+            record = await self._acknowledge(caller, message, hold)
+        return (await message_views(self._core, (record,)))[0]
+
+    async def _acknowledge(self, caller: Caller, message: str, hold: Hold | None) -> MessageRecord:
         record = await self.find(caller, message)
         if record.direction is not Direction.IN:
             raise DaemonRefusal(
@@ -116,15 +175,19 @@ class Mail:
                 "The owner decides with: taskferry approvals",
                 status=409,
             )
+        agent, unit = record.mine.name, record.task or record.hash
+        held = await check_hold(self._core, caller, agent, unit, hold)
+        tell = await tells(self._core, caller, agent, hold.runtime if hold is not None else "")
         now = self._core.now()
         hashes: tuple[Hash, ...] = (record.hash,)
         await self._core.commit(
             (
-                MarkMessages(record.mine.name, hashes, Mark.READ, now),
-                MarkMessages(record.mine.name, hashes, Mark.PROCESSED, now),
+                *held,
+                MarkMessages(agent, hashes, Mark.READ, now, tell),
+                MarkMessages(agent, hashes, Mark.PROCESSED, now, tell),
             )
         )
-        return await self.message(caller, record.hash.hex())
+        return await self.find(caller, record.hash.hex())
 
     async def quarantine(self, caller: Caller, cursor: str, limit: int) -> tuple[QuarantineView, ...]:
         """What came and has no effect, newest first."""
@@ -150,6 +213,14 @@ class Mail:
             place = page.next if page.next is not None else place
             if not page.items and not moved:
                 await heard.wait()
+
+
+def _cursor_after(handed: HandedOut, after: Place | None) -> str:
+    if handed.more:
+        # What came free may be older than where the program was: it goes on behind that, lest some be left.
+        return str(handed.given[-1].place)
+    last = max([*(item.place for item in handed.given), *([] if after is None else [after])], default=None)
+    return "" if last is None else str(last)
 
 
 def parse_cursor(text: str) -> Place | None:

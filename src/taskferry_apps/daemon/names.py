@@ -61,6 +61,8 @@ async def own_agent(core: Core, caller: Caller, text: str, field: str = "from") 
     if name not in own.state.agents:
         raise _no_agent(text, field)
     core.last_seen[name] = core.now()
+    if not caller.is_owner:
+        core.ran[name] = core.now()
     return core.agent(name)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from taskferry_protocol.envelope import parse_envelope
-from taskferry_protocol.ids import Instant
+from taskferry_protocol.ids import AgentRef, Instant
 from taskferry_protocol.messages import ArtifactSubmit, decode_content
+from taskferry_protocol.records import Flow
 
 from .core import Core
-from .describe import delivery_of
+from .delivery import deliveries, idle_warning
 from .describe_tasks import state_shown
 from .draft import Posted
 from .identity_changes import stopped
@@ -32,22 +33,29 @@ async def posted_before(core: Core) -> Posted | None:
 async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None) -> Sent:
     """The answer to a sender; `held` is the task that it belongs to."""
     found = (await core.store.messages((posted.hash,))).get(posted.hash, ())
-    ladders = [delivery for message in found if (delivery := delivery_of(message)) is not None]
+    ladders = tuple((await deliveries(core, found)).values())
     created = posted.envelope.header.created_at
     delivery = ladders[0] if ladders else Delivery("queued", Instant(created), "")
     warnings: tuple[str, ...] = ()
-    to = posted.envelope.header.to
+    header = posted.envelope.header
+    to = header.to
+    if (idle := await _idle(core, header.from_, to)) is not None:
+        warnings = (idle,)
     if await stopped(core.store, (to.account,)):
         handle = await handle_of(core, to)
         warnings = (
+            *warnings,
             f"The identity of {handle} is in question; this waits here until your owner has decided."
             f" See: taskferry peer show {handle}",
         )
     elif not link.connected:
-        warnings = ("The relay is not reachable now; this waits here and is sent as soon as it is.",)
-    elif await link.is_away(posted.envelope.header.to):
-        handle = await handle_of(core, posted.envelope.header.to)
-        warnings = (f"{handle} is not connected now; this is delivered when it comes back.",)
+        warnings = (
+            *warnings,
+            "The relay is not reachable now; this waits here and is sent as soon as it is.",
+        )
+    elif await link.is_away(to):
+        handle = await handle_of(core, to)
+        warnings = (*warnings, f"{handle} is not connected now; this is delivered when it comes back.")
     base = Sent(posted.hash, posted.content.conv, delivery, warnings)
     if held is None:
         return base
@@ -64,3 +72,9 @@ async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None)
         state_shown(state, delivery if held.task == posted.hash else None),
         version,
     )
+
+
+async def _idle(core: Core, mine: AgentRef, peer: AgentRef) -> str | None:
+    flow = Flow(mine, peer)
+    word = (await core.store.peer_words((flow,))).get(flow)
+    return idle_warning(await handle_of(core, peer), word, core.now())

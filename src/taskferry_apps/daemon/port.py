@@ -7,6 +7,7 @@ changed is committed; sending goes on by itself, and works while the relay is do
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -41,8 +42,19 @@ if TYPE_CHECKING:
     from .doctor_port import DoctorService
     from .gates_port import GateService
     from .peers_port import PeerService
+    from .runtimes_port import RuntimeService
 
-__all__ = ["Caller", "DaemonRefusal", "DaemonService", "GrantChange", "NewAgent", "NewTask", "TaskAction"]
+__all__ = [
+    "Caller",
+    "DaemonRefusal",
+    "DaemonService",
+    "GrantChange",
+    "Hold",
+    "Look",
+    "NewAgent",
+    "NewTask",
+    "TaskAction",
+]
 
 
 class DaemonRefusal(Exception):
@@ -71,9 +83,13 @@ class DaemonRefusal(Exception):
 
 @attrs.frozen
 class Caller:
-    """Who asks: the owner (`agents` is None), or a program that may act as these agents (names) alone."""
+    """Who asks: the owner (`agents` is None), or a program that may act as these agents (names) alone.
+
+    `label` is what its credential is called, and says nothing about who it is.
+    """
 
     agents: frozenset[str] | None
+    label: str = attrs.field(default="", eq=False)
 
     @property
     def is_owner(self) -> bool:
@@ -120,6 +136,8 @@ class NewTask:
     deadline: Instant | None = None
     revisions: int = 3
     budget: int | None = None
+    runtime: str = ""
+    """The bound program that asks, and that is to have the answers; "" for any."""
 
 
 @attrs.frozen
@@ -140,6 +158,22 @@ class TaskAction:
     version: int | None = None
     hash: Hash | None = None
     answers: int | None = None
+    hold: Hold | None = None
+
+
+@attrs.frozen
+class Hold:
+    """Which bound program answers, by the id that binding gave it, and under which fence; None for any."""
+
+    runtime: str
+    fence: int | None = None
+
+
+class Look(Enum):
+    """How an inbox is looked at: whoever is given the headers alone has not read anything."""
+
+    WHOLE = "whole"
+    HEADERS = "headers"
 
 
 class DaemonService(Protocol):
@@ -185,6 +219,10 @@ class DaemonService(Protocol):
     @property
     def gates(self) -> GateService:
         """What waits for the owner, and what the owner has decided ahead."""
+
+    @property
+    def runtimes(self) -> RuntimeService:
+        """The programs that act as agents."""
 
     @property
     def devices(self) -> DeviceService:
@@ -264,9 +302,21 @@ class DaemonService(Protocol):
         """Send a message; `conversation` and `reply_to` may be ""."""
 
     async def inbox(
-        self, caller: Caller, agent: str, unprocessed: bool, cursor: str, limit: int, wait_s: float
+        self,
+        caller: Caller,
+        agent: str,
+        unprocessed: bool,
+        cursor: str,
+        limit: int,
+        wait_s: float,
+        *,
+        look: Look = Look.WHOLE,
+        runtime: str = "",
     ) -> InboxPage:
-        """Oldest first. Waits up to `wait_s` when there is nothing; marks what it gives as read."""
+        """Oldest first. Waits up to `wait_s` when there is nothing; marks what it gives as read, or offered.
+
+        With a bound program's id, what that may have of what is not processed, and is its alone from now on.
+        """
 
     async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:
         """Outgoing and incoming messages, newest first."""
@@ -274,8 +324,8 @@ class DaemonService(Protocol):
     async def message(self, caller: Caller, message: str) -> MessageView:
         """One message by id or unique prefix."""
 
-    async def acknowledge(self, caller: Caller, message: str) -> MessageView:
-        """Mark a message as processed; again is no error."""
+    async def acknowledge(self, caller: Caller, message: str, hold: Hold | None = None) -> MessageView:
+        """Mark a message as processed; again is no error. Refusal `taken-over` if `hold` has it no more."""
 
     async def create_task(self, caller: Caller, task: NewTask) -> Sent:
         """Ask a peer for work."""
@@ -299,6 +349,12 @@ class DaemonService(Protocol):
 
     def events(self, caller: Caller, after: int | None, agent: str) -> AsyncIterator[EventView]:
         """The feed after an event's id (None: from now on), without end; only what the caller may see."""
+
+    async def feed_start(self, after: int | None) -> int:
+        """Where a follower begins that has come to `after`: at the end, if that is None or beyond."""
+
+    def wakes(self, caller: Caller, after: int, agent: str) -> AsyncIterator[EventView]:
+        """The feed as hints to agents: events of the kind `wake`, each for all that came together."""
 
     async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
         """The answer already given under an idempotency key; refusal `conflict` if the request differed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from taskferry_protocol.ids import AgentRef
@@ -11,6 +12,9 @@ from taskferry_protocol.records import (
     DropOutbox,
     Mark,
     MarkMessages,
+    MessageRecord,
+    PeerWord,
+    PutPeerWord,
     ReceiptGot,
     ReceiptOwed,
     RecordReceipt,
@@ -24,6 +28,7 @@ from .core import Core
 from .draft import Draft
 from .invited import hear_of_invite
 from .port import DaemonRefusal
+from .telling import PeerTelling, telling_to
 
 __all__ = ["say_receipts", "take_receipt"]
 
@@ -32,6 +37,7 @@ _MARKS: Final = {
     Outcome.READ: Mark.READ,
     Outcome.PROCESSED: Mark.PROCESSED,
 }
+_NOT_THERE: Final = frozenset({Rung.QUEUED, Rung.RELAYED, Rung.EXPIRED})
 
 
 async def say_receipts(core: Core) -> None:
@@ -45,15 +51,23 @@ async def say_receipts(core: Core) -> None:
             pairs.setdefault((item.mine, item.peer), []).append(item)
         draft = Draft(core)
         for (mine, peer), items in pairs.items():
-            said = Receipt(
-                tuple(ReceiptItem(item.hash, Outcome(item.outcome), item.code or None) for item in items)
-            )
-            try:
-                await draft.post_quietly(said, mine, peer)
-            except DaemonRefusal:
-                pass  # nobody serves that agent any more: there is nobody to tell
+            telling = await telling_to(core, mine, peer)
+            # What an owner has stopped telling is not told of what was marked before, either.
+            said = [item for item in items if telling.tells or Outcome(item.outcome) not in _MARKS]
+            if said:
+                await _say(draft, said, telling, mine, peer)
             draft.add(SettleReceipts(tuple(item.place for item in items)))
         await draft.commit()
+
+
+async def _say(
+    draft: Draft, items: Sequence[ReceiptOwed], telling: PeerTelling, mine: AgentRef, peer: AgentRef
+) -> None:
+    said = tuple(ReceiptItem(item.hash, Outcome(item.outcome), item.code or None) for item in items)
+    try:
+        await draft.post_quietly(Receipt(said, telling.tells, telling.seen), mine, peer)
+    except DaemonRefusal:
+        pass  # nobody serves that agent any more: there is nobody to tell
 
 
 async def take_receipt(arrival: Arrival, body: Receipt) -> None:
@@ -62,19 +76,20 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
     arrival.keep()
     messages = await draft.core.store.messages([item.hash for item in body.items])
     device = arrival.decision.envelope.device
+    ours = False
     for item in body.items:
         for message in messages.get(item.hash, ()):
             if message.rung is None or (message.mine, message.peer) != (arrival.mine, arrival.peer):
                 continue
             code = item.code or ""
+            ours = True
             draft.add(
                 RecordReceipt(
                     ReceiptGot(item.hash, device, item.outcome.value, code, arrival.hash, draft.now)
                 )
             )
             if item.outcome in _MARKS:
-                mark = MarkMessages(message.mine.name, (item.hash,), _MARKS[item.outcome], draft.now)
-                draft.add(mark)
+                _take_mark(draft, message, _MARKS[item.outcome])
                 continue
             quarantined = item.outcome is Outcome.QUARANTINED
             rung = Rung.FAILED if quarantined else Rung.DELIVERED
@@ -87,3 +102,33 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
                 await hear_of_invite(draft, message, code)
             refs = (item.hash,) if message.task is None else (item.hash, message.task)
             draft.tell("delivery", message.mine.name, refs, rung=rung.value, code=reason)
+    if ours:
+        # Whoever answers nothing of ours has nothing to say of how it would.
+        _take_word(arrival, body)
+
+
+def _take_mark(draft: Draft, message: MessageRecord, mark: Mark) -> None:
+    """What became of a message at its agent; said again, it is nothing new."""
+    times = {
+        Mark.OFFERED: message.offered_at,
+        Mark.READ: message.read_at,
+        Mark.PROCESSED: message.processed_at,
+    }
+    if times[mark] is not None:
+        return
+    if message.rung in _NOT_THERE:
+        # What its agent has was delivered, whichever word comes first.
+        draft.add(SetRung(message.hash, message.mine.name, Rung.DELIVERED, "", draft.now))
+        draft.add(DropOutbox((message.hash,)))
+    draft.add(MarkMessages(message.mine.name, (message.hash,), mark, draft.now))
+    refs = (message.hash,) if message.task is None else (message.hash, message.task)
+    draft.tell("delivery", message.mine.name, refs, rung=mark.value)
+
+
+def _take_word(arrival: Arrival, body: Receipt) -> None:
+    """Keep what a peer's daemon says of its agent: a claim, and never about the time to come."""
+    if body.tells is None:
+        return
+    said_at = arrival.decision.envelope.header.created_at
+    seen = min(body.seen, said_at) if body.tells and body.seen is not None else None
+    arrival.draft.add(PutPeerWord(PeerWord(arrival.mine, arrival.peer, body.tells, seen, said_at)))

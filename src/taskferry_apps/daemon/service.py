@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Final
 
 import trio
 
-from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.messages import Part, TextMessage
 from taskferry_protocol.records import TaskRecord
@@ -45,11 +43,13 @@ from .names import may_use, not_found, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .peers import PeerBook
-from .port import Caller, GrantChange, NewAgent, NewTask, TaskAction
+from .port import Caller, GrantChange, Hold, Look, NewAgent, NewTask, TaskAction
 from .recovery import Recovery
 from .rules import Rules
+from .runtimes import Runtimes
 from .search import find_task
 from .sending import send_message
+from .setting_up import set_up
 from .sharing import Sharing
 from .taskbook import Held, load_task
 from .tasks import Tasks
@@ -70,21 +70,9 @@ from .views import (
     TokenView,
 )
 from .visibility import shown_rows
+from .wakes import Wakes
 
 __all__ = ["Daemon"]
-
-#: Refusals of a set-up that was made while the relay was away: another name or a ticket cures them.
-_NOT_LET_IN: Final = frozenset(
-    {
-        RejectCode.NAME_TAKEN,
-        RejectCode.SIGNUP_REFUSED,
-        RejectCode.UNKNOWN_TICKET,
-        RejectCode.TICKET_USED,
-        RejectCode.EXPIRED,
-    }
-)
-#: How long set-up waits for the relay to take the owner's name.
-CLAIM_S: Final = 15.0
 
 
 class Daemon:
@@ -113,6 +101,9 @@ class Daemon:
         self.gates = Gates(core, self._link, self._connections, self._tasks, rules)
         """What waits for the owner, and what the owner has decided ahead."""
         self._mail = Mail(core)
+        self._wakes = Wakes(core)
+        self.runtimes = Runtimes(core, self._link, self._mail)
+        """The programs that act as agents."""
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
@@ -159,6 +150,7 @@ class Daemon:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Hold the link and keep house until cancelled. Raises the store's errors."""
+        await self.runtimes.bridge()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._link.run)
             nursery.start_soon(self._upkeep.run)
@@ -187,27 +179,7 @@ class Daemon:
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str = "") -> SetUp:
         """Make account and keys, and claim the name; where the relay refused it later, try otherwise."""
-        core = self._core
-        if core.account is not None and self._link.refused in _NOT_LET_IN:
-            self._link.check_relay(relay, ticket)
-            await self._owner.try_again(caller, owner, relay, ticket)
-            self._link.begin_afresh()
-            recovery = await self._owner.untold_phrase()
-        else:
-            recovery = await self._owner.set_up(caller, owner, relay, label, ticket)
-        # Whoever hangs up meanwhile and asks again is told the phrase then.
-        claimed = await self._wait_claimed()
-        await self._owner.phrase_told()
-        return SetUp(owner, core.own, core.device, recovery, claimed)
-
-    async def _wait_claimed(self) -> bool:
-        with trio.move_on_after(CLAIM_S):
-            # Where nothing answered, waiting brings nothing: the link goes on trying by itself.
-            while not (self._link.connected or self._link.away) and self._link.refused is None:
-                heard = self._core.feed.next
-                with trio.move_on_after(0.25):
-                    await heard.wait()
-        return self._link.connected
+        return await set_up(self._core, self._link, self._owner, caller, owner, relay, label, ticket)
 
     async def account(self, caller: Caller) -> AccountView:
         """The owner's account log in brief."""
@@ -305,10 +277,21 @@ class Daemon:
         return await sent(self._core, self._link, posted)
 
     async def inbox(
-        self, caller: Caller, agent: str, unprocessed: bool, cursor: str, limit: int, wait_s: float
+        self,
+        caller: Caller,
+        agent: str,
+        unprocessed: bool,
+        cursor: str,
+        limit: int,
+        wait_s: float,
+        *,
+        look: Look = Look.WHOLE,
+        runtime: str = "",
     ) -> InboxPage:
         """Oldest first; waits when there is nothing."""
-        return await self._mail.inbox(caller, agent, unprocessed, cursor, limit, wait_s)
+        if runtime:
+            return await self._mail.leased(caller, agent, runtime, cursor, limit, wait_s, look)
+        return await self._mail.inbox(caller, agent, unprocessed, cursor, limit, wait_s, look)
 
     async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:
         """Outgoing and incoming messages, newest first."""
@@ -318,13 +301,21 @@ class Daemon:
         """One message."""
         return await self._mail.message(caller, message)
 
-    async def acknowledge(self, caller: Caller, message: str) -> MessageView:
+    async def acknowledge(self, caller: Caller, message: str, hold: Hold | None = None) -> MessageView:
         """Mark a message as processed."""
-        return await self._mail.acknowledge(caller, message)
+        return await self._mail.acknowledge(caller, message, hold)
 
     def events(self, caller: Caller, after: int | None, agent: str) -> AsyncIterator[EventView]:
         """The feed, without end."""
         return self._mail.events(caller, after, agent)
+
+    async def feed_start(self, after: int | None) -> int:
+        """Where a follower of the feed begins."""
+        return await self._wakes.start(after)
+
+    def wakes(self, caller: Caller, after: int, agent: str) -> AsyncIterator[EventView]:
+        """The feed as hints to agents."""
+        return self._wakes.follow(caller, after, agent)
 
     async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
         """The answer already given under an idempotency key."""
@@ -366,7 +357,7 @@ class Daemon:
         """One task; an agent that looks at it has read what it was asked to revise."""
         held, row = await self._held(caller, task)
         if not caller.is_owner:
-            await self._tasks.note_read(held, row)
+            await self._tasks.note_read(caller, held, row)
         return await task_view(self._core, held, row)
 
     async def _held(self, caller: Caller, task: str) -> tuple[Held, TaskRecord]:

@@ -38,12 +38,14 @@ from .approvals import permit_deed
 from .core import Core
 from .draft import Draft, Posted, Thread
 from .labels import label_of
+from .leasing import check_hold
 from .names import may_use, not_found, own_agent
-from .port import Caller, DaemonRefusal, NewTask, TaskAction
+from .port import Caller, DaemonRefusal, Hold, NewTask, TaskAction
 from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
 from .sending import check_may_send, open_way
 from .task_gate import settle
 from .taskbook import Held, event_of, load_task, row_after, view_of
+from .telling import tells
 from .visibility import shown_rows
 
 __all__ = ["Tasks", "add_event"]
@@ -125,6 +127,8 @@ class Tasks:
                 draft.now,
             )
             draft.add(AddTaskEvent(record), SaveTask(row))
+            if task.runtime:
+                draft.add(*await check_hold(core, caller, mine.name, posted.hash, Hold(task.runtime)))
             _tell(draft, row, posted)
             await draft.commit()
         return posted, await load_task(core, posted.hash)
@@ -139,6 +143,7 @@ class Tasks:
             draft = Draft(core)
             held = await load_task(core, task)
             row = await self._row_for(caller, held, kind, action.mine)
+            draft.add(*await check_hold(core, caller, row.mine.name, task, action.hold))
             await permit_deed(draft, caller, row.mine, Deed.WORD)
             role = Role(row.role)
             names = _named_version(held.view, action)
@@ -159,11 +164,11 @@ class Tasks:
             await draft.commit()
         return posted, held
 
-    async def note_read(self, held: Held, row: TaskRecord) -> None:
+    async def note_read(self, caller: Caller, held: Held, row: TaskRecord) -> None:
         """An agent has looked at the task, and so at every revision that was asked of it."""
-        asked = held.view.revisions
+        asked, tell = held.view.revisions, await tells(self._core, caller, row.mine.name)
         if row.role == Role.WORKER.value and asked:
-            mark = MarkMessages(row.mine.name, asked, Mark.READ, self._core.now())
+            mark = MarkMessages(row.mine.name, asked, Mark.READ, self._core.now(), tell)
             await self._core.commit((mark,))
 
     async def expire_overdue(self, drained_until: Instant) -> None:

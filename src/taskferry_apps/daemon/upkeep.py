@@ -8,7 +8,7 @@ import trio
 
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, SEEN_MS
-from taskferry_protocol.records import PruneEvents, PurgeAnswers, PurgeApprovals, PurgeSeen
+from taskferry_protocol.records import PruneEvents, PurgeAnswers, PurgeApprovals, PurgeLeases, PurgeSeen
 
 from .audit_hours import close_hour
 from .connections import Connections
@@ -19,6 +19,7 @@ from .outbound import give_up_expired
 from .owner import Owner
 from .quiet import QUIET_MS
 from .tasks import Tasks
+from .telling import keep_ran
 
 __all__ = ["Upkeep"]
 
@@ -32,6 +33,8 @@ FEED_LINES: Final = 10_000
 FEED_MS: Final = 30 * DAY_MS
 #: How long questions of agents are listed after their time.
 APPROVALS_MS: Final = 7 * DAY_MS
+#: A unit that nobody has taken for so long has no program that still knows its fence.
+LEASES_MS: Final = 90 * DAY_MS
 
 
 class Upkeep:
@@ -71,9 +74,11 @@ class Upkeep:
         await self._core.commit(
             (
                 *self._core.keep_caught_up(),
+                *keep_ran(self._core),
                 PurgeSeen(Instant(now - SEEN_MS), BATCH),
                 PurgeAnswers(now, BATCH),
                 PurgeApprovals(Instant(now - APPROVALS_MS), BATCH),
+                PurgeLeases(Instant(now - LEASES_MS), BATCH),
                 PruneEvents(Instant(now - FEED_MS), FEED_LINES, BATCH),
             )
         )

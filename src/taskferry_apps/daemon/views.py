@@ -20,6 +20,7 @@ __all__ = [
     "EventView",
     "GrantView",
     "InboxPage",
+    "LeaseView",
     "MessageView",
     "QuarantineView",
     "RelayStatus",
@@ -93,7 +94,11 @@ class AccountView:
 
 @attrs.frozen
 class AgentView:
-    """An agent of this owner. `last_seen_at` is when somebody last acted as it here."""
+    """An agent of this owner. `last_seen_at` is when somebody last acted as it here, bound or not.
+
+    `status` is what the programs say that are bound to it: idle, busy, or offline without any; `since` when
+    that began, None if no program ever ran. `runtimes` is how many are live.
+    """
 
     handle: str
     name: str
@@ -104,6 +109,9 @@ class AgentView:
     public: bool
     created_at: Instant
     last_seen_at: Instant | None
+    status: str = "offline"
+    since: Instant | None = None
+    runtimes: int = 0
 
 
 @attrs.frozen
@@ -154,6 +162,10 @@ class Delivery:
     at: Instant
     code: str
     history: tuple[tuple[str, Instant], ...] = ()
+    told: bool | None = None
+    """Whether its recipient's owner lets the later rungs be told; None where nothing was said of it."""
+    words: str = ""
+    """What is known of it, in a sentence."""
 
 
 @attrs.frozen
@@ -167,6 +179,15 @@ class Sent:
     task: Hash | None = None
     state: str = ""
     version: int | None = None
+
+
+@attrs.frozen
+class LeaseView:
+    """Under which an item was handed to a bound program: named again, the fence proves who answers."""
+
+    runtime: str
+    fence: int
+    expires_at: Instant
 
 
 @attrs.frozen
@@ -191,6 +212,8 @@ class MessageView:
     code: str = ""
     auto_start: bool = False
     """Of incoming ones: whether a program may begin on it by itself."""
+    lease: LeaseView | None = None
+    """Where it is given to a bound program."""
 
 
 @attrs.frozen

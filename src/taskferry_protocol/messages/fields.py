@@ -15,6 +15,7 @@ from ..shape import as_array, as_bytes, as_text, as_uint, has_controls
 __all__ = [
     "count",
     "digest",
+    "flag",
     "instant",
     "nullable",
     "number",
@@ -46,6 +47,13 @@ def digest(value: Value, field: str) -> Hash:
 def instant(value: Value, field: str) -> Instant:
     """A time in milliseconds below 2^53."""
     return Instant(as_uint(value, field, high=TIME_LIMIT - 1))
+
+
+def flag(value: Value, field: str) -> bool:
+    """True or false."""
+    if type(value) is not bool:
+        raise RemoteProtocolError(RejectCode.WRONG_TYPE, "true or false expected", field=field)
+    return value
 
 
 def nullable(reader: Reader[T]) -> Reader[T | None]:

@@ -10,11 +10,11 @@ import attrs
 
 from ..cbor import Value
 from ..errors import RejectCode, RemoteProtocolError
-from ..ids import Hash
+from ..ids import Hash, Instant
 from ..limits import RECEIPT_ITEMS
 from ..shape import as_array, as_text
-from .base import Body, MessageClass, Wire
-from .fields import count, digest, prose, statements
+from .base import Body, MessageClass, Presence, Wire
+from .fields import count, digest, flag, instant, prose, statements
 from .parts import Part, read_parts
 
 __all__ = ["AccountUpdate", "GrantDigest", "Outcome", "Receipt", "ReceiptItem", "TextMessage"]
@@ -85,13 +85,23 @@ def _items(value: Value, field: str) -> Sequence[ReceiptItem]:
 
 @attrs.frozen
 class Receipt(Body):
-    """What became of 1 to 256 messages, said and signed by their recipient. Never receipted itself."""
+    """What became of 1 to 256 messages, said and signed by their recipient. Never receipted itself.
+
+    `tells` says whether the recipient's owner lets it be told that its agent was offered a message, has
+    read or has processed it; None where nothing is said. `seen` is when the agent last ran, to the minute.
+    """
 
     type_name = "receipt"
     message_class = MessageClass.RECEIPT
-    wire = (Wire("items", _items),)
+    wire = (
+        Wire("items", _items),
+        Wire("tells", flag, Presence.OPTIONAL),
+        Wire("seen", instant, Presence.OPTIONAL),
+    )
 
     items: tuple[ReceiptItem, ...]
+    tells: bool | None = None
+    seen: Instant | None = None
 
 
 @attrs.frozen

@@ -22,6 +22,7 @@ from .daemon import (
     Trust,
 )
 from .gates import GateChange
+from .runtimes import RuntimeChange
 from .traffic import (
     MessageRecord,
     OutboxRecord,
@@ -105,6 +106,11 @@ class Mark(StrEnum):
     READ = "read"
     PROCESSED = "processed"
 
+    @property
+    def order(self) -> int:
+        """1, 2 or 3: which of them comes later."""
+        return {Mark.OFFERED: 1, Mark.READ: 2, Mark.PROCESSED: 3}[self]
+
 
 @attrs.frozen
 class MarkMessages:
@@ -112,12 +118,15 @@ class MarkMessages:
 
     An inbound message in the inbox also rises to `read` or `processed`, and never falls back.
     Hashes that this agent does not have are passed over. Result: `Counted`, counting those that changed.
+    With `tell`, a receipt of the mark is owed to whoever sent an inbound message: once, and not after one of
+    a later mark.
     """
 
     agent: str
     hashes: tuple[Hash, ...]
     mark: Mark
     at: Instant
+    tell: bool = False
 
 
 @attrs.frozen
@@ -353,6 +362,7 @@ DaemonChange = (
     | PruneEvents
     | PurgeAnswers
     | GateChange
+    | RuntimeChange
 )
 
 

@@ -52,6 +52,7 @@ class MessageRecord:
     the request's own hash included. `inbox` has a meaning for inbound ones, `rung` for the others.
     `offered_at`, `read_at` and `processed_at` tell of our agent for inbound messages; for outbound ones, of
     the peer's, as far as its owner lets it be known. `code` says why a message failed or expired.
+    `told` is the order of the latest mark of which an inbound message's sender was told, or is to be.
     `place` orders a daemon's messages by when they were stored; it is 0 until the store has given one.
     """
 
@@ -79,6 +80,7 @@ class MessageRecord:
     offered_at: Instant | None = None
     read_at: Instant | None = None
     processed_at: Instant | None = None
+    told: int = 0
     place: Place = UNPLACED
 
 

@@ -22,6 +22,7 @@ from taskferry_protocol.records import (
     DropQuarantine,
     DropSetting,
     EventRecord,
+    GateChange,
     HoldAccount,
     IdempotencyRecord,
     InviteRecord,
@@ -38,18 +39,15 @@ from taskferry_protocol.records import (
     Placed,
     PruneEvents,
     PurgeAnswers,
-    PurgeApprovals,
     PurgeSeen,
     PutAgent,
     PutAnswer,
     PutCard,
     PutEvidence,
-    PutGate,
     PutGrant,
     PutInvite,
     PutOutbox,
     PutQuarantine,
-    PutRule,
     PutSetting,
     PutToken,
     QuarantineRecord,
@@ -62,7 +60,7 @@ from taskferry_protocol.records import (
     RelayedOutbox,
     ReleaseName,
     RevokeToken,
-    SaveApproval,
+    RuntimeChange,
     SaveConnection,
     Saved,
     SaveTask,
@@ -72,14 +70,12 @@ from taskferry_protocol.records import (
     SetRung,
     SettleReceipts,
     SetTrust,
-    ShowMessages,
     StoreMessage,
     TaskEventRecord,
     TaskRecord,
     TokenRecord,
     Trust,
     UseInvite,
-    UseRule,
     UseSequence,
 )
 from taskferry_protocol.records import ConnectionState as State
@@ -97,6 +93,7 @@ from ..rules import (
 )
 from .audit import AuditTable
 from .gates import GateTables
+from .runtimes import RuntimeTables
 from .tables import Journal, Ledger
 
 K = TypeVar("K")
@@ -131,6 +128,7 @@ class DaemonState:
         self.invites: dict[bytes, InviteRecord] = {}
         self.invite_uses: dict[tuple[bytes, Hash], None] = {}
         self.gate_tables = GateTables(self.journal)
+        self.runtime_tables = RuntimeTables(self.journal)
         self.events: dict[Place, EventRecord] = {}
         self.counters: dict[str, int] = {}
 
@@ -140,6 +138,10 @@ class DaemonState:
 
     def apply(self, change: DaemonChange) -> DaemonResult:
         """Make one change."""
+        if isinstance(change, RuntimeChange):
+            return self.runtime_tables.apply(change)
+        if isinstance(change, GateChange):
+            return self.gate_tables.apply(change, self)
         put, drop = self.journal.put, self.journal.drop
         match change:
             case StoreMessage():
@@ -214,8 +216,6 @@ class DaemonState:
             case SetCursor():
                 relay = change.cursor.relay
                 put(self.cursors, relay, cursor_to_store(self.cursors.get(relay), change.cursor))
-            case PutGate() | ShowMessages() | PutRule() | UseRule() | SaveApproval() | PurgeApprovals():
-                return self.gate_tables.apply(change, self)
             case _:
                 return self._apply_directory(change)
         return Done()
@@ -361,6 +361,9 @@ class DaemonState:
         changed = 0
         for hash in dict.fromkeys(change.hashes):
             message = self.messages.get((hash, change.agent))
+            if change.tell and message is not None:
+                self.runtime_tables.tell(self, message, change)
+                message = self.messages[hash, change.agent]
             if message is not None and (after := marked(message, change.mark, change.at)) != message:
                 self.journal.put(self.messages, (hash, change.agent), after)
                 changed += 1

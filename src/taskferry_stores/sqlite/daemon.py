@@ -57,6 +57,7 @@ from .examining import examine
 from .files import IntegrityCheck, OpenFile, Tuning, copy_database, open_file
 from .gate_reads import SqliteGateReads
 from .migrations import load_schema
+from .runtime_rows import SqliteRuntimeReads
 
 APPLICATION_ID = 0x54464431
 """`TFD1` in the file's header."""
@@ -81,7 +82,7 @@ async def open_daemon_store(
         await store.aclose()
 
 
-class SqliteDaemonStore(SqliteGateReads):
+class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads):
     """The daemon's port over one file."""
 
     def __init__(self, file: OpenFile) -> None:

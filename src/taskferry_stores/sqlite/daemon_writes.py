@@ -41,6 +41,7 @@ from taskferry_protocol.records import (
     RecordSeen,
     ReleaseName,
     RevokeToken,
+    RuntimeChange,
     SaveApproval,
     SaveConnection,
     Saved,
@@ -55,7 +56,7 @@ from taskferry_protocol.records import (
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_revision, require_usable, unknown
-from . import audit, gate_rows, ledger
+from . import audit, gate_rows, ledger, runtime_rows
 from .daemon_reads import invite_record
 from .rows import to_signed
 from .traffic_writes import TrafficWrites
@@ -126,6 +127,8 @@ class DaemonSession:
 
     def apply(self, change: DaemonChange) -> DaemonResult:
         """Make one change."""
+        if isinstance(change, RuntimeChange):
+            return runtime_rows.apply(self._connection, change, self._number)
         connection, execute = self._connection, self._connection.execute
         match change:
             case AppendAudit():

@@ -26,7 +26,7 @@ from .rows import agent_ref, to_unsigned
 MESSAGES = (
     "SELECT t.n, t.hash, t.direction, a.account, a.name, b.account, b.name, t.device, t.id, t.seq, t.cls,"
     " t.type, t.conv, s.content, t.created_at, t.expires_at, t.stored_at, t.task, t.reply, t.inbox, t.rung,"
-    " t.code, t.relayed_at, t.delivered_at, t.offered_at, t.read_at, t.processed_at"
+    " t.code, t.relayed_at, t.delivered_at, t.offered_at, t.read_at, t.processed_at, t.told"
     " FROM messages t JOIN agents a ON a.n = t.mine JOIN agents b ON b.n = t.peer"
     " JOIN sealed s ON s.hash = t.hash WHERE"
 )
@@ -36,7 +36,7 @@ def message_record(row: sqlite3.Row) -> MessageRecord:
     """A row of `MESSAGES`."""
     (n, hash, direction, account, name, peer, peer_name, device, id, seq, cls, type, conv, content) = row[:14]
     (created_at, expires_at, stored_at, task, reply, inbox, rung, code, *times) = row[14:]
-    relayed_at, delivered_at, offered_at, read_at, processed_at = times
+    relayed_at, delivered_at, offered_at, read_at, processed_at, told = times
     return MessageRecord(
         hash=Hash(hash),
         direction=Direction(direction),
@@ -62,6 +62,7 @@ def message_record(row: sqlite3.Row) -> MessageRecord:
         offered_at=offered_at,
         read_at=read_at,
         processed_at=processed_at,
+        told=told,
         place=Place(n),
     )
 

@@ -110,6 +110,8 @@ class TrafficWrites:
                 self._keep(change.sealed)
             case MarkMessages():
                 hashes = dict.fromkeys(change.hashes)
+                if change.tell:
+                    self._owe_marks(change)
                 statement = f"{_MARKS[change.mark]} AND {_OF_AGENT}"
                 marked = many(statement, [(change.at, hash, change.agent) for hash in hashes])
                 return Counted(max(marked.rowcount, 0))
@@ -183,6 +185,19 @@ class TrafficWrites:
             case _:
                 assert_never(change)
         return Done()
+
+    def _owe_marks(self, change: MarkMessages) -> None:
+        rank, keys = change.mark.order, [(hash, change.agent) for hash in dict.fromkeys(change.hashes)]
+        which = f"{_OF_AGENT} AND direction = 'in' AND told < ?"
+        self._connection.executemany(
+            "INSERT INTO receipts_owed (hash, mine, peer, outcome, code, at)"  # noqa: S608
+            f" SELECT hash, mine, peer, ?, '', ? FROM messages WHERE {which} ON CONFLICT DO NOTHING",
+            [(change.mark, change.at, *key, rank) for key in keys],
+        )
+        self._connection.executemany(
+            f"UPDATE messages SET told = ? WHERE {which}",  # noqa: S608
+            [(rank, *key, rank) for key in keys],
+        )
 
     # --- messages ----------------------------------------------------------------------------------------
 

@@ -65,6 +65,7 @@ def test_what_is_the_owners_is_what_was_promised():
         ("POST", "/approvals/{id}/deny"),
         ("POST", "/modes"),
         ("POST", "/policies"),
+        ("POST", "/telling"),
         ("GET", "/tokens"),
         ("POST", "/tokens"),
         ("DELETE", "/tokens/{id}"),

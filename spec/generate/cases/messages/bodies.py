@@ -272,6 +272,10 @@ TYPES: list[Type] = [
             ("code_number", "a number as code", "wrong-type", {"items": [[fixed("i"), "read", 7]]}),
             ("item_pair", "an item of two elements", "bad-value", {"items": [[fixed("i"), "read"]]}),
             ("item_text", "an item that is no array", "wrong-type", {"items": ["read"]}),
+            ("tells_number", "one where true is meant", "wrong-type", {"tells": 1}),
+            ("tells_null", "null where nothing is said", "wrong-type", {"tells": None}),
+            ("seen_text", "a time that is a text", "wrong-type", {"seen": "today"}),
+            ("seen_2_53", "a time of 2^53", "bad-value", {"seen": 2**53}),
         ],
         edges=[
             (
@@ -280,6 +284,12 @@ TYPES: list[Type] = [
                 {"items": [[fixed("i"), "quarantined", "too-blue"]]},
             ),
             ("items_256", "256 items", {"items": [[fixed("i"), "read", None]] * 256}),
+            (
+                "tells",
+                "with whether reading is told, and when the agent last ran",
+                {"tells": True, "seen": NOW},
+            ),
+            ("tells_nothing", "of an owner who does not let reading be told", {"tells": False}),
         ],
     ),
     Type(

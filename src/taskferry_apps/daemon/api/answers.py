@@ -13,8 +13,10 @@ from ..views import (
     Delivery,
     EventView,
     GrantView,
+    LeaseView,
     MessageView,
     QuarantineView,
+    RelayStatus,
     Sent,
     SetUp,
     Status,
@@ -39,6 +41,7 @@ __all__ = [
     "link_object",
     "message_object",
     "quarantine_object",
+    "relay_object",
     "sent_object",
     "set_up_object",
     "status_object",
@@ -69,23 +72,26 @@ def status_object(status: Status) -> Object:
         "handle_owner": status.owner,
         "account": _hex(status.account),
         "device": _hex(status.device),
-        "relay": None
-        if link is None
-        else {
-            "url": link.url,
-            "connected": link.connected,
-            "transport": link.transport,
-            "since": _time(link.since),
-            "queued": link.queued,
-            "last_error": link.last_error,
-            "notice": link.notice,
-        },
+        "relay": None if link is None else relay_object(link),
         "version": status.version,
         "alarms": list(status.alarms),
         "secrets": status.secrets,
         "manage": status.manage,
         "changed_peers": list(status.changed),
         **status_names(status),
+    }
+
+
+def relay_object(link: RelayStatus) -> Object:
+    """How the link to the relay stands."""
+    return {
+        "url": link.url,
+        "connected": link.connected,
+        "transport": link.transport,
+        "since": _time(link.since),
+        "queued": link.queued,
+        "last_error": link.last_error,
+        "notice": link.notice,
     }
 
 
@@ -130,6 +136,9 @@ def agent_object(agent: AgentView) -> Object:
         "public": agent.public,
         "created_at": time_text(agent.created_at),
         "last_seen_at": _time(agent.last_seen_at),
+        "status": agent.status,
+        "since": _time(agent.since),
+        "runtimes": agent.runtimes,
         **agent_names(agent),
     }
 
@@ -190,6 +199,8 @@ def _delivery(delivery: Delivery | None) -> Object | None:
         "at": time_text(delivery.at),
         "code": delivery.code,
         "history": [{"rung": rung, "at": time_text(at)} for rung, at in delivery.history],
+        "told": delivery.told,
+        "words": delivery.words,
     }
 
 
@@ -204,10 +215,17 @@ def sent_object(sent: Sent) -> Object:
     }
 
 
+def _lease(lease: LeaseView) -> Object:
+    return {"runtime": lease.runtime, "fence": lease.fence, "expires_at": time_text(lease.expires_at)}
+
+
 def message_object(message: MessageView) -> Object:
     """One message in full."""
     coming = message.direction == "in"
+    lease = message.lease
+    shown = {} if lease is None else {"lease": _lease(lease)}
     return {
+        **shown,
         "id": message.id.hex(),
         "direction": message.direction,
         "type": message.type,

@@ -44,7 +44,9 @@ class FeedBody(ResponseBody):
         still_known: Callable[[], Awaitable[None]],
         draining: trio.Event,
         heartbeat_s: float = HEARTBEAT_S,
+        start: int = 0,
     ) -> None:
+        self._start = start
         self._events = events
         self._still_known = still_known
         self._draining = draining
@@ -77,7 +79,8 @@ class FeedBody(ResponseBody):
 
     async def _until_the_end(self, send: trio.MemorySendChannel[bytes]) -> None:
         async with send:
-            await send.send(_GREETING)
+            # Whoever is cut off before the first event goes on from where the feed began.
+            await send.send(_GREETING + b"id: %d\n\n" % self._start)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._beat, send.clone(), nursery.cancel_scope)
                 nursery.start_soon(self._tell, send.clone(), nursery.cancel_scope)

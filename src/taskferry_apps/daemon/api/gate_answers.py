@@ -71,4 +71,9 @@ def approval_object(approval: ApprovalView) -> Object:
 
 def mode_object(mode: ModeView) -> Object:
     """How freely an agent acts."""
-    return {"agent": mode.agent, "mode": mode.mode, "policies": dict(mode.policies)}
+    return {
+        "agent": mode.agent,
+        "mode": mode.mode,
+        "tells": mode.tells,
+        "policies": dict(mode.policies),
+    }

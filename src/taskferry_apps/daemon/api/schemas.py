@@ -12,6 +12,7 @@ __all__ = [
     "HASH",
     "NUMBER",
     "OK",
+    "RELAY",
     "TEXT",
     "TEXTS",
     "TIME",
@@ -61,7 +62,7 @@ def page(name: str, item: Schema) -> Schema:
     return record(**{name: many(item), "cursor": TEXT, "more": FLAG})
 
 
-_RELAY: Final = record(
+RELAY: Final = record(
     url=TEXT,
     connected=FLAG,
     transport={"enum": ["websocket", "longpoll", "memory", ""]},
@@ -142,7 +143,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "handle_owner": TEXT,
             "account": maybe(HASH),
             "device": maybe(HASH),
-            "relay": maybe(_RELAY),
+            "relay": maybe(RELAY),
             "version": TEXT,
             "alarms": TEXTS,
             "secrets": {"enum": ["files", "keyring"]},
@@ -176,6 +177,9 @@ COMPONENTS: Final[dict[str, Schema]] = {
         last_seen_at=maybe(TIME),
         agent_id={**TEXT, "description": "Another name for `handle`."},
         public_profile={**FLAG, "description": "Another name for `public`."},
+        status={"enum": ["idle", "busy", "offline"]},
+        since={**maybe(TIME), "description": "When the status began; null if no program ever ran."},
+        runtimes={**NUMBER, "description": "How many programs act as it now."},
     ),
     "Grant": record(
         version=NUMBER,
@@ -203,7 +207,14 @@ COMPONENTS: Final[dict[str, Schema]] = {
         again_at={**maybe(TIME), "description": "From when on the one who was declined may ask again."},
     ),
     "ConnectionStep": record(ok=OK, id=HASH, message_id=maybe(HASH), state=TEXT),
-    "Delivery": record(rung=TEXT, at=TIME, code=TEXT, history=many(record(rung=TEXT, at=TIME))),
+    "Delivery": record(
+        rung=TEXT,
+        at=TIME,
+        code=TEXT,
+        history=many(record(rung=TEXT, at=TIME)),
+        told={**maybe(FLAG), "description": "Whether its owner lets offered, read and processed be told."},
+        words={**TEXT, "description": "What is known of it, in a sentence."},
+    ),
     "SentMessage": record(
         {"failed": many(record(to=TEXT, error={"type": "object"}))},
         ok=OK,
@@ -232,6 +243,10 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "Plaintext": {
                 **record({"version": NUMBER}),
                 "description": f"Which version of the work an artifact is, {_BY_AGENT_ID}",
+            },
+            "lease": {
+                **record(runtime=TEXT, fence=NUMBER, expires_at=TIME),
+                "description": "Where it is given to a bound program.",
             },
         },
         id=HASH,
@@ -341,6 +356,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "Mode": record(
         agent=TEXT,
         mode={"enum": ["open", "guarded", "read-only"]},
+        tells={**FLAG, "description": "Whether senders are told what becomes of their mail there."},
         policies={"type": "object", "additionalProperties": {"enum": ["always", "ask", "never"]}},
     ),
     "Token": record(id=TEXT, label=TEXT, agents=TEXTS, created_at=TIME, revoked_at=maybe(TIME)),

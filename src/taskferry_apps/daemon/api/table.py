@@ -71,10 +71,11 @@ class Download:
 
 @attrs.frozen
 class EventStream:
-    """The feed, from a caller's place on."""
+    """The feed, from a caller's place on; all that happens, or what needs its agents."""
 
-    after: int | None
+    after: int
     agent: str
+    wake: bool = False
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from typing import Final
 
 from ...port import DaemonService
 from ..errors import refusal
-from ..fields import Form, Whole, optional
+from ..fields import Flag, Form, Whole, optional
 from ..kinds import MaybeOwnAgent
 from ..table import Call, EventStream, Route
 
@@ -15,6 +15,10 @@ __all__ = ["ROUTES"]
 _PLACE: Final = Whole()
 _AFTER: Final = optional("after", _PLACE, "The id after which to go on; from now on if left out.", None)
 _AGENT: Final = optional("agent", MaybeOwnAgent(), "Only what concerns one agent of yours.", None)
+
+_WAKE: Final = optional(
+    "wake", Flag(), "Only what needs an agent, many things at once as one event of the kind `wake`.", False
+)
 
 
 async def _events(daemon: DaemonService, call: Call) -> EventStream:
@@ -33,7 +37,11 @@ async def _events(daemon: DaemonService, call: Call) -> EventStream:
             status=404,
             field="agent",
         )
-    return EventStream(after, agent)
+    start = await daemon.feed_start(after)
+    if call.query[_WAKE] and after is not None and after > start:
+        # The place is of a feed that is gone; what is unread is worth a hint all the same.
+        start = 0
+    return EventStream(start, agent, call.query[_WAKE])
 
 
 ROUTES: Final = (
@@ -41,10 +49,10 @@ ROUTES: Final = (
         method="GET",
         path="/events",
         name="events",
-        about="What happens, as it happens: one JSON object an event, with an id to go on from.",
+        about="What happens, or only what needs an agent: one JSON object an event, each with an id.",
         handler=_events,
         answer={"type": "string"},
-        query=Form.of(_AFTER, _AGENT),
+        query=Form.of(_AFTER, _AGENT, _WAKE),
         media="text/event-stream",
     ),
 )

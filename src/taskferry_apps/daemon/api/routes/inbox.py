@@ -10,12 +10,13 @@ import trio
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import ArtifactSubmit
 
-from ...port import Caller, DaemonService
+from ...port import Caller, DaemonService, Look
 from ...views import InboxPage, MessageView
 from ..answers import Object, message_object
 from ..errors import refusal
 from ..fields import Flag, Form, Text, Whole, bad_value, optional
 from ..first_names import message_names
+from ..holds import RUNTIME
 from ..kinds import MaybeOwnAgent
 from ..schemas import FLAG, NUMBER, TEXT, many, record, ref
 from ..table import Call, Route
@@ -95,6 +96,9 @@ class _Inbox:
     """The inboxes of some agents, looked at as one."""
 
     def __init__(self, daemon: DaemonService, call: Call, agents: tuple[str, ...]) -> None:
+        # A program that is bound acts as one agent.
+        if call.query[RUNTIME] is not None and len(agents) > 1:
+            raise refusal("missing-field", "A program acts as one agent.", "Name it.", field="agent")
         self._daemon = daemon
         self._call = call
         self.agents = agents
@@ -132,7 +136,14 @@ class _Inbox:
     async def _page(self, agent: str, wait_s: float) -> InboxPage:
         query = self._call.query
         return await self._daemon.inbox(
-            self._call.known_caller, agent, query[_UNPROCESSED], query[_CURSOR], query[_LIMIT], wait_s
+            self._call.known_caller,
+            agent,
+            query[_UNPROCESSED],
+            query[_CURSOR],
+            query[_LIMIT],
+            wait_s,
+            look=Look.HEADERS if query[_HEADER_ONLY] else Look.WHOLE,
+            runtime=(query[RUNTIME] or "").lower(),
         )
 
 
@@ -145,7 +156,7 @@ ROUTES: Final = (
         method="GET",
         path="/inbox",
         name="inbox",
-        about="What has arrived, oldest first; what is given counts as read.",
+        about="What has arrived, oldest first; what is given counts as read, its headers alone as offered.",
         handler=_inbox,
         answer=record(
             messages=many(ref("Message")),
@@ -156,6 +167,6 @@ ROUTES: Final = (
                 "description": "Whose tasks wait for the owner, and how many of each.",
             },
         ),
-        query=Form.of(_AGENT, _AGENT_ID, _UNPROCESSED, _WAIT, _CURSOR, _LIMIT, _HEADER_ONLY),
+        query=Form.of(_AGENT, _AGENT_ID, _UNPROCESSED, _WAIT, _CURSOR, _LIMIT, _HEADER_ONLY, RUNTIME),
     ),
 )

@@ -12,6 +12,7 @@ from ...views import Sent
 from ..answers import Object, message_object, sent_object
 from ..errors import error_object, refusal
 from ..fields import Choice, Form, OneOrMore, Text, Whole, optional, required, wrong_type
+from ..holds import FENCE, RUNTIME, hold_of
 from ..kinds import ID, AnyJson, MaybeOwnAgent, OwnAgent, Peer
 from ..parts import json_part
 from ..schemas import page, ref
@@ -91,7 +92,7 @@ async def _show(daemon: DaemonService, call: Call) -> Object:
 
 
 async def _acknowledge(daemon: DaemonService, call: Call) -> Object:
-    message = await daemon.acknowledge(call.known_caller, call.path[_ID].lower())
+    message = await daemon.acknowledge(call.known_caller, call.path[_ID].lower(), hold_of(call.body))
     return {"ok": True, "id": message.id.hex(), "state": "processed"}
 
 
@@ -132,6 +133,6 @@ ROUTES: Final = (
         handler=_acknowledge,
         answer=ref("Acknowledged"),
         parameters=Form.of(_ID),
-        body=Form.of(),
+        body=Form.of(RUNTIME, FENCE),
     ),
 )

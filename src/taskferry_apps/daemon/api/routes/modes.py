@@ -8,7 +8,7 @@ from taskferry_protocol.gates import ActionClass, AgentMode, Policy
 
 from ...port import DaemonService
 from ..answers import Object
-from ..fields import Choice, Form, required
+from ..fields import Choice, Flag, Form, required
 from ..gate_answers import mode_object
 from ..kinds import OwnAgent
 from ..schemas import OK, many, record, ref
@@ -25,6 +25,8 @@ _POLICY: Final = required(
     "policy", Choice(tuple(policy.value for policy in Policy)), "What it is answered when it asks."
 )
 
+_TELLS: Final = required("tells", Flag(), "Whether senders hear that it was offered, read or processed.")
+
 
 async def _list(daemon: DaemonService, call: Call) -> Object:
     return {"modes": [mode_object(mode) for mode in await daemon.gates.modes(call.known_caller)]}
@@ -39,6 +41,12 @@ async def _set_mode(daemon: DaemonService, call: Call) -> Object:
 async def _set_policy(daemon: DaemonService, call: Call) -> Object:
     body = call.body
     changed = await daemon.gates.set_policy(call.known_caller, body[_AGENT], body[_CLASS], body[_POLICY])
+    return {"ok": True, "mode": mode_object(changed)}
+
+
+async def _set_telling(daemon: DaemonService, call: Call) -> Object:
+    body = call.body
+    changed = await daemon.gates.set_telling(call.known_caller, body[_AGENT], tells=body[_TELLS])
     return {"ok": True, "mode": mode_object(changed)}
 
 
@@ -71,6 +79,17 @@ ROUTES: Final = (
         answer=record(ok=OK, mode=ref("Mode")),
         access=Access.OWNER,
         body=Form.of(_AGENT, _CLASS, _POLICY),
+        repeat=Repeat.ONCE,
+    ),
+    Route(
+        method="POST",
+        path="/telling",
+        name="set_telling",
+        about="Say whether senders are told what an agent does with their mail, and when it was last run.",
+        handler=_set_telling,
+        answer=record(ok=OK, mode=ref("Mode")),
+        access=Access.OWNER,
+        body=Form.of(_AGENT, _TELLS),
         repeat=Repeat.ONCE,
     ),
 )

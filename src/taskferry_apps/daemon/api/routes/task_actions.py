@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+import attrs
+
 from taskferry_protocol.limits import REASON_BYTES, REASONS, TEXT_BYTES
 
 from ...port import DaemonService, TaskAction
 from ..answers import Object, sent_object
 from ..errors import refusal
 from ..fields import Field, Form, Listed, Text, Values, Whole, optional
+from ..holds import FENCE, RUNTIME, hold_of
 from ..kinds import AnyJson, HexHash, MaybeOwnAgent
 from ..parts import FILES, PARTS_FIELD, artifact_part, attached
 from ..schemas import ref
@@ -44,7 +47,8 @@ _Reading = Callable[[Values], TaskAction]
 
 def _act(read: _Reading) -> Handler:
     async def act(daemon: DaemonService, call: Call) -> Object:
-        sent = await daemon.act(call.known_caller, call.path[TASK_ID].lower(), read(call.body))
+        action = attrs.evolve(read(call.body), hold=hold_of(call.body))
+        sent = await daemon.act(call.known_caller, call.path[TASK_ID].lower(), action)
         answer = {
             **sent_object(sent),
             "task_id": call.path[TASK_ID].lower() if sent.task is None else sent.task.hex(),
@@ -115,7 +119,7 @@ def _route(
         handler=_act(read),
         answer=ref("SentTask"),
         parameters=Form.of(TASK_ID),
-        body=Form.of(_FROM, *fields),
+        body=Form.of(_FROM, *fields, RUNTIME, FENCE),
         body_bytes=body_bytes,
         repeat=Repeat.ONCE,
     )

@@ -9,6 +9,7 @@ from taskferry_protocol.limits import REASON_BYTES, REASONS, TEXT_BYTES, TITLE_C
 from ...port import DaemonService, NewTask
 from ..answers import Object, link_object, sent_object, summary_object, task_object
 from ..fields import Choice, Form, Listed, Text, Whole, bad_value, optional, required
+from ..holds import RUNTIME
 from ..kinds import ID, MaybeOwnAgent, Moment, OwnAgent, Peer
 from ..parts import FILES, PARTS_FIELD, attached
 from ..schemas import page, ref
@@ -63,6 +64,7 @@ async def _create(daemon: DaemonService, call: Call) -> Object:
             deadline=body[_DEADLINE],
             revisions=body[_REVISIONS],
             budget=body[_BUDGET],
+            runtime=(body[RUNTIME] or "").lower(),
         ),
     )
     task = sent.task or sent.message
@@ -131,6 +133,7 @@ ROUTES: Final = (
             _FORMAT,
             _DEADLINE,
             _BUDGET,
+            RUNTIME,
             PARTS_FIELD,
             FILES,
         ),

@@ -1,0 +1,49 @@
+"""The daemon's feed over its restarts: followed, waited for, and gone on with where it broke off."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+
+import click
+
+from ..local_client import ApiError, DaemonUnreachable, JsonObject
+from .daemon_link import failure_of, open_client
+
+__all__ = ["follow"]
+
+_FIRST_S = 0.1
+_LONGEST_S = 5.0
+_UNAVAILABLE = 503
+
+
+def follow(after: int | None, agent: str, *, wake: bool) -> Iterator[tuple[int, JsonObject | None]]:
+    """Places and events as `LocalClient.follow` gives them, without end. Raises CommandFailed if refused.
+
+    While no daemon answers it says so once, on standard error, and tries again.
+    """
+    wait, away = _FIRST_S, False
+    while True:
+        why = ""
+        try:
+            # Looked for anew each time: a daemon may come back at another address.
+            with open_client() as daemon:
+                for place, event in daemon.follow(after=after, agent=agent or None, wake=wake):
+                    after = place
+                    yield place, event
+                    if away:
+                        click.echo("taskferry: the daemon answers again.", err=True)
+                    wait, away = _FIRST_S, False
+            why = "The daemon has stopped."
+        except DaemonUnreachable as error:
+            why = str(error)
+        except ApiError as error:
+            if error.status != _UNAVAILABLE or error.code == "not-set-up":
+                raise failure_of(error) from None
+            why = str(error)
+        if not away:
+            click.echo(f"taskferry: {why} Waiting for it.", err=True)
+            away = True
+        time.sleep(wait * random.uniform(0.5, 1.0))
+        wait = min(_LONGEST_S, 2 * wait)

@@ -1,0 +1,156 @@
+"""What several programs of one agent share: an item is one's at a time, and only who has it may answer it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.records import (
+    NOBODY,
+    DaemonChange,
+    LeaseRecord,
+    Mark,
+    MarkMessages,
+    Place,
+    PutLeases,
+    PutRuntime,
+    RuntimeId,
+    RuntimeRecord,
+)
+from taskferry_protocol.runtimes import (
+    HandedOut,
+    hand_out,
+    has_left,
+    heartbeat_ms,
+    is_live,
+    may_answer,
+    renewed,
+)
+
+from .core import Core
+from .names import may_use
+from .port import Caller, DaemonRefusal, Hold
+from .telling import note_run, tells
+
+__all__ = ["check_hold", "find_runtime", "other_agent", "pause", "sign_of_life", "take"]
+
+#: Items of one inbox that are looked at for a runtime; what is beyond waits until some are processed.
+SCANNED: Final = 2_000
+
+
+async def find_runtime(core: Core, caller: Caller, text: str) -> RuntimeRecord:
+    """A runtime of an agent that the caller may act as. Raises DaemonRefusal(unknown-runtime)."""
+    try:
+        id = RuntimeId(bytes.fromhex(text))
+    except ValueError:
+        id = NOBODY
+    runtime = await core.store.runtime(id)
+    # Whoever left on purpose is not there, whatever a copy of it still says.
+    if runtime is None or has_left(runtime) or not may_use(caller, runtime.agent):
+        raise DaemonRefusal(
+            "unknown-runtime",
+            "No program is bound here under that id.",
+            "Bind it again: POST /runtimes, with the same key as before.",
+            status=404,
+            detail={"field": "runtime"},
+        )
+    return runtime
+
+
+def sign_of_life(runtime: RuntimeRecord, now: Instant) -> tuple[DaemonChange, ...]:
+    """What to commit because a runtime was heard of."""
+    after = renewed(runtime, now)
+    return (PutRuntime(after),) if after is not None else ()
+
+
+async def _live(core: Core, agent: str, now: Instant) -> dict[RuntimeId, RuntimeRecord]:
+    return {found.id: found for found in await core.store.runtimes(agent) if is_live(found, now)}
+
+
+async def take(
+    core: Core, caller: Caller, text: str, after: Place | None, limit: int, marks: tuple[Mark, ...]
+) -> tuple[HandedOut, dict[Hash, LeaseRecord]]:
+    """Hand out what a runtime may have now, commit that with its marks, and say under which leases.
+
+    Raises DaemonRefusal(unknown-runtime) for one that was unbound meanwhile.
+    """
+    async with core.lock:
+        now = core.now()
+        runtime = await find_runtime(core, caller, text)
+        live = await _live(core, runtime.agent, now)
+        items = await core.store.waiting(runtime.agent, SCANNED)
+        handed = hand_out(items, runtime, live, after=after, limit=limit, now=now)
+        note_run(core, runtime.agent)
+        tell = await tells(core, caller, runtime.agent, text)
+        changes = [*sign_of_life(runtime, now)]
+        if handed.taken:
+            changes.append(PutLeases(handed.taken))
+        for mark in marks:
+            fresh = [
+                item
+                for item in handed.given
+                if not (item.read if mark is Mark.READ else item.offered) or (tell and item.told < mark.order)
+            ]
+            if fresh:
+                hashes = tuple(item.hash for item in fresh)
+                changes.append(MarkMessages(runtime.agent, hashes, mark, now, tell))
+        if changes:
+            await core.commit(changes)
+    leases = {item.unit: item.lease for item in handed.given if item.lease is not None}
+    leases |= {lease.unit: lease for lease in handed.taken}
+    return handed, {item.hash: leases[item.unit] for item in handed.given}
+
+
+async def pause(core: Core, me: RuntimeRecord) -> float:
+    """Seconds after which a program that waits looks again: it is to be heard of, and others may be gone."""
+    now = core.now()
+    live = await _live(core, me.agent, now)
+    ends = [found.expires_at - now for found in live.values() if found.id != me.id]
+    return max(0.0, min([heartbeat_ms(me.lease_ms), *ends])) / 1000
+
+
+async def check_hold(
+    core: Core, caller: Caller, agent: str, unit: Hash, hold: Hold | None
+) -> tuple[DaemonChange, ...]:
+    """Nothing to refuse if `hold` may answer for a task or message; what to commit with the answer.
+
+    The core's lock is held. Raises DaemonRefusal: taken-over, unknown-runtime, bad-value.
+    """
+    if hold is None:
+        return ()
+    now = core.now()
+    runtime = await find_runtime(core, caller, hold.runtime)
+    if runtime.agent != agent:
+        raise other_agent(runtime, agent)
+    lease = (await core.store.leases(agent, (unit,))).get(unit)
+    live = await _live(core, agent, now)
+    if not may_answer(lease, runtime.id, hold.fence, live):
+        holder = live.get(lease.runtime) if lease is not None else None
+        raise _taken_over(runtime, holder)
+    changes = sign_of_life(runtime, now)
+    if lease is None or lease.runtime != runtime.id:
+        # Its holder is gone, and this one answers: from now on it is this one's.
+        fence = 1 if lease is None else lease.fence + 1
+        changes += (PutLeases((LeaseRecord(unit, agent, runtime.id, fence, now),)),)
+    return changes
+
+
+def _taken_over(me: RuntimeRecord, holder: RuntimeRecord | None) -> DaemonRefusal:
+    if holder is None:
+        text = "This was handed out anew since, or given back."
+    elif holder.id == me.id:
+        text = "This program was bound again since, and this was handed to it anew."
+    else:
+        text = f"Another program has taken this over: {holder.name}."
+    step = "Leave it, and look into the inbox again for what is yours now."
+    return DaemonRefusal("taken-over", text, step, status=409)
+
+
+def other_agent(runtime: RuntimeRecord, agent: str) -> DaemonRefusal:
+    """A runtime acts as the agent that it is bound to alone."""
+    return DaemonRefusal(
+        "bad-value",
+        f"{runtime.name} is bound to {runtime.agent}, not to {agent}.",
+        "Bind a program for that agent, too.",
+        detail={"field": "runtime"},
+    )
