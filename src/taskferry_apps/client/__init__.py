@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         TimedOut,
         TooFast,
         Unauthorized,
+        Unusable,
     )
     from .results import (
         Agent,
@@ -102,6 +103,7 @@ __all__ = [
     "TimedOut",
     "TooFast",
     "Unauthorized",
+    "Unusable",
     "Version",
 ]
 

@@ -30,6 +30,7 @@ __all__ = [
     "TimedOut",
     "TooFast",
     "Unauthorized",
+    "Unusable",
     "refusal_of",
     "stranger",
 ]
@@ -63,6 +64,10 @@ class ClientClosed(TaskFerryError):
 
 class FileTrouble(TaskFerryError):
     """A file of this machine cannot be read or written, or is more than may be sent."""
+
+
+class Unusable(TaskFerryError):
+    """What a peer sent is not what it says it is."""
 
 
 class TimedOut(TaskFerryError):

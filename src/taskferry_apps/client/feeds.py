@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from ..system import jitter
-from .errors import DaemonAway, NotReady, refusal_of
+from .errors import DaemonAway, NotReady, refusal_of, stranger
 from .plans import Channel, Clock, Open, Pause, Plan, ReadFeed
-from .reading import read_object
+from .reading import Unreadable, parsed, read_object
 from .requests import Answer, JsonObject, body_of, get, refused
 from .results import Event
 from .retries import wait_before_retry
@@ -21,6 +20,7 @@ __all__ = ["Feed", "Lines"]
 
 #: A line longer than any that a daemon writes: whoever sends one is none.
 _LONGEST_LINE: Final = 1_048_576
+_DIGITS: Final = 18
 
 
 class Lines:
@@ -28,7 +28,8 @@ class Lines:
 
     def __init__(self, place: int | None = None) -> None:
         self._rest = b""
-        self._kind = ""
+        self._kind = self._data = ""
+        self._id: int | None = None
         self.place = place
         """The last id that was told, with an event or without."""
 
@@ -36,22 +37,40 @@ class Lines:
         """The events that are complete now. Raises Refused for one that the daemon ends the feed with."""
         *lines, self._rest = (self._rest + piece).split(b"\n")
         if len(self._rest) > _LONGEST_LINE:
-            raise DaemonAway("The feed sends a line without end.", "Is that a daemon?")
+            raise stranger(200, "the daemon's address")
         for line in lines:
             name, _, value = line.decode("utf-8", "replace").rstrip("\r").partition(":")
             value = value.removeprefix(" ")
             if name == "event":
                 self._kind = value
-            elif name == "id" and value.isascii() and value.isdigit():
-                self.place = int(value)
+            elif name == "id" and value.isascii() and value.isdigit() and len(value) <= _DIGITS:
+                self._id = int(value)
             elif name == "data":
-                told = json.loads(value)
-                if self._kind == "refused":
-                    # The answer had begun when the daemon had to refuse: a credential was revoked, say.
-                    raise refusal_of(0, told["error"])
-                yield told
-            elif not name:
-                self._kind = ""
+                self._data += value
+            elif not line.strip():
+                yield from self._ended()
+
+    def _ended(self) -> Iterator[JsonObject]:
+        # An event counts as told, and its id as reached, only once it is whole.
+        kind, text, reached = self._kind, self._data, self._id
+        self._kind, self._data, self._id = "", "", None
+        if text:
+            yield self._told(kind, text)
+        if reached is not None:
+            self.place = reached
+
+    @staticmethod
+    def _told(kind: str, text: str) -> JsonObject:
+        try:
+            told: Any = parsed(text)
+            if kind == "refused":
+                # The answer had begun when the daemon had to refuse: a credential was revoked, say.
+                raise refusal_of(0, told["error"])
+            if isinstance(told, dict):
+                return told
+        except (Unreadable, KeyError, TypeError, AttributeError):
+            pass
+        raise stranger(200, "the daemon's address")
 
 
 @attrs.define
@@ -110,4 +129,7 @@ class Feed:
 
 
 def _event(told: JsonObject) -> Event:
-    return read_object(Event, {"message_id": None, "task_id": None, **told, "facts": dict(told)})
+    try:
+        return read_object(Event, {"message_id": None, "task_id": None, **told, "facts": dict(told)})
+    except Unreadable:
+        raise stranger(200, "the daemon's address") from None

@@ -5,6 +5,7 @@ Members that are not known are passed over, since a newer daemon may tell more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import cache
@@ -13,7 +14,7 @@ from typing import Any, Final, TypeVar, cast, get_args, get_origin, get_type_hin
 
 import attrs
 
-__all__ = ["Unreadable", "read_object"]
+__all__ = ["Unreadable", "parsed", "read_object"]
 
 T = TypeVar("T")
 
@@ -22,6 +23,15 @@ _PLAIN: Final = (str, bool)
 
 class Unreadable(Exception):
     """The value is not of the shape that the local API describes."""
+
+
+def parsed(text: str | bytes) -> object:
+    """The JSON value of a text. Raises Unreadable, also for one that is nested too deeply."""
+    try:
+        value: object = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Unreadable("that is no JSON") from None
+    return value
 
 
 def read_object(kind: Callable[..., T], value: object) -> T:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, Final, Generic, Protocol, Self, TypeVar
 from urllib.parse import quote
@@ -11,7 +10,7 @@ import attrs
 
 from ..system import entropy
 from .errors import Refused, TaskFerryError, refusal_of, stranger
-from .reading import Unreadable, read_object
+from .reading import Unreadable, parsed, read_object
 
 __all__ = [
     "Answer",
@@ -132,8 +131,8 @@ def as_object(answer: Answer) -> JsonObject:
     if answer.status != 200:
         raise refused(answer)
     try:
-        value = json.loads(answer.body)
-    except ValueError:
+        value = parsed(answer.body)
+    except Unreadable:
         value = None
     if not isinstance(value, dict):
         raise stranger(answer.status, answer.url)
@@ -143,10 +142,10 @@ def as_object(answer: Answer) -> JsonObject:
 def refused(answer: Answer) -> Refused:
     """The error in an answer."""
     try:
-        told = json.loads(answer.body)
+        told: Any = parsed(answer.body)
         # The server below the API refuses what is no HTTP in the same words, without the frame around them.
         return refusal_of(answer.status, told.get("error", told))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (Unreadable, KeyError, TypeError, AttributeError):
         return stranger(answer.status, answer.url)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 
 import attrs
 
+from .errors import Unusable
+from .reading import Unreadable, parsed
 from .results import Delivery
 
 __all__ = ["ListedTask", "Part", "RevisionRequest", "SentTask", "Task", "TaskEvent", "TaskPage", "Version"]
@@ -43,8 +44,13 @@ class Part:
 
     @property
     def value(self) -> object:
-        """The value of a JSON part; None for any other."""
-        return None if self.json_text is None else json.loads(self.json_text)
+        """The value of a JSON part; None for any other. Raises Unusable where its sender wrote none."""
+        if self.json_text is None:
+            return None
+        try:
+            return parsed(self.json_text)
+        except Unreadable:
+            raise Unusable(f"Part {self.number} is no JSON, though it says so.") from None
 
 
 @attrs.frozen
@@ -65,7 +71,7 @@ class Version:
 
     @property
     def value(self) -> object:
-        """The value of the first JSON part; None if there is none."""
+        """The value of the first JSON part; None if there is none. Raises Unusable."""
         return next((part.value for part in self.parts if part.json_text is not None), None)
 
 

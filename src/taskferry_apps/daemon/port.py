@@ -299,6 +299,9 @@ class DaemonService(Protocol):
     async def export_task(self, caller: Caller, task: str) -> bytes:
         """The handoff file of spec/tasks.md section 4."""
 
+    async def feed_end(self) -> int:
+        """The id of the feed's last event, whoever may see it."""
+
     def events(self, caller: Caller, after: int | None, agent: str) -> AsyncIterator[EventView]:
         """The feed after an event's id (None: from now on), without end; only what the caller may see."""
 

@@ -321,6 +321,10 @@ class Daemon:
         """Mark a message as processed."""
         return await self._mail.acknowledge(caller, message)
 
+    async def feed_end(self) -> int:
+        """The id of the feed's last event."""
+        return int((await self._core.store.feed_bounds())[1])
+
     def events(self, caller: Caller, after: int | None, agent: str) -> AsyncIterator[EventView]:
         """The feed, without end."""
         return self._mail.events(caller, after, agent)

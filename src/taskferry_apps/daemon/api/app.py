@@ -188,7 +188,9 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
             return response
         case EventStream():
             caller, after, agent = call.known_caller, answer.after, answer.agent
-            feed = FeedBody(lambda: daemon.events(caller, after, agent), call.still_known, call.draining)
+            feed = FeedBody(
+                lambda: daemon.events(caller, after, agent), call.still_known, call.draining, place=after
+            )
             response = Response(feed, content_type="text/event-stream; charset=utf-8")
             response.timeout = None
             return response

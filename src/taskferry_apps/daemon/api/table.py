@@ -73,7 +73,7 @@ class Download:
 class EventStream:
     """The feed, from a caller's place on."""
 
-    after: int | None
+    after: int
     agent: str
 
 

@@ -33,7 +33,7 @@ async def _events(daemon: DaemonService, call: Call) -> EventStream:
             status=404,
             field="agent",
         )
-    return EventStream(after, agent)
+    return EventStream(await daemon.feed_end() if after is None else after, agent)
 
 
 ROUTES: Final = (
