@@ -11,14 +11,53 @@ from taskferry_apps.client.errors import TaskFerryError
 from taskferry_apps.client.plans import Clock, Doing, Pause, Send, Ties, carried_out
 from taskferry_apps.client.requests import Answer, Request
 
-__all__ = ["Script", "ok", "refusal"]
+__all__ = ["AT", "Script", "a_task", "ok", "refusal"]
 
+AT = "2030-01-01T00:00:00.000Z"
 URL = "http://127.0.0.1:4318"
 
 
 def ok(value: Any) -> Answer:
     """An answer that is well."""
     return Answer(200, json.dumps(value).encode(), URL)
+
+
+def a_task(**more: object) -> dict[str, object]:
+    """A task that was just asked for, as the daemon shows it."""
+    event = {
+        "n": 1,
+        "side": "requester",
+        "type": "task_request",
+        "hash": "aa",
+        "at": AT,
+        "effect": "effective",
+        "confirmed": True,
+        "note": "",
+        "delivery": {"rung": "delivered", "at": AT, "code": "", "history": []},
+    }
+    return {
+        **dict.fromkeys(("title", "brief"), ""),
+        **dict.fromkeys(("created_at", "updated_at"), AT),
+        **dict.fromkeys(("deadline", "budget", "delivery")),
+        "requirements": [],
+        "parts": [],
+        "versions": [],
+        "revision_requests": [],
+        "waiting": [],
+        "actions": [],
+        "task_id": "aa",
+        "mine": "@a/x",
+        "peer": "@b/y",
+        "role": "requester",
+        "state": "sent",
+        "confirmed": True,
+        "final": False,
+        "asks": 0,
+        "revisions": 3,
+        "events": [event],
+        "mark": "m",
+        **more,
+    }
 
 
 def refusal(status: int, code: str, **more: Any) -> Answer:

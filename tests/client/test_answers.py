@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pickle
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from taskferry_apps import client
 from taskferry_apps.client import (
     ApprovalNeeded,
+    AsyncClient,
     Attachment,
     Client,
     Conflict,
@@ -120,6 +122,18 @@ def test_no_secret_and_no_content_is_shown():
         except client.DaemonAway as error:
             shown += [repr(error), str(error), repr(error.__cause__), repr(error.__context__)]
     assert not any("secret" in text or "content" in text for text in shown)
+
+
+def test_methods_show_what_they_take():
+    """Both kinds of client have the same methods, with the parameters and the text of what they describe."""
+    names = {name for name in dir(Client) if not name.startswith("_")} - {"close", "url"}
+    assert names <= set(dir(AsyncClient))
+    for name in names - {"as_owner", "do", "drop", "work", "events", "task"}:
+        blocking, waiting = getattr(Client, name), getattr(AsyncClient, name)
+        assert inspect.signature(blocking) == inspect.signature(waiting)
+        assert blocking.__doc__
+        assert blocking.__doc__ == waiting.__doc__
+    assert list(inspect.signature(Client.send_task).parameters)[:3] == ["self", "to", "title"]
 
 
 def test_every_public_name_is_there():

@@ -18,10 +18,8 @@ from taskferry_apps.client import (
 from taskferry_apps.client.plans import Ties
 from taskferry_apps.client.waiting import result
 
-from .scripted import Script, ok
+from .scripted import AT, Script, a_task, ok
 from .stories import tell
-
-AT = "2030-01-01T00:00:00.000Z"
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -153,47 +151,10 @@ async def test_an_agent_may_not_do_what_is_the_owners(ferry, kind):
     await tell(kind, story)
 
 
-def _task(**more: object) -> dict[str, object]:
-    event = {
-        "n": 1,
-        "side": "requester",
-        "type": "task_request",
-        "hash": "aa",
-        "at": AT,
-        "effect": "effective",
-        "confirmed": True,
-        "note": "",
-        "delivery": {"rung": "delivered", "at": AT, "code": "", "history": []},
-    }
-    return {
-        **dict.fromkeys(("title", "brief"), ""),
-        **dict.fromkeys(("created_at", "updated_at"), AT),
-        **dict.fromkeys(("deadline", "budget", "delivery")),
-        "requirements": [],
-        "parts": [],
-        "versions": [],
-        "revision_requests": [],
-        "waiting": [],
-        "actions": [],
-        "task_id": "aa",
-        "mine": "@a/x",
-        "peer": "@b/y",
-        "role": "requester",
-        "state": "sent",
-        "confirmed": True,
-        "final": False,
-        "asks": 0,
-        "revisions": 3,
-        "events": [event],
-        "mark": "m",
-        **more,
-    }
-
-
 @pytest.mark.parametrize(("rung", "code"), [("failed", "not-permitted"), ("expired", "")])
 def test_what_was_not_delivered_is_not_waited_for(rung, code):
     """A request that came back, or of which nobody knows, ends the wait: its worker cannot work on it."""
-    task = _task()
+    task = a_task()
     lost = {**task["events"][0], "delivery": {"rung": rung, "at": AT, "code": code, "history": []}}  # type: ignore[index]
     script = Script([ok(task), ok({**task, "events": [lost]})])
     with pytest.raises(NotDelivered) as caught:
@@ -203,7 +164,7 @@ def test_what_was_not_delivered_is_not_waited_for(rung, code):
 
 def test_each_look_says_what_was_seen_last():
     """A wait is a chain of bounded long-polls, each with the mark of the last answer."""
-    script = Script([ok(_task(mark=mark)) for mark in "abc"], slow_s=20)
+    script = Script([ok(a_task(mark=mark)) for mark in "abc"], slow_s=20)
     with pytest.raises(TimedOut):
         script.play(result("aa", 50), Ties(30.0))
     assert [request.query.get("mark") for request in script.sent] == [None, "a", "b"]

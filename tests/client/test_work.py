@@ -5,8 +5,11 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from taskferry_apps.client import ApprovalNeeded, NotAllowed, NotPossible, Refused
+from taskferry_apps.client import ApprovalNeeded, DaemonAway, NotAllowed, NotPossible, Refused
+from taskferry_apps.client.plans import Send, Ties, carried_out
+from taskferry_apps.client.working import Desk
 
+from .scripted import AT, Script, a_task, ok
 from .stories import tell
 
 
@@ -32,6 +35,35 @@ async def test_a_job_that_was_cut_off_is_given_again(ferry, kind):
             assert (await bob.inbox()).messages == ()
 
     await tell(kind, story)
+
+
+def test_a_look_that_was_cut_off_is_taken_again():
+    """Cancelled, or cut off, anywhere between the inbox and the job: the next try gives that job."""
+    item = {
+        **dict.fromkeys(("direction", "from", "to", "conversation", "title", "state", "trust", "code"), ""),
+        **dict.fromkeys(("received_at", "delivery")),
+        "id": "m1",
+        "type": "task_request",
+        "task_id": "aa",
+        "created_at": AT,
+        "auto_start": False,
+    }
+    page = {"messages": [item], "cursor": "1", "more": False, "held": []}
+    desk = Desk("writer")
+    with pytest.raises(DaemonAway):
+        Script([ok(page), DaemonAway("gone")]).play(desk.next_work(), Ties(0.0))
+    half = carried_out(desk.next_work(), Ties(0.0))
+    step = next(half)
+    while not isinstance(step, Send):
+        step = half.send(0.0)
+    half.close()
+    found = Script([ok(a_task(role="worker", actions=["accept"]))]).play(desk.next_work(), Ties(0.0))
+    assert found.task.id == "aa"
+    # It is done with, and the daemon is told, once the next one is asked for.
+    last = Script([ok({"ok": True}), ok({**page, "messages": []})])
+    assert last.play(desk.next_work(idle=0), Ties(0.0)) is None
+    assert [request.path for request in last.sent] == ["/messages/m1/ack", "/inbox"]
+    assert last.sent[1].query["cursor"] == "1"
 
 
 async def test_what_is_no_work_stays_in_the_inbox(ferry, kind):

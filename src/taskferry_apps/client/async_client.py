@@ -226,8 +226,8 @@ class AsyncEvents:
     async def __anext__(self) -> Event:
         client = self._client
         if self._feed is None:
-            mine = await client.do(calls.own_agent(client.ties))
-            self._feed = Feed(mine, client.ties.patience_s, self._after)
+            mine, ties = await client.do(calls.own_agent(client.ties)), client.ties
+            self._feed = Feed(mine, ties.patience_s, self._after, ties.is_known)
         return await client.do(self._feed.next_event())
 
     @property

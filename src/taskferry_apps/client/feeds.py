@@ -18,7 +18,7 @@ from .retries import wait_before_retry
 
 __all__ = ["Feed", "Lines"]
 
-#: A line longer than any that a daemon writes: whoever sends one is none.
+#: More than any event of a daemon's: whoever sends that is none.
 _LONGEST_LINE: Final = 1_048_576
 _DIGITS: Final = 18
 
@@ -47,6 +47,8 @@ class Lines:
                 self._id = int(value)
             elif name == "data":
                 self._data += value
+                if len(self._data) > _LONGEST_LINE:
+                    raise stranger(200, "the daemon's address")
             elif not line.strip():
                 yield from self._ended()
 
@@ -83,10 +85,11 @@ class Feed:
     agent: str
     patience_s: float
     place: int | None = None
+    is_known: bool = False
+    """Whether the daemon has answered before."""
     channel: Channel = attrs.field(factory=Channel)
     _lines: Lines = attrs.field(factory=Lines)
     _ready: deque[Event] = attrs.field(factory=deque)
-    _is_known: bool = False
 
     def next_event(self) -> Plan[Event]:
         """The next event.
@@ -103,7 +106,7 @@ class Feed:
                 attempt += 1
                 now: float = yield Clock()
                 left = self.patience_s - (now - begun)
-                wait = wait_before_retry(error, attempt, jitter(), left_s=left, is_known=self._is_known)
+                wait = wait_before_retry(error, attempt, jitter(), left_s=left, is_known=self.is_known)
                 if wait is None:
                     raise
                 yield Pause(wait)
@@ -125,7 +128,7 @@ class Feed:
         answer: Answer = yield Open(get("/events", body_of, after=after, agent=self.agent), self.channel)
         if answer.status != 200:
             raise refused(answer)
-        self._is_known = True
+        self.is_known = True
 
 
 def _event(told: JsonObject) -> Event:

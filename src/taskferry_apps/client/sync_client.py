@@ -202,7 +202,8 @@ class Events:
     def __next__(self) -> Event:
         client = self._client
         if self._feed is None:
-            self._feed = Feed(client.do(calls.own_agent(client.ties)), client.ties.patience_s, self._after)
+            mine, ties = client.do(calls.own_agent(client.ties)), client.ties
+            self._feed = Feed(mine, ties.patience_s, self._after, ties.is_known)
         return client.do(self._feed.next_event())
 
     @property

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Final
 
 from .calls import acknowledge
-from .errors import NotDelivered, NotFound, TaskEnded, TimedOut
+from .errors import Conflict, NotDelivered, NotFound, TaskEnded, TimedOut
 from .plans import Clock, Plan
 from .task_calls import cancel as send_cancel
 from .task_calls import complete as send_complete
@@ -124,7 +124,7 @@ def _settle(task: Task) -> Plan[None]:
         if _is_answer(task, event):
             try:
                 yield from acknowledge(event.hash)
-            except NotFound:
+            except (NotFound, Conflict):
                 pass  # it never was in this inbox: another of the owner's devices has it
 
 

@@ -57,8 +57,10 @@ class Desk:
         begun: float = yield Clock()
         while True:
             while self._waiting:
-                item = self._waiting.popleft()
+                item = self._waiting[0]
+                # Only then is it off the pile: a look that was cut off is taken again.
                 work = yield from self._look_at(item)
+                self._waiting.popleft()
                 if work is not None:
                     self._at_hand = item.id
                     return work
