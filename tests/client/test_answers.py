@@ -23,6 +23,7 @@ from taskferry_apps.client import (
     NotTaskFerry,
     NotValid,
     Refused,
+    TaskEnded,
     TooFast,
     Unauthorized,
 )
@@ -75,6 +76,13 @@ def test_a_refusal_is_an_error_by_its_meaning(code, status_code, kind):
     assert (error.status, error.code, str(error)) == (status_code, code, "No. Mend it.")
     assert (error.state, error.actions, error.approval, error.field) == ("completed", ("a",), "aa", "to")
     assert error.retry_after == 99_999
+
+
+def test_other_errors_travel_between_processes_too():
+    """What a worker process raises arrives whole."""
+    ended = TaskEnded("Over.", "Ask again.", task="aa", state="failed", reason="It broke")
+    error = pickle.loads(pickle.dumps(ended))
+    assert (str(error), error.task, error.state, error.reason) == (str(ended), "aa", "failed", "It broke")
 
 
 def test_a_newer_daemon_may_tell_more():

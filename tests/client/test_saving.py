@@ -8,14 +8,15 @@ from pathlib import Path
 import anyio
 import attrs
 import pytest
+import trio
 
-from taskferry_apps.client import Attachment, DaemonAway, FileTrouble, NotFound
+from taskferry_apps.client import Attachment, DaemonAway, FileTrouble, NotFound, NotTaskFerry
 from taskferry_apps.client.attachments import MOST_BYTES, read_file
 from taskferry_apps.client.saving import NewFile, safe_name
 from taskferry_apps.client.task_results import Part
 
 from .cutting import a_wire
-from .stories import tell
+from .stories import Place, tell
 
 HOSTILE = [
     "../../etc/passwd",
@@ -152,6 +153,31 @@ async def test_files_come_whole_or_not_at_all(ferry, kind, tmp_path):
 
     async with a_wire(ferry.bob.url) as wire:
         await tell(kind, story)
+
+
+async def test_what_is_no_download_is_no_file(kind, tmp_path):
+    """Refused, or sent elsewhere by a stranger at the address: one error, no file, and nobody follows."""
+
+    async def stranger(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65_536)
+        head = f"HTTP/1.1 302 Found\r\nLocation: {url}/elsewhere\r\nContent-Length: 4\r\nConnection: close"
+        await stream.send_all(head.encode() + b"\r\n\r\nevil")
+
+    async def story() -> None:
+        async with Place(url, "tfa_x").client(kind, agent="writer") as client:
+            with pytest.raises(NotTaskFerry):
+                await client.task("aa").save_export(tmp_path / "x")
+            async with client.events() as events:
+                with pytest.raises(NotTaskFerry):
+                    await anext(events)
+        assert list(tmp_path.iterdir()) == []
+
+    listeners = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    url = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(trio.serve_listeners, stranger, listeners)
+        await tell(kind, story)
+        nursery.cancel_scope.cancel()
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

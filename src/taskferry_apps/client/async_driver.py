@@ -11,10 +11,11 @@ import httpx
 from anyio import to_thread
 
 from .attachments import read_files
-from .http import FEED_SILENCE_S, async_http, away, closed, headers_of, told_by
+from .http import FEED_SILENCE_S, OK, async_http, away, closed, headers_of, told_by
 from .plans import Channel, Clock, Doing, Open, Pause, ReadFeed, ReadFiles, Send, Step, Ties, carried_out
 from .requests import Answer, Request, Sink
 from .standing import Standing
+from .whole import Whole
 
 __all__ = ["AsyncDriver"]
 
@@ -108,43 +109,50 @@ class AsyncDriver:
                 return await self._read(channel)
 
     async def _sent(self, request: Request[Any]) -> Answer:
+        answer = await self._answered(request, request.patience_s)
         try:
-            async with self._http.stream(
+            if request.sink is None or answer.status_code != OK:
+                return Answer(answer.status_code, await answer.aread(), self.url)
+            pieces = answer.aiter_raw()
+            try:
+                await _pour(pieces, request.sink)
+            finally:
+                request.sink.abandon()
+                await _let_go(pieces)
+            return Answer(answer.status_code, b"", self.url)
+        except httpx.TransportError as error:
+            raise told_by(self.url, request, error) from None
+        finally:
+            await _close(answer)
+
+    async def _opened(self, request: Request[Any], channel: Channel) -> Answer:
+        answer = await self._answered(request, FEED_SILENCE_S)
+        if answer.status_code == OK:
+            channel.stream = (answer, answer.aiter_raw())
+            self._channels.add(channel)
+            return Answer(answer.status_code, b"", self.url)
+        try:
+            return Answer(answer.status_code, await answer.aread(), self.url)
+        except httpx.TransportError as error:
+            raise away(self.url, error) from None
+        finally:
+            await _close(answer)
+
+    async def _answered(self, request: Request[Any], silence_s: float) -> httpx.Response:
+        """The head of an answer."""
+        try:
+            sent = self._http.build_request(
                 request.method,
                 request.path,
                 params=request.query,
                 json=request.body,
                 headers=headers_of(request),
-                timeout=request.patience_s,
-            ) as answer:
-                if request.sink is None or answer.is_error:
-                    return Answer(answer.status_code, await answer.aread(), self.url)
-                pieces = answer.aiter_raw()
-                try:
-                    await _pour(pieces, request.sink)
-                finally:
-                    request.sink.abandon()
-                    await _let_go(pieces)
-                return Answer(answer.status_code, b"", self.url)
+                timeout=silence_s,
+            )
+            sent.stream = Whole(sent.content)
+            return await self._http.send(sent, stream=True)
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise told_by(self.url, request, error) from None
-
-    async def _opened(self, request: Request[Any], channel: Channel) -> Answer:
-        try:
-            sent = self._http.build_request(
-                request.method, request.path, params=request.query, timeout=FEED_SILENCE_S
-            )
-            answer = await self._http.send(sent, stream=True)
-            if answer.is_error:
-                try:
-                    return Answer(answer.status_code, await answer.aread(), self.url)
-                finally:
-                    await answer.aclose()
-        except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise away(self.url, error) from None
-        channel.stream = (answer, answer.aiter_raw())
-        self._channels.add(channel)
-        return Answer(answer.status_code, b"", self.url)
 
     async def _read(self, channel: Channel) -> bytes:
         piece = b""
@@ -163,8 +171,12 @@ class AsyncDriver:
         if channel.stream is not None:
             (answer, pieces), channel.stream = channel.stream, None
             await _let_go(pieces)
-            with anyio.move_on_after(_CLOSE_S, shield=True):
-                await answer.aclose()
+            await _close(answer)
+
+
+async def _close(answer: httpx.Response) -> None:
+    with anyio.move_on_after(_CLOSE_S, shield=True):
+        await answer.aclose()
 
 
 async def _pour(pieces: AsyncIterator[bytes], sink: Sink) -> None:

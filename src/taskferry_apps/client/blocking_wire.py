@@ -8,7 +8,7 @@ from typing import Any
 
 import httpx
 
-from .http import FEED_SILENCE_S, away, blocking_http, closed, headers_of, told_by
+from .http import FEED_SILENCE_S, OK, away, blocking_http, closed, headers_of, told_by
 from .plans import Channel
 from .requests import Answer, Request, refused
 
@@ -29,7 +29,7 @@ class BlockingWire:
     def send(self, request: Request[Any]) -> Answer:
         """Send a request once. Raises DaemonAway, ClientClosed, FileTrouble."""
         with self._answered(request) as answer:
-            if request.sink is None or answer.is_error:
+            if request.sink is None or answer.status_code != OK:
                 return Answer(answer.status_code, answer.read(), self.url)
             try:
                 request.sink.begin()
@@ -44,7 +44,7 @@ class BlockingWire:
     def stream(self, request: Request[Any]) -> Iterator[httpx.Response]:
         """An answer that is read as it comes. Raises Refused, DaemonAway, ClientClosed."""
         with self._answered(request) as answer:
-            if answer.is_error:
+            if answer.status_code != OK:
                 raise refused(Answer(answer.status_code, answer.read(), self.url))
             yield answer
 
@@ -72,7 +72,7 @@ class BlockingWire:
                 request.method, request.path, params=request.query, timeout=FEED_SILENCE_S
             )
             answer = self._http.send(sent, stream=True)
-            if answer.is_error:
+            if answer.status_code != OK:
                 try:
                     return Answer(answer.status_code, answer.read(), self.url)
                 finally:

@@ -49,6 +49,16 @@ class TaskFerryError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.next_step}".strip()
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # Errors travel between processes, and Python would make them again from too few arguments.
+        return _made_again, (type(self), dict(vars(self)))
+
+
+def _made_again(kind: type[TaskFerryError], facts: Mapping[str, object]) -> TaskFerryError:
+    error = kind.__new__(kind)
+    vars(error).update(facts)
+    return error
+
 
 class DaemonAway(TaskFerryError):
     """No daemon answers at its address, or it went away while it should have answered."""
@@ -107,9 +117,6 @@ class Refused(TaskFerryError):
         self.status = status
         self.code = code
         self.detail = detail
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.status, self.code, self.message, self.next_step, dict(self.detail))
 
     @property
     def field(self) -> str:

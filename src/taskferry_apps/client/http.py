@@ -10,8 +10,10 @@ import httpx
 from .errors import ClientClosed, DaemonAway
 from .requests import Request
 
-__all__ = ["FEED_SILENCE_S", "async_http", "away", "blocking_http", "closed", "headers_of", "told_by"]
+__all__ = ["FEED_SILENCE_S", "OK", "async_http", "away", "blocking_http", "closed", "headers_of", "told_by"]
 
+#: Every other status is a refusal, or somebody else's; nobody here follows a redirection.
+OK: Final = 200
 #: Three heartbeats of the feed: after so much silence its connection is dead.
 FEED_SILENCE_S: Final = 45.0
 
