@@ -16,8 +16,10 @@ MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 # Directories that hold Python now; tools refuse ones that do not.
-TREES := $(strip $(foreach tree,src tests spec benchmarks tools,\
+TREES := $(strip $(foreach tree,src tests spec benchmarks tools examples,\
 	$(if $(wildcard $(tree)/*.py $(tree)/*/*.py),$(tree))))
+# The frameworks that the examples are for are not in .venv, so their types are not known there.
+TYPED_TREES := $(filter-out examples,$(TREES))
 
 # Modules that write files into the repository; each takes --check and then fails if a file is out of date.
 GENERATORS := spec.generate spec.diagrams
@@ -28,12 +30,15 @@ module_exists = $(wildcard $(subst .,/,$(1)).py $(subst .,/,$(1))/__main__.py)
 LOCKED := --require-hashes --no-deps
 
 SETUP_STAMP := $(VENV)/.taskferry-setup
+# Agent frameworks bring much, so they have an environment of their own.
+EXAMPLES_VENV := .venv-examples
+EXAMPLES_STAMP := $(EXAMPLES_VENV)/.taskferry-setup
 # The specification's own checks in JavaScript run where node and npm are present.
 NODE_LOCK := $(wildcard spec/package-lock.json)
 NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-journeys test-all coverage check check-format check-lint check-types check-layers \
+.PHONY: help setup demo test test-journeys test-examples test-all coverage check check-format check-lint check-types check-layers \
 	check-generated format bench fuzz fuzz-setup sim crash lock clean
 
 help: ## List these targets
@@ -62,7 +67,16 @@ test: setup $(NODE_STAMP) ## Run the suite (PYTEST_ADDOPTS is yours; WORKERS=0 f
 test-journeys: setup ## Drive the programs through long stories, as people do; CI runs these, too
 	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m journey $(ARGS)
 
-test-all: setup $(NODE_STAMP) ## Run every test, the slow ones too
+test-examples: setup $(EXAMPLES_STAMP) ## Run the examples with the agent frameworks that they are for
+	@$(RUN) -m pytest --quiet -m examples $(ARGS) tests/examples
+
+$(EXAMPLES_STAMP): requirements/examples.lock tools/make-venv
+	@tools/make-venv "$(PYTHON)" "$(EXAMPLES_VENV)"
+	@$(STEP) "install agent frameworks" $(EXAMPLES_VENV)/bin/python -m pip install --quiet $(LOCKED) \
+		-r requirements/examples.lock
+	@touch $@
+
+test-all: setup $(NODE_STAMP) $(EXAMPLES_STAMP) ## Run every test, the slow ones too
 	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m "slow or not slow" $(ARGS)
 
 coverage: setup ## Measure branch coverage of taskferry_protocol
@@ -101,7 +115,7 @@ check-lint: setup
 	@$(STEP) "lint" $(BIN)/ruff check --quiet --output-format concise $(TREES)
 
 check-types: setup
-	@$(STEP) "types" $(BIN)/mypy $(TREES)
+	@$(STEP) "types" $(BIN)/mypy $(TYPED_TREES)
 
 check-layers: setup
 	@$(STEP) "layers" $(BIN)/lint-imports --no-logo
@@ -126,8 +140,10 @@ lock: ## Resolve the dependencies anew where pyproject.toml asks for it (ARGS=--
 	@$(STEP) "requirements/dev.lock" $(COMPILE) --extra dev --output-file requirements/dev.lock
 	@$(STEP) "requirements/fuzz.lock" $(COMPILE) --extra fuzz --constraint requirements/dev.lock \
 		--output-file requirements/fuzz.lock
+	@$(STEP) "requirements/examples.lock" $(COMPILE) --extra examples --constraint requirements/dev.lock \
+		--output-file requirements/examples.lock
 
 clean: ## Remove the environment, caches and build products
-	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+	@rm -rf $(VENV) $(EXAMPLES_VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache spec/node_modules
-	@find src tests spec benchmarks tools -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
+	@find src tests spec benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

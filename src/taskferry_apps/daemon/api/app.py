@@ -190,7 +190,7 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
             caller, after, agent = call.known_caller, answer.after, answer.agent
             follow = daemon.wakes if answer.wake else daemon.events
             feed = FeedBody(
-                lambda: follow(caller, after, agent), call.still_known, call.draining, start=after
+                lambda: follow(caller, after, agent), call.still_known, call.draining, place=after
             )
             response = Response(feed, content_type="text/event-stream; charset=utf-8")
             response.timeout = None

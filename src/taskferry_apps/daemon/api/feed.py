@@ -21,7 +21,8 @@ __all__ = ["HEARTBEAT_S", "FeedBody", "event_lines"]
 #: Often enough for proxies and for clients that want to notice a dead connection.
 HEARTBEAT_S: Final = 15.0
 
-_GREETING: Final = b": the feed of this daemon\n\n"
+#: With the place where it begins, so that a client that is cut off before the first event misses nothing.
+_GREETING: Final = ": the feed of this daemon\nid: {place}\n\n"
 _HEARTBEAT: Final = b": still here\n\n"
 _GOODBYE: Final = b": the daemon stops\n\n"
 
@@ -35,7 +36,8 @@ def event_lines(event: EventView) -> bytes:
 class FeedBody(ResponseBody):
     """A response body that follows the daemon's events until the client goes or the daemon drains.
 
-    `still_known` raises DaemonRefusal once the credential was revoked; nothing is shown after that.
+    `still_known` raises DaemonRefusal once the credential was revoked; nothing is shown after that. `place`
+    is the id after which the events begin.
     """
 
     def __init__(
@@ -44,13 +46,14 @@ class FeedBody(ResponseBody):
         still_known: Callable[[], Awaitable[None]],
         draining: trio.Event,
         heartbeat_s: float = HEARTBEAT_S,
-        start: int = 0,
+        *,
+        place: int = 0,
     ) -> None:
-        self._start = start
         self._events = events
         self._still_known = still_known
         self._draining = draining
         self._heartbeat_s = heartbeat_s
+        self._place = place
         self._open: AbstractAsyncContextManager[AsyncIterable[bytes]] | None = None
 
     async def __aenter__(self) -> AsyncIterable[bytes]:
@@ -79,8 +82,7 @@ class FeedBody(ResponseBody):
 
     async def _until_the_end(self, send: trio.MemorySendChannel[bytes]) -> None:
         async with send:
-            # Whoever is cut off before the first event goes on from where the feed began.
-            await send.send(_GREETING + b"id: %d\n\n" % self._start)
+            await send.send(_GREETING.format(place=self._place).encode())
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._beat, send.clone(), nursery.cancel_scope)
                 nursery.start_soon(self._tell, send.clone(), nursery.cancel_scope)

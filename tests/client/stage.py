@@ -1,0 +1,98 @@
+"""Two owners' machines as real processes, and programs as users start them, with an agent's credential."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from taskferry_apps.demo.stage import Machine, Stage, wait_until
+
+__all__ = ["Pair", "a_pair"]
+
+PATIENCE_S = 40.0
+ROOT = Path(__file__).parents[2]
+
+
+@attrs.frozen
+class Pair:
+    """Alice's `requester` and Bob's `writer`, connected, with a credential for a program of each."""
+
+    alice: Machine
+    bob: Machine
+    tokens: dict[str, str] = attrs.field(repr=False)
+
+    def environment(self, owner: str) -> dict[str, str]:
+        """What a program of that owner's finds around it."""
+        machine = self.alice if owner == "alice" else self.bob
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("TASKFERRY_")}
+        return {
+            **kept,
+            "TASKFERRY_DATA": str(machine.data),
+            "TASKFERRY_LOCAL_API_TOKEN": self.tokens[owner],
+            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONUNBUFFERED": "1",
+        }
+
+    def run(self, owner: str, *words: str, folder: Path, python: str = sys.executable) -> str:
+        """What a program prints, once it has ended well."""
+        done = subprocess.run(
+            [python, *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+            cwd=folder,
+            env=self.environment(owner),
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    @contextmanager
+    def running(
+        self, owner: str, *words: str, folder: Path, python: str = sys.executable
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """A program that runs until the block ends; it must not end by itself."""
+        log = folder / f"{owner}.log"
+        with log.open("wb") as sink:
+            program = subprocess.Popen(
+                [python, *words], stdout=sink, stderr=sink, cwd=folder, env=self.environment(owner)
+            )
+        try:
+            yield program
+            assert program.poll() is None, log.read_text()
+        except BaseException:
+            print(log.read_text())
+            raise
+        finally:
+            program.kill()
+            program.wait()
+
+
+@contextmanager
+def a_pair(folder: Path) -> Iterator[Pair]:
+    """A relay and two daemons on this machine."""
+    with Stage(folder) as stage:
+        relay, _ = stage.start_relay()
+        alice, bob = stage.start_daemon("alice"), stage.start_daemon("bob")
+        tokens = {}
+        for machine, agent in ((alice, "requester"), (bob, "writer")):
+            with machine.client() as owner:
+                owner.post("/setup", {"owner": machine.owner, "relay": relay})
+                owner.post("/agents", {"handle": agent})
+                tokens[machine.owner] = str(owner.post("/tokens", {"agents": [agent]})["token"])
+        with alice.client() as asking, bob.client() as answering:
+            asking.post("/connections/request", {"from": "requester", "to": "@bob/writer"})
+
+            def listed(client, state):
+                return client.get("/connections", state=state)["connections"] or None
+
+            (request,) = wait_until(lambda: listed(answering, "requested_in"), "no request", PATIENCE_S)
+            answering.post("/connections/accept", {"id": request["id"], "permissions": {"human_gate": False}})
+            wait_until(lambda: listed(asking, "accepted"), "not connected", PATIENCE_S)
+        yield Pair(alice, bob, tokens)
