@@ -37,6 +37,7 @@ from .operator import TicketOffice
 from .pages import Pages, PublicAddress
 from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
 from .sign_up_desk import Offer, SignUpDesk
+from .sign_ups import Allowance
 from .witness import log_envelope
 
 __all__ = ["CannotStart", "public_address", "run", "run_in_ticket_office", "run_restored", "serve_relay"]
@@ -170,10 +171,13 @@ async def serve_relay(
             "set TASKFERRY_RELAY_ORIGINS, for instance to wss://relay.example."
         )
     witness = log_envelope if settings.log == "debug" else None
+    allowance = Allowance.of(
+        settings.signups_per_hour, settings.signups_per_site, settings.signups_per_provider
+    )
     policy = Policy(
         (),
         _sign_up(settings),
-        settings.signups_per_hour,
+        allowance,
         witness=witness,
         client_tokens=tuple(settings.client_tokens.values()),
     )
@@ -184,7 +188,7 @@ async def serve_relay(
         _offer(settings),
         mailer_of(settings),
         lambda: pages.address,
-        settings.signups_per_hour,
+        allowance,
         now=system.now,
         entropy=system.entropy,
     )

@@ -37,9 +37,10 @@ from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 from ..logs import get_logger
 from .audit import ticket_audit
 from .entrance import digest_of
+from .hourly import HourlyBudget, next_hour_ms
 from .mail import Mailer, MailFailed
 from .pages import PublicAddress
-from .sign_ups import SignUpBudget
+from .sign_ups import Allowance, SignUpBudget
 
 __all__ = ["Issued", "Offer", "SignUpDesk", "SignUpRefused"]
 
@@ -113,21 +114,21 @@ class SignUpDesk:
         offer: Offer,
         mailer: Mailer | None,
         address: Callable[[], PublicAddress],
-        per_hour: int,
+        allowance: Allowance,
         *,
         now: Callable[[], Instant],
         entropy: Entropy,
     ) -> None:
-        """`per_hour` bounds what one network address may ask for; `mailer` is there where mail is offered."""
+        """`allowance` bounds what one network may ask for; `mailer` is there where mail is offered."""
         self._store = store
         self.offer: Final = offer
         self._mailer = mailer
         self._address = address
         self._now = now
         self._entropy = entropy
-        self._by_peer = SignUpBudget(per_hour)
-        self._by_email = SignUpBudget(MAILS_TO_ONE)
-        self._mails = SignUpBudget(MAILS_IN_ALL)
+        self._by_peer = SignUpBudget(allowance)
+        self._by_email = HourlyBudget(MAILS_TO_ONE)
+        self._mails = HourlyBudget(MAILS_IN_ALL)
         self._key: bytes | None = None
         self._making_key = trio.Lock()
 
@@ -142,7 +143,7 @@ class SignUpDesk:
             )
         owner = _checked_name(owner)
         if self._mailer is None:
-            self._spend(self._by_peer, peer)
+            self._spend(peer)
             return await self._issue(owner, OPEN_TICKET_MS)
         email = email.strip()
         if len(email) > EMAIL_CHARS or _EMAIL.fullmatch(email) is None:
@@ -152,7 +153,7 @@ class SignUpDesk:
                 "Write it as in ada@example.org, without accents.",
             )
         await self._require_free(owner)
-        self._spend(self._by_peer, peer)
+        self._spend(peer)
         await self._write_to(self._mailer, email, owner)
         return None
 
@@ -219,14 +220,13 @@ class SignUpDesk:
 
     async def _write_to(self, mailer: Mailer, email: str, owner: str) -> None:
         digest = await self._email_digest(email)
-        try:
-            self._by_email.spend(digest.hex(), self._now())
-        except EnvelopeRejected:
+        if not self._by_email.spend(digest.hex(), self._now()):
             # Said aloud, it would tell that somebody asked for this address before.
             _LOG.info("a mail was not sent", reason="its address had enough of them in this hour")
             return
         # Only a mail that is sent counts among all: three addresses cannot use up everybody's hour.
-        self._spend(self._mails, _ALL)
+        if not self._mails.spend(_ALL, self._now()):
+            raise _too_many_mails(next_hour_ms(self._now()))
         code = base64.urlsafe_b64encode(self._entropy(TICKET_BYTES)).decode("ascii")
         application = ApplicationRecord(digest_of(code), owner, digest, Instant(self._now() + CODE_MS))
         try:
@@ -266,18 +266,28 @@ class SignUpDesk:
                 await self._store.commit([PutSetting(EMAIL_KEY, self._key)])
         return blake2b_256(key=self._key, person="tf1 email", message=email.lower().encode())
 
-    def _spend(self, budget: SignUpBudget, key: str) -> None:
+    def _spend(self, peer: str) -> None:
         try:
-            budget.spend(key, self._now())
+            self._by_peer.spend(peer, self._now())
         except EnvelopeRejected as error:
             retry = error.detail.get("retry_after")
             raise SignUpRefused(
                 "rate-limited",
-                "There were too many sign-ups from here in this hour.",
+                "There were too many sign-ups from your address or its network in this hour.",
                 "Come back in the next one.",
                 429,
                 retry_after_ms=retry if isinstance(retry, int) else CODE_MS,
             ) from error
+
+
+def _too_many_mails(retry_after_ms: int) -> SignUpRefused:
+    return SignUpRefused(
+        "rate-limited",
+        "The relay has sent as many sign-up mails as it may in this hour.",
+        "Come back in the next one.",
+        429,
+        retry_after_ms=retry_after_ms,
+    )
 
 
 def _checked_name(owner: str) -> str:
