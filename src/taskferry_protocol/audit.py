@@ -113,6 +113,7 @@ class RelayAuditKind(StrEnum):
     TICKET_MADE = "ticket_made"
     TICKET_USED = "ticket_used"
     TICKET_REVOKED = "ticket_revoked"
+    MAIL_FAILED = "mail_failed"
 
 
 @attrs.frozen

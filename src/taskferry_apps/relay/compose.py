@@ -32,6 +32,7 @@ from .core import Policy, Relay
 from .entrance import SignUp
 from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
+from .mail_room import MailRoom
 from .meetings import MEETINGS_PATH
 from .operator import TicketOffice
 from .pages import Pages, PublicAddress
@@ -182,11 +183,13 @@ async def serve_relay(
         client_tokens=tuple(settings.client_tokens.values()),
     )
     relay = Relay(store, policy)
+    mailer = mailer_of(settings)
+    mail = None if mailer is None else MailRoom(mailer, relay.audit)
     pages = Pages()
     desk = SignUpDesk(
         store,
         _offer(settings),
-        mailer_of(settings),
+        mail,
         lambda: pages.address,
         allowance,
         now=system.now,
@@ -196,6 +199,8 @@ async def serve_relay(
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)
         await behind.start(longpoll.run)
+        if mail is not None:
+            await behind.start(mail.run)
         async with trio.open_nursery() as serving:
             bound: BoundServer = await serving.start(serve, app, guard)
             # Which port the system chose is known only now; nobody can have dialled an origin before.
@@ -206,6 +211,8 @@ async def serve_relay(
             task_status.started(bound)
             await stop.wait()
             _LOG.info("stopping", count=relay.online)
+            if mail is not None:
+                await mail.finish()
             await relay.drain()
             bound.draining.set()
         behind.cancel_scope.cancel()
