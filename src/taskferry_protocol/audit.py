@@ -65,6 +65,7 @@ class AuditKind(StrEnum):
     CONNECTION_REVOKED = "connection_revoked"
     CONNECTION_BLOCKED = "connection_blocked"
     CONNECTION_UNBLOCKED = "connection_unblocked"
+    CONNECTION_REGAINED = "connection_regained"
     GRANT = "grant"
     PERMISSION_CHANGED = "permission_changed"
     APPROVAL = "approval"

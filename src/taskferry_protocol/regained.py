@@ -49,17 +49,22 @@ class Regained:
     received: Grant | None
 
 
-def peer_in(shown: ShownConnection, own: AccountId) -> AccountId:
-    """Whose log it takes, beside one's own, to read a shown connection. Nothing is verified.
+def peer_in(shown: ShownConnection, own: AccountLog) -> AccountId:
+    """Whose log it takes, beside one's own, to read a shown connection of which this side's word holds.
 
-    Raises RemoteProtocolError: the codes of shape; wrong-account where it is not between this account and
-    another.
+    So nobody makes an owner ask after accounts that the owner never had to do with. Raises
+    RemoteProtocolError: the codes of shape; wrong-account where it is not between this account and another;
+    as `read_request` or `read_accept` for what this side should have signed.
     """
-    request = recall_request(shown.request)
-    accounts = {request.from_.account, request.to.account}
-    if own not in accounts or len(accounts) != len((request.from_, request.to)):
+    claim = recall_request(shown.request)
+    accounts = {claim.from_.account, claim.to.account}
+    if own.account not in accounts or len(accounts) == 1:
         raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "not between this account and another")
-    return next(account for account in accounts if account != own)
+    if claim.from_.account == own.account:
+        read_request(shown.request, own, authorize_then)
+    else:
+        read_accept(shown.accept, own, claim, authorize_then)
+    return next(account for account in accounts if account != own.account)
 
 
 def read_shown(shown: ShownConnection, own: AccountLog, theirs: AccountLog) -> Regained:
@@ -68,7 +73,7 @@ def read_shown(shown: ShownConnection, own: AccountLog, theirs: AccountLog) -> R
     Raises RemoteProtocolError: as `peer_in`, `read_request`, `read_accept` and `read_end`; too-many grants of
     one version.
     """
-    peer_in(shown, own.account)
+    peer_in(shown, own)
     asker = own if peek(shown.request, Kind.CONNECTION_REQUEST).account == own.account else theirs
     asked = theirs if asker is own else own
     request = read_request(shown.request, asker, authorize_then)

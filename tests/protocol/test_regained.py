@@ -89,10 +89,7 @@ def test_both_sides_read_what_they_have_signed():
     assert (hers.given.rate, hers.received.rate) == (60, 7)
     assert (his.given, his.received) == (hers.received, hers.given)
     assert hers.end is None
-    assert (peer_in(one, ann.log.account), peer_in(one, bob.log.account)) == (
-        bob.log.account,
-        ann.log.account,
-    )
+    assert (peer_in(one, ann.log), peer_in(one, bob.log)) == (bob.log.account, ann.log.account)
 
 
 def test_devices_that_have_gone_since_have_signed_it_all_the_same():
@@ -158,7 +155,7 @@ def test_nobody_elses_connection_is_taken_for_ones_own():
         by=ann.manage,
     )
     with Refused("wrong-account", ""):
-        peer_in(attrs.evolve(one, request=within), ann.log.account)
+        peer_in(attrs.evolve(one, request=within), ann.log)
 
 
 def test_an_end_counts_from_either_side_and_from_nobody_else():
