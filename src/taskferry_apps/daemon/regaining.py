@@ -18,6 +18,7 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.call_answers import ShownConnection
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import AccountId, Hash, sha256
+from taskferry_protocol.limits import UINT_LIMIT
 from taskferry_protocol.messages import GrantUpdated
 from taskferry_protocol.permissions import Grant
 from taskferry_protocol.records import (
@@ -164,10 +165,19 @@ def _record(draft: Draft, shown: ShownConnection, regained: Regained) -> PeerCon
     )
 
 
-def _records(request: Hash, grant: Grant | None) -> list[GrantRecord]:
-    """Grants without their terms, which no relay has: until they come anew, those are the least."""
-    raws = grant.raws if grant is not None else ()
-    return [GrantRecord(request, grant.grantor, grant.version, raw) for raw in raws] if grant else []
+def _newer(request: Hash, shown: Grant | None, held: Allowance | None) -> list[PutGrant]:
+    """The peer's grant if it is newer than the one held, without its terms, which no relay has.
+
+    Until they come with another one, only the peer's own daemon knows them.
+    """
+    if shown is None or (held is not None and shown.version <= held.grant.version):
+        return []
+    return [PutGrant(GrantRecord(request, shown.grantor, shown.version, raw)) for raw in shown.raws]
+
+
+def _nothing() -> Wish:
+    """What a peer may send before the owner has said what; the rest is as for any who is let in anew."""
+    return attrs.evolve(welcome(), classes=frozenset())
 
 
 async def _end(
@@ -202,13 +212,10 @@ async def _bring_back(
         return
     back = record if record is not None else _record(draft, shown, regained)
     back = attrs.evolve(back, state=ConnectionState.ACCEPTED, accept_raw=shown.accept, updated_at=draft.now)
-    theirs_allow = _records(back.request, regained.received)
-    if record is None:
-        back = attrs.evolve(back, grants=tuple(theirs_allow))
-    draft.add(SaveConnection(back), *(PutGrant(g) for g in theirs_allow if record is not None))
-    nothing = attrs.evolve(welcome(), classes=frozenset())
+    held = Bond(back).received
+    draft.add(SaveConnection(back), *_newer(back.request, regained.received, held))
     await audit_step(draft, AuditKind.CONNECTION_REGAINED, back, shown_by="relay")
-    await _allow(draft, back, regained, nothing, theirs)
+    await _allow(draft, Bond(back), regained, _nothing(), theirs)
     _tell(draft, back)
 
 
@@ -224,14 +231,14 @@ async def _bring_up(
         )
         draft.add(SaveConnection(record))
         await audit_step(draft, AuditKind.CONNECTION_ACCEPTED, record, by="peer", shown_by="relay")
-    received, held = regained.received, bond.received
-    if received is not None and (held is None or received.version > held.grant.version):
-        draft.add(*(PutGrant(grant) for grant in _records(record.request, received)))
-        is_news = True
+    newer = _newer(record.request, regained.received, bond.received)
+    draft.add(*newer)
     given, known = regained.given, bond.given
     if given is not None and _says_more(given, known):
-        await _allow(draft, record, regained, _narrowed(wish_of(known), given), theirs)
+        wish = _nothing() if known is None else _narrowed(wish_of(known), given)
+        await _allow(draft, Bond(record), regained, wish, theirs)
         is_news = True
+    is_news |= bool(newer)
     if is_news:
         _tell(draft, record)
 
@@ -257,16 +264,18 @@ def _narrowed(wish: Wish, shown: Grant) -> Wish:
     )
 
 
-async def _allow(
-    draft: Draft, record: PeerConnection, regained: Regained, wish: Wish, theirs: AccountLog
-) -> None:
+async def _allow(draft: Draft, bond: Bond, regained: Regained, wish: Wish, theirs: AccountLog) -> None:
     """Sign, with a key that counts, what the peer may send from now on; tell peer and relay."""
-    core = draft.core
+    core, record, before = draft.core, bond.record, bond.given
+    if regained.given is not None and (before is None or regained.given.version >= before.grant.version):
+        before = Allowance(regained.given, None)
+    if before is not None and before.grant.version >= UINT_LIMIT - 1:
+        return  # a thief has used the last number up; none that was shown is taken for it
     grant = next_allowance(
         regained.request,
         record.mine,
         wish,
-        before=Allowance(regained.given, None) if regained.given is not None else None,
+        before=before,
         log=await draft.own_log(),
         by=core.manage,
         at=draft.now,
