@@ -68,6 +68,11 @@ class Post:
             raise MailFailed(f"a fault of kind {fault}", fault)
         self.taken.append((to, subject, text))
 
+    async def probe(self) -> None:
+        """Work, or answer with the next fault."""
+        await self.send("nobody", "", "")
+        self.taken.pop()
+
 
 @pytest.fixture
 async def post() -> Post:
@@ -204,6 +209,28 @@ async def test_a_mail_that_comes_to_nothing_leaves_nothing(
     assert bool(store.store._sign_ups.applications) is kept
     assert desk._mails._counts["all"] == int(kept)
     assert sum(desk._by_email._counts.values()) == int(kept)
+
+
+@pytest.mark.parametrize("works", [False, True])
+@pytest.mark.parametrize("email", ["often", "new"])
+async def test_after_a_failure_every_address_finds_out_alike(desk, post, monkeypatch, email, works):
+    """Also one that gets no mail: whether the desk stays closed tells nobody that there was none to send."""
+    monkeypatch.setattr(sign_up_desk, "MAILS_TO_ONE", 1)
+    monkeypatch.setattr(mail_room, "PAUSES_S", (0.0, 60.0))
+    monkeypatch.setattr(mail_room, "DOWN_S", 0.0)
+    await desk.apply("carol", "often@example.org", "192.0.2.1")
+    await until(lambda: post.taken)
+    post.faults = [MailFault.SERVER] if works else [MailFault.SERVER, MailFault.SERVER]
+    await desk.apply("carol", "ada@example.org", "192.0.2.1")
+    await until(lambda: post.tries == 2)
+    monkeypatch.setattr(mail_room, "DOWN_S", 60.0)
+    await desk.apply("carol", f"{email}@example.org", "192.0.2.1")
+    await until(lambda: post.tries == 3)
+    if works:
+        await desk.apply("carol", "bob@example.org", "192.0.2.1")
+    else:
+        with pytest.raises(SignUpRefused):
+            await desk.apply("carol", "bob@example.org", "192.0.2.1")
 
 
 async def test_a_refused_recipient_does_not_make_mail_count_as_down(store, desk, post):

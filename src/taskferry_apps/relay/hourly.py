@@ -23,7 +23,7 @@ class HourlyBudget:
         self._counts: dict[str, int] = {}
 
     def has_room(self, key: str, now: Instant) -> bool:
-        """Whether `spend` would be right now."""
+        """Whether one more may happen now."""
         hour = now // HOUR_MS
         if hour != self._hour:
             self._hour = hour

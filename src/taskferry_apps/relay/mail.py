@@ -61,6 +61,9 @@ class Mailer(Protocol):
     async def send(self, to: str, subject: str, text: str) -> None:
         """Hand one mail to a server that takes it. Raises MailFailed."""
 
+    async def probe(self) -> None:
+        """Go as far as with a mail, and send none. Raises MailFailed."""
+
 
 class MailSecurity(StrEnum):
     """How the connection to the mail server is protected."""
@@ -113,7 +116,14 @@ class SmtpMailer:
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Hand one mail to the server. Raises MailFailed."""
-        message, this = self._message(to, subject, text), _Try()
+        await self._try(self._message(to, subject, text))
+
+    async def probe(self) -> None:
+        """Sign in at the server, and leave. Raises MailFailed."""
+        await self._try(None)
+
+    async def _try(self, message: EmailMessage | None) -> None:
+        this = _Try()
         async with self._turns:
             with trio.move_on_after(MAIL_S) as scope:
                 try:
@@ -138,7 +148,7 @@ class SmtpMailer:
         message.set_content(text, cte="7bit")
         return message
 
-    def _deliver(self, message: EmailMessage, this: _Try) -> None:
+    def _deliver(self, message: EmailMessage | None, this: _Try) -> None:
         server = self._server
         connection = self._connect()
         try:
@@ -147,8 +157,9 @@ class SmtpMailer:
                 connection.starttls(context=self._context)
             if server.user is not None:
                 connection.login(server.user, server.password)
-            this.began = True
-            connection.send_message(message)
+            if message is not None:
+                this.began = True
+                connection.send_message(message)
             this.taken = True
             # How the goodbye goes changes nothing.
             with suppress(smtplib.SMTPException, OSError):

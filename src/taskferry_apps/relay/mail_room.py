@@ -107,12 +107,27 @@ class MailRoom:
     async def _carry(self, letter: Letter) -> None:
         try:
             mail = await letter.write()
-            if mail is not None and not await self._may_be_sent(letter.to, *mail):
+            if mail is None:
+                await self._probe()
+            elif not await self._may_be_sent(letter.to, *mail):
                 await letter.unsent()
         except StoreFull:
             _LOG.warning("a mail came to nothing", reason="the disk is full")
         finally:
             self._release()
+
+    async def _probe(self) -> None:
+        """Where mail was down and nobody knows how it is, find out, as a letter would that is sent.
+
+        Otherwise the desk's being open or closed would tell whether there was one to send.
+        """
+        if self._down_until:
+            try:
+                await self._mailer.probe()
+            except MailFailed as failed:
+                self._note(failed, "nothing was to be sent")
+            else:
+                self._works()
 
     async def _may_be_sent(self, to: str, subject: str, text: str) -> bool:
         """Try a few times. False: no server has taken it."""
