@@ -232,6 +232,14 @@ class RelaySettings:
         default=60, metadata=_from(_number, "TASKFERRY_RELAY_SIGNUPS_PER_HOUR")
     )
     """New accounts that may begin from one network address in an hour; this machine's are not counted."""
+    signups_per_site: int | None = attrs.field(
+        default=None, metadata=_from(_number, "TASKFERRY_RELAY_SIGNUPS_PER_SITE")
+    )
+    """From one /24 of IPv4 or /48 of IPv6; None: twice as many as from one address."""
+    signups_per_provider: int | None = attrs.field(
+        default=None, metadata=_from(_number, "TASKFERRY_RELAY_SIGNUPS_PER_PROVIDER")
+    )
+    """From one /16 of IPv4 or /32 of IPv6; None: five times as many."""
     trusted_proxies: frozenset[str] = attrs.field(
         default=frozenset(), metadata=_from(_addresses, "TASKFERRY_RELAY_TRUSTED_PROXIES")
     )

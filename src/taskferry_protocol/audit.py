@@ -65,6 +65,7 @@ class AuditKind(StrEnum):
     CONNECTION_REVOKED = "connection_revoked"
     CONNECTION_BLOCKED = "connection_blocked"
     CONNECTION_UNBLOCKED = "connection_unblocked"
+    CONNECTION_REGAINED = "connection_regained"
     GRANT = "grant"
     PERMISSION_CHANGED = "permission_changed"
     APPROVAL = "approval"
@@ -113,6 +114,7 @@ class RelayAuditKind(StrEnum):
     TICKET_MADE = "ticket_made"
     TICKET_USED = "ticket_used"
     TICKET_REVOKED = "ticket_revoked"
+    MAIL_FAILED = "mail_failed"
 
 
 @attrs.frozen

@@ -10,21 +10,28 @@ from .cbor import Value
 from .errors import RejectCode, RemoteProtocolError
 from .frame_items import as_statements
 from .ids import AccountId, LogPosition
-from .shape import MapReader
+from .shape import MapReader, as_array, as_bytes
 
 __all__ = [
     "PRESENCE_AGENTS",
+    "SHOWN_CONNECTIONS",
     "AccountFound",
     "CallAnswer",
     "CardFound",
+    "ConnectionsFound",
     "Done",
     "InviteFound",
     "LogAppended",
     "PresenceFound",
+    "ShownConnection",
 ]
 
 #: One question about presence is about the people on one screen.
 PRESENCE_AGENTS: Final = 64
+#: Connections in one answer: with all that belongs to them they fit in a frame.
+SHOWN_CONNECTIONS: Final = 32
+#: Grants of one connection: the rivals of one version, in both directions.
+SHOWN_GRANTS: Final = 16
 
 
 @attrs.frozen
@@ -128,11 +135,49 @@ class PresenceFound:
         return cls(tuple([_as_truth(item, "result.online") for item in items]))
 
 
+@attrs.frozen
+class ShownConnection:
+    """A connection as a relay holds it, each part as signed; `end` is empty while it lasts.
+
+    `grants` has, for either direction, those of the highest version.
+    """
+
+    request: bytes = attrs.field(repr=False)
+    accept: bytes = attrs.field(repr=False)
+    end: bytes = attrs.field(repr=False)
+    grants: tuple[bytes, ...] = attrs.field(repr=False)
+
+
+@attrs.frozen
+class ConnectionsFound:
+    """Connections of the caller's account by the hash of their request, rising; none when no more come."""
+
+    connections: tuple[ShownConnection, ...]
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The map as it is encoded."""
+        return {"connections": [[c.request, c.accept, c.end, [*c.grants]] for c in self.connections]}
+
+    @classmethod
+    def read(cls, value: Value) -> ConnectionsFound:
+        """Read the result map."""
+        reader = MapReader(value, "result", ("connections",))
+        items = reader.array("connections", most=SHOWN_CONNECTIONS)
+        return cls(tuple([_as_connection(item, "result.connections") for item in items]))
+
+
+def _as_connection(item: Value, field: str) -> ShownConnection:
+    parts = as_array(item, field, least=4, most=4)
+    request, accept, end = (as_bytes(part, field) for part in parts[:3])
+    grants = as_array(parts[3], field, most=SHOWN_GRANTS)
+    return ShownConnection(request, accept, end, tuple([as_bytes(grant, field) for grant in grants]))
+
+
 def _as_truth(value: Value, field: str) -> bool:
     if type(value) is not bool:
         raise RemoteProtocolError(RejectCode.WRONG_TYPE, "true or false expected", field=field)
     return value
 
 
-CallAnswer = Done | AccountFound | LogAppended | CardFound | InviteFound | PresenceFound
+CallAnswer = Done | AccountFound | LogAppended | CardFound | InviteFound | PresenceFound | ConnectionsFound
 """What a relay may answer."""

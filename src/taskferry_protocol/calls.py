@@ -16,10 +16,12 @@ from .call_answers import (
     AccountFound,
     CallAnswer,
     CardFound,
+    ConnectionsFound,
     Done,
     InviteFound,
     LogAppended,
     PresenceFound,
+    ShownConnection,
 )
 from .cbor import Value
 from .errors import RejectCode, RemoteProtocolError
@@ -33,6 +35,7 @@ __all__ = [
     "CallAnswer",
     "CallRequest",
     "CardFound",
+    "ConnectionsFound",
     "Done",
     "EndConnection",
     "FindAccount",
@@ -41,12 +44,14 @@ __all__ = [
     "GetInvite",
     "GetPresence",
     "InviteFound",
+    "ListConnections",
     "LogAppended",
     "PresenceFound",
     "PutCard",
     "PutConnection",
     "PutGrant",
     "PutInvite",
+    "ShownConnection",
     "WithdrawInvite",
     "read_request",
 ]
@@ -169,6 +174,22 @@ class EndConnection:
 
 
 @attrs.frozen
+class ListConnections:
+    """The caller's own connections whose request's hash comes after `after`, ended ones too; b"": from the
+    first.
+    """
+
+    method: ClassVar[str] = "connection.list"
+    answer: ClassVar[type[ConnectionsFound]] = ConnectionsFound
+
+    after: bytes = b""
+
+    def to_cbor(self) -> dict[str, Value]:
+        """The parameters as they are encoded."""
+        return {"after": self.after}
+
+
+@attrs.frozen
 class PutGrant:
     """Store a grant."""
 
@@ -246,6 +267,7 @@ CallRequest = (
     | GetCard
     | PutConnection
     | EndConnection
+    | ListConnections
     | PutGrant
     | PutInvite
     | WithdrawInvite
@@ -291,6 +313,13 @@ def _read_connection_end(params: Value) -> CallRequest:
     return EndConnection(MapReader(params, "params", ("end",)).bytes("end"))
 
 
+def _read_connection_list(params: Value) -> CallRequest:
+    after = MapReader(params, "params", ("after",)).bytes("after")
+    if len(after) not in (0, 32):
+        raise RemoteProtocolError(RejectCode.BAD_VALUE, "a hash, or empty", field="params.after")
+    return ListConnections(after)
+
+
 def _read_grant_put(params: Value) -> CallRequest:
     return PutGrant(MapReader(params, "params", ("grant",)).bytes("grant"))
 
@@ -320,6 +349,7 @@ _READERS: Final[Mapping[str, Callable[[Value], CallRequest]]] = {
     "card.get": _read_card_get,
     "connection.put": _read_connection_put,
     "connection.end": _read_connection_end,
+    "connection.list": _read_connection_list,
     "grant.put": _read_grant_put,
     "invite.put": _read_invite_put,
     "invite.withdraw": _read_invite_withdraw,

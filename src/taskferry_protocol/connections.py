@@ -10,7 +10,7 @@ import attrs
 from .accounts import AccountLog
 from .cbor import Value
 from .crypto import Kind, Signed, SigningKey
-from .documents import authorize, open_document, recall_document, sign_document
+from .documents import Authority, authorize, open_document, recall_document, sign_document
 from .errors import RejectCode, RemoteProtocolError
 from .ids import AgentRef, Hash, Instant, LogPosition
 from .limits import LIFETIME_MS
@@ -162,7 +162,7 @@ def sign_end(
     )
 
 
-def read_request(raw: bytes, log: AccountLog) -> ConnectionRequest:
+def read_request(raw: bytes, log: AccountLog, authority: Authority = authorize) -> ConnectionRequest:
     """A request that the account of `log` signed. Whether it is over is for the caller's clock.
 
     Raises RemoteProtocolError: the codes of signatures, encoding and shape, unknown-version, bad-time, then
@@ -174,7 +174,7 @@ def read_request(raw: bytes, log: AccountLog) -> ConnectionRequest:
         raise RemoteProtocolError(RejectCode.BAD_VALUE, "an agent does not connect with itself", field="to")
     if not request.at < request.expires_at <= request.at + LIFETIME_MS:
         raise RemoteProtocolError(RejectCode.BAD_TIME, "at most 30 days, and some time", field="expires_at")
-    authorize(log, request.from_.account, signed, request.log)
+    authority(log, request.from_.account, signed, request.log)
     return request
 
 
@@ -199,7 +199,9 @@ def _request(signed: Signed, reader: MapReader) -> ConnectionRequest:
     )
 
 
-def read_accept(raw: bytes, log: AccountLog, request: ConnectionRequest) -> ConnectionAccept:
+def read_accept(
+    raw: bytes, log: AccountLog, request: ConnectionRequest, authority: Authority = authorize
+) -> ConnectionAccept:
     """The acceptance of `request` that the account of `log` signed.
 
     Raises RemoteProtocolError: as `read_request`; after the shape own-request, unknown-request,
@@ -224,11 +226,13 @@ def read_accept(raw: bytes, log: AccountLog, request: ConnectionRequest) -> Conn
         raise _unknown("peer" if accept.by == request.to else "by")
     if accept.at > request.expires_at:
         raise RemoteProtocolError(RejectCode.REQUEST_EXPIRED, "accepted too late", field="at")
-    authorize(log, accept.by.account, signed, accept.log)
+    authority(log, accept.by.account, signed, accept.log)
     return accept
 
 
-def read_end(raw: bytes, log: AccountLog, request: ConnectionRequest) -> ConnectionEnd:
+def read_end(
+    raw: bytes, log: AccountLog, request: ConnectionRequest, authority: Authority = authorize
+) -> ConnectionEnd:
     """The end of what `request` began, signed by the account of `log`.
 
     Raises RemoteProtocolError: as `read_request`; after the shape unknown-request.
@@ -239,7 +243,7 @@ def read_end(raw: bytes, log: AccountLog, request: ConnectionRequest) -> Connect
         raise _unknown("request")
     if request.other(end.by) != end.peer:
         raise _unknown("by")
-    authorize(log, end.by.account, signed, end.log)
+    authority(log, end.by.account, signed, end.log)
     return end
 
 

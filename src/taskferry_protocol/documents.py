@@ -6,7 +6,7 @@ section 5).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -19,7 +19,16 @@ from .ids import AccountId, Hash, LogPosition
 from .limits import ENVELOPE_BYTES
 from .shape import MapReader
 
-__all__ = ["Claim", "authorize", "open_document", "peek", "recall_document", "sign_document"]
+__all__ = [
+    "Authority",
+    "Claim",
+    "authorize",
+    "authorize_then",
+    "open_document",
+    "peek",
+    "recall_document",
+    "sign_document",
+]
 
 VERSION: Final = 1
 
@@ -98,6 +107,26 @@ def authorize(log: AccountLog, account: AccountId, signed: Signed, quoted: LogPo
     if account != log.account:
         raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "speaks for an agent of another account")
     check_authority(log, signed.key, quoted)
+
+
+def authorize_then(log: AccountLog, account: AccountId, signed: Signed, quoted: LogPosition) -> None:
+    """Nothing if the log is the named agent's and the signer was a manager of it at the position quoted.
+
+    For what was taken once and is shown again. A device that was put out since can still sign with an old
+    position: what rests on this alone must let nobody do anything. Raises as `authorize`.
+    """
+    if account != log.account:
+        raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "speaks for an agent of another account")
+    if not log.contains(quoted):
+        raise RemoteProtocolError(RejectCode.NOT_AN_EXTENSION, "not a position of the log held", field="log")
+    for device in log.state.devices.values():
+        if device.record.manage == signed.key and device.stood_at(quoted.length):
+            return
+    raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "not a manage key of a device that stood then")
+
+
+Authority = Callable[[AccountLog, AccountId, Signed, LogPosition], None]
+"""Decides whether a signer may say something: `authorize`, or `authorize_then`."""
 
 
 def sign_document(kind: Kind, fields: Mapping[str, Value], key: SigningKey) -> bytes:

@@ -10,7 +10,7 @@ from .accounts import AccountLog
 from .cbor import Value, decode, encode
 from .connections import ConnectionRequest
 from .crypto import Kind, Signed, SigningKey
-from .documents import authorize, open_document, recall_document, sign_document
+from .documents import Authority, authorize, open_document, recall_document, sign_document
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .ids import AgentRef, Hash, Instant, LogPosition, sha256
 from .limits import ENVELOPE_BYTES
@@ -146,7 +146,7 @@ def sign_grant(
     return sign_document(Kind.GRANT, fields, by)
 
 
-def read_grant(raw: bytes, log: AccountLog) -> Grant:
+def read_grant(raw: bytes, log: AccountLog, authority: Authority = authorize) -> Grant:
     """A grant that the account of `log` signed; `check_grant_for` and `newer_grant` say what becomes of it.
 
     Raises RemoteProtocolError: the codes of signatures, encoding and shape, unknown-version, bad-grant, then
@@ -154,7 +154,7 @@ def read_grant(raw: bytes, log: AccountLog) -> Grant:
     """
     signed, reader = open_document(raw, Kind.GRANT, _FIELDS, log)
     grant = _read(signed, reader)
-    authorize(log, grant.grantor.account, signed, grant.log)
+    authority(log, grant.grantor.account, signed, grant.log)
     return grant
 
 

@@ -156,6 +156,11 @@ class RelayStore(Protocol):
     async def connections_by_request(self, requests: Collection[Hash]) -> Mapping[Hash, StoredConnection]:
         """Connections by the hash of their request, ended ones too."""
 
+    async def connections_of(
+        self, account: AccountId, after: Hash | None, limit: int
+    ) -> tuple[StoredConnection, ...]:
+        """An account's connections by rising hash of their request, ended ones too."""
+
     async def linked(
         self, pairs: Collection[tuple[AccountId, AccountId]]
     ) -> frozenset[tuple[AccountId, AccountId]]:

@@ -169,6 +169,10 @@ def test_a_relay_reads_its_bounds_on_strangers(tmp_path: Path) -> None:
     read = load_relay({}, {"TASKFERRY_RELAY_TRUSTED_PROXIES": "10.0.0.1, 2001:DB8::1"}, file)
     assert (read.signups_per_hour, read.trusted_proxies) == (5, frozenset({"10.0.0.1", "2001:db8::1"}))
     assert load_relay({}, {}).trusted_proxies == frozenset()
+    wider = {"TASKFERRY_RELAY_SIGNUPS_PER_SITE": "7", "TASKFERRY_RELAY_SIGNUPS_PER_PROVIDER": "9"}
+    read = load_relay({}, wider)
+    assert (read.signups_per_site, read.signups_per_provider) == (7, 9)
+    assert load_relay({}, {}).signups_per_site is None
     for name, value in (("signups_per_hour", "-1"), ("signups_per_hour", "1" * 10), ("trusted_proxies", "a")):
         with pytest.raises(SettingsError, match=name):
             load_relay({name: value}, {})

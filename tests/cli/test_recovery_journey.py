@@ -172,3 +172,22 @@ def test_a_passphrase_backup_needs_no_paper(
     assert stat.S_IMODE((same.data / "keys" / "device.json").stat().st_mode) == 0o600
     kept = (same.data / "keys" / "device.json").read_text()
     assert kept == (alice.data / "keys" / "device.json").read_text()
+
+
+def test_without_a_backup_the_connections_come_back(
+    people: tuple[Shell, Shell, str], stage: Stage, relay: str
+) -> None:
+    """On an empty machine the phrase is enough; Bob may write again once Alice has said so."""
+    _, bob, phrase = people
+    stage.start_daemon("alice-empty")
+    empty = Shell(stage.folder, stage.folder / "alice-empty")
+    back = empty("recover", "alice", "--relay", relay, stdin=phrase + "\n")
+    assert back.code == 0, back.err
+    assert "some peers may send nothing yet" in back.out
+    (id,) = waiting(empty, "accepted")
+    assert "may send nothing" in empty("permissions", "show", id).out
+    assert empty("message", "send", "requester", "@bob/writer", "I am back").code == 0
+    until(lambda: "I am back" in bob("inbox", "--json").out)
+    assert empty("permissions", "set", id, "--classes", "artifact,message,task").code == 0
+    until(lambda: bob("message", "send", "writer", "@alice/requester", "good to hear").code == 0)
+    until(lambda: "good to hear" in empty("inbox", "--json").out)

@@ -173,32 +173,6 @@ async def test_the_same_device_never_uses_a_number_twice():
             await until(arrived)
 
 
-async def test_without_a_backup_peers_are_asked_again():
-    """What a peer sends before that is kept apart, and said so; a new request and its acceptance mend it."""
-    async with a_world() as world, world.running(Machine("bob")) as bob:
-        await set_up(bob, "bob", "writer")
-        async with world.running(Machine("alice")) as daemon:
-            phrase = await set_up(daemon, "alice", "requester")
-            await connect(daemon, bob, "requester", "@bob/writer")
-        async with world.running(Machine("fresh")) as alice:
-            assert (await alice.recovery.recover(OWNER, wanted(phrase))).connections == 0
-            await until(lambda: connected(alice))
-            await bob.send_message(OWNER, "writer", "@alice/requester", "too early", (), "", "")
-
-            async def apart() -> bool:
-                return bool(await alice.quarantine(OWNER, "", 10))
-
-            await until(apart)
-            await connect(alice, bob, "requester", "@bob/writer")
-            await bob.send_message(OWNER, "writer", "@alice/requester", "now", (), "", "")
-            await alice.send_message(OWNER, "requester", "@bob/writer", "yes", (), "", "")
-
-            async def heard() -> bool:
-                return "now" in await texts(alice, "requester") and "yes" in await texts(bob, "writer")
-
-            await until(heard)
-
-
 async def test_who_is_no_owner_takes_nothing_back():
     """An agent's credential reaches no recovery, whatever it sends."""
     async with a_world() as world, world.running(Machine("alice")) as daemon:

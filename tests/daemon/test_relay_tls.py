@@ -18,6 +18,7 @@ from taskferry_apps.relay.app import create_app
 from taskferry_apps.relay.core import Policy, Relay
 from taskferry_apps.relay.pages import Pages
 from taskferry_apps.relay.sign_up_desk import Offer, SignUpDesk
+from taskferry_apps.relay.sign_ups import Allowance
 from taskferry_protocol.ids import sha256
 from taskferry_stores.memory import MemoryRelayStore
 from taskferry_transports.fallback import FallbackDialer
@@ -46,7 +47,13 @@ async def tls_relay(folder, name, **validity):
     relay = Relay(store, Policy(()))
     pages = Pages()
     desk = SignUpDesk(
-        store, Offer.NONE, None, lambda: pages.address, 60, now=system.now, entropy=system.entropy
+        store,
+        Offer.NONE,
+        None,
+        lambda: pages.address,
+        Allowance.of(60),
+        now=system.now,
+        entropy=system.entropy,
     )
     app, longpoll = create_app(relay, system.entropy, pages, desk)
     async with trio.open_nursery() as nursery:

@@ -7,7 +7,15 @@ import trio
 import trio.testing
 
 from taskferry_apps import system
-from taskferry_apps.relay.meetings import LETTERS, PLACES, PLACES_OF_ONE, Meetings, Refused
+from taskferry_apps.relay.meetings import (
+    LETTERS,
+    PLACES,
+    PLACES_OF_ONE,
+    PLACES_OF_PROVIDER,
+    PLACES_OF_SITE,
+    Meetings,
+    Refused,
+)
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import LINKING_LETTER_BYTES, LINKING_MS
 from taskferry_protocol.linking import read_place, show_place
@@ -116,6 +124,19 @@ def test_one_address_takes_few_places_and_all_together_are_bounded():
     with pytest.raises(Refused) as refused:
         meetings.open("127.0.0.1")
     assert refused.value.status == 503
+
+
+def test_whoever_holds_a_whole_network_leaves_places_to_others():
+    """Each try comes from another customer's network: a site's and a provider's share end all the same."""
+    for network, most in (("2001:db8:7:{:x}::1", PLACES_OF_SITE), ("2001:db8:{:x}::1", PLACES_OF_PROVIDER)):
+        meetings, _ = _meetings()
+        for number in range(most):
+            meetings.open(network.format(number))
+        for number in range(most, PLACES + 1):
+            with pytest.raises(Refused) as refused:
+                meetings.open(network.format(number))
+            assert refused.value.status == 429
+        meetings.open("2001:db9::1")
 
 
 def test_a_code_is_read_in_groups_or_not_and_nothing_else_is():

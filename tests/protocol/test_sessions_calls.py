@@ -8,6 +8,7 @@ from taskferry_protocol.calls import (
     CallAnswer,
     CallRequest,
     CardFound,
+    ConnectionsFound,
     Done,
     EndConnection,
     FindAccount,
@@ -16,12 +17,14 @@ from taskferry_protocol.calls import (
     GetInvite,
     GetPresence,
     InviteFound,
+    ListConnections,
     LogAppended,
     PresenceFound,
     PutCard,
     PutConnection,
     PutGrant,
     PutInvite,
+    ShownConnection,
     WithdrawInvite,
     read_request,
 )
@@ -40,6 +43,11 @@ EXCHANGES: list[tuple[CallRequest, CallAnswer]] = [
     (GetCard(AGENT), CardFound(b"card")),
     (PutConnection(b"request", b"accept", (b"grant", b"back")), Done()),
     (EndConnection(b"end"), Done()),
+    (ListConnections(), ConnectionsFound(())),
+    (
+        ListConnections(b"h" * 32),
+        ConnectionsFound((ShownConnection(b"request", b"accept", b"", (b"grant", b"back")),)),
+    ),
     (PutGrant(b"grant"), Done()),
     (PutInvite(b"invite"), Done()),
     (WithdrawInvite(b"i" * 16), Done()),
@@ -80,6 +88,8 @@ def test_a_call_has_no_other_members(request_, answer):
         ("account.append", {"from": 0, "statements": ["text"]}, RejectCode.WRONG_TYPE),
         ("card.get", {"agent": [ACCOUNT, ""]}, RejectCode.BAD_VALUE),
         ("connection.put", {"request": b"", "accept": b"", "grants": [b""] * 3}, RejectCode.TOO_MANY),
+        ("connection.list", {"after": b"short"}, RejectCode.BAD_VALUE),
+        ("connection.list", {}, RejectCode.MISSING_FIELD),
         ("presence.get", {"agents": []}, RejectCode.BAD_VALUE),
         ("presence.get", {"agents": [[ACCOUNT, "a"]] * 65}, RejectCode.TOO_MANY),
     ],
@@ -88,6 +98,23 @@ def test_a_faulty_question_has_its_code(method, params, code):
     """Each fault of a call is refused with the code of the specification."""
     with pytest.raises(RemoteProtocolError) as caught:
         read_request(method, params)
+    assert caught.value.code is code
+
+
+@pytest.mark.parametrize(
+    ("shown", "code"),
+    [
+        ([[b"", b"", b"", []]] * 33, RejectCode.TOO_MANY),
+        ([[b"", b"", b"", [b""] * 17]], RejectCode.TOO_MANY),
+        ([[b"", b"", b""]], RejectCode.BAD_VALUE),
+        ([[b"", b"", None, []]], RejectCode.WRONG_TYPE),
+        ([b""], RejectCode.WRONG_TYPE),
+    ],
+)
+def test_connections_that_are_shown_have_their_shape(shown, code):
+    """A relay that answers otherwise is refused before anything of it is read."""
+    with pytest.raises(RemoteProtocolError) as caught:
+        ConnectionsFound.read({"connections": shown})
     assert caught.value.code is code
 
 

@@ -16,13 +16,30 @@ import attrs
 import trio
 import trustme
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, LoginPassword
+from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 HOST = "127.0.0.1"
 
 
+class _MayBeSilent(SMTP):
+    """A server that takes a connection and says nothing at all, for as long as its office is silent."""
+
+    async def _handle_client(self) -> None:
+        try:
+            while self.event_handler.office.silent:
+                await asyncio.sleep(0.02)
+        except asyncio.CancelledError:
+            if self.transport is not None:
+                self.transport.close()
+            raise
+        await super()._handle_client()
+
+
 class _AnyPort(Controller):
     """A controller that takes whichever port the system gives."""
+
+    def factory(self) -> SMTP:
+        return _MayBeSilent(self.handler, **self.SMTP_kwargs)
 
     def _trigger_server(self) -> None:
         assert isinstance(self.server, asyncio.Server)
@@ -38,8 +55,10 @@ class _Postbox:
 
     async def handle_DATA(self, server, session, envelope) -> str:  # noqa: N802 - aiosmtpd's name
         self.office.tls_seen = session.ssl is not None or self.office.security == "tls"
+        if self.office.answer != "250 OK":
+            return self.office.answer
         self.office.mails.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
-        return "250 OK"
+        return self.office.answer
 
 
 @attrs.define
@@ -53,6 +72,8 @@ class PostOffice:
     authority: Path | None = None
     mails: list[EmailMessage] = attrs.field(factory=list)
     tls_seen: bool = False
+    silent: bool = False
+    answer: str = "250 OK"
     port: int = 0
     _controller: Controller | None = None
 
@@ -72,6 +93,13 @@ class PostOffice:
     def _authenticate(self, server, session, envelope, mechanism, data) -> AuthResult:
         given = isinstance(data, LoginPassword) and (data.login.decode(), data.password.decode())
         return AuthResult(success=given == (self.user, self.password), handled=True)
+
+    async def mail(self, number: int = 1) -> EmailMessage:
+        """The mail of that number, once it has come."""
+        with trio.fail_after(10):
+            while len(self.mails) < number:
+                await trio.sleep(0.01)
+        return self.mails[number - 1]
 
     async def reopen(self) -> None:
         """Take mail again, at the same port."""

@@ -11,11 +11,13 @@ from taskferry_protocol.calls import (
     AppendStatements,
     CallRequest,
     CardFound,
+    ConnectionsFound,
     EndConnection,
     FindAccount,
     GetAccount,
     GetCard,
     GetPresence,
+    ListConnections,
     PresenceFound,
     PutCard,
     PutConnection,
@@ -183,6 +185,33 @@ async def test_each_side_may_bring_its_own_grant(world):
         assert codes(await alice.send([sent])) == ["not-permitted"]
         await bob.call(PutConnection(call.request, call.accept, call.grants[1:]))
         assert codes(await alice.send([sent])) == ["accepted"]
+
+
+async def test_connections_are_listed_to_their_own_side_alone(world):
+    """With all that belongs to them, an end too, page by page; a third party is shown none."""
+    carol = person("carol", 3, world.now)
+    call = connect(world.alice, world.bob, world.now)
+    request = read_request(call.request, world.alice.log)
+    async with world.open(world.alice) as alice, world.open(world.bob) as bob, world.open(carol) as other:
+        assert await alice.call(ListConnections()) == ConnectionsFound(())
+        await alice.call(call)
+        for client in (alice, bob):
+            (shown,) = (await client.call(ListConnections())).connections
+            assert (shown.request, shown.accept, shown.end) == (call.request, call.accept, b"")
+            assert sorted(shown.grants) == sorted(call.grants)
+            assert await client.call(ListConnections(request.hash)) == ConnectionsFound(())
+        assert await other.call(ListConnections()) == ConnectionsFound(())
+        end = sign_end(
+            request,
+            world.bob.agent,
+            EndKind.REVOKED,
+            at=world.now,
+            log=world.bob.log.position,
+            by=world.bob.manage,
+        )
+        await bob.call(EndConnection(end))
+        (shown,) = (await alice.call(ListConnections())).connections
+        assert shown.end == end
 
 
 async def test_a_lower_grant_is_refused(friends):

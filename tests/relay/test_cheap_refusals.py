@@ -9,8 +9,9 @@ import attrs
 import pytest
 
 from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.hourly import HOUR_MS
 from taskferry_apps.relay.look_ups import LOOKUPS
-from taskferry_apps.relay.sign_ups import HOUR_MS, SignUpBudget
+from taskferry_apps.relay.sign_ups import Allowance, SignUpBudget
 from taskferry_apps.relay_client import CallRefused, LinkEnded
 from taskferry_protocol.accounts import (
     AccountLog,
@@ -162,7 +163,7 @@ async def test_one_address_may_begin_few_accounts_in_an_hour(store):
     """Every try of a stranger counts, whatever comes of it; who is known comes and goes as before."""
     clock = Clock()
     clock.ahead_ms = HOUR_MS - clock.now() % HOUR_MS
-    async with serving(store, Policy([ORIGIN], sign_ups_per_hour=2), clock) as world:
+    async with serving(store, Policy([ORIGIN], sign_ups=Allowance.of(2)), clock) as world:
         async with world.open(world.alice):
             pass
         carol = person("carol", 3, world.now)
@@ -192,7 +193,7 @@ async def test_one_address_may_begin_few_accounts_in_an_hour(store):
 )
 def test_addresses_are_counted_by_customer(one, other, same):
     """An IPv6 customer holds a whole /64, and is one all the same."""
-    budget = SignUpBudget(1)
+    budget = SignUpBudget(Allowance.of(1))
     budget.spend(one, Instant(0))
     with pytest.raises(EnvelopeRejected) if same else nullcontext():
         budget.spend(other, Instant(0))
@@ -200,7 +201,7 @@ def test_addresses_are_counted_by_customer(one, other, same):
 
 def test_this_machine_is_not_counted():
     """The owner's own daemons, and what stands behind a proxy that runs here, are not strangers."""
-    budget = SignUpBudget(1)
+    budget = SignUpBudget(Allowance.of(1))
     for _ in range(5):
         budget.spend("127.0.0.1", Instant(0))
 

@@ -295,3 +295,25 @@ async def test_many_keys_at_once_are_one_read(relay):
     await relay.commit([append(f"a{n}") for n in range(40)])
     found = await relay.accounts([account(f"a{n}") for n in range(3_000)])
     assert len(found) == 40
+
+
+async def test_an_accounts_connections_are_listed_by_request(relay):
+    """Whichever side asked, ended ones too, page by page, with their grants; nobody else's."""
+    ours = [
+        connection("alice/helper", "bob/coder"),
+        connection("carol/coder", "alice/helper"),
+        connection("alice/helper", "bob/coder", n=2),
+        connection("alice/other", "alice/helper"),
+    ]
+    await relay.commit([append(name) for name in ("alice", "bob", "carol")])
+    await relay.commit([PutConnection(one) for one in (*ours, connection("bob/coder", "carol/coder"))])
+    first = grant(ours[0].request, "alice/helper", 1)
+    await relay.commit([PutGrant(first), EndConnection(ours[1].request, b"the end")])
+    listed = await relay.connections_of(account("alice"), None, 10)
+    assert [one.request for one in listed] == sorted(one.request for one in ours)
+    by_request = {one.request: one for one in listed}
+    assert by_request[ours[0].request].grants == (first,)
+    assert by_request[ours[1].request].end_raw == b"the end"
+    assert await relay.connections_of(account("alice"), None, 2) == listed[:2]
+    assert await relay.connections_of(account("alice"), listed[1].request, 10) == listed[2:]
+    assert await relay.connections_of(account("nobody"), None, 10) == ()

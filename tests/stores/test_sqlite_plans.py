@@ -135,6 +135,7 @@ async def test_relay_looks_up_and_does_not_scan(tmp_path):
         await relay.cards(agents)
         await relay.connections([AgentPair.of(f.from_, f.to) for f in flows])
         await relay.connections_by_request([one.request, sha("x")])
+        await relay.connections_of(account("alice"), None, 10)
         await relay.linked([(a, b) for a in people for b in people])
         await relay.contacts(flows)
         await relay.rates(flows)

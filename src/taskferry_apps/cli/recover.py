@@ -72,8 +72,16 @@ def recover(
         ]
     )
     if not answer.get("connections"):
-        click.echo("\n  This machine knows none of your connections: restore a backup before recovering,")
-        click.echo("  or ask your peers again: taskferry connect YOURS @THEIRS/AGENT")
+        click.echo("\n  Neither this machine nor the relay knows a connection of yours. Restore a")
+        click.echo("  backup before recovering, or ask your peers again:")
+        click.echo("  taskferry connect YOURS @THEIRS/AGENT")
+    elif answer.get("closed"):
+        click.echo("\n  You may send. To you, some peers may send nothing yet, since what the relay")
+        click.echo(
+            f"  shows could be old, or a thief's: {answer.get('closed')} of them. Look at each, then let it:"
+        )
+        click.echo("  taskferry connections")
+        click.echo("  taskferry permissions set ID --classes artifact,message,task")
 
 
 @click.group()

@@ -33,6 +33,7 @@ from .outbound import Outbound
 from .publishing import Publisher, fetch_log, publish_everything
 from .quiet import QUIET_MS, Quiet
 from .receipts import say_receipts
+from .regaining import regain
 from .route import RELAY_SETTING, Route, RouteTo, first_end, unreachable
 from .short_sessions import LASTING, short_session
 from .tickets import FORGET_TICKET, kept_ticket, require_same_relay
@@ -331,6 +332,8 @@ class Link:
             await self._core.commit((FORGET_TICKET,))
         self.clock_ahead_ms = self._core.now() - client.ready.relay_now
         await take_own_news(self._core, client)
+        # Before any mail: what comes from a peer is for a connection that is known then.
+        await regain(self._core, client)
         if held is None or held.generation != generation:
             await self._begin_anew(RelayCursor(origin, generation, Offset(0)))
         if self._core.caught_up is None:

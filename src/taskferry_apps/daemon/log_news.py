@@ -26,7 +26,7 @@ from .logbook import continued
 from .publishing import fetch_log
 from .served import settle_served
 
-__all__ = ["Fetch", "News", "fetch_news", "held_text", "judge", "pin", "take_news", "take_own_news"]
+__all__ = ["Fetch", "News", "fetch_news", "held_text", "judge", "pin", "take", "take_news", "take_own_news"]
 
 Fetch = Callable[[AccountId, int], Awaitable[Sequence[bytes]]]
 """Asks the relay for an account's statements from an index on; none if it has none. Raises LinkEnded."""
@@ -159,8 +159,8 @@ async def _hold_forked(core: Core, held: AccountLog, other: AccountLog) -> None:
         await draft.commit()
 
 
-async def _take(core: Core, news: News | None) -> bool:
-    """Pin it, if it is there and still news."""
+async def take(core: Core, news: News | None) -> bool:
+    """Pin it, if it is there and still news; whether it was there. The lock must be free."""
     if news is None:
         return False
     async with core.lock:
@@ -174,7 +174,7 @@ async def _take(core: Core, news: News | None) -> bool:
 
 async def refresh(core: Core, fetch: Fetch, account: AccountId, start: int) -> None:
     """Take what the relay knows of a pinned account from `start` on, if it holds. Raises LinkEnded."""
-    await _take(core, await fetch_news(core, fetch, account, start))
+    await take(core, await fetch_news(core, fetch, account, start))
 
 
 async def take_own_log(core: Core, client: RelayClient) -> None:
@@ -214,7 +214,7 @@ async def take_own_news(core: Core, client: RelayClient) -> None:
         return
     asking = _Asking(client, own)
     start = own.state.length if theirs.length > own.state.length else 0
-    taken = await _take(core, await fetch_news(core, asking.fetch, own.account, start))
+    taken = await take(core, await fetch_news(core, asking.fetch, own.account, start))
     if asking.is_other and not taken:
         await _alarm(core, "The relay shows another history of this account than the one held here.")
 
@@ -233,7 +233,7 @@ async def take_news(core: Core, client: RelayClient, account: AccountId, refusal
     news = await judge(core, account, start, statements)
     if news is None:
         news = await fetch_news(core, asking.fetch, account, held.state.length)
-    if await _take(core, news):
+    if await take(core, news):
         return True
     if asking.is_other:
         text = f"The relay shows another history of @{held.state.name} than the one that is pinned."

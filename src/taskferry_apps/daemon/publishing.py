@@ -8,6 +8,7 @@ from taskferry_protocol import calls
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
+from taskferry_protocol.limits import STATEMENTS
 from taskferry_protocol.records import GrantRecord
 from taskferry_transports.backoff import LONGEST_ASKED
 
@@ -38,7 +39,7 @@ async def fetch_log(client: RelayClient, account: AccountId, start: int) -> tupl
     """An account's statements from an index on; none if the relay knows no more. Raises LinkEnded."""
     found: list[bytes] = []
     try:
-        while True:
+        while start + len(found) < STATEMENTS:
             answer = await client.call(calls.GetAccount(account, start + len(found)))
             if not isinstance(answer, calls.AccountFound) or not answer.statements:
                 return tuple(found)
@@ -46,7 +47,8 @@ async def fetch_log(client: RelayClient, account: AccountId, start: int) -> tupl
                 return tuple(found)
             found.extend(answer.statements)
     except CallRefused:
-        return tuple(found)
+        pass
+    return tuple(found)
 
 
 async def publish_everything(core: Core) -> None:

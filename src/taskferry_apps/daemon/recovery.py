@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 import attrs
+import trio
 
 from taskferry_protocol import accounts, calls
 from taskferry_protocol.accounts import AccountLog, DeviceStatus, fold, refold
@@ -63,11 +64,14 @@ from .recovery_questions import (
     unreachable,
     wrong_phrase,
 )
+from .regaining import DUE, is_due
 
 __all__ = ["Recovery"]
 
 #: A cursor of no relay's generation: the mailbox is read from its start.
 _NO_GENERATION: Final = Generation(bytes(16))
+#: How long whoever recovers waits to hear what the relay still has of the connections; they come anyhow.
+REGAIN_S: Final = 10.0
 
 
 class Recovery:
@@ -100,6 +104,7 @@ class Recovery:
         self._link.published_up_to(log.state.length)
         self._link.begin_afresh()
         core.due.ring()
+        await self._wait_regained()
         return await self._told(log, base)
 
     async def check(self, caller: Caller, phrase: str) -> None:
@@ -289,6 +294,7 @@ class Recovery:
         start = held.shared_with(log) if held is not None else base.kept
         if log.after(start):
             await announce(draft, start, log.after(start))
+        draft.add(DUE)
         draft.tell("account", "", state="recovered", owner=log.state.name)
         await draft.commit()
         await core.vault.save_beginning(None)
@@ -296,26 +302,42 @@ class Recovery:
     async def _serve(self, draft: Draft, log: AccountLog, device: DeviceKeys, cards: Sequence[Card]) -> None:
         """Serve every agent here, and sign their cards anew: the former key counts no more."""
         here = {agent.name for agent in await draft.core.store.agents()}
+        held = await draft.core.store.cards([card.agent for card in cards])
         for card in cards:
             name = card.agent.name
             if name not in here:
                 draft.add(PutAgent(taken_over(name, draft.now)))
             if device.manage is not None:
-                card = attrs.evolve(card, version=card.version + 1, at=draft.now, log=log.position)
+                # One that is held counts on, also where its signer went so long ago that it is not read.
+                last = max(card.version, held[card.agent].version if card.agent in held else 0)
+                card = attrs.evolve(card, version=last + 1, at=draft.now, log=log.position)
                 raw = sign_card(card, device.manage)
                 public = card.visibility is Visibility.PUBLIC
                 draft.add(PutCard(CardRecord(card.agent, card.version, public, raw)))
             await note(draft, Publication(Subject.CARD, name.encode()))
 
+    async def _wait_regained(self) -> None:
+        with trio.move_on_after(REGAIN_S):
+            while True:
+                heard = self._core.feed.next
+                if not await is_due(self._core.store):
+                    return
+                await heard.wait()
+
     async def _told(self, log: AccountLog, base: Base) -> Recovered:
         active = {device.id for device in log.state.active_devices()}
         gone = [device for device in base.log.state.active_devices() if device.id not in active]
-        bonds = await all_bonds(self._core.store)
+        bonds = [
+            bond
+            for bond in await all_bonds(self._core.store)
+            if bond.record.state is ConnectionState.ACCEPTED
+        ]
         return Recovered(
             log.state.name,
             log.account,
             self._core.device,
             tuple(sorted(log.state.agents)),
             tuple(device.record.label for device in gone),
-            sum(bond.record.state is ConnectionState.ACCEPTED for bond in bonds),
+            len(bonds),
+            sum(bond.given is None or not bond.given.grant.classes for bond in bonds),
         )

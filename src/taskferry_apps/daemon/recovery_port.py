@@ -43,7 +43,9 @@ class Recovered:
     revoked: tuple[str, ...]
     """Labels of the devices that were put out."""
     connections: int
-    """Connections that are known here: those of a backup that was restored."""
+    """Connections that are known here: of a backup that was restored, or by what the relay shows."""
+    closed: int = 0
+    """Those of them whose peers may send nothing until the owner says what."""
 
 
 class RecoveryService(Protocol):

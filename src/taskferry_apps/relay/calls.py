@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import assert_never
 
 from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.call_answers import SHOWN_CONNECTIONS
 from taskferry_protocol.calls import (
     AccountFound,
     AppendStatements,
     CallAnswer,
     CallRequest,
     CardFound,
+    ConnectionsFound,
     Done,
     EndConnection,
     FindAccount,
@@ -20,12 +22,14 @@ from taskferry_protocol.calls import (
     GetInvite,
     GetPresence,
     InviteFound,
+    ListConnections,
     LogAppended,
     PresenceFound,
     PutCard,
     PutConnection,
     PutGrant,
     PutInvite,
+    ShownConnection,
     WithdrawInvite,
 )
 from taskferry_protocol.cards import Visibility, read_card
@@ -112,6 +116,8 @@ class Calls:
                 return await self._connect(caller, request)
             case EndConnection(end=end):
                 return await self._end(caller, end)
+            case ListConnections(after=after):
+                return await self._list(caller, after)
             case PutGrant(grant=grant):
                 return await self._put_grant(caller, grant)
             case PutInvite(invite=invite):
@@ -214,6 +220,18 @@ class Calls:
         await self._store.commit([StoreEnd(found.request, raw)])
         self._facts.forget_between(found.from_.account, found.to.account)
         return Done()
+
+    async def _list(self, caller: AccountId, after: bytes) -> CallAnswer:
+        last = Hash(after) if after else None
+        found = await self._store.connections_of(caller, last, SHOWN_CONNECTIONS)
+        return ConnectionsFound(
+            tuple(
+                ShownConnection(
+                    c.request_raw, c.accept_raw, c.end_raw, tuple(grant.raw for grant in c.grants)
+                )
+                for c in found
+            )
+        )
 
     async def _put_grant(self, caller: AccountId, raw: bytes) -> CallAnswer:
         claim = peek(raw, Kind.GRANT)

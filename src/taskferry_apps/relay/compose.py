@@ -32,11 +32,13 @@ from .core import Policy, Relay
 from .entrance import SignUp
 from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
+from .mail_room import MailRoom
 from .meetings import MEETINGS_PATH
 from .operator import TicketOffice
 from .pages import Pages, PublicAddress
 from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
 from .sign_up_desk import Offer, SignUpDesk
+from .sign_ups import Allowance
 from .witness import log_envelope
 
 __all__ = ["CannotStart", "public_address", "run", "run_in_ticket_office", "run_restored", "serve_relay"]
@@ -170,21 +172,26 @@ async def serve_relay(
             "set TASKFERRY_RELAY_ORIGINS, for instance to wss://relay.example."
         )
     witness = log_envelope if settings.log == "debug" else None
+    allowance = Allowance.of(
+        settings.signups_per_hour, settings.signups_per_site, settings.signups_per_provider
+    )
     policy = Policy(
         (),
         _sign_up(settings),
-        settings.signups_per_hour,
+        allowance,
         witness=witness,
         client_tokens=tuple(settings.client_tokens.values()),
     )
     relay = Relay(store, policy)
+    mailer = mailer_of(settings)
+    mail = None if mailer is None else MailRoom(mailer, relay.audit)
     pages = Pages()
     desk = SignUpDesk(
         store,
         _offer(settings),
-        mailer_of(settings),
+        mail,
         lambda: pages.address,
-        settings.signups_per_hour,
+        allowance,
         now=system.now,
         entropy=system.entropy,
     )
@@ -192,6 +199,8 @@ async def serve_relay(
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)
         await behind.start(longpoll.run)
+        if mail is not None:
+            await behind.start(mail.run)
         async with trio.open_nursery() as serving:
             bound: BoundServer = await serving.start(serve, app, guard)
             # Which port the system chose is known only now; nobody can have dialled an origin before.
@@ -202,6 +211,8 @@ async def serve_relay(
             task_status.started(bound)
             await stop.wait()
             _LOG.info("stopping", count=relay.online)
+            if mail is not None:
+                await mail.finish()
             await relay.drain()
             bound.draining.set()
         behind.cancel_scope.cancel()

@@ -27,7 +27,7 @@ from .invites import Invites
 from .link import Link, Office, first_failure
 from .mailbox import TailBudget
 from .presence import Presence
-from .sign_ups import SignUpBudget
+from .sign_ups import Allowance, SignUpBudget
 from .visits import Visits
 from .witness import Witness
 
@@ -48,8 +48,8 @@ class Policy:
 
     origins: Collection[str]
     sign_up: SignUp = SignUp.OPEN
-    sign_ups_per_hour: int = 60
-    """New accounts that strangers at one network address may begin, unless they are on this machine."""
+    sign_ups: Allowance = attrs.field(factory=lambda: Allowance.of(60))
+    """New accounts that strangers may begin in an hour, unless they are on this machine."""
     client_tokens: Collection[Hash] = ()
     """SHA-256 of what lets any number of new accounts in, as a ticket does one."""
     limits: MailboxLimits = attrs.field(factory=MailboxLimits)
@@ -81,7 +81,7 @@ class Relay:
         """What the operator can look up later."""
         self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness, self.audit)
         self._housekeeping = Housekeeping(self._engine, now)
-        budget = SignUpBudget(policy.sign_ups_per_hour)
+        budget = SignUpBudget(policy.sign_ups)
         entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
         accounts = Accounts(store, facts, self._presence, entrance, now, self.audit)
         self.invites = Invites(store, facts, now)

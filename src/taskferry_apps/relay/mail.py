@@ -5,6 +5,7 @@ from __future__ import annotations
 import smtplib
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import formatdate, make_msgid
@@ -18,22 +19,40 @@ import trio
 from taskferry_protocol.ids import Instant
 from taskferry_transports.port import is_loopback
 
-from ..logs import get_logger
+__all__ = ["MailFailed", "MailFault", "MailSecurity", "MailServer", "Mailer", "SmtpMailer"]
 
-__all__ = ["MailFailed", "MailSecurity", "MailServer", "Mailer", "SmtpMailer"]
-
-#: For each answer of the server; and for a mail as a whole, with its wait for a turn.
+#: For each answer of the server; and for a mail as a whole, once it has its turn.
 ANSWER_S: Final = 10.0
 MAIL_S: Final = 25.0
-#: Mails under way at once. Whoever comes while so many wait hears that mail does not work now.
+#: Mails under way at once.
 AT_ONCE: Final = 4
-WAITING: Final = 32
 
-_LOG = get_logger()
+
+class MailFault(StrEnum):
+    """Where sending a mail ended."""
+
+    SERVER = "server"
+    """Before the mail itself: the server is down, is not the one that was set up, or takes none from us."""
+    LATER = "later"
+    """The server does not take this one for now."""
+    REFUSED = "refused"
+    """The server will never take this one."""
+    UNKNOWN = "unknown"
+    """In the middle of it: the server may have taken it."""
+
+    @property
+    def is_worth_another_try(self) -> bool:
+        """Whether it can come out otherwise, and nobody can get the mail twice."""
+        return self in (MailFault.SERVER, MailFault.LATER)
 
 
 class MailFailed(Exception):
-    """A mail did not go out; the text says why, without an address. Nothing else has happened."""
+    """A mail is not known to have gone out; `reason` says why, without an address."""
+
+    def __init__(self, reason: str, fault: MailFault) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.fault = fault
 
 
 class Mailer(Protocol):
@@ -41,6 +60,9 @@ class Mailer(Protocol):
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Hand one mail to a server that takes it. Raises MailFailed."""
+
+    async def probe(self) -> None:
+        """Go as far as with a mail, and send none. Raises MailFailed."""
 
 
 class MailSecurity(StrEnum):
@@ -65,6 +87,16 @@ class MailServer:
     """A file of certificates to trust instead of the system's."""
 
 
+@attrs.define
+class _Try:
+    """How far a try has come, for whoever waits for it no longer."""
+
+    began: bool = False
+    """The server is the right one, and is being offered the mail."""
+    taken: bool = False
+    """It has said that it takes it."""
+
+
 class SmtpMailer:
     """Sends each mail over a connection of its own, in a thread."""
 
@@ -79,24 +111,30 @@ class SmtpMailer:
         self._now = now
         self._context = ssl.create_default_context(cafile=server.authorities)
         self._turns = trio.CapacityLimiter(AT_ONCE)
+        # A thread that nobody waits for any more keeps its place here until its server lets go of it.
+        self._threads = trio.CapacityLimiter(AT_ONCE)
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Hand one mail to the server. Raises MailFailed."""
-        if self._turns.statistics().tasks_waiting >= WAITING:
-            raise MailFailed("too many mails wait for the mail server")
-        message = self._message(to, subject, text)
-        with trio.move_on_after(MAIL_S) as scope:
-            try:
-                await trio.to_thread.run_sync(
-                    self._deliver, message, abandon_on_cancel=True, limiter=self._turns
-                )
-            except (smtplib.SMTPException, OSError, ValueError) as error:
-                reason = _without_address(error)
-                _LOG.warning("a mail was not sent", reason=reason)
-                raise MailFailed(reason) from error
-        if scope.cancelled_caught:
-            _LOG.warning("a mail was not sent", reason="timeout")
-            raise MailFailed("the mail server does not answer")
+        await self._try(self._message(to, subject, text))
+
+    async def probe(self) -> None:
+        """Sign in at the server, and leave. Raises MailFailed."""
+        await self._try(None)
+
+    async def _try(self, message: EmailMessage | None) -> None:
+        this = _Try()
+        async with self._turns:
+            with trio.move_on_after(MAIL_S) as scope:
+                try:
+                    await trio.to_thread.run_sync(
+                        self._deliver, message, this, abandon_on_cancel=True, limiter=self._threads
+                    )
+                except (smtplib.SMTPException, OSError, ValueError) as error:
+                    raise MailFailed(_without_address(error), _fault(error, this)) from error
+        if scope.cancelled_caught and not this.taken:
+            fault = MailFault.UNKNOWN if this.began else MailFault.SERVER
+            raise MailFailed("the mail server does not answer", fault)
 
     def _message(self, to: str, subject: str, text: str) -> EmailMessage:
         message = EmailMessage(policy=SMTP)
@@ -110,21 +148,41 @@ class SmtpMailer:
         message.set_content(text, cte="7bit")
         return message
 
-    def _deliver(self, message: EmailMessage) -> None:
+    def _deliver(self, message: EmailMessage | None, this: _Try) -> None:
         server = self._server
-        with self._connect() as connection:
+        connection = self._connect()
+        try:
             if server.security is MailSecurity.STARTTLS:
                 # Raises where the server has no TLS to offer: a mail is never sent unprotected instead.
                 connection.starttls(context=self._context)
             if server.user is not None:
                 connection.login(server.user, server.password)
-            connection.send_message(message)
+            if message is not None:
+                this.began = True
+                connection.send_message(message)
+            this.taken = True
+            # How the goodbye goes changes nothing.
+            with suppress(smtplib.SMTPException, OSError):
+                connection.quit()
+        finally:
+            connection.close()
 
     def _connect(self) -> smtplib.SMTP:
         server = self._server
         if server.security is MailSecurity.TLS:
             return smtplib.SMTP_SSL(server.host, server.port, timeout=ANSWER_S, context=self._context)
         return smtplib.SMTP(server.host, server.port, timeout=ANSWER_S)
+
+
+def _fault(error: Exception, this: _Try) -> MailFault:
+    if not this.began or isinstance(error, smtplib.SMTPSenderRefused):
+        return MailFault.SERVER
+    if isinstance(error, smtplib.SMTPRecipientsRefused):
+        codes = [code for code, _ in error.recipients.values()]
+        return MailFault.LATER if all(400 <= code < 500 for code in codes) else MailFault.REFUSED
+    if isinstance(error, smtplib.SMTPResponseException):
+        return MailFault.LATER if 400 <= error.smtp_code < 500 else MailFault.REFUSED
+    return MailFault.REFUSED if isinstance(error, ValueError) else MailFault.UNKNOWN
 
 
 def _without_address(error: Exception) -> str:

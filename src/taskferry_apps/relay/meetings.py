@@ -21,7 +21,7 @@ from taskferry_protocol.limits import LINKING_LETTER_BYTES, LINKING_MS
 from taskferry_protocol.linking import PLACE_ALPHABET, PLACE_LETTERS
 from taskferry_transports.port import is_loopback
 
-from .sign_ups import customer
+from .networks import Networks, networks_of
 
 __all__ = ["MEETINGS_PATH", "Meetings", "mount_meetings"]
 
@@ -34,6 +34,9 @@ LETTERS: Final = 6
 PLACES: Final = 512
 #: A machine needs one place at a time; an office behind one address has several.
 PLACES_OF_ONE: Final = 8
+#: Whoever holds a whole site's or provider's network leaves most places to everybody else.
+PLACES_OF_SITE: Final = 32
+PLACES_OF_PROVIDER: Final = 128
 WAIT_S: Final = 25.0
 
 
@@ -52,7 +55,7 @@ class _Side(Enum):
 
 @attrs.define
 class _Place:
-    address: str
+    networks: Networks
     until: Instant
     digests: list[bytes]
     letters: tuple[list[bytes], list[bytes]] = attrs.field(factory=lambda: ([], []))
@@ -74,17 +77,14 @@ class Meetings:
     def open(self, peer: str) -> tuple[str, str]:
         """A new place and the first side's token. Raises Refused."""
         self._forget_old()
-        address = customer(peer)
-        if (
-            not is_loopback(peer)
-            and sum(p.address == address for p in self._places.values()) >= PLACES_OF_ONE
-        ):
-            raise Refused(429, "too many places to meet are open from this address")
+        networks = networks_of(peer)
+        if not is_loopback(peer):
+            self._require_share(networks)
         if len(self._places) >= PLACES:
             raise Refused(503, "all places to meet are taken")
         name = "".join(PLACE_ALPHABET[byte % len(PLACE_ALPHABET)] for byte in self._entropy(PLACE_LETTERS))
         token, digest = self._token()
-        self._places[name] = _Place(address, Instant(self._now() + LINKING_MS), [digest])
+        self._places[name] = _Place(networks, Instant(self._now() + LINKING_MS), [digest])
         return name, token
 
     def join(self, name: str) -> str:
@@ -122,6 +122,15 @@ class Meetings:
         self._side(place, token)
         del self._places[name]
         place.tell()
+
+    def _require_share(self, networks: Networks) -> None:
+        taken = [place.networks for place in self._places.values()]
+        if (
+            sum(n.customer == networks.customer for n in taken) >= PLACES_OF_ONE
+            or sum(n.site == networks.site for n in taken) >= PLACES_OF_SITE
+            or sum(n.provider == networks.provider for n in taken) >= PLACES_OF_PROVIDER
+        ):
+            raise Refused(429, "too many places to meet are open from this address or its network")
 
     def _token(self) -> tuple[str, bytes]:
         token = base64.urlsafe_b64encode(self._entropy(TOKEN_BYTES)).rstrip(b"=").decode()

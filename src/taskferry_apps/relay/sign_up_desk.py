@@ -1,7 +1,8 @@
 """Giving out tickets: at once, or to whoever opens a link that was sent to an e-mail address.
 
-Nothing here says whether an address is known. Known or not, an application is stored and a mail is sent, and
-the answer is the same; only the mail's reader learns which.
+Nothing here says whether an address is known, or was asked for lately. For every one an application is stored
+and a letter handed in, in the same steps, and that is the answer; the rest happens after it, and only the
+mail's reader learns of it.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import base64
 import re
 from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
 import attrs
@@ -37,9 +39,11 @@ from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 from ..logs import get_logger
 from .audit import ticket_audit
 from .entrance import digest_of
-from .mail import Mailer, MailFailed
+from .hourly import HourlyBudget, next_hour_ms
+from .mail_room import Letter, MailRoom, NoMailNow
 from .pages import PublicAddress
-from .sign_ups import SignUpBudget
+from .sign_up_mail import known_mail, new_mail
+from .sign_ups import Allowance, SignUpBudget
 
 __all__ = ["Issued", "Offer", "SignUpDesk", "SignUpRefused"]
 
@@ -111,28 +115,28 @@ class SignUpDesk:
         self,
         store: RelayStore,
         offer: Offer,
-        mailer: Mailer | None,
+        mail: MailRoom | None,
         address: Callable[[], PublicAddress],
-        per_hour: int,
+        allowance: Allowance,
         *,
         now: Callable[[], Instant],
         entropy: Entropy,
     ) -> None:
-        """`per_hour` bounds what one network address may ask for; `mailer` is there where mail is offered."""
+        """`allowance` bounds what one network may ask for; `mail` is there where mail is offered."""
         self._store = store
         self.offer: Final = offer
-        self._mailer = mailer
+        self._mail = mail
         self._address = address
         self._now = now
         self._entropy = entropy
-        self._by_peer = SignUpBudget(per_hour)
-        self._by_email = SignUpBudget(MAILS_TO_ONE)
-        self._mails = SignUpBudget(MAILS_IN_ALL)
+        self._by_peer = SignUpBudget(allowance)
+        self._by_email = HourlyBudget(MAILS_TO_ONE)
+        self._mails = HourlyBudget(MAILS_IN_ALL)
         self._key: bytes | None = None
         self._making_key = trio.Lock()
 
     async def apply(self, owner: str, email: str, peer: str) -> Issued | None:
-        """A ticket for this owner name, or None: a mail is on its way. Raises SignUpRefused, store errors."""
+        """A ticket for this owner name, or None: a mail will come. Raises SignUpRefused, store errors."""
         if self.offer is Offer.NONE:
             raise SignUpRefused(
                 "signup-refused",
@@ -141,8 +145,8 @@ class SignUpDesk:
                 403,
             )
         owner = _checked_name(owner)
-        if self._mailer is None:
-            self._spend(self._by_peer, peer)
+        if self._mail is None:
+            self._spend(peer)
             return await self._issue(owner, OPEN_TICKET_MS)
         email = email.strip()
         if len(email) > EMAIL_CHARS or _EMAIL.fullmatch(email) is None:
@@ -152,8 +156,11 @@ class SignUpDesk:
                 "Write it as in ada@example.org, without accents.",
             )
         await self._require_free(owner)
-        self._spend(self._by_peer, peer)
-        await self._write_to(self._mailer, email, owner)
+        self._spend(peer)
+        try:
+            await self._take_letter(self._mail, email, owner)
+        except NoMailNow as none:
+            raise _no_mail() from none
         return None
 
     async def application(self, code: str) -> ApplicationRecord | None:
@@ -217,44 +224,56 @@ class SignUpDesk:
         if await self._store.reserved([owner], self._now()):
             raise _refusal(StoreConflict(ConflictKind.RESERVED, ""))
 
-    async def _write_to(self, mailer: Mailer, email: str, owner: str) -> None:
-        digest = await self._email_digest(email)
-        try:
-            self._by_email.spend(digest.hex(), self._now())
-        except EnvelopeRejected:
-            # Said aloud, it would tell that somebody asked for this address before.
+    async def _take_letter(self, mail: MailRoom, email: str, owner: str) -> None:
+        """Nothing in here may depend on whose address it is: a clock would tell."""
+        with mail.place() as hand_in:
+            spent_at = self._now()
+            if not self._mails.spend(_ALL, spent_at):
+                raise _too_many_mails(next_hour_ms(spent_at))
+            kept = False
+            try:
+                digest = await self._email_digest(email)
+                code = base64.urlsafe_b64encode(self._entropy(TICKET_BYTES)).decode("ascii")
+                application = ApplicationRecord(digest_of(code), owner, digest, Instant(spent_at + CODE_MS))
+                await self._store.commit([PutApplication(application)])
+                kept = True
+            except StoreConflict as conflict:
+                raise _refusal(conflict) from conflict
+            finally:
+                if not kept:
+                    self._mails.give_back(_ALL, spent_at)
+            hand_in(
+                Letter(
+                    email,
+                    partial(self._write, application, code, spent_at),
+                    partial(self._unsent, application, spent_at),
+                )
+            )
+
+    async def _write(
+        self, application: ApplicationRecord, code: str, spent_at: Instant
+    ) -> tuple[str, str] | None:
+        """The mail that fits its address; None: that one has had enough of them in this hour."""
+        if not self._by_email.spend(application.email.hex(), self._now()):
             _LOG.info("a mail was not sent", reason="its address had enough of them in this hour")
-            return
-        # Only a mail that is sent counts among all: three addresses cannot use up everybody's hour.
-        self._spend(self._mails, _ALL)
-        code = base64.urlsafe_b64encode(self._entropy(TICKET_BYTES)).decode("ascii")
-        application = ApplicationRecord(digest_of(code), owner, digest, Instant(self._now() + CODE_MS))
-        try:
-            await self._store.commit([PutApplication(application)])
-        except StoreConflict as conflict:
-            raise _refusal(conflict) from conflict
-        known = await self._store.ticket_of_email(digest)
-        account = None if known is None else known.account
-        held = await self._store.accounts([] if account is None else [account])
+            await self._forget(application, spent_at)
+            return None
         address = self._address()
-        if account is not None and account in held:
-            subject, text = f"Your account at {address.authority}", _known_text(address, held[account].name)
-        else:
-            link = f"{address.url}/signup/confirm/{code}"
-            subject, text = f"Your ticket for {address.authority}", _new_text(address, owner, link)
-        try:
-            await mailer.send(email, subject, text)
-        except MailFailed as failed:
-            # The address keeps its count: a mail that came all the same is one that somebody got.
-            self._mails.give_back(_ALL, self._now())
-            await self._store.commit([DropApplication(application.digest)])
-            raise SignUpRefused(
-                "mail-unavailable",
-                "The relay cannot send mail right now, and has kept nothing of this.",
-                "Try again in a few minutes; your name is as free as it was.",
-                503,
-                retry_after_ms=5 * MINUTE_MS,
-            ) from failed
+        known = await self._store.ticket_of_email(application.email)
+        if known is not None and known.account is not None:
+            held = await self._store.accounts([known.account])
+            if known.account in held:
+                return known_mail(address, held[known.account].name)
+        return new_mail(address, application.name, f"{address.url}/signup/confirm/{code}")
+
+    async def _unsent(self, application: ApplicationRecord, spent_at: Instant) -> None:
+        self._by_email.give_back(application.email.hex(), spent_at)
+        await self._forget(application, spent_at)
+
+    async def _forget(self, application: ApplicationRecord, spent_at: Instant) -> None:
+        """Only what is sent counts among all: nobody uses up everybody's hour with mails that are not."""
+        self._mails.give_back(_ALL, spent_at)
+        await self._store.commit([DropApplication(application.digest)])
 
     async def _email_digest(self, email: str) -> bytes:
         """A keyed digest, by which an address is known again and, without the key, never read."""
@@ -266,18 +285,38 @@ class SignUpDesk:
                 await self._store.commit([PutSetting(EMAIL_KEY, self._key)])
         return blake2b_256(key=self._key, person="tf1 email", message=email.lower().encode())
 
-    def _spend(self, budget: SignUpBudget, key: str) -> None:
+    def _spend(self, peer: str) -> None:
         try:
-            budget.spend(key, self._now())
+            self._by_peer.spend(peer, self._now())
         except EnvelopeRejected as error:
             retry = error.detail.get("retry_after")
             raise SignUpRefused(
                 "rate-limited",
-                "There were too many sign-ups from here in this hour.",
+                "There were too many sign-ups from your address or its network in this hour.",
                 "Come back in the next one.",
                 429,
                 retry_after_ms=retry if isinstance(retry, int) else CODE_MS,
             ) from error
+
+
+def _no_mail() -> SignUpRefused:
+    return SignUpRefused(
+        "mail-unavailable",
+        "The relay cannot send mail right now, and has kept nothing of this.",
+        "Try again in a few minutes; your name is as free as it was.",
+        503,
+        retry_after_ms=5 * MINUTE_MS,
+    )
+
+
+def _too_many_mails(retry_after_ms: int) -> SignUpRefused:
+    return SignUpRefused(
+        "rate-limited",
+        "The relay has sent as many sign-up mails as it may in this hour.",
+        "Come back in the next one.",
+        429,
+        retry_after_ms=retry_after_ms,
+    )
 
 
 def _checked_name(owner: str) -> str:
@@ -316,30 +355,3 @@ def _refusal(conflict: StoreConflict) -> SignUpRefused:
             return SignUpRefused(
                 "unknown-code", "This link is over, or was used already.", "Ask for a new one.", 404
             )
-
-
-def _new_text(address: PublicAddress, owner: str, link: str) -> str:
-    return f"""\
-Somebody, perhaps you, asked for the name @{owner}
-at the TaskFerry relay {address.authority}.
-
-If it was you, open this within an hour, and press the button there:
-
-{link}
-
-If it was not, do nothing: no account comes of it.
-"""
-
-
-def _known_text(address: PublicAddress, owner: str) -> str:
-    return f"""\
-Somebody, perhaps you, asked for an account
-at the TaskFerry relay {address.authority}.
-
-This e-mail address has one already: @{owner}. An address is good for one account.
-
-To use it on another machine, link that machine from one that it is on.
-If all of them are lost, your recovery phrase regains it: taskferry recover
-
-If it was not you who asked, do nothing.
-"""

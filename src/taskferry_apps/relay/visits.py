@@ -15,7 +15,7 @@ from taskferry_protocol.frame_items import Refusal, statement_page
 from taskferry_protocol.ids import Hash, Instant, LogPosition
 
 from .accounts import Accounts
-from .sign_ups import SignUpBudget
+from .sign_ups import Allowance, SignUpBudget
 
 __all__ = ["NOWHERE", "Visits"]
 
@@ -30,7 +30,7 @@ class Visits:
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
-        self._budget = SignUpBudget(VISITS_PER_HOUR)
+        self._budget = SignUpBudget(Allowance.of(VISITS_PER_HOUR))
 
     def admit(self, start: int, statements: Sequence[bytes], peer: str, now: Instant) -> None:
         """Nothing if the visitor may come in. Raises RemoteProtocolError: bad-value, rate-limited."""

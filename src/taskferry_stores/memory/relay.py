@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Self, assert_never
 
 import attrs
@@ -72,6 +72,7 @@ from taskferry_protocol.records import (
 from ..errors import ConflictKind, StoreClosed, StoreConflict
 from ..rules import add_grant, invite_to_publish, require_few_names, unknown
 from .audit import AuditReads, AuditTable
+from .connections import connections_between, connections_of, linked_accounts, live
 from .mailboxes import Mailboxes
 from .sign_ups import SignUps
 from .tables import Journal, Ledger, pick
@@ -230,9 +231,6 @@ class MemoryRelayStore(AuditReads):
             self._journal.drop(self._invites, id)
         return Counted(len(over[: change.limit]))
 
-    def _live(self) -> Iterator[StoredConnection]:
-        return (c for c in self._connections.values() if not c.end_raw)
-
     # --- reads -------------------------------------------------------------------------------------------
 
     async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, AccountRecord]:
@@ -286,25 +284,26 @@ class MemoryRelayStore(AuditReads):
     ) -> Mapping[AgentPair, tuple[StoredConnection, ...]]:
         """Lasting connections between two agents."""
         await self._begin()
-        found: dict[AgentPair, tuple[StoredConnection, ...]] = {}
-        for connection in self._live():
-            pair = AgentPair.of(connection.from_, connection.to)
-            if pair in pairs:
-                found[pair] = (*found.get(pair, ()), connection)
-        return found
+        return connections_between(live(self._connections), pairs)
 
     async def connections_by_request(self, requests: Collection[Hash]) -> Mapping[Hash, StoredConnection]:
         """Connections by request."""
         await self._begin()
         return pick(self._connections, requests)
 
+    async def connections_of(
+        self, account: AccountId, after: Hash | None, limit: int
+    ) -> tuple[StoredConnection, ...]:
+        """An account's connections by rising request."""
+        await self._begin()
+        return connections_of(self._connections, account, after)[:limit]
+
     async def linked(
         self, pairs: Collection[tuple[AccountId, AccountId]]
     ) -> frozenset[tuple[AccountId, AccountId]]:
         """Those of the pairs of accounts with agents connected."""
         await self._begin()
-        live = {(c.from_.account, c.to.account) for c in self._live()}
-        return frozenset((a, b) for a, b in pairs if (a, b) in live or (b, a) in live)
+        return linked_accounts(live(self._connections), pairs)
 
     async def contacts(self, flows: Collection[Flow]) -> Mapping[Flow, ContactState]:
         """Contact states by flow."""
@@ -381,7 +380,7 @@ class MemoryRelayStore(AuditReads):
         return RelayStats(
             accounts=len(self._ledger.accounts),
             devices=len(self._mailboxes.usage),
-            connections=sum(1 for _ in self._live()),
+            connections=sum(1 for _ in live(self._connections)),
             accepted=sum(self._mailboxes.places.values()),
             waiting=sum(usage.count for usage in self._mailboxes.usage.values()),
             waiting_bytes=sum(usage.bytes for usage in self._mailboxes.usage.values()),

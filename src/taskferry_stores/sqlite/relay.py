@@ -177,6 +177,12 @@ class SqliteRelayStore:
         """Connections by request."""
         return await self._engine.read(lambda c: relay_reads.connections_by_request(c, requests))
 
+    async def connections_of(
+        self, account: AccountId, after: Hash | None, limit: int
+    ) -> tuple[StoredConnection, ...]:
+        """An account's connections by rising request."""
+        return await self._engine.read(lambda c: relay_reads.connections_of(c, account, after, limit))
+
     async def linked(
         self, pairs: Collection[tuple[AccountId, AccountId]]
     ) -> frozenset[tuple[AccountId, AccountId]]:

@@ -87,6 +87,21 @@ def connections_by_request(
     return {record.request: record for record in _records(connection, rows)}
 
 
+def connections_of(
+    connection: Connection, account: AccountId, after: Hash | None, limit: int
+) -> tuple[StoredConnection, ...]:
+    """An account's connections by rising request, ended ones too."""
+    query = (
+        "SELECT c.request FROM agents a CROSS JOIN connections c ON c.from_agent = a.n"
+        " WHERE a.account = ?1 AND c.request > ?2 UNION"
+        " SELECT c.request FROM agents a CROSS JOIN connections c ON c.to_agent = a.n"
+        " WHERE a.account = ?1 AND c.request > ?2 ORDER BY request LIMIT ?3"
+    )
+    wanted = [Hash(request) for (request,) in connection.execute(query, (account, after or b"", limit))]
+    found = connections_by_request(connection, wanted)
+    return tuple([found[request] for request in wanted])
+
+
 def linked(
     connection: Connection, pairs: Collection[tuple[AccountId, AccountId]]
 ) -> frozenset[tuple[AccountId, AccountId]]:

@@ -78,7 +78,7 @@ def mount_sign_up(app: QuartTrio, pages: Pages, desk: SignUpDesk) -> None:
         except SignUpRefused as refused:
             return _refused_json(refused)
         if issued is None:
-            return _json({"ok": True, "state": "mail-sent"}, 202)
+            return _json({"ok": True, "state": "mail-coming"}, 202)
         return _issued_json(issued)
 
     @app.post("/v1/signup/confirm")

@@ -26,7 +26,14 @@ _KEEP: Final = optional(
 _KEPT: Final = optional("kept", Whole(1, 4_096), "How many statements of the log stay; all by default.", None)
 
 RECOVERED: Final = record(
-    ok=OK, owner=TEXT, account=HASH, device=HASH, agents=TEXTS, revoked=TEXTS, connections=NUMBER
+    ok=OK,
+    owner=TEXT,
+    account=HASH,
+    device=HASH,
+    agents=TEXTS,
+    revoked=TEXTS,
+    connections=NUMBER,
+    closed=NUMBER,
 )
 
 
@@ -50,6 +57,7 @@ async def _recover(daemon: DaemonService, call: Call) -> Object:
         "agents": list(made.agents),
         "revoked": list(made.revoked),
         "connections": made.connections,
+        "closed": made.closed,
     }
 
 
