@@ -138,6 +138,10 @@ def test_a_lost_machine_is_replaced(
     assert stat.S_IMODE(fresh.data.stat().st_mode) == 0o700
     assert not (fresh.data / "keys").exists()
     stage.start_daemon("alice-again")
+    for words in (["status"], ["doctor"], ["agent", "list"], ["setup", "alice", "--relay", relay]):
+        told = fresh(*words)
+        assert "taskferry recover" in told.out + told.err, words
+        assert "taskferry setup" not in told.out + told.err
     assert fresh("setup", "alice", "--relay", relay).code == 4
     assert fresh("recover", stdin="abandon " * 23 + "art\n").code == 5
     back = fresh("recover", "--label", "new laptop", stdin=phrase + "\n")

@@ -37,6 +37,12 @@ def status() -> None:
             "or a credential with --token.",
             Exit.REFUSED,
         )
+    if not answer.get("set_up") and answer.get("handle_owner"):
+        click.echo(
+            f"The daemon runs, and has no keys of the account @{clean(answer.get('handle_owner'))} yet."
+        )
+        click.echo("Next: taskferry recover")
+        return
     if not answer.get("set_up"):
         click.echo("The daemon runs and has no account yet. Next: taskferry setup OWNER --relay URL")
         return
