@@ -78,7 +78,7 @@ def _progress(item: dict[str, object]) -> str:
 
 @device.command()
 @click.option("--relay", envvar="TASKFERRY_RELAY_HTTP", help="The relay that your account uses.")
-@click.option("--label", default="", help="What to call this device.")
+@click.option("--label", default="", help="What to call this device, for all who read your log.")
 @click.option("--cancel", is_flag=True, help="Give up a try that is under way here.")
 @json_option
 @daemon_options
