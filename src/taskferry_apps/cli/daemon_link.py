@@ -14,6 +14,7 @@ import click
 
 from ..credentials import WANTED, is_credential
 from .outcome import CommandFailed, Exit
+from .whereabouts import find_daemon
 
 if TYPE_CHECKING:
     from ..local_client import ApiError, LocalClient
@@ -93,10 +94,19 @@ def _url(data: Path) -> str:
     named = _kept("url")
     if isinstance(named, str):
         return named
-    try:
-        return str(json.loads((data / "daemon.json").read_text())["url"])
-    except (OSError, ValueError, KeyError, TypeError):
+    url = find_daemon(data)
+    if url is not None:
+        return url
+    # Programs that hold a credential may have no part in the data directory. Whoever named a directory means
+    # its daemon, and the owner's credential goes to nobody who happens to listen at the usual address.
+    if not is_data_named() and _kept("token") is not None:
         return _DEFAULT_URL
+    where = f" --data {data}" if is_data_named() else ""
+    raise CommandFailed(
+        f"No daemon runs with the data directory {data}. Start it with `taskferry up{where}`, "
+        "or name another with --data or --url.",
+        Exit.UNREACHABLE,
+    )
 
 
 def _token(data: Path) -> str:

@@ -94,7 +94,7 @@ def _place(text: str, relay: str | None) -> tuple[str, str]:
         return relay, text
     from taskferry_protocol.errors import RemoteProtocolError
     from taskferry_protocol.setup_links import SetupLink
-    from taskferry_transports.port import is_loopback
+    from taskferry_transports.loopback import is_loopback
 
     try:
         link = SetupLink.parse(text)

@@ -22,7 +22,7 @@ from taskferry_stores.port import RelayStore, StoreError, StoreLocked
 from taskferry_stores.sqlite import open_relay_store, open_relay_store_beside
 from taskferry_transports.guarded_server import BoundServer, CannotListen, GuardConfig, serve
 from taskferry_transports.longpoll_server import LongPollLimits
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 from .. import system
 from ..logs import get_logger, set_up_logs

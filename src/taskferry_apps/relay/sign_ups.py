@@ -8,7 +8,7 @@ from typing import Final
 from taskferry_protocol.errors import EnvelopeRejected, RejectCode
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import MINUTE_MS
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 __all__ = ["SignUpBudget", "customer"]
 
