@@ -104,6 +104,23 @@ def test_wrong_words_end_the_try_on_both_machines(house: House):
     assert not other.get("/health")["set_up"]
 
 
+def test_a_machine_that_still_asks_is_told_that_the_other_refused(house: House):
+    """Nothing is typed on the new one: it ends by itself, and says what that may mean."""
+    machine, alice = house.start("alice")
+    alice.post("/setup", {"owner": "alice", "relay": house.relay})
+    second, _ = house.start("alice2")
+    with _command(second.data, "link", "--relay", house.relay) as new:
+        code = _read_until(new.stderr, r"device approve ([a-z0-9-]+)\n")
+        with _command(machine.data, "approve", code) as old:
+            _read_until(old.stderr, _WORDS)
+            _read_until(new.stderr, _WORDS)
+            _type(old.stdin, "acorn acorn acorn")
+            assert old.wait(60) == 4
+            assert new.wait(15) == 4
+            assert new.stderr is not None
+            assert "somebody stood in between" in new.stderr.read()
+
+
 def test_a_code_that_nobody_made_is_said_in_a_sentence(house: House):
     """Mistyped, or too late."""
     machine, alice = house.start("alice")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -17,6 +18,8 @@ __all__ = ["device"]
 
 #: Seconds that one question waits; the answer to the next goes on from there.
 _WAIT_S: Final = 20
+#: Seconds between two looks at the try while the keyboard is waited for.
+_LOOK_S: Final = 0.5
 
 
 @click.group()
@@ -150,18 +153,26 @@ def approve(code: str, history: str, manage: bool) -> None:
 
 def _leave(daemon: LocalClient, phase: str) -> JsonObject:
     """The state once it is another than `phase`. Raises CommandFailed where the try is over."""
+    while True:
+        state = _still_going(daemon.get("/devices/link", phase=phase, wait=_WAIT_S))
+        if state.get("phase") != phase:
+            return state
+
+
+def _still_going(state: JsonObject) -> JsonObject:
     from .render import clean
     from .values import object_in
 
-    while True:
-        state = daemon.get("/devices/link", phase=phase, wait=_WAIT_S)
-        if state.get("phase") == "failed":
-            raise CommandFailed(
-                f"{clean(object_in(state, 'error').get('message'))} Begin anew on both machines.",
-                Exit.REFUSED,
-            )
-        if state.get("phase") != phase:
-            return state
+    if state.get("phase") != "failed":
+        return state
+    error = object_in(state, "error")
+    between = (
+        " The other machine was given other words than this one shows: if they were read and typed rightly, "
+        "somebody stood in between."
+        if error.get("code") == "words-differ"
+        else ""
+    )
+    raise CommandFailed(f"{clean(error.get('message'))}{between} Begin anew on both machines.", Exit.REFUSED)
 
 
 def _compare(daemon: LocalClient, state: JsonObject) -> None:
@@ -175,8 +186,49 @@ def _compare(daemon: LocalClient, state: JsonObject) -> None:
     click.echo(f"The new device {powers} sign for the account.\n", err=True)
     click.echo("This machine shows:\n", err=True)
     click.echo(f"    {clean(state.get('words'))}\n", err=True)
-    words = click.prompt("The other machine shows", err=True)
+    with _told_of_the_end(daemon):
+        words = click.prompt("The other machine shows", err=True)
     daemon.post("/devices/confirm", {"words": words})
+
+
+@contextmanager
+def _told_of_the_end(daemon: LocalClient) -> Iterator[None]:
+    """End the block, which waits for the keyboard, once the try is over. Raises CommandFailed then."""
+    import signal
+    import threading
+
+    from ..local_client import ApiError, DaemonUnreachable
+
+    ended: list[CommandFailed] = []
+    typed, keyboard = threading.Event(), threading.get_ident()
+
+    def look() -> None:
+        try:
+            while not typed.is_set():
+                _still_going(daemon.get("/devices/link"))
+                typed.wait(_LOOK_S)
+        except CommandFailed as failed:
+            ended.append(failed)
+            if not typed.is_set():
+                signal.pthread_kill(keyboard, signal.SIGUSR1)
+        except (ApiError, DaemonUnreachable):
+            return  # the block's own next request says so
+
+    def end(*_: object) -> None:
+        raise ended[0]
+
+    before = signal.signal(signal.SIGUSR1, end)
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except CommandFailed:
+        click.echo(err=True)
+        raise
+    finally:
+        typed.set()
+        watcher.join()
+        signal.signal(signal.SIGUSR1, before)
 
 
 def _show_progress(daemon: LocalClient, answer: JsonObject) -> None:
