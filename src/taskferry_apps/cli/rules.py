@@ -78,6 +78,12 @@ def add(pattern: str, agent: str, tasks_per_day: int, until: str | None) -> None
         click.echo(f"It waits for {clean(rule.get('waits_for'))}.")
 
 
+def _tasks(rule: dict[str, object]) -> str:
+    if not rule.get("tasks_per_day"):
+        return "none"
+    return f"{rule.get('tasks_today')} of {rule.get('tasks_per_day')}"
+
+
 @rules.command("list")
 @json_option
 @daemon_options
@@ -98,7 +104,7 @@ def list_rules() -> None:
                 short(rule.get("id")),
                 clean(rule.get("accept")),
                 clean(rule.get("agent") or "all"),
-                f"{rule.get('tasks_today')} of {rule.get('tasks_per_day')}",
+                _tasks(rule),
                 clean(rule.get("used")),
                 ago(rule.get("until")) or "never",
                 f"waits for {clean(rule.get('waits_for'))}" if rule.get("waits_for") else "",
