@@ -234,8 +234,11 @@ def _sign_up(settings: RelaySettings) -> SignUp:
 
 def _offer(settings: RelaySettings) -> Offer:
     """How people come by tickets."""
-    if _policy(settings) is not SignUp.OPEN:
-        return Offer.NONE
+    match _policy(settings):
+        case SignUp.CLOSED:
+            return Offer.NONE
+        case SignUp.TICKET:
+            return Offer.OPERATOR
     return Offer.AT_ONCE if settings.smtp is None else Offer.BY_MAIL
 
 

@@ -65,11 +65,17 @@ _EMAIL: Final = re.compile(
 
 
 class Offer(StrEnum):
-    """How people come by a ticket here."""
+    """How people come by a ticket here; `NONE` where no ticket lets anybody in."""
 
     AT_ONCE = "at-once"
     BY_MAIL = "by-mail"
+    OPERATOR = "operator"
     NONE = "none"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the relay's own page gives tickets out."""
+        return self in (Offer.AT_ONCE, Offer.BY_MAIL)
 
 
 @attrs.frozen
@@ -133,13 +139,8 @@ class SignUpDesk:
 
     async def apply(self, owner: str, email: str, peer: str) -> Issued | None:
         """A ticket for this owner name, or None: a mail is on its way. Raises SignUpRefused, store errors."""
-        if self.offer is Offer.NONE:
-            raise SignUpRefused(
-                "signup-refused",
-                "This relay gives out no tickets here.",
-                "Ask its operator for one.",
-                403,
-            )
+        if not self.offer.is_here:
+            raise _gives_none(self.offer)
         owner = _checked_name(owner)
         if self._mailer is None:
             self._spend(self._by_peer, peer)
@@ -278,6 +279,14 @@ class SignUpDesk:
                 429,
                 retry_after_ms=retry if isinstance(retry, int) else CODE_MS,
             ) from error
+
+
+def _gives_none(offer: Offer) -> SignUpRefused:
+    if offer is Offer.OPERATOR:
+        told = "This relay gives out no tickets here.", "Ask its operator for one."
+    else:
+        told = "This relay takes no new accounts.", "Ask its operator, or join another relay."
+    return SignUpRefused("signup-refused", *told, 403)
 
 
 def _checked_name(owner: str) -> str:
