@@ -106,6 +106,7 @@ def link(relay: str | None, label: str, cancel: bool) -> None:
         state = daemon.post("/devices/link", body)
         click.echo("On a machine that manages your account, within ten minutes:\n", err=True)
         click.echo(f"    taskferry device approve {state.get('code')}\n", err=True)
+        click.echo(f"Or open this link there:\n\n    {state.get('link')}\n", err=True)
         _compare(daemon, _leave(daemon, "waiting"))
         state = _leave(daemon, "confirmed")
         answer = daemon.get("/devices")

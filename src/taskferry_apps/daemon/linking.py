@@ -13,6 +13,7 @@ import trio
 
 from taskferry_protocol import accounts
 from taskferry_protocol.crypto import KEY_BYTES
+from taskferry_protocol.device_links import DeviceLink
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import LINKING_MS
@@ -37,6 +38,7 @@ from .meeting_client import Meeting, MeetingFailed, open_meeting
 from .names import require_owner
 from .owner import Owner
 from .port import Caller, DaemonRefusal
+from .relay_names import relay_host
 from .sharing import History, Job, Sharing
 
 __all__ = ["Linking"]
@@ -174,10 +176,13 @@ class Linking:
         side = attempt.side
         reveal = side.reveal
         record = attempt.approving.record if attempt.approving is not None else None
+        place = attempt.meeting.place if attempt.meeting is not None else ""
+        is_new = attempt.joining is not None
         return LinkingView(
-            side="new" if attempt.joining is not None else "managing",
+            side="new" if is_new else "managing",
             phase=self._phase(attempt, side.phase),
-            place=show_place(attempt.meeting.place) if attempt.meeting is not None else "",
+            place=show_place(place),
+            link=DeviceLink(relay_host(attempt.relay), place).format() if place and is_new else "",
             words=" ".join(side.words),
             expires_at=side.until,
             owner=reveal.name if reveal is not None else "",

@@ -1,4 +1,8 @@
-"""`/connect/LINK`: whom an invite leads to, and the owner's word. Before it nothing is asked of anybody."""
+"""`/connect/LINK`: whom an invite leads to, and the owner's word. Before it nothing is asked of anybody.
+
+Of a new machine's link the page says what it asks for and with which command that is done, and does no more:
+a button that takes a machine in would be pressed by whoever was sent the link of somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +41,11 @@ class Confirm:
         self._sheet = sheet
 
     async def show(self, link: str) -> Response:
-        """Whom the link leads to."""
+        """Where the link leads."""
         visitor = await visit(self._daemon)
+        held = self._daemon.links.held(OWNER, link)
+        if held.kind == "device":
+            return self._sheet.render("device.html", visitor=visitor.session, link=held)
         found = await self._daemon.links.look(OWNER, link)
         free = [name for name, state in found.agents if state not in ("accepted", "requested_in")]
         return self._sheet.render(
