@@ -177,6 +177,7 @@ def _still_going(state: JsonObject) -> JsonObject:
 
 
 def _compare(daemon: LocalClient, state: JsonObject) -> None:
+    from ..local_client import ApiError
     from .render import clean
 
     if state.get("side") == "new":
@@ -189,7 +190,12 @@ def _compare(daemon: LocalClient, state: JsonObject) -> None:
     click.echo(f"    {clean(state.get('words'))}\n", err=True)
     with _told_of_the_end(daemon):
         words = click.prompt("The other machine shows", err=True)
-    daemon.post("/devices/confirm", {"words": words})
+    try:
+        daemon.post("/devices/confirm", {"words": words})
+    except ApiError as error:
+        if error.code == "conflict":
+            _still_going(daemon.get("/devices/link"))  # the other machine was faster: it says why
+        raise
 
 
 @contextmanager

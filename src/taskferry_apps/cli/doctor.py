@@ -126,7 +126,9 @@ def _daemon() -> _Seen:
         return seen
     seen.answers = True
     seen.relay = clean(object_in(answer, "relay").get("url") or "")
-    seen.looks.append(Look("daemon", "ok", f"answers, version {clean(answer.get('version'))}"))
+    seen.looks.append(
+        Look("daemon", "ok", f"answers at {daemon.url}, version {clean(answer.get('version'))}")
+    )
     seen.looks += [
         Look(*(clean(finding.get(name) or "") for name in ("check", "level", "text", "remedy")))
         for finding in findings

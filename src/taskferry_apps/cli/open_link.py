@@ -77,13 +77,13 @@ def _take_in(code: str, relay: str) -> None:
         print_json({"ok": True, "kind": "device", "relay": relay, "code": code, "command": command})
         return
     facts([("code", clean(code)), ("relay", clean(relay))])
-    click.echo(
-        "\nA machine that shows this code asks to become a device of your account, and would read what"
-    )
-    click.echo("your agents are sent. Go on only if you started this yourself, on a machine of yours.")
-    click.echo(f"With --manage, or with less history, run it yourself: {command}\n")
+    click.echo("\nThe machine that shows this code asks to become a device of your account, and")
+    click.echo("would read what your agents are sent. Go on only if you started this yourself,")
+    click.echo("on a machine of yours. If somebody gave you this link, leave it.\n")
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise CommandFailed(f"Nothing was done. To take it in: {command}", Exit.USAGE)
+    click.echo("It gets all of the history, and may not sign for the account. To choose")
+    click.echo("otherwise, see: taskferry device approve --help\n")
     if not click.confirm("Is it yours, and before you?", err=True):
         raise CommandFailed("Nothing was done.", Exit.FAILED)
     click.get_current_context().invoke(approve, code=code, history="all", manage=False)

@@ -70,8 +70,8 @@ def recover(
         ]
     )
     if not answer.get("connections"):
-        click.echo("\n  This machine knows none of your connections: restore a backup before recovering,")
-        click.echo("  or ask your peers again: taskferry connect YOURS @THEIRS/AGENT")
+        click.echo("\n  No connection is in force here. A backup may hold them: restore it into an empty")
+        click.echo("  data directory, and recover there. Or ask again: taskferry connect YOURS @THEIRS/AGENT")
 
 
 @click.group()

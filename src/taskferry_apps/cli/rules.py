@@ -74,6 +74,8 @@ def add(pattern: str, agent: str, tasks_per_day: int, until: str | None) -> None
     for sentence in permission_words(object_in(rule, "permissions"), "Who is accepted", "your agent"):
         for line in sentence_lines(sentence, "  "):
             click.echo(line)
+    if tasks_per_day:
+        click.echo(f"  {tasks_per_day} tasks in any 24 hours go to your agent without waiting for you.")
     if rule.get("waits_for"):
         click.echo(f"It waits for {clean(rule.get('waits_for'))}.")
 

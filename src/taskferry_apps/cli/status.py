@@ -45,6 +45,8 @@ def status() -> None:
         return
     if not answer.get("set_up"):
         click.echo("The daemon runs and has no account yet. Next: taskferry setup OWNER --relay URL")
+        click.echo("For one that you have on another machine: taskferry device link --relay URL")
+        click.echo("For one whose machines are lost: taskferry recover OWNER --relay URL")
         return
     relay = object_in(answer, "relay")
     facts(

@@ -69,6 +69,8 @@ def run_held(settings: DaemonSettings) -> BaseException | None:
         failure = _first(failures)
     if isinstance(failure, StoreLocked):
         return CannotStart(f"{failure} Another file is named with --db.")
+    if isinstance(failure, CannotListen):
+        return CannotStart(f"{failure} Another address is named with --addr.")
     return failure
 
 

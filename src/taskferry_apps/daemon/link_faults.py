@@ -12,6 +12,7 @@ from taskferry_protocol.invites import InviteLink
 from .invite_port import LinkProblem
 
 __all__ = [
+    "SETUP_LINK",
     "AnyLink",
     "device_without_account",
     "device_without_power",
@@ -20,6 +21,9 @@ __all__ = [
     "read_link",
     "without_account",
 ]
+
+SETUP_LINK: Final = "setup-link"
+"""The code of a link that is a ticket for a new account."""
 
 AnyLink = InviteLink | DeviceLink
 
@@ -93,7 +97,7 @@ def _fault_of(text: str) -> LinkProblem:
     kind = _KIND.match(text)
     if kind is not None and kind[1] == "setup":
         return LinkProblem(
-            "setup-link",
+            SETUP_LINK,
             "That link is a ticket for a new account; it is not opened but used in setting one up.",
             "Type in a terminal: taskferry setup --ticket -  and paste the link when it asks.",
         )

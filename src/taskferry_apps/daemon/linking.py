@@ -263,7 +263,7 @@ class Linking:
                     with trio.move_on_after(LINKING_MS / 1000):
                         await self._listen(attempt, meeting)
                     if not attempt.is_over:
-                        attempt.fail(RejectCode.EXPIRED.value, _SAID[RejectCode.EXPIRED])
+                        attempt.fail(RejectCode.EXPIRED.value, _over(attempt))
         except MeetingFailed as failed:
             attempt.fail("relay-unreachable", f"The machines could not meet: {failed}.")
         except DaemonRefusal as refused:
@@ -363,6 +363,16 @@ _SAID: Final = {
     RejectCode.EXPIRED: "Ten minutes are over: nothing was signed.",
     RejectCode.BAD_COMMIT: "The other machine did not keep to its first word: somebody may be in between.",
 }
+
+
+def _over(attempt: _Attempt) -> str:
+    """What is said when the time is over: a consent that was given may still be used."""
+    if attempt.joining is not None and attempt.joining.phase is LinkingPhase.CONFIRMED:
+        return (
+            "Ten minutes are over, and the other machine has not answered. If its owner agreed all the same, "
+            "this one is linked in a moment; see: taskferry device list."
+        )
+    return _SAID[RejectCode.EXPIRED]
 
 
 def _nothing() -> DaemonRefusal:

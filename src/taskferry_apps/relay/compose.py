@@ -77,7 +77,11 @@ def _run(main: Callable[[RelaySettings], Awaitable[None]], settings: RelaySettin
         failure = first_failure(failures)
     if failure is None:
         return 0
-    elsewhere = " Another file is named with --db." if isinstance(failure, StoreLocked) else ""
+    elsewhere = ""
+    if isinstance(failure, StoreLocked):
+        elsewhere = " Another file is named with --db."
+    elif isinstance(failure, CannotListen):
+        elsewhere = " Another address is named with --addr."
     sys.stderr.write(f"taskferry relay: {failure}{elsewhere}\n")
     return 1
 

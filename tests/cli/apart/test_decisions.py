@@ -79,6 +79,7 @@ def test_rules_and_modes(bob: Shell, second: str) -> None:
     )
     assert made.code == 0, made.err
     assert "up to 5 a minute" in made.out
+    assert "3 tasks in any 24 hours" in made.out
     assert "waits for its owner to be verified" in made.out
     rule = str(items(bob("rules", "list", "--json"), "rules")[0]["id"])
     other = bob("rules", "add", "--accept", "@alice/second", "--json").json()["rule"]

@@ -198,6 +198,16 @@ async def test_new_machines_link_leads_to_the_command_and_takes_nobody_in(guests
     assert (await guests.browse("GET", path)).status == 404
 
 
+async def test_ticket_leads_to_the_command_that_uses_it(guests):
+    """The page does not repeat it."""
+    secret = "tft_" + "A" * 32
+    path = await guests.open(f"taskferry://relay.test/setup#ticket={secret}")
+    await guests.sign_in(path)
+    answer = await guests.browse("GET", path)
+    assert (answer.status, b"taskferry setup --ticket -" in answer.raw) == (200, True)
+    assert secret.encode() not in answer.raw
+
+
 async def test_new_machines_link_that_leads_nowhere_is_explained_on_the_page(guests):
     """For another relay, and cut off."""
     for link, words in (

@@ -14,6 +14,7 @@ from quart import Response
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import CONTACT_NOTE_BYTES
 
+from ..link_faults import SETUP_LINK
 from ..port import Caller, DaemonRefusal, DaemonService
 from .door import press, visit
 from .sheet import Sheet
@@ -43,7 +44,12 @@ class Confirm:
     async def show(self, link: str) -> Response:
         """Where the link leads."""
         visitor = await visit(self._daemon)
-        held = self._daemon.links.held(OWNER, link)
+        try:
+            held = self._daemon.links.held(OWNER, link)
+        except DaemonRefusal as refusal:
+            if refusal.code != SETUP_LINK:
+                raise
+            return self._sheet.render("ticket.html", visitor=visitor.session)
         if held.kind == "device":
             return self._sheet.render("device.html", visitor=visitor.session, link=held)
         found = await self._daemon.links.look(OWNER, link)
