@@ -79,7 +79,8 @@ def unlock(minutes: int) -> None:
         print_json(answer)
         return
     span = "1 minute" if minutes == 1 else f"{minutes} minutes"
-    click.echo(f"The key that signs for the account is unlocked for {span}. Sooner: taskferry manage lock")
+    click.echo(f"The key that signs for the account is unlocked for {span}.")
+    click.echo("To lock it sooner: taskferry manage lock")
 
 
 @manage.command()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from typing import Final
+from urllib.parse import urlsplit
 
 from taskferry_protocol.device_links import DeviceLink
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.invites import InviteLink
+from taskferry_transports.loopback import is_loopback
 
 from .invite_port import LinkProblem
 
@@ -44,10 +46,11 @@ def read_link(text: str) -> AnyLink | LinkProblem:
 
 def without_account(relay: str) -> LinkProblem:
     """An invite on a machine that has no account."""
+    scheme = "http" if is_loopback(urlsplit(f"//{relay}").hostname or "") else "https"
     return LinkProblem(
         "not-set-up",
         f"This daemon has no account yet, and the link is for one at {relay}.",
-        f"Make one with: taskferry setup OWNER --relay https://{relay}  Then open the link again.",
+        f"Make one with: taskferry setup OWNER --relay {scheme}://{relay}  Then open the link again.",
     )
 
 
