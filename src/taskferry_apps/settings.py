@@ -19,7 +19,7 @@ import platformdirs
 
 from taskferry_protocol.ids import Hash, sha256
 from taskferry_protocol.tickets import is_ticket
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 from .credentials import WANTED, is_credential
 

@@ -33,6 +33,7 @@ from taskferry_transports.longpoll_wire import (
     encode_frames,
     read_offsets,
 )
+from taskferry_transports.loopback import is_loopback
 from taskferry_transports.port import (
     DEFAULT_MAX_FRAME,
     SUBPROTOCOL,
@@ -45,7 +46,6 @@ from taskferry_transports.port import (
     TransportKind,
     Unreachable,
     UpgradeRefused,
-    is_loopback,
 )
 
 _LOG = logging.getLogger(__name__)

@@ -7,7 +7,6 @@ Redelivery belongs to the layer above. Nothing here knows WebSocket, HTTP or the
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Awaitable, Callable, Mapping
 from typing import ClassVar, Literal, Protocol
 
@@ -180,13 +179,3 @@ class Liveness:
     def worst_case(self) -> float:
         """Seconds within which a frozen peer is surely noticed."""
         return self.dead_after + self.check_every
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host` surely names this machine: a loopback address or `localhost`; nothing is resolved."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

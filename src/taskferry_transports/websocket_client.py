@@ -19,6 +19,7 @@ import trio
 from trio_websocket import ConnectionClosed, ConnectionRejected, WebSocketConnection, wrap_client_stream
 
 from taskferry_transports.frame_queue import OneAtATime
+from taskferry_transports.loopback import is_loopback
 from taskferry_transports.port import (
     DEFAULT_MAX_FRAME,
     SUBPROTOCOL,
@@ -30,7 +31,6 @@ from taskferry_transports.port import (
     TransportKind,
     Unreachable,
     UpgradeRefused,
-    is_loopback,
 )
 from taskferry_transports.watched_stream import WatchedStream
 

@@ -127,7 +127,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
             life.run(alice, "manage", "passphrase", stdin=PASSPHRASE + "\n")
             life.run(alice, "manage", "unlock", stdin=PASSPHRASE + " \n", expect=4)
             life.run(alice, "agent", "create", "third", expect=4)
-            life.run(alice, "manage", "unlock", stdin=PASSPHRASE + "\n")
+            assert "for 15 minutes" in life.run(alice, "manage", "unlock", stdin=PASSPHRASE + "\n")
             _misuse(life, alice, phrase)
             for name, more, words in (
                 ("phrase.backup", (), ""),

@@ -13,7 +13,7 @@ import pytest
 
 from taskferry_apps.demo.stage import Stage
 
-from .conftest import Ran, Shell, _shell
+from .conftest import Ran, Shell, _shell, items
 
 pytestmark = pytest.mark.journey
 
@@ -138,11 +138,18 @@ def test_a_lost_machine_is_replaced(
     assert stat.S_IMODE(fresh.data.stat().st_mode) == 0o700
     assert not (fresh.data / "keys").exists()
     stage.start_daemon("alice-again")
+    for words in (["status"], ["doctor"], ["agent", "list"], ["setup", "alice", "--relay", relay]):
+        told = fresh(*words)
+        assert "taskferry recover" in told.out + told.err, words
+        assert "taskferry setup" not in told.out + told.err
     assert fresh("setup", "alice", "--relay", relay).code == 4
     assert fresh("recover", stdin="abandon " * 23 + "art\n").code == 5
-    back = fresh("recover", "--label", "new laptop", stdin=phrase + "\n")
+    back = fresh("recover", stdin=phrase + "\n")
     assert back.code == 0, back.err
     assert "@alice" in back.out
+    # The log is for all to read: what nobody named is called by words that tell nothing of the machine.
+    labels = [item["label"] for item in items(fresh("device", "list", "--json"), "devices")]
+    assert sorted(map(str, labels)) == ["first device", "recovered device"]
     assert bob("message", "send", "writer", "@alice/requester", "are you there?").code == 0
     until(lambda: "are you there?" in fresh("inbox", "--json").out)
     until(lambda: "device-gone" in lost("status").out)

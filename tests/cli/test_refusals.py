@@ -47,6 +47,7 @@ def test_something_else_at_the_address_is_said(nobody: Shell) -> None:
     ("words", "code", "said"),
     [
         (["no-such-command"], 2, "No such command"),
+        (["agnet", "list"], 2, "Did you mean agent?"),
         (["task", "send", "a", "b", "c", "--deadline", "soon"], 2, "30m, 2h, 3d"),
         (["task", "send", "a", "b", "c", "--deadline", "2026-12-24T18:00:00"], 2, "zone"),
         (["task", "send", "a", "b", "c", "--deadline", "2020-12-24T18:00:00Z"], 2, "has passed"),
@@ -96,6 +97,7 @@ def test_taken_port_and_directory_in_use(stage: object, alice: Shell, relay: str
     taken = alice("relay", "--addr", f"127.0.0.1:{port}", "--db", str(tmp_path / "r.db"))
     assert taken.code == 7
     assert "already in use" in taken.err
+    assert "--addr" in taken.err
     second = alice("up", "--addr", "127.0.0.1:0")
     assert second.code == 7
     assert "Another daemon" in second.err

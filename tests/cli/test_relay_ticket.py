@@ -78,7 +78,13 @@ def test_a_withdrawn_ticket_lets_nobody_in(stage: Stage, office: TicketRelay) ->
 def test_tickets_can_be_made_before_the_relay_runs(nobody: Shell, tmp_path: Path) -> None:
     """The first one makes the database; what cannot be is said."""
     where = ("relay", "--db", str(tmp_path / "new" / "relay.db"), "ticket")
-    assert "No tickets" in nobody(*where, "list").out
+    for words in (["list"], ["revoke", "3f9c01ab"]):
+        missing = nobody(*where, *words)
+        assert (missing.code, "There is no database at" in missing.err) == (5, True)
+    assert not (tmp_path / "new").exists()
+    (tmp_path / "empty.db").touch()
+    assert nobody("relay", "--db", str(tmp_path / "empty.db"), "ticket", "list").code == 7
+    assert not (tmp_path / "empty.db").stat().st_size
     made = nobody(*where, "create")
     assert made.code == 0
     assert "taskferry://127.0.0.1:8080/setup#ticket=tft_" in made.out

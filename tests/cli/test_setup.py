@@ -104,3 +104,19 @@ def test_the_daemons_process_and_log_show_no_ticket(stage: Stage, relay: str) ->
     assert ticket not in listed
     for log in stage.folder.glob("*.log"):
         assert ticket not in log.read_text()
+
+
+def test_a_set_up_that_was_put_right_tells_of_no_earlier_refusal(stage: Stage, relay: str) -> None:
+    """A name that is taken and then another; a ticket for another name and then its own."""
+    first = Shell(stage.folder, stage.start_daemon("ines").data)
+    assert first("setup", "ines", "--relay", relay).code == 0
+    other = Shell(stage.folder, stage.start_daemon("inez").data)
+    assert other("setup", "ines", "--relay", relay).code == 4
+    mended = other("setup", "inez", "--relay", relay)
+    assert "claimed at the relay" in mended.out, mended.out + mended.err
+    link = str(page(relay, "jana")["link"])
+    third = Shell(stage.folder, stage.start_daemon("jana").data)
+    refused = third("setup", "jane", link)
+    assert refused.code == 4, refused.out
+    mended = third("setup", "jana", link)
+    assert "claimed at the relay" in mended.out, mended.out + mended.err

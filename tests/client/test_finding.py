@@ -9,6 +9,7 @@ import pytest
 
 from taskferry_apps.client import AsyncClient, Client, NoCredential
 from taskferry_apps.client.finding import DEFAULT_URL, find_url, owner_credential
+from taskferry_apps.daemon.private_files import hold_directory
 
 
 @pytest.fixture
@@ -28,7 +29,7 @@ def test_the_address_that_is_nearest_counts(data, monkeypatch):
     with Client(token="t") as client:
         assert client.url == "http://127.0.0.1:1"
     (data / "daemon.json").write_text(json.dumps({"url": "http://127.0.0.1:2"}))
-    with Client(token="t") as client:
+    with hold_directory(data), Client(token="t") as client:
         assert client.url == "http://127.0.0.1:2"
     monkeypatch.setenv("TASKFERRY_LOCAL_URL", "http://127.0.0.1:3/")
     with Client(token="t") as client:

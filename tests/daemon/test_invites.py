@@ -406,10 +406,13 @@ async def test_invites_have_bounds(pair):
         {"uses": 0},
         {"uses": 1001},
         {"expires_at": now},
+        {"expires_at": Instant(now + 45_000)},
         {"expires_at": Instant(now + 91 * DAY_MS)},
         {"permissions": GrantChange(classes=("everything",))},
     ):
         await refused("bad-value", pair.bob.invites.create, OWNER, attrs.evolve(invite, **changes))
+    # A minute, as it was typed some seconds ago.
+    await pair.bob.invites.create(OWNER, attrs.evolve(invite, expires_at=Instant(now + 55_000)))
     await refused("not-found", pair.bob.invites.create, OWNER, attrs.evolve(invite, agent="nobody"))
     pair.world.stop_relay()
     for n in range(INVITES):

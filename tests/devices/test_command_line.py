@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -102,6 +103,57 @@ def test_wrong_words_end_the_try_on_both_machines(house: House):
             assert "nothing was signed" in new.stderr.read()
     assert len(alice.get("/account")["devices"]) == 1
     assert not other.get("/health")["set_up"]
+
+
+def test_a_machine_that_still_asks_is_told_that_the_other_refused(house: House):
+    """Nothing is typed on the new one: it ends by itself, and says what that may mean."""
+    machine, alice = house.start("alice")
+    alice.post("/setup", {"owner": "alice", "relay": house.relay})
+    second, _ = house.start("alice2")
+    with _command(second.data, "link", "--relay", house.relay) as new:
+        code = _read_until(new.stderr, r"device approve ([a-z0-9-]+)\n")
+        with _command(machine.data, "approve", code) as old:
+            _read_until(old.stderr, _WORDS)
+            _read_until(new.stderr, _WORDS)
+            _type(old.stdin, "acorn acorn acorn")
+            assert old.wait(60) == 4
+            assert new.wait(15) == 4
+            assert new.stderr is not None
+            assert "somebody stood in between" in new.stderr.read()
+
+
+def test_the_new_machines_link_leads_to_the_command_and_does_nothing_by_itself(house: House):
+    """Opened where the account is, it names the command; where none is, it says that it is for the other."""
+    machine, alice = house.start("alice")
+    alice.post("/setup", {"owner": "alice", "relay": house.relay})
+    second, other = house.start("alice2")
+    with _command(second.data, "link", "--relay", house.relay) as new:
+        code = _read_until(new.stderr, r"device approve ([a-z0-9-]+)\n")
+        link = _read_until(new.stderr, r"(taskferry://\S+)\n")
+        assert link == f"taskferry://{house.relay.partition('//')[2]}/device#code={code}"
+        opened = _opened(machine.data, link)
+        assert (opened[0], f"taskferry device approve {code}" in opened[2]) == (2, True)
+        told = json.loads(_opened(machine.data, link, "--json")[1])
+        assert (told["kind"], told["command"]) == ("device", f"taskferry device approve {code}")
+        assert "has the account already" in _opened(second.data, link)[2]
+        assert alice.get("/devices/link")["phase"] == "none"
+        assert other.get("/devices/link")["phase"] == "waiting"
+        assert _ran(second.data, "link", "--cancel")[0] == 0
+        assert new.wait(60) == 4
+
+
+def _opened(data: Path, link: str, *words: str) -> tuple[int, str, str]:
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("TASKFERRY_")}
+    done = subprocess.run(
+        [*PROGRAM, "open", "-", "--no-browser", *words],
+        input=link,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**environment, "TASKFERRY_DATA": str(data)},
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def test_a_code_that_nobody_made_is_said_in_a_sentence(house: House):

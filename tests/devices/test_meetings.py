@@ -7,6 +7,7 @@ import trio
 import trio.testing
 
 from taskferry_apps import system
+from taskferry_apps.daemon.linking import _Attempt, _over
 from taskferry_apps.relay.meetings import (
     LETTERS,
     PLACES,
@@ -16,9 +17,10 @@ from taskferry_apps.relay.meetings import (
     Meetings,
     Refused,
 )
+from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import LINKING_LETTER_BYTES, LINKING_MS
-from taskferry_protocol.linking import read_place, show_place
+from taskferry_protocol.linking import Joining, LinkingPhase, read_place, show_place
 
 from .conftest import House
 
@@ -99,6 +101,15 @@ def test_letters_are_few_and_small():
     with pytest.raises(Refused) as refused:
         meetings.leave_letter(place, first, b"x")
     assert refused.value.status == 429
+
+
+def test_a_machine_that_has_agreed_does_not_say_that_nothing_was_signed():
+    """Its consent may still be used when its own ten minutes are over."""
+    keys = DeviceKeys.generate_managing("laptop", system.entropy)
+    joining = Joining.begin(keys, bytes(32), Instant(0))
+    assert "nothing was signed" in _over(_Attempt(joining=joining))
+    joining.phase = LinkingPhase.CONFIRMED
+    assert "nothing was signed" not in _over(_Attempt(joining=joining))
 
 
 def test_a_place_is_gone_after_ten_minutes():

@@ -157,17 +157,36 @@ async def test_a_name_that_is_none_is_refused(store, owner):
         assert answer.json()["error"]["code"] == "bad-value"
 
 
-@pytest.mark.parametrize("policy", ["ticket", "closed"])
-async def test_a_relay_that_offers_no_tickets_says_so(store, policy):
-    """The page says whom to ask, and neither form nor JSON gets one."""
+@pytest.mark.parametrize(
+    ("policy", "said"), [("ticket", "Ask its operator"), ("closed", "takes no new accounts")]
+)
+async def test_a_relay_that_offers_no_tickets_says_so(store, policy, said):
+    """The page says what is possible, and neither form nor JSON gets one."""
     async with site_of(settings(signup=policy), store) as site:
         page = await site.client.get("/signup")
         assert page.status_code == 200
-        assert "Ask its operator" in page.text
+        assert said in page.text
+        assert "<form" not in page.text
         assert (await site.ask("alice")).status_code == 403
         answer = await site.client.post("/v1/signup", json={"owner": "alice"})
         assert (answer.status_code, answer.json()["error"]["code"]) == (403, "signup-refused")
         assert await site.join(person("alice", 1, system.now())) == "signup-refused"
+
+
+@pytest.mark.parametrize(
+    ("policy", "offered", "never"),
+    [
+        ("open", ["/signup"], ["--ticket -", "device link"]),
+        ("ticket", ["taskferry setup NAME", "--ticket -"], ["/signup", "device link"]),
+        ("closed", ["no new accounts", "taskferry device link", "taskferry recover"], ["setup", "/signup"]),
+    ],
+)
+async def test_the_home_page_offers_what_the_policy_lets_happen(store, policy, offered, never):
+    """A command that the relay would refuse stands on no page of it."""
+    async with site_of(settings(signup=policy), store) as site:
+        page = (await site.client.get("/")).text
+        assert [words for words in offered if words not in page] == []
+        assert [words for words in never if words in page] == []
 
 
 async def test_what_is_no_json_object_of_texts_is_refused(store):

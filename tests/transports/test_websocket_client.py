@@ -16,13 +16,13 @@ import trustme
 
 from taskferry_transports.guarded_server import GuardConfig
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
+from taskferry_transports.loopback import is_loopback
 from taskferry_transports.port import (
     DialTimedOut,
     PlaintextForbidden,
     TlsFailed,
     Unreachable,
     UpgradeRefused,
-    is_loopback,
 )
 from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSettings
 

@@ -16,6 +16,7 @@ from ..client import finding
 from ..client.errors import NoCredential
 from ..credentials import WANTED, is_credential
 from .outcome import CommandFailed, Exit
+from .whereabouts import find_daemon
 
 if TYPE_CHECKING:
     from ..local_client import ApiError, LocalClient
@@ -90,7 +91,21 @@ def is_data_named() -> bool:
 
 def _url(data: Path) -> str:
     named = _kept("url")
-    return named if isinstance(named, str) else finding.find_url(data, os.environ)
+    if isinstance(named, str):
+        return named
+    url = find_daemon(data)
+    if url is not None:
+        return url
+    # Programs that hold a credential may have no part in the data directory. Whoever named a directory means
+    # its daemon, and the owner's credential goes to nobody who happens to listen at the usual address.
+    if not is_data_named() and _kept("token") is not None:
+        return finding.usual_url(os.environ)
+    where = f" --data {data}" if is_data_named() else ""
+    raise CommandFailed(
+        f"No daemon runs with the data directory {data}. Start it with `taskferry up{where}`, "
+        "or name another with --data or --url.",
+        Exit.UNREACHABLE,
+    )
 
 
 def _token(data: Path) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
 
 import click
@@ -17,6 +18,8 @@ __all__ = ["device"]
 
 #: Seconds that one question waits; the answer to the next goes on from there.
 _WAIT_S: Final = 20
+#: Seconds between two looks at the try while the keyboard is waited for.
+_LOOK_S: Final = 0.5
 
 
 @click.group()
@@ -78,7 +81,7 @@ def _progress(item: dict[str, object]) -> str:
 
 @device.command()
 @click.option("--relay", envvar="TASKFERRY_RELAY_HTTP", help="The relay that your account uses.")
-@click.option("--label", default="", help="What to call this device.")
+@click.option("--label", default="", help="What to call this device, for all who read your log.")
 @click.option("--cancel", is_flag=True, help="Give up a try that is under way here.")
 @json_option
 @daemon_options
@@ -103,6 +106,7 @@ def link(relay: str | None, label: str, cancel: bool) -> None:
         state = daemon.post("/devices/link", body)
         click.echo("On a machine that manages your account, within ten minutes:\n", err=True)
         click.echo(f"    taskferry device approve {state.get('code')}\n", err=True)
+        click.echo(f"Or open this link there:\n\n    {state.get('link')}\n", err=True)
         _compare(daemon, _leave(daemon, "waiting"))
         state = _leave(daemon, "confirmed")
         answer = daemon.get("/devices")
@@ -150,21 +154,30 @@ def approve(code: str, history: str, manage: bool) -> None:
 
 def _leave(daemon: LocalClient, phase: str) -> JsonObject:
     """The state once it is another than `phase`. Raises CommandFailed where the try is over."""
-    from .render import clean
-    from .values import object_in
-
     while True:
-        state = daemon.get("/devices/link", phase=phase, wait=_WAIT_S)
-        if state.get("phase") == "failed":
-            raise CommandFailed(
-                f"{clean(object_in(state, 'error').get('message'))} Begin anew on both machines.",
-                Exit.REFUSED,
-            )
+        state = _still_going(daemon.get("/devices/link", phase=phase, wait=_WAIT_S))
         if state.get("phase") != phase:
             return state
 
 
+def _still_going(state: JsonObject) -> JsonObject:
+    from .render import clean
+    from .values import object_in
+
+    if state.get("phase") != "failed":
+        return state
+    error = object_in(state, "error")
+    between = (
+        " The other machine was given other words than this one shows: if they were read and typed rightly, "
+        "somebody stood in between."
+        if error.get("code") == "words-differ"
+        else ""
+    )
+    raise CommandFailed(f"{clean(error.get('message'))}{between} Begin anew on both machines.", Exit.REFUSED)
+
+
 def _compare(daemon: LocalClient, state: JsonObject) -> None:
+    from ..local_client import ApiError
     from .render import clean
 
     if state.get("side") == "new":
@@ -175,8 +188,54 @@ def _compare(daemon: LocalClient, state: JsonObject) -> None:
     click.echo(f"The new device {powers} sign for the account.\n", err=True)
     click.echo("This machine shows:\n", err=True)
     click.echo(f"    {clean(state.get('words'))}\n", err=True)
-    words = click.prompt("The other machine shows", err=True)
-    daemon.post("/devices/confirm", {"words": words})
+    with _told_of_the_end(daemon):
+        words = click.prompt("The other machine shows", err=True)
+    try:
+        daemon.post("/devices/confirm", {"words": words})
+    except ApiError as error:
+        if error.code == "conflict":
+            _still_going(daemon.get("/devices/link"))  # the other machine was faster: it says why
+        raise
+
+
+@contextmanager
+def _told_of_the_end(daemon: LocalClient) -> Iterator[None]:
+    """End the block, which waits for the keyboard, once the try is over. Raises CommandFailed then."""
+    import signal
+    import threading
+
+    from ..local_client import ApiError, DaemonUnreachable
+
+    ended: list[CommandFailed] = []
+    typed, keyboard = threading.Event(), threading.get_ident()
+
+    def look() -> None:
+        try:
+            while not typed.is_set():
+                _still_going(daemon.get("/devices/link"))
+                typed.wait(_LOOK_S)
+        except CommandFailed as failed:
+            ended.append(failed)
+            if not typed.is_set():
+                signal.pthread_kill(keyboard, signal.SIGUSR1)
+        except (ApiError, DaemonUnreachable):
+            return  # the block's own next request says so
+
+    def end(*_: object) -> None:
+        raise ended[0]
+
+    before = signal.signal(signal.SIGUSR1, end)
+    watcher = threading.Thread(target=look, daemon=True)
+    watcher.start()
+    try:
+        yield
+    except CommandFailed:
+        click.echo(err=True)
+        raise
+    finally:
+        typed.set()
+        watcher.join()
+        signal.signal(signal.SIGUSR1, before)
 
 
 def _show_progress(daemon: LocalClient, answer: JsonObject) -> None:

@@ -119,11 +119,16 @@ def _daemon() -> _Seen:
                 return seen
             findings = objects(daemon.get("/doctor"), "findings")
     except CommandFailed as error:
-        seen.looks.append(Look("daemon", "fail", str(error), "Start it: taskferry up"))
+        told, _, step = str(error).partition(". ")
+        seen.looks.append(
+            Look("daemon", "fail", f"{told.rstrip('.')}.", step or "See its log, or start it: taskferry up")
+        )
         return seen
     seen.answers = True
     seen.relay = clean(object_in(answer, "relay").get("url") or "")
-    seen.looks.append(Look("daemon", "ok", f"answers, version {clean(answer.get('version'))}"))
+    seen.looks.append(
+        Look("daemon", "ok", f"answers at {daemon.url}, version {clean(answer.get('version'))}")
+    )
     seen.looks += [
         Look(*(clean(finding.get(name) or "") for name in ("check", "level", "text", "remedy")))
         for finding in findings

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 from .doctor_checks import Look
 

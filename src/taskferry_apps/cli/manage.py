@@ -75,7 +75,12 @@ def unlock(minutes: int) -> None:
     body = {"passphrase": ask_passphrase(), "minutes": minutes}
     with local_client() as daemon:
         answer = daemon.post("/manage/unlock", body)
-    _told(answer)
+    if is_json_wanted():
+        print_json(answer)
+        return
+    span = "1 minute" if minutes == 1 else f"{minutes} minutes"
+    click.echo(f"The key that signs for the account is unlocked for {span}.")
+    click.echo("To lock it sooner: taskferry manage lock")
 
 
 @manage.command()

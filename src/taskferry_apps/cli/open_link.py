@@ -31,9 +31,9 @@ _MOST: Final = 4096
 def open_link(link: str, browser: bool | None, agent: str | None, note: str | None, yes: bool) -> None:
     """Open LINK, or with - the link that is pasted or piped in. Nothing is sent before you say so.
 
-    On a desktop, a page of your own daemon shows whom the link leads to; without one, or with --no-browser,
-    this terminal does. Arguments are visible to other users of this machine, and a link holds a secret:
-    prefer -.
+    Links are invites, tickets for setting up, or of new machines of yours. On a desktop, a page of your own
+    daemon shows where the link leads; without one, or with --no-browser, this terminal does. Arguments are
+    visible to other users of this machine, and a link may hold a secret: prefer -.
 
     \b
     Examples:
@@ -54,13 +54,39 @@ def open_link(link: str, browser: bool | None, agent: str | None, note: str | No
         return
     with local_client() as daemon:
         held = daemon.post("/links", {"link": text})
+        code = str(held.get("code") or "")
         if on_page:
             _show_page(daemon, f"/connect/{held['id']}")
             return
         problem = held.get("problem")
         if isinstance(problem, dict):
             raise CommandFailed(f"{problem.get('message')} {problem.get('next')}", Exit.REFUSED)
-        _ask_here(daemon, str(held["id"]), agent, note, yes)
+        if not code:
+            _ask_here(daemon, str(held["id"]), agent, note, yes)
+            return
+    _take_in(code, str(held["relay"]))
+
+
+def _take_in(code: str, relay: str) -> None:
+    """Go on to `device approve` for a new machine's link, if whoever sits here says that it is theirs."""
+    from .device import approve
+    from .render import clean, facts
+
+    command = f"taskferry device approve {code}"
+    if is_json_wanted():
+        print_json({"ok": True, "kind": "device", "relay": relay, "code": code, "command": command})
+        return
+    facts([("code", clean(code)), ("relay", clean(relay))])
+    click.echo("\nThe machine that shows this code asks to become a device of your account, and")
+    click.echo("would read what your agents are sent. Go on only if you started this yourself,")
+    click.echo("on a machine of yours. If somebody gave you this link, leave it.\n")
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise CommandFailed(f"Nothing was done. To take it in: {command}", Exit.USAGE)
+    click.echo("It gets all of the history, and may not sign for the account. To choose")
+    click.echo("otherwise, see: taskferry device approve --help\n")
+    if not click.confirm("Is it yours, and before you?", err=True):
+        raise CommandFailed("Nothing was done.", Exit.FAILED)
+    click.get_current_context().invoke(approve, code=code, history="all", manage=False)
 
 
 def _read() -> str:
@@ -93,7 +119,7 @@ def _show_page(daemon: LocalClient, page: str) -> None:
         print_json({"ok": True, "url": url, "expires_at": way_in["expires_at"]})
         return
     if webbrowser.open(url):
-        click.echo("Your browser shows whom the link leads to.")
+        click.echo("Your browser shows where the link leads.")
         return
     click.echo(
         f"No browser could be started. Open this in one, within two minutes; it works once:\n\n    {url}\n"

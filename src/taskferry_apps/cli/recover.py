@@ -17,7 +17,7 @@ __all__ = ["recover", "recovery"]
     "--relay", default="", envvar="TASKFERRY_RELAY_HTTP", help="The relay, as in https://relay.example."
 )
 @click.option("--account", default="", help="The account's id, if you have it: then no name can mislead.")
-@click.option("--label", default="", help="What to call this device; by default the host's name.")
+@click.option("--label", default="", help="What to call this device, for all who read your log.")
 @click.option("--keep", multiple=True, help="A device that stays, by its label or id. May be repeated.")
 @click.option(
     "--kept",
@@ -41,15 +41,13 @@ def recover(
       taskferry recover alice --relay https://relay.example --keep desktop
       taskferry recover < phrase.txt      (after: taskferry restore FILE)
     """
-    import platform
-
     phrase = ask_phrase()
     wanted = {
         "phrase": phrase,
         "owner": owner,
         "relay": relay,
         "account": account,
-        "device_label": label or platform.node()[:64],
+        "device_label": label,
         "keep": list(keep),
         "kept": kept,
     }

@@ -89,7 +89,7 @@ def list_tickets() -> None:
     async def work(office: TicketOffice) -> list[tuple[TicketRecord, str]]:
         return await office.listed()
 
-    listed = _in_office(work)
+    listed = _in_office_at_hand(work)
     if is_json_wanted():
         print_json({"tickets": [_shown(record, account) for record, account in listed]})
         return
@@ -121,7 +121,7 @@ def revoke(id: str) -> None:
     async def work(office: TicketOffice) -> TicketRecord | None:
         return await office.revoke(id)
 
-    gone = _in_office(work)
+    gone = _in_office_at_hand(work)
     if gone is None:
         raise CommandFailed(
             f"There is no single unused ticket {id}. See: taskferry relay ticket list", Exit.NOT_FOUND
@@ -135,6 +135,28 @@ def revoke(id: str) -> None:
 def _settings() -> RelaySettings:
     settings: RelaySettings = click.get_current_context().ensure_object(dict)["relay_settings"]
     return settings
+
+
+def _in_office_at_hand(work: Callable[[TicketOffice], Awaitable[T]]) -> T:
+    """As `_in_office`, where a relay's database is; else the command ends, and none is made.
+
+    Whoever looks for tickets that are there and finds no database has mistyped its name.
+    """
+    from taskferry_stores.port import StoreError
+    from taskferry_stores.sqlite import peek_relay
+
+    database = _settings().database
+    if not database.exists():
+        raise CommandFailed(
+            f"There is no database at {database}. Name the relay's with --db, before the word `ticket`.",
+            Exit.NOT_FOUND,
+        )
+    try:
+        with peek_relay(database):
+            pass
+    except StoreError as error:
+        raise CommandFailed(str(error), Exit.TROUBLE) from None
+    return _in_office(work)
 
 
 def _in_office(work: Callable[[TicketOffice], Awaitable[T]]) -> T:

@@ -74,8 +74,16 @@ def add(pattern: str, agent: str, tasks_per_day: int, until: str | None) -> None
     for sentence in permission_words(object_in(rule, "permissions"), "Who is accepted", "your agent"):
         for line in sentence_lines(sentence, "  "):
             click.echo(line)
+    if tasks_per_day:
+        click.echo(f"  {tasks_per_day} tasks in any 24 hours go to your agent without waiting for you.")
     if rule.get("waits_for"):
         click.echo(f"It waits for {clean(rule.get('waits_for'))}.")
+
+
+def _tasks(rule: dict[str, object]) -> str:
+    if not rule.get("tasks_per_day"):
+        return "none"
+    return f"{rule.get('tasks_today')} of {rule.get('tasks_per_day')}"
 
 
 @rules.command("list")
@@ -98,7 +106,7 @@ def list_rules() -> None:
                 short(rule.get("id")),
                 clean(rule.get("accept")),
                 clean(rule.get("agent") or "all"),
-                f"{rule.get('tasks_today')} of {rule.get('tasks_per_day')}",
+                _tasks(rule),
                 clean(rule.get("used")),
                 ago(rule.get("until")) or "never",
                 f"waits for {clean(rule.get('waits_for'))}" if rule.get("waits_for") else "",

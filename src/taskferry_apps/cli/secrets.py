@@ -63,8 +63,11 @@ def move(to: str) -> None:
     try:
         with hold_directory(data):
             moved = move_secrets(data, to)
-    except DataInUse as error:
-        raise CommandFailed(str(error), Exit.REFUSED) from None
+    except DataInUse:
+        raise CommandFailed(
+            f"A daemon runs with the data directory {data}. Stop it, move the keys, and start it again.",
+            Exit.REFUSED,
+        ) from None
     except (SecretsUnavailable, SecretsMisplaced, UnsafeFile) as error:
         raise CommandFailed(str(error), Exit.TROUBLE) from None
     if is_json_wanted():

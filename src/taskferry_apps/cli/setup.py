@@ -22,7 +22,7 @@ _SCHEME = "taskferry://"
 @click.option(
     "--ticket-file", type=click.Path(path_type=Path), help="A file that holds it in its first line."
 )
-@click.option("--label", default="", help="What to call this device; by default the host's name.")
+@click.option("--label", default="", help="What to call this device, for all who read your log.")
 @json_option
 @daemon_options
 def setup(
@@ -94,7 +94,7 @@ def _place(text: str, relay: str | None) -> tuple[str, str]:
         return relay, text
     from taskferry_protocol.errors import RemoteProtocolError
     from taskferry_protocol.setup_links import SetupLink
-    from taskferry_transports.port import is_loopback
+    from taskferry_transports.loopback import is_loopback
 
     try:
         link = SetupLink.parse(text)

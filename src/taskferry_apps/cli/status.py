@@ -41,8 +41,16 @@ def status() -> None:
             "or a credential with --token.",
             Exit.REFUSED,
         )
+    if not answer.get("set_up") and answer.get("handle_owner"):
+        click.echo(
+            f"The daemon runs, and has no keys of the account @{clean(answer.get('handle_owner'))} yet."
+        )
+        click.echo("Next: taskferry recover")
+        return
     if not answer.get("set_up"):
         click.echo("The daemon runs and has no account yet. Next: taskferry setup OWNER --relay URL")
+        click.echo("For one that you have on another machine: taskferry device link --relay URL")
+        click.echo("For one whose machines are lost: taskferry recover OWNER --relay URL")
         return
     relay = object_in(answer, "relay")
     facts(

@@ -43,7 +43,7 @@ def up(config: Path | None, take_over: bool, **flags: str | None) -> None:
         settings = load_daemon({**flags, "take_over": "yes" if take_over else None}, os.environ, config)
     except SettingsError as error:
         raise CommandFailed(str(error), Exit.USAGE) from None
-    from ..daemon.compose import run_daemon
+    from ..daemon.holding import run_daemon
 
     # The sentence on what went wrong is said already.
     raise SystemExit(Exit.TROUBLE if run_daemon(settings) else Exit.OK)

@@ -13,7 +13,7 @@ from typing import Final
 from ..credentials import WANTED, is_credential
 from .errors import NoCredential
 
-__all__ = ["DEFAULT_URL", "agent_credential", "data_directory", "find_url", "owner_credential"]
+__all__ = ["DEFAULT_URL", "agent_credential", "data_directory", "find_url", "owner_credential", "usual_url"]
 
 DEFAULT_URL: Final = "http://127.0.0.1:4318"
 
@@ -30,14 +30,24 @@ def data_directory(named: Path | None, environment: Mapping[str, str]) -> Path:
 
 
 def find_url(data: Path, environment: Mapping[str, str]) -> str:
-    """TASKFERRY_LOCAL_URL; else what the running daemon wrote into `data`; else TASKFERRY_CLIENT_ADDR."""
+    """TASKFERRY_LOCAL_URL; else what the daemon that holds `data` wrote there; else the usual one."""
     if environment.get("TASKFERRY_LOCAL_URL"):
         return environment["TASKFERRY_LOCAL_URL"]
-    try:
-        return str(json.loads((data / "daemon.json").read_text())["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        addr = environment.get("TASKFERRY_CLIENT_ADDR")
-        return f"http://{addr}" if addr else DEFAULT_URL
+    from ..daemon.private_files import is_directory_held
+
+    # At an address that a former daemon left behind may be anybody.
+    if is_directory_held(data):
+        try:
+            return str(json.loads((data / "daemon.json").read_text())["url"])
+        except (OSError, ValueError, KeyError, TypeError):
+            pass
+    return usual_url(environment)
+
+
+def usual_url(environment: Mapping[str, str]) -> str:
+    """Where a daemon listens that nothing else is known of: TASKFERRY_CLIENT_ADDR, or the default."""
+    addr = environment.get("TASKFERRY_CLIENT_ADDR")
+    return f"http://{addr}" if addr else DEFAULT_URL
 
 
 def agent_credential(named: str | None, environment: Mapping[str, str]) -> str:

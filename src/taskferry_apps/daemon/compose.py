@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import base64
-import errno
 import json
 import os
 import signal
 import ssl
-import sys
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -30,14 +28,12 @@ from ..logs import get_logger, set_up_logs
 from ..origins import origin_of
 from ..settings import DaemonSettings
 from .backups import Copying, clear_copies
+from .holding import WHEREABOUTS
 from .instance import open_instance
 from .keys import DamagedKeys
 from .link import Route, RouteTo
 from .private_files import (
-    DataInUse,
     UnsafeFile,
-    hold_directory,
-    make_private_directory,
     write_private,
 )
 from .secret_choice import SecretsMisplaced, open_secrets
@@ -45,7 +41,7 @@ from .secret_port import OWNER, SecretStore, SecretsUnavailable
 from .service import Daemon
 from .vault import SecretVault
 
-__all__ = ["routes", "run_daemon"]
+__all__ = ["routes", "run_held"]
 
 SECRET_BYTES: Final = 32
 _LOG = get_logger()
@@ -58,40 +54,24 @@ class CannotStart(Exception):
     """The daemon cannot start as things stand; the text is one plain sentence for its owner."""
 
 
-def run_daemon(settings: DaemonSettings) -> int:
-    """Run a daemon until SIGTERM or SIGINT. 0 after a good stop, else 1 and a sentence on standard error."""
+def run_held(settings: DaemonSettings) -> BaseException | None:
+    """Run a daemon in the directory that is held until SIGTERM or SIGINT; why it failed, if it did.
+
+    A refusal of the system's is given as the OSError that it is.
+    """
     set_up_logs(settings.log)
     failure: BaseException | None = None
     try:
-        make_private_directory(settings.data)
-        with hold_directory(settings.data):
-            trio.run(_main, settings)
-    except* (StoreError, CannotListen, CannotStart, DataInUse, *_SECRETS) as failures:
+        trio.run(_main, settings)
+    except* (StoreError, CannotListen, CannotStart, *_SECRETS) as failures:
         failure = _first(failures)
     except* OSError as failures:
-        failure = CannotStart(_unusable(settings.data, _first(failures)))
-    if failure is None:
-        return 0
-    elsewhere = " Another file is named with --db." if isinstance(failure, StoreLocked) else ""
-    sys.stderr.write(f"taskferry up: {failure}{elsewhere}\n")
-    return 1
-
-
-#: What a user can do about a refusal of the system's, by its number.
-_CAUSES: Final = {
-    errno.ENOSPC: ("the disk is full", "Free some space and start again"),
-    errno.EDQUOT: ("the disk quota is used up", "Free some space and start again"),
-    errno.EROFS: ("the file system is read-only", "Name another one with --data"),
-    errno.EACCES: ("it, or a folder or file in it, is not yours to write", "Name another one with --data"),
-}
-
-
-def _unusable(data: Path, error: BaseException) -> str:
-    """Why the daemon cannot keep its files where it should, and what to do."""
-    number = error.errno if isinstance(error, OSError) and error.errno is not None else 0
-    words = os.strerror(number).lower() if number else "the system refuses it"
-    cause, remedy = _CAUSES.get(number, (words, "Name another one with --data"))
-    return f"The data directory {data} cannot be used: {cause}. {remedy}."
+        failure = _first(failures)
+    if isinstance(failure, StoreLocked):
+        return CannotStart(f"{failure} Another file is named with --db.")
+    if isinstance(failure, CannotListen):
+        return CannotStart(f"{failure} Another address is named with --addr.")
+    return failure
 
 
 def _first(group: BaseException) -> BaseException:
@@ -197,7 +177,7 @@ async def _main(settings: DaemonSettings) -> None:
 def _write_whereabouts(data: Path, url: str) -> None:
     """Where programs of this machine find the daemon."""
     content = json.dumps({"url": url, "pid": os.getpid()})
-    write_private(data / "daemon.json", content.encode())
+    write_private(data / WHEREABOUTS, content.encode())
 
 
 async def _watch_signals(

@@ -36,7 +36,7 @@ from .keys import KeyRing
 from .logbook import LogBook
 from .port import DaemonRefusal
 
-__all__ = ["SEQUENCE_FLOOR", "Core", "Vault", "not_set_up"]
+__all__ = ["SEQUENCE_FLOOR", "Core", "Vault"]
 
 #: Numbers of envelopes begin above this after a device was put back from a backup.
 SEQUENCE_FLOOR: Final = "sequence-floor"
@@ -71,13 +71,6 @@ class Vault(Protocol):
 _CAUGHT_UP: Final = "caught-up"
 
 
-def not_set_up() -> DaemonRefusal:
-    """What anybody is told who asks for more than set-up before that."""
-    return DaemonRefusal(
-        "not-set-up", "This daemon has no account yet.", "Run: taskferry setup OWNER --relay URL", status=503
-    )
-
-
 class Core:
     """Load it before use. `ring` and `account` are None until set-up."""
 
@@ -103,6 +96,8 @@ class Core:
         self.logs = LogBook(store)
         self.ring: KeyRing | None = None
         self.account: AccountId | None = None
+        self.keyless = ""
+        """The owner name of an account that the store knew at the start, and of which no keys were there."""
         self.unlocked: tuple[SigningKey, Instant] | None = None
         """A manage key that its owner has unlocked, and until when."""
         self.sequence_floor = 0
@@ -128,10 +123,19 @@ class Core:
         self.ring = await self.vault.load()
         own = await self.store.own_account()
         self.account = own.record.account if own is not None and self.ring is not None else None
+        self.keyless = own.record.name if own is not None and self.ring is None else ""
         raw = (await self.store.settings((_CAUGHT_UP,))).get(_CAUGHT_UP)
         self.caught_up = Instant(int(raw)) if raw is not None else None
         floor = (await self.store.settings((SEQUENCE_FLOOR,))).get(SEQUENCE_FLOOR)
         self.sequence_floor = int.from_bytes(floor or b"", "big")
+
+    def not_set_up(self) -> DaemonRefusal:
+        """What anybody is told who asks for more than set-up before that."""
+        what, step = "This daemon has no account yet.", "Run: taskferry setup OWNER --relay URL"
+        if self.keyless:
+            what = f"This machine knows the account @{self.keyless}, and has no keys of it."
+            step = "Take it back with its recovery phrase: taskferry recover"
+        return DaemonRefusal("not-set-up", what, step, status=503)
 
     def keep_caught_up(self) -> tuple[PutSetting, ...]:
         """What to commit now and then, so that the next start knows since when mail may have been waiting."""
@@ -141,14 +145,14 @@ class Core:
     def keys(self) -> KeyRing:
         """The keys of the device. Raises DaemonRefusal(not-set-up)."""
         if self.ring is None or self.account is None:
-            raise not_set_up()
+            raise self.not_set_up()
         return self.ring
 
     @property
     def own(self) -> AccountId:
         """The owner's account. Raises DaemonRefusal(not-set-up)."""
         if self.account is None:
-            raise not_set_up()
+            raise self.not_set_up()
         return self.account
 
     @property
@@ -204,7 +208,7 @@ class Core:
         """The owner's own log. Raises DaemonRefusal(not-set-up)."""
         log = await self.logs.get(self.own)
         if log is None:
-            raise not_set_up()
+            raise self.not_set_up()
         return log
 
     async def name_is_free(self, log: AccountLog) -> bool:

@@ -51,12 +51,14 @@ class DevicesView:
 class LinkingView:
     """A try to link two machines, seen from one.
 
-    `phase` is none, waiting, comparing, confirmed, linked or failed.
+    `phase` is none, waiting, comparing, confirmed, linked or failed. `link` leads a machine that manages the
+    account to the new one; it is told on the new one alone.
     """
 
     side: str = ""
     phase: str = "none"
     place: str = ""
+    link: str = ""
     words: str = ""
     expires_at: Instant | None = None
     owner: str = ""

@@ -47,9 +47,8 @@ class Doctor:
 
     async def _account(self) -> Finding:
         if self._core.account is None:
-            return Finding(
-                "account", Level.FAIL, "There is none yet.", "Make one: taskferry setup OWNER --relay URL"
-            )
+            why = self._core.not_set_up()
+            return Finding("account", Level.FAIL, why.message, why.next_step)
         log = await self._core.own_log()
         devices = len(log.state.active_devices())
         text = (

@@ -92,10 +92,16 @@ class LinkProblem:
 
 @attrs.frozen
 class HeldLink:
-    """A link that was handed in, under the id by which it is spoken of. Its secret stays with the daemon."""
+    """A link that was handed in, under the id by which it is spoken of. Its secret stays with the daemon.
+
+    `kind` is invite, device, or "" where there is a problem. `code` is what `taskferry device approve` takes,
+    of a link that a new machine shows; else "".
+    """
 
     id: str
+    kind: str
     relay: str
+    code: str
     problem: LinkProblem | None
 
 
@@ -125,8 +131,11 @@ class LinkService(Protocol):
     async def hold(self, caller: Caller, text: str) -> HeldLink:
         """Keep a link for ten minutes. What is wrong with it at first sight is said in the answer."""
 
+    def held(self, caller: Caller, link: str) -> HeldLink:
+        """What `hold` said of it. Raises DaemonRefusal: not-found, and what is wrong with it."""
+
     async def look(self, caller: Caller, link: str) -> LinkView:
-        """Whom it leads to. Raises DaemonRefusal: what is wrong, and loudly where somebody lies."""
+        """Whom an invite leads to. Raises DaemonRefusal: what is wrong, and loudly where somebody lies."""
 
     async def connect(self, caller: Caller, link: str, mine: str, note: str) -> ConnectionView:
         """Ask that peer, as `mine`; the link is then done with."""

@@ -25,7 +25,7 @@ from ..logs import get_logger
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
 from .audit_hours import audit_sign_in
 from .bell import Bell
-from .core import Core, not_set_up
+from .core import Core
 from .inbound import Inbound
 from .instances import note_other_instance, stand_alone
 from .log_news import take_news, take_own_log, take_own_news
@@ -100,7 +100,7 @@ class Link:
         """The relay that this daemon uses. Raises DaemonRefusal(not-set-up)."""
         url = await self._relay_url()
         if url is None:
-            raise not_set_up()
+            raise self._core.not_set_up()
         return url
 
     async def is_away(self, agent: AgentRef) -> bool:
@@ -132,7 +132,7 @@ class Link:
         self._error, self._asked_away = "", None
         ring = self._core.ring
         if ring is None:
-            raise not_set_up()
+            raise self._core.not_set_up()
         try:
             identity = Identity(log.account, ring.device.signing)
             log_offered = LogExtension(0, log.statements)

@@ -13,6 +13,7 @@ import trio
 
 from taskferry_protocol import accounts
 from taskferry_protocol.crypto import KEY_BYTES
+from taskferry_protocol.device_links import DeviceLink
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import LINKING_MS
@@ -37,6 +38,7 @@ from .meeting_client import Meeting, MeetingFailed, open_meeting
 from .names import require_owner
 from .owner import Owner
 from .port import Caller, DaemonRefusal
+from .relay_names import relay_host
 from .sharing import History, Job, Sharing
 
 __all__ = ["Linking"]
@@ -174,10 +176,13 @@ class Linking:
         side = attempt.side
         reveal = side.reveal
         record = attempt.approving.record if attempt.approving is not None else None
+        place = attempt.meeting.place if attempt.meeting is not None else ""
+        is_new = attempt.joining is not None
         return LinkingView(
-            side="new" if attempt.joining is not None else "managing",
+            side="new" if is_new else "managing",
             phase=self._phase(attempt, side.phase),
-            place=show_place(attempt.meeting.place) if attempt.meeting is not None else "",
+            place=show_place(place),
+            link=DeviceLink(relay_host(attempt.relay), place).format() if place and is_new else "",
             words=" ".join(side.words),
             expires_at=side.until,
             owner=reveal.name if reveal is not None else "",
@@ -258,7 +263,7 @@ class Linking:
                     with trio.move_on_after(LINKING_MS / 1000):
                         await self._listen(attempt, meeting)
                     if not attempt.is_over:
-                        attempt.fail(RejectCode.EXPIRED.value, _SAID[RejectCode.EXPIRED])
+                        attempt.fail(RejectCode.EXPIRED.value, _over(attempt))
         except MeetingFailed as failed:
             attempt.fail("relay-unreachable", f"The machines could not meet: {failed}.")
         except DaemonRefusal as refused:
@@ -358,6 +363,16 @@ _SAID: Final = {
     RejectCode.EXPIRED: "Ten minutes are over: nothing was signed.",
     RejectCode.BAD_COMMIT: "The other machine did not keep to its first word: somebody may be in between.",
 }
+
+
+def _over(attempt: _Attempt) -> str:
+    """What is said when the time is over: a consent that was given may still be used."""
+    if attempt.joining is not None and attempt.joining.phase is LinkingPhase.CONFIRMED:
+        return (
+            "Ten minutes are over, and the other machine has not answered. If its owner agreed all the same, "
+            "this one is linked in a moment; see: taskferry device list."
+        )
+    return _SAID[RejectCode.EXPIRED]
 
 
 def _nothing() -> DaemonRefusal:

@@ -9,10 +9,12 @@ import attrs
 from taskferry_protocol import calls
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.cards import Card, read_card
+from taskferry_protocol.device_links import DeviceLink
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import AgentRef, Instant, fingerprint
 from taskferry_protocol.invites import Invite, InviteLink, check_invite, read_invite
 from taskferry_protocol.limits import MINUTE_MS, STATEMENTS
+from taskferry_protocol.linking import show_place
 
 from ..relay_client import CallRefused
 from .alarms import raise_alarm
@@ -24,7 +26,15 @@ from .draft import Draft
 from .identity_changes import trust_in
 from .invite_port import HeldLink, LinkProblem, LinkView
 from .link import Link
-from .link_faults import fault_of
+from .link_faults import (
+    AnyLink,
+    device_without_account,
+    device_without_power,
+    foreign,
+    foreign_device,
+    read_link,
+    without_account,
+)
 from .logbook import continued
 from .names import require_owner
 from .port import Caller, DaemonRefusal
@@ -42,10 +52,21 @@ ID_BYTES: Final = 16
 
 @attrs.frozen
 class _Held:
-    """A link as it was handed in, or why it leads nowhere."""
+    """A link as it was handed in, or why it leads nowhere; `relay` is "" where it names none."""
 
-    link: InviteLink | LinkProblem
+    link: AnyLink | LinkProblem
+    relay: str
     until: Instant
+
+    def told(self, id: str) -> HeldLink:
+        """What is said of it."""
+        match self.link:
+            case LinkProblem():
+                return HeldLink(id, "", self.relay, "", self.link)
+            case DeviceLink():
+                return HeldLink(id, "device", self.relay, show_place(self.link.place), None)
+            case InviteLink():
+                return HeldLink(id, "invite", self.relay, "", None)
 
 
 @attrs.frozen
@@ -69,30 +90,26 @@ class Links:
     async def hold(self, caller: Caller, text: str) -> HeldLink:
         """Keep a link for ten minutes."""
         require_owner(caller)
-        link: InviteLink | LinkProblem
-        relay = ""
-        try:
-            link = InviteLink.parse(text)
+        link, relay = read_link(text), ""
+        if not isinstance(link, LinkProblem):
             relay = link.relay
-        except RemoteProtocolError:
-            link = fault_of(text)
-        if isinstance(link, InviteLink):
-            own = relay_host((await self._link.status()).url)
-            if self._core.account is None:
-                link = _without_account(relay)
-            elif relay != own:
-                link = _foreign(relay, own)
+            link = await self._problem_with(link) or link
         id = self._core.entropy(ID_BYTES).hex()
         self._forget_old()
         while len(self._held) >= HELD_LINKS:
             self._held.pop(next(iter(self._held)))
-        self._held[id] = _Held(link, Instant(self._core.now() + HELD_MS))
-        return HeldLink(id, relay, link if isinstance(link, LinkProblem) else None)
+        self._held[id] = held = _Held(link, relay, Instant(self._core.now() + HELD_MS))
+        return held.told(id)
+
+    def held(self, caller: Caller, link: str) -> HeldLink:
+        """What was said of it when it was handed in."""
+        require_owner(caller)
+        return self._get(link).told(link)
 
     async def look(self, caller: Caller, link: str) -> LinkView:
         """Find and check what it leads to; nobody but the relay hears of it."""
         require_owner(caller)
-        held = self._get(link)
+        held = self._invite(link)
         found = await self._find(held)
         core, agent = self._core, found.invite.agent
         trust = await trust_in(core.store, (agent.account,))
@@ -117,7 +134,7 @@ class Links:
     async def connect(self, caller: Caller, link: str, mine: str, note: str) -> ConnectionView:
         """Ask for the connection; everything is checked afresh."""
         require_owner(caller)
-        held = self._get(link)
+        held = self._invite(link)
         found = await self._find(held)
         step = await self._connections.request_invited(
             caller, mine, found.log, found.invite.agent, note, held
@@ -134,7 +151,29 @@ class Links:
         now = self._core.now()
         self._held = {id: held for id, held in self._held.items() if held.until > now}
 
-    def _get(self, id: str) -> InviteLink:
+    async def _problem_with(self, link: AnyLink) -> LinkProblem | None:
+        """Why a whole link leads nowhere on this machine."""
+        is_device = isinstance(link, DeviceLink)
+        if self._core.account is None:
+            return device_without_account() if is_device else without_account(link.relay)
+        url = (await self._link.status()).url
+        own = relay_host(url)
+        if link.relay != own:
+            return foreign_device(link.relay, url) if is_device else foreign(link.relay, own)
+        keys = self._core.keys
+        if is_device and keys.device.manage is None and keys.locked_manage is None:
+            return device_without_power()
+        return None
+
+    def _invite(self, id: str) -> InviteLink:
+        link = self._get(id).link
+        if not isinstance(link, InviteLink):
+            raise DaemonRefusal(
+                "not-possible", "That link is no invite.", "Open it again: taskferry open LINK", status=409
+            )
+        return link
+
+    def _get(self, id: str) -> _Held:
         self._forget_old()
         held = self._held.get(id)
         if held is None:
@@ -146,7 +185,7 @@ class Links:
             )
         if isinstance(held.link, LinkProblem):
             raise DaemonRefusal(held.link.code, held.link.message, held.link.next_step)
-        return held.link
+        return held
 
     # --- Looking it up
 
@@ -245,22 +284,6 @@ class Links:
             await draft.commit()
         step = "Nothing was asked of anybody. Compare the link with whoever gave it to you, on another way."
         return DaemonRefusal(code, text, step, status=409)
-
-
-def _without_account(relay: str) -> LinkProblem:
-    return LinkProblem(
-        "not-set-up",
-        f"This daemon has no account yet, and the link is for one at {relay}.",
-        f"Make one with: taskferry setup OWNER --relay https://{relay}  Then open the link again.",
-    )
-
-
-def _foreign(relay: str, own: str) -> LinkProblem:
-    return LinkProblem(
-        "wrong-relay",
-        f"That link is for the relay {relay}; this daemon uses {own}.",
-        f"Ask for an invite at {own}, or open the link with a daemon that uses {relay}.",
-    )
 
 
 def _not_there(refused: CallRefused) -> DaemonRefusal:

@@ -15,7 +15,7 @@ import trio
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.limits import LINKING_LETTER_BYTES
 from taskferry_protocol.linking import read_place
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 from .port import DaemonRefusal
 

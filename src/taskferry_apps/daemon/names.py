@@ -144,4 +144,18 @@ def match_prefix(prefix: str, hashes: Iterable[Hash], what: str) -> Hash:
 
 def not_found(what: str) -> DaemonRefusal:
     """There is none, or none that the caller may see: nobody learns which."""
-    return DaemonRefusal("not-found", f"There is no such {what}.", "Check the id.", status=404)
+    return DaemonRefusal("not-found", f"There is no such {what}.", _LISTED.get(what, _CHECK), status=404)
+
+
+_CHECK: Final = "Check the id."
+#: Where the things are listed that may be named.
+_LISTED: Final = {
+    "connection": "List the connections with: taskferry connections",
+    "device": "List your devices with: taskferry device list",
+    "invite": "List the invites with: taskferry invite list",
+    "message": "See what came with: taskferry inbox",
+    "part": "See which there are with: taskferry task show ID",
+    "rule": "List the rules with: taskferry rules list",
+    "task": "List the tasks with: taskferry task list",
+    "token": "List the tokens with: taskferry token list",
+}

@@ -8,18 +8,25 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 __all__ = [
     "DataInUse",
     "UnsafeFile",
     "hold_directory",
+    "is_directory_held",
     "make_private_directory",
     "read_private",
     "write_private",
 ]
+
+#: How often a held directory is tried again before it counts as in use, and how many seconds apart.
+_TRIES: Final = 5
+_BETWEEN_S: Final = 0.02
 
 
 class UnsafeFile(Exception):
@@ -87,7 +94,7 @@ def hold_directory(data: Path) -> Iterator[None]:
     descriptor = os.open(data / "daemon.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(descriptor)
         except BlockingIOError:
             raise DataInUse(
                 f"Another daemon is running with the data directory {data}. "
@@ -96,3 +103,29 @@ def hold_directory(data: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int) -> None:
+    # Whoever only looks has the lock for a moment, too: try again before it counts as held.
+    for _ in range(_TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            time.sleep(_BETWEEN_S)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def is_directory_held(data: Path) -> bool:
+    """Whether a process holds `data`: a daemon that runs, or starts. Nothing is made there."""
+    try:
+        descriptor = os.open(data / "daemon.lock", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False

@@ -165,7 +165,7 @@ class Daemon:
         own = await core.own_log() if core.account is not None else None
         return Status(
             set_up=own is not None,
-            owner=own.state.name if own is not None else "",
+            owner=own.state.name if own is not None else core.keyless,
             account=core.account,
             device=core.device if own is not None else None,
             relay=await self._link.status() if own is not None else None,

@@ -55,6 +55,7 @@ class Status:
 
     set_up: bool
     owner: str
+    """Also before set-up where the store knows an account without keys; else "" then."""
     account: AccountId | None
     device: DeviceId | None
     relay: RelayStatus | None

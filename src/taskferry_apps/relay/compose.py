@@ -22,7 +22,7 @@ from taskferry_stores.port import RelayStore, StoreError, StoreLocked
 from taskferry_stores.sqlite import open_relay_store, open_relay_store_beside
 from taskferry_transports.guarded_server import BoundServer, CannotListen, GuardConfig, serve
 from taskferry_transports.longpoll_server import LongPollLimits
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 from .. import system
 from ..logs import get_logger, set_up_logs
@@ -79,7 +79,11 @@ def _run(main: Callable[[RelaySettings], Awaitable[None]], settings: RelaySettin
         failure = first_failure(failures)
     if failure is None:
         return 0
-    elsewhere = " Another file is named with --db." if isinstance(failure, StoreLocked) else ""
+    elsewhere = ""
+    if isinstance(failure, StoreLocked):
+        elsewhere = " Another file is named with --db."
+    elif isinstance(failure, CannotListen):
+        elsewhere = " Another address is named with --addr."
     sys.stderr.write(f"taskferry relay: {failure}{elsewhere}\n")
     return 1
 
@@ -245,8 +249,11 @@ def _sign_up(settings: RelaySettings) -> SignUp:
 
 def _offer(settings: RelaySettings) -> Offer:
     """How people come by tickets."""
-    if _policy(settings) is not SignUp.OPEN:
-        return Offer.NONE
+    match _policy(settings):
+        case SignUp.CLOSED:
+            return Offer.NONE
+        case SignUp.TICKET:
+            return Offer.OPERATOR
     return Offer.AT_ONCE if settings.smtp is None else Offer.BY_MAIL
 
 

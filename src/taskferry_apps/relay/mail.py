@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from taskferry_protocol.ids import Instant
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 __all__ = ["MailFailed", "MailFault", "MailSecurity", "MailServer", "Mailer", "SmtpMailer"]
 

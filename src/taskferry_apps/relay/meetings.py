@@ -19,7 +19,7 @@ from quart_trio import QuartTrio
 from taskferry_protocol.ids import Entropy, Instant, sha256
 from taskferry_protocol.limits import LINKING_LETTER_BYTES, LINKING_MS
 from taskferry_protocol.linking import PLACE_ALPHABET, PLACE_LETTERS
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 from .networks import Networks, networks_of
 

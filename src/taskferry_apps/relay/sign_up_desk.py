@@ -69,11 +69,17 @@ _EMAIL: Final = re.compile(
 
 
 class Offer(StrEnum):
-    """How people come by a ticket here."""
+    """How people come by a ticket here; `NONE` where no ticket lets anybody in."""
 
     AT_ONCE = "at-once"
     BY_MAIL = "by-mail"
+    OPERATOR = "operator"
     NONE = "none"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the relay's own page gives tickets out."""
+        return self in (Offer.AT_ONCE, Offer.BY_MAIL)
 
 
 @attrs.frozen
@@ -137,13 +143,8 @@ class SignUpDesk:
 
     async def apply(self, owner: str, email: str, peer: str) -> Issued | None:
         """A ticket for this owner name, or None: a mail will come. Raises SignUpRefused, store errors."""
-        if self.offer is Offer.NONE:
-            raise SignUpRefused(
-                "signup-refused",
-                "This relay gives out no tickets here.",
-                "Ask its operator for one.",
-                403,
-            )
+        if not self.offer.is_here:
+            raise _gives_none(self.offer)
         owner = _checked_name(owner)
         if self._mail is None:
             self._spend(peer)
@@ -317,6 +318,14 @@ def _too_many_mails(retry_after_ms: int) -> SignUpRefused:
         429,
         retry_after_ms=retry_after_ms,
     )
+
+
+def _gives_none(offer: Offer) -> SignUpRefused:
+    if offer is Offer.OPERATOR:
+        told = "This relay gives out no tickets here.", "Ask its operator for one."
+    else:
+        told = "This relay takes no new accounts.", "Ask its operator, or join another relay."
+    return SignUpRefused("signup-refused", *told, 403)
 
 
 def _checked_name(owner: str) -> str:

@@ -8,7 +8,7 @@ import attrs
 
 from taskferry_protocol.errors import EnvelopeRejected, RejectCode
 from taskferry_protocol.ids import Instant
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 from .hourly import HourlyBudget, next_hour_ms
 from .networks import networks_of

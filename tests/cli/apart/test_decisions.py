@@ -79,9 +79,14 @@ def test_rules_and_modes(bob: Shell, second: str) -> None:
     )
     assert made.code == 0, made.err
     assert "up to 5 a minute" in made.out
+    assert "3 tasks in any 24 hours" in made.out
     assert "waits for its owner to be verified" in made.out
     rule = str(items(bob("rules", "list", "--json"), "rules")[0]["id"])
-    assert "0 of 3" in bob("rules", "list").out
+    other = bob("rules", "add", "--accept", "@alice/second", "--json").json()["rule"]
+    assert isinstance(other, dict)
+    listed = bob("rules", "list").out
+    assert ("0 of 3" in listed, "0 of 0" in listed) == (True, False)
+    assert bob("rules", "remove", str(other["id"])).code == 0
     assert bob("rules", "add", "--accept", "@nobody-here/*").code == 5
     assert bob("rules", "add", "--accept", "*").code == 2
     assert bob("rules", "remove", rule[:8]).code == 0

@@ -175,6 +175,51 @@ async def test_link_that_leads_nowhere_is_explained_on_the_page(guests):
         assert b"secret=" not in answer.raw
 
 
+DEVICE = "taskferry://relay.test/device#code=abcd-efgh-ijkm-npqr"
+
+
+async def test_new_machines_link_leads_to_the_command_and_takes_nobody_in(guests):
+    """The page warns, names the command, and has no button but the one that forgets the link."""
+    path, form = await guests.page(DEVICE)
+    text = (await guests.browse("GET", path)).raw.decode()
+    for words in (
+        "taskferry device approve abcd-efgh-ijkm-npqr",
+        "relay.test",
+        "If somebody gave you this link",
+    ):
+        assert words in text
+    assert re.findall(r'<button[^>]* name="answer" value="([^"]+)"', text) == ["leave"]
+    pressed = await guests.browse("POST", path, {**form, "answer": "ask", "agent": "requester"})
+    assert pressed.status == 409
+    linking = await guests.alice.ok("GET", "/devices/link")
+    devices = (await guests.alice.ok("GET", "/devices"))["devices"]
+    assert (linking["phase"], len(devices), await guests.asked()) == ("none", 1, [])
+    assert (await guests.browse("POST", path, {**form, "answer": "leave"})).status == 200
+    assert (await guests.browse("GET", path)).status == 404
+
+
+async def test_ticket_leads_to_the_command_that_uses_it(guests):
+    """The page does not repeat it."""
+    secret = "tft_" + "A" * 32
+    path = await guests.open(f"taskferry://relay.test/setup#ticket={secret}")
+    await guests.sign_in(path)
+    answer = await guests.browse("GET", path)
+    assert (answer.status, b"taskferry setup --ticket -" in answer.raw) == (200, True)
+    assert secret.encode() not in answer.raw
+
+
+async def test_new_machines_link_that_leads_nowhere_is_explained_on_the_page(guests):
+    """For another relay, and cut off."""
+    for link, words in (
+        (DEVICE.replace("relay.test", "relay.example"), b"relay.example"),
+        (DEVICE[:-3], b"cut off or damaged"),
+    ):
+        path = await guests.open(link)
+        await guests.sign_in(path)
+        answer = await guests.browse("GET", path)
+        assert (answer.status, words in answer.raw) == (400, True)
+
+
 async def test_pages_load_nothing_from_elsewhere_and_run_nothing(guests):
     """No script, no inline style, and every file that a page names is served."""
     path, _ = await guests.page()

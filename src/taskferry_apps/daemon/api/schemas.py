@@ -298,7 +298,14 @@ COMPONENTS: Final[dict[str, Schema]] = {
         published={**FLAG, "description": "Whether the relay has it by now."},
         invite=ref("Invite"),
     ),
-    "HeldLink": record(ok=OK, id=TEXT, relay=TEXT, problem=maybe(record(code=TEXT, message=TEXT, next=TEXT))),
+    "HeldLink": record(
+        ok=OK,
+        id=TEXT,
+        kind={"enum": ["invite", "device", ""]},
+        relay=TEXT,
+        code=TEXT,
+        problem=maybe(record(code=TEXT, message=TEXT, next=TEXT)),
+    ),
     "Link": record(
         id=TEXT,
         kind={"const": "invite"},

@@ -1,4 +1,8 @@
-"""`/connect/LINK`: whom an invite leads to, and the owner's word. Before it nothing is asked of anybody."""
+"""`/connect/LINK`: whom an invite leads to, and the owner's word. Before it nothing is asked of anybody.
+
+Of a new machine's link the page says what it asks for and with which command that is done, and does no more:
+a button that takes a machine in would be pressed by whoever was sent the link of somebody else's.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from quart import Response
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import CONTACT_NOTE_BYTES
 
+from ..link_faults import SETUP_LINK
 from ..port import Caller, DaemonRefusal, DaemonService
 from .door import press, visit
 from .sheet import Sheet
@@ -37,8 +42,16 @@ class Confirm:
         self._sheet = sheet
 
     async def show(self, link: str) -> Response:
-        """Whom the link leads to."""
+        """Where the link leads."""
         visitor = await visit(self._daemon)
+        try:
+            held = self._daemon.links.held(OWNER, link)
+        except DaemonRefusal as refusal:
+            if refusal.code != SETUP_LINK:
+                raise
+            return self._sheet.render("ticket.html", visitor=visitor.session)
+        if held.kind == "device":
+            return self._sheet.render("device.html", visitor=visitor.session, link=held)
         found = await self._daemon.links.look(OWNER, link)
         free = [name for name, state in found.agents if state not in ("accepted", "requested_in")]
         return self._sheet.render(

@@ -83,7 +83,7 @@ class Pages:
         self._assets = {name: asset_of(__name__, name) for name in _ASSETS}
         # A new version of a file has a new address, so that browsers may keep the old one.
         version = sha256(b"".join(self._assets.values())).hex()[:12]
-        self._environment.globals.update(version=version, sign_up_open=False)
+        self._environment.globals.update(version=version, sign_up_here=False, sign_up_closed=True)
 
     @property
     def address(self) -> PublicAddress:

@@ -25,7 +25,11 @@ SIGN_UP_PATHS: Final = ("/signup", "/v1/signup")
 
 def mount_sign_up(app: QuartTrio, pages: Pages, desk: SignUpDesk) -> None:
     """Serve the pages of `desk`."""
-    pages.show_always(sign_up_open=desk.offer is not Offer.NONE, by_mail=desk.offer is Offer.BY_MAIL)
+    pages.show_always(
+        sign_up_here=desk.offer.is_here,
+        sign_up_closed=desk.offer is Offer.NONE,
+        by_mail=desk.offer is Offer.BY_MAIL,
+    )
 
     @app.get("/signup")
     async def sign_up_form() -> Response:

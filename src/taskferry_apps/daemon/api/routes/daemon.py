@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from taskferry_protocol.ids import is_name
 from taskferry_protocol.tickets import TICKET_CHARS
-from taskferry_transports.port import is_loopback
+from taskferry_transports.loopback import is_loopback
 
 from ...port import DaemonService
 from ..answers import Object, account_object, quarantine_object, set_up_object, status_object

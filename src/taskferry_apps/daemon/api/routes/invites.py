@@ -135,7 +135,14 @@ async def _hold(daemon: DaemonService, call: Call) -> Object:
     held = await daemon.links.hold(call.known_caller, call.body[_LINK])
     problem = held.problem
     told = problem and {"code": problem.code, "message": problem.message, "next": problem.next_step}
-    return {"ok": True, "id": held.id, "relay": held.relay, "problem": told}
+    return {
+        "ok": True,
+        "id": held.id,
+        "kind": held.kind,
+        "relay": held.relay,
+        "code": held.code,
+        "problem": told,
+    }
 
 
 async def _look(daemon: DaemonService, call: Call) -> Object:
@@ -198,7 +205,8 @@ ROUTES: Final = (
         method="POST",
         path="/links",
         name="open_link",
-        about="Hold a link for ten minutes. `problem` says what is wrong with it at first sight.",
+        about="Hold a link for ten minutes. `problem` says what is wrong with it at first sight. "
+        "A new machine's link has a `code`, which approve_device takes.",
         handler=_hold,
         answer=ref("HeldLink"),
         access=Access.OWNER,
@@ -209,7 +217,7 @@ ROUTES: Final = (
         method="GET",
         path="/links/{id}",
         name="show_link",
-        about="Whom a link leads to, found at the relay and checked against it. Nobody is asked anything.",
+        about="Whom an invite leads to, found at the relay and checked against it. Nobody is asked anything.",
         handler=_look,
         answer=ref("Link"),
         access=Access.OWNER,

@@ -1,0 +1,62 @@
+"""A daemon's start: it holds its data directory before anything heavy is loaded.
+
+So a command that is typed in the same moment sees that a daemon is coming, and waits for it. `compose` is
+loaded by whoever holds the directory, and not before.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from .private_files import DataInUse, UnsafeFile, hold_directory, make_private_directory
+
+if TYPE_CHECKING:
+    from ..settings import DaemonSettings
+
+__all__ = ["WHEREABOUTS", "run_daemon"]
+
+WHEREABOUTS: Final = "daemon.json"
+"""The file in a held directory that says where its daemon listens, as soon as it does."""
+
+#: What a user can do about a refusal of the system's, by its number.
+_CAUSES: Final = {
+    errno.ENOSPC: ("the disk is full", "Free some space and start again"),
+    errno.EDQUOT: ("the disk quota is used up", "Free some space and start again"),
+    errno.EROFS: ("the file system is read-only", "Name another one with --data"),
+    errno.EACCES: ("it, or a folder or file in it, is not yours to write", "Name another one with --data"),
+}
+
+
+def run_daemon(settings: DaemonSettings) -> int:
+    """Run a daemon until SIGTERM or SIGINT. 0 after a good stop, else 1 and a sentence on standard error."""
+    failure: BaseException | None
+    try:
+        failure = _hold_and_run(settings)
+    except (DataInUse, UnsafeFile, OSError) as error:
+        failure = error
+    if failure is None:
+        return 0
+    said = _unusable(settings.data, failure) if isinstance(failure, OSError) else str(failure)
+    sys.stderr.write(f"taskferry up: {said}\n")
+    return 1
+
+
+def _hold_and_run(settings: DaemonSettings) -> BaseException | None:
+    make_private_directory(settings.data)
+    with hold_directory(settings.data):
+        # What an earlier daemon wrote would send commands, and the owner's credential, to its former port.
+        (settings.data / WHEREABOUTS).unlink(missing_ok=True)
+        from .compose import run_held
+
+        return run_held(settings)
+
+
+def _unusable(data: Path, error: OSError) -> str:
+    """Why the daemon cannot keep its files where it should, and what to do."""
+    words = os.strerror(error.errno).lower() if error.errno is not None else "the system refuses it"
+    cause, remedy = _CAUSES.get(error.errno or 0, (words, "Name another one with --data"))
+    return f"The data directory {data} cannot be used: {cause}. {remedy}."

@@ -1,0 +1,129 @@
+"""What is pasted in one go: `taskferry up &`, and the next command at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+from taskferry_apps.cli.outcome import CommandFailed, Exit
+from taskferry_apps.cli.whereabouts import find_daemon
+from taskferry_apps.daemon.private_files import DataInUse, hold_directory, is_directory_held
+from taskferry_apps.demo.stage import Stage
+from tests.cli.conftest import Shell
+
+
+def test_the_next_command_waits_for_a_daemon_that_is_starting(stage: Stage) -> None:
+    """Its directory is not there yet, nor its address."""
+    data = stage.folder / "pasted"
+    stage._start("pasted", ["up", "--addr", "127.0.0.1:0", "--data", str(data)])
+    ran = Shell(stage.folder, data)("agent", "list")
+    assert "taskferry setup" in ran.err
+    assert ran.code == 7
+
+
+def test_no_wait_where_no_daemon_runs(tmp_path: Path) -> None:
+    """Neither in a fresh directory nor in a used one; the refusal names the directory and the next step."""
+    used = tmp_path / "used"
+    used.mkdir()
+    (used / "daemon.lock").touch()
+    (used / "daemon.json").write_text(json.dumps({"url": "http://127.0.0.1:9"}))
+    for data in (used, tmp_path / "fresh"):
+        begun = time.monotonic()
+        assert find_daemon(data) is None
+        assert time.monotonic() - begun < 2
+        ran = Shell(tmp_path, data)("inbox")
+        assert ran.code == Exit.UNREACHABLE
+        assert f"taskferry up --data {data}" in ran.err
+    assert not (tmp_path / "fresh").exists()
+
+
+class _Listener(BaseHTTPRequestHandler):
+    """Another program at a daemon's former address."""
+
+    heard: list[str]
+
+    def do_GET(self) -> None:
+        self.heard.append(str(self.headers))
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_whoever_took_the_address_of_a_daemon_that_ended_is_sent_nothing(tmp_path: Path) -> None:
+    """The owner's credential goes to the process that holds the directory, and to no other."""
+    heard: list[str] = []
+    handler = type("Handler", (_Listener,), {"heard": heard})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        data = tmp_path / "data"
+        data.mkdir(mode=0o700)
+        (data / "owner.token").write_text("tfo_" + "A" * 43)
+        (data / "daemon.json").write_text(json.dumps({"url": f"http://127.0.0.1:{server.server_port}"}))
+        (data / "daemon.lock").touch()
+        ran = Shell(tmp_path, data)("status")
+        server.shutdown()
+    assert (ran.code, heard) == (Exit.UNREACHABLE, [])
+
+
+def test_a_held_directory_is_waited_for_until_it_says_where(tmp_path: Path) -> None:
+    """What the daemon writes meanwhile is found; one that never does is said not to listen."""
+    with hold_directory(tmp_path):
+        with pytest.raises(CommandFailed, match="does not listen yet"):
+            find_daemon(tmp_path, patience_s=0)
+        later = threading.Timer(0.2, (tmp_path / "daemon.json").write_text, ('{"url": "http://a"}',))
+        later.start()
+        assert find_daemon(tmp_path) == "http://a"
+        later.join()
+
+
+def test_a_start_forgets_where_the_daemon_before_it_listened(stage: Stage) -> None:
+    """Commands typed while it starts do not go to the former address."""
+    data = stage.folder / "moved"
+    data.mkdir(mode=0o700)
+    (data / "daemon.json").write_text(json.dumps({"url": "http://127.0.0.1:9"}))
+    stage._start("moved", ["up", "--addr", "127.0.0.1:0", "--data", str(data)])
+    ran = Shell(stage.folder, data)("status")
+    assert (ran.code, "no account yet" in ran.out) == (0, True), ran.err
+
+
+def test_looking_whether_a_directory_is_held_keeps_nobody_from_holding_it(tmp_path: Path) -> None:
+    """Commands look again and again while a daemon takes the directory."""
+    assert not is_directory_held(tmp_path)
+    with hold_directory(tmp_path):
+        assert is_directory_held(tmp_path)
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.is_set():
+            is_directory_held(tmp_path)
+            time.sleep(0)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        for _ in range(50):
+            with hold_directory(tmp_path):
+                pass
+    finally:
+        done.set()
+        watcher.join()
+    with hold_directory(tmp_path), pytest.raises(DataInUse), hold_directory(tmp_path):
+        pass
+
+
+def test_holding_a_directory_loads_nothing_heavy() -> None:
+    """What a command sees of a daemon that starts, it sees at once."""
+    import subprocess
+
+    program = (
+        "import sys, taskferry_apps.settings, taskferry_apps.daemon.holding\n"
+        "print([name for name in ('trio', 'quart', 'httpx', 'sqlite3') if name in sys.modules])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
