@@ -24,7 +24,8 @@ def peer() -> None:
     """Show other owners, compare safety codes, and decide who they are.
 
     A relay says whose a name is, and could lie at first contact. The safety code is the same on both sides
-    only if each sees the other's true account: read it to each other over the telephone, or where you meet.
+    only if each sees the other's true account: read its words to each other over the telephone, or where you
+    meet.
 
     \b
     Examples:
@@ -82,6 +83,7 @@ def show(named: str) -> None:
 
 def _draw(answer: Mapping[str, object]) -> None:
     from .render import ago, clean, facts, table
+    from .safety_page import code_lines
     from .values import object_in, objects, texts
 
     handle, trust = f"@{clean(answer.get('owner'))}", clean(answer.get("trust"))
@@ -96,10 +98,14 @@ def _draw(answer: Mapping[str, object]) -> None:
             ("log", f"{clean(answer.get('length'))} statements, ending with {clean(answer.get('head'))}"),
         ]
     )
-    click.echo("\nSafety code, the same on both sides:")
-    for line in _lines(clean(answer.get("safety_code"))):
+    words, digits = code_lines(answer)
+    click.echo("\nSafety words, the same on both sides:")
+    for line in words:
         click.secho(line, bold=True)
-    click.echo()
+    click.echo("The same code as digits:")
+    for line in digits:
+        click.echo(line)
+    click.echo(f"Compare all of one or the other: taskferry peer verify {handle}\n")
     table(
         ["device", "label", "state", "since"],
         (
@@ -131,24 +137,23 @@ def _draw(answer: Mapping[str, object]) -> None:
 
 @peer.command()
 @click.argument("named", metavar="PEER")
-@click.option("--code", "--words", help="The safety code as the other owner reads it; asked for if left out.")
+@click.option(
+    "--code", "--words", help="The words or digits that the other owner reads; asked for if left out."
+)
 @json_option
 @daemon_options
 def verify(named: str, code: str | None) -> None:
     """Mark PEER as verified, once its owner reads the same safety code to you.
 
-    Type the sixty digits that the other owner reads from `taskferry peer show`; spaces do not matter. If they
-    are not those of this side, nothing is changed, and exit code 6 says so: then somebody stands between you.
+    Type the 24 words or the sixty digits that the other owner reads from `taskferry peer show`; neither case
+    nor what stands between matters. If they are not those of this side, nothing is changed, and exit code 6
+    says so: then somebody stands between you.
     """
     with local_client() as daemon:
         if code is None:
-            shown = daemon.get("/peers/show", peer=named)
-            from .render import clean
+            from .safety_page import ask_for_code
 
-            click.echo("This side's safety code:", err=True)
-            for line in _lines(clean(shown.get("safety_code"))):
-                click.echo(line, err=True)
-            code = click.prompt("The digits that the other owner reads", err=True)
+            code = ask_for_code(daemon.get("/peers/show", peer=named))
         from ..local_client import ApiError
 
         try:
@@ -158,11 +163,6 @@ def verify(named: str, code: str | None) -> None:
                 raise
             raise CommandFailed(str(error), Exit.NOT_VERIFIED) from None
     _told(answer, "is verified")
-
-
-def _lines(code: str) -> list[str]:
-    groups = code.split(" ")
-    return ["    " + "  ".join(groups[at : at + 4]) for at in range(0, len(groups), 4)]
 
 
 @peer.command()
