@@ -29,9 +29,10 @@ def line_about(shown: str) -> str:
 
 
 @pytest.mark.usefixtures("_known")
-def test_the_code_that_one_side_shows_verifies_the_other(alice: Shell) -> None:
+def test_the_code_that_one_side_shows_verifies_the_other(alice: Shell, stranger: Shell) -> None:
     """Listed unverified, shown with its code and devices, verified by words and by digits, taken back."""
     shown = alice("peer", "show", "@stranger/adviser", "--json").json()
+    assert str(shown["fingerprint"]) in stranger("status").out, "as its owner reads it"
     code = str(shown["safety_code"])
     assert "unverified" in line_about(alice("peer", "list").out)
     printed = alice("peer", "show", "@stranger").out

@@ -140,6 +140,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "set_up": FLAG,
             "handle_owner": TEXT,
             "account": maybe(HASH),
+            "fingerprint": TEXT,
             "device": maybe(HASH),
             "relay": maybe(_RELAY),
             "version": TEXT,
@@ -155,6 +156,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
     "Account": record(
         owner=TEXT,
         account=HASH,
+        fingerprint=TEXT,
         length=NUMBER,
         head=HASH,
         devices=many(record(id=HASH, label=TEXT, status=TEXT)),
