@@ -8,6 +8,7 @@ from taskferry_protocol.records import (
     AgentPair,
     ApprovalQuery,
     ApprovalState,
+    DropProposal,
     Expire,
     Flow,
     GateRecord,
@@ -19,13 +20,16 @@ from taskferry_protocol.records import (
     OfferAgain,
     Order,
     Place,
+    ProposalRecord,
     PruneEvents,
     PurgeAnswers,
     PurgeApprovals,
+    PurgeProposals,
     PurgeSeen,
     PutEvidence,
     PutGate,
     PutGrant,
+    PutProposal,
     PutRule,
     RecordSeen,
     RuleRecord,
@@ -216,7 +220,9 @@ async def decisions(daemon, hashes):
             await daemon.approval_page(query, Place(3), 10, order)
             if query != ApprovalQuery():  # all of them are read from an end, by their numbers
                 await daemon.approval_page(query, None, 10, order)
-    await daemon.commit([PurgeApprovals(NOW, 10)])
+    await daemon.commit([PutProposal(ProposalRecord(sha("q"), b"", NOW)), DropProposal(sha("q"))])
+    await daemon.proposal(sha("q"))
+    await daemon.commit([PurgeApprovals(NOW, 10), PurgeProposals(NOW, 10)])
 
 
 def of_feed(scans):

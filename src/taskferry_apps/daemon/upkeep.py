@@ -8,7 +8,7 @@ import trio
 
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, SEEN_MS
-from taskferry_protocol.records import PruneEvents, PurgeAnswers, PurgeApprovals, PurgeSeen
+from taskferry_protocol.records import PruneEvents, PurgeAnswers, PurgeApprovals, PurgeProposals, PurgeSeen
 
 from .audit_hours import close_hour
 from .connections import Connections
@@ -74,6 +74,7 @@ class Upkeep:
                 PurgeSeen(Instant(now - SEEN_MS), BATCH),
                 PurgeAnswers(now, BATCH),
                 PurgeApprovals(Instant(now - APPROVALS_MS), BATCH),
+                PurgeProposals(now, BATCH),
                 PruneEvents(Instant(now - FEED_MS), FEED_LINES, BATCH),
             )
         )

@@ -22,6 +22,7 @@ from taskferry_protocol.records import (
     DropQuarantine,
     DropSetting,
     EventRecord,
+    GateChange,
     HoldAccount,
     IdempotencyRecord,
     InviteRecord,
@@ -38,18 +39,15 @@ from taskferry_protocol.records import (
     Placed,
     PruneEvents,
     PurgeAnswers,
-    PurgeApprovals,
     PurgeSeen,
     PutAgent,
     PutAnswer,
     PutCard,
     PutEvidence,
-    PutGate,
     PutGrant,
     PutInvite,
     PutOutbox,
     PutQuarantine,
-    PutRule,
     PutSetting,
     PutToken,
     QuarantineRecord,
@@ -62,7 +60,6 @@ from taskferry_protocol.records import (
     RelayedOutbox,
     ReleaseName,
     RevokeToken,
-    SaveApproval,
     SaveConnection,
     Saved,
     SaveTask,
@@ -72,14 +69,12 @@ from taskferry_protocol.records import (
     SetRung,
     SettleReceipts,
     SetTrust,
-    ShowMessages,
     StoreMessage,
     TaskEventRecord,
     TaskRecord,
     TokenRecord,
     Trust,
     UseInvite,
-    UseRule,
     UseSequence,
 )
 from taskferry_protocol.records import ConnectionState as State
@@ -140,6 +135,8 @@ class DaemonState:
 
     def apply(self, change: DaemonChange) -> DaemonResult:
         """Make one change."""
+        if isinstance(change, GateChange):
+            return self.gate_tables.apply(change, self)
         put, drop = self.journal.put, self.journal.drop
         match change:
             case StoreMessage():
@@ -214,8 +211,6 @@ class DaemonState:
             case SetCursor():
                 relay = change.cursor.relay
                 put(self.cursors, relay, cursor_to_store(self.cursors.get(relay), change.cursor))
-            case PutGate() | ShowMessages() | PutRule() | UseRule() | SaveApproval() | PurgeApprovals():
-                return self.gate_tables.apply(change, self)
             case _:
                 return self._apply_directory(change)
         return Done()

@@ -18,23 +18,22 @@ from taskferry_protocol.records import (
     Done,
     DropAgent,
     DropSetting,
+    GateChange,
     HoldAccount,
     InviteRecord,
     KeepSealed,
     PeerConnection,
     Placed,
     PurgeAnswers,
-    PurgeApprovals,
     PutAgent,
     PutAnswer,
     PutCard,
     PutEvidence,
-    PutGate,
     PutGrant,
     PutInvite,
     PutOutbox,
+    PutProposal,
     PutQuarantine,
-    PutRule,
     PutSetting,
     PutToken,
     RecordRate,
@@ -46,7 +45,6 @@ from taskferry_protocol.records import (
     Saved,
     SaveTask,
     SetTrust,
-    ShowMessages,
     StoreMessage,
     UseInvite,
     UseRule,
@@ -99,6 +97,8 @@ class DaemonWriter:
                 return len(change.entry.parcel)
             case PutQuarantine():
                 return len(change.item.envelope)
+            case PutProposal():
+                return len(change.proposal.content)
             case _:
                 return 0
 
@@ -126,6 +126,8 @@ class DaemonSession:
 
     def apply(self, change: DaemonChange) -> DaemonResult:
         """Make one change."""
+        if isinstance(change, GateChange):
+            return gate_rows.apply(self._connection, change, self._number)
         connection, execute = self._connection, self._connection.execute
         match change:
             case AppendAudit():
@@ -194,8 +196,6 @@ class DaemonSession:
                     (change.now, change.limit),
                 )
                 return Counted(gone.rowcount)
-            case PutGate() | ShowMessages() | PutRule() | UseRule() | SaveApproval() | PurgeApprovals():
-                return gate_rows.apply(connection, change, self._number)
             case _:
                 return self._traffic.apply(change)
         return Done()
