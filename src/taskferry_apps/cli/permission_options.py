@@ -82,40 +82,42 @@ def permissions_given() -> dict[str, object]:
     return changes
 
 
-def permission_words(grant: Mapping[str, object], sender: str, receiver: str) -> list[str]:
-    """What a grant says, in sentences; texts are taken as they are, so clean them first."""
+def permission_words(grant: Mapping[str, object], sender: str, receiver: str, decides: str) -> list[str]:
+    """What a grant says, in sentences; `decides` is who looks at a task first, as in "you" or "its owner".
+
+    Texts are taken as they are, so clean them first.
+    """
     from .render import ago
     from .values import object_in, texts
 
-    if not grant:
-        return [f"{sender} may send nothing to {receiver}."]
-    terms = object_in(grant, "terms")
-    classes = [word for word in texts(grant, "classes") if word in _CLASSES]
-    until = grant.get("until")
+    classes = [f"{word}s" for word in texts(grant, "classes") if word in _CLASSES]
     if not classes:
-        return [f"{sender} may send nothing to {receiver} (version {grant.get('version')})."]
-    listed = " and ".join(f"{word}s" for word in classes)
-    ends = f"and that ends {ago(until)}" if until else "without end"
+        return [f"{sender} may send nothing to {receiver}."]
+    terms, until = object_in(grant, "terms"), grant.get("until")
     told = [
-        f"{sender} may send {listed} to {receiver}: up to {_count(grant, 'rate_per_minute')} a minute, "
-        f"{_size(grant, 'largest_bytes')} each, {ends}."
+        f"{sender} may send {_listed(classes)} to {receiver}.",
+        f"At most {_count(grant, 'rate_per_minute')} envelopes a minute, of {_size(grant, 'largest_bytes')} "
+        f"each; {f'this ends {ago(until)}' if until else 'this has no end'}.",
     ]
-    if "task" in classes:
-        told.append(f"It may have {_count(terms, 'task_budget')} tasks open at once.")
-        waits = terms.get("human_gate", True)
+    if "tasks" in classes:
+        told.append(f"At most {_count(terms, 'task_budget')} of its tasks are open at once.")
         told.append(
-            "Each task waits for its owner first (human gate)."
-            if waits
-            else "Tasks go straight to the agent (no human gate)."
+            f"Each task waits for {decides} first (human gate)."
+            if terms.get("human_gate", True)
+            else f"Tasks go straight to {receiver} (no human gate)."
         )
-    if "artifact" in classes:
-        told.append(f"An artifact may have {_size(terms, 'largest_artifact')}.")
+    if "artifacts" in classes:
+        told.append(f"An artifact has at most {_size(terms, 'largest_artifact')}.")
     told.append(
-        "Programs may begin on it by themselves, once its owner is verified."
+        "Programs may begin on it by themselves, once the sender's owner is verified or came by an invite."
         if terms.get("auto_trigger")
         else "No program begins on it by itself."
     )
     return told
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _count(told: Mapping[str, object], name: str) -> str:
