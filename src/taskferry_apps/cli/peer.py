@@ -11,13 +11,6 @@ from .outcome import CommandFailed, Exit
 
 __all__ = ["peer"]
 
-_MEANS = {
-    "verified": "you have compared the safety code with its owner",
-    "pinned": "it came through an invite, or you have decided to take it as it is",
-    "unverified": "the relay said so at first contact, and nobody has compared anything",
-    "changed": "its identity is in question, and nothing is sent to it until you decide",
-}
-
 
 @click.group()
 def peer() -> None:
@@ -84,13 +77,14 @@ def show(named: str) -> None:
 def _draw(answer: Mapping[str, object]) -> None:
     from .render import ago, clean, facts, table
     from .safety_page import code_lines
+    from .trust_words import trust_words
     from .values import object_in, objects, texts
 
     handle, trust = f"@{clean(answer.get('owner'))}", clean(answer.get("trust"))
     facts(
         [
             ("owner", handle),
-            ("trust", f"{trust}: {_MEANS.get(trust, '')}"),
+            ("trust", trust_words(trust)),
             ("since", ago(answer.get("since"))),
             ("account", clean(answer.get("account"))),
             ("fingerprint", clean(answer.get("fingerprint"))),
