@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import click
 
+from .amounts import bytes_in_words, listed
+
 __all__ = ["permission_options", "permission_words", "permissions_given"]
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -94,20 +96,23 @@ def permission_words(grant: Mapping[str, object], sender: str, receiver: str, de
     if not classes:
         return [f"{sender} may send nothing to {receiver}."]
     terms, until = object_in(grant, "terms"), grant.get("until")
+    most = bytes_in_words(grant.get("largest_bytes"))
+    ends = f"this ends {ago(until)}" if until else "this has no end"
     told = [
-        f"{sender} may send {_listed(classes)} to {receiver}.",
-        f"At most {_count(grant, 'rate_per_minute')} envelopes a minute, of {_size(grant, 'largest_bytes')} "
-        f"each; {f'this ends {ago(until)}' if until else 'this has no end'}.",
+        f"{sender} may send {listed(classes)} to {receiver}.",
+        f"At most {_count(grant, 'rate_per_minute')} envelopes a minute, of {most} each; {ends}.",
     ]
     if "tasks" in classes:
-        told.append(f"At most {_count(terms, 'task_budget')} of its tasks are open at once.")
+        budget = _count(terms, "task_budget")
+        most_open = f"At most {budget} of its tasks are open at once."
+        told.append(most_open if budget != "0" else "But no task may be open.")
         told.append(
             f"Each task waits for {decides} first (human gate)."
             if terms.get("human_gate", True)
             else f"Tasks go straight to {receiver} (no human gate)."
         )
     if "artifacts" in classes:
-        told.append(f"An artifact has at most {_size(terms, 'largest_artifact')}.")
+        told.append(f"An artifact has at most {bytes_in_words(terms.get('largest_artifact'))}.")
     told.append(
         "Programs may begin on it by themselves, once the sender's owner is verified or came by an invite."
         if terms.get("auto_trigger")
@@ -116,20 +121,6 @@ def permission_words(grant: Mapping[str, object], sender: str, receiver: str, de
     return told
 
 
-def _listed(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
-
-
 def _count(told: Mapping[str, object], name: str) -> str:
     value = told.get(name)
     return f"{value:,}" if isinstance(value, int) else "0"
-
-
-def _size(told: Mapping[str, object], name: str) -> str:
-    value = told.get(name)
-    if not isinstance(value, int):
-        return "0 bytes"
-    for size, unit in ((1_048_576, "MiB"), (1_024, "KiB")):
-        if value >= size and value % size == 0:
-            return f"{value // size} {unit}"
-    return f"{value:,} bytes"
