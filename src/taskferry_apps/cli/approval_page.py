@@ -104,6 +104,11 @@ def _permission(whole: Mapping[str, object], key: str, sender: str, receiver: st
     for sentence in permission_words(object_in(connection, key), sender, receiver, decides):
         for line in sentence_lines(sentence, "  "):
             click.echo(line)
+    if key == "given" and not object_in(object_in(connection, key), "terms").get("human_gate", True):
+        for line in sentence_lines(
+            "It waits all the same: for the agent's mode, or for a gate since opened.", "  "
+        ):
+            click.echo(line)
     click.echo(f"  See: taskferry permissions show {short(connection.get('id'))}")
 
 

@@ -53,13 +53,18 @@ class HeldTasks:
         return gate
 
     async def one(self, caller: Caller, named: str) -> tuple[HeldTask, WholeTask]:
-        """A task that waits, as lists show it and in full."""
+        """A task that waits, as lists show it and in full. Raises as `find`; conflict without its request."""
         core = self._core
         gate = await self.find(caller, named)
         held = await load_task(core, gate.task)
         request = held.request
         if request is None:
-            raise LookupError("a task that waits has a request")
+            raise DaemonRefusal(
+                "conflict",
+                "What was asked has not come to this machine yet.",
+                "Look again in a while, or decide on your other machine.",
+                status=409,
+            )
         sent_at = next(event.created_at for event in held.events if event.hash == gate.task)
         return await self._view(gate), await whole_task(
             core, gate.mine, gate.peer, request, gate.task, sent_at
