@@ -8,6 +8,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from .ids import AgentRef, Instant
+from .limits import MINUTE_MS
 from .records import ApprovalRecord, ApprovalState, RuleRecord, Trust
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Policy",
     "Verdict",
     "approval_state",
+    "deadline_stands",
     "rule_fits",
     "verdict_on",
     "waits_for_owner",
@@ -113,3 +115,14 @@ def approval_state(approval: ApprovalRecord, now: Instant) -> ApprovalState:
     if approval.state in {ApprovalState.ASKED, ApprovalState.APPROVED} and now >= approval.expires_at:
         return ApprovalState.EXPIRED
     return approval.state
+
+
+def deadline_stands(asked: Instant | None, again: Instant | None, asked_at: Instant, now: Instant) -> bool:
+    """Whether the deadline that an owner was asked about may stand for the one that comes with it `again`.
+
+    It may for the same, and for one that is later by as much as the agent has waited, a minute more or less:
+    so it is where a program gives a length of time. It does not once it has passed.
+    """
+    if asked is None or again is None:
+        return asked is again
+    return asked > now and -MINUTE_MS <= again - asked <= now - asked_at + MINUTE_MS

@@ -14,6 +14,7 @@ from taskferry_protocol.records import (
     Page,
     PeerConnection,
     Place,
+    ProposalRecord,
     RuleRecord,
     RuleUse,
 )
@@ -22,7 +23,7 @@ __all__ = ["GateReads"]
 
 
 class GateReads(Protocol):
-    """Requests that are over, gates, rules, questions."""
+    """Requests that are over, gates, rules, questions, proposals."""
 
     async def requests_over(self, now: Instant, limit: int) -> tuple[PeerConnection, ...]:
         """Requests that wait for an answer, ours or a peer's, whose time is over; the first to end first."""
@@ -46,3 +47,6 @@ class GateReads(Protocol):
         self, query: ApprovalQuery, after: Place | None, limit: int, order: Order
     ) -> Page[ApprovalRecord]:
         """What agents asked, by place, as in `message_page`."""
+
+    async def proposal(self, approval: Hash) -> ProposalRecord | None:
+        """What a question asks to send, None if nothing is kept of it."""

@@ -18,19 +18,20 @@ from tests.cli.test_ways_to_end import sent
 COLUMNS = 60
 
 
-def on_terminal(shell: Shell, *words: str) -> list[str]:
-    """The lines that a command shows there, without colours."""
+def on_terminal(shell: Shell, *words: str, typed: str = "") -> list[str]:
+    """The lines that a command shows there, without colours; `typed` is what is typed in."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
     with subprocess.Popen(
         [sys.executable, "-m", "taskferry_apps.cli", *words, "--data", str(shell.data)],
-        stdin=subprocess.DEVNULL,
+        stdin=theirs if typed else subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
         env=environment,
     ) as process:
         os.close(theirs)
+        os.write(ours, typed.encode())
         shown = b""
         try:
             while piece := os.read(ours, 4096):

@@ -7,6 +7,7 @@ import pytest
 from taskferry_apps.demo.stage import Stage
 
 from .conftest import Shell, owner_with
+from .test_narrow_terminal import COLUMNS, on_terminal
 
 
 @pytest.fixture
@@ -28,22 +29,48 @@ def line_about(shown: str) -> str:
 
 
 @pytest.mark.usefixtures("_known")
-def test_the_code_that_one_side_shows_verifies_the_other(alice: Shell) -> None:
-    """Listed unverified, shown with its code and devices, verified by the digits, taken back."""
+def test_the_code_that_one_side_shows_verifies_the_other(alice: Shell, stranger: Shell) -> None:
+    """Listed unverified, shown with its code and devices, verified by words and by digits, taken back."""
     shown = alice("peer", "show", "@stranger/adviser", "--json").json()
+    assert str(shown["fingerprint"]) in stranger("status").out, "as its owner reads it"
     code = str(shown["safety_code"])
     assert "unverified" in line_about(alice("peer", "list").out)
     printed = alice("peer", "show", "@stranger").out
-    assert "Safety code" in printed
+    assert "Safety words" in printed
     assert code[:5] in printed
+    words = shown["safety_words"]
+    assert isinstance(words, list)
+    assert "  ".join(f"{word:8}" for word in words[:6]).rstrip() in printed
     wrong = alice("peer", "verify", "@stranger", "--code", code[:-1] + str((int(code[-1]) + 1) % 10))
     assert wrong.code == 6
     assert "do not go on" in wrong.err
+    slip = alice("peer", "verify", "@stranger", stdin=" ".join(words[:-1]))
+    assert slip.code == 2
+    assert "24 words; this has 23" in slip.err
+    rows = "\n".join(" ".join(words[at : at + 6]) for at in range(0, 24, 6))
+    assert "verified" in alice("peer", "verify", "@stranger/adviser", stdin=rows).out
+    assert alice("peer", "unverify", "@stranger").code == 0
     assert "verified" in alice("peer", "verify", "@stranger/adviser", stdin=code + "\n").out
     assert alice("peer", "show", "@stranger", "--json").json()["trust"] == "verified"
     assert alice("peer", "unverify", "@stranger").code == 0
     assert alice("peer", "trust", "@stranger", "--json").json()["trust"] == "pinned"
     assert "pinned" in line_about(alice("connections").out)
+
+
+@pytest.mark.usefixtures("_known")
+def test_at_a_terminal_the_words_are_typed_row_by_row(alice: Shell) -> None:
+    """Whoever presses Enter after a row is told how many are to come; the rows fit the terminal."""
+    words = alice("peer", "show", "@stranger", "--json").json()["safety_words"]
+    assert isinstance(words, list)
+    rows = "".join(" ".join(words[at : at + 9]) + "\n" for at in (0, 9, 18))
+    lines = on_terminal(alice, "peer", "verify", "@stranger", typed=rows)
+    # All was typed before the first question, so what the terminal echoes stands before them.
+    assert lines[-1].endswith("owner reads: 15 more: 6 more: @stranger is verified.")
+    assert alice("peer", "unverify", "@stranger").code == 0
+    shown = on_terminal(alice, "peer", "show", "@stranger")
+    code = [line for line in shown if line.startswith("    ") and line.split()[0] in {words[0], words[4]}]
+    assert len(code) == 2, "four words a row where six do not fit"
+    assert max(map(len, code)) <= COLUMNS
 
 
 @pytest.mark.usefixtures("_known")

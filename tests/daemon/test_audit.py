@@ -66,6 +66,9 @@ async def test_what_the_owner_and_the_peer_do_is_written_down():
                 *steps,
                 "connection_revoked",
             ]
+        assert [subject for _, subject, _ in await told(b, "connection_asked")] == ["@alice/requester"], (
+            "new here"
+        )
         ((_, subject, facts),) = await told(b, "permission_changed")
         assert (subject, facts["by"], facts["rate_per_minute"]) == ("@alice/requester", "owner", 7)
         ((_, subject, facts),) = await told(a, "permission_changed")

@@ -64,8 +64,8 @@ async def test_a_task_waits_and_its_agent_sees_only_that_something_does():
         notes = FilePart.of("notes.md", "text/markdown", TELLING.encode())
         task = await ask(a, "requester", "@bob/writer", title="Secret title", brief=TELLING, parts=(notes,))
         held = await waits(b, task)
-        assert (held.title, held.brief, held.peer) == ("Secret title", TELLING, "@alice/requester")
-        assert held.attached == (("notes.md", len(TELLING)),)
+        assert (held.title, held.brief_chars, held.peer) == ("Secret title", len(TELLING), "@alice/requester")
+        assert (held.attached, held.attached_bytes) == (1, len(TELLING))
         for item in await seen_by_agent(b):
             assert TELLING not in str(item)
             assert "Secret" not in str(item)
@@ -206,6 +206,7 @@ async def test_only_the_owner_decides():
         await waits(b, task)
         for call in (
             b.gates.held_tasks(WRITER),
+            b.gates.held_task(WRITER, task.hex()),
             b.gates.release(WRITER, task.hex()),
             b.gates.turn_away(WRITER, task.hex(), ""),
         ):

@@ -20,7 +20,7 @@ from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant, LogPosition
 from taskferry_protocol.messages import ConnectionEnded, Content, TextMessage
 from taskferry_protocol.records import Place
-from taskferry_protocol.safety import safety_code
+from taskferry_protocol.safety import SafetyCode, safety_code
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope
 
 from .forger import Forger, codes, forging, texts
@@ -95,7 +95,7 @@ async def test_both_sides_see_one_code_and_verify_by_it():
         assert at_alice.code == at_bob.code
         assert (at_alice.trust, at_bob.trust) == ("unverified", "unverified")
         assert [device.label for device in at_bob.devices] == ["laptop"]
-        verified = await b.peers.verify(OWNER, ALICE, at_alice.code.replace(" ", "-"))
+        verified = await b.peers.verify(OWNER, ALICE, at_alice.code.digits.replace(" ", "-"))
         assert verified.trust == await trust_of(b) == "verified"
         assert (await b.peers.unverify(OWNER, "@alice")).trust == "unverified"
         assert (await b.peers.trust(OWNER, at_bob.account.hex()[:12])).trust == await trust_of(b) == "pinned"
@@ -109,11 +109,46 @@ async def test_a_relay_that_shows_each_another_account_is_found_out():
     async with forging() as (forger, bob):
         impostor, _ = a_namesake(forger)
         as_alice_sees_it = safety_code(forger.alice.own, impostor.account)
-        with pytest.raises(DaemonRefusal) as refused:
-            await bob.peers.verify(OWNER, ALICE, as_alice_sees_it)
-        assert (refused.value.code, await trust_of(bob)) == ("wrong-code", "unverified")
-        (entry,) = (await bob.audit.entries(OWNER, "trust_changed", "", 10)).entries
-        assert dict(entry.note.facts)["to"] == "not verified"
+        for read_out in (as_alice_sees_it.digits, " ".join(as_alice_sees_it.words)):
+            with pytest.raises(DaemonRefusal) as refused:
+                await bob.peers.verify(OWNER, ALICE, read_out)
+            assert (refused.value.code, await trust_of(bob)) == ("wrong-code", "unverified")
+        found = (await bob.audit.entries(OWNER, "trust_changed", "", 10)).entries
+        assert [dict(entry.note.facts)["to"] for entry in found] == ["not verified"] * 2
+
+
+async def test_the_safety_words_verify_as_the_digits_do():
+    """However they are set apart and in whatever case; they are 24 words of the project's list."""
+    async with forging() as (_, bob):
+        code = (await bob.peers.peer(OWNER, ALICE)).code
+        assert len(code.words) == 24
+        said = ", ".join(f"{n}. {word.capitalize()}" for n, word in enumerate(code.words, 1))
+        assert (await bob.peers.verify(OWNER, ALICE, said)).trust == "verified"
+
+
+def short_of_it(code: SafetyCode) -> list[tuple[str, str]]:
+    """What is no code at all, and what is said of it."""
+    words = list(code.words)
+    return [
+        (" ".join(words[:6]), "has 24 words; this has 6"),
+        (" ".join([*words, words[0]]), "has 24 words; this has 25"),
+        (" ".join(["acron", *words[1:]]), "acron is not on the list"),
+        (" ".join(["ａｃｏｒｎ", *words[1:]]), "is not on the list"),
+        (code.digits[:-1], "has 60 digits; this has 59"),
+        ("１" + code.digits[1:], "24 words, or 60 digits"),
+        ("- . -", "60 digits; this has 0"),
+        ("?", "24 words, or 60 digits"),
+    ]
+
+
+async def test_what_is_no_whole_code_is_a_slip_and_no_alarm():
+    """Too few words, a word of no list, a digit short: said so, nothing written down, nothing verified."""
+    async with forging() as (_, bob):
+        for typed, told in short_of_it((await bob.peers.peer(OWNER, ALICE)).code):
+            with pytest.raises(DaemonRefusal, match=told) as refused:
+                await bob.peers.verify(OWNER, ALICE, typed)
+            assert (refused.value.code, await trust_of(bob)) == ("bad-value", "unverified")
+        assert (await bob.audit.entries(OWNER, "trust_changed", "", 10)).entries == ()
 
 
 @pytest.mark.parametrize("named", ["@nobody", "@nobody/x", "00000000", "@bob", "@", "zz"])
@@ -133,7 +168,7 @@ async def test_a_program_decides_nothing():
         for attempt in (
             peers.peers(program),
             peers.peer(program, ALICE),
-            peers.verify(program, ALICE, code),
+            peers.verify(program, ALICE, code.digits),
             peers.trust(program, ALICE),
             peers.unverify(program, ALICE),
             peers.keep(program, ALICE),
@@ -213,7 +248,7 @@ async def test_comparing_the_code_settles_a_second_claim():
         await say(bob, "secret")
         assert await going_out(forger.bob) == 0
         code = safety_code(forger.alice.own, forger.bob.own)
-        assert (await bob.peers.verify(OWNER, ALICE, code)).trust == "verified"
+        assert (await bob.peers.verify(OWNER, ALICE, code.digits)).trust == "verified"
         assert await going_out(forger.bob) >= 1
         assert (await bob.status()).changed == ()
 
@@ -295,7 +330,7 @@ async def test_a_forked_account_is_settled_by_its_owner_alone():
         assert refused.value.code == "account-held"
         for attempt in (
             bob.peers.keep(OWNER, shown.account.hex()),
-            bob.peers.verify(OWNER, shown.account.hex(), shown.code),
+            bob.peers.verify(OWNER, shown.account.hex(), shown.code.digits),
         ):
             with pytest.raises(DaemonRefusal) as refused:
                 await attempt

@@ -9,6 +9,7 @@ from taskferry_protocol.gates import (
     Policy,
     Verdict,
     approval_state,
+    deadline_stands,
     rule_fits,
     verdict_on,
     waits_for_owner,
@@ -89,3 +90,35 @@ def test_a_question_is_over_with_its_time(state):
     assert approval_state(asked, Instant(NOW + 9)) is state
     over = {ApprovalState.ASKED, ApprovalState.APPROVED}
     assert approval_state(asked, later) is (ApprovalState.EXPIRED if state in over else state)
+
+
+MINUTE = 60_000
+ASKED_FOR = Instant(NOW + 60 * MINUTE)
+
+
+@pytest.mark.parametrize(
+    ("again", "waited", "stands"),
+    [
+        (0, 0, True),
+        (0, 59, True),
+        (0, 60, False),
+        (10, 10, True),
+        (11, 10, True),
+        (12, 10, False),
+        (10, 0, False),
+        (-1, 10, True),
+        (-2, 10, False),
+        (60, 60, False),
+    ],
+)
+def test_a_deadline_stands_for_a_later_one_by_what_was_waited(again: int, waited: int, stands: bool) -> None:
+    """In minutes: the same, or later by as long as the agent waited; never another, never one that passed."""
+    given, now = Instant(ASKED_FOR + again * MINUTE), Instant(NOW + waited * MINUTE)
+    assert deadline_stands(ASKED_FOR, given, NOW, now) is stands
+
+
+def test_no_deadline_stands_for_none_alone() -> None:
+    """Having one, or none, is a difference."""
+    assert deadline_stands(None, None, NOW, NOW)
+    assert not deadline_stands(None, ASKED_FOR, NOW, NOW)
+    assert not deadline_stands(ASKED_FOR, None, NOW, NOW)

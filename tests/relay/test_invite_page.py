@@ -14,6 +14,7 @@ from taskferry_apps.relay.invite_page import add_invite_page
 from taskferry_apps.relay.pages import Pages, PublicAddress
 from taskferry_protocol.calls import PutCard, PutInvite, WithdrawInvite
 from taskferry_protocol.cards import Card, Visibility, sign_card
+from taskferry_protocol.ids import fingerprint
 from taskferry_protocol.invites import invite_code
 
 from .people import DAY_MS
@@ -55,6 +56,7 @@ async def test_page_names_owner_agent_and_relay(world, site):
     assert status == 200
     assert "@alice/agent" in text
     assert "relay.example" in text
+    assert f"<dt>Fingerprint</dt><dd><code>{fingerprint(world.alice.agent.account)}</code>" in text
     assert f"taskferry://relay.example/invite/{invite_code(ID)}" in text
     assert "taskferry open -" in text
     assert "&lt;script&gt;alert(1)" in text

@@ -9,14 +9,18 @@ from taskferry_protocol.records import (
     ApprovalRecord,
     ApprovalScope,
     Counted,
+    DropProposal,
     GateRecord,
     InboxState,
     Mark,
     MarkMessages,
     MessageQuery,
     Order,
+    ProposalRecord,
     PurgeApprovals,
+    PurgeProposals,
     PutGate,
+    PutProposal,
     PutRule,
     PutSetting,
     RuleRecord,
@@ -165,6 +169,28 @@ async def test_old_questions_are_forgotten(daemon):
     assert [found.id for found in page.items] == [sha("q3")]
 
 
+async def test_what_a_question_asks_to_send_is_kept_in_full_and_dropped(daemon):
+    """Byte for byte; put again it is replaced, dropped it is gone, and dropping nothing is no error."""
+    kept = ProposalRecord(sha("q"), bytes(range(256)) * 1_024, Instant(NOW + 60))
+    assert await daemon.proposal(kept.approval) is None
+    await daemon.commit([PutProposal(kept)])
+    assert await daemon.proposal(kept.approval) == kept
+    other = attrs.evolve(kept, content=b"", expires_at=Instant(NOW + 90))
+    await daemon.commit([PutProposal(other)])
+    assert await daemon.proposal(kept.approval) == other
+    await daemon.commit([DropProposal(kept.approval), DropProposal(sha("x"))])
+    assert await daemon.proposal(kept.approval) is None
+
+
+async def test_proposals_are_forgotten_as_soon_as_their_time_is_over(daemon):
+    """At most so many at a time; one whose time is not over stays."""
+    rows = [ProposalRecord(sha(f"q{n}"), b"content", Instant(NOW + n)) for n in range(4)]
+    await daemon.commit([PutProposal(row) for row in rows])
+    assert await daemon.commit([PurgeProposals(Instant(NOW + 3), 2)]) == (Counted(2),)
+    assert await daemon.commit([PurgeProposals(Instant(NOW + 3), 2)]) == (Counted(1),)
+    assert await daemon.proposal(sha("q3")) == rows[3]
+
+
 async def test_requests_whose_time_is_over_are_found(daemon):
     """Those that wait, of either side; not what was answered, nor what still has time."""
     records = [
@@ -190,8 +216,10 @@ async def test_decisions_outlive_the_process(tmp_path):
     """What waits, what was decided ahead and what was asked is there after the file was opened again."""
     async with open_daemon_store(tmp_path / "daemon.db") as daemon:
         await daemon.commit([PutGate(gate("a")), PutRule(RULE), _use("a", NOW), SaveApproval(question("q"))])
+        await daemon.commit([PutProposal(ProposalRecord(sha("q"), b"content", NOW))])
     async with open_daemon_store(tmp_path / "daemon.db") as daemon:
         assert await daemon.gates_waiting(None, 10) == (gate("a"),)
         assert await daemon.standing_rules() == (attrs.evolve(RULE, used=1),)
         assert await daemon.rule_uses([RULE.id], RuleUse.TASK, Instant(NOW - 1)) == {RULE.id: 1}
         assert list(await daemon.approvals([sha("q")])) == [sha("q")]
+        assert await daemon.proposal(sha("q")) == ProposalRecord(sha("q"), b"content", NOW)

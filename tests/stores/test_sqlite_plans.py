@@ -8,6 +8,7 @@ from taskferry_protocol.records import (
     AgentPair,
     ApprovalQuery,
     ApprovalState,
+    DropProposal,
     DropRuntimes,
     Expire,
     Flow,
@@ -23,16 +24,19 @@ from taskferry_protocol.records import (
     Order,
     PeerWord,
     Place,
+    ProposalRecord,
     PruneEvents,
     PurgeAnswers,
     PurgeApprovals,
     PurgeLeases,
+    PurgeProposals,
     PurgeSeen,
     PutEvidence,
     PutGate,
     PutGrant,
     PutLeases,
     PutPeerWord,
+    PutProposal,
     PutRule,
     RaiseFences,
     RecordSeen,
@@ -236,7 +240,9 @@ async def decisions(daemon, hashes):
             await daemon.approval_page(query, Place(3), 10, order)
             if query != ApprovalQuery():  # all of them are read from an end, by their numbers
                 await daemon.approval_page(query, None, 10, order)
-    await daemon.commit([PurgeApprovals(NOW, 10)])
+    await daemon.commit([PutProposal(ProposalRecord(sha("q"), b"", NOW)), DropProposal(sha("q"))])
+    await daemon.proposal(sha("q"))
+    await daemon.commit([PurgeApprovals(NOW, 10), PurgeProposals(NOW, 10)])
 
 
 async def programs(daemon, hashes):

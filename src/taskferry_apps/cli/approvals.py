@@ -7,6 +7,7 @@ What others wrote is shown as theirs, behind a bar at the margin, so that no tex
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -79,57 +80,74 @@ def _list() -> None:
 
 @approvals.command()
 @click.argument("id", type=Identifier())
+@click.option("--full", is_flag=True, help="Cut nothing, however long it is.")
 @json_option
 @daemon_options
-def show(id: str) -> None:
-    """Show one thing that waits, in full. What others wrote stands behind a bar."""
+def show(id: str, full: bool) -> None:
+    """Show one thing that waits: every word of a task, each file with its hash, and whom it is from.
+
+    What others wrote stands behind a bar. Characters that cannot be seen, or that act on a terminal, are
+    shown as a mark, and counted. Very long texts are cut, and say by how much; --full cuts nothing.
+
+    \b
+    Examples:
+      taskferry approvals show 6b12e0d4
+      taskferry approvals show 6b12e0d4 --full | less
+    """
     with local_client() as daemon:
         kind, item = _find(daemon, id)
+        whole = _whole(daemon, kind, item)
     if is_json_wanted():
-        print_json({"kind": kind, **item})
+        print_json({"kind": kind, **item, "whole": whole or None})
         return
-    from .render import ago, clean, facts
-    from .values import objects, texts
+    from .approval_page import draw_question, draw_request, draw_task
+    from .quoting import Quoter
+    from .render import clean, short
 
+    quoter = Quoter("" if full else f"taskferry approvals show {short(_id(item))} --full")
     if kind == _QUESTION:
-        click.secho(f"Your agent {clean(item.get('agent'))} asks", bold=True)
-        facts([("class", clean(item.get("class"))), ("until", ago(item.get("expires_at")))])
-        _quote("what", item.get("what"))
-        _quote("why", item.get("why"))
+        draw_question(item, whole, quoter)
     elif kind == _TASK:
-        click.secho(f"A task from {clean(item.get('peer'))} for {clean(item.get('mine'))}", bold=True)
-        attached = [
-            f"{clean(part.get('name') or 'text')} ({part.get('size')} bytes)"
-            for part in objects(item, "attached")
-        ]
-        facts(
-            [
-                ("sender is", clean(item.get("trust"))),
-                ("deadline", ago(item.get("deadline"))),
-                ("attached", ", ".join(attached)),
-            ]
-        )
-        _quote("title", item.get("title"))
-        _quote("brief", item.get("brief"))
-        for requirement in texts(item, "requirements"):
-            _quote("requires", requirement)
+        draw_task(item, whole, quoter)
     else:
-        click.secho(
-            f"{clean(item.get('peer'))} asks to be connected with {clean(item.get('mine'))}", bold=True
-        )
-        facts([("sender is", clean(item.get("trust"))), ("until", ago(item.get("expires_at")))])
-        _quote("note", item.get("note"))
+        draw_request(item, quoter)
     click.echo(f"\nid {clean(_id(item))}")
 
 
-def _quote(name: str, text: object) -> None:
-    from .render import clean_lines
+def _whole(daemon: LocalClient, kind: str, item: Mapping[str, object]) -> Mapping[str, object]:
+    """The task that comes or is to go, as the daemon has it; empty where it is about something else."""
+    from .values import object_in
 
-    lines = clean_lines(text or "").splitlines()
-    if lines:
-        click.secho(f"{name}:", dim=True)
-    for line in lines:
-        click.echo(f"  | {line}")
+    path = {_TASK: "/gates", _QUESTION: "/approvals"}.get(kind)
+    return object_in(daemon.get(f"{path}/{_id(item)}"), "whole") if path is not None else {}
+
+
+@approvals.command(short_help="Save a file of a task that waits, to look at it.")
+@click.argument("id", type=Identifier())
+@click.argument("number", type=click.IntRange(1, 32), default=1)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@json_option
+@daemon_options
+def save(id: str, number: int, output: Path) -> None:
+    """Save what is attached to the task ID as NUMBER, counted from 1, to a new file.
+
+    It may be anything that its sender liked. Look at it with care.
+
+    \b
+    Example:
+      taskferry approvals save 6b12e0d4 1 -o notes.md
+    """
+    from .files import save_bytes
+
+    with local_client() as daemon:
+        kind, item = _find(daemon, id)
+        whole, part = _id(item), number - 1
+        if kind == _CONNECTION:
+            raise CommandFailed("Nothing is attached to a request for a connection.", Exit.NOT_FOUND)
+        path = f"/tasks/{whole}/artifacts/0/{part}" if kind == _TASK else f"/approvals/{whole}/parts/{part}"
+        content = daemon.get_bytes(path)
+    save_bytes(output, content)
+    _done({"ok": True, "file": str(output), "bytes": len(content)}, f"{output}: {len(content):,} bytes")
 
 
 @approvals.command()
@@ -146,15 +164,14 @@ def approve(id: str, for_task: bool, answer: str) -> None:
       taskferry approvals approve 6b12e0d4
     """
     with local_client() as daemon:
-        kind, item = _find(daemon, id)
-        whole = _id(item)
+        kind, _ = _find(daemon, id)
         if kind == _CONNECTION:
-            told = daemon.post("/connections/accept", {"id": whole})
+            told = daemon.post("/connections/accept", {"id": id})
         elif kind == _TASK:
-            told = daemon.post("/gates/release", {"id": whole})
+            told = daemon.post("/gates/release", {"id": id})
         else:
             body = {"scope": "task" if for_task else "once", "answer": answer}
-            told = daemon.post(f"/approvals/{whole}/approve", body)
+            told = daemon.post(f"/approvals/{id}/approve", body)
     _done(
         told,
         {
@@ -178,14 +195,13 @@ def deny(id: str, reason: str) -> None:
       taskferry approvals deny 6b12e0d4 --reason "Not this week"
     """
     with local_client() as daemon:
-        kind, item = _find(daemon, id)
-        whole = _id(item)
+        kind, _ = _find(daemon, id)
         if kind == _CONNECTION:
-            told = daemon.post("/connections/decline", {"id": whole, "reason": reason})
+            told = daemon.post("/connections/decline", {"id": id, "reason": reason})
         elif kind == _TASK:
-            told = daemon.post("/gates/decline", {"id": whole, "reason": reason})
+            told = daemon.post("/gates/decline", {"id": id, "reason": reason})
         else:
-            told = daemon.post(f"/approvals/{whole}/deny", {"answer": reason})
+            told = daemon.post(f"/approvals/{id}/deny", {"answer": reason})
     _done(told, {_QUESTION: "Forbidden."}.get(kind, "Declined."))
 
 
@@ -215,11 +231,20 @@ def _id(item: Mapping[str, object]) -> str:
 
 
 def _find(daemon: LocalClient, prefix: str) -> tuple[str, dict[str, object]]:
+    """What waits under an id, or under a beginning that nothing else which waits or is over has.
+
+    A peer can try ids until one begins as it likes. So that whoever has read one thing decides on no other,
+    the daemon looks among all tasks and all requests, and in here no request may stand beside a task.
+    """
+    from .values import objects
+
     found = [(kind, item) for kind, item in _waiting(daemon) if _id(item).startswith(prefix)]
     if not found:
         raise CommandFailed(
             "Nothing that waits for you has that id. List it with: taskferry approvals", Exit.NOT_FOUND
         )
-    if len(found) > 1:
+    known = {_id(item) for item in objects(daemon.get("/connections"), "connections")}
+    beside = {id for id in known if id.startswith(prefix)} - {_id(item) for _, item in found}
+    if len(found) + len(beside) > 1:
         raise CommandFailed("Several ids begin so. Give more of it.", Exit.REFUSED)
     return found[0]

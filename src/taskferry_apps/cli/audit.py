@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import textwrap
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,36 +40,57 @@ def audit() -> None:
 @json_option
 @daemon_options
 def list_entries(kind: str, limit: int, cursor: str) -> None:
-    """List the entries, newest first."""
+    """List the entries in sentences, newest first.
+
+    Each begins with its number and its age. With --json an entry has all its facts, and its ids in full.
+    Kinds are: set_up, sign_in, agent_changed, connection_asked, connection_accepted, connection_declined,
+    connection_revoked, connection_blocked, connection_unblocked, grant, permission_changed, approval,
+    denial, refusal, rule_changed, gate_changed, key_rotated, device_added, device_revoked, device_renamed,
+    recovery_changed, recovered, renamed, trust_changed, identity_changed, peer_devices, alarm,
+    credential_made, credential_revoked, invite_made, invite_revoked, invite_used, export, manage_key,
+    backup, restored.
+
+    \b
+    Examples:
+      taskferry audit list --limit 20
+      taskferry audit list --kind refusal
+    """
     with local_client() as daemon:
         answer = daemon.get("/audit", kind=kind, limit=limit, cursor=cursor)
     if is_json_wanted():
         print_json(answer)
         return
-    show_entries(answer)
+    from .audit_words import audit_sentence
+
+    show_entries(answer, audit_sentence)
 
 
-def show_entries(answer: Mapping[str, object]) -> None:
-    """The entries of an answer as a table."""
-    from .render import ago, clean, table
+def show_entries(answer: Mapping[str, object], say: Callable[[str, str, Mapping[str, object]], str]) -> None:
+    """The entries of an answer, each as number, time and the sentence that `say` makes of it."""
+    from .render import ago, clean, columns
     from .values import object_in, objects
 
-    table(
-        ["n", "when", "kind", "about", "note"],
+    rows = [
         (
-            [
-                clean(item.get("n")),
-                ago(item.get("at")),
-                clean(item.get("kind")),
-                clean(item.get("subject")),
-                clean(", ".join(f"{name}={value}" for name, value in object_in(item, "facts").items())),
-            ]
-            for item in objects(answer, "entries")
-        ),
-        empty="Nothing is written down yet.",
-    )
+            clean(item.get("n")),
+            ago(item.get("at")),
+            say(str(item.get("kind")), str(item.get("subject")), object_in(item, "facts")),
+        )
+        for item in objects(answer, "entries")
+    ]
+    if not rows:
+        click.echo("Nothing of that is written down yet.")
+        return
+    number, when = max(len(row[0]) for row in rows), max(len(row[1]) for row in rows)
+    margin, width = number + when + 4, columns()
+    for n, at, sentence in rows:
+        room = max(24, width - margin) if width is not None else len(sentence) + 1
+        first, *more = textwrap.wrap(sentence, room, break_on_hyphens=False) or [""]
+        click.echo(f"{click.style(n.rjust(number), dim=True)}  {at.ljust(when)}  {first}")
+        for line in more:
+            click.echo(" " * margin + line)
     if answer.get("cursor"):
-        click.echo(f"More with --cursor {clean(answer.get('cursor'))}")
+        click.echo(f"\nOlder ones: --cursor {clean(answer.get('cursor'))}")
 
 
 @audit.command()

@@ -139,7 +139,7 @@ def _ask_here(daemon: LocalClient, link: str, agent: str | None, note: str | Non
                 ("agent", peer),
                 ("name", clean(found.get("display_name"))),
                 ("about", clean(found.get("tagline"))),
-                ("account", clean(found.get("fingerprint"))),
+                ("fingerprint", clean(found.get("fingerprint"))),
                 ("trust", clean(found.get("trust")) or "new here; the link says exactly which account it is"),
                 ("relay", clean(found.get("relay"))),
                 ("ends", _in_time(found.get("expires_at"))),

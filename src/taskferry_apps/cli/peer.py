@@ -11,20 +11,14 @@ from .outcome import CommandFailed, Exit
 
 __all__ = ["peer"]
 
-_MEANS = {
-    "verified": "you have compared the safety code with its owner",
-    "pinned": "it came through an invite, or you have decided to take it as it is",
-    "unverified": "the relay said so at first contact, and nobody has compared anything",
-    "changed": "its identity is in question, and nothing is sent to it until you decide",
-}
-
 
 @click.group()
 def peer() -> None:
     """Show other owners, compare safety codes, and decide who they are.
 
     A relay says whose a name is, and could lie at first contact. The safety code is the same on both sides
-    only if each sees the other's true account: read it to each other over the telephone, or where you meet.
+    only if each sees the other's true account: read its words to each other over the telephone, or where you
+    meet.
 
     \b
     Examples:
@@ -82,13 +76,15 @@ def show(named: str) -> None:
 
 def _draw(answer: Mapping[str, object]) -> None:
     from .render import ago, clean, facts, table
+    from .safety_page import code_lines
+    from .trust_words import trust_words
     from .values import object_in, objects, texts
 
     handle, trust = f"@{clean(answer.get('owner'))}", clean(answer.get("trust"))
     facts(
         [
             ("owner", handle),
-            ("trust", f"{trust}: {_MEANS.get(trust, '')}"),
+            ("trust", trust_words(trust)),
             ("since", ago(answer.get("since"))),
             ("account", clean(answer.get("account"))),
             ("fingerprint", clean(answer.get("fingerprint"))),
@@ -96,10 +92,14 @@ def _draw(answer: Mapping[str, object]) -> None:
             ("log", f"{clean(answer.get('length'))} statements, ending with {clean(answer.get('head'))}"),
         ]
     )
-    click.echo("\nSafety code, the same on both sides:")
-    for line in _lines(clean(answer.get("safety_code"))):
+    words, digits = code_lines(answer)
+    click.echo("\nSafety words, the same on both sides:")
+    for line in words:
         click.secho(line, bold=True)
-    click.echo()
+    click.echo("The same code as digits:")
+    for line in digits:
+        click.echo(line)
+    click.echo(f"Compare all of one or the other: taskferry peer verify {handle}\n")
     table(
         ["device", "label", "state", "since"],
         (
@@ -131,24 +131,23 @@ def _draw(answer: Mapping[str, object]) -> None:
 
 @peer.command()
 @click.argument("named", metavar="PEER")
-@click.option("--code", "--words", help="The safety code as the other owner reads it; asked for if left out.")
+@click.option(
+    "--code", "--words", help="The words or digits that the other owner reads; asked for if left out."
+)
 @json_option
 @daemon_options
 def verify(named: str, code: str | None) -> None:
     """Mark PEER as verified, once its owner reads the same safety code to you.
 
-    Type the sixty digits that the other owner reads from `taskferry peer show`; spaces do not matter. If they
-    are not those of this side, nothing is changed, and exit code 6 says so: then somebody stands between you.
+    Type the 24 words or the sixty digits that the other owner reads from `taskferry peer show`; neither case
+    nor what stands between matters. If they are not those of this side, nothing is changed, and exit code 6
+    says so: then somebody stands between you.
     """
     with local_client() as daemon:
         if code is None:
-            shown = daemon.get("/peers/show", peer=named)
-            from .render import clean
+            from .safety_page import ask_for_code
 
-            click.echo("This side's safety code:", err=True)
-            for line in _lines(clean(shown.get("safety_code"))):
-                click.echo(line, err=True)
-            code = click.prompt("The digits that the other owner reads", err=True)
+            code = ask_for_code(daemon.get("/peers/show", peer=named))
         from ..local_client import ApiError
 
         try:
@@ -158,11 +157,6 @@ def verify(named: str, code: str | None) -> None:
                 raise
             raise CommandFailed(str(error), Exit.NOT_VERIFIED) from None
     _told(answer, "is verified")
-
-
-def _lines(code: str) -> list[str]:
-    groups = code.split(" ")
-    return ["    " + "  ".join(groups[at : at + 4]) for at in range(0, len(groups), 4)]
 
 
 @peer.command()

@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import click
 
+from .amounts import bytes_in_words, listed
+
 __all__ = ["permission_options", "permission_words", "permissions_given"]
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -82,36 +84,37 @@ def permissions_given() -> dict[str, object]:
     return changes
 
 
-def permission_words(grant: Mapping[str, object], sender: str, receiver: str) -> list[str]:
-    """What a grant says, in sentences; texts are taken as they are, so clean them first."""
+def permission_words(grant: Mapping[str, object], sender: str, receiver: str, decides: str) -> list[str]:
+    """What a grant says, in sentences; `decides` is who looks at a task first, as in "you" or "its owner".
+
+    Texts are taken as they are, so clean them first.
+    """
     from .render import ago
     from .values import object_in, texts
 
-    if not grant:
-        return [f"{sender} may send nothing to {receiver}."]
-    terms = object_in(grant, "terms")
-    classes = [word for word in texts(grant, "classes") if word in _CLASSES]
-    until = grant.get("until")
+    classes = [f"{word}s" for word in texts(grant, "classes") if word in _CLASSES]
     if not classes:
-        return [f"{sender} may send nothing to {receiver} (version {grant.get('version')})."]
-    listed = " and ".join(f"{word}s" for word in classes)
-    ends = f"and that ends {ago(until)}" if until else "without end"
+        return [f"{sender} may send nothing to {receiver}."]
+    terms, until = object_in(grant, "terms"), grant.get("until")
+    most = bytes_in_words(grant.get("largest_bytes"))
+    ends = f"this ends {ago(until)}" if until else "this has no end"
     told = [
-        f"{sender} may send {listed} to {receiver}: up to {_count(grant, 'rate_per_minute')} a minute, "
-        f"{_size(grant, 'largest_bytes')} each, {ends}."
+        f"{sender} may send {listed(classes)} to {receiver}.",
+        f"At most {_count(grant, 'rate_per_minute')} envelopes a minute, of {most} each; {ends}.",
     ]
-    if "task" in classes:
-        told.append(f"It may have {_count(terms, 'task_budget')} tasks open at once.")
-        waits = terms.get("human_gate", True)
+    if "tasks" in classes:
+        budget = _count(terms, "task_budget")
+        most_open = f"At most {budget} of its tasks are open at once."
+        told.append(most_open if budget != "0" else "But no task may be open.")
         told.append(
-            "Each task waits for its owner first (human gate)."
-            if waits
-            else "Tasks go straight to the agent (no human gate)."
+            f"Each task waits for {decides} first (human gate)."
+            if terms.get("human_gate", True)
+            else f"Tasks go straight to {receiver} (no human gate)."
         )
-    if "artifact" in classes:
-        told.append(f"An artifact may have {_size(terms, 'largest_artifact')}.")
+    if "artifacts" in classes:
+        told.append(f"An artifact has at most {bytes_in_words(terms.get('largest_artifact'))}.")
     told.append(
-        "Programs may begin on it by themselves, once its owner is verified."
+        "Programs may begin on it by themselves, once the sender's owner is verified or came by an invite."
         if terms.get("auto_trigger")
         else "No program begins on it by itself."
     )
@@ -121,13 +124,3 @@ def permission_words(grant: Mapping[str, object], sender: str, receiver: str) ->
 def _count(told: Mapping[str, object], name: str) -> str:
     value = told.get(name)
     return f"{value:,}" if isinstance(value, int) else "0"
-
-
-def _size(told: Mapping[str, object], name: str) -> str:
-    value = told.get(name)
-    if not isinstance(value, int):
-        return "0 bytes"
-    for size, unit in ((1_048_576, "MiB"), (1_024, "KiB")):
-        if value >= size and value % size == 0:
-            return f"{value // size} {unit}"
-    return f"{value:,} bytes"

@@ -71,13 +71,13 @@ def _print(answer: Mapping[str, object]) -> None:
 
     connection = object_in(answer, "connection") or answer
     mine, peer = clean(connection.get("mine")), clean(connection.get("peer"))
-    for title, key, sender, receiver in (
-        ("What you allow", "given", peer, mine),
-        ("What the other side allows", "received", mine, peer),
+    for title, key, sender, receiver, decides in (
+        ("What you allow", "given", peer, mine, "you"),
+        ("What the other side allows", "received", mine, peer, "its owner"),
     ):
         if key == "received":
             click.echo()
         click.secho(title, bold=True)
-        for sentence in permission_words(object_in(connection, key), sender, receiver):
+        for sentence in permission_words(object_in(connection, key), sender, receiver, decides):
             for line in sentence_lines(sentence, "  "):
                 click.echo(line)

@@ -68,11 +68,18 @@ def _opened(db: str | None) -> Iterator[PeekedStore]:
 @click.option("--cursor", type=click.IntRange(1), help="Where to go on, from an earlier answer.")
 @json_option
 def list_entries(db: str | None, kind: str, limit: int, cursor: int | None) -> None:
-    """List the entries, newest first."""
-    from taskferry_protocol.audit import read_entry
+    """List the entries in sentences, newest first; with --json, all their facts.
+
+    Kinds are: started, restored, account_taken, name_claimed, device_added, device_revoked,
+    recovery_changed, recovered, sign_in, refusal, account_held, hold_lifted, evidence, ticket_made,
+    ticket_used, ticket_revoked.
+    """
+    from taskferry_protocol.audit import RelayAuditKind, read_entry
     from taskferry_protocol.errors import RemoteProtocolError
     from taskferry_protocol.records import Order, Place
 
+    if kind and kind not in set(RelayAuditKind):
+        raise click.BadParameter(f"{kind!r} is none of {', '.join(RelayAuditKind)}", param_hint="--kind")
     after = Place(cursor) if cursor is not None else None
     with _opened(db) as file:
         page = file.audit_rows(kind or None, after, limit, Order.NEWEST_FIRST)
@@ -88,7 +95,9 @@ def list_entries(db: str | None, kind: str, limit: int, cursor: int | None) -> N
     if is_json_wanted():
         print_json(answer)
         return
-    show_entries(answer)
+    from .relay_audit_words import relay_sentence
+
+    show_entries(answer, relay_sentence)
 
 
 def _object(entry: AuditEntry) -> dict[str, object]:

@@ -17,7 +17,17 @@ from typing import Final
 import click
 from rich.cells import cell_len
 
-__all__ = ["ago", "clean", "clean_lines", "facts", "sentence_lines", "short", "table", "table_lines"]
+__all__ = [
+    "ago",
+    "clean",
+    "clean_lines",
+    "columns",
+    "facts",
+    "sentence_lines",
+    "short",
+    "table",
+    "table_lines",
+]
 
 #: One colour a state, the same wherever it is shown.
 _STYLES: Final = {
@@ -101,7 +111,7 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, 
     if not listed:
         click.echo(empty)
         return
-    for line in table_lines(headers, listed, _width(), state=state):
+    for line in table_lines(headers, listed, columns(), state=state):
         click.echo(line)
 
 
@@ -155,7 +165,7 @@ def _packed(named: Sequence[tuple[str, str]], width: int | None) -> Iterator[str
 
 def sentence_lines(sentence: str, indent: str) -> list[str]:
     """A sentence, indented, in lines that fit the terminal, and elsewhere in lines that people can read."""
-    width = min(_READABLE, _width() or _READABLE)
+    width = min(_READABLE, columns() or _READABLE)
     return textwrap.wrap(
         sentence, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False
     )
@@ -165,7 +175,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
     """Print name and value in two columns; empty values are left out."""
     told = [(name, value) for name, value in pairs if value]
     margin = max((len(name) for name, _ in told), default=0) + 2
-    width = _width()
+    width = columns()
     for name, value in told:
         room = max(24, width - margin) if width is not None else len(value) + 1
         first, *others = textwrap.wrap(value, room, break_long_words=False, break_on_hyphens=False) or [""]
@@ -175,7 +185,7 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
             click.echo(" " * margin + further)
 
 
-def _width() -> int | None:
+def columns() -> int | None:
     """The terminal's columns; None where the output goes elsewhere, to be searched or cut by programs."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 

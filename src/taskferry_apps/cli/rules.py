@@ -71,7 +71,7 @@ def add(pattern: str, agent: str, tasks_per_day: int, until: str | None) -> None
 
     rule = object_in(answer, "rule")
     click.echo(f"Rule {short(rule.get('id'))}: {clean(rule.get('accept'))} is accepted from now on.")
-    for sentence in permission_words(object_in(rule, "permissions"), "Who is accepted", "your agent"):
+    for sentence in permission_words(object_in(rule, "permissions"), "Who is accepted", "your agent", "you"):
         for line in sentence_lines(sentence, "  "):
             click.echo(line)
     if tasks_per_day:

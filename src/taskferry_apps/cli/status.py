@@ -57,6 +57,7 @@ def status() -> None:
         [
             ("owner", f"@{clean(answer.get('handle_owner'))}"),
             ("account", clean(answer.get("account"))),
+            ("fingerprint", clean(answer.get("fingerprint"))),
             ("device", clean(answer.get("device"))),
             ("relay", clean(relay.get("url"))),
             ("link", _link(relay)),

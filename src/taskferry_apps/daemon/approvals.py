@@ -13,23 +13,16 @@ import attrs
 import trio
 
 from taskferry_protocol.audit import AuditKind, Fact
-from taskferry_protocol.cbor import Value, encode
-from taskferry_protocol.gates import (
-    ActionClass,
-    Deed,
-    Policy,
-    Verdict,
-    approval_state,
-    verdict_on,
-)
+from taskferry_protocol.cbor import encode
+from taskferry_protocol.gates import ActionClass, Policy, approval_state
 from taskferry_protocol.ids import AgentRef, Hash, Instant, sha256
-from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.rates import RateState, take
 from taskferry_protocol.records import (
     ApprovalQuery,
     ApprovalRecord,
     ApprovalScope,
     ApprovalState,
+    DropProposal,
     Order,
     SaveApproval,
 )
@@ -38,17 +31,18 @@ from .agent_settings import agent_settings
 from .audit_hours import audit_often
 from .core import Core
 from .draft import Draft
-from .gate_views import ApprovalView
+from .gate_views import ApprovalView, WholeTask
 from .gates_port import Question
 from .names import handle_of, match_prefix, may_use, not_found, own_agent, parse_prefix, require_owner
 from .port import Caller, DaemonRefusal
+from .proposals import read_proposal
+from .questions import OWNER, POLICY, answered, check_few, question, tell
 from .search import find_task
 from .visibility import shown_rows
+from .whole_tasks import whole_task
 
-__all__ = ["Approvals", "permit_deed"]
+__all__ = ["Approvals"]
 
-#: Questions of one agent that wait at once: an owner who has more to answer answers none.
-MOST_OPEN: Final = 32
 #: Questions a minute of one agent, answered ahead or not.
 RATE: Final = 30
 MOST_LISTED: Final = 200
@@ -56,49 +50,19 @@ _ANY: Final[frozenset[ApprovalState]] = frozenset()
 _WAITING: Final = frozenset({ApprovalState.ASKED})
 _ASKED: Final = ApprovalState.ASKED.value
 LONGEST_S: Final = 86_400
-NONCE_BYTES: Final = 16
-OWNER: Final = "owner"
-POLICY: Final = "policy"
 
 
 def _subject(agent: str, action: str, what: str, task: Hash | None) -> Hash:
     return sha256(encode([agent, action, what, task]))
 
 
-def _question(
-    draft: Draft, agent: str, action: ActionClass, what: str, why: str, task: Hash | None, lifetime_ms: int
-) -> ApprovalRecord:
-    asked: list[Value] = [agent, action.value, what, why, task, draft.now, draft.core.entropy(NONCE_BYTES)]
-    return ApprovalRecord(
-        id=sha256(encode(asked)),
-        subject=_subject(agent, action.value, what, task),
-        agent=agent,
-        action=action.value,
-        what=what,
-        why=why,
-        task=task,
-        state=ApprovalState.ASKED,
-        asked_at=draft.now,
-        expires_at=Instant(draft.now + lifetime_ms),
-    )
+def _written(asked: ApprovalRecord) -> AuditKind:
+    return AuditKind.APPROVAL if asked.state is ApprovalState.APPROVED else AuditKind.DENIAL
 
 
-def _answered(asked: ApprovalRecord, state: ApprovalState, by: str, now: Instant) -> ApprovalRecord:
-    return attrs.evolve(asked, state=state, by=by, decided_at=now)
-
-
-def _tell(draft: Draft, asked: ApprovalRecord) -> None:
-    # Whoever follows the feed learns that there is a question, and reads it where it is shown as one.
-    draft.tell("approval", asked.agent, (), id=asked.id.hex(), state=asked.state.value, action=asked.action)
-
-
-def _written(answered: ApprovalRecord) -> AuditKind:
-    return AuditKind.APPROVAL if answered.state is ApprovalState.APPROVED else AuditKind.DENIAL
-
-
-def _facts(answered: ApprovalRecord) -> dict[str, Fact]:
+def _facts(asked: ApprovalRecord) -> dict[str, Fact]:
     """What is written down of an answer: which question, and none of its words."""
-    return {"what": answered.action, "question": answered.id.hex()[:16], "by": answered.by}
+    return {"what": asked.action, "question": asked.id.hex()[:16], "by": asked.by}
 
 
 class _Pace:
@@ -120,77 +84,6 @@ class _Pace:
             )
 
 
-async def _check_few(core: Core, agent: str, now: Instant) -> None:
-    query = ApprovalQuery(agent=agent, states=frozenset({ApprovalState.ASKED}))
-    page = await core.store.approval_page(query, None, MOST_LISTED, Order.NEWEST_FIRST)
-    open_now = sum(1 for asked in page.items if approval_state(asked, now) is ApprovalState.ASKED)
-    if open_now >= MOST_OPEN:
-        raise DaemonRefusal(
-            "too-many",
-            f"{MOST_OPEN} questions of {agent} wait for an answer already.",
-            "Wait until the owner has answered some.",
-            status=429,
-        )
-
-
-# --- What a guarded agent sends -----------------------------------------------------------------------------
-
-
-async def permit_deed(draft: Draft, caller: Caller, mine: AgentRef, deed: Deed, what: str = "") -> None:
-    """Nothing if the caller may send that as `mine`; an approval that it needs is used up in this draft.
-
-    The same sent again once the owner has approved it goes through. Raises DaemonRefusal: read-only,
-    not-allowed, approval-needed (with the question's id), denied.
-    """
-    if caller.is_owner:
-        return
-    core = draft.core
-    settings = await agent_settings(core, mine.name)
-    verdict = verdict_on(deed, settings.mode, settings.policies.get(ActionClass.DELEGATION))
-    if verdict is Verdict.ALLOW:
-        return
-    if verdict is Verdict.REFUSE:
-        read_only = verdict_on(Deed.WORD, settings.mode, None) is Verdict.REFUSE
-        text = (
-            f"{mine.name} may read, and send nothing." if read_only else f"{mine.name} may not hand on work."
-        )
-        code = "read-only" if read_only else "not-allowed"
-        raise DaemonRefusal(code, text, "Its owner decides that.", status=403)
-    subject = _subject(mine.name, ActionClass.DELEGATION.value, what, None)
-    query = ApprovalQuery(agent=mine.name, subject=subject)
-    page = await core.store.approval_page(query, None, 1, Order.NEWEST_FIRST)
-    newest = page.items[0] if page.items else None
-    state = approval_state(newest, draft.now) if newest is not None else None
-    # What a policy has answered is not the owner's word on what a guarded agent sends.
-    if newest is not None and state is ApprovalState.APPROVED and newest.by == OWNER:
-        used = attrs.evolve(newest, state=ApprovalState.USED, used_at=draft.now)
-        draft.add(SaveApproval(used))
-        _tell(draft, used)
-        return
-    if newest is not None and state is ApprovalState.DENIED and draft.now < newest.expires_at:
-        raise DaemonRefusal(
-            "denied",
-            "The owner has said no to exactly that.",
-            newest.answer or "Do something else, or ask the owner yourself.",
-            status=403,
-            detail={"approval": newest.id.hex()},
-        )
-    if newest is None or state is not ApprovalState.ASKED:
-        await _check_few(core, mine.name, draft.now)
-        asking = Draft(core)
-        newest = _question(asking, mine.name, ActionClass.DELEGATION, what, "", None, DAY_MS)
-        asking.add(SaveApproval(newest))
-        _tell(asking, newest)
-        await asking.commit()
-    raise DaemonRefusal(
-        "approval-needed",
-        "The owner is asked first.",
-        f"Wait with GET /approvals/{newest.id.hex()}?wait=30, then send exactly the same again.",
-        status=403,
-        detail={"approval": newest.id.hex()},
-    )
-
-
 # --- The resource -------------------------------------------------------------------------------------------
 
 
@@ -201,25 +94,26 @@ class Approvals:
         self._core = core
         self._pace = _Pace()
 
-    async def ask(self, caller: Caller, question: Question) -> ApprovalView:
+    async def ask(self, caller: Caller, wanted: Question) -> ApprovalView:
         """Ask; what the owner has decided ahead is answered at once."""
         core = self._core
-        mine = await own_agent(core, caller, question.agent)
-        action = _action(question.action)
-        task = await self._task(caller, mine, question.task) if question.task else None
-        lifetime_ms = max(1, min(question.lifetime_s, LONGEST_S)) * 1000
+        mine = await own_agent(core, caller, wanted.agent)
+        action = _action(wanted.action)
+        task = await self._task(caller, mine, wanted.task) if wanted.task else None
+        lifetime_ms = max(1, min(wanted.lifetime_s, LONGEST_S)) * 1000
+        subject = _subject(mine.name, action.value, wanted.what, task)
         async with core.lock:
             draft = Draft(core)
             self._pace.check(mine.name, draft.now)
-            await _check_few(core, mine.name, draft.now)
-            asked = _question(draft, mine.name, action, question.what, question.why, task, lifetime_ms)
+            await check_few(core, mine.name, draft.now)
+            asked = question(draft, mine.name, action, wanted.what, wanted.why, task, subject, lifetime_ms)
             policy = (await agent_settings(core, mine.name)).policy(action)
             if policy is Policy.ALWAYS:
-                asked = _answered(asked, ApprovalState.APPROVED, POLICY, draft.now)
+                asked = answered(asked, ApprovalState.APPROVED, POLICY, draft.now)
             elif policy is Policy.NEVER:
-                asked = _answered(asked, ApprovalState.DENIED, POLICY, draft.now)
+                asked = answered(asked, ApprovalState.DENIED, POLICY, draft.now)
             draft.add(SaveApproval(asked))
-            _tell(draft, asked)
+            tell(draft, asked)
             if asked.state is not ApprovalState.ASKED:
                 facts = {name: fact for name, fact in _facts(asked).items() if name != "question"}
                 await audit_often(draft, _written(asked), await self._whose(asked), **facts)
@@ -260,10 +154,14 @@ class Approvals:
                     "Approve it once.",
                     detail={"field": "scope"},
                 )
-            answered = _answered(asked, ApprovalState(verdict), OWNER, draft.now)
-            draft.add(SaveApproval(attrs.evolve(answered, scope=reach, answer=text)))
-            _tell(draft, answered)
-            draft.audit(_written(answered), await self._whose(asked), **_facts(answered))
+            told = attrs.evolve(
+                answered(asked, ApprovalState(verdict), OWNER, draft.now), scope=reach, answer=text
+            )
+            draft.add(SaveApproval(told))
+            if told.state is ApprovalState.DENIED:
+                draft.add(DropProposal(told.id))
+            tell(draft, told)
+            draft.audit(_written(told), await self._whose(asked), **_facts(told))
             await draft.commit()
         return await self._view(asked.id)
 
@@ -294,7 +192,7 @@ class Approvals:
             once = asked.scope is ApprovalScope.ONCE
             used = attrs.evolve(asked, state=ApprovalState.USED if once else asked.state, used_at=draft.now)
             draft.add(SaveApproval(used))
-            _tell(draft, used)
+            tell(draft, used)
             await draft.commit()
         return await self._view(asked.id)
 
@@ -317,6 +215,18 @@ class Approvals:
                     break
                 await heard.wait()
         return await self._view(asked.id)
+
+    async def proposed(self, caller: Caller, named: str) -> WholeTask | None:
+        """What one question asks to send, while that is kept."""
+        core = self._core
+        asked = await self._find(caller, named)
+        kept = await core.store.proposal(asked.id)
+        if kept is None:
+            return None
+        proposal = read_proposal(kept.content)
+        return await whole_task(
+            core, core.agent(asked.agent), proposal.to, proposal.task, proposal.hash, None
+        )
 
     async def listed(self, caller: Caller, agent: str, state: str, limit: int) -> tuple[ApprovalView, ...]:
         """Questions, newest first."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from taskferry_protocol.audit import AuditKind, Fact
 from taskferry_protocol.connections import EndKind
-from taskferry_protocol.ids import sha256
+from taskferry_protocol.ids import AgentRef, sha256
 from taskferry_protocol.permissions import read_terms, recall_grant
-from taskferry_protocol.records import GrantRecord, PeerConnection
+from taskferry_protocol.records import AppendStatements, GrantRecord, PeerConnection
 
 from .audit_hours import audit_often
 from .draft import Draft
 from .names import handle_of
 
-__all__ = ["audit_peer_step", "audit_step", "ended_kind", "grant_facts"]
+__all__ = ["audit_peer_step", "audit_step", "ended_kind", "grant_facts", "handle_in"]
 
 
 def ended_kind(kind: EndKind) -> AuditKind:
@@ -47,15 +47,23 @@ def _word(flag: object) -> str:
     return "yes" if flag else "no"
 
 
+async def handle_in(draft: Draft, agent: AgentRef) -> str:
+    """`@owner/agent`, also of an account that this very draft makes known."""
+    for change in draft.changes:
+        if isinstance(change, AppendStatements) and change.account == agent.account:
+            return f"@{change.name}/{agent.name}"
+    return await handle_of(draft.core, agent)
+
+
 async def audit_step(draft: Draft, kind: AuditKind, record: PeerConnection, **facts: Fact) -> None:
     """Something that this side did."""
-    subject = await handle_of(draft.core, record.peer)
+    subject = await handle_in(draft, record.peer)
     draft.audit(kind, subject, **_about(record), **facts)
 
 
 async def audit_peer_step(draft: Draft, kind: AuditKind, record: PeerConnection, **facts: Fact) -> None:
     """Something that the peer did."""
-    subject = await handle_of(draft.core, record.peer)
+    subject = await handle_in(draft, record.peer)
     await audit_often(draft, kind, subject, **_about(record), by="peer", **facts)
 
 

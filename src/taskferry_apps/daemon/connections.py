@@ -29,10 +29,10 @@ from taskferry_protocol.records import (
 )
 
 from .accepting import accept_waiting
-from .approvals import permit_deed
 from .bonds import Bond, bonds_between, check_not_blocked, closed_to_us, find_bond
 from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
+from .deeds import Asking, permit_deed
 from .draft import LIFETIME_MS, Draft, Posted, Thread
 from .grants import answering, changed, next_allowance, welcome, wish_of
 from .names import own_agent, parse_peer, require_owner
@@ -90,7 +90,7 @@ class Connections:
                     return self._same(bond)
             check_not_blocked(bonds)
             _check_pause(bonds, draft.now)
-            await permit_deed(draft, caller, agent, Deed.CONNECTION, _asking(handle, note_text))
+            await permit_deed(draft, caller, agent, Deed.CONNECTION, lambda: _asking(handle, note_text))
             request, message = await self._ask(draft, caller, agent, to, note_text)
             await draft.commit()
         return await self._step(request, message)
@@ -365,8 +365,8 @@ def _connected_already() -> DaemonRefusal:
     )
 
 
-def _asking(peer: Handle, text: str) -> str:
-    return f"Ask {peer} for a connection. The note to its owner: {text or 'none'}"
+def _asking(peer: Handle, text: str) -> Asking:
+    return Asking(f"Ask {peer} for a connection. The note to its owner: {text or 'none'}")
 
 
 def _check_pause(bonds: Sequence[Bond], now: Instant) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from taskferry_protocol.messages import FilePart, JsonPart, Part, TextPart
 
 from .names import not_found
 from .port import DaemonRefusal
 from .views import TaskView
 
-__all__ = ["download_of"]
+__all__ = ["download_of", "part_of"]
 
 
 def download_of(task: TaskView, version: int, part: int) -> tuple[str, str, bytes]:
@@ -17,7 +19,11 @@ def download_of(task: TaskView, version: int, part: int) -> tuple[str, str, byte
     Raises DaemonRefusal(not-found).
     """
     found = [shown.parts for shown in task.versions if shown.version == version]
-    parts = task.parts if version == 0 else found[0] if found else ()
+    return part_of(task.parts if version == 0 else found[0] if found else (), version, part)
+
+
+def part_of(parts: Sequence[Part], version: int, part: int) -> tuple[str, str, bytes]:
+    """Name, media type and bytes of one of the parts of a version. Raises DaemonRefusal(not-found)."""
     if not 0 <= part < len(parts):
         raise not_found("part")
     return _download(parts[part], version, part)

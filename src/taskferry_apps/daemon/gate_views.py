@@ -6,28 +6,53 @@ from collections.abc import Mapping
 
 import attrs
 
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AccountId, Hash, Instant
+from taskferry_protocol.messages import Part
 
-from .views import GrantView
+from .views import ConnectionView, GrantView
 
-__all__ = ["ApprovalView", "HeldTask", "ModeView", "RuleView"]
+__all__ = ["ApprovalView", "HeldTask", "ModeView", "RuleView", "WholeTask"]
 
 
 @attrs.frozen
 class HeldTask:
-    """A task that waits for the owner, who may read it before the agent does."""
+    """A task that waits for the owner, as lists show it; `brief_chars` says how long its brief is."""
 
     task: Hash
     mine: str
     peer: str
     trust: str
     title: str
-    brief: str
-    requirements: tuple[str, ...]
-    attached: tuple[tuple[str, int], ...]
-    """(name, bytes) of what came with it."""
+    brief_chars: int
+    attached: int
+    """How many parts came with it."""
+    attached_bytes: int
     deadline: Instant | None
     at: Instant
+
+
+@attrs.frozen
+class WholeTask:
+    """A task word for word, as the agent that it is for will read it, and who is at the other end.
+
+    `hash` names exactly this: of a task that came it is its id, which a release names; of one that is to be
+    sent it stands in the question. `created_at` is when its sender says to have sent it, None before that.
+    `connection` is the one in force between the two, None if there is none (any more).
+    """
+
+    peer: str
+    account: AccountId
+    trust: str
+    hash: Hash
+    title: str
+    brief: str
+    requirements: tuple[str, ...]
+    parts: tuple[Part, ...]
+    deadline: Instant | None
+    revisions: int
+    budget: int | None
+    created_at: Instant | None
+    connection: ConnectionView | None
 
 
 @attrs.frozen

@@ -16,15 +16,16 @@ from .approvals import Approvals
 from .connections import Connections
 from .core import Core
 from .describe import connection_view
+from .downloads import part_of
 from .draft import Draft
-from .gate_views import ApprovalView, HeldTask, ModeView, RuleView
+from .gate_views import ApprovalView, HeldTask, ModeView, RuleView, WholeTask
 from .gates_port import NewRule, Question
+from .held_tasks import HeldTasks
 from .link import Link
 from .names import handle_of, may_use, own_agent, require_owner
 from .outgoing import sent
 from .port import Caller, DaemonRefusal, TaskAction
 from .rules import Rules
-from .task_gate import TaskGate
 from .tasks import Tasks
 from .views import ConnectionView, Sent
 
@@ -40,22 +41,26 @@ class Gates:
         self._connections = connections
         self._tasks = tasks
         self._rules = rules
-        self._gate = TaskGate(core)
+        self._held = HeldTasks(core)
         self._approvals = Approvals(core)
 
     # --- Tasks that wait
 
     async def held_tasks(self, caller: Caller) -> tuple[HeldTask, ...]:
         """Tasks that wait."""
-        return await self._gate.listed(caller)
+        return await self._held.listed(caller)
+
+    async def held_task(self, caller: Caller, task: str) -> tuple[HeldTask, WholeTask]:
+        """One of them in full."""
+        return await self._held.one(caller, task)
 
     async def release(self, caller: Caller, task: str) -> HeldTask:
         """Let an agent have a task."""
-        return await self._gate.release(caller, task)
+        return await self._held.release(caller, task)
 
     async def turn_away(self, caller: Caller, task: str, reason: str) -> Sent:
         """Decline a task that waits."""
-        gate = await self._gate.find(caller, task)
+        gate = await self._held.find(caller, task)
         action = TaskAction("decline", mine=gate.mine.name, text=reason)
         posted, held = await self._tasks.act(caller, gate.task, action)
         return await sent(self._core, self._link, posted, held)
@@ -63,7 +68,7 @@ class Gates:
     async def waiting(self, caller: Caller, agent: str) -> tuple[tuple[str, int], ...]:
         """Whose tasks wait, and how many."""
         mine = await own_agent(self._core, caller, agent, "agent")
-        peers = Counter(gate.peer for gate in await self._gate.waiting(mine.name))
+        peers = Counter(gate.peer for gate in await self._held.waiting(mine.name))
         return tuple([(await handle_of(self._core, peer), count) for peer, count in sorted(peers.items())])
 
     async def unblock(self, caller: Caller, connection: str | tuple[str, str]) -> ConnectionView:
@@ -94,6 +99,16 @@ class Gates:
     async def approval(self, caller: Caller, approval: str, wait_s: float) -> ApprovalView:
         """One question."""
         return await self._approvals.one(caller, approval, wait_s)
+
+    async def proposed(self, caller: Caller, approval: str) -> WholeTask | None:
+        """The task that a question asks to send."""
+        return await self._approvals.proposed(caller, approval)
+
+    async def proposed_part(self, caller: Caller, approval: str, part: int) -> tuple[str, bytes]:
+        """Name and bytes of a part of it."""
+        whole = await self._approvals.proposed(caller, approval)
+        name, _, content = part_of(whole.parts if whole is not None else (), 0, part)
+        return name, content
 
     async def approvals(self, caller: Caller, agent: str, state: str, limit: int) -> tuple[ApprovalView, ...]:
         """Questions, newest first."""

@@ -11,7 +11,7 @@ import attrs
 
 from taskferry_protocol.ids import Instant
 
-from .gate_views import ApprovalView, HeldTask, ModeView, RuleView
+from .gate_views import ApprovalView, HeldTask, ModeView, RuleView, WholeTask
 from .port import Caller, GrantChange
 from .views import ConnectionView, Sent
 
@@ -47,6 +47,9 @@ class GateService(Protocol):
     # --- the owner's ---
     async def held_tasks(self, caller: Caller) -> tuple[HeldTask, ...]:
         """Tasks that wait, the first to come first."""
+
+    async def held_task(self, caller: Caller, task: str) -> tuple[HeldTask, WholeTask]:
+        """One of them in full, by id or a prefix that no other task has, waiting or not."""
 
     async def release(self, caller: Caller, task: str) -> HeldTask:
         """Let an agent have a task. Refusal `conflict` if it can be accepted no more."""
@@ -92,6 +95,14 @@ class GateService(Protocol):
 
     async def approval(self, caller: Caller, approval: str, wait_s: float) -> ApprovalView:
         """One question by id or unique prefix. Waits up to `wait_s` while it is not answered."""
+
+    async def proposed(self, caller: Caller, approval: str) -> WholeTask | None:
+        """The task that a question asks to send, None if it is about something else or is answered with no,
+        used, or over.
+        """
+
+    async def proposed_part(self, caller: Caller, approval: str, part: int) -> tuple[str, bytes]:
+        """Name and bytes of a part of it, counted from 0. Raises DaemonRefusal(not-found)."""
 
     async def approvals(self, caller: Caller, agent: str, state: str, limit: int) -> tuple[ApprovalView, ...]:
         """Questions, newest first, filtered by agent and state ("" for all)."""

@@ -25,10 +25,10 @@ from taskferry_protocol.records import (
 
 from .accepting import accept_waiting
 from .bonds import Bond
+from .connection_audit import handle_in
 from .core import Core
 from .draft import Draft
 from .grants import changed, welcome
-from .names import handle_of
 from .port import GrantChange
 
 __all__ = ["VALID", "admit_invited", "encode_change", "hear_of_invite", "judge_invite"]
@@ -82,7 +82,7 @@ async def admit_invited(draft: Draft, record: PeerConnection, invite: InviteReco
     for many it stays `unverified`.
     """
     draft.add(UseInvite(invite.id, record.request, draft.now))
-    handle = await handle_of(draft.core, record.peer)
+    handle = await handle_in(draft, record.peer)
     draft.audit(AuditKind.INVITE_USED, handle, invite=invite.id.hex(), mine=invite.agent, by="peer")
     if invite.uses == 1:
         pinned = (await draft.core.store.accounts((record.peer.account,))).get(record.peer.account)

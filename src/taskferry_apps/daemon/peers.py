@@ -22,7 +22,7 @@ from taskferry_protocol.records import (
     SetTrust,
     Trust,
 )
-from taskferry_protocol.safety import is_safety_code, safety_code
+from taskferry_protocol.safety import safety_code
 from taskferry_protocol.statements import open_statement
 
 from .bonds import all_bonds
@@ -40,6 +40,7 @@ from .identity_changes import (
 from .names import match_prefix, parse_prefix, require_owner
 from .peers_port import ChangeView, PeerDevice, PeerView
 from .port import Caller, DaemonRefusal
+from .spoken_code import refuse_unlike_a_code
 
 __all__ = ["FindByName", "PeerBook"]
 
@@ -180,14 +181,15 @@ class PeerBook:
         require_owner(caller)
         async with self._core.lock:
             known = await self._named(named)
+            refuse_unlike_a_code(code)
             draft = Draft(self._core)
-            if not is_safety_code(code, safety_code(self._core.own, known.account)):
+            if not safety_code(self._core.own, known.account).is_said_by(code):
                 draft.audit(AuditKind.TRUST_CHANGED, known.handle, to="not verified", why="another code")
                 await draft.commit()
                 raise DaemonRefusal(
                     "wrong-code",
                     f"That is not the safety code of your account and {known.handle}'s as it is known here.",
-                    "Compare once more. If the digits differ, do not go on: somebody between you shows each"
+                    "Compare once more. If it differs, do not go on: somebody between you shows each"
                     " of you another account. Nothing was changed.",
                     status=409,
                     detail={"field": "code"},

@@ -7,6 +7,7 @@ from typing import Protocol
 import attrs
 
 from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant
+from taskferry_protocol.safety import SafetyCode
 
 from .port import Caller
 
@@ -43,7 +44,7 @@ class PeerView:
     fingerprint: str
     trust: str
     since: Instant
-    code: str
+    code: SafetyCode
     length: int
     head: Hash
     agents: tuple[str, ...]
@@ -64,7 +65,10 @@ class PeerService(Protocol):
         """One of them."""
 
     async def verify(self, caller: Caller, named: str, code: str) -> PeerView:
-        """The other owner reads the same safety code: verified. Another code: DaemonRefusal(wrong-code)."""
+        """The other owner reads the same safety code, in words or digits: verified.
+
+        Another code: DaemonRefusal(wrong-code). No whole code, or a word that is in none: bad-value.
+        """
 
     async def trust(self, caller: Caller, named: str) -> PeerView:
         """Pinned, without a comparison."""

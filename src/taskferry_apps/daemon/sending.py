@@ -16,9 +16,9 @@ from taskferry_protocol.messages import ArtifactSubmit, TextMessage, decode_cont
 from taskferry_protocol.permissions import permits
 from taskferry_protocol.records import ConnectionState
 
-from .approvals import permit_deed
 from .bonds import Bond, bond_between, bonds_between
 from .core import Core
+from .deeds import permit_deed
 from .draft import Draft, Posted, Thread
 from .names import handle_of, match_prefix, named_peer, not_found, own_agent, parse_prefix
 from .port import Caller, DaemonRefusal

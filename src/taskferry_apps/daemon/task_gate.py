@@ -14,7 +14,7 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.gates import waits_for_owner
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import EventType, Role
-from taskferry_protocol.messages import TaskRequest, parts_size
+from taskferry_protocol.messages import TaskRequest
 from taskferry_protocol.records import (
     GateRecord,
     GateState,
@@ -28,19 +28,13 @@ from taskferry_protocol.records import (
 from .agent_settings import agent_settings
 from .arrival import Arrival
 from .bonds import bond_between
-from .core import Core
 from .draft import Draft
-from .gate_views import HeldTask
-from .names import handle_of, match_prefix, parse_prefix, require_owner
-from .port import Caller, DaemonRefusal
-from .possible import refused_deed
+from .names import handle_of
 from .rules import count_use, find_rule
-from .taskbook import Held, load_task
+from .taskbook import Held
 
-__all__ = ["TaskGate", "admit_event", "decided_elsewhere", "settle"]
+__all__ = ["OWNER", "admit_event", "decided_elsewhere", "hold_shared", "pass_on", "settle"]
 
-#: How many are listed at once; a peer's are bounded by its budget of open tasks.
-MOST: Final = 500
 OWNER: Final = "owner"
 ELSEWHERE: Final = "another device"
 
@@ -53,9 +47,6 @@ _DECISIONS: Final = {
 
 #: What of a decision is written down; that a peer took its task back is the peer's own doing.
 _WRITTEN: Final = {GateState.RELEASED: AuditKind.APPROVAL, GateState.DECLINED: AuditKind.DENIAL}
-
-
-# --- What comes ---------------------------------------------------------------------------------------------
 
 
 async def admit_event(arrival: Arrival, held: Held, after: Held, role: Role) -> InboxState:
@@ -149,7 +140,7 @@ async def decided_elsewhere(draft: Draft, task: Hash, kind: EventType) -> None:
     """Another device of this owner has answered a task that waits here: it was decided on there."""
     gate = (await draft.core.store.gates((task,))).get(task)
     if gate is not None and gate.state is GateState.WAITING and kind in _DECISIONS:
-        await _pass_on(draft, gate, _DECISIONS[kind], ELSEWHERE)
+        await pass_on(draft, gate, _DECISIONS[kind], ELSEWHERE)
 
 
 async def settle(draft: Draft, row: TaskRecord, kind: EventType) -> None:
@@ -158,88 +149,11 @@ async def settle(draft: Draft, row: TaskRecord, kind: EventType) -> None:
         return
     gate = (await draft.core.store.gates((row.task,))).get(row.task)
     if gate is not None and gate.state is GateState.WAITING:
-        await _pass_on(draft, gate, _DECISIONS[kind], OWNER)
+        await pass_on(draft, gate, _DECISIONS[kind], OWNER)
 
 
-async def _pass_on(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
+async def pass_on(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
+    """Decide on a task that waits, and put it before its agent if it is released."""
     await _decide(draft, gate, state, by)
     if state is GateState.RELEASED:
         draft.add(ShowMessages(gate.mine.name, (gate.task,)))
-
-
-# --- The owner's decision -----------------------------------------------------------------------------------
-
-
-class TaskGate:
-    """Lists what waits, and lets it pass. Turning away is declining, which the task's own actions do."""
-
-    def __init__(self, core: Core) -> None:
-        self._core = core
-
-    async def waiting(self, agent: str | None) -> tuple[GateRecord, ...]:
-        """What waits for one agent of ours, or for all."""
-        return await self._core.store.gates_waiting(agent, MOST)
-
-    async def listed(self, caller: Caller) -> tuple[HeldTask, ...]:
-        """What waits, for the owner to read."""
-        require_owner(caller)
-        return tuple([await self._view(gate) for gate in await self.waiting(None)])
-
-    async def find(self, caller: Caller, named: str) -> GateRecord:
-        """The task that waits under an id or unique prefix. Raises DaemonRefusal: not-found, ambiguous."""
-        require_owner(caller)
-        waiting = {gate.task: gate for gate in await self.waiting(None)}
-        wanted = parse_prefix(named, "task")
-        return waiting[
-            match_prefix(wanted if isinstance(wanted, str) else wanted.hex(), waiting, "task that waits")
-        ]
-
-    async def release(self, caller: Caller, named: str) -> HeldTask:
-        """Put a task before its agent, as new."""
-        require_owner(caller)
-        core = self._core
-        async with core.lock:
-            draft = Draft(core)
-            gate = await self.find(caller, named)
-            held = await load_task(core, gate.task)
-            refusal = held.view.refuse(Role.WORKER, EventType.TASK_ACCEPT, now=draft.now)
-            deadline = held.view.terms.deadline if held.view.terms is not None else None
-            if refusal is not None or (deadline is not None and deadline <= draft.now):
-                text = refused_deed(held.view, refusal) if refusal is not None else "Its deadline has passed."
-                raise DaemonRefusal(
-                    "conflict",
-                    text,
-                    "Decline it, or let it be: nothing of it reaches your agent.",
-                    status=409,
-                )
-            await _pass_on(draft, gate, GateState.RELEASED, OWNER)
-            state = held.view.state.value if held.view.state is not None else "unknown"
-            draft.tell(
-                "task",
-                gate.mine.name,
-                (gate.task, gate.task),
-                state=state,
-                type=TaskRequest.type_name,
-                direction="in",
-            )
-            await draft.commit()
-        return await self._view(gate)
-
-    async def _view(self, gate: GateRecord) -> HeldTask:
-        core = self._core
-        held = await load_task(core, gate.task)
-        pinned = (await core.store.accounts((gate.peer.account,))).get(gate.peer.account)
-        request = held.request
-        parts = request.parts if request is not None else ()
-        return HeldTask(
-            task=gate.task,
-            mine=await handle_of(core, gate.mine),
-            peer=await handle_of(core, gate.peer),
-            trust=pinned.trust.value if pinned is not None else "",
-            title=request.title if request is not None else "",
-            brief=request.brief if request is not None else "",
-            requirements=request.requirements if request is not None else (),
-            attached=tuple((part.name, parts_size((part,))) for part in parts),
-            deadline=request.deadline if request is not None else None,
-            at=gate.at,
-        )

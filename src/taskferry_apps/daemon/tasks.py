@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
-
-import attrs
-
-from taskferry_protocol.cbor import encode
 from taskferry_protocol.errors import LocalProtocolError
 from taskferry_protocol.gates import Deed
-from taskferry_protocol.ids import Hash, Instant, sha256
+from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.links import ROLES, EventType, Role, Seen, TaskLink
 from taskferry_protocol.messages import (
     ArtifactSubmit,
@@ -34,14 +29,15 @@ from taskferry_protocol.records import (
 )
 from taskferry_protocol.tasks import TaskView, VersionName
 
-from .approvals import permit_deed
 from .core import Core
+from .deeds import Asking, permit_deed
 from .draft import Draft, Posted, Thread
 from .labels import label_of
 from .leasing import check_hold
 from .names import may_use, not_found, own_agent
 from .port import Caller, DaemonRefusal, Hold, NewTask, TaskAction
 from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
+from .proposals import Proposal
 from .sending import check_may_send, open_way
 from .task_gate import settle
 from .taskbook import Held, event_of, load_task, row_after, view_of
@@ -49,9 +45,6 @@ from .telling import tells
 from .visibility import shown_rows
 
 __all__ = ["Tasks", "add_event"]
-
-#: Characters of a brief that an owner is shown before a task leaves.
-_SHOWN: Final = 600
 
 
 def add_event(draft: Draft, held: Held, posted: Posted, role: Role) -> Held:
@@ -96,7 +89,12 @@ class Tasks:
                 task.revisions,
                 task.budget,
             )
-            await permit_deed(draft, caller, mine, Deed.TASK, _handing_on(way.handle, body))
+            proposal = Proposal(way.peer, body)
+            approved = await permit_deed(
+                draft, caller, mine, Deed.TASK, lambda: Asking(proposal.words(way.handle), proposal)
+            )
+            if approved is not None:
+                body = approved.task
             thread = Thread(draft.conversation(), link=TaskLink(None, 0, None, Seen(0, None)))
             posted = await draft.post(body, mine, way.peer, thread)
             check_may_send(way, posted, draft.now)
@@ -242,14 +240,6 @@ class Tasks:
             if message.mine == row.mine and (message.read_at is not None or message.processed_at is not None)
         }
         return held.view.answers(read)
-
-
-def _handing_on(peer: str, body: TaskRequest) -> str:
-    """What an owner is shown who is asked: the beginning, and a hash over all of it but the deadline."""
-    whole = encode({**attrs.evolve(body, deadline=None).to_cbor(), "to": peer})
-    brief = body.brief if len(body.brief) <= _SHOWN else f"{body.brief[:_SHOWN]}…"
-    attached = f"\n{len(body.parts)} files or texts are attached." if body.parts else ""
-    return f"Send {peer} the task: {body.title}\n{brief}{attached}\nsha256 {sha256(whole).hex()}"
 
 
 def _named_version(view: TaskView, action: TaskAction) -> VersionName | None:

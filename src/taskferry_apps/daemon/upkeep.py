@@ -8,7 +8,14 @@ import trio
 
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, SEEN_MS
-from taskferry_protocol.records import PruneEvents, PurgeAnswers, PurgeApprovals, PurgeLeases, PurgeSeen
+from taskferry_protocol.records import (
+    PruneEvents,
+    PurgeAnswers,
+    PurgeApprovals,
+    PurgeLeases,
+    PurgeProposals,
+    PurgeSeen,
+)
 
 from .audit_hours import close_hour
 from .connections import Connections
@@ -79,6 +86,7 @@ class Upkeep:
                 PurgeAnswers(now, BATCH),
                 PurgeApprovals(Instant(now - APPROVALS_MS), BATCH),
                 PurgeLeases(Instant(now - LEASES_MS), BATCH),
+                PurgeProposals(now, BATCH),
                 PruneEvents(Instant(now - FEED_MS), FEED_LINES, BATCH),
             )
         )

@@ -111,6 +111,15 @@ class ApprovalRecord:
 
 
 @attrs.frozen
+class ProposalRecord:
+    """What a question asks to send, in full, while it waits for its answer or for its use."""
+
+    approval: Hash
+    content: bytes
+    expires_at: Instant
+
+
+@attrs.frozen
 class ApprovalQuery:
     """Which questions; None means any. `states` empty means any. States as stored."""
 
@@ -172,4 +181,36 @@ class PurgeApprovals:
     limit: int
 
 
-GateChange = PutGate | ShowMessages | PutRule | UseRule | SaveApproval | PurgeApprovals
+@attrs.frozen
+class PutProposal:
+    """Store what a question asks to send, replacing what was there."""
+
+    proposal: ProposalRecord
+
+
+@attrs.frozen
+class DropProposal:
+    """Forget what a question asked to send; nothing if there is none."""
+
+    approval: Hash
+
+
+@attrs.frozen
+class PurgeProposals:
+    """Forget at most `limit` proposals whose time was over before `before`. Result: `Counted`."""
+
+    before: Instant
+    limit: int
+
+
+GateChange = (
+    PutGate
+    | ShowMessages
+    | PutRule
+    | UseRule
+    | SaveApproval
+    | PurgeApprovals
+    | PutProposal
+    | DropProposal
+    | PurgeProposals
+)

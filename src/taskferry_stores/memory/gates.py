@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Protocol, assert_never
+from typing import TYPE_CHECKING, Protocol, TypeVar, assert_never
 
 import attrs
 
@@ -17,6 +17,7 @@ from taskferry_protocol.records import (
     DaemonResult,
     Direction,
     Done,
+    DropProposal,
     GateChange,
     GateRecord,
     GateState,
@@ -25,8 +26,11 @@ from taskferry_protocol.records import (
     Page,
     PeerConnection,
     Place,
+    ProposalRecord,
     PurgeApprovals,
+    PurgeProposals,
     PutGate,
+    PutProposal,
     PutRule,
     RuleRecord,
     RuleUse,
@@ -43,6 +47,9 @@ if TYPE_CHECKING:
     from .daemon_state import DaemonState
 
 
+V = TypeVar("V", ApprovalRecord, ProposalRecord)
+
+
 class GateTables:
     """Dictionaries, and the one way to change them."""
 
@@ -52,6 +59,7 @@ class GateTables:
         self.rules: dict[Hash, RuleRecord] = {}
         self.rule_uses: dict[int, UseRule] = {}
         self.approvals: dict[Hash, ApprovalRecord] = {}
+        self.proposals: dict[Hash, ProposalRecord] = {}
 
     def apply(self, change: GateChange, state: DaemonState) -> DaemonResult:
         """Make one change."""
@@ -82,13 +90,22 @@ class GateTables:
                 put(self.approvals, saved.id, saved)
                 return Saved(saved.revision)
             case PurgeApprovals():
-                old = [key for key, asked in self.approvals.items() if asked.expires_at < change.before]
-                for key in old[: change.limit]:
-                    drop(self.approvals, key)
-                return Counted(min(len(old), change.limit))
+                return self._purge(self.approvals, change)
+            case PutProposal():
+                put(self.proposals, change.proposal.approval, change.proposal)
+            case DropProposal():
+                drop(self.proposals, change.approval)
+            case PurgeProposals():
+                return self._purge(self.proposals, change)
             case _:
                 assert_never(change)
         return Done()
+
+    def _purge(self, table: dict[Hash, V], change: PurgeApprovals | PurgeProposals) -> Counted:
+        old = [key for key, held in table.items() if held.expires_at < change.before]
+        for key in old[: change.limit]:
+            self._journal.drop(table, key)
+        return Counted(min(len(old), change.limit))
 
 
 def _show(state: DaemonState, agent: str, hash: Hash) -> int:
@@ -158,3 +175,7 @@ class MemoryGateReads:
             and (after is None or (asked.place < after if newest else asked.place > after))
         ]
         return page(sorted(rows, key=lambda row: row[0], reverse=newest), limit)
+
+    async def proposal(self: _Held, approval: Hash) -> ProposalRecord | None:
+        """What a question asks to send."""
+        return (await self._begin()).gate_tables.proposals.get(approval)

@@ -18,23 +18,22 @@ from taskferry_protocol.records import (
     Done,
     DropAgent,
     DropSetting,
+    GateChange,
     HoldAccount,
     InviteRecord,
     KeepSealed,
     PeerConnection,
     Placed,
     PurgeAnswers,
-    PurgeApprovals,
     PutAgent,
     PutAnswer,
     PutCard,
     PutEvidence,
-    PutGate,
     PutGrant,
     PutInvite,
     PutOutbox,
+    PutProposal,
     PutQuarantine,
-    PutRule,
     PutSetting,
     PutToken,
     RecordRate,
@@ -47,7 +46,6 @@ from taskferry_protocol.records import (
     Saved,
     SaveTask,
     SetTrust,
-    ShowMessages,
     StoreMessage,
     UseInvite,
     UseRule,
@@ -100,6 +98,8 @@ class DaemonWriter:
                 return len(change.entry.parcel)
             case PutQuarantine():
                 return len(change.item.envelope)
+            case PutProposal():
+                return len(change.proposal.content)
             case _:
                 return 0
 
@@ -129,6 +129,8 @@ class DaemonSession:
         """Make one change."""
         if isinstance(change, RuntimeChange):
             return runtime_rows.apply(self._connection, change, self._number)
+        if isinstance(change, GateChange):
+            return gate_rows.apply(self._connection, change, self._number)
         connection, execute = self._connection, self._connection.execute
         match change:
             case AppendAudit():
@@ -197,8 +199,6 @@ class DaemonSession:
                     (change.now, change.limit),
                 )
                 return Counted(gone.rowcount)
-            case PutGate() | ShowMessages() | PutRule() | UseRule() | SaveApproval() | PurgeApprovals():
-                return gate_rows.apply(connection, change, self._number)
             case _:
                 return self._traffic.apply(change)
         return Done()

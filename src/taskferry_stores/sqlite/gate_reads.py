@@ -15,6 +15,7 @@ from taskferry_protocol.records import (
     Page,
     PeerConnection,
     Place,
+    ProposalRecord,
     RuleRecord,
     RuleUse,
 )
@@ -57,3 +58,7 @@ class SqliteGateReads:
     ) -> Page[ApprovalRecord]:
         """Questions by place."""
         return await self._engine.read(lambda c: gate_rows.approval_page(c, query, after, limit, order))
+
+    async def proposal(self, approval: Hash) -> ProposalRecord | None:
+        """What a question asks to send."""
+        return await self._engine.read(lambda c: gate_rows.proposal(c, approval))

@@ -16,14 +16,18 @@ from taskferry_protocol.records import (
     Counted,
     DaemonResult,
     Done,
+    DropProposal,
     GateChange,
     GateRecord,
     GateState,
     Order,
     Page,
     Place,
+    ProposalRecord,
     PurgeApprovals,
+    PurgeProposals,
     PutGate,
+    PutProposal,
     PutRule,
     RuleRecord,
     RuleUse,
@@ -152,6 +156,14 @@ def approval_page(
     return page_of([(Place(row[0]), _approval(row)) for row in rows], limit)
 
 
+def proposal(connection: Connection, approval: Hash) -> ProposalRecord | None:
+    """What a question asks to send."""
+    row = connection.execute(
+        "SELECT content, expires_at FROM proposals WHERE approval = ?", (approval,)
+    ).fetchone()
+    return ProposalRecord(approval, row[0], Instant(row[1])) if row is not None else None
+
+
 # --- Writes -------------------------------------------------------------------------------------------------
 
 
@@ -171,6 +183,20 @@ def apply(connection: Connection, change: GateChange, number: Number) -> DaemonR
         case PurgeApprovals():
             gone = connection.execute(
                 "DELETE FROM approvals WHERE n IN (SELECT n FROM approvals WHERE expires_at < ? LIMIT ?)",
+                (change.before, change.limit),
+            )
+            return Counted(gone.rowcount)
+        case PutProposal():
+            kept = change.proposal
+            connection.execute(
+                "INSERT OR REPLACE INTO proposals (approval, content, expires_at) VALUES (?, ?, ?)",
+                (kept.approval, kept.content, kept.expires_at),
+            )
+        case DropProposal():
+            connection.execute("DELETE FROM proposals WHERE approval = ?", (change.approval,))
+        case PurgeProposals():
+            gone = connection.execute(
+                "DELETE FROM proposals WHERE n IN (SELECT n FROM proposals WHERE expires_at < ? LIMIT ?)",
                 (change.before, change.limit),
             )
             return Counted(gone.rowcount)

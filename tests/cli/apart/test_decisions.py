@@ -38,16 +38,19 @@ def request_of_second(alice: Shell, bob: Shell) -> str:
 def test_permissions_are_shown_and_set_in_words(alice: Shell, bob: Shell, second: str) -> None:
     """Both directions in sentences; what is changed is signed and shown as changed, at both ends."""
     shown = bob("permissions", "show", second[:8]).out
-    assert "@alice/second may send artifacts and messages and tasks to @bob/writer" in shown
-    assert "up to 60 a minute" in shown
-    assert "waits for its owner first" in shown
+    assert "@alice/second may send artifacts, messages and tasks to @bob/writer" in shown
+    assert "At most 60 envelopes a minute" in shown
+    assert "Each task waits for you first" in shown
     changed = bob(
         "permissions", "set", second[:8], "--rate", "7", "--no-gate", "--classes", "message,task",
         "--until", "3d",
     )  # fmt: skip
-    assert "a minute, 256 KiB each, and that ends in 3 d." in " ".join(changed.out.split())
-    assert "Tasks go straight to the agent" in changed.out
-    until(lambda: alice("permissions", "show", second[:8]), lambda ran: "up to 7 a minute" in ran.out)
+    assert "a minute, of 256 KiB each; this ends in 3 d." in " ".join(changed.out.split())
+    assert "Tasks go straight to @bob/writer (no human gate)" in changed.out
+    until(
+        lambda: alice("permissions", "show", second[:8]),
+        lambda ran: "At most 7 envelopes a minute" in ran.out,
+    )
     assert bob("permissions", "set", second[:8]).code == 2
     assert bob("permissions", "set", second[:8], "--classes", "gossip").code == 2
 
@@ -78,7 +81,7 @@ def test_rules_and_modes(bob: Shell, second: str) -> None:
         "rules", "add", "--accept", "@alice/*", "--tasks-per-day", "3", "--until", "30d", "--rate", "5"
     )
     assert made.code == 0, made.err
-    assert "up to 5 a minute" in made.out
+    assert "At most 5 envelopes a minute" in made.out
     assert "3 tasks in any 24 hours" in made.out
     assert "waits for its owner to be verified" in made.out
     rule = str(items(bob("rules", "list", "--json"), "rules")[0]["id"])

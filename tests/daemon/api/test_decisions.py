@@ -36,7 +36,13 @@ async def test_a_task_waits_is_released_and_another_is_turned_away(house):
     writer = await house.bob.token("writer")
     task = await sent_task(house)
     (waiting,) = await held(house)
-    assert (waiting["task_id"], waiting["brief"], waiting["trust"]) == (task, "Secret brief", "unverified")
+    assert (waiting["task_id"], waiting["brief_chars"], waiting["trust"]) == (task, 12, "unverified")
+    shown = await house.bob.ok("GET", f"/gates/{task[:8]}")
+    assert (shown["task"], shown["whole"]["brief"]) == (waiting, "Secret brief")
+    assert (shown["whole"]["sha256"], shown["whole"]["connection"]["given"]["terms"]["human_gate"]) == (
+        task,
+        True,
+    )
     inbox = await writer.ok("GET", "/inbox", agent_id="writer", wait=0)
     assert inbox["held"] == [{"peer": "@alice/requester", "count": 1}]
     for path in (f"/tasks/{task}", f"/tasks/{task}/log", f"/tasks/{task}/export", f"/messages/{task}"):

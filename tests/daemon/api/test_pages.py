@@ -128,14 +128,15 @@ async def guests():
 
 
 async def test_owner_sees_whom_a_link_leads_to_and_decides(guests):
-    """The page names relay, peer and account; the owner chooses agent and note; then the connection comes."""
+    """It names relay, peer and fingerprint; the owner chooses agent and note; then the connection comes."""
     await guests.alice.ok("POST", "/agents", {"handle": "second"})
     path, form = await guests.page()
     text = (await guests.browse("GET", path)).raw.decode()
     account = (await guests.bob.ok("GET", "/account"))["account"]
     shown = await guests.alice.ok("GET", path.replace("connect", "links"))
     assert shown["account"] == account
-    for words in ("@bob/writer", "relay.test", shown["fingerprint"], 'value="requester"', 'value="second"'):
+    fingerprint = f"<dt>Fingerprint</dt><dd><code>{shown['fingerprint']}</code>"
+    for words in ("@bob/writer", "relay.test", fingerprint, 'value="requester"', 'value="second"'):
         assert words in text
     assert await guests.asked() == [], "looking asks for nothing"
     done = await guests.browse("POST", path, {**form, "answer": "ask", "agent": "second", "note": "Hi <b>"})

@@ -56,6 +56,7 @@ def test_what_is_the_owners_is_what_was_promised():
         ("POST", "/peers/accept-change"),
         ("POST", "/connections/unblock"),
         ("GET", "/gates"),
+        ("GET", "/gates/{id}"),
         ("POST", "/gates/release"),
         ("POST", "/gates/decline"),
         ("GET", "/rules"),

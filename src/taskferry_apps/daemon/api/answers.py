@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import Hash, Instant, fingerprint
 
 from ..views import (
     AccountView,
@@ -71,6 +71,7 @@ def status_object(status: Status) -> Object:
         "set_up": status.set_up,
         "handle_owner": status.owner,
         "account": _hex(status.account),
+        "fingerprint": fingerprint(status.account) if status.account is not None else "",
         "device": _hex(status.device),
         "relay": None if link is None else relay_object(link),
         "version": status.version,
@@ -112,6 +113,7 @@ def account_object(account: AccountView) -> Object:
     return {
         "owner": account.owner,
         "account": account.account.hex(),
+        "fingerprint": fingerprint(account.account),
         "length": account.length,
         "head": account.head.hex(),
         "devices": [

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from taskferry_protocol.ids import Instant
+from taskferry_protocol.ids import Instant, fingerprint
 
-from ..gate_views import ApprovalView, HeldTask, ModeView, RuleView
-from .answers import Object, grant_object
+from ..gate_views import ApprovalView, HeldTask, ModeView, RuleView, WholeTask
+from .answers import Object, connection_object, grant_object
 from .kinds import time_text
+from .parts import part_object
 
-__all__ = ["approval_object", "held_object", "mode_object", "rule_object"]
+__all__ = ["approval_object", "held_object", "mode_object", "rule_object", "whole_object"]
 
 
 def _time(at: Instant | None) -> str | None:
@@ -23,11 +24,31 @@ def held_object(held: HeldTask) -> Object:
         "peer": held.peer,
         "trust": held.trust,
         "title": held.title,
-        "brief": held.brief,
-        "requirements": list(held.requirements),
-        "attached": [{"name": name, "size": size} for name, size in held.attached],
+        "brief_chars": held.brief_chars,
+        "attached": held.attached,
+        "attached_bytes": held.attached_bytes,
         "deadline": _time(held.deadline),
         "arrived_at": time_text(held.at),
+    }
+
+
+def whole_object(whole: WholeTask) -> Object:
+    """A task word for word."""
+    return {
+        "peer": whole.peer,
+        "account": whole.account.hex(),
+        "fingerprint": fingerprint(whole.account),
+        "trust": whole.trust,
+        "sha256": whole.hash.hex(),
+        "title": whole.title,
+        "brief": whole.brief,
+        "requirements": list(whole.requirements),
+        "parts": [part_object(index, part) for index, part in enumerate(whole.parts)],
+        "deadline": _time(whole.deadline),
+        "revisions": whole.revisions,
+        "budget": whole.budget,
+        "created_at": _time(whole.created_at),
+        "connection": None if whole.connection is None else connection_object(whole.connection),
     }
 
 

@@ -10,10 +10,10 @@ from ...gates_port import Question
 from ...port import DaemonService
 from ..answers import Object
 from ..fields import Choice, Form, Text, Whole, optional, required
-from ..gate_answers import approval_object
+from ..gate_answers import approval_object, whole_object
 from ..kinds import ID, MaybeOwnAgent, OwnAgent
-from ..schemas import OK, many, record, ref
-from ..table import Access, Call, Handler, Repeat, Route
+from ..schemas import OK, many, maybe, record, ref
+from ..table import Access, Call, Download, Handler, Repeat, Route
 from ..waits import while_serving
 
 __all__ = ["ROUTES"]
@@ -39,6 +39,7 @@ _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
 _SCOPE: Final = optional(
     "scope", Choice(("once", "task")), "Once, or as often as needed until its task ends.", "once"
 )
+_PART: Final = required("part", Whole(0, 31), "The part's number, from 0.")
 _ANSWER: Final = optional("answer", Text(1_024), "A line to the agent.", "")
 
 
@@ -60,7 +61,18 @@ async def _show(daemon: DaemonService, call: Call) -> Object:
     named, seconds = call.path[_ID].lower(), call.query[_WAIT]
     if seconds:
         await while_serving(call, lambda: daemon.gates.approval(call.known_caller, named, seconds))
-    return {"approval": approval_object(await daemon.gates.approval(call.known_caller, named, 0))}
+    shown = await daemon.gates.approval(call.known_caller, named, 0)
+    whole = await daemon.gates.proposed(call.known_caller, named)
+    return {
+        "approval": approval_object(shown),
+        "whole": None if whole is None else whole_object(whole),
+    }
+
+
+async def _part(daemon: DaemonService, call: Call) -> Download:
+    path = call.path
+    name, content = await daemon.gates.proposed_part(call.known_caller, path[_ID].lower(), path[_PART])
+    return Download(content, name)
 
 
 def _answer(verdict: str) -> Handler:
@@ -108,11 +120,21 @@ ROUTES: Final = (
         method="GET",
         path="/approvals/{id}",
         name="show_approval",
-        about="One question, once it is answered or the wait is over.",
+        about="One question, once it is answered or the wait is over; and all of a task that it would send.",
         handler=_show,
-        answer=record(approval=ref("Approval")),
+        answer=record(approval=ref("Approval"), whole=maybe(ref("WholeTask"))),
         parameters=Form.of(_ID),
         query=Form.of(_WAIT),
+    ),
+    Route(
+        method="GET",
+        path="/approvals/{id}/parts/{part}",
+        name="download_proposed_part",
+        about="The bytes of one part of the task that a question asks to send, as a download.",
+        handler=_part,
+        answer={"type": "string", "format": "binary"},
+        parameters=Form.of(_ID, _PART),
+        media="application/octet-stream",
     ),
     Route(
         method="POST",

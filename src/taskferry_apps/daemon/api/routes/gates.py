@@ -9,7 +9,7 @@ from taskferry_protocol.limits import REASON_BYTES
 from ...port import DaemonService
 from ..answers import Object, sent_object
 from ..fields import Form, Text, optional, required
-from ..gate_answers import held_object
+from ..gate_answers import held_object, whole_object
 from ..kinds import ID
 from ..schemas import OK, many, record, ref
 from ..table import Access, Call, Repeat, Route
@@ -22,6 +22,11 @@ _REASON: Final = optional("reason", Text(REASON_BYTES), "A line to the other sid
 
 async def _list(daemon: DaemonService, call: Call) -> Object:
     return {"tasks": [held_object(held) for held in await daemon.gates.held_tasks(call.known_caller)]}
+
+
+async def _show(daemon: DaemonService, call: Call) -> Object:
+    held, whole = await daemon.gates.held_task(call.known_caller, call.path[_TASK].lower())
+    return {"task": held_object(held), "whole": whole_object(whole)}
 
 
 async def _release(daemon: DaemonService, call: Call) -> Object:
@@ -44,6 +49,16 @@ ROUTES: Final = (
         handler=_list,
         answer=record(tasks=many(ref("HeldTask"))),
         access=Access.OWNER,
+    ),
+    Route(
+        method="GET",
+        path="/gates/{id}",
+        name="show_held_task",
+        about="One of them, every word of it: what its agent will read if it is released.",
+        handler=_show,
+        answer=record(task=ref("HeldTask"), whole=ref("WholeTask")),
+        access=Access.OWNER,
+        parameters=Form.of(_TASK),
     ),
     Route(
         method="POST",

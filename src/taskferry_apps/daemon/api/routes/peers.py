@@ -24,7 +24,9 @@ _NAMED: Final = Text(
 _PEER: Final = required(
     "peer", _NAMED, "The other owner: @owner, @owner/agent, or an account id's beginning."
 )
-_CODE: Final = required("code", Text(200, 1), "The safety code as the other owner reads it.")
+_CODE: Final = required(
+    "code", Text(1_024, 1), "The safety code as the other owner reads it: its words or its digits."
+)
 
 _TRUST: Final[Schema] = {"enum": ["verified", "pinned", "unverified", "changed"]}
 _CHANGE: Final[Schema] = record(
@@ -40,7 +42,8 @@ _ANSWER: Final[Schema] = record(
     fingerprint=TEXT,
     trust=_TRUST,
     since=TIME,
-    safety_code=TEXT,
+    safety_code={**TEXT, "description": "Sixty digits in groups."},
+    safety_words={**TEXTS, "description": "The same code in 24 words."},
     length=NUMBER,
     head=HASH,
     agents=TEXTS,
@@ -57,7 +60,8 @@ def _object(peer: PeerView) -> Object:
         "fingerprint": peer.fingerprint,
         "trust": peer.trust,
         "since": time_text(peer.since),
-        "safety_code": peer.code,
+        "safety_code": peer.code.digits,
+        "safety_words": list(peer.code.words),
         "length": peer.length,
         "head": peer.head.hex(),
         "agents": list(peer.agents),
