@@ -8,8 +8,13 @@ from taskferry_protocol.records import (
     AgentPair,
     ApprovalQuery,
     ApprovalState,
+    BreakerRecord,
+    CountExchange,
+    DropStopped,
+    ExchangeRecord,
     Expire,
     Flow,
+    ForgetExchanges,
     GateRecord,
     GateState,
     InboxState,
@@ -23,6 +28,7 @@ from taskferry_protocol.records import (
     PurgeAnswers,
     PurgeApprovals,
     PurgeSeen,
+    PutBreaker,
     PutEvidence,
     PutGate,
     PutGrant,
@@ -185,10 +191,11 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
         await daemon.seen([SeenKey(device("a"), seen("a").id, bob, n) for n in range(5)])
         await daemon.events(Place(0), 10, {"helper", "other"})
         await decisions(daemon, hashes)
+        await stops(daemon, hashes)
         await daemon.commit([OfferAgain(NOW), PurgeSeen(NOW, 1), PurgeAnswers(NOW, 1)])
         await daemon.commit([PruneEvents(Instant(NOW), 10, 10)])
     # Each stops at its first row, or holds only what is open.
-    few = {"tasks_deadline", "outbox_due", "gates_waiting"}
+    few = {"tasks_deadline", "outbox_due", "gates_waiting", "breakers_tripped"}
     assert unbounded(scans, allowed=few) - of_feed(scans) == set()
 
 
@@ -217,6 +224,19 @@ async def decisions(daemon, hashes):
             if query != ApprovalQuery():  # all of them are read from an end, by their numbers
                 await daemon.approval_page(query, None, 10, order)
     await daemon.commit([PurgeApprovals(NOW, 10)])
+
+
+async def stops(daemon, hashes):
+    """What is read and changed about breakers."""
+    mine, peer = agent("alice/helper"), agent("bob/coder")
+    exchange = ExchangeRecord(mine, peer, hashes[0], NOW, inbound=True, talk=True, words=sha("w"))
+    await daemon.commit([CountExchange(exchange), PutBreaker(BreakerRecord(mine, peer, "x", NOW))])
+    await daemon.exchanges(Flow(mine, peer), NOW, 10)
+    await daemon.read_lately("helper", NOW, 10)
+    await daemon.breakers([Flow(mine, peer), Flow(peer, mine)])
+    await daemon.breakers_tripped(10)
+    await daemon.stopped(Flow(mine, peer), 10)
+    await daemon.commit([DropStopped("helper", tuple(hashes)), ForgetExchanges(mine, peer)])
 
 
 def of_feed(scans):

@@ -12,6 +12,7 @@ from taskferry_protocol.records import (
     AppendAudit,
     AppendEvent,
     AppendStatements,
+    BreakerChange,
     Counted,
     DaemonChange,
     DaemonResult,
@@ -22,6 +23,7 @@ from taskferry_protocol.records import (
     DropQuarantine,
     DropSetting,
     EventRecord,
+    GateChange,
     HoldAccount,
     IdempotencyRecord,
     InviteRecord,
@@ -38,18 +40,15 @@ from taskferry_protocol.records import (
     Placed,
     PruneEvents,
     PurgeAnswers,
-    PurgeApprovals,
     PurgeSeen,
     PutAgent,
     PutAnswer,
     PutCard,
     PutEvidence,
-    PutGate,
     PutGrant,
     PutInvite,
     PutOutbox,
     PutQuarantine,
-    PutRule,
     PutSetting,
     PutToken,
     QuarantineRecord,
@@ -62,7 +61,6 @@ from taskferry_protocol.records import (
     RelayedOutbox,
     ReleaseName,
     RevokeToken,
-    SaveApproval,
     SaveConnection,
     Saved,
     SaveTask,
@@ -72,14 +70,12 @@ from taskferry_protocol.records import (
     SetRung,
     SettleReceipts,
     SetTrust,
-    ShowMessages,
     StoreMessage,
     TaskEventRecord,
     TaskRecord,
     TokenRecord,
     Trust,
     UseInvite,
-    UseRule,
     UseSequence,
 )
 from taskferry_protocol.records import ConnectionState as State
@@ -96,6 +92,7 @@ from ..rules import (
     unknown,
 )
 from .audit import AuditTable
+from .breakers import BreakerTables
 from .gates import GateTables
 from .tables import Journal, Ledger
 
@@ -131,6 +128,7 @@ class DaemonState:
         self.invites: dict[bytes, InviteRecord] = {}
         self.invite_uses: dict[tuple[bytes, Hash], None] = {}
         self.gate_tables = GateTables(self.journal)
+        self.breaker_tables = BreakerTables(self.journal)
         self.events: dict[Place, EventRecord] = {}
         self.counters: dict[str, int] = {}
 
@@ -140,6 +138,10 @@ class DaemonState:
 
     def apply(self, change: DaemonChange) -> DaemonResult:
         """Make one change."""
+        if isinstance(change, GateChange):
+            return self.gate_tables.apply(change, self)
+        if isinstance(change, BreakerChange):
+            return self.breaker_tables.apply(change, self)
         put, drop = self.journal.put, self.journal.drop
         match change:
             case StoreMessage():
@@ -214,8 +216,6 @@ class DaemonState:
             case SetCursor():
                 relay = change.cursor.relay
                 put(self.cursors, relay, cursor_to_store(self.cursors.get(relay), change.cursor))
-            case PutGate() | ShowMessages() | PutRule() | UseRule() | SaveApproval() | PurgeApprovals():
-                return self.gate_tables.apply(change, self)
             case _:
                 return self._apply_directory(change)
         return Done()

@@ -13,11 +13,14 @@ from taskferry_protocol.records import (
     AppendStatements,
     ConnectionState,
     Counted,
+    CountExchange,
     DaemonChange,
     DaemonResult,
     Done,
     DropAgent,
     DropSetting,
+    DropStopped,
+    ForgetExchanges,
     HoldAccount,
     InviteRecord,
     KeepSealed,
@@ -27,6 +30,7 @@ from taskferry_protocol.records import (
     PurgeApprovals,
     PutAgent,
     PutAnswer,
+    PutBreaker,
     PutCard,
     PutEvidence,
     PutGate,
@@ -55,7 +59,7 @@ from taskferry_protocol.records import (
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_revision, require_usable, unknown
-from . import audit, gate_rows, ledger
+from . import audit, breaker_rows, gate_rows, ledger
 from .daemon_reads import invite_record
 from .rows import to_signed
 from .traffic_writes import TrafficWrites
@@ -196,6 +200,8 @@ class DaemonSession:
                 return Counted(gone.rowcount)
             case PutGate() | ShowMessages() | PutRule() | UseRule() | SaveApproval() | PurgeApprovals():
                 return gate_rows.apply(connection, change, self._number)
+            case CountExchange() | ForgetExchanges() | PutBreaker() | DropStopped():
+                return breaker_rows.apply(connection, change, self._number)
             case _:
                 return self._traffic.apply(change)
         return Done()
