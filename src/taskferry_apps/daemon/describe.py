@@ -72,6 +72,7 @@ _STATES: Final = {
     InboxState.READ: "read",
     InboxState.PROCESSED: "processed",
     InboxState.HELD: "held",
+    InboxState.STOPPED: "held",
     InboxState.QUIET: "",
 }
 

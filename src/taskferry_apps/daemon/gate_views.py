@@ -10,7 +10,7 @@ from taskferry_protocol.ids import Hash, Instant
 
 from .views import GrantView
 
-__all__ = ["ApprovalView", "HeldTask", "ModeView", "RuleView"]
+__all__ = ["ApprovalView", "HeldItem", "HeldTask", "ModeView", "RuleView", "StopView"]
 
 
 @attrs.frozen
@@ -28,6 +28,39 @@ class HeldTask:
     """(name, bytes) of what came with it."""
     deadline: Instant | None
     at: Instant
+    why: str = ""
+    """The code of the breaker that stopped it; "" if none did."""
+
+
+@attrs.frozen
+class HeldItem:
+    """A message that a breaker holds; `text` is the beginning of what it says."""
+
+    hash: Hash
+    type: str
+    task: Hash | None
+    at: Instant
+    text: str
+
+
+@attrs.frozen
+class StopView:
+    """What a breaker has stopped between an agent of ours and a peer.
+
+    `code` and `why` say what tripped it first, in a word and in words. `items` are the `held` messages;
+    `tasks` wait at the gate, for they came meanwhile. Our agent was refused to send until `refused_until`.
+    """
+
+    id: Hash
+    mine: str
+    peer: str
+    code: str
+    why: str
+    since: Instant
+    held: int
+    tasks: tuple[Hash, ...]
+    refused_until: Instant | None
+    items: tuple[HeldItem, ...]
 
 
 @attrs.frozen

@@ -25,7 +25,7 @@ from .names import may_use, not_found, own_agent, require_owner
 from .port import Caller, DaemonRefusal
 from .search import find_message
 from .views import EventView, InboxPage, MessageView, QuarantineView
-from .visibility import without_hidden
+from .visibility import held_for_owner, without_hidden
 
 __all__ = ["Mail"]
 
@@ -109,13 +109,8 @@ class Mail:
             raise DaemonRefusal(
                 "conflict", "Only received messages are acknowledged.", "Look into the inbox.", status=409
             )
-        if record.inbox is InboxState.HELD:
-            raise DaemonRefusal(
-                "conflict",
-                "That task waits for its owner's decision.",
-                "The owner decides with: taskferry approvals",
-                status=409,
-            )
+        if record.inbox in {InboxState.HELD, InboxState.STOPPED}:
+            raise held_for_owner()
         now = self._core.now()
         hashes: tuple[Hash, ...] = (record.hash,)
         await self._core.commit(

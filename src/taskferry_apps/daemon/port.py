@@ -120,6 +120,8 @@ class NewTask:
     deadline: Instant | None = None
     revisions: int = 3
     budget: int | None = None
+    cause: str = ""
+    """The message or task that led to it, by id or prefix; "" where the caller does not say."""
 
 
 @attrs.frozen
@@ -260,8 +262,9 @@ class DaemonService(Protocol):
         parts: Sequence[Part],
         conversation: str,
         reply_to: str,
+        cause: str = "",
     ) -> Sent:
-        """Send a message; `conversation` and `reply_to` may be ""."""
+        """Send a message; `conversation`, `reply_to` and `cause`, what led to it, may be ""."""
 
     async def inbox(
         self, caller: Caller, agent: str, unprocessed: bool, cursor: str, limit: int, wait_s: float

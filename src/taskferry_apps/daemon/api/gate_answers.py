@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from taskferry_protocol.ids import Instant
 
-from ..gate_views import ApprovalView, HeldTask, ModeView, RuleView
+from ..gate_views import ApprovalView, HeldTask, ModeView, RuleView, StopView
 from .answers import Object, grant_object
 from .kinds import time_text
 
-__all__ = ["approval_object", "held_object", "mode_object", "rule_object"]
+__all__ = ["approval_object", "held_object", "mode_object", "rule_object", "stop_object"]
 
 
 def _time(at: Instant | None) -> str | None:
@@ -28,6 +28,32 @@ def held_object(held: HeldTask) -> Object:
         "attached": [{"name": name, "size": size} for name, size in held.attached],
         "deadline": _time(held.deadline),
         "arrived_at": time_text(held.at),
+        "why": held.why,
+    }
+
+
+def stop_object(stop: StopView) -> Object:
+    """What a breaker has stopped."""
+    return {
+        "id": stop.id.hex(),
+        "mine": stop.mine,
+        "peer": stop.peer,
+        "code": stop.code,
+        "why": stop.why,
+        "since": time_text(stop.since),
+        "held": stop.held,
+        "task_ids": [task.hex() for task in stop.tasks],
+        "refused_until": _time(stop.refused_until),
+        "items": [
+            {
+                "id": item.hash.hex(),
+                "type": item.type,
+                "task_id": None if item.task is None else item.task.hex(),
+                "arrived_at": time_text(item.at),
+                "text": item.text,
+            }
+            for item in stop.items
+        ],
     }
 
 

@@ -27,6 +27,7 @@ _REVISIONS: Final = optional("max_revisions", Whole(0, 1000), "How many revision
 _FORMAT: Final = optional("expected_format", Text(256), "Becomes a requirement.", "")
 _DEADLINE: Final = optional("deadline", Moment(), "When the task expires if it is not done.", None)
 _BUDGET: Final = optional("budget", Whole(1), "How many messages this task may take.", None)
+_CAUSE: Final = optional("cause", Text(64), "The message or task that led to this one.", "")
 
 #: The task that a path is about.
 TASK_ID: Final = required("id", ID, "The task's id, or at least 8 digits of it.")
@@ -63,6 +64,7 @@ async def _create(daemon: DaemonService, call: Call) -> Object:
             deadline=body[_DEADLINE],
             revisions=body[_REVISIONS],
             budget=body[_BUDGET],
+            cause=body[_CAUSE],
         ),
     )
     task = sent.task or sent.message
@@ -131,6 +133,7 @@ ROUTES: Final = (
             _FORMAT,
             _DEADLINE,
             _BUDGET,
+            _CAUSE,
             PARTS_FIELD,
             FILES,
         ),
