@@ -56,7 +56,7 @@ WINDOW_MS: Final = 10 * MINUTE_MS
 """The short window; the long one is a day."""
 SAME_WORDS_MS: Final = 60 * MINUTE_MS
 LED_MS: Final = 60 * MINUTE_MS
-"""How long what an agent has read is taken to lead to what it sends, where it does not say what did."""
+"""How long what came from a peer is taken to lead to what goes to it, where no agent says what did."""
 
 
 class Trip(StrEnum):

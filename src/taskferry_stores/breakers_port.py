@@ -17,8 +17,8 @@ class BreakerReads(Protocol):
     async def exchanges(self, flow: Flow, since: Instant, limit: int) -> tuple[ExchangeRecord, ...]:
         """The newest `limit` exchanges after `since`, oldest first."""
 
-    async def read_lately(self, agent: str, since: Instant, limit: int) -> tuple[ExchangeRecord, ...]:
-        """Talk that came after `since`, counts, and has been read by an agent of ours, newest first."""
+    async def last_read(self, flow: Flow, since: Instant) -> ExchangeRecord | None:
+        """The newest talk from a peer that came after `since`, counts, and has been read by our agent."""
 
     async def breakers(self, flows: Collection[Flow]) -> Mapping[Flow, BreakerRecord]:
         """How breakers stand; absent where nothing ever tripped or was decided."""

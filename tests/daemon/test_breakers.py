@@ -451,7 +451,7 @@ async def test_receipts_acknowledgements_and_confirmations_count_nothing():
 
 
 async def test_what_an_agent_sends_was_led_to_by_what_it_read():
-    """Named, or else read last from the one it writes to, or from anybody; the owner's own word begins."""
+    """Named, or else read last from the one it writes to; the owner's own word begins."""
     async with a_world() as world, a_pair(world) as (a, b):
         await say(a, OWNER, "requester", "@bob/writer", "first")
         assert (await lead(b, await say(b, WRITER, "writer", "@alice/requester", "unread"))) == (0, ())
@@ -472,6 +472,25 @@ async def test_what_an_agent_sends_was_led_to_by_what_it_read():
         assert await lead(b, accepted) == (3, (first.id, answer.message, task.task))
         world.clock.ahead_ms += 61 * MINUTE_MS
         assert (await lead(b, await say(b, WRITER, "writer", "@alice/requester", "later")))[0] == 0
+
+
+async def test_nobody_uses_up_the_hops_of_what_is_said_to_somebody_else():
+    """A peer that claims many hops is held itself; what our agent then tells another begins anew."""
+    async with forging() as (forger, _):
+        reader = facing(forger)
+        await reader._owner.create_agent(OWNER, NewAgent("critic"))
+        await forger.deliver(await forger.seal(TextMessage("look"), hop=15))
+        await reader.inbox(WRITER, "writer", False, "", 50, 0)
+        assert (await lead(reader, await say(reader, WRITER, "writer", "@bob/critic", "hello")))[0] == 0
+        answer = await say(reader, WRITER, "writer", "@alice/requester", "seen")
+        assert (await lead(reader, answer))[0] == 16
+        await refused(
+            say(reader, WRITER, "writer", "@alice/requester", "more", "", answer.message.hex()),
+            "hop-limit",
+            409,
+        )
+        await forger.deliver(await forger.seal(TextMessage("and again"), hop=16))
+        assert (await a_stop(reader)).code == "hop-limit"
 
 
 async def lead(daemon, sent):

@@ -80,18 +80,18 @@ async def test_exchanges_are_forgotten_when_a_person_decides(daemon):
     assert len(await daemon.exchanges(other, Instant(0), 10)) == 1
 
 
-async def test_what_was_read_lately_is_told_newest_first(daemon):
-    """Only talk that came, counts, is not too old and was read by that agent."""
+async def test_what_was_read_last_is_told(daemon):
+    """Only talk that came from that peer, counts, is not too old and was read by our agent."""
     every = [exchange("a"), exchange("b", 10), exchange("c", 20), exchange("d", 30, talk=False, words=None)]
     sent = exchange("e", 40, inbound=False)
     await daemon.commit([store(message(text)) for text in "abcde"])
     await daemon.commit([CountExchange(one) for one in (*every, sent)])
-    assert await daemon.read_lately("helper", Instant(0), 10) == ()
+    assert await daemon.last_read(PAIR, Instant(0)) is None
     await daemon.commit([MarkMessages("helper", tuple(map(sha, "abde")), Mark.READ, NOW)])
-    assert await daemon.read_lately("helper", Instant(0), 10) == (every[1], every[0])
-    assert await daemon.read_lately("helper", NOW, 10) == (every[1],)
-    assert await daemon.read_lately("helper", Instant(0), 1) == (every[1],)
-    assert await daemon.read_lately("other", Instant(0), 10) == ()
+    assert await daemon.last_read(PAIR, Instant(0)) == every[1]
+    assert await daemon.last_read(PAIR, Instant(NOW + 10)) is None
+    assert await daemon.last_read(flow("alice/helper", "carol/coder"), Instant(0)) is None
+    assert await daemon.last_read(Flow(PAIR.to, PAIR.from_), Instant(0)) is None
 
 
 async def test_breakers_are_kept_by_pair_and_listed_while_they_are_tripped(daemon):

@@ -232,7 +232,7 @@ async def stops(daemon, hashes):
     exchange = ExchangeRecord(mine, peer, hashes[0], NOW, inbound=True, talk=True, words=sha("w"))
     await daemon.commit([CountExchange(exchange), PutBreaker(BreakerRecord(mine, peer, "x", NOW))])
     await daemon.exchanges(Flow(mine, peer), NOW, 10)
-    await daemon.read_lately("helper", NOW, 10)
+    await daemon.last_read(Flow(mine, peer), NOW)
     await daemon.breakers([Flow(mine, peer), Flow(peer, mine)])
     await daemon.breakers_tripped(10)
     await daemon.stopped(Flow(mine, peer), 10)

@@ -1,4 +1,4 @@
-"""What led to what an agent sends: what it names, or else what it has read last (docs/breakers.md).
+"""What led to what an agent sends: what it names, or what it last read from the other (docs/breakers.md).
 
 A program that names nothing is not taken at its silence: two of them would thank each other for ever.
 """
@@ -6,14 +6,13 @@ A program that names nothing is not taken at its silence: two of them would than
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from taskferry_protocol.breakers import LED_MS, Lead, led_by
 from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.limits import HOPS
 from taskferry_protocol.links import TaskLink
 from taskferry_protocol.messages import decode_content
-from taskferry_protocol.records import MessageRecord
+from taskferry_protocol.records import Flow, MessageRecord
 
 from .draft import Draft, Thread
 from .names import match_prefix, not_found, parse_prefix
@@ -23,9 +22,6 @@ from .taskbook import Held
 from .visibility import without_hidden
 
 __all__ = ["lead_of", "named_message", "within_task"]
-
-#: How much of what an agent read lately is looked at.
-_LATELY: Final = 64
 
 
 async def named_message(draft: Draft, caller: Caller, mine: AgentRef, named: str) -> MessageRecord:
@@ -46,8 +42,8 @@ async def lead_of(
 ) -> Lead:
     """What led to a message or new task for `to`: those that the caller named, in their order.
 
-    Where it named none, an agent's program has been led by the last thing that it read within the hour from
-    the one it writes to, or else from anybody. Whoever holds the owner's credential begins.
+    Where it named none, an agent's program was led by the last talk of the other's that it has read, if that
+    came within the hour. Whoever holds the owner's credential begins.
     """
     if not named and not caller.is_owner:
         named = await _read_last(draft, mine, to)
@@ -55,9 +51,8 @@ async def lead_of(
 
 
 async def _read_last(draft: Draft, mine: AgentRef, to: AgentRef) -> tuple[MessageRecord, ...]:
-    since = Instant(draft.now - LED_MS)
-    lately = await draft.core.store.read_lately(mine.name, since, _LATELY)
-    last = next((one for one in lately if one.peer == to), lately[0] if lately else None)
+    # What others sent does not count: else anybody could use up the hops of what is said to somebody else.
+    last = await draft.core.store.last_read(Flow(mine, to), Instant(draft.now - LED_MS))
     if last is None:
         return ()
     found = (await draft.core.store.messages((last.hash,))).get(last.hash, ())

@@ -27,7 +27,7 @@ from .core import Core
 from .draft import Draft
 from .gate_views import HeldItem, StopView
 from .names import handle_of, match_prefix, parse_prefix, require_owner
-from .port import Caller, TaskAction
+from .port import Caller, DaemonRefusal, TaskAction
 from .possible import may_act
 from .task_gate import OWNER, decide
 from .taskbook import load_task
@@ -37,6 +37,7 @@ __all__ = ["Stops"]
 
 #: Tasks at the gate that a breaker sent there; a peer's are bounded by its budget of open tasks.
 _MOST_TASKS: Final = 500
+_UNREACHABLE: Final = frozenset({"not-connected", "account-held"})
 #: Characters of what is held that the owner is shown.
 _SHOWN: Final = 400
 
@@ -112,8 +113,14 @@ class Stops:
         held = await load_task(self._core, gate.task)
         if held.view.refuse(Role.WORKER, EventType.TASK_DECLINE, now=self._core.now()) is not None:
             return
-        if may_act(held.view, Role.WORKER, self._core.device):
+        if not may_act(held.view, Role.WORKER, self._core.device):
+            return
+        try:
             await self._tasks.act(caller, gate.task, TaskAction("decline", mine=gate.mine.name))
+        except DaemonRefusal as refused:
+            # Nothing can be said to whom one is not connected with any more: it stays at the gate.
+            if refused.code not in _UNREACHABLE:
+                raise
 
     async def _is_possible(self, draft: Draft, gate: GateRecord) -> bool:
         held = await load_task(self._core, gate.task)

@@ -30,7 +30,7 @@ from taskferry_protocol.tasks import TaskEvent, TaskView, check_event, confirmat
 
 from .alarms import raise_alarm
 from .arrival import Arrival
-from .breakers import screen_event
+from .breakers import count_sent, screen_event
 from .leads import within_task
 from .quarantine import set_aside
 from .task_gate import admit_event, decided_elsewhere
@@ -256,6 +256,8 @@ async def _take_copy(arrival: Arrival, task: Hash) -> None:
     event = _event(arrival, role)
     check_event(event, task)
     arrival.store_copy(task=task)
+    if not isinstance(arrival.content.body, TaskSeen):
+        count_sent(arrival.draft, arrival.peer, arrival.mine, arrival.hash, arrival.content)
     _hold(arrival, task, role)
     if role is Role.WORKER:
         await decided_elsewhere(arrival.draft, task, event.type)

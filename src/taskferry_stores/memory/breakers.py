@@ -92,16 +92,15 @@ class MemoryBreakerReads:
         late = sorted((one.at, n, one) for n, one in known if one.at > since)
         return tuple([one for _, _, one in late[-limit:]]) if limit else ()
 
-    async def read_lately(self: _Held, agent: str, since: Instant, limit: int) -> tuple[ExchangeRecord, ...]:
-        """Talk that an agent of ours has read, newest first."""
+    async def last_read(self: _Held, flow: Flow, since: Instant) -> ExchangeRecord | None:
+        """The newest talk from a peer that our agent has read."""
         state = await self._begin()
-        found = [
-            one
-            for _, one in sorted(state.breaker_tables.exchanges.items(), reverse=True)
-            if one.mine.name == agent and one.inbound and one.talk and one.at > since
-            if (message := state.messages.get((one.hash, agent))) is not None and message.read_at is not None
-        ]
-        return tuple(found[:limit])
+        known = state.breaker_tables.between(flow.from_, flow.to)
+        for _, _, one in sorted(((one.at, n, one) for n, one in known if one.at > since), reverse=True):
+            message = state.messages.get((one.hash, one.mine.name))
+            if one.inbound and one.talk and message is not None and message.read_at is not None:
+                return one
+        return None
 
     async def breakers(self: _Held, flows: Collection[Flow]) -> Mapping[Flow, BreakerRecord]:
         """How breakers stand."""

@@ -27,9 +27,9 @@ class SqliteBreakerReads:
         """The newest exchanges between two agents, oldest first."""
         return await self._engine.read(lambda c: breaker_rows.exchanges(c, flow, since, limit))
 
-    async def read_lately(self, agent: str, since: Instant, limit: int) -> tuple[ExchangeRecord, ...]:
-        """Talk that an agent of ours has read, newest first."""
-        return await self._engine.read(lambda c: breaker_rows.read_lately(c, agent, since, limit))
+    async def last_read(self, flow: Flow, since: Instant) -> ExchangeRecord | None:
+        """The newest talk from a peer that our agent has read."""
+        return await self._engine.read(lambda c: breaker_rows.last_read(c, flow, since))
 
     async def breakers(self, flows: Collection[Flow]) -> Mapping[Flow, BreakerRecord]:
         """How breakers stand."""

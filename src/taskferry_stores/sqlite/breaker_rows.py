@@ -61,15 +61,16 @@ def exchanges(connection: Connection, flow: Flow, since: Instant, limit: int) ->
     return tuple([_exchange(row) for row in reversed(rows)])
 
 
-def read_lately(connection: Connection, agent: str, since: Instant, limit: int) -> tuple[ExchangeRecord, ...]:
-    """Talk that an agent of ours has read, newest first."""
-    rows = connection.execute(
-        f"{_EXCHANGES} JOIN messages m ON m.hash = t.hash AND m.mine = t.mine"  # noqa: S608
-        " WHERE t.mine IN (SELECT n FROM agents WHERE name = ?) AND t.inbound AND t.talk AND t.at > ?"
-        " AND m.read_at IS NOT NULL ORDER BY t.n DESC LIMIT ?",
-        (agent, since, limit),
-    )
-    return tuple([_exchange(row) for row in rows])
+def last_read(connection: Connection, flow: Flow, since: Instant) -> ExchangeRecord | None:
+    """The newest talk from a peer that our agent has read."""
+    numbers = agent_numbers(connection, (flow.from_, flow.to))
+    row = connection.execute(
+        f"{_EXCHANGES} JOIN messages m ON m.hash = t.hash AND m.mine = t.mine"
+        " WHERE t.mine = ? AND t.peer = ? AND t.at > ? AND t.inbound AND t.talk AND m.read_at IS NOT NULL"
+        " ORDER BY t.at DESC, t.n DESC LIMIT 1",
+        (numbers.get(flow.from_), numbers.get(flow.to), since),
+    ).fetchone()
+    return None if row is None else _exchange(row)
 
 
 _BREAKERS = (

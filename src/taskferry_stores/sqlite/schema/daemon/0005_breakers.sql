@@ -15,7 +15,6 @@ CREATE TABLE exchanges (
 ) STRICT;
 
 CREATE INDEX exchanges_between ON exchanges (mine, peer, at);
-CREATE INDEX exchanges_led ON exchanges (mine, n) WHERE inbound AND talk;
 
 CREATE TABLE breakers (
     mine INTEGER NOT NULL REFERENCES agents (n),
