@@ -239,7 +239,7 @@ async def test_a_flood_of_tasks_goes_to_the_gate():
         shown = await reader.tasks(WRITER, "writer", "", "", "", 50)
         assert sorted(task.title for task in shown[0]) == [f"Task {n}" for n in range(6)]
         held = await reader.gates.held_tasks(OWNER)
-        assert [(task.title, task.why) for task in held] == [
+        assert [(task.title, task.code) for task in held] == [
             ("Task 6", "pair-limit"),
             ("Task 7", "after-held"),
             ("Task 8", "after-held"),
@@ -359,6 +359,24 @@ async def test_events_over_the_budget_are_folded_and_wake_nobody():
         await reader.gates.release_stop(OWNER, stop.id.hex())
         after = await reader.inbox(WRITER, "writer", False, page.cursor, 50, 0)
         assert [m.type for m in after.messages] == ["message", *["revision_request"] * 3, "task_cancel"]
+
+
+async def test_a_task_with_a_budget_grows_no_further_than_honest_sides_can_bring_it():
+    """What a peer signs far beyond what it agreed to is quarantined; what was folded stays."""
+    async with forging() as (forger, bob):
+        await facing(forger).set_permissions(OWNER, PAIR, MUCH)
+        link = TaskLink(None, 0, None, Seen(0, None))
+        request = await forger.seal(TaskRequest("Title", "", budget=1), link=link)
+        task = before = request.envelope.hash
+        await forger.deliver(request)
+        for n in range(1, 75):
+            body = RevisionRequest(1, task, (f"again {n}",))
+            event = await forger.seal(body, link=TaskLink(task, n, before, Seen(0, None)))
+            before = event.envelope.hash
+            await forger.deliver(event)
+        assert set(await codes(bob)) == {"too-many"}
+        # The last is bob's own, which confirms what came just below the bound.
+        assert len((await bob.task(OWNER, task.hex())).events) == 4 + 64 + 1
 
 
 async def test_a_task_has_a_budget_where_none_is_given():
@@ -512,7 +530,7 @@ async def test_an_owner_who_lets_a_task_pass_the_gate_has_decided():
             return await b.gates.held_tasks(OWNER)
 
         (held,) = await until(waits)
-        assert (held.task, held.why) == (task, "")
+        assert (held.task, held.code, held.why) == (task, "", "")
         await b.gates.release(OWNER, task.hex())
         for n in range(6):
             await say(b, WRITER, "writer", "@alice/requester", f"another {n}")

@@ -137,7 +137,7 @@ def show(id: str) -> None:
         for requirement in texts(item, "requirements"):
             _quote("requires", requirement)
         if item.get("why"):
-            click.echo(f"\nA breaker sent it to the gate: {clean(item.get('why'))}")
+            click.echo(f"\nA breaker sent it to the gate: {clean(item.get('why'))}.")
     elif kind == _STOP:
         _show_stop(item)
     else:

@@ -61,8 +61,9 @@ def status() -> None:
         url = clean(relay.get("url"))
         click.echo(f"\nTake another name, with the same keys: taskferry setup OWNER --relay {url}")
     if answer.get("stopped"):
-        text = f"{answer['stopped']} pairs of agents are stopped by a breaker. See: taskferry approvals"
-        click.secho(f"! {clean(text)}", fg="yellow", bold=True)
+        count = clean(answer["stopped"])
+        text = f"Stopped by a breaker: {count} pair{'' if count == '1' else 's'} of agents"
+        click.secho(f"! {text}. See: taskferry approvals", fg="yellow", bold=True)
     for owner in texts(answer, "changed_peers"):
         handle = clean(owner)
         text = f"The identity of {handle} is in question: taskferry peer show {handle}"

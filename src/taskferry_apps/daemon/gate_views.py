@@ -28,8 +28,9 @@ class HeldTask:
     """(name, bytes) of what came with it."""
     deadline: Instant | None
     at: Instant
+    code: str = ""
+    """The code of the breaker that sent it to the gate; "" if none did. `why` says it in words."""
     why: str = ""
-    """The code of the breaker that stopped it; "" if none did."""
 
 
 @attrs.frozen

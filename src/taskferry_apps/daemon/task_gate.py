@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.breakers import Trip
 from taskferry_protocol.gates import waits_for_owner
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import EventType, Role
@@ -28,7 +29,7 @@ from taskferry_protocol.records import (
 from .agent_settings import agent_settings
 from .arrival import Arrival
 from .bonds import bond_between
-from .breakers import count_shown, gate_reason, person_decided
+from .breakers import WORDS, count_shown, gate_reason, person_decided
 from .core import Core
 from .draft import Draft
 from .gate_views import HeldTask
@@ -253,5 +254,6 @@ class TaskGate:
             attached=tuple((part.name, parts_size((part,))) for part in parts),
             deadline=request.deadline if request is not None else None,
             at=gate.at,
-            why=gate.why,
+            code=gate.why,
+            why=WORDS[Trip(gate.why)] if gate.why else "",
         )

@@ -28,6 +28,7 @@ def held_object(held: HeldTask) -> Object:
         "attached": [{"name": name, "size": size} for name, size in held.attached],
         "deadline": _time(held.deadline),
         "arrived_at": time_text(held.at),
+        "code": held.code,
         "why": held.why,
     }
 

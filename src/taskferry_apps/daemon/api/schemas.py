@@ -293,6 +293,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
         attached=many(record(name=TEXT, size=NUMBER)),
         deadline=maybe(TIME),
         arrived_at=TIME,
+        code=TEXT,
         why=TEXT,
     ),
     "Stop": record(
