@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 
 from taskferry_apps.daemon.breakers import HELD_ITEMS
+from taskferry_apps.daemon.gates_port import NewRule
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
@@ -250,6 +252,58 @@ async def test_a_flood_of_tasks_goes_to_the_gate():
         page = await reader.inbox(WRITER, "writer", False, "", 50, 0)
         assert [message.title for message in page.messages] == [f"Task {n}" for n in range(9)]
         assert await reader.gates.held_tasks(OWNER) == ()
+
+
+async def test_approving_a_stop_lets_no_task_through_that_waits_for_a_person_anyway():
+    """A task at the gate of a grant is looked at by itself, whatever the breaker between the two does."""
+    async with forging() as (forger, _):
+        reader = facing(forger)
+        await reader.set_permissions(OWNER, PAIR, GrantChange(human_gate=True))
+        forger.bob.pairs.limits = FEW
+        await forger.deliver(await forger.seal(TextMessage("so far"), hop=16))
+        request = TaskRequest("Secret title", "")
+        await forger.deliver(await forger.seal(request, link=TaskLink(None, 0, None, Seen(0, None)), hop=16))
+        stop = await a_stop(reader)
+        assert (stop.code, stop.held, stop.tasks) == ("hop-limit", 1, ())
+        await reader.gates.release_stop(OWNER, stop.id.hex())
+        assert [(held.title, held.code) for held in await reader.gates.held_tasks(OWNER)] == [
+            ("Secret title", "")
+        ]
+        assert "Secret" not in str(await reader.tasks(WRITER, "writer", "", "", "", 50))
+
+
+async def test_a_rule_lets_no_task_pass_a_breaker():
+    """What a rule would let through waits as well, and passes when the owner approves the stop."""
+    async with forging() as (forger, _):
+        reader = facing(forger)
+        await reader.set_permissions(OWNER, PAIR, attrs.evolve(MUCH, human_gate=True))
+        await reader.gates.add_rule(OWNER, NewRule("@alice/requester", "writer", tasks_per_day=50))
+        forger.bob.pairs.limits = FEW
+        for n in range(8):
+            request = TaskRequest(f"Task {n}", "")
+            await forger.deliver(await forger.seal(request, link=TaskLink(None, 0, None, Seen(0, None))))
+        held = await reader.gates.held_tasks(OWNER)
+        assert [(task.title, task.code) for task in held] == [
+            ("Task 6", "pair-limit"),
+            ("Task 7", "after-held"),
+        ]
+        await reader.gates.release_stop(OWNER, (await a_stop(reader)).id.hex())
+        assert len((await reader.tasks(WRITER, "writer", "", "", "", 50))[0]) == 8
+
+
+async def test_what_is_dropped_is_never_shown():
+    """No path of an agent's leads to what its owner dropped; the owner finds it among the messages."""
+    async with forging() as (forger, _):
+        reader = facing(forger)
+        forger.bob.pairs.limits = FEW
+        await forger.deliver(await forger.seal(TextMessage("a secret"), hop=16))
+        stop = await a_stop(reader)
+        await reader.gates.drop_stop(OWNER, stop.id.hex())
+        assert "a secret" not in str(await _all_messages(reader, WRITER, "writer"))
+        assert "a secret" not in str(await reader.inbox(WRITER, "writer", False, "", 50, 0))
+        await refused(reader.message(WRITER, stop.items[0].hash.hex()), "not-found", 404)
+        await refused(reader.acknowledge(OWNER, stop.items[0].hash.hex()), "conflict", 409)
+        assert "a secret" in str(await _all_messages(reader, OWNER, "writer"))
 
 
 async def test_tasks_that_are_dropped_are_declined():

@@ -127,7 +127,7 @@ async def test_stopped_messages_are_shown_in_the_order_that_is_asked(daemon):
 
 
 async def test_stopped_messages_that_are_dropped_stay_as_history(daemon):
-    """They become quiet, once, and nothing that is not stopped does."""
+    """They are dropped once, and nothing that is not stopped is."""
     await daemon.commit([store(message("held", inbox=STOPPED)), store(message("shown"))])
     drop = DropStopped("helper", (sha("held"), sha("shown"), sha("none")))
     assert await daemon.commit([DropStopped("other", drop.hashes), drop, drop]) == (
@@ -135,7 +135,7 @@ async def test_stopped_messages_that_are_dropped_stay_as_history(daemon):
         Counted(1),
         Counted(0),
     )
-    assert (await daemon.messages([sha("held")]))[sha("held")][0].inbox is InboxState.QUIET
+    assert (await daemon.messages([sha("held")]))[sha("held")][0].inbox is InboxState.DROPPED
     assert (await daemon.messages([sha("shown")]))[sha("shown")][0].inbox is InboxState.UNREAD
 
 

@@ -64,8 +64,7 @@ __all__ = [
     "tripped_breakers",
 ]
 
-#: What is held of one pair at a time; talk beyond it is quarantined, events are folded and never put before
-#: the agent.
+#: What is held of one pair at a time. Talk beyond it is quarantined; events are folded, and wake nobody.
 HELD_ITEMS: Final = 200
 HELD_BYTES: Final = 4 * 1_048_576
 

@@ -73,6 +73,7 @@ _STATES: Final = {
     InboxState.PROCESSED: "processed",
     InboxState.HELD: "held",
     InboxState.STOPPED: "held",
+    InboxState.DROPPED: "dropped",
     InboxState.QUIET: "",
 }
 

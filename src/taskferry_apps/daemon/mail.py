@@ -109,7 +109,7 @@ class Mail:
             raise DaemonRefusal(
                 "conflict", "Only received messages are acknowledged.", "Look into the inbox.", status=409
             )
-        if record.inbox in {InboxState.HELD, InboxState.STOPPED}:
+        if record.inbox in {InboxState.HELD, InboxState.STOPPED, InboxState.DROPPED}:
             raise held_for_owner()
         now = self._core.now()
         hashes: tuple[Hash, ...] = (record.hash,)

@@ -75,11 +75,13 @@ async def admit_event(arrival: Arrival, held: Held, after: Held, role: Role) -> 
     begun = held.request is not None and not asks
     if gate is None and begun:
         return InboxState.UNREAD
-    why = await gate_reason(arrival) if asks else ""
-    if gate is None and not why and not await _waits(arrival):
-        if asks:
-            count_shown(arrival)
-        return InboxState.UNREAD
+    why = ""
+    if gate is None and not await _waits(arrival):
+        why = await gate_reason(arrival) if asks else ""
+        if not why:
+            if asks:
+                count_shown(arrival)
+            return InboxState.UNREAD
     if not asks:
         # Words about a task whose request has not come yet are not to pass where the request may not.
         draft.add(PutGate(GateRecord(held.task, arrival.mine, arrival.peer, GateState.UNBEGUN, draft.now)))
@@ -103,7 +105,7 @@ async def _gated_by_grant(arrival: Arrival) -> bool:
 
 async def _hold(arrival: Arrival, task: Hash, after: Held, why: str) -> InboxState:
     draft, mine, peer = arrival.draft, arrival.mine, arrival.peer
-    gate = GateRecord(task, mine, peer, GateState.WAITING, draft.now, why=why)
+    gate = GateRecord(task, mine, peer, GateState.WAITING, draft.now)
     if after.view.is_final:
         await decide(draft, gate, GateState.OVER, "peer")
         return InboxState.QUIET
@@ -113,16 +115,16 @@ async def _hold(arrival: Arrival, task: Hash, after: Held, why: str) -> InboxSta
         await decide(draft, gate, _DECISIONS[ours[0]], ELSEWHERE)
         return InboxState.UNREAD if _DECISIONS[ours[0]] is GateState.RELEASED else InboxState.QUIET
     settings = await agent_settings(draft.core, mine.name)
-    # Rules stand in for the gate of a grant. A guarded agent's owner wants to see everything, and so does
-    # one whose breaker has tripped.
+    # Rules stand in for the gate of a grant. A guarded agent's owner wants to see everything.
     if not why and not waits_for_owner(settings.mode, human_gate=False):
         rule = await find_rule(draft, peer, mine.name, RuleUse.TASK)
-        if rule is not None:
+        why = await gate_reason(arrival) if rule is not None else ""
+        if rule is not None and not why:
             count_use(draft, rule, RuleUse.TASK, task, mine.name)
             await decide(draft, gate, GateState.RELEASED, rule.id.hex())
             count_shown(arrival)
             return InboxState.UNREAD
-    draft.add(PutGate(gate))
+    draft.add(PutGate(attrs.evolve(gate, why=why)))
     draft.tell("gate", "", (task, task), state=gate.state.value, agent_name=mine.name)
     draft.tell("gate", mine.name, (), state=gate.state.value, peer=await handle_of(draft.core, peer))
     return InboxState.HELD

@@ -26,7 +26,6 @@ from taskferry_protocol.messages import (
 )
 from taskferry_protocol.records import (
     AddTaskEvent,
-    InboxState,
     Mark,
     MarkMessages,
     SaveTask,
@@ -48,7 +47,7 @@ from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
 from .sending import check_may_send, open_way
 from .task_gate import settle
 from .taskbook import Held, event_of, load_task, row_after, view_of
-from .visibility import held_for_owner, shown_of, shown_rows
+from .visibility import UNSEEN, held_for_owner, shown_of, shown_rows
 
 __all__ = ["Tasks", "add_event"]
 
@@ -273,9 +272,9 @@ def _named_version(view: TaskView, action: TaskAction) -> VersionName | None:
 
 
 async def _check_shown(core: Core, mine: AgentRef, names: VersionName) -> None:
-    """Nothing if a breaker does not hold that version: nobody judges what was not shown to them."""
+    """Nothing if no breaker holds that version from our agent: nobody judges what was not shown to them."""
     for message in (await core.store.messages((names.hash,))).get(names.hash, ()):
-        if message.mine == mine and message.inbox is InboxState.STOPPED:
+        if message.mine == mine and message.inbox in UNSEEN:
             raise held_for_owner()
 
 

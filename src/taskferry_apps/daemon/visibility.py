@@ -1,10 +1,11 @@
 """What agents are not shown: the tasks that their owner has not let pass, all that was said in them, and what
-a breaker holds.
+a breaker holds or the owner has dropped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Final
 
 import attrs
 
@@ -19,6 +20,7 @@ from .taskbook import Held
 from .views import TaskView
 
 __all__ = [
+    "UNSEEN",
     "check_all_shown",
     "held_for_owner",
     "hidden",
@@ -27,6 +29,10 @@ __all__ = [
     "shown_task",
     "without_hidden",
 ]
+
+
+#: What a breaker holds, and what the owner has dropped of it.
+UNSEEN: Final = frozenset({InboxState.STOPPED, InboxState.DROPPED})
 
 
 async def hidden(core: Core, tasks: Iterable[Hash | None]) -> frozenset[tuple[Hash, str]]:
@@ -47,7 +53,7 @@ async def without_hidden(
     return tuple(
         message
         for message in messages
-        if message.inbox is not InboxState.STOPPED
+        if message.inbox not in UNSEEN
         and (message.task is None or (message.task, message.mine.name) not in unseen)
     )
 
@@ -63,13 +69,13 @@ async def shown_rows(core: Core, caller: Caller, rows: Collection[TaskRecord]) -
 
 
 async def shown_of(core: Core, mine: AgentRef, hashes: Collection[Hash]) -> tuple[Hash, ...]:
-    """Those of some events of a task that no breaker holds from our agent, in their order."""
+    """Those of some events of a task that no breaker holds or held from our agent, in their order."""
     found = await core.store.messages(hashes)
     stopped = {
         message.hash
         for messages in found.values()
         for message in messages
-        if message.mine == mine and message.inbox is InboxState.STOPPED
+        if message.mine == mine and message.inbox in UNSEEN
     }
     return tuple(hash for hash in hashes if hash not in stopped)
 

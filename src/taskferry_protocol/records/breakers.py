@@ -71,7 +71,7 @@ class PutBreaker:
 
 @attrs.frozen
 class DropStopped:
-    """Never put these messages before our agent; those that are not stopped are passed over.
+    """Never show these messages to our agent; those that are not stopped are passed over.
 
     Result: `Counted`.
     """

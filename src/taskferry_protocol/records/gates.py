@@ -26,7 +26,8 @@ class GateState(StrEnum):
 class GateRecord:
     """A task of a peer's that waited for the owner, or still does. While it is not released, its agent is
     shown nothing of it. `by` is who decided: `owner`, or the id of a rule in hexadecimal. `why` is the code
-    of the breaker that stopped it, "" for one that waits by its grant or its agent's mode.
+    of the breaker that stopped it, "" for one that waits by its grant or its agent's mode
+    and that no rule would have let pass.
     """
 
     task: Hash

@@ -71,7 +71,7 @@ def _drop(state: DaemonState, agent: str, hash: Hash) -> int:
     message = state.messages.get((hash, agent))
     if message is None or not _is_stopped(message):
         return 0
-    state.journal.put(state.messages, (hash, agent), attrs.evolve(message, inbox=InboxState.QUIET))
+    state.journal.put(state.messages, (hash, agent), attrs.evolve(message, inbox=InboxState.DROPPED))
     return 1
 
 

@@ -176,7 +176,7 @@ def _put(connection: Connection, breaker: BreakerRecord, number: Number) -> None
 
 def _drop(connection: Connection, agent: str, hash: Hash) -> int:
     done = connection.execute(
-        "UPDATE messages SET inbox = 'quiet' WHERE hash = ? AND direction = 'in' AND inbox = 'stopped'"
+        "UPDATE messages SET inbox = 'dropped' WHERE hash = ? AND direction = 'in' AND inbox = 'stopped'"
         " AND mine IN (SELECT n FROM agents WHERE name = ?)",
         (hash, agent),
     )
