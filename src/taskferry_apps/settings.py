@@ -17,10 +17,12 @@ from urllib.parse import urlsplit
 import attrs
 import platformdirs
 
+from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.ids import Hash, sha256
 from taskferry_protocol.tickets import is_ticket
 from taskferry_transports.loopback import is_loopback
 
+from .breaker_settings import read_limits
 from .credentials import WANTED, is_credential
 
 __all__ = [
@@ -298,6 +300,10 @@ class DaemonSettings:
     """Certificates (PEM) of the authorities to trust for the relay, instead of the system's."""
     request_pause_days: int = attrs.field(default=7, metadata=_from(_number, "TASKFERRY_REQUEST_PAUSE_DAYS"))
     """Days that one whose request was declined waits before asking again, unless the owner says otherwise."""
+    breakers: BreakerLimits = attrs.field(
+        default=DEFAULT_LIMITS, metadata=_from(read_limits, "TASKFERRY_BREAKERS")
+    )
+    """When breakers trip."""
     local_api_token: str | None = attrs.field(
         default=None, metadata=_secret(_credential, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
     )

@@ -73,6 +73,7 @@ class AuditKind(StrEnum):
     REFUSAL = "refusal"
     RULE_CHANGED = "rule_changed"
     GATE_CHANGED = "gate_changed"
+    BREAKER = "breaker"
     KEY_ROTATED = "key_rotated"
     DEVICE_ADDED = "device_added"
     DEVICE_REVOKED = "device_revoked"

@@ -39,6 +39,18 @@ SEEN_MS: Final = LIFETIME_MS + 2 * SKEW_MS
 #: Loops end.
 HOPS: Final = 16
 CAUSES: Final = 8
+#: Breakers (docs/breakers.md). Messages and new tasks between two agents in ten minutes without a person:
+#: more than anybody reads; a batch of a hundred tasks passes.
+PAIR_TALK: Final = 120
+#: The same in a day: one every two and a half minutes, round the clock.
+PAIR_TALK_A_DAY: Final = 600
+#: Events of tasks between two agents in ten minutes: what the usual grant, 60 a minute, lets one side send.
+PAIR_EVENTS: Final = 600
+PAIR_EVENTS_A_DAY: Final = 3_000
+#: How often the same may be said between two agents in an hour: polite repetition, not a loop.
+SAME_WORDS: Final = 5
+#: Messages of a task whose request sets no budget: a note a minute for two working days, and the work.
+TASK_BUDGET: Final = 1_000
 PARTS: Final = 32
 TITLE_CHARS: Final = 200
 #: A brief, a note, a reason, a message's text.

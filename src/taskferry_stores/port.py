@@ -72,6 +72,7 @@ from taskferry_protocol.records import (
     TokenRecord,
 )
 
+from .breakers_port import BreakerReads
 from .errors import (
     ConflictKind,
     StoreClosed,
@@ -227,7 +228,7 @@ class RelayStore(Protocol):
         """Finish the commit under way and let go of everything. Idempotent; later calls are `StoreClosed`."""
 
 
-class DaemonStore(GateReads, RuntimeReads, Protocol):
+class DaemonStore(GateReads, RuntimeReads, BreakerReads, Protocol):
     """The truth of one daemon."""
 
     async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:

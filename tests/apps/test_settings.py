@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from taskferry_apps.breaker_settings import read_limits, written_limits
 from taskferry_apps.settings import SettingsError, load_daemon, load_relay
+from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.ids import sha256
 
 
@@ -221,3 +223,23 @@ def test_where_pages_and_mail_are_is_checked() -> None:
     ):
         with pytest.raises(SettingsError, match=name):
             load_relay({name: value}, {})
+
+
+def test_limits_of_breakers_are_set_by_name_and_the_others_stay():
+    """What is written is read back as it was set."""
+    settings = load_daemon({}, {"TASKFERRY_BREAKERS": "messages=300, repeats=9,task-messages=50,hops=4"})
+    usual = BreakerLimits()
+    assert settings.breakers == BreakerLimits(hops=4, talk=300, repeats=9, budget=50)
+    assert settings.breakers.events == usual.events
+    assert read_limits(written_limits(settings.breakers)) == settings.breakers
+    assert load_daemon({}, {}).breakers == usual
+
+
+NO_LIMITS = ["talk=3", "messages", "messages=", "messages=0", "hops=17", "messages=٣", "events=9999999"]
+
+
+@pytest.mark.parametrize("text", [*NO_LIMITS, "repeats=1,repeats=2"])
+def test_limits_of_breakers_that_mean_nothing_are_refused(text):
+    """No breaker can be set to nothing, and hops only to what an envelope can say."""
+    with pytest.raises(SettingsError, match=r"breakers .* must be"):
+        load_daemon({}, {"TASKFERRY_BREAKERS": text})

@@ -112,9 +112,9 @@ def _shell(stage: Stage, machine: Machine) -> Shell:
     return Shell(stage.folder, machine.data)
 
 
-def owner_with(stage: Stage, relay: str, name: str, agent: str) -> Shell:
-    """The shell of an owner with a daemon, an account and an agent."""
-    shell = _shell(stage, stage.start_daemon(name))
+def owner_with(stage: Stage, relay: str, name: str, agent: str, **settings: str) -> Shell:
+    """The shell of an owner with a daemon, which has these settings, an account and an agent."""
+    shell = _shell(stage, stage.start_daemon(name, settings=settings))
     assert shell("setup", name, "--relay", relay).code == 0
     assert shell("agent", "create", agent).code == 0
     return shell

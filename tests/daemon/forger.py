@@ -61,13 +61,15 @@ class Forger:
         to: str = "writer",
         id_at: Instant | None = None,
         seed: bytes | None = None,
+        hop: int = 0,
+        conv: bytes = bytes(16),
     ) -> Sealed:
         """An envelope from alice to bob's writer."""
         self.sequence += 1
         own, peer = await self.alice.own_log(), await self.bob.own_log()
         entropy = system.entropy if seed is None else (lambda count: (seed * 64)[:count])
         return seal_envelope(
-            Content(body, ConversationId(bytes(16)), link=link),
+            Content(body, ConversationId(conv), hop, link=link),
             Address(
                 AgentRef(own.account, from_),
                 AgentRef(peer.account, to),

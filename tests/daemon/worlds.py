@@ -17,6 +17,7 @@ from taskferry_apps.daemon.port import Caller, GrantChange, NewAgent, NewTask, T
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.views import Sent
 from taskferry_apps.relay.core import Policy, Relay
+from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.frames import Frame, encode_frame, open_frame, read_frame
 from taskferry_protocol.ids import Hash, Instant, sha256
 from taskferry_protocol.records import Generation
@@ -82,6 +83,7 @@ class Machine:
     name: str
     store: DaemonStore = attrs.field(factory=MemoryDaemonStore)
     vault: MemoryVault = attrs.field(factory=MemoryVault)
+    limits: BreakerLimits = DEFAULT_LIMITS
 
 
 class Tampering(MemoryTransport):
@@ -161,6 +163,7 @@ class World:
             jitter=lambda: 0.0,
             relay=relay,
             relay_token=relay_token,
+            limits=machine.limits,
         )
 
     @asynccontextmanager

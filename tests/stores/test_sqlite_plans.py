@@ -8,10 +8,15 @@ from taskferry_protocol.records import (
     AgentPair,
     ApprovalQuery,
     ApprovalState,
+    BreakerRecord,
+    CountExchange,
     DropProposal,
     DropRuntimes,
+    DropStopped,
+    ExchangeRecord,
     Expire,
     Flow,
+    ForgetExchanges,
     GateRecord,
     GateState,
     InboxState,
@@ -31,6 +36,7 @@ from taskferry_protocol.records import (
     PurgeLeases,
     PurgeProposals,
     PurgeSeen,
+    PutBreaker,
     PutEvidence,
     PutGate,
     PutGrant,
@@ -209,10 +215,11 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
         await daemon.events(Place(0), 10, {"helper", "other"})
         await decisions(daemon, hashes)
         await programs(daemon, hashes)
+        await stops(daemon, hashes)
         await daemon.commit([OfferAgain(NOW), PurgeSeen(NOW, 1), PurgeAnswers(NOW, 1)])
         await daemon.commit([PruneEvents(Instant(NOW), 10, 10)])
     # Each stops at its first row, or holds only what is open.
-    few = {"tasks_deadline", "outbox_due", "gates_waiting"}
+    few = {"tasks_deadline", "outbox_due", "gates_waiting", "breakers_tripped"}
     assert unbounded(scans, allowed=few) - of_feed(scans) == set()
 
 
@@ -259,6 +266,19 @@ async def programs(daemon, hashes):
     await daemon.agents_seen()
     await daemon.peer_words([Flow(mine, peer)])
     await daemon.commit([PurgeLeases(NOW, 1)])
+
+
+async def stops(daemon, hashes):
+    """What is read and changed about breakers."""
+    mine, peer = agent("alice/helper"), agent("bob/coder")
+    exchange = ExchangeRecord(mine, peer, hashes[0], NOW, inbound=True, talk=True, words=sha("w"))
+    await daemon.commit([CountExchange(exchange), PutBreaker(BreakerRecord(mine, peer, "x", NOW))])
+    await daemon.exchanges(Flow(mine, peer), NOW, 10)
+    await daemon.last_read(Flow(mine, peer), NOW)
+    await daemon.breakers([Flow(mine, peer), Flow(peer, mine)])
+    await daemon.breakers_tripped(10)
+    await daemon.stopped(Flow(mine, peer), 10)
+    await daemon.commit([DropStopped("helper", tuple(hashes)), ForgetExchanges(mine, peer)])
 
 
 def of_feed(scans):

@@ -1,6 +1,7 @@
 """`taskferry approvals`: everything that waits for you, and your answers.
 
-Three things wait in one list: requests for a connection, tasks at the human gate, questions of your agents.
+Four things wait in one list: requests for a connection, tasks at the human gate, questions of your agents,
+and what a breaker has stopped between an agent of yours and a peer.
 What others wrote is shown as theirs, behind a bar at the margin, so that no text can pass for one of ours.
 """
 
@@ -18,10 +19,13 @@ from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
     from ..local_client import LocalClient
+    from .quoting import Quoter
 
 __all__ = ["approvals"]
 
-_CONNECTION, _TASK, _QUESTION = "connection", "task", "question"
+#: How much of what is held is shown on a terminal.
+_ITEMS = 20
+_CONNECTION, _TASK, _QUESTION, _STOP = "connection", "task", "question", "stopped"
 
 
 @click.group(invoke_without_command=True)
@@ -66,8 +70,13 @@ def _list() -> None:
                 kind if kind != _QUESTION else f"may I: {clean(item.get('class'))}",
                 clean(item.get("agent") if kind == _QUESTION else item.get("mine")),
                 clean(item.get("peer") or "your agent"),
-                ago(item.get("asked_at") or item.get("arrived_at") or item.get("created_at")),
-                clean(item.get("what") or item.get("title") or item.get("note") or "", most=60),
+                ago(
+                    item.get("asked_at")
+                    or item.get("arrived_at")
+                    or item.get("since")
+                    or item.get("created_at")
+                ),
+                clean(_about(kind, item), most=60),
             ]
             for kind, item in waiting
         ),
@@ -76,6 +85,21 @@ def _list() -> None:
     if waiting:
         click.echo("\nLook first: taskferry approvals show ID")
         click.echo("Then: taskferry approvals approve ID, or: taskferry approvals deny ID")
+
+
+def _about(kind: str, item: Mapping[str, object]) -> str:
+    if kind == _STOP:
+        return _held_in_words(item)
+    return str(item.get("what") or item.get("title") or item.get("note") or "")
+
+
+def _held_in_words(stop: Mapping[str, object]) -> str:
+    from .values import texts
+
+    tasks = len(texts(stop, "task_ids"))
+    held = [f"{stop.get('held')} held"] if stop.get("held") else []
+    held += [f"{tasks} task{'s' if tasks > 1 else ''} at the gate"] if tasks else []
+    return f"{', '.join(held) or 'sending is refused'}: {stop.get('why')}"
 
 
 @approvals.command()
@@ -109,9 +133,36 @@ def show(id: str, full: bool) -> None:
         draw_question(item, whole, quoter)
     elif kind == _TASK:
         draw_task(item, whole, quoter)
+        if item.get("why"):
+            click.echo(f"\nA breaker sent it to the gate: {clean(item.get('why'))}.")
+    elif kind == _STOP:
+        _show_stop(item, quoter)
     else:
         draw_request(item, quoter)
     click.echo(f"\nid {clean(_id(item))}")
+
+
+def _show_stop(stop: Mapping[str, object], quoter: Quoter) -> None:
+    from .render import ago, clean, facts
+    from .values import objects
+
+    mine, peer = clean(stop.get("mine")), clean(stop.get("peer"))
+    click.secho(f"A breaker stands between {mine} and {peer}", bold=True)
+    facts(
+        [
+            ("because", clean(stop.get("why"))),
+            ("since", ago(stop.get("since"))),
+            ("here", clean(_held_in_words(stop).partition(":")[0])),
+            ("sending", f"refused until {ago(stop['refused_until'])}" if stop.get("refused_until") else ""),
+        ]
+    )
+    items = objects(stop, "items")
+    for item in items[:_ITEMS]:
+        quoter.show(f"{clean(item.get('type'))}, {ago(item.get('arrived_at'))}", item.get("text"))
+    if len(items) > _ITEMS:
+        click.echo(f"and {len(items) - _ITEMS} more; all of them with --json")
+    click.echo("\nApprove: your agent gets what is held, in its order, and counting begins anew.")
+    click.echo("Deny: it never does; tasks among it are declined.")
 
 
 def _whole(daemon: LocalClient, kind: str, item: Mapping[str, object]) -> Mapping[str, object]:
@@ -157,7 +208,7 @@ def save(id: str, number: int, output: Path) -> None:
 @json_option
 @daemon_options
 def approve(id: str, for_task: bool, answer: str) -> None:
-    """Accept a request, put a task before your agent, or allow what it asks.
+    """Accept a request, put a task or what was stopped before your agent, or allow what it asks.
 
     \b
     Example:
@@ -169,6 +220,8 @@ def approve(id: str, for_task: bool, answer: str) -> None:
             told = daemon.post("/connections/accept", {"id": id})
         elif kind == _TASK:
             told = daemon.post("/gates/release", {"id": id})
+        elif kind == _STOP:
+            told = daemon.post("/stops/release", {"id": id})
         else:
             body = {"scope": "task" if for_task else "once", "answer": answer}
             told = daemon.post(f"/approvals/{id}/approve", body)
@@ -178,6 +231,7 @@ def approve(id: str, for_task: bool, answer: str) -> None:
             _CONNECTION: "Connected. Its tasks wait for you first: taskferry approvals",
             _TASK: "Your agent has the task now.",
             _QUESTION: "Allowed.",
+            _STOP: "Your agent has what was held now, and they may go on.",
         }[kind],
     )
 
@@ -188,7 +242,7 @@ def approve(id: str, for_task: bool, answer: str) -> None:
 @json_option
 @daemon_options
 def deny(id: str, reason: str) -> None:
-    """Decline a request or a task, or forbid what your agent asks.
+    """Decline a request or a task, drop what was stopped, or forbid what your agent asks.
 
     \b
     Example:
@@ -200,9 +254,12 @@ def deny(id: str, reason: str) -> None:
             told = daemon.post("/connections/decline", {"id": id, "reason": reason})
         elif kind == _TASK:
             told = daemon.post("/gates/decline", {"id": id, "reason": reason})
+        elif kind == _STOP:
+            told = daemon.post("/stops/drop", {"id": id})
         else:
             told = daemon.post(f"/approvals/{id}/deny", {"answer": reason})
-    _done(told, {_QUESTION: "Forbidden."}.get(kind, "Declined."))
+    words = {_QUESTION: "Forbidden.", _STOP: "Dropped. They may go on talking."}
+    _done(told, words.get(kind, "Declined."))
 
 
 def _done(told: object, words: str) -> None:
@@ -218,10 +275,12 @@ def _waiting(daemon: LocalClient) -> list[tuple[str, dict[str, object]]]:
     requests = objects(daemon.get("/connections", state="requested_in"), "connections")
     tasks = objects(daemon.get("/gates"), "tasks")
     questions = objects(daemon.get("/approvals", state="asked"), "approvals")
+    stops = objects(daemon.get("/stops"), "stops")
     return [
         *((_CONNECTION, item) for item in reversed(requests)),
         *((_TASK, item) for item in tasks),
         *((_QUESTION, item) for item in reversed(questions)),
+        *((_STOP, item) for item in stops),
     ]
 
 

@@ -69,8 +69,14 @@ def settings_of(data: Path, config: Path | None) -> tuple[DaemonSettings | None,
 
 
 def _shown(value: object) -> str:
+    from taskferry_protocol.breakers import BreakerLimits
+
+    from ..breaker_settings import written_limits
+
     if value is None:
         return "not set"
+    if isinstance(value, BreakerLimits):
+        return written_limits(value)
     if isinstance(value, tuple):
         return ":".join(map(str, value))
     return str(value)

@@ -28,13 +28,16 @@ def message() -> None:
 @click.argument("peer")
 @click.argument("text")
 @click.option("--reply-to", default="", help="The message that this answers.")
+@click.option("--cause", default="", help="The message or task that led to this one.")
 @json_option
 @daemon_options
-def send(mine: str, peer: str, text: str, reply_to: str) -> None:
+def send(mine: str, peer: str, text: str, reply_to: str, cause: str) -> None:
     """Send TEXT (- reads standard input) from your agent MINE to PEER."""
     body: dict[str, object] = {"from": mine, "to": peer, "text": _said(text)}
     if reply_to:
         body["reply_to"] = reply_to
+    if cause:
+        body["cause"] = cause
     with local_client() as daemon:
         answer = daemon.post("/messages/send", body)
     if is_json_wanted():

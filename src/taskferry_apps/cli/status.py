@@ -75,6 +75,10 @@ def status() -> None:
     if clean(relay.get("last_error")).startswith("name-taken"):
         url = clean(relay.get("url"))
         click.echo(f"\nTake another name, with the same keys: taskferry setup OWNER --relay {url}")
+    if answer.get("stopped"):
+        count = clean(answer["stopped"])
+        text = f"Stopped by a breaker: {count} pair{'' if count == '1' else 's'} of agents"
+        click.secho(f"! {text}. See: taskferry approvals", fg="yellow", bold=True)
     for owner in texts(answer, "changed_peers"):
         handle = clean(owner)
         text = f"The identity of {handle} is in question: taskferry peer show {handle}"

@@ -46,6 +46,7 @@ def task() -> None:
 )
 @click.option("--deadline", type=Moment(), help="30m, 2h, 3d, or a time such as 2026-12-24T18:00:00Z.")
 @click.option("--budget", type=click.IntRange(1), help="How many messages this task may take.")
+@click.option("--cause", help="The message or task that led to this one.")
 @json_option
 @daemon_options
 def send(
@@ -58,6 +59,7 @@ def send(
     revisions: int,
     deadline: str | None,
     budget: int | None,
+    cause: str | None,
 ) -> None:
     """Ask the agent PEER to do something for your agent MINE.
 
@@ -79,7 +81,8 @@ def send(
         "max_revisions": revisions,
         "files": attachments(files),
     }
-    body |= {name: value for name, value in (("deadline", deadline), ("budget", budget)) if value is not None}
+    given = (("deadline", deadline), ("budget", budget), ("cause", cause))
+    body |= {name: value for name, value in given if value is not None}
     with local_client() as daemon:
         answer = daemon.post("/tasks", body)
     _tell(answer, f"Task {_short(answer)} for {peer}")

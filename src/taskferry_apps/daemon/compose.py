@@ -160,6 +160,7 @@ async def _main(settings: DaemonSettings) -> None:
             relay_token=settings.relay_token or "",
             copying=Copying(store.copy_to, settings.data),
             pause_ms=settings.request_pause_days * DAY_MS,
+            limits=settings.breakers,
             instance=open_instance(settings.data, system.entropy, take_over=settings.take_over),
         )
         await nursery.start(daemon.run)

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 import trio
 
 from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Instant
@@ -34,6 +35,7 @@ from .bell import Bell
 from .instance import InstanceMark
 from .keys import KeyRing
 from .logbook import LogBook
+from .pairs import Pairs
 from .port import DaemonRefusal
 
 __all__ = ["SEQUENCE_FLOOR", "Core", "Vault"]
@@ -83,6 +85,7 @@ class Core:
         entropy: Entropy,
         jitter: Callable[[], float],
         instance: InstanceMark | None = None,
+        limits: BreakerLimits = DEFAULT_LIMITS,
     ) -> None:
         self.store = store
         self.vault = vault
@@ -94,6 +97,8 @@ class Core:
         """Why this daemon signs nothing now: another copy of it may be at work."""
         self.lock = trio.Lock()
         self.logs = LogBook(store)
+        self.pairs = Pairs(store, limits)
+        """What passed between our agents and peers', for the breakers."""
         self.ring: KeyRing | None = None
         self.account: AccountId | None = None
         self.keyless = ""
@@ -227,6 +232,7 @@ class Core:
         for log in logs:
             self.logs.put(log, names.get(log.account))
         for change in changes:
+            self.pairs.took(change)
             if isinstance(change, PutOutbox):
                 self.outgoing.ring()
             elif isinstance(change, AppendEvent):

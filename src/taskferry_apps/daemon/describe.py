@@ -70,6 +70,8 @@ _STATES: Final = {
     InboxState.READ: "read",
     InboxState.PROCESSED: "processed",
     InboxState.HELD: "held",
+    InboxState.STOPPED: "held",
+    InboxState.DROPPED: "dropped",
     InboxState.QUIET: "",
 }
 

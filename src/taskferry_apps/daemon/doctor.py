@@ -9,6 +9,7 @@ from taskferry_protocol.limits import DAY_MS, MINUTE_MS, SKEW_MS
 
 from .alarms import alarms
 from .audit import AuditBook
+from .breakers import tripped_breakers
 from .core import Core
 from .doctor_port import Finding, Level
 from .draft import LIFETIME_MS
@@ -41,7 +42,7 @@ class Doctor:
         found = [await self._account()]
         if self._core.account is not None:
             found += [await self._relay(), self._clock(), await self._log(), await self._outbox()]
-            found += [await self._quarantine(), await self._identities()]
+            found += [await self._quarantine(), await self._breakers(), await self._identities()]
         found += [await self._alarms(), await self._database(), await self._audit_log(caller)]
         return tuple(found)
 
@@ -141,6 +142,19 @@ class Doctor:
             return Finding("quarantine", Level.OK, "empty")
         text = f"{count} items were received and had no effect"
         return Finding("quarantine", Level.WARN, text, "See: taskferry quarantine")
+
+    async def _breakers(self) -> Finding:
+        stopped = await tripped_breakers(self._core)
+        if not stopped:
+            return Finding("breakers", Level.OK, "none has tripped")
+        held = sum(breaker.held for breaker in stopped)
+        pairs = f"{len(stopped)} pair{'s' if len(stopped) > 1 else ''} of agents"
+        return Finding(
+            "breakers",
+            Level.WARN,
+            f"{held} items are held between {pairs}, or sending was refused",
+            "Decide about them: taskferry approvals",
+        )
 
     async def _identities(self) -> Finding:
         changed = await changed_owners(self._core.store)

@@ -11,7 +11,7 @@ from taskferry_protocol.messages import Part
 
 from .views import ConnectionView, GrantView
 
-__all__ = ["ApprovalView", "HeldTask", "ModeView", "RuleView", "WholeTask"]
+__all__ = ["ApprovalView", "HeldItem", "HeldTask", "ModeView", "RuleView", "StopView", "WholeTask"]
 
 
 @attrs.frozen
@@ -29,6 +29,40 @@ class HeldTask:
     attached_bytes: int
     deadline: Instant | None
     at: Instant
+    code: str = ""
+    """The code of the breaker that sent it to the gate; "" if none did. `why` says it in words."""
+    why: str = ""
+
+
+@attrs.frozen
+class HeldItem:
+    """A message that a breaker holds; `text` is the beginning of what it says."""
+
+    hash: Hash
+    type: str
+    task: Hash | None
+    at: Instant
+    text: str
+
+
+@attrs.frozen
+class StopView:
+    """What a breaker has stopped between an agent of ours and a peer.
+
+    `code` and `why` say what tripped it first, in a word and in words. `items` are the `held` messages;
+    `tasks` wait at the gate, for they came meanwhile. Our agent was refused to send until `refused_until`.
+    """
+
+    id: Hash
+    mine: str
+    peer: str
+    code: str
+    why: str
+    since: Instant
+    held: int
+    tasks: tuple[Hash, ...]
+    refused_until: Instant | None
+    items: tuple[HeldItem, ...]
 
 
 @attrs.frozen

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 
 import attrs
@@ -18,7 +17,7 @@ from .core import Core
 from .describe import connection_view
 from .downloads import part_of
 from .draft import Draft
-from .gate_views import ApprovalView, HeldTask, ModeView, RuleView, WholeTask
+from .gate_views import ApprovalView, HeldTask, ModeView, RuleView, StopView, WholeTask
 from .gates_port import NewRule, Question
 from .held_tasks import HeldTasks
 from .link import Link
@@ -26,6 +25,7 @@ from .names import handle_of, may_use, own_agent, require_owner
 from .outgoing import sent
 from .port import Caller, DaemonRefusal, TaskAction
 from .rules import Rules
+from .stops import Stops
 from .tasks import Tasks
 from .views import ConnectionView, Sent
 
@@ -42,6 +42,7 @@ class Gates:
         self._tasks = tasks
         self._rules = rules
         self._held = HeldTasks(core)
+        self._stops = Stops(core, tasks)
         self._approvals = Approvals(core)
 
     # --- Tasks that wait
@@ -66,10 +67,26 @@ class Gates:
         return await sent(self._core, self._link, posted, held)
 
     async def waiting(self, caller: Caller, agent: str) -> tuple[tuple[str, int], ...]:
-        """Whose tasks wait, and how many."""
+        """Of whom something waits, and how much."""
         mine = await own_agent(self._core, caller, agent, "agent")
-        peers = Counter(gate.peer for gate in await self._held.waiting(mine.name))
-        return tuple([(await handle_of(self._core, peer), count) for peer, count in sorted(peers.items())])
+        counts = await self._stops.waiting(mine.name)
+        for gate in await self._held.waiting(mine.name):
+            counts[await handle_of(self._core, gate.peer)] += 1
+        return tuple(sorted(counts.items()))
+
+    # --- What breakers hold
+
+    async def stops(self, caller: Caller) -> tuple[StopView, ...]:
+        """What is stopped."""
+        return await self._stops.listed(caller)
+
+    async def release_stop(self, caller: Caller, stop: str) -> StopView:
+        """Let it pass."""
+        return await self._stops.release(caller, stop)
+
+    async def drop_stop(self, caller: Caller, stop: str) -> StopView:
+        """Drop it."""
+        return await self._stops.drop(caller, stop)
 
     async def unblock(self, caller: Caller, connection: str | tuple[str, str]) -> ConnectionView:
         """Let a blocked agent ask again."""

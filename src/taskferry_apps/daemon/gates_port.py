@@ -11,7 +11,7 @@ import attrs
 
 from taskferry_protocol.ids import Instant
 
-from .gate_views import ApprovalView, HeldTask, ModeView, RuleView, WholeTask
+from .gate_views import ApprovalView, HeldTask, ModeView, RuleView, StopView, WholeTask
 from .port import Caller, GrantChange
 from .views import ConnectionView, Sent
 
@@ -57,6 +57,15 @@ class GateService(Protocol):
     async def turn_away(self, caller: Caller, task: str, reason: str) -> Sent:
         """Decline a task that waits; its agent is shown nothing of it."""
 
+    async def stops(self, caller: Caller) -> tuple[StopView, ...]:
+        """What breakers have stopped, the first to trip first."""
+
+    async def release_stop(self, caller: Caller, stop: str) -> StopView:
+        """Put what is held before the agent, in its order, and count anew."""
+
+    async def drop_stop(self, caller: Caller, stop: str) -> StopView:
+        """Never put what is held before the agent; decline the tasks that were stopped, and count anew."""
+
     async def unblock(self, caller: Caller, connection: str | tuple[str, str]) -> ConnectionView:
         """Let a blocked agent ask again. Nothing is sent."""
 
@@ -85,7 +94,7 @@ class GateService(Protocol):
 
     # --- agents' and the owner's ---
     async def waiting(self, caller: Caller, agent: str) -> tuple[tuple[str, int], ...]:
-        """Whose tasks wait for the owner and how many of each: all that an agent learns of them."""
+        """Of whom something waits for the owner, and how much: all that an agent learns of it."""
 
     async def modes(self, caller: Caller) -> tuple[ModeView, ...]:
         """The modes of the agents that the caller may act as."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Final
 
+from taskferry_protocol.breakers import Trip
 from taskferry_protocol.links import EventType, Role
 from taskferry_protocol.messages import TaskRequest, parts_size
 from taskferry_protocol.records import GateRecord, GateState
 
+from .breakers import WORDS
 from .core import Core
 from .draft import Draft
 from .gate_views import HeldTask, WholeTask
@@ -118,4 +120,6 @@ class HeldTasks:
             attached_bytes=parts_size(parts),
             deadline=request.deadline if request is not None else None,
             at=gate.at,
+            code=gate.why,
+            why=WORDS[Trip(gate.why)] if gate.why else "",
         )

@@ -41,7 +41,6 @@ from taskferry_protocol.records import (
     DropQuarantine,
     EvidenceRecord,
     Flow,
-    InboxState,
     OutboxState,
     PutEvidence,
     QuarantineRecord,
@@ -68,6 +67,7 @@ from .draft import Draft
 from .identity_changes import What, mark_changed
 from .inbound_facts import gather_facts
 from .log_news import Fetch, News, fetch_news, judge, pin, refresh
+from .message_arrivals import take_message
 from .quarantine import audit_refusal, set_aside
 from .receipts import take_receipt
 from .share_arrivals import take_share
@@ -330,13 +330,7 @@ async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
             else:
                 return Outcome.APPLIED, await _connection_effect(arrival, body)
         case TextMessage():
-            if arrival.decision.standing is Standing.COPY:
-                arrival.store_copy()
-            else:
-                arrival.store(InboxState.UNREAD)
-                arrival.draft.tell(
-                    "message", arrival.mine.name, (arrival.hash,), type=body.type_name, direction="in"
-                )
+            await take_message(arrival, body)
         case Receipt():
             await take_receipt(arrival, body)
         case DeviceShare():

@@ -11,12 +11,21 @@ from taskferry_protocol.records import TaskCursor, TaskQuery
 from taskferry_protocol.runtimes import is_live, presence
 from taskferry_protocol.tasks import TaskState
 
+from .bonds import all_bonds
 from .core import Core
-from .names import may_use, require_owner
+from .describe import connection_view
+from .names import may_use, own_agent, require_owner
 from .port import Caller, DaemonRefusal
-from .views import AccountView, AgentView
+from .views import AccountView, AgentView, ConnectionView
 
-__all__ = ["account_view", "agent_views", "parse_task_cursor", "task_query"]
+__all__ = [
+    "account_view",
+    "agent_views",
+    "connection_views",
+    "parse_task_cursor",
+    "task_cursor",
+    "task_query",
+]
 
 _STATES: Final = frozenset(state.value for state in TaskState) | {"unknown"}
 _ROLES: Final = frozenset(role.value for role in Role)
@@ -107,3 +116,20 @@ def parse_task_cursor(text: str) -> TaskCursor | None:
         raise DaemonRefusal(
             "bad-value", "That is no cursor of this list.", "Begin without one.", detail={"field": "cursor"}
         ) from None
+
+
+def task_cursor(cursor: TaskCursor | None) -> str:
+    """A place in the list of tasks as `parse_task_cursor` reads it; "" for its end."""
+    return f"{cursor.updated_at}-{cursor.task.hex()}-{cursor.role}" if cursor is not None else ""
+
+
+async def connection_views(core: Core, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:
+    """Connections of the agents that the caller may act as, newest first."""
+    name = (await own_agent(core, caller, agent, "agent")).name if agent else None
+    bonds = await all_bonds(core.store, name)
+    shown = [
+        bond
+        for bond in reversed(bonds)
+        if may_use(caller, bond.record.mine.name) and state in {"", bond.record.state.value}
+    ]
+    return tuple([await connection_view(core, bond) for bond in shown])

@@ -9,7 +9,6 @@ import trio
 from taskferry_protocol.records import TaskRecord
 
 from .core import Core
-from .describe_tasks import task_view
 from .downloads import download_of
 from .export import export_task
 from .names import may_use, not_found
@@ -18,7 +17,7 @@ from .search import find_task
 from .taskbook import Held, load_task
 from .tasks import Tasks
 from .views import TaskView
-from .visibility import shown_rows
+from .visibility import check_all_shown, shown_rows, shown_task
 
 __all__ = ["Looking"]
 
@@ -46,18 +45,20 @@ class Looking:
     async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
         """(name, media type, bytes) of a part, counted from 0."""
         held, row = await self._held(caller, task)
-        return download_of(await task_view(self._core, held, row), version, part)
+        return download_of(await shown_task(self._core, caller, held, row), version, part)
 
     async def export(self, caller: Caller, task: str) -> bytes:
         """The handoff file."""
         held, row = await self._held(caller, task)
+        if not caller.is_owner:
+            await check_all_shown(self._core, row.mine, held)
         return await export_task(self._core, caller, held, row.role)
 
     async def _view(self, caller: Caller, task: str) -> TaskView:
         held, row = await self._held(caller, task)
         if not caller.is_owner:
             await self._tasks.note_read(caller, held, row)
-        return await task_view(self._core, held, row)
+        return await shown_task(self._core, caller, held, row)
 
     async def _held(self, caller: Caller, task: str) -> tuple[Held, TaskRecord]:
         held = await load_task(self._core, await find_task(self._core.store, task))

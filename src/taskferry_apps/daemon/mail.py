@@ -30,7 +30,7 @@ from .port import Caller, DaemonRefusal, Hold, Look
 from .search import find_message
 from .telling import tells
 from .views import EventView, InboxPage, LeaseView, MessageView, QuarantineView
-from .visibility import without_hidden
+from .visibility import held_for_owner, without_hidden
 
 __all__ = ["Mail"]
 
@@ -168,13 +168,8 @@ class Mail:
             raise DaemonRefusal(
                 "conflict", "Only received messages are acknowledged.", "Look into the inbox.", status=409
             )
-        if record.inbox is InboxState.HELD:
-            raise DaemonRefusal(
-                "conflict",
-                "That task waits for its owner's decision.",
-                "The owner decides with: taskferry approvals",
-                status=409,
-            )
+        if record.inbox in {InboxState.HELD, InboxState.STOPPED, InboxState.DROPPED}:
+            raise held_for_owner()
         agent, unit = record.mine.name, record.task or record.hash
         held = await check_hold(self._core, caller, agent, unit, hold)
         tell = await tells(self._core, caller, agent, hold.runtime if hold is not None else "")

@@ -138,6 +138,8 @@ class NewTask:
     budget: int | None = None
     runtime: str = ""
     """The bound program that asks, and that is to have the answers; "" for any."""
+    cause: str = ""
+    """The message or task that led to it, by id or prefix; "" where the caller does not say."""
 
 
 @attrs.frozen
@@ -298,8 +300,9 @@ class DaemonService(Protocol):
         parts: Sequence[Part],
         conversation: str,
         reply_to: str,
+        cause: str = "",
     ) -> Sent:
-        """Send a message; `conversation` and `reply_to` may be ""."""
+        """Send a message; `conversation`, `reply_to` and `cause`, what led to it, may be ""."""
 
     async def inbox(
         self,

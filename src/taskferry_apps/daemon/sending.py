@@ -10,19 +10,19 @@ from collections.abc import Sequence
 import attrs
 
 from taskferry_protocol.gates import Deed
-from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant
-from taskferry_protocol.limits import CAUSES, HOPS
-from taskferry_protocol.messages import ArtifactSubmit, TextMessage, decode_content, parts_size
+from taskferry_protocol.ids import AgentRef, ConversationId, Instant
+from taskferry_protocol.messages import ArtifactSubmit, TextMessage, parts_size
 from taskferry_protocol.permissions import permits
 from taskferry_protocol.records import ConnectionState
 
 from .bonds import Bond, bond_between, bonds_between
+from .breakers import count_sent, permit_talk
 from .core import Core
 from .deeds import permit_deed
 from .draft import Draft, Posted, Thread
-from .names import handle_of, match_prefix, named_peer, not_found, own_agent, parse_prefix
+from .leads import lead_of, named_message
+from .names import handle_of, named_peer, own_agent
 from .port import Caller, DaemonRefusal
-from .search import recent_messages
 
 __all__ = ["Way", "check_may_send", "open_way", "send_message"]
 
@@ -117,42 +117,33 @@ async def send_message(
     body: TextMessage,
     conversation: str,
     reply_to: str,
+    cause: str = "",
 ) -> Posted:
-    """Send a message. `conversation` and `reply_to` may be "". Raises DaemonRefusal."""
+    """Send a message. `conversation`, `reply_to` and `cause` may be "". Raises DaemonRefusal."""
     agent = await own_agent(core, caller, mine)
     async with core.lock:
         draft = Draft(core)
         await permit_deed(draft, caller, agent, Deed.WORD)
         way = await open_way(core, agent, peer)
-        thread = await _thread(draft, agent, conversation, reply_to)
+        conv = _conversation(conversation) if conversation else None
+        answered = await named_message(draft, caller, agent, reply_to) if reply_to else None
+        led = [answered] if answered is not None else []
+        if cause:
+            led.insert(0, await named_message(draft, caller, agent, cause))
+        lead = await lead_of(draft, caller, agent, way.peer, led)
+        await permit_talk(draft, agent, way.peer, lead, body)
+        thread = Thread(
+            conv or (answered.conv if answered is not None else draft.conversation()),
+            answered.hash if answered is not None else None,
+            hop=lead.hop,
+            cause=lead.cause,
+        )
         posted = await draft.post(body, agent, way.peer, thread)
         check_may_send(way, posted, draft.now)
+        count_sent(draft, agent, way.peer, posted.hash, posted.content)
         draft.tell("message", agent.name, (posted.hash,), type=body.type_name, direction="out")
         await draft.commit()
     return posted
-
-
-async def _thread(draft: Draft, mine: AgentRef, conversation: str, reply_to: str) -> Thread:
-    conv = _conversation(conversation) if conversation else None
-    if not reply_to:
-        return Thread(conv or draft.conversation())
-    wanted = parse_prefix(reply_to, "message")
-    if isinstance(wanted, str):
-        wanted = match_prefix(wanted, await recent_messages(draft.core.store, mine.name), "message")
-    found = (await draft.core.store.messages((Hash(wanted),))).get(Hash(wanted), ())
-    answered = next((message for message in found if message.mine == mine), None)
-    if answered is None:
-        raise not_found("message")
-    content = decode_content(answered.content)
-    if content.hop >= HOPS:
-        raise DaemonRefusal(
-            "too-many",
-            f"{HOPS} messages led to each other here; a person has to look.",
-            "Start a new conversation.",
-            status=409,
-        )
-    cause = (*content.cause, answered.hash)[-CAUSES:]
-    return Thread(conv or answered.conv, answered.hash, hop=content.hop + 1, cause=cause)
 
 
 def _conversation(text: str) -> ConversationId:

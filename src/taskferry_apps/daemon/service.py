@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import trio
 
+from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.messages import Part, TextMessage
 from taskferry_stores.port import DaemonStore
@@ -15,7 +16,7 @@ from .access import Access
 from .alarms import alarms
 from .audit import AuditBook
 from .backups import Backups, Copying
-from .bonds import all_bonds
+from .breakers import tripped_breakers
 from .browser_port import BrowserService
 from .browsers import Browsers
 from .connections import PAUSE_MS, Connections
@@ -33,7 +34,7 @@ from .invites import Invites
 from .link import Link, RouteTo
 from .linking import Linking
 from .links import Links
-from .listing import account_view, agent_views, parse_task_cursor, task_query
+from .listing import account_view, agent_views, connection_views, parse_task_cursor, task_cursor, task_query
 from .looking import Looking
 from .mail import Mail
 from .manage import Manage
@@ -135,15 +136,17 @@ class Daemon:
         copying: Copying | None = None,
         pause_ms: int = PAUSE_MS,
         instance: InstanceMark | None = None,
+        limits: BreakerLimits = DEFAULT_LIMITS,
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
 
         `relay` outranks the one that set-up named, `relay_token` lets a new account in there; `copying` says
-        how backups copy the store, where they can, and `pause_ms` how long one who was declined waits.
+        how backups copy the store, where they can, `pause_ms` how long one who was declined waits, and
+        `limits` when breakers trip.
 
         Raises what store and vault raise.
         """
-        core = Core(store, vault, now=now, entropy=entropy, jitter=jitter, instance=instance)
+        core = Core(store, vault, now=now, entropy=entropy, jitter=jitter, instance=instance, limits=limits)
         await core.load()
         return cls(core, route_to, owner_digest, relay, relay_token, copying, pause_ms)
 
@@ -174,6 +177,7 @@ class Daemon:
             secrets=core.vault.kind,
             manage=self.manage.state,
             changed=await changed_owners(core.store),
+            stopped=len(await tripped_breakers(core)),
         )
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str = "") -> SetUp:
@@ -244,14 +248,7 @@ class Daemon:
 
     async def connections(self, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:
         """Connections, newest first."""
-        name = (await own_agent(self._core, caller, agent, "agent")).name if agent else None
-        bonds = await all_bonds(self._core.store, name)
-        shown = [
-            bond
-            for bond in reversed(bonds)
-            if may_use(caller, bond.record.mine.name) and state in {"", bond.record.state.value}
-        ]
-        return tuple([await connection_view(self._core, bond) for bond in shown])
+        return await connection_views(self._core, caller, state, agent)
 
     async def request_connection(self, caller: Caller, mine: str, peer: str, note: str) -> ConnectionView:
         """Ask a peer's owner for a connection."""
@@ -267,12 +264,13 @@ class Daemon:
         parts: Sequence[Part],
         conversation: str,
         reply_to: str,
+        cause: str = "",
     ) -> Sent:
         """Send a message."""
         body = TextMessage(text, tuple(parts))
         posted = await posted_before(self._core)
         if posted is None:
-            posted = await send_message(self._core, caller, mine, peer, body, conversation, reply_to)
+            posted = await send_message(self._core, caller, mine, peer, body, conversation, reply_to, cause)
         return await sent(self._core, self._link, posted)
 
     async def inbox(
@@ -348,9 +346,7 @@ class Daemon:
         shown = await task_summaries(core, rows)
         if state == "created":
             shown = tuple(summary for summary in shown if summary.state == "created")
-        following = page.next
-        text = f"{following.updated_at}-{following.task.hex()}-{following.role}" if following else ""
-        return shown, text
+        return shown, task_cursor(page.next)
 
     async def task(
         self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None = None, wait_s: float = 0

@@ -30,7 +30,8 @@ from taskferry_protocol.tasks import TaskEvent, TaskView, check_event, confirmat
 
 from .alarms import raise_alarm
 from .arrival import Arrival
-from .draft import Thread
+from .breakers import count_sent, screen_event
+from .leads import within_task
 from .quarantine import set_aside
 from .task_gate import admit_event, decided_elsewhere
 from .taskbook import Held, event_of, load_task, row_after
@@ -42,6 +43,8 @@ __all__ = ["take_task_event"]
 _UNBEGUN: Final = 32
 #: Every event of a task is folded again with each that comes: beyond this a task is no task.
 _EVENTS: Final = 10_000
+#: Beyond what a budget comes to: what ends a task, and forks.
+_SPARE: Final = 64
 #: Confirmations that wait to be placed; nobody signs more before anything else of a task has come.
 _LATE: Final = 64
 
@@ -63,17 +66,19 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     row, role = await _row(arrival, held, EventType(content.body.type_name))
     event = _event(arrival, role.other)
     check_event(event, task)
-    if len(held.records) >= _EVENTS and event.hash not in held.records:
-        raise RemoteProtocolError(RejectCode.TOO_MANY, f"{_EVENTS} events are held of that task")
+    most = _most_events(held)
+    if len(held.records) >= most and event.hash not in held.records:
+        raise RemoteProtocolError(RejectCode.TOO_MANY, f"{most} events are held of that task")
     held = await _with_late_copies(arrival, held, row)
     after = held if event.hash in held.records else held.with_event(event, content, arrival.draft.core.device)
     code = _closing(after.view, event)
     if code is None:
-        budget = after.view.terms.budget if after.view.terms is not None else None
-        over = budget is not None and after.view.spent > budget
         inbox = await admit_event(arrival, held, after, role)
-        quiet = isinstance(content.body, TaskSeen) or over
-        arrival.store(InboxState.QUIET if quiet and inbox is InboxState.UNREAD else inbox, task=task)
+        if inbox is InboxState.UNREAD and isinstance(content.body, TaskSeen):
+            inbox = InboxState.QUIET
+        elif inbox is InboxState.UNREAD and not isinstance(content.body, TaskRequest):
+            inbox = await screen_event(arrival, held, after)
+        arrival.store(inbox, task=task)
     else:
         inbox = InboxState.UNREAD
         arrival.keep()
@@ -98,6 +103,14 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
         direction="in",
     )
     return code
+
+
+def _most_events(held: Held) -> int:
+    """How many events are held of a task. Two honest sides cannot exceed an agreed budget by more: each may
+    spend it without having seen the other, and confirms what it takes.
+    """
+    budget = held.view.terms.budget if held.view.terms is not None else None
+    return _EVENTS if budget is None else min(_EVENTS, 4 * budget + _SPARE)
 
 
 def _event(arrival: Arrival, side: Role) -> TaskEvent:
@@ -187,7 +200,7 @@ async def _confirm(
     link = confirmation_due(before, after.view, role)
     if link is None:
         return after
-    posted = await arrival.draft.post(TaskSeen(), row.mine, row.peer, Thread(row.conv, link=link))
+    posted = await arrival.draft.post(TaskSeen(), row.mine, row.peer, within_task(after, row.conv, link))
     return add_event(arrival.draft, after, posted, role)
 
 
@@ -243,6 +256,8 @@ async def _take_copy(arrival: Arrival, task: Hash) -> None:
     event = _event(arrival, role)
     check_event(event, task)
     arrival.store_copy(task=task)
+    if not isinstance(arrival.content.body, TaskSeen):
+        count_sent(arrival.draft, arrival.peer, arrival.mine, arrival.hash, arrival.content)
     _hold(arrival, task, role)
     if role is Role.WORKER:
         await decided_elsewhere(arrival.draft, task, event.type)

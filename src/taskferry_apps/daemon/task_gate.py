@@ -28,12 +28,13 @@ from taskferry_protocol.records import (
 from .agent_settings import agent_settings
 from .arrival import Arrival
 from .bonds import bond_between
+from .breakers import count_shown, gate_reason, person_decided
 from .draft import Draft
 from .names import handle_of
 from .rules import count_use, find_rule
 from .taskbook import Held
 
-__all__ = ["OWNER", "admit_event", "decided_elsewhere", "hold_shared", "pass_on", "settle"]
+__all__ = ["OWNER", "admit_event", "decide", "decided_elsewhere", "hold_shared", "pass_on", "settle"]
 
 OWNER: Final = "owner"
 ELSEWHERE: Final = "another device"
@@ -57,18 +58,25 @@ async def admit_event(arrival: Arrival, held: Held, after: Held, role: Role) -> 
     gate = (await draft.core.store.gates((held.task,))).get(held.task)
     if gate is not None and gate.state is not GateState.UNBEGUN:
         if gate.state is GateState.WAITING and after.view.is_final:
-            await _decide(draft, gate, GateState.OVER, "peer")
+            await decide(draft, gate, GateState.OVER, "peer")
         return InboxState.UNREAD if gate.state is GateState.RELEASED else InboxState.QUIET
     asks = isinstance(arrival.content.body, TaskRequest)
     # Between two agents of one owner the request is held already, as the one that asked has sent it.
     begun = held.request is not None and not asks
-    if gate is None and (begun or not await _waits(arrival)):
+    if gate is None and begun:
         return InboxState.UNREAD
+    why = ""
+    if gate is None and not await _waits(arrival):
+        why = await gate_reason(arrival) if asks else ""
+        if not why:
+            if asks:
+                count_shown(arrival)
+            return InboxState.UNREAD
     if not asks:
         # Words about a task whose request has not come yet are not to pass where the request may not.
         draft.add(PutGate(GateRecord(held.task, arrival.mine, arrival.peer, GateState.UNBEGUN, draft.now)))
         return InboxState.QUIET
-    return await _hold(arrival, held.task, after)
+    return await _hold(arrival, held.task, after, why)
 
 
 async def _waits(arrival: Arrival) -> bool:
@@ -85,26 +93,28 @@ async def _gated_by_grant(arrival: Arrival) -> bool:
     return terms is None or terms.human_gate
 
 
-async def _hold(arrival: Arrival, task: Hash, after: Held) -> InboxState:
+async def _hold(arrival: Arrival, task: Hash, after: Held, why: str) -> InboxState:
     draft, mine, peer = arrival.draft, arrival.mine, arrival.peer
     gate = GateRecord(task, mine, peer, GateState.WAITING, draft.now)
     if after.view.is_final:
-        await _decide(draft, gate, GateState.OVER, "peer")
+        await decide(draft, gate, GateState.OVER, "peer")
         return InboxState.QUIET
     ours = [event.type for event in after.events if event.role is Role.WORKER and event.type in _DECISIONS]
     if ours:
         # Another device of this owner has answered already, and its word came here first.
-        await _decide(draft, gate, _DECISIONS[ours[0]], ELSEWHERE)
+        await decide(draft, gate, _DECISIONS[ours[0]], ELSEWHERE)
         return InboxState.UNREAD if _DECISIONS[ours[0]] is GateState.RELEASED else InboxState.QUIET
     settings = await agent_settings(draft.core, mine.name)
     # Rules stand in for the gate of a grant. A guarded agent's owner wants to see everything.
-    if not waits_for_owner(settings.mode, human_gate=False):
+    if not why and not waits_for_owner(settings.mode, human_gate=False):
         rule = await find_rule(draft, peer, mine.name, RuleUse.TASK)
-        if rule is not None:
+        why = await gate_reason(arrival) if rule is not None else ""
+        if rule is not None and not why:
             count_use(draft, rule, RuleUse.TASK, task, mine.name)
-            await _decide(draft, gate, GateState.RELEASED, rule.id.hex())
+            await decide(draft, gate, GateState.RELEASED, rule.id.hex())
+            count_shown(arrival)
             return InboxState.UNREAD
-    draft.add(PutGate(gate))
+    draft.add(PutGate(attrs.evolve(gate, why=why)))
     draft.tell("gate", "", (task, task), state=gate.state.value, agent_name=mine.name)
     draft.tell("gate", mine.name, (), state=gate.state.value, peer=await handle_of(draft.core, peer))
     return InboxState.HELD
@@ -127,7 +137,8 @@ async def hold_shared(draft: Draft, row: TaskRecord, held: Held) -> None:
     draft.add(PutGate(gate))
 
 
-async def _decide(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
+async def decide(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
+    """Store how a gate is decided, tell of it, and write it down. It shows no message."""
     draft.add(PutGate(attrs.evolve(gate, state=state, decided_at=draft.now, by=by)))
     draft.tell("gate", "", (gate.task, gate.task), state=state.value, agent_name=gate.mine.name, by=by)
     if state in _WRITTEN:
@@ -154,6 +165,8 @@ async def settle(draft: Draft, row: TaskRecord, kind: EventType) -> None:
 
 async def pass_on(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:
     """Decide on a task that waits, and put it before its agent if it is released."""
-    await _decide(draft, gate, state, by)
+    await decide(draft, gate, state, by)
+    if by == OWNER:
+        await person_decided(draft, gate.mine, gate.peer)
     if state is GateState.RELEASED:
         draft.add(ShowMessages(gate.mine.name, (gate.task,)))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from taskferry_protocol.errors import LocalProtocolError
+from typing import Final
+
+from taskferry_protocol.errors import LocalProtocolError, RejectCode
 from taskferry_protocol.gates import Deed
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.links import ROLES, EventType, Role, Seen, TaskLink
 from taskferry_protocol.messages import (
     ArtifactSubmit,
@@ -27,12 +29,15 @@ from taskferry_protocol.records import (
     TaskEventRecord,
     TaskRecord,
 )
-from taskferry_protocol.tasks import TaskView, VersionName
+from taskferry_protocol.task_actions import ENDING
+from taskferry_protocol.tasks import Refusal, TaskView, VersionName
 
+from .breakers import budget_of, count_sent, permit_event, permit_talk
 from .core import Core
 from .deeds import Asking, permit_deed
 from .draft import Draft, Posted, Thread
 from .labels import label_of
+from .leads import lead_of, named_message, within_task
 from .leasing import check_hold
 from .names import may_use, not_found, own_agent
 from .port import Caller, DaemonRefusal, Hold, NewTask, TaskAction
@@ -42,9 +47,12 @@ from .sending import check_may_send, open_way
 from .task_gate import settle
 from .taskbook import Held, event_of, load_task, row_after, view_of
 from .telling import tells
-from .visibility import shown_rows
+from .visibility import UNSEEN, held_for_owner, shown_of, shown_rows
 
 __all__ = ["Tasks", "add_event"]
+
+#: What is said about one version of the work.
+_JUDGING: Final = frozenset({EventType.TASK_COMPLETE, EventType.REVISION_REQUEST})
 
 
 def add_event(draft: Draft, held: Held, posted: Posted, role: Role) -> Held:
@@ -89,15 +97,20 @@ class Tasks:
                 task.revisions,
                 task.budget,
             )
+            led = [await named_message(draft, caller, mine, task.cause)] if task.cause else []
+            lead = await lead_of(draft, caller, mine, way.peer, led)
+            await permit_talk(draft, mine, way.peer, lead, body)
             proposal = Proposal(way.peer, body)
             approved = await permit_deed(
                 draft, caller, mine, Deed.TASK, lambda: Asking(proposal.words(way.handle), proposal)
             )
             if approved is not None:
                 body = approved.task
-            thread = Thread(draft.conversation(), link=TaskLink(None, 0, None, Seen(0, None)))
+            link = TaskLink(None, 0, None, Seen(0, None))
+            thread = Thread(draft.conversation(), link=link, hop=lead.hop, cause=lead.cause)
             posted = await draft.post(body, mine, way.peer, thread)
             check_may_send(way, posted, draft.now)
+            count_sent(draft, mine, way.peer, posted.hash, posted.content)
             header = posted.envelope.header
             event = event_of(posted.hash, Role.REQUESTER, core.device, header.created_at, posted.content)
             view = view_of(posted.hash, (event,), core.device, frozenset())
@@ -148,12 +161,16 @@ class Tasks:
             answers = await self._answers(caller, held, row, action)
             if not may_act(held.view, role, core.device):
                 raise acts_elsewhere(held.view, await self._writer_label(held.view, role))
-            _check_possible(held.view, role, kind, draft, names, answers)
+            _check_possible(held, role, kind, draft, names, answers)
+            await permit_event(draft, row.mine, row.peer, kind)
+            if not caller.is_owner and names is not None and kind in _JUDGING:
+                await _check_shown(core, row.mine, names)
             body = _body(kind, action, names, answers)
             posted = await self._post(draft, held, row, body)
             if row.mine.account != row.peer.account:
                 way = await open_way(core, row.mine, row.peer)
                 check_may_send(way, posted, draft.now)
+            count_sent(draft, row.mine, row.peer, posted.hash, posted.content)
             held = add_event(draft, held, posted, role)
             row = row_after(row, held.view, draft.now)
             draft.add(SaveTask(row))
@@ -164,7 +181,8 @@ class Tasks:
 
     async def note_read(self, caller: Caller, held: Held, row: TaskRecord) -> None:
         """An agent has looked at the task, and so at every revision that was asked of it."""
-        asked, tell = held.view.revisions, await tells(self._core, caller, row.mine.name)
+        asked = await shown_of(self._core, row.mine, held.view.revisions)
+        tell = await tells(self._core, caller, row.mine.name)
         if row.role == Role.WORKER.value and asked:
             mark = MarkMessages(row.mine.name, asked, Mark.READ, self._core.now(), tell)
             await self._core.commit((mark,))
@@ -199,8 +217,7 @@ class Tasks:
     async def _post(self, draft: Draft, held: Held, row: TaskRecord, body: Body) -> Posted:
         view, role, device = held.view, Role(row.role), self._core.device
         link = view.next_link(role) if view.may_write(role, device) else view.adopting_link(device)
-        thread = Thread(row.conv, link=link)
-        return await draft.post(body, row.mine, row.peer, thread)
+        return await draft.post(body, row.mine, row.peer, within_task(held, row.conv, link))
 
     async def _writer_label(self, view: TaskView, role: Role) -> str:
         """What the device is called that writes for our side."""
@@ -253,15 +270,25 @@ def _named_version(view: TaskView, action: TaskAction) -> VersionName | None:
     )
 
 
+async def _check_shown(core: Core, mine: AgentRef, names: VersionName) -> None:
+    """Nothing if no breaker holds that version from our agent: nobody judges what was not shown to them."""
+    for message in (await core.store.messages((names.hash,))).get(names.hash, ()):
+        if message.mine == mine and message.inbox in UNSEEN:
+            raise held_for_owner()
+
+
 def _check_possible(
-    view: TaskView,
+    held: Held,
     role: Role,
     kind: EventType,
     draft: Draft,
     names: VersionName | None,
     answers: int,
 ) -> None:
+    view, budget = held.view, budget_of(draft.core, held)
     refusal = view.refuse(role, kind, now=draft.now, names=names, answers=answers)
+    if refusal is None and budget is not None and view.spent >= budget and kind not in ENDING:
+        refusal = Refusal(RejectCode.RATE_LIMITED)
     if refusal is not None:
         raise not_possible(view, role, draft.now, refused_deed(view, refusal))
 

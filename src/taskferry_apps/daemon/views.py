@@ -66,6 +66,8 @@ class Status:
     manage: str = "none"
     """Of the key that signs for the account: `none`, `open`, `locked` or `unlocked`."""
     changed: tuple[str, ...] = ()
+    stopped: int = 0
+    """Pairs of agents between which a breaker holds something, or refuses."""
     """Owners whose identity is in question, as `@owner`."""
 
 

@@ -107,11 +107,16 @@ class Stage:
         threading.Thread(target=self._follow, args=(log, process), daemon=True).start()
         return url, data
 
-    def start_daemon(self, owner: str, log: str = "info") -> Machine:
-        """A daemon on a free port with a data directory of its own, which logs from the level `log` on."""
+    def start_daemon(
+        self, owner: str, log: str = "info", settings: Mapping[str, str] | None = None
+    ) -> Machine:
+        """A daemon on a free port with a data directory of its own, which logs from the level `log` on.
+
+        `settings` are environment variables, for this daemon alone.
+        """
         data = self.folder / owner
         words = ["up", "--addr", "127.0.0.1:0", "--data", str(data), "--log", log]
-        process, written = self._start(owner, words)
+        process, written = self._start(owner, words, settings)
         url = self._when(process, written, lambda: _written_url(data))
         token = owner_token_path(data).read_text().strip()
         machine = Machine(owner, data, url, token)

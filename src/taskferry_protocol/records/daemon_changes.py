@@ -12,6 +12,7 @@ import attrs
 from ..ids import AccountId, AgentRef, Hash, Instant
 from .audit import AppendAudit, Placed
 from .base import Counted, Done, Place, SharedChange
+from .breakers import BreakerChange
 from .daemon import (
     EventRecord,
     IdempotencyRecord,
@@ -363,6 +364,7 @@ DaemonChange = (
     | PurgeAnswers
     | GateChange
     | RuntimeChange
+    | BreakerChange
 )
 
 

@@ -25,7 +25,9 @@ class GateState(StrEnum):
 @attrs.frozen
 class GateRecord:
     """A task of a peer's that waited for the owner, or still does. While it is not released, its agent is
-    shown nothing of it. `by` is who decided: `owner`, or the id of a rule in hexadecimal.
+    shown nothing of it. `by` is who decided: `owner`, or the id of a rule in hexadecimal. `why` is the code
+    of the breaker that stopped it, "" for one that waits by its grant or its agent's mode
+    and that no rule would have let pass.
     """
 
     task: Hash
@@ -35,6 +37,7 @@ class GateRecord:
     at: Instant
     decided_at: Instant | None = None
     by: str = ""
+    why: str = ""
 
 
 @attrs.frozen
@@ -140,9 +143,10 @@ class PutGate:
 
 @attrs.frozen
 class ShowMessages:
-    """Put messages that were held before one of our agents, as if they had come just now: with new places.
+    """Put messages that were held or stopped before one of our agents, in this order and with new places, as
+    if they had come just now.
 
-    Those that are not held are passed over. Result: `Counted`.
+    Others are passed over. Result: `Counted`.
     """
 
     agent: str

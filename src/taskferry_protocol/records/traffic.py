@@ -24,11 +24,14 @@ class Direction(StrEnum):
 class InboxState(StrEnum):
     """Where an inbound message stands with its agent.
 
-    `quiet` ones are never put before it, `held` ones not before the owner has let them pass.
+    `quiet` ones are never put before it; `held` ones, which wait at a gate, and `stopped` ones, which a
+    breaker has held, not before the owner has let them pass; `dropped` ones the owner did not let pass.
     """
 
     QUIET = "quiet"
     HELD = "held"
+    STOPPED = "stopped"
+    DROPPED = "dropped"
     UNREAD = "unread"
     READ = "read"
     PROCESSED = "processed"

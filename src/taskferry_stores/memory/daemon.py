@@ -54,6 +54,7 @@ from taskferry_protocol.records import (
 
 from ..errors import StoreClosed
 from .audit import AuditReads
+from .breakers import MemoryBreakerReads
 from .daemon_state import DaemonState
 from .gates import MemoryGateReads
 from .queries import asked_message, asked_task, place_in_list, quarantine_lines
@@ -70,7 +71,7 @@ def _ordered(rows: Iterable[tuple[Place, V]], after: Place | None, order: Order)
     return [r for r in ordered if after is None or (r[0] < after if newest else r[0] > after)]
 
 
-class MemoryDaemonStore(AuditReads, MemoryGateReads, MemoryRuntimeReads):
+class MemoryDaemonStore(AuditReads, MemoryGateReads, MemoryRuntimeReads, MemoryBreakerReads):
     """The daemon's port over dictionaries."""
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ from taskferry_protocol.records import (
     AppendAudit,
     AppendEvent,
     AppendStatements,
+    BreakerChange,
     Counted,
     DaemonChange,
     DaemonResult,
@@ -92,6 +93,7 @@ from ..rules import (
     unknown,
 )
 from .audit import AuditTable
+from .breakers import BreakerTables
 from .gates import GateTables
 from .runtimes import RuntimeTables
 from .tables import Journal, Ledger
@@ -129,6 +131,7 @@ class DaemonState:
         self.invite_uses: dict[tuple[bytes, Hash], None] = {}
         self.gate_tables = GateTables(self.journal)
         self.runtime_tables = RuntimeTables(self.journal)
+        self.breaker_tables = BreakerTables(self.journal)
         self.events: dict[Place, EventRecord] = {}
         self.counters: dict[str, int] = {}
 
@@ -142,6 +145,8 @@ class DaemonState:
             return self.runtime_tables.apply(change)
         if isinstance(change, GateChange):
             return self.gate_tables.apply(change, self)
+        if isinstance(change, BreakerChange):
+            return self.breaker_tables.apply(change, self)
         put, drop = self.journal.put, self.journal.drop
         match change:
             case StoreMessage():

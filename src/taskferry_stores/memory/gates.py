@@ -108,9 +108,12 @@ class GateTables:
         return Counted(min(len(old), change.limit))
 
 
+_HELD = frozenset({InboxState.HELD, InboxState.STOPPED})
+
+
 def _show(state: DaemonState, agent: str, hash: Hash) -> int:
     message = state.messages.get((hash, agent))
-    if message is None or message.direction is not Direction.IN or message.inbox is not InboxState.HELD:
+    if message is None or message.direction is not Direction.IN or message.inbox not in _HELD:
         return 0
     shown = attrs.evolve(message, inbox=InboxState.UNREAD, place=state.place("messages"))
     state.journal.put(state.messages, (hash, agent), shown)

@@ -51,6 +51,7 @@ from taskferry_protocol.records import (
 )
 
 from . import audit, daemon_reads, ledger, traffic_reads
+from .breaker_reads import SqliteBreakerReads
 from .daemon_writes import DaemonWriter
 from .engine import Engine
 from .examining import examine
@@ -82,7 +83,7 @@ async def open_daemon_store(
         await store.aclose()
 
 
-class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads):
+class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads):
     """The daemon's port over one file."""
 
     def __init__(self, file: OpenFile) -> None:

@@ -11,6 +11,7 @@ from taskferry_protocol.records import (
     AddTaskEvent,
     AppendAudit,
     AppendStatements,
+    BreakerChange,
     ConnectionState,
     Counted,
     DaemonChange,
@@ -54,7 +55,7 @@ from taskferry_protocol.records import (
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_revision, require_usable, unknown
-from . import audit, gate_rows, ledger, runtime_rows
+from . import audit, breaker_rows, gate_rows, ledger, runtime_rows
 from .daemon_reads import invite_record
 from .rows import to_signed
 from .traffic_writes import TrafficWrites
@@ -131,6 +132,8 @@ class DaemonSession:
             return runtime_rows.apply(self._connection, change, self._number)
         if isinstance(change, GateChange):
             return gate_rows.apply(self._connection, change, self._number)
+        if isinstance(change, BreakerChange):
+            return breaker_rows.apply(self._connection, change, self._number)
         connection, execute = self._connection, self._connection.execute
         match change:
             case AppendAudit():

@@ -46,15 +46,16 @@ Number: TypeAlias = Callable[[AgentRef], int]
 # --- Reads --------------------------------------------------------------------------------------------------
 
 _GATES = (
-    "SELECT t.n, t.task, a.account, a.name, b.account, b.name, t.state, t.at, t.decided_at, t.decided_by"
+    "SELECT t.n, t.task, a.account, a.name, b.account, b.name, t.state, t.at, t.decided_at, t.decided_by,"
+    " t.why"
     " FROM gates t JOIN agents a ON a.n = t.mine JOIN agents b ON b.n = t.peer WHERE"
 )
 
 
 def _gate(row: sqlite3.Row) -> GateRecord:
-    _, task, account, name, peer, peer_name, state, at, decided_at, by = row
+    _, task, account, name, peer, peer_name, state, at, decided_at, by, why = row
     mine, other = agent_ref(account, name), agent_ref(peer, peer_name)
-    return GateRecord(Hash(task), mine, other, GateState(state), Instant(at), decided_at, by)
+    return GateRecord(Hash(task), mine, other, GateState(state), Instant(at), decided_at, by, why)
 
 
 def gates(connection: Connection, tasks: Collection[Hash]) -> dict[Hash, GateRecord]:
@@ -207,26 +208,27 @@ def apply(connection: Connection, change: GateChange, number: Number) -> DaemonR
 
 def _put_gate(connection: Connection, gate: GateRecord, number: Number) -> None:
     connection.execute(
-        "INSERT INTO gates (task, mine, peer, state, at, decided_at, decided_by) VALUES (?, ?, ?, ?, ?, ?, ?)"
+        "INSERT INTO gates (task, mine, peer, state, at, decided_at, decided_by, why)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
         " ON CONFLICT (task) DO UPDATE SET mine = excluded.mine, peer = excluded.peer,"
         " state = excluded.state, at = excluded.at, decided_at = excluded.decided_at,"
-        " decided_by = excluded.decided_by",
+        " decided_by = excluded.decided_by, why = excluded.why",
         (
             *(gate.task, number(gate.mine), number(gate.peer), gate.state, gate.at),
-            *(gate.decided_at, gate.by),
+            *(gate.decided_at, gate.by, gate.why),
         ),
     )
 
 
 def _show(connection: Connection, agent: str, hash: Hash) -> int:
-    """1 if the message was held. Its row is made anew, since only an insertion gives the next number."""
+    """1 if it was held or stopped. Its row is made anew, since only an insertion gives the next number."""
     columns = (
         "hash, direction, mine, peer, device, id, seq, cls, type, conv, created_at, expires_at, stored_at,"
-        " task, reply, rung, code, relayed_at, delivered_at, offered_at, read_at, processed_at"
+        " task, reply, rung, code, relayed_at, delivered_at, offered_at, read_at, processed_at, told"
     )
     row = connection.execute(
         f"DELETE FROM messages WHERE hash = ? AND mine IN (SELECT n FROM agents WHERE name = ?)"  # noqa: S608
-        f" AND direction = 'in' AND inbox = 'held' RETURNING {columns}",
+        f" AND direction = 'in' AND inbox IN ('held', 'stopped') RETURNING {columns}",
         (hash, agent),
     ).fetchone()
     if row is None:

@@ -79,6 +79,7 @@ def status_object(status: Status) -> Object:
         "secrets": status.secrets,
         "manage": status.manage,
         "changed_peers": list(status.changed),
+        "stopped": status.stopped,
         **status_names(status),
     }
 

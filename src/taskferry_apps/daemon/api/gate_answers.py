@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from taskferry_protocol.ids import Instant, fingerprint
 
-from ..gate_views import ApprovalView, HeldTask, ModeView, RuleView, WholeTask
+from ..gate_views import ApprovalView, HeldTask, ModeView, RuleView, StopView, WholeTask
 from .answers import Object, connection_object, grant_object
 from .kinds import time_text
 from .parts import part_object
 
-__all__ = ["approval_object", "held_object", "mode_object", "rule_object", "whole_object"]
+__all__ = [
+    "approval_object",
+    "held_object",
+    "mode_object",
+    "rule_object",
+    "stop_object",
+    "whole_object",
+]
 
 
 def _time(at: Instant | None) -> str | None:
@@ -29,6 +36,33 @@ def held_object(held: HeldTask) -> Object:
         "attached_bytes": held.attached_bytes,
         "deadline": _time(held.deadline),
         "arrived_at": time_text(held.at),
+        "code": held.code,
+        "why": held.why,
+    }
+
+
+def stop_object(stop: StopView) -> Object:
+    """What a breaker has stopped."""
+    return {
+        "id": stop.id.hex(),
+        "mine": stop.mine,
+        "peer": stop.peer,
+        "code": stop.code,
+        "why": stop.why,
+        "since": time_text(stop.since),
+        "held": stop.held,
+        "task_ids": [task.hex() for task in stop.tasks],
+        "refused_until": _time(stop.refused_until),
+        "items": [
+            {
+                "id": item.hash.hex(),
+                "type": item.type,
+                "task_id": None if item.task is None else item.task.hex(),
+                "arrived_at": time_text(item.at),
+                "text": item.text,
+            }
+            for item in stop.items
+        ],
     }
 
 

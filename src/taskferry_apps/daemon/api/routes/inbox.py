@@ -164,7 +164,7 @@ ROUTES: Final = (
             more=FLAG,
             held={
                 **many(record(peer=TEXT, count=NUMBER)),
-                "description": "Whose tasks wait for the owner, and how many of each.",
+                "description": "Of whom something waits for the owner, and how much of each.",
             },
         ),
         query=Form.of(_AGENT, _AGENT_ID, _UNPROCESSED, _WAIT, _CURSOR, _LIMIT, _HEADER_ONLY, RUNTIME),

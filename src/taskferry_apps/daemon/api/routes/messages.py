@@ -31,6 +31,7 @@ _TEXT: Final = optional("text", Text(TEXT_BYTES), "What is said.", "")
 _PAYLOAD: Final = optional("payload", AnyJson(), "A JSON object that goes with it, or instead.", None)
 _CONVERSATION: Final = optional("conversation", Text(32), "The conversation that it belongs to.", "")
 _REPLY_TO: Final = optional("reply_to", Text(64), "The message that it answers.", "")
+_CAUSE: Final = optional("cause", Text(64), "The message or task that led to this one.", "")
 _ID: Final = required("id", ID, "The message's id, or at least 8 digits of it.")
 _AGENT: Final = optional("agent", MaybeOwnAgent(), "Only those of one agent of yours.", None)
 _CURSOR: Final = optional("cursor", Text(256), "Where to go on.", "")
@@ -46,7 +47,14 @@ async def _send(daemon: DaemonService, call: Call) -> Object:
     for peer in dict.fromkeys(body[_TO]):
         try:
             one = await daemon.send_message(
-                call.known_caller, body[_FROM], peer, text, parts, conversation, body[_REPLY_TO]
+                call.known_caller,
+                body[_FROM],
+                peer,
+                text,
+                parts,
+                conversation,
+                body[_REPLY_TO],
+                body[_CAUSE],
             )
         except DaemonRefusal as refused:
             # What has gone to others is not taken back: the caller is told who is missing, and why.
@@ -104,7 +112,7 @@ ROUTES: Final = (
         about="Send a message outside any task.",
         handler=_send,
         answer=ref("SentMessage"),
-        body=Form.of(_FROM, _TO, _TYPE, _TEXT, _PAYLOAD, _CONVERSATION, _REPLY_TO),
+        body=Form.of(_FROM, _TO, _TYPE, _TEXT, _PAYLOAD, _CONVERSATION, _REPLY_TO, _CAUSE),
         repeat=Repeat.ONCE,
     ),
     Route(

@@ -32,6 +32,7 @@ _REVISIONS: Final = optional("max_revisions", Whole(0, 1000), "How many revision
 _FORMAT: Final = optional("expected_format", Text(256), "Becomes a requirement.", "")
 _DEADLINE: Final = optional("deadline", Moment(), "When the task expires if it is not done.", None)
 _BUDGET: Final = optional("budget", Whole(1), "How many messages this task may take.", None)
+_CAUSE: Final = optional("cause", Text(64), "The message or task that led to this one.", "")
 
 _MARK_DIGITS: Final = 32
 _WAIT: Final = optional("wait", Whole(0, 60), "Seconds to wait while it is as it was with `mark`.", 0)
@@ -73,6 +74,7 @@ async def _create(daemon: DaemonService, call: Call) -> Object:
             revisions=body[_REVISIONS],
             budget=body[_BUDGET],
             runtime=(body[RUNTIME] or "").lower(),
+            cause=body[_CAUSE],
         ),
     )
     task = sent.task or sent.message
@@ -153,6 +155,7 @@ ROUTES: Final = (
             _DEADLINE,
             _BUDGET,
             RUNTIME,
+            _CAUSE,
             PARTS_FIELD,
             FILES,
         ),
