@@ -90,13 +90,16 @@ def refusal_of(error: LocalProtocolError | RemoteProtocolError) -> DaemonRefusal
 def wrap_keys(own: AccountLog, peer: AccountLog, to: AgentRef, device: bytes) -> tuple[bytes, ...]:
     """The X25519 keys to seal for: the recipient's serving devices, and the owner's other ones.
 
+    The one device's alone where `to` names a device.
     Raises RemoteProtocolError(unknown-recipient) if no device serves the recipient.
     """
     serving = peer.state.serving(to.name)
-    if not to.name:
+    if not to.name or to.device is not None:
         serving = tuple(found for found in serving if found.id != device)
     if not serving:
         raise RemoteProtocolError(RejectCode.UNKNOWN_RECIPIENT, "no device serves that agent", field="to")
+    if to.device is not None:
+        return tuple(found.record.enc for found in serving)
     others = (found.record.enc for found in own.state.active_devices() if found.id != device)
     return (*(found.record.enc for found in serving), *others)
 

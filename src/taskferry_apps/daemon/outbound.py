@@ -153,6 +153,10 @@ class Outbound:
             return Remedy.WAIT  # our log is on its way to the relay
         if code not in _PUBLISH:
             return Remedy.NONE
+        if entry.to.account == self._core.own:
+            # A device or an agent of ours that the relay does not know yet: our log is on its way.
+            serving = (await draft.own_log()).state.serving(entry.to.name)
+            return Remedy.WAIT if serving else Remedy.NONE
         # A relay that was restored from a backup may have forgotten what it was told before. A peer that it
         # does not know comes back to it when its own daemon does, however long that takes.
         mine = parse_envelope(read_parcel(decode(entry.parcel)).envelope).header.from_

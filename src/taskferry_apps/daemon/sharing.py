@@ -32,7 +32,7 @@ from .draft import Draft
 from .labels import labels_of
 from .link import Link
 from .owner import Owner
-from .shares import account_items, share
+from .shares import account_items, share_with
 
 __all__ = ["History", "Job", "Sharing"]
 
@@ -165,7 +165,7 @@ class Sharing:
             if all(found.id != device for found in log.state.active_devices()):
                 await _put(draft, None, device)
             elif job.phase == _Phase.SHARE:
-                last = await share(draft, await self._whom_we_know(), total=job.total)
+                last = await share_with(draft, device, await self._whom_we_know(), total=job.total)
                 await _put(draft, attrs.evolve(job, phase=_Phase.SERVE.value, waits=last), device)
             elif job.phase == _Phase.SERVE:
                 await self._serve(draft, device)
@@ -239,12 +239,12 @@ class Sharing:
         ]
         done = job.done + len(page.items)
         if not page.items:
-            await share(draft, (), done=done, total=done)
+            await share_with(draft, job.device, (), done=done, total=done)
             await _put(draft, None, job.device)
             draft.tell("device", "", state="up_to_date", id=job.device.hex())
             return
         total = max(job.total, done)
         # One that says only how far things are keeps the other owner's hand off the plug.
-        last = await share(draft, items, done=done, total=total)
+        last = await share_with(draft, job.device, items, done=done, total=total)
         moved = attrs.evolve(job, after=page.items[-1].place, done=done, total=total, waits=last)
         await _put(draft, moved, job.device)
