@@ -107,6 +107,7 @@ const SHARED = {
   }),
   message: is.map({ kind: is.tstr(1, 16), envelope: is.bstr(), key: hash }),
   label: is.map({ kind: is.tstr(1, 16), device: hash, label: is.tstr(1, 64) }),
+  agent: is.map({ kind: is.tstr(1, 16), agent: is.name, mode: is.tstr(1, 32), never: texts(0), at: is.time }),
 }
 
 function shared(value) {

@@ -71,6 +71,10 @@ def recover(
             ("connections", str(answer.get("connections"))),
         ]
     )
+    if answer.get("agents"):
+        click.echo(
+            "\n  How freely your agents act on this machine is shown, and said, with: taskferry agent mode"
+        )
     if not answer.get("connections"):
         click.echo("\n  This machine knows none of your connections: restore a backup before recovering,")
         click.echo("  or ask your peers again: taskferry connect YOURS @THEIRS/AGENT")

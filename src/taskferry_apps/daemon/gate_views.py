@@ -70,8 +70,12 @@ class ApprovalView:
 
 @attrs.frozen
 class ModeView:
-    """How freely an agent acts: its mode, and what becomes of a question about each class of action."""
+    """How freely an agent acts: its mode, and what becomes of a question about each class of action.
+
+    `is_said`: the owner has said so on this machine.
+    """
 
     agent: str
     mode: str
     policies: Mapping[str, str]
+    is_said: bool

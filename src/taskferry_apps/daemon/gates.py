@@ -12,6 +12,7 @@ from taskferry_protocol.gates import ActionClass, AgentMode, Policy
 from taskferry_protocol.records import LocalAgent, PutAgent
 
 from .agent_settings import AgentSettings, read_settings, written
+from .agents_told import shared_agent
 from .approvals import Approvals
 from .connections import Connections
 from .core import Core
@@ -24,6 +25,7 @@ from .names import handle_of, may_use, own_agent, require_owner
 from .outgoing import sent
 from .port import Caller, DaemonRefusal, TaskAction
 from .rules import Rules
+from .shares import share
 from .task_gate import TaskGate
 from .tasks import Tasks
 from .views import ConnectionView, Sent
@@ -120,7 +122,9 @@ class Gates:
     async def set_mode(self, caller: Caller, agent: str, mode: str) -> ModeView:
         """Say how freely an agent acts."""
         chosen = AgentMode(mode)
-        return await self._change(caller, agent, lambda old: attrs.evolve(old, mode=chosen), mode=mode)
+        return await self._change(
+            caller, agent, lambda old: attrs.evolve(old, mode=chosen, is_said=True), mode=mode
+        )
 
     async def set_policy(self, caller: Caller, agent: str, action: str, policy: str) -> ModeView:
         """Decide ahead about a class of action."""
@@ -151,9 +155,11 @@ class Gates:
                 )
             agent = written(held, change(read_settings(held)))
             draft.add(PutAgent(agent))
+            await share(draft, (shared_agent(agent, draft.now),))
             draft.tell("agent", mine.name, (), **{"state": "changed", **facts})
             draft.audit(AuditKind.GATE_CHANGED, await handle_of(core, mine), by="owner", **facts)
             await draft.commit()
+        core.outgoing.ring()
         return await self._mode_view(agent)
 
     async def _mode_view(self, agent: LocalAgent) -> ModeView:
@@ -162,4 +168,5 @@ class Gates:
             agent=await handle_of(self._core, self._core.agent(agent.name)),
             mode=settings.mode.value,
             policies={action.value: settings.policy(action).value for action in ActionClass},
+            is_said=settings.is_said,
         )

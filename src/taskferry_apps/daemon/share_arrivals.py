@@ -18,6 +18,7 @@ from taskferry_protocol.messages import (
     Content,
     DeviceShare,
     SharedAccount,
+    SharedAgent,
     SharedCard,
     SharedConnection,
     SharedLabel,
@@ -52,6 +53,7 @@ from taskferry_protocol.records import (
 from taskferry_protocol.sealing import open_with_key
 from taskferry_protocol.tasks import check_event
 
+from .agents_told import take_agent
 from .arrival import Arrival
 from .draft import Draft
 from .labels import put_label
@@ -89,6 +91,8 @@ async def take_share(arrival: Arrival, body: DeviceShare) -> None:
                     await _take_message(draft, item, tasks)
                 case SharedLabel():
                     await put_label(draft, item.device, item.label)
+                case SharedAgent():
+                    await take_agent(draft, item)
         except (RemoteProtocolError, LocalProtocolError):
             continue
     await tasks.save()

@@ -13,6 +13,7 @@ from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash
 from taskferry_protocol.messages import (
     DeviceShare,
     SharedAccount,
+    SharedAgent,
     SharedCard,
     SharedConnection,
     SharedItem,
@@ -42,8 +43,9 @@ def account_items(
 
 
 async def share(draft: Draft, items: Sequence[SharedItem]) -> None:
-    """Post items to all of the owner's other devices, if there are any."""
-    if len((await draft.own_log()).state.active_devices()) > 1:
+    """Post items to all of the owner's other devices, if there are any and they would believe this one."""
+    state = (await draft.own_log()).state
+    if len(state.active_devices()) > 1 and state.devices[draft.core.device].record.manage is not None:
         await _post(draft, AgentRef(draft.core.own, ""), items, 0, 0)
 
 
@@ -86,5 +88,5 @@ def _size(item: SharedItem) -> int:
             return 2_048 + len(request) + len(accept) + len(end) + sum(len(g) + len(t) for g, t in grants)
         case SharedMessage(envelope=envelope):
             return 128 + len(envelope)
-        case SharedLabel():
+        case SharedLabel() | SharedAgent():
             return 256

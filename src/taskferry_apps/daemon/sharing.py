@@ -25,6 +25,7 @@ from taskferry_protocol.messages import (
 )
 from taskferry_protocol.records import DropSetting, MessageQuery, Order, OutboxState, Place, PutSetting, Trust
 
+from .agents_told import shared_agent
 from .bell import Bell
 from .bonds import all_bonds
 from .core import Core
@@ -108,11 +109,12 @@ async def _put(draft: Draft, job: Job | None, device: DeviceId) -> None:
     draft.add(PutSetting(_KEY, json.dumps(rows).encode()))
 
 
-async def _cards(core: Core) -> list[SharedItem]:
-    """The cards of our own agents."""
-    names = [agent.name for agent in await core.store.agents()]
-    cards = await core.store.cards([core.agent(name) for name in names])
-    return [SharedCard(record.raw) for record in cards.values()]
+async def _own_agents(core: Core) -> list[SharedItem]:
+    """Our own agents: how freely they act, and their cards."""
+    agents = await core.store.agents()
+    cards = await core.store.cards([core.agent(agent.name) for agent in agents])
+    told = [shared_agent(agent, core.now()) for agent in agents]
+    return [*told, *(SharedCard(record.raw) for record in cards.values())]
 
 
 class Sharing:
@@ -200,7 +202,7 @@ class Sharing:
                 items += account_items(
                     record.account, record.name, record.statements, pinned.trust, record.held
                 )
-        items += await _cards(core)
+        items += await _own_agents(core)
         for bond in await all_bonds(core.store):
             made = bond.record
             grants = tuple((grant.raw, grant.terms) for grant in made.grants)

@@ -8,6 +8,7 @@ from .parts import BlobPart, FilePart, JsonPart, Part, TextPart, parts_size
 from .shares import (
     DeviceShare,
     SharedAccount,
+    SharedAgent,
     SharedCard,
     SharedConnection,
     SharedItem,
@@ -52,6 +53,7 @@ __all__ = [
     "ReceiptItem",
     "RevisionRequest",
     "SharedAccount",
+    "SharedAgent",
     "SharedCard",
     "SharedConnection",
     "SharedItem",

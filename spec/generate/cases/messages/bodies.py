@@ -54,6 +54,7 @@ SHARED: list[Map] = [
     },
     {"kind": "message", "envelope": b"an envelope", "key": fixed("its K")},
     {"kind": "label", "device": fixed("a device"), "label": "kitchen"},
+    {"kind": "agent", "agent": "coder", "mode": "guarded", "never": ["deletions", "mail"], "at": NOW},
 ]
 
 Wrong = tuple[str, str, str, Map]
@@ -312,6 +313,19 @@ TYPES: list[Type] = [
             ("item_more", "a further field", "unknown-field", {"items": [{**SHARED[1], "more": 1}]}),
             ("key_short", "a K of 31 bytes", "bad-value", {"items": [{**SHARED[3], "key": bytes(31)}]}),
             ("grants_9", "nine grants", "too-many", {"items": [{**SHARED[2], "grants": [[b"g", b"t"]] * 9}]}),
+            (
+                "agent_upper",
+                "an agent's name in capitals",
+                "bad-value",
+                {"items": [{**SHARED[5], "agent": "CODER"}]},
+            ),
+            ("mode_empty", "a mode without a name", "bad-value", {"items": [{**SHARED[5], "mode": ""}]}),
+            (
+                "never_text",
+                "a class in place of a list",
+                "wrong-type",
+                {"items": [{**SHARED[5], "never": "mail"}]},
+            ),
             ("label_empty", "an empty label", "bad-value", {"items": [{**SHARED[4], "label": ""}]}),
             (
                 "name_upper",
@@ -321,6 +335,13 @@ TYPES: list[Type] = [
             ),
             ("done_negative", "a negative count", "bad-value", {"done": -1}),
         ],
-        edges=[("empty", "nothing more to share", {"items": [], "done": 40, "total": 40})],
+        edges=[
+            ("empty", "nothing more to share", {"items": [], "done": 40, "total": 40}),
+            (
+                "mode_later",
+                "a mode of a later version",
+                {"items": [{**SHARED[5], "mode": "sleepy", "never": []}]},
+            ),
+        ],
     ),
 ]

@@ -71,4 +71,4 @@ def approval_object(approval: ApprovalView) -> Object:
 
 def mode_object(mode: ModeView) -> Object:
     """How freely an agent acts."""
-    return {"agent": mode.agent, "mode": mode.mode, "policies": dict(mode.policies)}
+    return {"agent": mode.agent, "mode": mode.mode, "policies": dict(mode.policies), "said": mode.is_said}

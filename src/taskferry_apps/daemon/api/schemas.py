@@ -327,6 +327,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
         agent=TEXT,
         mode={"enum": ["open", "guarded", "read-only"]},
         policies={"type": "object", "additionalProperties": {"enum": ["always", "ask", "never"]}},
+        said={"type": "boolean", "description": "Whether its owner has said the mode on this machine."},
     ),
     "Token": record(id=TEXT, label=TEXT, agents=TEXTS, created_at=TIME, revoked_at=maybe(TIME)),
     "NewToken": record(
