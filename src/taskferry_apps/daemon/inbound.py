@@ -68,6 +68,7 @@ from .draft import Draft
 from .identity_changes import What, mark_changed
 from .inbound_facts import gather_facts
 from .log_news import Fetch, News, fetch_news, judge, pin, refresh
+from .named_events import take_if_named
 from .quarantine import audit_refusal, set_aside
 from .receipts import take_receipt
 from .share_arrivals import take_share
@@ -153,7 +154,8 @@ class Inbound:
                     )
                     await self._quarantine(refused, raw, sealed, at, news)
             case Quarantine():
-                await self._quarantine(decision, raw, sealed, at, news)
+                if not await self._take_named(decision, sealed, at, news):
+                    await self._quarantine(decision, raw, sealed, at, news)
             case Duplicate():
                 draft = Draft(self._core)
                 header = decision.envelope.header
@@ -170,6 +172,19 @@ class Inbound:
                 await draft.commit()
             case NeedLog():
                 raise LocalProtocolError("what needs a log is not settled")
+
+    async def _take_named(self, item: Quarantine, sealed: bytes, at: RelayCursor, news: News | None) -> bool:
+        """Whether it is a task event of a revoked device that the other side had taken before: it counts."""
+        if item.code is not RejectCode.DEVICE_GONE or item.envelope is None:
+            return False
+        draft = Draft(self._core)
+        if news is not None and news.held is not None:
+            await pin(draft, news)
+        if not await take_if_named(draft, item.envelope, sealed):
+            return False
+        draft.add(_seen(item.envelope, Outcome.APPLIED.value, "", draft), SetCursor(at))
+        await draft.commit()
+        return True
 
     async def _apply(self, decision: Apply, at: RelayCursor, news: News | None) -> None:
         draft = Draft(self._core)
