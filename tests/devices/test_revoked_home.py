@@ -5,73 +5,25 @@ The relay keeps back, for as long as it likes, what it should have delivered to 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import attrs
 import pytest
-import trio
 
-from taskferry_apps.daemon.inbound import Inbound
 from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.envelope import Envelope, parse_envelope
-from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Entry, Mail, Notice
 from taskferry_protocol.frames import DeliverFrame, Frame
-from taskferry_protocol.ids import AccountId, DeviceId, Hash
+from taskferry_protocol.ids import DeviceId, Hash
 from taskferry_protocol.messages import MessageClass, TextPart
-from taskferry_protocol.records import Generation, Offset, Order, RelayCursor
-from taskferry_protocol.sealing import open_envelope
+from taskferry_protocol.records import Order
 from tests.daemon.worlds import OWNER, act, ask, in_state, until
 
+from .courier import Courier
 from .machines import Pair, a_pair, alarms_of, log_of
-
-
-@attrs.define
-class Courier:
-    """A relay that hands a machine what it likes, and keeps the rest for later."""
-
-    daemon: Daemon
-    keeps: Callable[[Envelope], bool]
-    kept: list[Mail] = attrs.field(factory=list)
-    offset: int = 0
-
-    def tamper(self, frame: Frame) -> Frame:
-        """Put a notice about nothing in the place of what is kept back."""
-        if not isinstance(frame, DeliverFrame):
-            return frame
-        return attrs.evolve(frame, entries=tuple(map(self._sift, frame.entries)))
-
-    def _sift(self, entry: Entry) -> Entry:
-        if not isinstance(entry, Mail):
-            return entry
-        envelope = parse_envelope(entry.envelope)
-        if not self.keeps(envelope) or not self._is_for_it(envelope, entry.sealed):
-            return entry
-        self.kept.append(entry)
-        return Notice(entry.offset, Hash(bytes(32)), RejectCode.EXPIRED)
-
-    def _is_for_it(self, envelope: Envelope, sealed: bytes) -> bool:
-        try:
-            open_envelope(envelope, sealed, self.daemon._core.keys.opening_keys())
-        except RemoteProtocolError:
-            return False
-        return True
-
-    async def deliver(self, of: DeviceId | None = None) -> None:
-        """Hand over what was kept back, of one device or of all."""
-
-        async def fetch(_: AccountId, __: int) -> Sequence[bytes]:
-            await trio.lowlevel.checkpoint()
-            return ()
-
-        inbound = Inbound(self.daemon._core, fetch)
-        for mail in [mail for mail in self.kept if of in (None, parse_envelope(mail.envelope).device)]:
-            self.kept.remove(mail)
-            self.offset += 1
-            at = RelayCursor("late", Generation(b"l" * 16), Offset(self.offset))
-            await inbound.take(mail, at)
 
 
 @attrs.frozen
@@ -252,7 +204,7 @@ async def test_what_nobody_took_in_time_stays_set_aside():
         await scene.agree()
         late = Courier(bob, lambda _: False)
         late.kept = [
-            mail for mail in scene.courier.kept if late._is_for_it(parse_envelope(mail.envelope), mail.sealed)
+            mail for mail in scene.courier.kept if late.is_for_it(parse_envelope(mail.envelope), mail.sealed)
         ]
         assert late.kept
         await late.deliver()

@@ -137,6 +137,17 @@ class Draft:
                 return change.value
         return (await self.core.store.settings((key,))).get(key)
 
+    def branch(self) -> Draft:
+        """A draft that goes on from here, and of which `join` takes all or nobody anything."""
+        other = Draft(self.core)
+        other.now, other.changes = self.now, [*self.changes]
+        other._logs, other._sequences = {**self._logs}, {**self._sequences}
+        return other
+
+    def join(self, branch: Draft) -> None:
+        """Take what was done in a branch of this draft, to which nothing was added meanwhile."""
+        self.changes, self._logs, self._sequences = branch.changes, branch._logs, branch._sequences
+
     async def commit(self) -> None:
         """Make it all durable, or nothing of it."""
         if self.changes:

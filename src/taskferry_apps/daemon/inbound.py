@@ -24,6 +24,8 @@ from taskferry_protocol.inbound import (
 )
 from taskferry_protocol.messages import (
     AccountUpdate,
+    ActionOutcome,
+    ActionRequest,
     ConnectionAccepted,
     ConnectionEnded,
     ConnectionRequested,
@@ -59,6 +61,7 @@ from taskferry_stores.port import StoreConflict, StoreError
 
 from ..logs import get_logger
 from ..relay_client import LinkEnded
+from .action_arrivals import take_action_outcome, take_action_request
 from .alarms import raise_alarm
 from .arrival import Arrival, owe
 from .connection_arrivals import take_acceptance, take_end, take_grant, take_request
@@ -356,6 +359,10 @@ async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
             await take_receipt(arrival, body)
         case DeviceShare():
             await take_share(arrival, body)
+        case ActionRequest():
+            await take_action_request(arrival, body)
+        case ActionOutcome():
+            await take_action_outcome(arrival, body)
         case AccountUpdate() | GrantDigest():
             # The news is the log that the header quotes: it was taken before this was decided on.
             arrival.keep()

@@ -30,6 +30,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_transports.backoff import delay
 
+from .asked import lose
 from .bonds import bonds_between
 from .core import Core
 from .draft import Draft, is_class_without_receipt
@@ -216,6 +217,8 @@ async def give_up_all(core: Core) -> None:
 
 async def _end(draft: Draft, entry: OutboxRecord, rung: Rung, code: str) -> None:
     draft.add(DropOutbox((entry.hash,)))
+    if entry.to.device is not None:
+        await lose(draft, entry.hash, code)
     for message in await _messages(draft, entry.hash):
         draft.add(SetRung(entry.hash, message, rung, code, draft.now))
         draft.tell("delivery", message, (entry.hash,), rung=rung.value, code=code)

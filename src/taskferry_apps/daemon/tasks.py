@@ -9,7 +9,7 @@ import attrs
 from taskferry_protocol.cbor import encode
 from taskferry_protocol.errors import LocalProtocolError
 from taskferry_protocol.gates import Deed
-from taskferry_protocol.ids import Hash, Instant, sha256
+from taskferry_protocol.ids import DeviceId, Hash, Instant, sha256
 from taskferry_protocol.links import ROLES, EventType, Role, Seen, TaskLink
 from taskferry_protocol.messages import (
     ArtifactSubmit,
@@ -46,7 +46,7 @@ from .task_gate import settle
 from .taskbook import Held, event_of, load_task, row_after, view_of
 from .visibility import shown_rows
 
-__all__ = ["Tasks", "add_event"]
+__all__ = ["Step", "Tasks", "add_event"]
 
 #: Characters of a brief that an owner is shown before a task leaves.
 _SHOWN: Final = 600
@@ -63,6 +63,33 @@ def add_event(draft: Draft, held: Held, posted: Posted, role: Role) -> Held:
     )
     event = event_of(posted.hash, role, device, header.created_at, posted.content)
     return held.with_event(event, posted.content, draft.core.device)
+
+
+@attrs.frozen
+class Step:
+    """An action that its caller may ask for: in which task, by which row of ours, about which version."""
+
+    held: Held
+    row: TaskRecord
+    kind: EventType
+    names: VersionName | None
+    answers: int
+
+    @property
+    def role(self) -> Role:
+        """Our side."""
+        return Role(self.row.role)
+
+    def is_ours(self, device: DeviceId) -> bool:
+        """Whether this device is the one that signs it."""
+        return may_act(self.held.view, self.role, device)
+
+    def check_possible(self, now: Instant) -> None:
+        """Nothing if the table allows it now. Raises DaemonRefusal(not-possible)."""
+        view = self.held.view
+        refusal = view.refuse(self.role, self.kind, now=now, names=self.names, answers=self.answers)
+        if refusal is not None:
+            raise not_possible(view, self.role, now, refused_deed(view, refusal))
 
 
 class Tasks:
@@ -131,32 +158,39 @@ class Tasks:
 
     async def act(self, caller: Caller, task: Hash, action: TaskAction) -> tuple[Posted, Held]:
         """Sign one event, if the table allows it now. Refusal `not-possible` carries state and actions."""
-        core = self._core
+        async with self._core.lock:
+            draft = Draft(self._core)
+            step = await self.prepare(draft, caller, task, action)
+            posted, held = await self.sign(draft, step, action)
+            await draft.commit()
+        return posted, held
+
+    async def prepare(self, draft: Draft, caller: Caller, task: Hash, action: TaskAction) -> Step:
+        """Who would do what in which task, if the caller may; whether it is possible is not asked yet."""
         kind = KINDS.get(action.kind)
         if kind is None:
             raise DaemonRefusal("bad-value", f"{action.kind!r} is no action on a task.")
-        async with core.lock:
-            draft = Draft(core)
-            held = await load_task(core, task)
-            row = await self._row_for(caller, held, kind, action.mine)
-            await permit_deed(draft, caller, row.mine, Deed.WORD)
-            role = Role(row.role)
-            names = _named_version(held.view, action)
-            answers = await self._answers(caller, held, row, action)
-            if not may_act(held.view, role, core.device):
-                raise acts_elsewhere(held.view, await self._writer_label(held.view, role))
-            _check_possible(held.view, role, kind, draft, names, answers)
-            body = _body(kind, action, names, answers)
-            posted = await self._post(draft, held, row, body)
-            if row.mine.account != row.peer.account:
-                way = await open_way(core, row.mine, row.peer)
-                check_may_send(way, posted, draft.now)
-            held = add_event(draft, held, posted, role)
-            row = row_after(row, held.view, draft.now)
-            draft.add(SaveTask(row))
-            await settle(draft, row, kind)
-            _tell(draft, row, posted)
-            await draft.commit()
+        held = await load_task(self._core, task)
+        row = await self._row_for(caller, held, kind, action.mine)
+        await permit_deed(draft, caller, row.mine, Deed.WORD)
+        names = _named_version(held.view, action)
+        return Step(held, row, kind, names, await self._answers(caller, held, row, action))
+
+    async def sign(self, draft: Draft, step: Step, action: TaskAction) -> tuple[Posted, Held]:
+        """Sign the event in this draft. DaemonRefusal(not-possible), also where another device writes."""
+        core, held, row, kind = self._core, step.held, step.row, step.kind
+        if not step.is_ours(core.device):
+            raise acts_elsewhere(held.view, await self._writer_label(held.view, step.role))
+        step.check_possible(draft.now)
+        posted = await self._post(draft, held, row, _body(kind, action, step.names, step.answers))
+        if row.mine.account != row.peer.account:
+            way = await open_way(core, row.mine, row.peer)
+            check_may_send(way, posted, draft.now)
+        held = add_event(draft, held, posted, step.role)
+        row = row_after(row, held.view, draft.now)
+        draft.add(SaveTask(row))
+        await settle(draft, row, kind)
+        _tell(draft, row, posted)
         return posted, held
 
     async def note_read(self, held: Held, row: TaskRecord) -> None:
@@ -256,19 +290,6 @@ def _named_version(view: TaskView, action: TaskAction) -> VersionName | None:
     raise DaemonRefusal(
         "not-found", "There is no such version of the work.", "Look at the task's versions.", status=404
     )
-
-
-def _check_possible(
-    view: TaskView,
-    role: Role,
-    kind: EventType,
-    draft: Draft,
-    names: VersionName | None,
-    answers: int,
-) -> None:
-    refusal = view.refuse(role, kind, now=draft.now, names=names, answers=answers)
-    if refusal is not None:
-        raise not_possible(view, role, draft.now, refused_deed(view, refusal))
 
 
 def _body(kind: EventType, action: TaskAction, names: VersionName | None, answers: int) -> Body:
