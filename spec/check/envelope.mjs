@@ -8,7 +8,7 @@ import * as is from './shape.mjs'
 export const CLASSES = ['account', 'artifact', 'connection', 'message', 'receipt', 'task']
 const DAY = 86_400_000
 
-const reference = is.tuple(is.bstr(32), is.tstr(0, 64))
+const reference = is.tuple(is.bstr(32), is.tstr(0, 65))
 const text = is.tstr(0, 64)
 const header = is.map({
   v: is.uint(),
@@ -26,6 +26,9 @@ const header = is.map({
   commit: is.bstr(32),
 })
 
+// Whether `to` names one device of the sender's own account.
+const isOwnDevice = ([mine], [account, name]) => hex(mine) === hex(account) && /^~[0-9a-f]{64}$/.test(name)
+
 export function readEnvelope(raw, now) {
   const signed = verify(raw, 'envelope')
   const payload = decode(signed.payload)
@@ -39,7 +42,7 @@ export function readEnvelope(raw, now) {
   need(id[6] >> 4 === 7 && id[8] >> 6 === 2, 'bad-value')
   for (const [key, channels] of [['from', false], ['to', get('class') !== 'account']]) {
     const agent = get(key)[1]
-    if (get('class') === 'account') need(agent === '', 'bad-value')
+    if (get('class') === 'account') need(agent === '' || (key === 'to' && isOwnDevice(get('from'), get('to'))), 'bad-value')
     else need(is.isName(agent) || (channels && agent[0] === '#' && is.isName(agent.slice(1))), 'bad-value')
   }
   need(get('suite') === 1, 'unknown-suite')

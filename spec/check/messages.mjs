@@ -93,6 +93,21 @@ const TYPES = {
   receipt: ['receipt', { items: is.list(is.tuple(hash, outcome, is.nullable(is.tstr(1, 64))), 1, 256) }],
   account_update: ['account', { statements: statements(64), from: is.uint() }],
   grant_digest: ['account', { digest: hash, count: is.uint() }],
+  action_request: [
+    'account',
+    {
+      task: hash, action: is.tstr(1, 32), agent: is.name, by: is.oneOf('owner', 'agent'), until: is.time, text: prose,
+      percent: is.nullable(is.uint(0, 100)), parts: parts(), reasons: texts(0), version: is.nullable(is.uint(1)),
+      hash: is.nullable(hash), answers: is.nullable(is.uint()),
+    },
+  ],
+  action_outcome: [
+    'account',
+    {
+      request: hash, outcome: is.oneOf('done', 'refused'), event: is.nullable(hash), state: is.tstr(0, 64),
+      code: is.tstr(0, 64), text: is.tstr(0, 2_048), next: is.tstr(0, 2_048),
+    },
+  ],
 }
 
 const SHARED = {
@@ -107,6 +122,7 @@ const SHARED = {
   }),
   message: is.map({ kind: is.tstr(1, 16), envelope: is.bstr(), key: hash }),
   label: is.map({ kind: is.tstr(1, 16), device: hash, label: is.tstr(1, 64) }),
+  agent: is.map({ kind: is.tstr(1, 16), agent: is.name, mode: is.tstr(1, 32), never: texts(0), at: is.time }),
 }
 
 function shared(value) {

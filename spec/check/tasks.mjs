@@ -183,10 +183,13 @@ export class Fold {
       unconfirmed: unconfirmed.map((one) => one.hash),
     }
     if (unconfirmed.length > 0) return outcome
-    const seen = Math.max(0, ...this.taken.requester.map((one) => one.count))
-    const settled = this.order.filter((one) => this.viewer === 'home' || one.side === 'requester' || one.n < seen)
+    const noticed = Math.max(0, ...this.taken.worker.map((one) => one.count))
+    const doubtful = this.order.findIndex((one) => one.adopt && one.n >= noticed)
+    const firm = doubtful < 0 ? this.order : this.order.slice(0, doubtful)
+    const seen = Math.max(0, ...firm.filter((one) => one.side === 'requester').map((one) => one.count))
+    const settled = firm.filter((one) => this.viewer === 'home' || one.side === 'requester' || one.n < seen)
     const deciding = this.order.findLast((one) => this.effects.get(one.hash) === 'effective')
-    const sure = !['declined', 'failed'].includes(this.state) || settled.includes(deciding)
+    const sure = settled.includes(deciding)
     return { ...outcome, final: FINAL.has(this.state) && sure, settled: settled.map((one) => one.hash) }
   }
 

@@ -255,10 +255,13 @@ class Fold:
 
     def settled(self) -> list[Event]:
         """Taken events that will stay as they are."""
+        noticed = max((event.seen[0] for event in self.taken[WORKER]), default=0)
+        doubtful = [event for event in self.taken[REQUESTER] if event.adopt and event.n >= noticed]
+        sure = self.order[: self.order.index(doubtful[0])] if doubtful else list(self.order)
         if self.viewer == "home":
-            return list(self.order)
-        named = max((event.seen[0] for event in self.taken[REQUESTER]), default=0)
-        return [event for event in self.order if event.side == REQUESTER or event.n < named]
+            return sure
+        named = max((event.seen[0] for event in sure if event.side == REQUESTER), default=0)
+        return [event for event in sure if event.side == REQUESTER or event.n < named]
 
     def is_final(self) -> bool:
         """Whether the state is final for this viewer."""
@@ -266,7 +269,7 @@ class Fold:
             return False
         settled = {event.hash for event in self.settled()}
         deciding = [event for event in self.order if self.effects[event.hash] == "effective"][-1]
-        return self.state not in ("declined", "failed") or deciding.hash in settled
+        return deciding.hash in settled
 
     def json(self) -> dict[str, Json]:
         """The outcome as vectors write it."""

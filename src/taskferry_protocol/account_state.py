@@ -12,7 +12,7 @@ import attrs
 from .crypto import Kind, Signed, check_encryption_key, check_signing_key, verify_by_known_key, verify_signed
 from .devices import DeviceRecord, check_device_consent, check_record, check_recovery_consent
 from .errors import RejectCode, RemoteProtocolError
-from .ids import AccountId, DeviceId, Hash, Instant, LogPosition
+from .ids import AccountId, AgentRef, DeviceId, Hash, Instant, LogPosition
 from .limits import AGENTS, DEVICES, LIFETIME_MS, STATEMENTS
 from .statements import (
     AddDevice,
@@ -93,10 +93,14 @@ class AccountState:
     @cached_property
     def _serving(self) -> dict[str, tuple[DeviceState, ...]]:
         served = {name: tuple(self.devices[id] for id in ids) for name, ids in self.agents.items()}
-        return {"": self._active, **served}
+        alone = {AgentRef.to_device(self.account, device.id).name: (device,) for device in self._active}
+        return {"": self._active, **alone, **served}
 
     def serving(self, agent: str) -> tuple[DeviceState, ...]:
-        """The devices that serve an agent, by id; every active one for "", none for an unknown name."""
+        """The devices that serve an agent, by id; every active one for "", none for an unknown name.
+
+        One device alone where the name is that of an active device (`AgentRef.to_device`).
+        """
         return self._serving.get(agent, ())
 
     @cached_property

@@ -221,7 +221,7 @@ def _address(
         used.add(key)
     if len(used) < len(by_key):
         for key in by_key.keys() - used:
-            owner = sender.device_for_encryption_key(key, now)
+            owner = sender.device_for_encryption_key(key, now) if header.to.device is None else None
             if owner is not None and owner.id != envelope.device:
                 entries.setdefault(owner.id, by_key[key])
             elif not _is_for_one_of(key, recipient.state, entries, now):

@@ -22,8 +22,8 @@ from .shape import MapReader, as_bytes, as_pair, as_position, as_text, as_uint
 __all__ = ["Header", "encode_header", "is_channel", "read_header"]
 
 VERSION: Final = 1
-#: A name with `#` before it: what an agent reference holds at most.
-_NAME_BYTES: Final = 33
+#: `~` and a device's id in hex: the longest that stands beside an account.
+_NAME_BYTES: Final = 65
 
 
 @attrs.frozen
@@ -143,8 +143,10 @@ def _read_carefully(h: bytes) -> Header:
 
 def _check_names(cls: MessageClass, from_: AgentRef, to: AgentRef) -> None:
     if cls is MessageClass.ACCOUNT:
-        if from_.name or to.name:
-            raise _bad("to" if to.name else "from", 'class account goes from "" to ""')
+        if from_.name:
+            raise _bad("from", 'class account comes from ""')
+        if to.name and (to.device is None or to.account != from_.account):
+            raise _bad("to", 'class account goes to "", or to one device of the same account')
         return
     if not is_name(from_.name):
         raise _bad("from", "not an agent's name")

@@ -28,6 +28,7 @@ Entropy = Callable[[int], bytes]
 """A source of randomness: `entropy(n)` gives n bytes. Passed in by the caller, always."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
+_DEVICE: Final = re.compile(r"~([0-9a-f]{64})", re.ASCII)
 _HANDLE: Final = re.compile(r"@([a-z0-9][a-z0-9_-]{0,31})/([a-z0-9][a-z0-9_-]{0,31})", re.ASCII)
 
 
@@ -54,10 +55,24 @@ def check_name(text: str, field: str) -> str:
 
 @attrs.frozen(order=True)
 class AgentRef:
-    """An agent in everything signed: the account id and the agent's name ("" for the account itself)."""
+    """An agent in everything signed: the account id and the agent's name ("" for the account itself).
+
+    As the `to` of an envelope it may name one device of an account: `~` and the device's id in hex.
+    """
 
     account: AccountId
     name: str
+
+    @classmethod
+    def to_device(cls, account: AccountId, device: DeviceId) -> AgentRef:
+        """One device of an account as a recipient (spec/envelope.md section 3)."""
+        return cls(account, f"~{device.hex()}")
+
+    @property
+    def device(self) -> DeviceId | None:
+        """The one device that this names, None if it names an agent, an account or a channel."""
+        match = _DEVICE.fullmatch(self.name)
+        return DeviceId(bytes.fromhex(match[1])) if match is not None else None
 
     def to_cbor(self) -> list[object]:
         """The pair as it is encoded."""

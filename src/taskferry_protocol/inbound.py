@@ -270,7 +270,8 @@ def _standing(envelope: Envelope, facts: InboundFacts) -> Standing:
     serving = mine.state.serving(header.to.name) if header.to.account == mine.account else ()
     if any(device.id == facts.device for device in serving):
         return Standing.RECIPIENT
-    if header.from_.account == mine.account:
+    # What is for one device alone has no copies.
+    if header.from_.account == mine.account and header.to.device is None:
         return Standing.COPY
     raise _refuse(RejectCode.WRONG_RECIPIENT, "for an agent that this device does not serve")
 

@@ -105,11 +105,26 @@ def _report(taken: list[TaskEvent], requester: Chain, worker: Chain, viewer: Vie
 
 def _settled(taken: list[TaskEvent], requester: Chain, worker: Chain, viewer: Viewer) -> int:
     # A requester's event has before it just what it has seen, and whatever comes, comes after it.
-    sure = requester.taken[: requester.unconfirmed]
+    places = {requester: _first(requester.unconfirmed, _unseen_adoption(requester, worker))}
+    places[worker] = worker.unconfirmed
+    sure = requester.taken[: places[requester]]
     settled = len(sure) + sure[-1].link.seen.count if sure else 0
     if viewer is Viewer.HOME:
         settled = len(taken)
-    for chain in (requester, worker):
-        if chain.unconfirmed is not None:
-            settled = min(settled, taken.index(chain.taken[chain.unconfirmed]))
+    for chain, place in places.items():
+        if place is not None:
+            settled = min(settled, taken.index(chain.taken[place]))
     return settled
+
+
+def _unseen_adoption(requester: Chain, worker: Chain) -> int | None:
+    """The first place at which a home was adopted and of which the worker has not said that it saw that.
+
+    The home may have signed there before it was revoked, and the worker may have taken that.
+    """
+    adopted = (event.link.n for event in requester.taken if event.link.adopt)
+    return next((n for n in adopted if n >= worker.last_seen.count), None)
+
+
+def _first(*places: int | None) -> int | None:
+    return min((place for place in places if place is not None), default=None)

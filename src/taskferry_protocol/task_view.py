@@ -209,12 +209,16 @@ class TaskView:
     def standstill(self, role: Role) -> RejectCode | None:
         """Why nothing more can be signed for `role`, if so: its chain is closed, or some of it is missing.
 
-        Signing on while events of one's own are missing here would be a fork.
+        Signing on while events of one's own are missing here would be a fork. Where a home is to be adopted,
+        those are missing that the worker has seen of it; at home, a worker's word about such makes no gap.
         """
         for closure in self.closed:
             if closure.role is role:
                 return closure.code
-        return RejectCode.UNKNOWN_SEEN if any(event.role is role for event in self.waiting) else None
+        missing = any(event.role is role for event in self.waiting)
+        if role is Role.REQUESTER and self.home in self.revoked:
+            missing = missing or any(gap.role is role for gap in self.gaps)
+        return RejectCode.UNKNOWN_SEEN if missing else None
 
     def seen_for(self, role: Role) -> Seen:
         """What an event signed by `role` now has seen of the other chain."""

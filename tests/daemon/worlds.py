@@ -241,5 +241,7 @@ async def ask(daemon: Daemon, mine: str, peer: str, **more: Any) -> Hash:
 
 
 async def act(daemon: Daemon, task: Hash, kind: str, **more: Any) -> Sent:
-    """An action on a task."""
-    return await daemon.act(OWNER, task.hex(), attrs.evolve(TaskAction(kind), **more))
+    """An action on a task, done by this daemon itself."""
+    sent = await daemon.act(OWNER, task.hex(), attrs.evolve(TaskAction(kind), **more))
+    assert isinstance(sent, Sent)
+    return sent

@@ -20,10 +20,18 @@ from taskferry_protocol.records import PutSetting
 from tests.daemon.worlds import OWNER, URL, Machine, World, a_world, connect, set_up, until
 
 
-async def link_to(world: World, first: Daemon, machine: Machine, *, manage: bool = True) -> DeviceId:
+async def link_to(
+    world: World,
+    first: Daemon,
+    machine: Machine,
+    *,
+    manage: bool = True,
+    label: str = "second",
+    history: History = History.ALL,
+) -> DeviceId:
     """Make `machine`, whose daemon does not run yet, a device of the first one's account."""
     now = world.clock.now()
-    ring = make_keys("second", system.entropy, now)
+    ring = make_keys(label, system.entropy, now)
     if not manage:
         ring = attrs.evolve(ring, device=attrs.evolve(ring.device, manage=None))
     core = first._core
@@ -35,7 +43,7 @@ async def link_to(world: World, first: Daemon, machine: Machine, *, manage: bool
         await first._owner.extend(
             draft, accounts.add_device(log.state, record, consent, at=now, by=core.manage)
         )
-        await first._sharing.begin(draft, Job.begin(record.id, History.ALL, now))
+        await first._sharing.begin(draft, Job.begin(record.id, history, now))
         await draft.commit()
     await first._link.wait_published(log.state.length + 1)
     first._sharing.go()

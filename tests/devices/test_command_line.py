@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 from typing import IO
+
+import pytest
 
 from taskferry_apps.demo.stage import PROGRAM
 
 from .conftest import House, here, until
 
 
-def _command(data: Path, *words: str) -> subprocess.Popen[str]:
+def _command(data: Path, *words: str, group: str = "device") -> subprocess.Popen[str]:
     environment = {name: text for name, text in os.environ.items() if not name.startswith("TASKFERRY_")}
     return subprocess.Popen(
-        [*PROGRAM, "device", *words],
+        [*PROGRAM, group, *words],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -26,8 +29,8 @@ def _command(data: Path, *words: str) -> subprocess.Popen[str]:
     )
 
 
-def _ran(data: Path, *words: str) -> tuple[int, str, str]:
-    with _command(data, *words) as process:
+def _ran(data: Path, *words: str, group: str = "device") -> tuple[int, str, str]:
+    with _command(data, *words, group=group) as process:
         out, err = process.communicate(timeout=60)
         return process.returncode, out, err
 
@@ -165,3 +168,40 @@ def test_a_code_that_nobody_made_is_said_in_a_sentence(house: House):
         assert ended in (2, 4)
         assert "code" in said
         assert "Traceback" not in said
+
+
+@pytest.mark.journey
+def test_an_action_typed_on_the_other_machine_is_passed_on(house: House):
+    """The outcome is printed where it was typed; and that it waits, while the machine that acts is off."""
+    machine, alice = house.start("alice")
+    alice.post("/setup", {"owner": "alice", "relay": house.relay, "device_label": "desk"})
+    alice.post("/agents", {"handle": "requester"})
+    bob = house.owner("bob", "writer")
+    house.connect(alice, bob)
+    second, other = house.start("alice2")
+    house.link(alice, other, manage=True)
+    first, later = (
+        str(alice.post("/tasks", {"from": "requester", "to": "@bob/writer", "title": title})["task_id"])
+        for title in ("One", "Two")
+    )
+    until(lambda: len(other.get("/tasks")["tasks"]) == 2)
+    code, said, note = _ran(second.data, "cancel", first, "enough", group="task")
+    assert (code, said) == (0, "Cancelled, on your device desk.\n"), note
+    assert "Your device desk acts in this task. It is asked to." in note
+    code, said, _ = _ran(second.data, "show", first, group="task")
+    assert re.search(r"desk +cancel +done", said)
+    code, _, note = _ran(second.data, "revise", later, "More", group="task")
+    assert code == 4
+    assert "Possible now: cancel" in note
+
+    os.kill(json.loads((machine.data / "daemon.json").read_text())["pid"], signal.SIGKILL)
+    (machine.data / "daemon.json").unlink()
+    code, said, _ = _ran(second.data, "cancel", later, group="task")
+    assert code == 0
+    assert "It has not answered, and may be off." in said
+    code, told, _ = _ran(second.data, "cancel", later, "--json", group="task")
+    assert (code, json.loads(told)["request"]["state"]) == (0, "waiting")
+    assert all(len(line) <= 80 for line in said.splitlines())
+    house.start("alice")
+    until(lambda: bob.get(f"/tasks/{later}")["state"] == "cancelled")
+    until(lambda: re.search(r"desk +cancel +done", _ran(second.data, "show", later, group="task")[1]))

@@ -61,11 +61,12 @@ async def test_an_agent_is_guarded_on_a_machine_that_has_not_been_told_otherwise
         await link_to(world, b, machine)
         async with world.running(machine) as second:
 
-            async def served() -> bool:
-                return second._core.account is not None and bool(await second.agents(OWNER))
+            async def told() -> bool:
+                if second._core.account is None:
+                    return False
+                modes = [(mode.agent, mode.mode) for mode in await second.gates.modes(OWNER)]
+                return modes == [("@bob/writer", AgentMode.GUARDED.value)]
 
-            await until(served)
-            (mode,) = await second.gates.modes(OWNER)
-            assert (mode.agent, mode.mode) == ("@bob/writer", AgentMode.GUARDED.value)
+            await until(told)
             (mode,) = await b.gates.modes(OWNER)
             assert mode.mode == AgentMode.OPEN.value

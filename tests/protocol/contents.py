@@ -15,6 +15,8 @@ from taskferry_protocol.links import ROLES, EventType, Role, Seen, TaskLink
 from taskferry_protocol.messages import (
     BODIES,
     AccountUpdate,
+    ActionOutcome,
+    ActionRequest,
     ArtifactSubmit,
     BlobPart,
     Body,
@@ -22,6 +24,7 @@ from taskferry_protocol.messages import (
     ConnectionEnded,
     ConnectionRequested,
     Content,
+    Credential,
     DeviceShare,
     FilePart,
     GrantDigest,
@@ -34,6 +37,7 @@ from taskferry_protocol.messages import (
     ReceiptItem,
     RevisionRequest,
     SharedAccount,
+    SharedAgent,
     SharedCard,
     SharedConnection,
     SharedLabel,
@@ -49,6 +53,7 @@ from taskferry_protocol.messages import (
     TaskSeen,
     TextMessage,
     TextPart,
+    Upshot,
     is_task_event,
 )
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope
@@ -155,6 +160,7 @@ shared = (
     )
     | st.builds(SharedMessage, short, hashes)
     | st.builds(SharedLabel, hashes, words)
+    | st.builds(SharedAgent, words, words, reasons, times)
 )
 
 BODY_STRATEGIES: dict[type[Body], st.SearchStrategy[Body]] = {
@@ -197,6 +203,30 @@ BODY_STRATEGIES: dict[type[Body], st.SearchStrategy[Body]] = {
     AccountUpdate: st.builds(AccountUpdate, statements, uints, extra=extras),
     GrantDigest: st.builds(GrantDigest, hashes, uints, extra=extras),
     DeviceShare: st.builds(DeviceShare, st.lists(shared, max_size=4).map(tuple), uints, uints, extra=extras),
+    ActionRequest: st.builds(
+        ActionRequest,
+        hashes,
+        words,
+        words,
+        st.sampled_from(Credential),
+        times,
+        notes,
+        st.none() | st.integers(0, 100),
+        parts,
+        st.just(()) | reasons,
+        st.none() | st.integers(1, 2**64 - 1),
+        st.none() | hashes,
+        st.none() | uints,
+        extra=extras,
+    ),
+    ActionOutcome: st.builds(
+        ActionOutcome,
+        hashes,
+        st.sampled_from(Upshot),
+        st.none() | hashes,
+        *[st.text(max_size=12)] * 4,
+        extra=extras,
+    ),
 }
 
 

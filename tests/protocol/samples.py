@@ -66,6 +66,29 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
     "account_update": {"statements": [b"s"], "from": 3},
     "grant_digest": {"digest": H, "count": 1},
     "device_share": {"items": [{"kind": "card", "card": b"c"}], "done": 0, "total": 0},
+    "action_request": {
+        "task": H,
+        "action": "cancel",
+        "agent": "coder",
+        "by": "owner",
+        "until": 1,
+        "text": "",
+        "percent": None,
+        "parts": [],
+        "reasons": [],
+        "version": None,
+        "hash": None,
+        "answers": None,
+    },
+    "action_outcome": {
+        "request": H,
+        "outcome": "done",
+        "event": H,
+        "state": "cancelled",
+        "code": "",
+        "text": "",
+        "next": "",
+    },
 }
 LINK = {"task": H, "n": 1, "prev": H, "seen": [1, H]}
 

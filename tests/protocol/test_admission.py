@@ -11,7 +11,7 @@ from taskferry_protocol.admission import (
 from taskferry_protocol.envelope import Parcel, Wrap
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Refusal
-from taskferry_protocol.ids import Hash, Instant, LogPosition
+from taskferry_protocol.ids import AgentRef, Hash, Instant, LogPosition
 from taskferry_protocol.messages import Content
 from taskferry_protocol.sealing import open_envelope
 
@@ -79,6 +79,24 @@ def test_news_to_the_own_account_leave_out_the_device_that_sends_them(world: Wor
     assert [device for device, _ in admission.entries] == [world.phone.id]
     both = decided(parcel_of(sealed, *keys_of(world.phone, world.alice.laptop)), facts)
     assert code_of(both) is RejectCode.STALE_LOG
+
+
+def test_what_is_for_one_device_comes_to_that_one_and_to_no_other(world: World) -> None:
+    """A wrap for a further device of the same owner, or none for the one, is refused."""
+    tablet = plain_device("alice tablet")
+    world.alice.add(tablet)
+    to = AgentRef.to_device(world.alice.log.account, world.phone.id)
+    sealed = world.sealed(updated(world), to=to)
+    facts = facts_of(world, recipient=world.alice.log, connection=None, acquainted=False)
+    admission = decided(parcel_of(sealed, *keys_of(world.phone)), facts)
+    assert isinstance(admission, Admitted)
+    assert [device for device, _ in admission.entries] == [world.phone.id]
+    for keys in (keys_of(world.phone, tablet), keys_of(tablet)):
+        assert code_of(decided(parcel_of(sealed, *keys), facts)) is RejectCode.STALE_LOG
+    world.alice.revoke(world.phone)
+    gone = facts_of(world, recipient=world.alice.log, sender=world.alice.log, connection=None)
+    refused = decided(parcel_of(sealed, *keys_of(world.phone)), gone)
+    assert code_of(refused) is RejectCode.UNKNOWN_RECIPIENT
 
 
 def test_two_agents_of_one_owner_need_no_connection(world: World) -> None:

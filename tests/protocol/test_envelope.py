@@ -37,6 +37,10 @@ assert isinstance(HEADER, dict)
 MEMBERS: Mapping[str, object] = HEADER
 
 
+#: A device as a recipient.
+DEVICE = "~" + "0a" * 32
+
+
 def signed(h: bytes, ct: bytes = GOOD.ct, *, kind: Kind = Kind.ENVELOPE) -> bytes:
     """An envelope by Alice's device around any header bytes."""
     return key_of(1).sign(kind, encode([h, ct]))
@@ -89,6 +93,25 @@ HEADER_FAULTS: list[tuple[dict[str, object], str, str]] = [
     ({"class": "account"}, "bad-value", "to"),
     ({"class": "account", "from": [ALICE.account, ""], "to": [BOB.account, "#all"]}, "bad-value", "to"),
     ({"class": "account", "to": [BOB.account, ""]}, "bad-value", "from"),
+    ({"class": "account", "from": [ALICE.account, ""], "to": [BOB.account, DEVICE]}, "bad-value", "to"),
+    ({"class": "account", "from": [ALICE.account, ""], "to": [ALICE.account, "~"]}, "bad-value", "to"),
+    (
+        {"class": "account", "from": [ALICE.account, ""], "to": [ALICE.account, DEVICE[:-1]]},
+        "bad-value",
+        "to",
+    ),
+    (
+        {"class": "account", "from": [ALICE.account, ""], "to": [ALICE.account, DEVICE + "0"]},
+        "bad-value",
+        "to",
+    ),
+    (
+        {"class": "account", "from": [ALICE.account, ""], "to": [ALICE.account, "~" + "A" * 64]},
+        "bad-value",
+        "to",
+    ),
+    ({"class": "account", "from": [ALICE.account, DEVICE], "to": [ALICE.account, ""]}, "bad-value", "from"),
+    ({"to": [BOB.account, DEVICE]}, "bad-value", "to"),
     ({"seq": 0}, "bad-value", "seq"),
     ({"seq": -1}, "bad-value", "seq"),
     ({"log": [0, bytes(32)]}, "bad-value", "log"),
@@ -127,6 +150,7 @@ def test_every_fault_of_the_header_has_its_code(members: dict[str, object], code
         {"seq": 2**64 - 1},
         {"to": [BOB.account, "#general"]},
         {"class": "account", "from": [ALICE.account, ""], "to": [BOB.account, ""]},
+        {"class": "account", "from": [ALICE.account, ""], "to": [ALICE.account, DEVICE]},
     ],
 )
 def test_the_bounds_themselves_are_allowed(members: dict[str, object]) -> None:
@@ -138,6 +162,15 @@ def test_a_channel_is_told_from_an_agent() -> None:
     """A relay of this version can say that it carries none."""
     assert is_channel(parse_envelope(changed(to=[BOB.account, "#general"])).header.to)
     assert not is_channel(GOOD.header.to)
+
+
+def test_a_device_is_told_from_an_agent() -> None:
+    """What is for one device of the own account says so in its signed header."""
+    raw = changed(**{"class": "account", "from": [ALICE.account, ""], "to": [ALICE.account, DEVICE]})
+    assert parse_envelope(raw).header.to.device == bytes.fromhex("0a" * 32)
+    assert AgentRef.to_device(ALICE.account, DeviceId(bytes.fromhex("0a" * 32))).name == DEVICE
+    for name in ("", "alice", "#all", DEVICE + "\n"):
+        assert AgentRef(ALICE.account, name).device is None
 
 
 def test_faults_are_reported_in_the_order_of_the_text() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import Instant
+from taskferry_protocol.ids import AgentRef, Instant
 from taskferry_protocol.inbound import (
     Apply,
     Directory,
@@ -96,6 +97,21 @@ def test_the_owners_other_devices_send_copies(world: World) -> None:
     decision = receive(sealed.envelope, wrap_of(sealed, world.phone.encryption), phone, now=NOW)
     assert isinstance(decision, Apply)
     assert (decision.standing, decision.rate) == (Standing.COPY, None)
+
+
+def test_what_is_for_another_device_of_the_owner_is_not_taken(world: World) -> None:
+    """A relay, or a program gone wrong, that hands it on with a key that fits makes nothing of it."""
+    to = AgentRef.to_device(world.alice.log.account, world.alice.laptop.id)
+    sealed = world.sealed(updated(world), to=to, by=world.phone.signing)
+    phone = facts_of(
+        world, mine=world.alice.log, device=world.phone.id, keys=(world.phone.encryption,), acquainted=False
+    )
+    decision = receive(sealed.envelope, wrap_of(sealed, world.phone.encryption), phone, now=NOW)
+    assert code_of(decision) is RejectCode.WRONG_RECIPIENT
+    laptop = attrs.evolve(phone, device=world.alice.laptop.id, keys=(world.alice.laptop.encryption,))
+    decision = receive(sealed.envelope, wrap_of(sealed, world.alice.laptop.encryption), laptop, now=NOW)
+    assert isinstance(decision, Apply)
+    assert decision.standing is Standing.RECIPIENT
 
 
 def test_a_revoked_device_sends_no_copies(world: World) -> None:

@@ -35,7 +35,7 @@ def test_every_type_has_a_strategy_and_a_sample() -> None:
     """A new message type cannot escape these tests."""
     assert set(BODY_STRATEGIES) == set(BODIES.values())
     assert set(SAMPLES) == set(BODIES)
-    assert len(BODIES) == 20
+    assert len(BODIES) == 22
 
 
 @pytest.mark.parametrize("type_name", SAMPLES)
@@ -247,7 +247,13 @@ def test_only_submissions_are_of_class_artifact() -> None:
         MessageClass.ARTIFACT: {"artifact_submit"},
         MessageClass.MESSAGE: {"message"},
         MessageClass.RECEIPT: {"receipt"},
-        MessageClass.ACCOUNT: {"account_update", "device_share", "grant_digest"},
+        MessageClass.ACCOUNT: {
+            "account_update",
+            "action_outcome",
+            "action_request",
+            "device_share",
+            "grant_digest",
+        },
         MessageClass.CONNECTION: {
             "connection_request",
             "connection_accept",

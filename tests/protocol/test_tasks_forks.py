@@ -182,6 +182,44 @@ def test_revoked_home_is_adopted():
     assert (shown.state, shown.home) == (TaskState.CANCELLED, PHONE)
 
 
+LAST_WORD = after(NAMED, T.TASK_SEEN, seen(W0), role=R, salt=7)
+
+
+def test_an_adoption_is_settled_once_the_worker_has_seen_it():
+    """Until then the home may turn out to have signed at that place, also at the device that adopted."""
+    held = (R0, W0, NAMED, ADOPTED)
+    for viewer in Viewer:
+        shown = fold(*held, viewer=viewer, revoked={HOME})
+        assert (shown.state, shown.settled, shown.is_final) == (TaskState.CANCELLED, False, False)
+        assert shown.settled_state is TaskState.ACCEPTED
+        noticed = after(W0, T.TASK_SEEN, seen(ADOPTED), role=W)
+        shown = fold(*held, noticed, viewer=viewer, revoked={HOME})
+        assert (shown.settled, shown.is_final) == (True, True)
+
+
+def test_what_the_worker_saw_of_a_revoked_home_counts_before_the_adoption():
+    """The adopter's event is kept out, and nothing that it showed as settled is taken back."""
+    answer = after(W0, T.TASK_SEEN, seen(LAST_WORD), role=W)
+    held = (R0, W0, NAMED, ADOPTED, LAST_WORD, answer)
+    for viewer in Viewer:
+        before = fold(*held[:4], viewer=viewer, revoked={HOME})
+        shown = fold(*held, viewer=viewer, revoked={HOME})
+        assert taken(shown) == (R0, W0, NAMED, LAST_WORD, answer)
+        assert shown.refused == (Refused(ADOPTED.hash, R, 2, RejectCode.FORK),)
+        assert taken(before)[: before.order.settled] == taken(shown)[: before.order.settled]
+
+
+def test_a_home_is_not_adopted_past_what_the_worker_saw_of_it():
+    """An event of the home that is not here is waited for; signing in its place would be a fork."""
+    answer = after(W0, T.TASK_PROGRESS, seen(LAST_WORD), role=W)
+    shown = fold(R0, W0, NAMED, answer, revoked={HOME})
+    assert shown.may_adopt(PHONE)
+    assert shown.standstill(R) is RejectCode.UNKNOWN_SEEN
+    assert fold(R0, W0, NAMED, LAST_WORD, answer, revoked={HOME}).standstill(R) is None
+    # At home no word of the worker's stops anybody.
+    assert fold(R0, W0, NAMED, ADOPTED, answer, viewer=Viewer.HOME, revoked={HOME}).standstill(R) is None
+
+
 def test_adoption_outlives_its_adopter():
     """That the adopter is revoked later takes nothing back, and a third device may go on."""
     confirm = after(ADOPTED, T.TASK_SEEN, seen(W0), role=R, device=DESK, adopt=True)

@@ -108,7 +108,8 @@ class World:
         self._drawn += 1
         sender, recipient = from_ or self.coder, to or self.tester
         if content.body.message_class is MessageClass.ACCOUNT:
-            sender, recipient = AgentRef(sender.account, ""), AgentRef(recipient.account, "")
+            sender = AgentRef(sender.account, "")
+            recipient = recipient if recipient.device is not None else AgentRef(recipient.account, "")
         return seal_envelope(
             content,
             Address(sender, recipient, seq, log or self.alice.log.position, to_log or self.bob.log.position),

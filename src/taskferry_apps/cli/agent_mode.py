@@ -35,7 +35,8 @@ def mode(agent: str | None, mode: str | None) -> None:
                that the agent asks for waits for you, too
     read-only  the agent reads and waits, and sends nothing
 
-    It holds for programs with the agent's credential, not for you.
+    It holds for programs with the agent's credential, not for you, and on this
+    machine: on others, until you say it there, the agent is never freer than guarded.
 
     \b
     Examples:
@@ -79,6 +80,10 @@ def mode(agent: str | None, mode: str | None) -> None:
         ),
         empty="No agents yet. Create one: taskferry agent create NAME",
     )
+    unsaid = [clean(item.get("agent")) for item in objects(answer, "modes") if item.get("said") is False]
+    if unsaid:
+        click.echo(f"\nNot said on this machine yet: {', '.join(unsaid)}. Until then, tasks wait for you.")
+        click.echo("Say it with: taskferry agent mode AGENT MODE")
 
 
 @click.command()

@@ -69,6 +69,10 @@ def recover(
             ("connections", str(answer.get("connections"))),
         ]
     )
+    if answer.get("agents"):
+        click.echo(
+            "\n  How freely your agents act on this machine is shown, and said, with: taskferry agent mode"
+        )
     if not answer.get("connections"):
         click.echo("\n  Neither this machine nor the relay knows a connection of yours. Restore a")
         click.echo("  backup before recovering, or ask your peers again:")

@@ -242,6 +242,11 @@ def _tell_written(id: str, path: Path, content: bytes, told: str) -> None:
 def _act(id: str, action: str, body: dict[str, object], as_agent: str | None, done: str) -> None:
     with local_client() as daemon:
         answer = daemon.task_action(id, action, body | ({"from": as_agent} if as_agent else {}))
+        if answer.get("passed_on"):
+            from .task_request import follow_request
+
+            follow_request(daemon, answer, done)
+            return
     _tell(answer, done)
 
 

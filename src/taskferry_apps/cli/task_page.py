@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .render import ago, clean, clean_lines, facts, short, table
+from .task_request import draw_requests
 from .values import object_in, objects, texts
 
 __all__ = ["draw_task"]
@@ -31,13 +32,15 @@ def draw_task(task: dict[str, object]) -> None:
         click.echo(f"  - {clean(requirement)}")
     _versions(task)
     _timeline(task)
+    draw_requests(task)
     for sentence in texts(task, "waiting"):
         click.secho(f"! {clean(sentence)}", fg="yellow")
     actions = texts(task, "actions")
+    elsewhere = clean(task.get("acts_on") or "")
     click.echo(
         "\nYou can: "
         + (
-            ", ".join(map(clean, actions))
+            ", ".join(map(clean, actions)) + (f" (your device {elsewhere} is asked to)" if elsewhere else "")
             if actions
             else "nothing; it is the other side's turn"
             if not task.get("final")

@@ -11,10 +11,12 @@ from taskferry_protocol.records import MessageRecord, Rung, TaskRecord
 from taskferry_protocol.tasks import Effect, Taken, TaskState
 from taskferry_protocol.tasks import TaskView as Folded
 
+from .asked import asked_views
 from .core import Core
 from .delivery import deliveries, ladder_of
+from .labels import label_of
 from .names import handle_of
-from .possible import may_act, possible_actions
+from .possible import may_act, possible_actions, writer_of
 from .taskbook import Held, read_summary
 from .views import Delivery, TaskEventView, TaskSummary, TaskView, VersionView
 
@@ -65,7 +67,8 @@ async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
     messages = await core.store.messages(hashes)
     ours = [message for found in messages.values() for message in found if message.mine == row.mine]
     ladders = {hash: ladder for (hash, _), ladder in (await deliveries(core, ours)).items()}
-    request, view = held.request, held.view
+    request, view, role, log = held.request, held.view, Role(row.role), await core.own_log()
+    here, writer = may_act(view, role, core.device), writer_of(view, role, log)
     return TaskView(
         summary=(await task_summaries(core, (row,)))[0],
         brief=request.brief if request is not None else "",
@@ -82,12 +85,10 @@ async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
         ),
         events=tuple(_event(line, held.contents, ladders) for line in view.taken),
         waiting=_troubles(view),
-        actions=(
-            possible_actions(view, Role(row.role), core.now())
-            if may_act(view, Role(row.role), core.device)
-            else ()
-        ),
+        actions=possible_actions(view, role, core.now()) if here or writer is not None else (),
         delivery=ladders.get(held.task),
+        acts_on=await label_of(core.store, log, writer) if writer is not None and not here else "",
+        requests=await asked_views(core, row),
     )
 
 

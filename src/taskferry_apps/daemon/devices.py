@@ -108,8 +108,7 @@ class Devices:
             found = await self._find(log, device)
             await put_label(draft, found, text)
             draft.audit(AuditKind.DEVICE_RENAMED, text, device=found.hex())
-            if core.keys.device.manage is not None:
-                await share(draft, (SharedLabel(found, text),))
+            await share(draft, (SharedLabel(found, text),))
             await draft.commit()
         core.outgoing.ring()
         return await self._view(log, found)

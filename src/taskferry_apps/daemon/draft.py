@@ -90,13 +90,16 @@ def refusal_of(error: LocalProtocolError | RemoteProtocolError) -> DaemonRefusal
 def wrap_keys(own: AccountLog, peer: AccountLog, to: AgentRef, device: bytes) -> tuple[bytes, ...]:
     """The X25519 keys to seal for: the recipient's serving devices, and the owner's other ones.
 
+    The one device's alone where `to` names a device.
     Raises RemoteProtocolError(unknown-recipient) if no device serves the recipient.
     """
     serving = peer.state.serving(to.name)
-    if not to.name:
+    if not to.name or to.device is not None:
         serving = tuple(found for found in serving if found.id != device)
     if not serving:
         raise RemoteProtocolError(RejectCode.UNKNOWN_RECIPIENT, "no device serves that agent", field="to")
+    if to.device is not None:
+        return tuple(found.record.enc for found in serving)
     others = (found.record.enc for found in own.state.active_devices() if found.id != device)
     return (*(found.record.enc for found in serving), *others)
 
@@ -133,6 +136,17 @@ class Draft:
             if isinstance(change, PutSetting) and change.key == key:
                 return change.value
         return (await self.core.store.settings((key,))).get(key)
+
+    def branch(self) -> Draft:
+        """A draft that goes on from here, and of which `join` takes all or nobody anything."""
+        other = Draft(self.core)
+        other.now, other.changes = self.now, [*self.changes]
+        other._logs, other._sequences = {**self._logs}, {**self._sequences}
+        return other
+
+    def join(self, branch: Draft) -> None:
+        """Take what was done in a branch of this draft, to which nothing was added meanwhile."""
+        self.changes, self._logs, self._sequences = branch.changes, branch._logs, branch._sequences
 
     async def commit(self) -> None:
         """Make it all durable, or nothing of it."""

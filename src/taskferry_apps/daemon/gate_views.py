@@ -129,10 +129,14 @@ class ApprovalView:
 
 @attrs.frozen
 class ModeView:
-    """How freely an agent acts: its mode, and what becomes of a question about each class of action."""
+    """How freely an agent acts: its mode, and what becomes of a question about each class of action.
+
+    `is_said`: the owner has said so on this machine.
+    """
 
     agent: str
     mode: str
     policies: Mapping[str, str]
+    is_said: bool
     tells: bool = True
     """Whether those who send to it are told what becomes of that."""

@@ -11,6 +11,7 @@ from taskferry_protocol.gates import ActionClass, AgentMode, Policy
 from taskferry_protocol.records import LocalAgent, PutAgent
 
 from .agent_settings import AgentSettings, read_settings, written
+from .agents_told import shared_agent
 from .approvals import Approvals
 from .connections import Connections
 from .core import Core
@@ -25,6 +26,7 @@ from .names import handle_of, may_use, own_agent, require_owner
 from .outgoing import sent
 from .port import Caller, DaemonRefusal, TaskAction
 from .rules import Rules
+from .shares import share
 from .stops import Stops
 from .tasks import Tasks
 from .views import ConnectionView, Sent
@@ -152,7 +154,9 @@ class Gates:
     async def set_mode(self, caller: Caller, agent: str, mode: str) -> ModeView:
         """Say how freely an agent acts."""
         chosen = AgentMode(mode)
-        return await self._change(caller, agent, lambda old: attrs.evolve(old, mode=chosen), mode=mode)
+        return await self._change(
+            caller, agent, lambda old: attrs.evolve(old, mode=chosen, is_said=True), mode=mode
+        )
 
     async def set_policy(self, caller: Caller, agent: str, action: str, policy: str) -> ModeView:
         """Decide ahead about a class of action."""
@@ -188,9 +192,11 @@ class Gates:
                 )
             agent = written(held, change(read_settings(held)))
             draft.add(PutAgent(agent))
+            await share(draft, (shared_agent(agent, draft.now),))
             draft.tell("agent", mine.name, (), **{"state": "changed", **facts})
             draft.audit(AuditKind.GATE_CHANGED, await handle_of(core, mine), by="owner", **facts)
             await draft.commit()
+        core.outgoing.ring()
         return await self._mode_view(agent)
 
     async def _mode_view(self, agent: LocalAgent) -> ModeView:
@@ -200,4 +206,5 @@ class Gates:
             mode=settings.mode.value,
             policies={action.value: settings.policy(action).value for action in ActionClass},
             tells=settings.tells,
+            is_said=settings.is_said,
         )

@@ -24,6 +24,8 @@ from taskferry_protocol.inbound import (
 )
 from taskferry_protocol.messages import (
     AccountUpdate,
+    ActionOutcome,
+    ActionRequest,
     ConnectionAccepted,
     ConnectionEnded,
     ConnectionRequested,
@@ -58,6 +60,7 @@ from taskferry_stores.port import StoreConflict, StoreError
 
 from ..logs import get_logger
 from ..relay_client import LinkEnded
+from .action_arrivals import take_action_outcome, take_action_request
 from .alarms import raise_alarm
 from .arrival import Arrival, owe
 from .connection_arrivals import take_acceptance, take_end, take_grant, take_request
@@ -68,6 +71,7 @@ from .identity_changes import What, mark_changed
 from .inbound_facts import gather_facts
 from .log_news import Fetch, News, fetch_news, judge, pin, refresh
 from .message_arrivals import take_message
+from .named_events import take_if_named
 from .quarantine import audit_refusal, set_aside
 from .receipts import take_receipt
 from .share_arrivals import take_share
@@ -153,7 +157,8 @@ class Inbound:
                     )
                     await self._quarantine(refused, raw, sealed, at, news)
             case Quarantine():
-                await self._quarantine(decision, raw, sealed, at, news)
+                if not await self._take_named(decision, sealed, at, news):
+                    await self._quarantine(decision, raw, sealed, at, news)
             case Duplicate():
                 draft = Draft(self._core)
                 header = decision.envelope.header
@@ -170,6 +175,19 @@ class Inbound:
                 await draft.commit()
             case NeedLog():
                 raise LocalProtocolError("what needs a log is not settled")
+
+    async def _take_named(self, item: Quarantine, sealed: bytes, at: RelayCursor, news: News | None) -> bool:
+        """Whether it is a task event of a revoked device that the other side had taken before: it counts."""
+        if item.code is not RejectCode.DEVICE_GONE or item.envelope is None:
+            return False
+        draft = Draft(self._core)
+        if news is not None and news.held is not None:
+            await pin(draft, news)
+        if not await take_if_named(draft, item.envelope, sealed):
+            return False
+        draft.add(_seen(item.envelope, Outcome.APPLIED.value, "", draft), SetCursor(at))
+        await draft.commit()
+        return True
 
     async def _apply(self, decision: Apply, at: RelayCursor, news: News | None) -> None:
         draft = Draft(self._core)
@@ -335,6 +353,10 @@ async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
             await take_receipt(arrival, body)
         case DeviceShare():
             await take_share(arrival, body)
+        case ActionRequest():
+            await take_action_request(arrival, body)
+        case ActionOutcome():
+            await take_action_outcome(arrival, body)
         case AccountUpdate() | GrantDigest():
             # The news is the log that the header quotes: it was taken before this was decided on.
             arrival.keep()

@@ -30,6 +30,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_transports.backoff import delay
 
+from .asked import lose
 from .bonds import bonds_between
 from .core import Core
 from .draft import Draft, is_class_without_receipt
@@ -153,6 +154,10 @@ class Outbound:
             return Remedy.WAIT  # our log is on its way to the relay
         if code not in _PUBLISH:
             return Remedy.NONE
+        if entry.to.account == self._core.own:
+            # A device or an agent of ours that the relay does not know yet: our log is on its way.
+            serving = (await draft.own_log()).state.serving(entry.to.name)
+            return Remedy.WAIT if serving else Remedy.NONE
         # A relay that was restored from a backup may have forgotten what it was told before. A peer that it
         # does not know comes back to it when its own daemon does, however long that takes.
         mine = parse_envelope(read_parcel(decode(entry.parcel)).envelope).header.from_
@@ -212,6 +217,8 @@ async def give_up_all(core: Core) -> None:
 
 async def _end(draft: Draft, entry: OutboxRecord, rung: Rung, code: str) -> None:
     draft.add(DropOutbox((entry.hash,)))
+    if entry.to.device is not None:
+        await lose(draft, entry.hash, code)
     for message in await _messages(draft, entry.hash):
         draft.add(SetRung(entry.hash, message, rung, code, draft.now))
         draft.tell("delivery", message, (entry.hash,), rung=rung.value, code=code)

@@ -31,6 +31,7 @@ from ..logs import get_logger
 from ..origins import origin_of
 from ..phrase import phrase_of
 from ..relay_client import CallRefused
+from .agents_told import shared_agent
 from .beginning import Beginning
 from .bonds import all_bonds
 from .core import Core
@@ -246,8 +247,9 @@ class Owner:
                 accounts.set_agent(log.state, agent.name, devices, at=draft.now, by=core.manage),
             )
             card = self._put_card(draft, log, core.agent(agent.name), agent)
-            await share(draft, (SharedCard(card),))
-            draft.add(PutAgent(LocalAgent(agent.name, json.dumps({}), draft.now)))
+            row = LocalAgent(agent.name, json.dumps({}), draft.now)
+            await share(draft, (SharedCard(card), shared_agent(row, draft.now)))
+            draft.add(PutAgent(row))
             await note(draft, Publication(Subject.CARD, agent.name.encode()))
             draft.tell("agent", agent.name, state="created")
             await draft.commit()

@@ -15,6 +15,7 @@ import attrs
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import Part
 
+from .action_port import ActionService, AskedView
 from .backup_port import BackupService
 from .browser_port import BrowserService
 from .device_port import DeviceService
@@ -230,6 +231,10 @@ class DaemonService(Protocol):
     def devices(self) -> DeviceService:
         """The owner's devices."""
 
+    @property
+    def actions(self) -> ActionService:
+        """What was passed on to the owner's other devices."""
+
     # --- the owner's ---
     async def status(self) -> Status:
         """How things stand; needs no caller."""
@@ -343,8 +348,11 @@ class DaemonService(Protocol):
     ) -> TaskView:
         """One task by id or unique prefix. Waits up to `wait_s` while `is_known` holds of it."""
 
-    async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent:
-        """Act on a task; refusal `not-possible` carries state and actions."""
+    async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent | AskedView:
+        """Act on a task; refusal `not-possible` carries state and actions.
+
+        Where another device of the owner writes in the task, it is asked to: what was passed on is told.
+        """
 
     async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
         """(name, media type, bytes) of a part, counted from 0; version 0 is the request's own parts."""

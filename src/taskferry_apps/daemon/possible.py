@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from taskferry_protocol.account_state import DeviceStatus
+from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import DeviceId, Instant
 from taskferry_protocol.links import EventType, Role
@@ -13,7 +15,16 @@ from taskferry_protocol.tasks import Refusal, TaskView
 
 from .port import DaemonRefusal
 
-__all__ = ["KINDS", "acts_elsewhere", "may_act", "not_possible", "possible_actions", "refused_deed"]
+__all__ = [
+    "KINDS",
+    "acts_elsewhere",
+    "acts_nowhere",
+    "may_act",
+    "not_possible",
+    "possible_actions",
+    "refused_deed",
+    "writer_of",
+]
 
 KINDS: Final[Mapping[str, EventType]] = {
     "accept": EventType.TASK_ACCEPT,
@@ -54,12 +65,30 @@ def may_act(view: TaskView, role: Role, device: DeviceId) -> bool:
     return view.may_write(role, device) or (role is Role.REQUESTER and view.may_adopt(device))
 
 
+def writer_of(view: TaskView, role: Role, log: AccountLog) -> DeviceId | None:
+    """Our active device that signs for our side; None before there is one, and where it is gone."""
+    writer = view.home if role is Role.REQUESTER else view.worker_device
+    device = log.state.devices.get(writer) if writer is not None else None
+    return writer if device is not None and device.status is DeviceStatus.ACTIVE else None
+
+
 def acts_elsewhere(view: TaskView, label: str) -> DaemonRefusal:
     """The refusal of a device that only looks on: one device writes for each side of a task."""
     return DaemonRefusal(
         "not-possible",
         f"Your device {label} acts in this task; this one shows it.",
         f"Do it on {label}.",
+        status=409,
+        detail={"state": view.state.value if view.state is not None else "unknown", "actions": []},
+    )
+
+
+def acts_nowhere(view: TaskView, label: str) -> DaemonRefusal:
+    """The refusal where the device that wrote for our side is gone, and no other may take its place."""
+    return DaemonRefusal(
+        "not-possible",
+        f"Your device {label} acted in this task and was put out; no other one can take its place here.",
+        "Begin a new task.",
         status=409,
         detail={"state": view.state.value if view.state is not None else "unknown", "actions": []},
     )

@@ -27,7 +27,6 @@ from taskferry_protocol.records import (
     Generation,
     HoldAccount,
     Offset,
-    PutAgent,
     PutCard,
     PutSetting,
     RelayCursor,
@@ -39,7 +38,6 @@ from taskferry_protocol.recovery import VISITOR, Base, names_in, restate
 from taskferry_protocol.sessions import LogExtension
 
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient
-from .agent_settings import taken_over
 from .alarms import clear_alarm
 from .bonds import all_bonds
 from .core import Core
@@ -65,6 +63,7 @@ from .recovery_questions import (
     wrong_phrase,
 )
 from .regaining import DUE, is_due
+from .served import settle_served
 
 __all__ = ["Recovery"]
 
@@ -290,7 +289,8 @@ class Recovery:
         if is_new:
             cursor = RelayCursor(self._link.origin_of(url), _NO_GENERATION, Offset(0))
             draft.add(SetCursor(cursor))
-            await self._serve(draft, log, ring.device, cards)
+            await self._put_cards(draft, log, ring.device, cards)
+        await settle_served(draft, log)
         start = held.shared_with(log) if held is not None else base.kept
         if log.after(start):
             await announce(draft, start, log.after(start))
@@ -299,14 +299,13 @@ class Recovery:
         await draft.commit()
         await core.vault.save_beginning(None)
 
-    async def _serve(self, draft: Draft, log: AccountLog, device: DeviceKeys, cards: Sequence[Card]) -> None:
-        """Serve every agent here, and sign their cards anew: the former key counts no more."""
-        here = {agent.name for agent in await draft.core.store.agents()}
+    async def _put_cards(
+        self, draft: Draft, log: AccountLog, device: DeviceKeys, cards: Sequence[Card]
+    ) -> None:
+        """Sign the agents' cards anew: the former key counts no more."""
         held = await draft.core.store.cards([card.agent for card in cards])
         for card in cards:
             name = card.agent.name
-            if name not in here:
-                draft.add(PutAgent(taken_over(name, draft.now)))
             if device.manage is not None:
                 # One that is held counts on, also where its signer went so long ago that it is not read.
                 last = max(card.version, held[card.agent].version if card.agent in held else 0)

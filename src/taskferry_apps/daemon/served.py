@@ -5,7 +5,8 @@ from __future__ import annotations
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.records import DropAgent, PutAgent
 
-from .agent_settings import taken_over
+from .agent_settings import new_row
+from .agents_told import let_go, told_of
 from .draft import Draft
 
 __all__ = ["settle_served"]
@@ -14,13 +15,16 @@ __all__ = ["settle_served"]
 async def settle_served(draft: Draft, log: AccountLog) -> None:
     """Take in the agents that this device serves by a log of ours, and let go those that it does not.
 
-    One that is taken in is guarded until the owner says otherwise on this machine.
+    How freely one may act that is taken in, its owner has not said on this machine: it begins no freer than
+    guarded, and as strict as any machine has told.
     """
-    held = {agent.name for agent in await draft.core.store.agents()}
+    held = {agent.name: agent for agent in await draft.core.store.agents()}
     ring = draft.core.ring
     device = ring.device.id if ring is not None else None
     serves = {name for name, devices in log.state.agents.items() if device in devices}
-    for name in sorted(serves - held):
-        draft.add(PutAgent(taken_over(name, draft.now)))
+    for name in sorted(serves - held.keys()):
+        draft.add(PutAgent(new_row(name, await told_of(draft, name), draft.now)))
         draft.tell("agent", name, state="created")
-    draft.add(*(DropAgent(name) for name in sorted(held - serves)))
+    for name in sorted(held.keys() - serves):
+        await let_go(draft, held[name])
+        draft.add(DropAgent(name))

@@ -13,6 +13,8 @@ from taskferry_stores.port import DaemonStore
 
 from ..release import version
 from .access import Access
+from .action_port import AskedView
+from .actions import Actions
 from .alarms import alarms
 from .audit import AuditBook
 from .backups import Backups, Copying
@@ -46,7 +48,6 @@ from .port import Caller, GrantChange, Hold, Look, NewAgent, NewTask, TaskAction
 from .recovery import Recovery
 from .rules import Rules
 from .runtimes import Runtimes
-from .search import find_task
 from .sending import send_message
 from .setting_up import set_up
 from .sharing import Sharing
@@ -98,6 +99,8 @@ class Daemon:
         self._tasks = Tasks(core)
         self._looking = Looking(core, self._tasks)
         rules = Rules(core, directory.look_up)
+        self.actions = Actions(core, self._link, self._tasks)
+        """What is done in tasks, here or on another device."""
         self.gates = Gates(core, self._link, self._connections, self._tasks, rules)
         """What waits for the owner, and what the owner has decided ahead."""
         self._mail = Mail(core)
@@ -354,15 +357,9 @@ class Daemon:
         """One task; an agent that looks at it has read what it was asked to revise."""
         return await self._looking.task(caller, task, is_known, wait_s)
 
-    async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent:
-        """Act on a task."""
-        hash = await find_task(self._core.store, task)
-        posted = await posted_before(self._core)
-        if posted is None:
-            posted, held = await self._tasks.act(caller, hash, action)
-        else:
-            held = await load_task(self._core, hash)
-        return await sent(self._core, self._link, posted, held)
+    async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent | AskedView:
+        """Act on a task, or let the device act that writes in it."""
+        return await self.actions.act(caller, task, action)
 
     async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
         """(name, media type, bytes) of a part, counted from 0."""

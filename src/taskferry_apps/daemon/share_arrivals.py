@@ -7,23 +7,22 @@ from typing import Final
 
 import attrs
 
-from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.cards import Visibility, read_card
 from taskferry_protocol.connections import recall_end, recall_request
 from taskferry_protocol.envelope import Envelope, parse_envelope, verify_envelope
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import ROLES, EventType, Role
 from taskferry_protocol.messages import (
     Content,
     DeviceShare,
     SharedAccount,
+    SharedAgent,
     SharedCard,
     SharedConnection,
     SharedLabel,
     SharedMessage,
     TaskRequest,
-    encode_content,
 )
 from taskferry_protocol.permissions import recall_grant
 from taskferry_protocol.records import (
@@ -33,7 +32,6 @@ from taskferry_protocol.records import (
     Direction,
     GrantRecord,
     HoldAccount,
-    InboxState,
     MessageRecord,
     PeerConnection,
     PutCard,
@@ -52,8 +50,10 @@ from taskferry_protocol.records import (
 from taskferry_protocol.sealing import open_with_key
 from taskferry_protocol.tasks import check_event
 
+from .agents_told import take_agent
 from .arrival import Arrival
 from .draft import Draft
+from .held_messages import held_message, stood
 from .labels import put_label
 from .logbook import continued
 from .task_gate import hold_shared
@@ -89,6 +89,8 @@ async def take_share(arrival: Arrival, body: DeviceShare) -> None:
                     await _take_message(draft, item, tasks)
                 case SharedLabel():
                     await put_label(draft, item.device, item.label)
+                case SharedAgent():
+                    await take_agent(draft, item)
         except (RemoteProtocolError, LocalProtocolError):
             continue
     await tasks.save()
@@ -243,14 +245,14 @@ async def _take_message(draft: Draft, item: SharedMessage, tasks: _Tasks) -> Non
     if (await core.store.messages((envelope.hash,))).get(envelope.hash):
         return
     log = await draft.log(header.from_.account)
-    if log is None or not _stood(log, envelope):
+    if log is None or not stood(log, envelope):
         return
     key = SeenKey(envelope.device, header.id, header.to, header.seq)
     seen = (await core.store.seen((key,)))[key]
     if any(row is not None and row.hash != envelope.hash for row in (seen.by_id, seen.by_seq)):
         return
     content = open_with_key(envelope, item.key)
-    record = _record(draft, envelope, content)
+    record = held_message(draft, envelope, content)
     draft.add(StoreMessage(record, envelope.raw, item.key))
     if seen.by_id is None:
         draft.add(
@@ -261,38 +263,3 @@ async def _take_message(draft: Draft, item: SharedMessage, tasks: _Tasks) -> Non
             )
         )
     await tasks.add(envelope, content, record)
-
-
-def _stood(log: AccountLog, envelope: Envelope) -> bool:
-    """Whether the device that signed it was one of the account's where the envelope says."""
-    device, quoted = log.state.devices.get(envelope.device), envelope.header.log
-    return device is not None and log.contains(quoted) and device.stood_at(quoted.length)
-
-
-def _record(draft: Draft, envelope: Envelope, content: Content) -> MessageRecord:
-    header, own = envelope.header, draft.core.own
-    if own not in (header.to.account, header.from_.account):
-        raise RemoteProtocolError(RejectCode.WRONG_RECIPIENT, "between two others")
-    received = header.to.account == own
-    task = None
-    if content.link is not None:
-        task = content.link.task if content.link.task is not None else envelope.hash
-    return MessageRecord(
-        hash=envelope.hash,
-        direction=Direction.IN if received else Direction.COPY,
-        mine=header.to if received else header.from_,
-        peer=header.from_ if received else header.to,
-        device=envelope.device,
-        id=header.id,
-        seq=header.seq,
-        cls=header.cls.value,
-        type=content.body.type_name,
-        conv=content.conv,
-        content=encode_content(content),
-        created_at=Instant(header.created_at),
-        expires_at=header.expires_at,
-        stored_at=draft.now,
-        task=task,
-        reply=content.reply,
-        inbox=InboxState.PROCESSED if received else InboxState.QUIET,
-    )

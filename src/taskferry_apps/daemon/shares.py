@@ -1,14 +1,19 @@
-"""Posting to the owner's other devices what they lack, in envelopes of a bounded size."""
+"""Posting to the owner's other devices what they lack, in envelopes of a bounded size.
+
+What all of them are to know goes to all; what a new one is given of before is sealed to that one alone, for
+the owner chose for each how much of it that is.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from taskferry_protocol.ids import AccountId, AgentRef, Hash
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash
 from taskferry_protocol.messages import (
     DeviceShare,
     SharedAccount,
+    SharedAgent,
     SharedCard,
     SharedConnection,
     SharedItem,
@@ -19,7 +24,7 @@ from taskferry_protocol.records import Trust
 
 from .draft import Draft
 
-__all__ = ["account_items", "share"]
+__all__ = ["account_items", "share", "share_with"]
 
 #: One share: several fit in the relay's window, and one is folded in a moment.
 _SHARE_BYTES: Final = 150_000
@@ -37,16 +42,27 @@ def account_items(
     ]
 
 
-async def share(draft: Draft, items: Sequence[SharedItem], *, done: int = 0, total: int = 0) -> Hash | None:
-    """Post items to the owner's other devices, if there are any; the hash of the last envelope."""
-    log = await draft.own_log()
-    if len(log.state.active_devices()) < 2:
-        return None
-    own, last = AgentRef(draft.core.own, ""), None
-    for chunk in _chunks(items):
-        posted = await draft.post_quietly(DeviceShare(chunk, done, total), own, own)
-        last = posted.hash
-    return last
+async def share(draft: Draft, items: Sequence[SharedItem]) -> None:
+    """Post items to all of the owner's other devices, if there are any and they would believe this one."""
+    state = (await draft.own_log()).state
+    if len(state.active_devices()) > 1 and state.devices[draft.core.device].record.manage is not None:
+        await _post(draft, AgentRef(draft.core.own, ""), items, 0, 0)
+
+
+async def share_with(
+    draft: Draft, device: DeviceId, items: Sequence[SharedItem], *, done: int = 0, total: int = 0
+) -> Hash:
+    """Post items to one other device, which no further one can open; the hash of the last envelope.
+
+    `done` of `total` messages of history are through with them. Raises DaemonRefusal if it is gone.
+    """
+    return await _post(draft, AgentRef.to_device(draft.core.own, device), items, done, total)
+
+
+async def _post(draft: Draft, to: AgentRef, items: Sequence[SharedItem], done: int, total: int) -> Hash:
+    own = AgentRef(draft.core.own, "")
+    posted = [await draft.post_quietly(DeviceShare(chunk, done, total), own, to) for chunk in _chunks(items)]
+    return posted[-1].hash
 
 
 def _chunks(items: Sequence[SharedItem]) -> Iterator[tuple[SharedItem, ...]]:
@@ -72,5 +88,5 @@ def _size(item: SharedItem) -> int:
             return 2_048 + len(request) + len(accept) + len(end) + sum(len(g) + len(t) for g, t in grants)
         case SharedMessage(envelope=envelope):
             return 128 + len(envelope)
-        case SharedLabel():
+        case SharedLabel() | SharedAgent():
             return 256

@@ -25,6 +25,7 @@ from taskferry_protocol.messages import (
 )
 from taskferry_protocol.records import DropSetting, MessageQuery, Order, OutboxState, Place, PutSetting, Trust
 
+from .agents_told import shared_agent
 from .bell import Bell
 from .bonds import all_bonds
 from .core import Core
@@ -32,7 +33,7 @@ from .draft import Draft
 from .labels import labels_of
 from .link import Link
 from .owner import Owner
-from .shares import account_items, share
+from .shares import account_items, share_with
 
 __all__ = ["History", "Job", "Sharing"]
 
@@ -108,11 +109,12 @@ async def _put(draft: Draft, job: Job | None, device: DeviceId) -> None:
     draft.add(PutSetting(_KEY, json.dumps(rows).encode()))
 
 
-async def _cards(core: Core) -> list[SharedItem]:
-    """The cards of our own agents."""
-    names = [agent.name for agent in await core.store.agents()]
-    cards = await core.store.cards([core.agent(name) for name in names])
-    return [SharedCard(record.raw) for record in cards.values()]
+async def _own_agents(core: Core) -> list[SharedItem]:
+    """Our own agents: how freely they act, and their cards."""
+    agents = await core.store.agents()
+    cards = await core.store.cards([core.agent(agent.name) for agent in agents])
+    told = [shared_agent(agent, core.now()) for agent in agents]
+    return [*told, *(SharedCard(record.raw) for record in cards.values())]
 
 
 class Sharing:
@@ -165,7 +167,7 @@ class Sharing:
             if all(found.id != device for found in log.state.active_devices()):
                 await _put(draft, None, device)
             elif job.phase == _Phase.SHARE:
-                last = await share(draft, await self._whom_we_know(), total=job.total)
+                last = await share_with(draft, device, await self._whom_we_know(), total=job.total)
                 await _put(draft, attrs.evolve(job, phase=_Phase.SERVE.value, waits=last), device)
             elif job.phase == _Phase.SERVE:
                 await self._serve(draft, device)
@@ -200,7 +202,7 @@ class Sharing:
                 items += account_items(
                     record.account, record.name, record.statements, pinned.trust, record.held
                 )
-        items += await _cards(core)
+        items += await _own_agents(core)
         for bond in await all_bonds(core.store):
             made = bond.record
             grants = tuple((grant.raw, grant.terms) for grant in made.grants)
@@ -239,12 +241,12 @@ class Sharing:
         ]
         done = job.done + len(page.items)
         if not page.items:
-            await share(draft, (), done=done, total=done)
+            await share_with(draft, job.device, (), done=done, total=done)
             await _put(draft, None, job.device)
             draft.tell("device", "", state="up_to_date", id=job.device.hex())
             return
         total = max(job.total, done)
         # One that says only how far things are keeps the other owner's hand off the plug.
-        last = await share(draft, items, done=done, total=total)
+        last = await share_with(draft, job.device, items, done=done, total=total)
         moved = attrs.evolve(job, after=page.items[-1].place, done=done, total=total, waits=last)
         await _put(draft, moved, job.device)

@@ -16,10 +16,12 @@ import attrs
 
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.messages import ActionRequest, decode_content
 from taskferry_protocol.records import (
     DaemonChange,
     Direction,
     IdempotencyRecord,
+    KeepSealed,
     PutAnswer,
     StoreMessage,
 )
@@ -97,9 +99,21 @@ def record_of(changes: Sequence[DaemonChange], now: Instant) -> tuple[PutAnswer,
     steps = _UNDER_WAY.get()
     if steps is None or not steps.due:
         return ()
-    for change in changes:
-        if isinstance(change, StoreMessage) and change.message.direction is Direction.OUT:
-            steps.due = False
-            hash, until = change.message.hash, Instant(now + KEPT_MS)
-            return (PutAnswer(IdempotencyRecord(steps.scope, steps.name, steps.digest, hash, until)),)
-    return ()
+    hash = next(filter(None, map(_sent_by, changes)), None)
+    if hash is None:
+        return ()
+    steps.due = False
+    until = Instant(now + KEPT_MS)
+    return (PutAnswer(IdempotencyRecord(steps.scope, steps.name, steps.digest, hash, until)),)
+
+
+def _sent_by(change: DaemonChange) -> Hash | None:
+    """The message that a change sends: to a peer, or to ask another device of ours to."""
+    match change:
+        case StoreMessage(message=message) if message.direction is Direction.OUT:
+            return message.hash
+        case KeepSealed(sealed=sealed):
+            asks = isinstance(decode_content(sealed.content).body, ActionRequest)
+            return sealed.hash if asks else None
+        case _:
+            return None

@@ -32,6 +32,7 @@ from .alarms import raise_alarm
 from .arrival import Arrival
 from .breakers import count_sent, screen_event
 from .leads import within_task
+from .named_events import with_named
 from .quarantine import set_aside
 from .task_gate import admit_event, decided_elsewhere
 from .taskbook import Held, event_of, load_task, row_after
@@ -70,6 +71,8 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     if len(held.records) >= most and event.hash not in held.records:
         raise RemoteProtocolError(RejectCode.TOO_MANY, f"{most} events are held of that task")
     held = await _with_late_copies(arrival, held, row)
+    before = held.view if held.rows else None
+    held = await with_named(arrival.draft, held, row, event)
     after = held if event.hash in held.records else held.with_event(event, content, arrival.draft.core.device)
     code = _closing(after.view, event)
     if code is None:
@@ -85,7 +88,6 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
         await _set_aside(arrival, code)
     _hold(arrival, task, role.other)
     await _report_forks(arrival, held, after)
-    before = held.view if held.rows else None
     after = await _confirm(arrival, before, after, row, role)
     if isinstance(content.body, TaskRequest):
         row = attrs.evolve(
@@ -278,6 +280,7 @@ async def _take_copy(arrival: Arrival, task: Hash) -> None:
             updated_at=arrival.draft.now,
         )
     held = await _with_late_copies(arrival, held, row)
+    held = await with_named(arrival.draft, held, row, event)
     after = held.with_event(event, arrival.content, arrival.draft.core.device)
     arrival.draft.add(SaveTask(row_after(row, after.view, arrival.draft.now)))
 

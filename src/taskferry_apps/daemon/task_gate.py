@@ -11,7 +11,6 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.gates import waits_for_owner
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import EventType, Role
 from taskferry_protocol.messages import TaskRequest
@@ -82,7 +81,7 @@ async def admit_event(arrival: Arrival, held: Held, after: Held, role: Role) -> 
 async def _waits(arrival: Arrival) -> bool:
     core, mine = arrival.draft.core, arrival.mine
     settings = await agent_settings(core, mine.name)
-    return waits_for_owner(settings.mode, await _gated_by_grant(arrival))
+    return settings.waits(await _gated_by_grant(arrival))
 
 
 async def _gated_by_grant(arrival: Arrival) -> bool:
@@ -106,7 +105,7 @@ async def _hold(arrival: Arrival, task: Hash, after: Held, why: str) -> InboxSta
         return InboxState.UNREAD if _DECISIONS[ours[0]] is GateState.RELEASED else InboxState.QUIET
     settings = await agent_settings(draft.core, mine.name)
     # Rules stand in for the gate of a grant. A guarded agent's owner wants to see everything.
-    if not why and not waits_for_owner(settings.mode, human_gate=False):
+    if not why and not settings.waits(human_gate=False):
         rule = await find_rule(draft, peer, mine.name, RuleUse.TASK)
         why = await gate_reason(arrival) if rule is not None else ""
         if rule is not None and not why:

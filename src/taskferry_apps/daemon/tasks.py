@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from taskferry_protocol.errors import LocalProtocolError, RejectCode
 from taskferry_protocol.gates import Deed
-from taskferry_protocol.ids import AgentRef, Hash, Instant
+from taskferry_protocol.ids import AgentRef, DeviceId, Hash, Instant
 from taskferry_protocol.links import ROLES, EventType, Role, Seen, TaskLink
 from taskferry_protocol.messages import (
     ArtifactSubmit,
@@ -49,7 +51,7 @@ from .taskbook import Held, event_of, load_task, row_after, view_of
 from .telling import tells
 from .visibility import UNSEEN, held_for_owner, shown_of, shown_rows
 
-__all__ = ["Tasks", "add_event"]
+__all__ = ["Step", "Tasks", "add_event"]
 
 #: What is said about one version of the work.
 _JUDGING: Final = frozenset({EventType.TASK_COMPLETE, EventType.REVISION_REQUEST})
@@ -66,6 +68,38 @@ def add_event(draft: Draft, held: Held, posted: Posted, role: Role) -> Held:
     )
     event = event_of(posted.hash, role, device, header.created_at, posted.content)
     return held.with_event(event, posted.content, draft.core.device)
+
+
+@attrs.frozen
+class Step:
+    """An action that its caller may ask for: in which task, by which row of ours, about which version."""
+
+    held: Held
+    row: TaskRecord
+    kind: EventType
+    names: VersionName | None
+    answers: int
+    budget: int | None
+    """How many messages the task may take, agreed or usual; None for any."""
+
+    @property
+    def role(self) -> Role:
+        """Our side."""
+        return Role(self.row.role)
+
+    def is_ours(self, device: DeviceId) -> bool:
+        """Whether this device is the one that signs it."""
+        return may_act(self.held.view, self.role, device)
+
+    def check_possible(self, now: Instant) -> None:
+        """Nothing if the table allows it now. Raises DaemonRefusal(not-possible)."""
+        view = self.held.view
+        refusal = view.refuse(self.role, self.kind, now=now, names=self.names, answers=self.answers)
+        spent = self.budget is not None and view.spent >= self.budget
+        if refusal is None and spent and self.kind not in ENDING:
+            refusal = Refusal(RejectCode.RATE_LIMITED)
+        if refusal is not None:
+            raise not_possible(view, self.role, now, refused_deed(view, refusal))
 
 
 class Tasks:
@@ -146,37 +180,45 @@ class Tasks:
 
     async def act(self, caller: Caller, task: Hash, action: TaskAction) -> tuple[Posted, Held]:
         """Sign one event, if the table allows it now. Refusal `not-possible` carries state and actions."""
-        core = self._core
+        async with self._core.lock:
+            draft = Draft(self._core)
+            step = await self.prepare(draft, caller, task, action)
+            posted, held = await self.sign(draft, step, action)
+            await draft.commit()
+        return posted, held
+
+    async def prepare(self, draft: Draft, caller: Caller, task: Hash, action: TaskAction) -> Step:
+        """Who would do what in which task, if the caller may; whether it is possible is not asked yet."""
         kind = KINDS.get(action.kind)
         if kind is None:
             raise DaemonRefusal("bad-value", f"{action.kind!r} is no action on a task.")
-        async with core.lock:
-            draft = Draft(core)
-            held = await load_task(core, task)
-            row = await self._row_for(caller, held, kind, action.mine)
-            draft.add(*await check_hold(core, caller, row.mine.name, task, action.hold))
-            await permit_deed(draft, caller, row.mine, Deed.WORD)
-            role = Role(row.role)
-            names = _named_version(held.view, action)
-            answers = await self._answers(caller, held, row, action)
-            if not may_act(held.view, role, core.device):
-                raise acts_elsewhere(held.view, await self._writer_label(held.view, role))
-            _check_possible(held, role, kind, draft, names, answers)
-            await permit_event(draft, row.mine, row.peer, kind)
-            if not caller.is_owner and names is not None and kind in _JUDGING:
-                await _check_shown(core, row.mine, names)
-            body = _body(kind, action, names, answers)
-            posted = await self._post(draft, held, row, body)
-            if row.mine.account != row.peer.account:
-                way = await open_way(core, row.mine, row.peer)
-                check_may_send(way, posted, draft.now)
-            count_sent(draft, row.mine, row.peer, posted.hash, posted.content)
-            held = add_event(draft, held, posted, role)
-            row = row_after(row, held.view, draft.now)
-            draft.add(SaveTask(row))
-            await settle(draft, row, kind)
-            _tell(draft, row, posted)
-            await draft.commit()
+        held = await load_task(self._core, task)
+        row = await self._row_for(caller, held, kind, action.mine)
+        draft.add(*await check_hold(self._core, caller, row.mine.name, task, action.hold))
+        await permit_deed(draft, caller, row.mine, Deed.WORD)
+        names = _named_version(held.view, action)
+        if not caller.is_owner and names is not None and kind in _JUDGING:
+            await _check_shown(self._core, row.mine, names)
+        answers = await self._answers(caller, held, row, action)
+        return Step(held, row, kind, names, answers, budget_of(self._core, held))
+
+    async def sign(self, draft: Draft, step: Step, action: TaskAction) -> tuple[Posted, Held]:
+        """Sign the event in this draft. DaemonRefusal(not-possible), also where another device writes."""
+        core, held, row, kind = self._core, step.held, step.row, step.kind
+        if not step.is_ours(core.device):
+            raise acts_elsewhere(held.view, await self._writer_label(held.view, step.role))
+        step.check_possible(draft.now)
+        await permit_event(draft, row.mine, row.peer, kind)
+        posted = await self._post(draft, held, row, _body(kind, action, step.names, step.answers))
+        if row.mine.account != row.peer.account:
+            way = await open_way(core, row.mine, row.peer)
+            check_may_send(way, posted, draft.now)
+        count_sent(draft, row.mine, row.peer, posted.hash, posted.content)
+        held = add_event(draft, held, posted, step.role)
+        row = row_after(row, held.view, draft.now)
+        draft.add(SaveTask(row))
+        await settle(draft, row, kind)
+        _tell(draft, row, posted)
         return posted, held
 
     async def note_read(self, caller: Caller, held: Held, row: TaskRecord) -> None:
@@ -275,22 +317,6 @@ async def _check_shown(core: Core, mine: AgentRef, names: VersionName) -> None:
     for message in (await core.store.messages((names.hash,))).get(names.hash, ()):
         if message.mine == mine and message.inbox in UNSEEN:
             raise held_for_owner()
-
-
-def _check_possible(
-    held: Held,
-    role: Role,
-    kind: EventType,
-    draft: Draft,
-    names: VersionName | None,
-    answers: int,
-) -> None:
-    view, budget = held.view, budget_of(draft.core, held)
-    refusal = view.refuse(role, kind, now=draft.now, names=names, answers=answers)
-    if refusal is None and budget is not None and view.spent >= budget and kind not in ENDING:
-        refusal = Refusal(RejectCode.RATE_LIMITED)
-    if refusal is not None:
-        raise not_possible(view, role, draft.now, refused_deed(view, refusal))
 
 
 def _body(kind: EventType, action: TaskAction, names: VersionName | None, answers: int) -> Body:

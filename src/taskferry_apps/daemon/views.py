@@ -12,6 +12,8 @@ import attrs
 from taskferry_protocol.ids import AccountId, ConversationId, DeviceId, Hash, Instant
 from taskferry_protocol.messages import Part
 
+from .action_port import AskedView
+
 __all__ = [
     "AccountView",
     "AgentView",
@@ -309,6 +311,10 @@ class TaskView:
     """Sentences on gaps, forks and closed chains."""
     actions: tuple[str, ...]
     delivery: Delivery | None
+    acts_on: str = ""
+    """The owner's device that carries actions out, if that is another one."""
+    requests: tuple[AskedView, ...] = ()
+    """What was passed on to it, oldest first."""
 
 
 @attrs.frozen

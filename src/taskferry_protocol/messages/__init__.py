@@ -1,5 +1,6 @@
 """The sealed content of envelopes: one frozen class a message type (spec/messages.md)."""
 
+from .actions import ActionOutcome, ActionRequest, Credential, Upshot
 from .base import Body, MessageClass
 from .codec import BODIES, decode_content, encode_content, is_task_event
 from .connections import ConnectionAccepted, ConnectionEnded, ConnectionRequested, GrantUpdated, InviteProof
@@ -8,6 +9,7 @@ from .parts import BlobPart, FilePart, JsonPart, Part, TextPart, parts_size
 from .shares import (
     DeviceShare,
     SharedAccount,
+    SharedAgent,
     SharedCard,
     SharedConnection,
     SharedItem,
@@ -32,6 +34,8 @@ from .tasks import (
 __all__ = [
     "BODIES",
     "AccountUpdate",
+    "ActionOutcome",
+    "ActionRequest",
     "ArtifactSubmit",
     "BlobPart",
     "Body",
@@ -39,6 +43,7 @@ __all__ = [
     "ConnectionEnded",
     "ConnectionRequested",
     "Content",
+    "Credential",
     "DeviceShare",
     "FilePart",
     "GrantDigest",
@@ -52,6 +57,7 @@ __all__ = [
     "ReceiptItem",
     "RevisionRequest",
     "SharedAccount",
+    "SharedAgent",
     "SharedCard",
     "SharedConnection",
     "SharedItem",
@@ -68,6 +74,7 @@ __all__ = [
     "TaskSeen",
     "TextMessage",
     "TextPart",
+    "Upshot",
     "decode_content",
     "encode_content",
     "is_task_event",

@@ -11,6 +11,7 @@ from ..ids import ConversationId, Hash
 from ..limits import CAUSES, ENVELOPE_BYTES, HOPS
 from ..links import EventType, TaskLink, check_link, read_link
 from ..shape import MapReader, as_array
+from .actions import ActionOutcome, ActionRequest
 from .base import Body, kept
 from .connections import ConnectionAccepted, ConnectionEnded, ConnectionRequested, GrantUpdated
 from .content import Content
@@ -58,6 +59,8 @@ _ALL: Final[tuple[type[Body], ...]] = (
     AccountUpdate,
     GrantDigest,
     DeviceShare,
+    ActionRequest,
+    ActionOutcome,
 )
 
 #: Every message type of this version, by its name on the wire.

@@ -1,4 +1,4 @@
-"""What an owner's devices share: whom they know, who is connected, and history (spec/messages.md).
+"""What an owner's devices share (spec/messages.md): whom they know, what agents may do, and history.
 
 Believed from a managing device of the same account alone.
 """
@@ -16,11 +16,12 @@ from ..ids import AccountId, DeviceId, Instant
 from ..limits import CONTACT_NOTE_BYTES
 from ..shape import MapReader, as_array, as_bytes, as_pair
 from .base import Body, MessageClass, Wire
-from .fields import count, statements
+from .fields import count, statements, texts
 
 __all__ = [
     "DeviceShare",
     "SharedAccount",
+    "SharedAgent",
     "SharedCard",
     "SharedConnection",
     "SharedItem",
@@ -122,7 +123,30 @@ class SharedLabel:
         return {"kind": "label", "device": self.device, "label": self.label}
 
 
-SharedItem = SharedAccount | SharedCard | SharedConnection | SharedMessage | SharedLabel
+@attrs.frozen
+class SharedAgent:
+    """How freely an agent acts where this comes from, as of `at`: its mode, and what it is never allowed.
+
+    What the owner has allowed ahead is not said: it was allowed on one machine.
+    """
+
+    agent: str
+    mode: str
+    never: tuple[str, ...]
+    at: Instant
+
+    def to_cbor(self) -> dict[str, object]:
+        """The map that is encoded."""
+        return {
+            "kind": "agent",
+            "agent": self.agent,
+            "mode": self.mode,
+            "never": list(self.never),
+            "at": self.at,
+        }
+
+
+SharedItem = SharedAccount | SharedCard | SharedConnection | SharedMessage | SharedLabel | SharedAgent
 
 
 def _account(value: Value, where: str) -> SharedItem:
@@ -174,12 +198,23 @@ def _label(value: Value, where: str) -> SharedItem:
     )
 
 
+def _agent(value: Value, where: str) -> SharedItem:
+    reader = MapReader(value, where, ("kind", "agent", "mode", "never", "at"))
+    return SharedAgent(
+        reader.name("agent"),
+        reader.text("mode", least=1, most=WORD_BYTES),
+        reader.read("never", texts(least=0)),
+        reader.time("at"),
+    )
+
+
 _READERS: Final[Mapping[str, Callable[[Value, str], SharedItem]]] = {
     "account": _account,
     "card": _card,
     "connection": _connection,
     "message": _message,
     "label": _label,
+    "agent": _agent,
 }
 
 

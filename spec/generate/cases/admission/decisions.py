@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from spec.generate.identity import Device, Log
-from spec.generate.kit import DAY, NOW, Box, Value, enc, fixed, tampered
+from spec.generate.kit import DAY, NOW, Box, Map, Value, enc, fixed, tampered
 from spec.generate.pacts import grant
 from spec.generate.parcels import (
     ADA,
@@ -88,6 +88,14 @@ def of(cls: str, **other: Value) -> Built:
     return sealed(header(class_=cls, **other))
 
 
+def to_device(device: Device) -> Map:
+    """A header from Ada's laptop for one device of hers."""
+    to: list[Value] = [ADA.account, f"~{device.id.public.hex()}"]
+    return header(class_="account", from_=[ADA.account, ""], to=to, to_log=ADA.position())
+
+
+TABLET = Device("ada tablet")
+WITH_TABLET = ADA.branch().add_device(TABLET)
 BOTH = entries(DESKTOP, PHONE)
 STRANGERS = facts(connected=False, grant=None, acquainted=False)
 
@@ -137,6 +145,10 @@ def accepted() -> Iterator[Vector]:
     alone = facts(connected=False, grant=None, acquainted=False)
     comment = "news for an owner's other devices; the sending device is left out"
     yield case("account_own", comment, ACCEPT, parcel(own, [PHONE.enc]), alone, entries(PHONE))
+    one = sealed(to_device(PHONE))
+    comment = "for one of an owner's devices: a third one gets nothing"
+    three = facts(connected=False, grant=None, acquainted=False, accounts=[known(WITH_TABLET), known(BOB)])
+    yield case("account_own_device", comment, ACCEPT, parcel(one, [PHONE.enc]), three, entries(PHONE))
     within = sealed(header(to=LEAD, to_log=ADA.position()))
     comment = "an account's own agents need no connection"
     yield case(
@@ -238,6 +250,9 @@ def parties() -> Iterator[Vector]:
     yield case(
         "recipient_unknown", "an agent that the recipient does not have", "unknown-recipient", parcel(nobody)
     )
+    gone = sealed(to_device(Device("ada tablet")))
+    comment = "a device that is none of the account's"
+    yield case("device_unknown", comment, "unknown-recipient", parcel(gone, [PHONE.enc]))
     channel = sealed(header(to=[fixed("team"), "#general"]))
     yield case(
         "channel", "a channel, which this version does not carry", "unknown-recipient", parcel(channel)
@@ -277,6 +292,11 @@ def addressed() -> Iterator[Vector]:
     rotated = BOB.branch()
     rotated.at = NOW - 31 * DAY
     rotated.rotate(rotated.first, Box("bob laptop enc 2"))
+    alone = facts(connected=False, grant=None, acquainted=False, accounts=[known(WITH_TABLET), known(BOB)])
+    both = parcel(sealed(to_device(PHONE)), [PHONE.enc, TABLET.enc])
+    joined: Json = {"from": ADA.length, "statements": hexes(WITH_TABLET.statements[ADA.length :])}
+    comment = "for one device of the owner, and wrapped for another one as well"
+    yield case("account_own_device_wraps", comment, "stale-log", both, alone, joined)
     old = facts(accounts=[known(ADA), known(rotated)])
     news: Json = {"from": 2, "statements": hexes(rotated.statements[2:])}
     yield case(

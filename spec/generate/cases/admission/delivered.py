@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from spec.generate.cases.admission.decisions import held, known
 from spec.generate.identity import Device, Log
-from spec.generate.kit import NOW, Box, fixed, wrap
+from spec.generate.kit import NOW, Box, Value, fixed, wrap
 from spec.generate.pacts import REQUEST, TERMS, grant
 from spec.generate.parcels import ADA, BOB, DESKTOP, LAPTOP, PHONE, Built, K, content, header, sealed
 from spec.generate.vector import ACCEPT, Json, Vector
@@ -44,6 +44,17 @@ def vectors() -> Iterator[Vector]:
     both = [known(ADA), known(BOB)]
     yield case("good", "a request from an owner whose log is held", ACCEPT, asks, DESKTOP, BOB, both)
     yield case("own_copy", "a copy of what another device of the owner sent", ACCEPT, asks, PHONE, ADA, both)
+    to: list[Value] = [ADA.account, f"~{LAPTOP.id.public.hex()}"]
+    head = header(class_="account", from_=[ADA.account, ""], to=to, to_log=ADA.position())
+    news = content("account_update", {"statements": [ADA.statements[-1]], "from": ADA.length - 1})
+    alone = sealed(head, news, by=PHONE.id)
+    yield case(
+        "own_device", "for this device alone, from another of its owner", ACCEPT, alone, LAPTOP, ADA, both
+    )
+    tablet = Device("ada tablet")
+    grown = ADA.branch().add_device(tablet)
+    comment = "for another device of the owner, with a key that opens it"
+    yield case("other_device", comment, "wrong-recipient", alone, tablet, grown, [known(grown), known(BOB)])
     carol = Log("carol").create().set_agent("coder", [Device("carol laptop")])
     other = [known(ADA), known(carol)]
     comment = "an envelope for Bob, delivered to somebody else with a key that opens it"

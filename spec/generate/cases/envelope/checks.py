@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from spec.generate.identity import lacking
 from spec.generate.kit import DAY, MINUTE, NOW, Map, Signer, Value, enc, fixed, sign, tampered, uuid7
-from spec.generate.parcels import ADA, BOB, CODER, LAPTOP, envelope, header, parcel, sealed
+from spec.generate.parcels import ADA, BOB, CODER, LAPTOP, PHONE, envelope, header, parcel, sealed
 from spec.generate.vector import ACCEPT, Vector, vector
 
 AREA = "envelope"
@@ -59,6 +59,20 @@ def headers() -> Iterator[tuple[str, str, str, Map]]:
         from_=[ADA.account, ""],
         to=team,
     )
+    one: list[Value] = [ADA.account, f"~{PHONE.id.public.hex()}"]
+    yield wrong("to_device", "one device of an account in class message", "bad-value", to=one)
+    apart: list[tuple[str, str, Value]] = [
+        ("device_of_other", "one device of another account", [BOB.account, one[1]]),
+        ("device_short", "a device id of 31 bytes", [ADA.account, f"~{PHONE.id.public[1:].hex()}"]),
+        ("device_upper", "a device id in capitals", [ADA.account, f"~{PHONE.id.public.hex().upper()}"]),
+        ("device_bare", "a device id without its mark", [ADA.account, PHONE.id.public.hex()]),
+    ]
+    for name, comment, to in apart:
+        own: list[Value] = [ADA.account, ""]
+        yield wrong(f"account_class_{name}", comment, "bad-value", class_="account", from_=own, to=to)
+    own = [ADA.account, ""]
+    comment = "one device as the sender in class account"
+    yield wrong("account_class_from_device", comment, "bad-value", class_="account", from_=one, to=own)
     yield wrong("seq_0", "sequence number 0", "bad-value", seq=0)
     yield wrong("seq_negative", "a negative sequence number", "bad-value", seq=-1)
     yield wrong("log_length_text", "a log length that is a text", "wrong-type", log=["3", bytes(32)])
@@ -103,6 +117,12 @@ def accepted() -> Iterator[tuple[str, str, Map]]:
         yield f"class_{cls}", f"class {cls}", header(class_=cls)
     own: dict[str, Value] = {"from_": [ADA.account, ""], "to": [BOB.account, ""]}
     yield "class_account", "class account, whose agents have no name", header(class_="account", **own)
+    alone: dict[str, Value] = {
+        "from_": [ADA.account, ""],
+        "to": [ADA.account, f"~{PHONE.id.public.hex()}"],
+        "to_log": ADA.position(),
+    }
+    yield "class_account_device", "for one device of the sender's account", header(class_="account", **alone)
     yield "lifetime_30_days", "the longest lifetime", header(expires_at=NOW + 30 * DAY)
     yield "lifetime_1_ms", "the shortest lifetime", header(expires_at=NOW + 1)
     ahead = header(created_at=NOW + 5 * MINUTE, expires_at=NOW + DAY)

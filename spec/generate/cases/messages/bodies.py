@@ -54,6 +54,7 @@ SHARED: list[Map] = [
     },
     {"kind": "message", "envelope": b"an envelope", "key": fixed("its K")},
     {"kind": "label", "device": fixed("a device"), "label": "kitchen"},
+    {"kind": "agent", "agent": "coder", "mode": "guarded", "never": ["deletions", "mail"], "at": NOW},
 ]
 
 Wrong = tuple[str, str, str, Map]
@@ -322,6 +323,19 @@ TYPES: list[Type] = [
             ("item_more", "a further field", "unknown-field", {"items": [{**SHARED[1], "more": 1}]}),
             ("key_short", "a K of 31 bytes", "bad-value", {"items": [{**SHARED[3], "key": bytes(31)}]}),
             ("grants_9", "nine grants", "too-many", {"items": [{**SHARED[2], "grants": [[b"g", b"t"]] * 9}]}),
+            (
+                "agent_upper",
+                "an agent's name in capitals",
+                "bad-value",
+                {"items": [{**SHARED[5], "agent": "CODER"}]},
+            ),
+            ("mode_empty", "a mode without a name", "bad-value", {"items": [{**SHARED[5], "mode": ""}]}),
+            (
+                "never_text",
+                "a class in place of a list",
+                "wrong-type",
+                {"items": [{**SHARED[5], "never": "mail"}]},
+            ),
             ("label_empty", "an empty label", "bad-value", {"items": [{**SHARED[4], "label": ""}]}),
             (
                 "name_upper",
@@ -331,6 +345,93 @@ TYPES: list[Type] = [
             ),
             ("done_negative", "a negative count", "bad-value", {"done": -1}),
         ],
-        edges=[("empty", "nothing more to share", {"items": [], "done": 40, "total": 40})],
+        edges=[
+            ("empty", "nothing more to share", {"items": [], "done": 40, "total": 40}),
+            (
+                "mode_later",
+                "a mode of a later version",
+                {"items": [{**SHARED[5], "mode": "sleepy", "never": []}]},
+            ),
+        ],
+    ),
+    Type(
+        "action_request",
+        "account",
+        {
+            "task": fixed("a task"),
+            "action": "submit",
+            "agent": "coder",
+            "by": "agent",
+            "until": NOW + 86_400_000,
+            "text": "The first draft.",
+            "percent": 50,
+            "parts": [TEXT_PART],
+            "reasons": ["Not yet."],
+            "version": 2,
+            "hash": fixed("a version"),
+            "answers": 1,
+        },
+        wrong=[
+            ("task_short", "a task's id of 31 bytes", "bad-value", {"task": bytes(31)}),
+            ("action_empty", "no action", "bad-value", {"action": ""}),
+            ("agent_upper", "a capital letter in a name", "bad-value", {"agent": "Coder"}),
+            ("by_other", "a credential of nobody's", "bad-value", {"by": "guest"}),
+            ("by_number", "a number in place of a word", "wrong-type", {"by": 1}),
+            ("percent_101", "more than all", "bad-value", {"percent": 101}),
+            ("reason_empty", "an empty reason", "bad-value", {"reasons": [""]}),
+            *_version(),
+            ("answers_negative", "a negative count", "bad-value", {"answers": -1}),
+            *_note("text"),
+        ],
+        edges=[
+            (
+                "action_later",
+                "an action of a later version, which is refused where it arrives",
+                {"action": "nap"},
+            ),
+            (
+                "least",
+                "nothing but what is asked",
+                {
+                    "action": "cancel",
+                    "by": "owner",
+                    "text": "",
+                    "percent": None,
+                    "parts": [],
+                    "reasons": [],
+                    "version": None,
+                    "hash": None,
+                    "answers": None,
+                },
+            ),
+        ],
+    ),
+    Type(
+        "action_outcome",
+        "account",
+        {
+            "request": fixed("an action request"),
+            "outcome": "done",
+            "event": fixed("an event"),
+            "state": "submitted",
+            "code": "",
+            "text": "",
+            "next": "",
+        },
+        wrong=[
+            ("request_short", "a hash of 31 bytes", "bad-value", {"request": bytes(31)}),
+            ("outcome_other", "neither done nor refused", "bad-value", {"outcome": "perhaps"}),
+            ("event_short", "an event's hash of 31 bytes", "bad-value", {"event": bytes(31)}),
+            ("code_long", "a code of 65 bytes", "bad-value", {"code": "c" * 65}),
+            *_note("text", 2_048),
+            *_note("next", 2_048),
+        ],
+        edges=[
+            (
+                "refused",
+                "refused, with why",
+                {"outcome": "refused", "event": None, "code": "not-possible", "text": "The task has ended."},
+            ),
+        ],
     ),
 ]

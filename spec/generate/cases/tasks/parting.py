@@ -104,6 +104,28 @@ def devices() -> Iterator[Vector]:
         revoked=gone,
         state="completed",
     )
+    noticed = story.branch()
+    noticed.do("task_seen", side=WORKER)
+    yield told(
+        "adopted_and_noticed",
+        "the worker has seen the adoption: from then on it is settled",
+        noticed,
+        about=adopted,
+        revoked=gone,
+        state="completed",
+    )
+    displaced = story.branch()
+    cancel = displaced.do("task_cancel", n=adopted.n, prev=adopted.prev, label="the home's last word")
+    displaced.do("task_seen", side=WORKER, seen=cancel.n + 1, seen_hash=cancel.hash)
+    yield told(
+        "adopted_too_late",
+        "the worker has seen what the home signed at that place before it was revoked: that counts",
+        displaced,
+        "fork",
+        about=adopted,
+        revoked=gone,
+        state="cancelled",
+    )
     yield told(
         "adopted_while_home_stands",
         "the home is not revoked, so nobody may take its place",

@@ -6,6 +6,7 @@ import json
 
 from taskferry_protocol.ids import Hash, Instant, fingerprint
 
+from ..action_port import AskedView
 from ..views import (
     AccountView,
     AgentView,
@@ -34,6 +35,7 @@ __all__ = [
     "Object",
     "account_object",
     "agent_object",
+    "asked_object",
     "connection_object",
     "connection_step_object",
     "event_object",
@@ -339,6 +341,27 @@ def task_object(task: TaskView) -> Object:
         "waiting": list(task.waiting),
         "actions": list(task.actions),
         "delivery": _delivery(task.delivery),
+        "acts_on": task.acts_on,
+        "requests": [asked_object(asked) for asked in task.requests],
+    }
+
+
+def asked_object(asked: AskedView) -> Object:
+    """An action that was passed on to another device of the owner's."""
+    return {
+        "request_id": asked.id.hex(),
+        "task_id": asked.task.hex(),
+        "device": asked.device,
+        "agent": asked.agent,
+        "action": asked.action,
+        "state": asked.state,
+        "asked_at": time_text(asked.asked_at),
+        "until": time_text(asked.until),
+        "ended_at": _time(asked.ended_at),
+        "event": _hex(asked.event),
+        "code": asked.code,
+        "message": asked.text,
+        "next": asked.next_step,
     }
 
 

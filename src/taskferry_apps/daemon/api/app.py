@@ -108,7 +108,8 @@ def _view(route: Route, daemon: DaemonService, repeats: Repeats) -> Callable[...
                 return compact(await route.handler(daemon, call))
 
             digest = digest_of(route.method, request.path, value)
-            return _json(await repeats.once(caller, key, digest, act))
+            kept = await repeats.once(caller, key, digest, act)
+            return _json(kept, _status(parse_json(kept)))
         return _response(await route.handler(daemon, call), daemon, call)
 
     return view
@@ -203,7 +204,11 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
             response.headers["Content-Security-Policy"] = DOWNLOAD_POLICY
             return response
         case _:
-            return _json(compact(answer))
+            return _json(compact(answer), _status(answer))
+
+
+def _status(answer: object) -> int:
+    return 202 if isinstance(answer, dict) and "passed_on" in answer else 200
 
 
 def _attachment(name: str) -> str:

@@ -131,4 +131,5 @@ def mode_object(mode: ModeView) -> Object:
         "mode": mode.mode,
         "tells": mode.tells,
         "policies": dict(mode.policies),
+        "said": mode.is_said,
     }

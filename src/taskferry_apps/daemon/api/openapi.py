@@ -64,6 +64,7 @@ def _operation(route: Route) -> Schema:
         "security": [] if route.access is Access.ANYBODY else [{"credential": []}],
         "responses": {
             "200": {"description": "Done.", "content": {route.media: {"schema": route.answer}}},
+            **_later(route),
             "default": {
                 "description": _REFUSED,
                 "content": {"application/json": {"schema": ref("Error")}},
@@ -80,6 +81,13 @@ def _operation(route: Route) -> Schema:
         content = {"application/json": {"schema": route.body.schema}}
         operation["requestBody"] = {"required": True, "content": content}
     return operation
+
+
+def _later(route: Route) -> Schema:
+    if route.later is None:
+        return {}
+    text = "Passed on to the owner's device that has to do it; what came of it can be asked for."
+    return {"202": {"description": text, "content": {route.media: {"schema": route.later}}}}
 
 
 def _parameter(field: Field[object], place: str) -> Schema:

@@ -121,7 +121,10 @@ _PARAMETER: Final = re.compile(r"\{([a-z]+)\}")
 
 @attrs.frozen(kw_only=True)
 class Route:
-    """A row. `path` is written as in OpenAPI; `answer` is the schema of a 200; `refusals` other statuses."""
+    """A row. `path` is written as in OpenAPI; `answer` is the schema of a 200, `later` that of a 202, if any.
+
+    A 202 says that it was passed on: its answer has `passed_on`.
+    """
 
     method: str
     path: str
@@ -129,6 +132,7 @@ class Route:
     about: str
     handler: Handler
     answer: Schema
+    later: Schema | None = None
     access: Access = Access.AGENT
     parameters: Form = NoFields
     query: Form = NoFields

@@ -6,17 +6,19 @@ from collections.abc import Callable
 from typing import Final
 
 import attrs
+import trio
 
 from taskferry_protocol.limits import REASON_BYTES, REASONS, TEXT_BYTES
 
+from ...action_port import AskedView
 from ...port import DaemonService, TaskAction
-from ..answers import Object, sent_object
+from ..answers import Object, asked_object, sent_object
 from ..errors import refusal
-from ..fields import Field, Form, Listed, Text, Values, Whole, optional
+from ..fields import Field, Form, Listed, Text, Values, Whole, optional, required
 from ..holds import FENCE, RUNTIME, hold_of
-from ..kinds import AnyJson, HexHash, MaybeOwnAgent
+from ..kinds import ID, AnyJson, HexHash, MaybeOwnAgent
 from ..parts import FILES, PARTS_FIELD, artifact_part, attached
-from ..schemas import ref
+from ..schemas import record, ref
 from ..table import BODY_BYTES, BODY_WITH_FILES_BYTES, Call, Handler, Repeat, Route
 from .tasks import TASK_ID
 
@@ -42,6 +44,9 @@ _CHANGES: Final = optional(
 _VERSION: Final = optional("version", Whole(1, 2**31), "The version meant; by default the newest.", None)
 _HASH: Final = optional("hash", HexHash(), "That version's hash.", None)
 
+_REQUEST: Final = required("request", ID, "The request's id, or at least 8 digits of it.")
+_WAIT: Final = optional("wait", Whole(0, 60), "Seconds to wait while it is not answered.", 0)
+
 _Reading = Callable[[Values], TaskAction]
 
 
@@ -49,6 +54,13 @@ def _act(read: _Reading) -> Handler:
     async def act(daemon: DaemonService, call: Call) -> Object:
         action = attrs.evolve(read(call.body), hold=hold_of(call.body))
         sent = await daemon.act(call.known_caller, call.path[TASK_ID].lower(), action)
+        if isinstance(sent, AskedView):
+            return {
+                "ok": True,
+                "passed_on": True,
+                "task_id": sent.task.hex(),
+                "request": asked_object(sent),
+            }
         answer = {
             **sent_object(sent),
             "task_id": call.path[TASK_ID].lower() if sent.task is None else sent.task.hex(),
@@ -118,6 +130,7 @@ def _route(
         about=about,
         handler=_act(read),
         answer=ref("SentTask"),
+        later=ref("PassedOn"),
         parameters=Form.of(TASK_ID),
         body=Form.of(_FROM, *fields, RUNTIME, FENCE),
         body_bytes=body_bytes,
@@ -125,7 +138,35 @@ def _route(
     )
 
 
+async def _request(daemon: DaemonService, call: Call) -> Object:
+    caller, named = call.known_caller, (call.path[TASK_ID].lower(), call.path[_REQUEST].lower())
+    asked = await daemon.actions.one(caller, *named, 0)
+    if call.query[_WAIT]:
+        async with trio.open_nursery() as nursery:
+
+            async def end_on_drain() -> None:
+                await call.draining.wait()
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(end_on_drain)
+            await daemon.actions.one(caller, *named, call.query[_WAIT])
+            nursery.cancel_scope.cancel()
+        await call.still_known()
+        asked = await daemon.actions.one(caller, *named, 0)
+    return {"request": asked_object(asked)}
+
+
 ROUTES: Final = (
+    Route(
+        method="GET",
+        path="/tasks/{id}/requests/{request}",
+        name="show_request",
+        about="What came of an action that was passed on to another device.",
+        handler=_request,
+        answer=record(request=ref("Request")),
+        parameters=Form.of(TASK_ID, _REQUEST),
+        query=Form.of(_WAIT),
+    ),
     _route("accept", "accept_task", "Take the task on.", _accept, _MESSAGE),
     _route("decline", "decline_task", "Do not take it on.", _decline, _REASON),
     _route("progress", "report_progress", "Say how it goes.", _progress, _MESSAGE, _PERCENT),
