@@ -26,6 +26,7 @@ from taskferry_protocol.messages import (
 )
 from taskferry_protocol.records import (
     AddTaskEvent,
+    InboxState,
     Mark,
     MarkMessages,
     SaveTask,
@@ -52,6 +53,7 @@ __all__ = ["Tasks", "add_event"]
 
 #: Characters of a brief that an owner is shown before a task leaves.
 _SHOWN: Final = 600
+_IN_INBOX: Final = frozenset({InboxState.UNREAD, InboxState.READ, InboxState.PROCESSED})
 
 
 def add_event(draft: Draft, held: Held, posted: Posted, role: Role) -> Held:
@@ -165,11 +167,23 @@ class Tasks:
         return posted, held
 
     async def note_read(self, caller: Caller, held: Held, row: TaskRecord) -> None:
-        """An agent has looked at the task, and so at every revision that was asked of it."""
-        asked, tell = held.view.revisions, await tells(self._core, caller, row.mine.name)
-        if row.role == Role.WORKER.value and asked:
-            mark = MarkMessages(row.mine.name, asked, Mark.READ, self._core.now(), tell)
-            await self._core.commit((mark,))
+        """An agent has looked at the task, and so at all that the other side has said in it."""
+        core, order = self._core, Mark.READ.order
+        theirs = [event.hash for event in held.events if event.role is not Role(row.role)]
+        found = await core.store.messages(theirs)
+        tell = await tells(core, caller, row.mine.name)
+        fresh = tuple(
+            message.hash
+            for rows in found.values()
+            for message in rows
+            if message.mine == row.mine
+            and (message.inbox in _IN_INBOX or message.hash in held.view.revisions)
+            and (message.read_at is None or (tell and message.told < order))
+        )
+        if fresh:
+            marks = (Mark.OFFERED, Mark.READ)
+            now = core.now()
+            await core.commit([MarkMessages(row.mine.name, fresh, mark, now, tell) for mark in marks])
 
     async def expire_overdue(self, drained_until: Instant) -> None:
         """Say of tasks whose deadline passed before `drained_until` that they expired, where that holds."""
