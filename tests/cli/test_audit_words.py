@@ -300,6 +300,30 @@ OWNERS = [
         {"made_at": AGO, "device": "a new one"},
         "This machine was restored from a backup made 1 d ago, as a new device.",
     ),
+    (
+        "connection_regained",
+        BOB,
+        {**WITH, "shown_by": "relay"},
+        "The connection of writer with @bob/reader came back from the relay (3f9c01ab).",
+    ),
+    (
+        "breaker",
+        BOB,
+        {"mine": "writer", "code": "same-words"},
+        "A breaker stands between writer and @bob/reader: the same was said over and over.",
+    ),
+    (
+        "approval",
+        BOB,
+        {"mine": "writer", "what": "stop", "code": "same-words", "held": 3},
+        "You let through what a breaker held of @bob/reader for writer.",
+    ),
+    (
+        "gate_changed",
+        "@alice/writer",
+        {"by": "owner", "tells": "nothing"},
+        "You set what senders are told of mail to @alice/writer: nothing.",
+    ),
 ]
 
 RELAYS = [
@@ -314,6 +338,18 @@ RELAYS = [
         "database",
         {"from": "an older copy"},
         "The database is an older copy: a new generation began, and senders offer again.",
+    ),
+    (
+        "mail_failed",
+        "mail",
+        {"reason": "the server refused", "then": "given up"},
+        "A mail was not sent: the server refused; given up.",
+    ),
+    (
+        "mail_failed",
+        "mail",
+        {"reason": "the relay stopped", "lost": 3},
+        "3 mails were not sent: the relay stopped.",
     ),
     ("account_taken", "@alice", {"account": ID}, "@alice joined (account 3f9c01ab)."),
     ("name_claimed", "@ada", {"account": ID}, "@ada is the name of account 3f9c01ab from now on."),

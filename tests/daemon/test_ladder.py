@@ -16,7 +16,7 @@ from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem
 from taskferry_protocol.records import Flow, PeerWord
 
-from .worlds import OWNER, Machine, World, a_world, connect, set_up, until
+from .worlds import OWNER, Machine, World, a_world, ask, connect, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
 
@@ -68,6 +68,18 @@ async def test_each_rung_is_told_when_it_is_reached_and_not_before():
         await b.acknowledge(WRITER, message.hex())
         await say_what_is_owed(b)
         assert "Processed by @bob/writer" in (await on_rung(a, message, "processed")).words
+
+
+async def test_an_agent_that_opens_a_task_has_read_it():
+    """However it comes by the content: an agent that was shown it has read it; an owner's look is none."""
+    async with a_world() as world, connected(world) as (a, b):
+        task = await ask(a, "requester", "@bob/writer")
+        await on_rung(a, task, "delivered")
+        await b.task(OWNER, task.hex())
+        assert await b._core.store.receipts_owed(9) == ()
+        await b.task(WRITER, task.hex())
+        await say_what_is_owed(b)
+        await on_rung(a, task, "read")
 
 
 async def test_what_its_owner_forbids_is_not_told_and_that_is_said():

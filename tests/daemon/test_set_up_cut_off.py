@@ -18,12 +18,12 @@ async def test_a_phrase_that_nobody_was_told_is_told_to_who_asks_again(monkeypat
         async with world.running(machine) as daemon:
             waiting = trio.Event()
 
-            async def wait_for_ever() -> None:
+            async def wait_for_ever(*_: object) -> None:
                 waiting.set()
                 await trio.sleep_forever()
 
             with monkeypatch.context() as slow:
-                slow.setattr(daemon, "_wait_claimed", wait_for_ever)
+                slow.setattr("taskferry_apps.daemon.setting_up.wait_claimed", wait_for_ever)
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(daemon.set_up, OWNER, "alice", URL, "laptop")
                     await waiting.wait()

@@ -43,6 +43,13 @@ _PEER_LOG: Final = {
     "rename": "new names:",
     "set_recovery": "new recovery phrases:",
 }
+_TRIPS: Final = {
+    "hop-limit": "too many messages led to each other",
+    "pair-limit": "too much passed without a person",
+    "same-words": "the same was said over and over",
+    "task-budget": "a task went over its budget",
+    "after-held": "something before it is held",
+}
 _MANAGE: Final = {
     "passphrase_set": "A passphrase was set before the account's key.",
     "passphrase_removed": "The passphrase before the account's key was taken away.",
@@ -199,6 +206,8 @@ def _decision(passed: str, answered: str) -> Teller:
         whose = _whose_word(facts)
         if facts.get("what") == "task":
             return f"{whose} {passed} task {_id(facts, 'task')} of {subject} to {_fact(facts, 'mine')}."
+        if facts.get("what") == "stop":
+            return f"{whose} {passed} what a breaker held of {subject} for {_fact(facts, 'mine')}."
         question = f" (question {_id(facts, 'question')})" if "question" in facts else ""
         return f"{whose} {answered} {subject}: {code_in_words(facts.get('what'))}{question}."
 
@@ -220,6 +229,8 @@ def _rule(subject: str, facts: Facts) -> str:
 def _gate(subject: str, facts: Facts) -> str:
     if "mode" in facts:
         return f"You set the mode of {subject} to {_fact(facts, 'mode')}."
+    if "tells" in facts:
+        return f"You set what senders are told of mail to {subject}: {_fact(facts, 'tells')}."
     action = code_in_words(facts.get("action"))
     return f"You decided ahead what {subject} may do: {action}, {_fact(facts, 'policy')}."
 
@@ -324,6 +335,14 @@ _TELLERS: Final[Mapping[str, Teller]] = {
     "connection_accepted": _accepted,
     **{kind: _ended(kind) for kind in _ENDS},
     "connection_unblocked": _unblocked,
+    "connection_regained": lambda subject, facts: (
+        f"The connection of {_fact(facts, 'mine')} with {subject} came back from the relay"
+        f" ({_id(facts, 'connection')})."
+    ),
+    "breaker": lambda subject, facts: (
+        f"A breaker stands between {_fact(facts, 'mine')} and {subject}:"
+        f" {_TRIPS.get(_fact(facts, 'code'), _fact(facts, 'code'))}."
+    ),
     "grant": _allowed,
     "permission_changed": _allowed,
     "approval": _decision("let through", "allowed"),

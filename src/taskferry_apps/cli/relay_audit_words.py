@@ -57,6 +57,12 @@ def _ticket(what: str) -> Teller:
     return tell
 
 
+def _mail_failed(_: str, facts: Facts) -> str:
+    if "lost" in facts:
+        return f"{_fact(facts, 'lost')} mails were not sent: {_fact(facts, 'reason')}."
+    return f"A mail was not sent: {_fact(facts, 'reason').rstrip('.')}; {_fact(facts, 'then')}."
+
+
 _TELLERS: Final[Mapping[str, Teller]] = {
     "started": _started,
     "restored": lambda _, facts: (
@@ -82,6 +88,7 @@ _TELLERS: Final[Mapping[str, Teller]] = {
     "evidence": lambda subject, facts: (
         f"Evidence was kept against {_account(facts)}, {_device(facts)}: {code_in_words(subject)}."
     ),
+    "mail_failed": _mail_failed,
     "ticket_made": _ticket("made"),
     "ticket_used": _ticket("used"),
     "ticket_revoked": _ticket("withdrawn"),

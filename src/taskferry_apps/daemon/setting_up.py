@@ -42,12 +42,13 @@ async def set_up(
     else:
         recovery = await owner.set_up(caller, name, relay, label, ticket)
     # Whoever hangs up meanwhile and asks again is told the phrase then.
-    claimed = await _wait_claimed(core, link)
+    claimed = await wait_claimed(core, link)
     await owner.phrase_told()
     return SetUp(name, core.own, core.device, recovery, claimed)
 
 
-async def _wait_claimed(core: Core, link: Link) -> bool:
+async def wait_claimed(core: Core, link: Link) -> bool:
+    """Whether the relay has taken the name, as soon as that is known, or after `CLAIM_S`."""
     with trio.move_on_after(CLAIM_S):
         # Where nothing answered, waiting brings nothing: the link goes on trying by itself.
         while not (link.connected or link.away) and link.refused is None:

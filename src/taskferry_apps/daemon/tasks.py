@@ -25,6 +25,7 @@ from taskferry_protocol.messages import (
 )
 from taskferry_protocol.records import (
     AddTaskEvent,
+    InboxState,
     Mark,
     MarkMessages,
     SaveTask,
@@ -49,12 +50,13 @@ from .sending import check_may_send, open_way
 from .task_gate import settle
 from .taskbook import Held, event_of, load_task, row_after, view_of
 from .telling import tells
-from .visibility import UNSEEN, held_for_owner, shown_of, shown_rows
+from .visibility import UNSEEN, held_for_owner, shown_rows
 
 __all__ = ["Step", "Tasks", "add_event"]
 
 #: What is said about one version of the work.
 _JUDGING: Final = frozenset({EventType.TASK_COMPLETE, EventType.REVISION_REQUEST})
+_IN_INBOX: Final = frozenset({InboxState.UNREAD, InboxState.READ, InboxState.PROCESSED})
 
 
 def add_event(draft: Draft, held: Held, posted: Posted, role: Role) -> Held:
@@ -222,12 +224,24 @@ class Tasks:
         return posted, held
 
     async def note_read(self, caller: Caller, held: Held, row: TaskRecord) -> None:
-        """An agent has looked at the task, and so at every revision that was asked of it."""
-        asked = await shown_of(self._core, row.mine, held.view.revisions)
-        tell = await tells(self._core, caller, row.mine.name)
-        if row.role == Role.WORKER.value and asked:
-            mark = MarkMessages(row.mine.name, asked, Mark.READ, self._core.now(), tell)
-            await self._core.commit((mark,))
+        """An agent has looked at the task, and so at all that it is shown of what the other side said."""
+        core, order = self._core, Mark.READ.order
+        theirs = [event.hash for event in held.events if event.role is not Role(row.role)]
+        found = await core.store.messages(theirs)
+        tell = await tells(core, caller, row.mine.name)
+        fresh = tuple(
+            message.hash
+            for rows in found.values()
+            for message in rows
+            if message.mine == row.mine
+            and message.inbox not in UNSEEN
+            and (message.inbox in _IN_INBOX or message.hash in held.view.revisions)
+            and (message.read_at is None or (tell and message.told < order))
+        )
+        if fresh:
+            marks = (Mark.OFFERED, Mark.READ)
+            now = core.now()
+            await core.commit([MarkMessages(row.mine.name, fresh, mark, now, tell) for mark in marks])
 
     async def expire_overdue(self, drained_until: Instant) -> None:
         """Say of tasks whose deadline passed before `drained_until` that they expired, where that holds."""

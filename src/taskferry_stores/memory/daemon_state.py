@@ -95,6 +95,7 @@ from ..rules import (
 from .audit import AuditTable
 from .breakers import BreakerTables
 from .gates import GateTables
+from .queries import too_old
 from .runtimes import RuntimeTables
 from .tables import Journal, Ledger
 
@@ -393,11 +394,7 @@ class DaemonState:
             self.journal.put(self.seen_seq, by_seq, seen)
 
     def _prune(self, change: PruneEvents) -> Counted:
-        surplus = self.counters.get("events", 0) - change.keep
-        count = 0
-        for place in sorted(self.events):
-            if count == change.limit or (place > surplus and self.events[place].at >= change.before):
-                break
+        gone = too_old(self.events, self.counters.get("events", 0), change)
+        for place in gone:
             self.journal.drop(self.events, place)
-            count += 1
-        return Counted(count)
+        return Counted(len(gone))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from taskferry_protocol.records import (
     Direction,
+    EventRecord,
     MessageQuery,
     MessageRecord,
+    Place,
+    PruneEvents,
     QuarantineLine,
     QuarantineRecord,
     TaskCursor,
@@ -49,3 +52,13 @@ def quarantine_lines(items: Iterable[QuarantineRecord]) -> tuple[QuarantineLine,
         QuarantineLine(item.hash, item.code, len(item.envelope) + len(item.sealed), item.device is not None)
         for item in sorted(items, key=lambda item: item.place)
     )
+
+
+def too_old(events: Mapping[Place, EventRecord], last: int, change: PruneEvents) -> list[Place]:
+    """Which lines of the feed go: the oldest, those beyond what is kept and those from before a time."""
+    gone: list[Place] = []
+    for place in sorted(events):
+        if len(gone) == change.limit or (place > last - change.keep and events[place].at >= change.before):
+            break
+        gone.append(place)
+    return gone

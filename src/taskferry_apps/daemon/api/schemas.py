@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from .fields import Schema
+from .gate_schemas import GATE_COMPONENTS
+from .shapes import FLAG, HASH, NUMBER, OK, TEXT, TEXTS, TIME, many, maybe, page, record, ref
 
 __all__ = [
     "COMPONENTS",
@@ -22,45 +24,6 @@ __all__ = [
     "record",
     "ref",
 ]
-
-TEXT: Final[Schema] = {"type": "string"}
-NUMBER: Final[Schema] = {"type": "integer"}
-FLAG: Final[Schema] = {"type": "boolean"}
-OK: Final[Schema] = {"const": True}
-HASH: Final[Schema] = {"type": "string", "pattern": "^[0-9a-f]{64}$"}
-TIME: Final[Schema] = {"type": "string", "format": "date-time"}
-TEXTS: Final[Schema] = {"type": "array", "items": TEXT}
-
-
-def ref(name: str) -> Schema:
-    """A component by its name."""
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def many(item: Schema) -> Schema:
-    """A list."""
-    return {"type": "array", "items": item}
-
-
-def maybe(schema: Schema) -> Schema:
-    """A value or null."""
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def record(optional: dict[str, Schema] | None = None, /, **members: Schema) -> Schema:
-    """A closed object: all members but the `optional` ones are always there."""
-    return {
-        "type": "object",
-        "properties": {**members, **(optional or {})},
-        "required": list(members),
-        "additionalProperties": False,
-    }
-
-
-def page(name: str, item: Schema) -> Schema:
-    """Some items and where to go on: the cursor is empty at the end."""
-    return record(**{name: many(item), "cursor": TEXT, "more": FLAG})
-
 
 RELAY: Final = record(
     url=TEXT,
@@ -340,85 +303,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
         expires_at=TIME,
         agents=many(record(name=TEXT, state=TEXT)),
     ),
-    "HeldTask": record(
-        task_id=HASH,
-        mine=TEXT,
-        peer=TEXT,
-        trust=TEXT,
-        title=TEXT,
-        brief_chars={**NUMBER, "description": "Characters of the brief, which the whole task has."},
-        attached={**NUMBER, "description": "How many parts came with it."},
-        attached_bytes=NUMBER,
-        deadline=maybe(TIME),
-        arrived_at=TIME,
-        code=TEXT,
-        why=TEXT,
-    ),
-    "Stop": record(
-        id=HASH,
-        mine=TEXT,
-        peer=TEXT,
-        code=TEXT,
-        why=TEXT,
-        since=TIME,
-        held=NUMBER,
-        task_ids=many(HASH),
-        refused_until=maybe(TIME),
-        items=many(record(id=HASH, type=TEXT, task_id=maybe(HASH), arrived_at=TIME, text=TEXT)),
-    ),
-    "WholeTask": record(
-        peer={**TEXT, "description": "The agent at the other end."},
-        account={**HASH, "description": "Its account, with the fingerprint and how it is known here."},
-        fingerprint=TEXT,
-        trust=TEXT,
-        sha256={**HASH, "description": "What the owner's word binds: the task's id, or the question's hash."},
-        title=TEXT,
-        brief=TEXT,
-        requirements=TEXTS,
-        parts=many(ref("Part")),
-        deadline=maybe(TIME),
-        revisions=NUMBER,
-        budget=maybe(NUMBER),
-        created_at={**maybe(TIME), "description": "As its sender says; null before it is sent."},
-        connection={**maybe(ref("Connection")), "description": "The one in force between the two agents."},
-    ),
-    "Rule": record(
-        id=HASH,
-        accept=TEXT,
-        agent=TEXT,
-        account=HASH,
-        trust=TEXT,
-        tasks_per_day=NUMBER,
-        tasks_today=NUMBER,
-        until=maybe(TIME),
-        permissions=ref("Grant"),
-        created_at=TIME,
-        used=NUMBER,
-        waits_for=TEXT,
-    ),
-    "Approval": record(
-        id={**HASH, "description": "A hash over the whole question."},
-        agent=TEXT,
-        **{"class": TEXT},
-        what=TEXT,
-        why=TEXT,
-        task_id=maybe(HASH),
-        state={"enum": ["asked", "approved", "denied", "used", "expired"]},
-        scope={"enum": ["once", "task"]},
-        asked_at=TIME,
-        expires_at=TIME,
-        decided_at=maybe(TIME),
-        by=TEXT,
-        answer=TEXT,
-        used_at=maybe(TIME),
-    ),
-    "Mode": record(
-        agent=TEXT,
-        mode={"enum": ["open", "guarded", "read-only"]},
-        tells={**FLAG, "description": "Whether senders are told what becomes of their mail there."},
-        policies={"type": "object", "additionalProperties": {"enum": ["always", "ask", "never"]}},
-        said={"type": "boolean", "description": "Whether its owner has said the mode on this machine."},
-    ),
+    **GATE_COMPONENTS,
     "Token": record(id=TEXT, label=TEXT, agents=TEXTS, created_at=TIME, revoked_at=maybe(TIME)),
     "NewToken": record(
         ok=OK, token={**TEXT, "description": "The secret, told once."}, id=TEXT, label=TEXT, agents=TEXTS
