@@ -14,7 +14,7 @@ __all__ = ["find_daemon"]
 #: How long a daemon that holds its directory may take until it listens.
 PATIENCE_S: Final = 15.0
 #: How long one that was started in the same moment may take until it holds its directory.
-_GRACE_S: Final = 0.25
+_GRACE_S: Final = 0.5
 _BETWEEN_S: Final = 0.05
 
 
