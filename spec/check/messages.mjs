@@ -90,7 +90,10 @@ const TYPES = {
   task_fail: ['task', { reason: prose }],
   task_expire: ['task', { deadline: is.time }],
   task_seen: ['task', {}],
-  receipt: ['receipt', { items: is.list(is.tuple(hash, outcome, is.nullable(is.tstr(1, 64))), 1, 256) }],
+  receipt: [
+    'receipt',
+    { items: is.list(is.tuple(hash, outcome, is.nullable(is.tstr(1, 64))), 1, 256), 'tells?': is.bool, 'seen?': is.time },
+  ],
   account_update: ['account', { statements: statements(64), from: is.uint() }],
   grant_digest: ['account', { digest: hash, count: is.uint() }],
   action_request: [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import pickle
 
 import pytest
@@ -22,6 +23,7 @@ from taskferry_apps.client import (
     NotReady,
     NotTaskFerry,
     NotValid,
+    PassedOn,
     Refused,
     TaskEnded,
     TooFast,
@@ -29,7 +31,8 @@ from taskferry_apps.client import (
 )
 from taskferry_apps.client.calls import message, status
 from taskferry_apps.client.plans import Ties
-from taskferry_apps.client.requests import Answer
+from taskferry_apps.client.requests import Answer, as_object
+from taskferry_apps.client.task_calls import accept
 
 from .scripted import URL, Script, ok, refusal
 
@@ -151,3 +154,19 @@ def test_every_public_name_is_there():
     assert sorted(client.__all__) == dir(client)
     with pytest.raises(AttributeError, match="nothing_such"):
         _ = client.nothing_such
+
+
+def test_an_action_that_another_device_carries_out_is_neither_done_nor_lost():
+    """The caller hears which device was asked, and under which id to look for what came of it."""
+    told = {"passed_on": True, "request": {"request_id": "77ab", "task_id": "aa", "device": "laptop"}}
+    answer = Answer(202, json.dumps({"ok": True, **told}).encode(), URL)
+    with pytest.raises(PassedOn, match="laptop") as asked:
+        accept("aa").read(answer)
+    assert (asked.value.request, asked.value.device) == ("77ab", "laptop")
+    assert as_object(answer)["passed_on"] is True
+
+
+def test_an_answer_that_only_claims_to_be_passed_on_is_a_strangers():
+    """A 202 that names no request is none of the local API's."""
+    with pytest.raises(NotTaskFerry):
+        accept("aa").read(Answer(202, b'{"ok": true}', URL))

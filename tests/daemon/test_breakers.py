@@ -32,6 +32,8 @@ from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state,
 
 WRITER = Caller(frozenset({"writer"}))
 REQUESTER = Caller(frozenset({"requester"}))
+#: The rungs at which a message has come to its recipient's machine.
+REACHED = {"delivered", "offered", "read", "processed"}
 PAIR = ("writer", "@alice/requester")
 FEW = BreakerLimits(talk=6, talk_a_day=20, events=8, events_a_day=40, repeats=3, budget=8)
 MUCH = GrantChange(human_gate=False, rate_per_minute=100_000, task_budget=200)
@@ -510,7 +512,7 @@ async def test_receipts_acknowledgements_and_confirmations_count_nothing():
 
         async def confirmed():
             view = await b.task(OWNER, task.hex())
-            delivered = (await a.message(OWNER, sent.message.hex())).delivery.rung == "delivered"
+            delivered = (await a.message(OWNER, sent.message.hex())).delivery.rung in REACHED
             return delivered and "task_seen" in [event.type for event in view.events]
 
         await until(confirmed)

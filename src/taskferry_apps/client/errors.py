@@ -24,6 +24,7 @@ __all__ = [
     "NotReady",
     "NotTaskFerry",
     "NotValid",
+    "PassedOn",
     "Refused",
     "TaskEnded",
     "TaskFerryError",
@@ -31,6 +32,7 @@ __all__ = [
     "TooFast",
     "Unauthorized",
     "Unusable",
+    "passed_on",
     "refusal_of",
     "stranger",
 ]
@@ -194,6 +196,24 @@ class DaemonFault(Refused):
     """500: the daemon failed at this; it is a fault of its own."""
 
 
+class PassedOn(Refused):
+    """202: another device of the owner's writes in that task, and was asked to carry this out.
+
+    Nothing is lost, and nothing has happened yet: the task shows it under `requests`, with what came of it.
+    `request` is its id, `device` what the owner calls the device.
+    """
+
+    @property
+    def request(self) -> str:
+        """The id of what was passed on."""
+        return self._text("request_id")
+
+    @property
+    def device(self) -> str:
+        """The device that was asked."""
+        return self._text("device")
+
+
 class NotTaskFerry(Refused):
     """Whatever answers there does not speak TaskFerry's local API."""
 
@@ -226,6 +246,17 @@ def refusal_of(status: int, told: Mapping[str, object]) -> Refused:
     code = str(told["code"])
     kind = _BY_CODE.get(code) or _BY_STATUS.get(status, Refused)
     return kind(status, code, str(told["message"]), str(told.get("next", "")), told)
+
+
+def passed_on(request: Mapping[str, object]) -> PassedOn:
+    """The error for an action that another device is to carry out. Raises KeyError for what is no request."""
+    return PassedOn(
+        202,
+        "passed-on",
+        f"That task is written by {request['device']}, which was asked to do this and has not answered yet.",
+        f"See what came of it: taskferry task show {request['task_id']}",
+        request,
+    )
 
 
 def stranger(status: int, url: str) -> NotTaskFerry:

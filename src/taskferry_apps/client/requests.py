@@ -9,7 +9,7 @@ from urllib.parse import quote
 import attrs
 
 from ..system import entropy
-from .errors import Refused, TaskFerryError, refusal_of, stranger
+from .errors import Refused, TaskFerryError, passed_on, refusal_of, stranger
 from .reading import Unreadable, parsed, read_object
 
 __all__ = [
@@ -32,6 +32,8 @@ T_co = TypeVar("T_co", covariant=True)
 
 JsonObject = dict[str, object]
 
+#: The status of an action that another device of the owner's is to carry out.
+PASSED_ON: Final = 202
 #: What a request may take beyond the seconds that it asks the daemon to wait.
 _SLACK_S: Final = 30.0
 
@@ -127,8 +129,8 @@ def _word(value: object) -> str:
 
 
 def as_object(answer: Answer) -> JsonObject:
-    """The JSON object in an answer. Raises Refused for one that is no 200, NotTaskFerry for no object."""
-    if answer.status != 200:
+    """The JSON object in an answer. Raises Refused for one that is no success, NotTaskFerry for no object."""
+    if answer.status not in (200, PASSED_ON):
         raise refused(answer)
     try:
         value = parsed(answer.body)
@@ -140,9 +142,11 @@ def as_object(answer: Answer) -> JsonObject:
 
 
 def refused(answer: Answer) -> Refused:
-    """The error in an answer."""
+    """The error in an answer; also one that says that another device was asked."""
     try:
         told: Any = parsed(answer.body)
+        if answer.status == PASSED_ON:
+            return passed_on(told["request"])
         # The server below the API refuses what is no HTTP in the same words, without the frame around them.
         return refusal_of(answer.status, told.get("error", told))
     except (Unreadable, KeyError, TypeError, AttributeError):

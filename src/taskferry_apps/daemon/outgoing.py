@@ -39,23 +39,19 @@ async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None)
     warnings: tuple[str, ...] = ()
     header = posted.envelope.header
     to = header.to
-    if (idle := await _idle(core, header.from_, to)) is not None:
-        warnings = (idle,)
     if await stopped(core.store, (to.account,)):
         handle = await handle_of(core, to)
         warnings = (
-            *warnings,
             f"The identity of {handle} is in question; this waits here until your owner has decided."
             f" See: taskferry peer show {handle}",
         )
     elif not link.connected:
-        warnings = (
-            *warnings,
-            "The relay is not reachable now; this waits here and is sent as soon as it is.",
-        )
+        warnings = ("The relay is not reachable now; this waits here and is sent as soon as it is.",)
     elif await link.is_away(to):
         handle = await handle_of(core, to)
-        warnings = (*warnings, f"{handle} is not connected now; this is delivered when it comes back.")
+        warnings = (f"{handle} is not connected now; this is delivered when it comes back.",)
+    if (idle := await _idle(core, header.from_, to)) is not None:
+        warnings = (*warnings, idle)
     base = Sent(posted.hash, posted.content.conv, delivery, warnings)
     if held is None:
         return base
