@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 import click
 
+from ..client import finding
+from ..client.errors import NoCredential
 from ..credentials import WANTED, is_credential
 from .outcome import CommandFailed, Exit
 
@@ -29,8 +31,6 @@ __all__ = [
 ]
 
 F = TypeVar("F", bound=Callable[..., object])
-
-_DEFAULT_URL = "http://127.0.0.1:4318"
 
 
 def daemon_options(command: F) -> F:
@@ -77,11 +77,8 @@ def _kept(name: str) -> object:
 def data_directory() -> Path:
     """The data directory that was named, or the default one."""
     named = _kept("data")
-    if isinstance(named, Path):
-        return named.expanduser()
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("taskferry", appauthor=False))
+    # click has read TASKFERRY_DATA already.
+    return finding.data_directory(named if isinstance(named, Path) else None, {})
 
 
 def is_data_named() -> bool:
@@ -91,12 +88,7 @@ def is_data_named() -> bool:
 
 def _url(data: Path) -> str:
     named = _kept("url")
-    if isinstance(named, str):
-        return named
-    try:
-        return str(json.loads((data / "daemon.json").read_text())["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return _DEFAULT_URL
+    return named if isinstance(named, str) else finding.find_url(data, os.environ)
 
 
 def _token(data: Path) -> str:
@@ -106,39 +98,10 @@ def _token(data: Path) -> str:
             raise CommandFailed(f"That is no credential: one is {WANTED}.", Exit.USAGE)
         return named
     try:
-        found = (data / "owner.token").read_text().strip()
-    except FileNotFoundError:
-        return _kept_token(data)
-    except UnicodeDecodeError:
-        found = "\n"
-    except OSError as error:
-        raise CommandFailed(
-            f"The owner's credential in {data} cannot be read: {error.strerror}. "
-            "Name a credential with --token, or another data directory with --data.",
-            Exit.REFUSED,
-        ) from error
-    if found and not is_credential(found):
-        raise CommandFailed(
-            f"The owner's credential in {data} is damaged. Remove owner.token there and start the daemon "
-            "again, which makes a new one.",
-            Exit.REFUSED,
-        )
-    return found
-
-
-def _kept_token(data: Path) -> str:
-    """The owner's credential in the system's secret store, if this directory's secrets are there; else ""."""
-    if not (data / "secrets.json").exists():
-        return ""
-    from ..daemon.private_files import UnsafeFile
-    from ..daemon.secret_choice import SecretsMisplaced, find_secrets
-    from ..daemon.secret_port import OWNER, SecretsUnavailable
-
-    try:
-        kept = find_secrets(data).read(OWNER)
-    except (SecretsUnavailable, SecretsMisplaced, UnsafeFile, OSError) as error:
-        raise CommandFailed(f"{error}", Exit.REFUSED) from error
-    return kept.decode().strip() if kept is not None else ""
+        return finding.owner_credential(data)
+    except NoCredential as error:
+        step = error.next_step or "Name a credential with --token, or another data directory with --data."
+        raise CommandFailed(f"{error.message} {step}", Exit.REFUSED) from error
 
 
 @contextmanager

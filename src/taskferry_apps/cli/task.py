@@ -325,12 +325,12 @@ def submit(
     """
     import json
 
-    from .files import attachments, read_file
+    from .files import attachments, content_of
 
     body: dict[str, object] = {"notes": note, "files": attachments(files)}
     if json_file is not None:
         try:
-            body |= {"artifact_type": "json", "content": json.loads(read_file(json_file))}
+            body |= {"artifact_type": "json", "content": json.loads(content_of(json_file))}
         except ValueError as error:
             raise CommandFailed(f"{json_file} is not JSON: {error}.", Exit.USAGE) from None
     elif text is not None:

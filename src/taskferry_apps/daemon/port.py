@@ -6,7 +6,7 @@ changed is committed; sending goes on by itself, and works while the relay is do
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -285,8 +285,10 @@ class DaemonService(Protocol):
     ) -> tuple[tuple[TaskSummary, ...], str]:
         """Newest first, and the cursor to go on from ("" at the end)."""
 
-    async def task(self, caller: Caller, task: str) -> TaskView:
-        """One task by id or unique prefix."""
+    async def task(
+        self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None = None, wait_s: float = 0
+    ) -> TaskView:
+        """One task by id or unique prefix. Waits up to `wait_s` while `is_known` holds of it."""
 
     async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent:
         """Act on a task; refusal `not-possible` carries state and actions."""

@@ -10,7 +10,6 @@ import trio
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.messages import Part, TextMessage
-from taskferry_protocol.records import TaskRecord
 from taskferry_stores.port import DaemonStore
 
 from ..release import version
@@ -24,12 +23,10 @@ from .browsers import Browsers
 from .connections import PAUSE_MS, Connections
 from .core import Core, Vault
 from .describe import connection_view
-from .describe_tasks import task_summaries, task_view
+from .describe_tasks import task_summaries
 from .devices import Devices
 from .directory import Directory
 from .doctor import Doctor
-from .downloads import download_of
-from .export import export_task
 from .gates import Gates
 from .identity_changes import changed_owners
 from .instance import InstanceMark
@@ -39,9 +36,10 @@ from .link import Link, RouteTo
 from .linking import Linking
 from .links import Links
 from .listing import account_view, agent_views, parse_task_cursor, task_query
+from .looking import Looking
 from .mail import Mail
 from .manage import Manage
-from .names import may_use, not_found, own_agent
+from .names import may_use, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .peers import PeerBook
@@ -51,7 +49,7 @@ from .rules import Rules
 from .search import find_task
 from .sending import send_message
 from .sharing import Sharing
-from .taskbook import Held, load_task
+from .taskbook import load_task
 from .tasks import Tasks
 from .upkeep import Upkeep
 from .views import (
@@ -109,6 +107,7 @@ class Daemon:
         self.links: LinkService = Links(core, self._link, self._connections)
         self.browsers: BrowserService = Browsers(core)
         self._tasks = Tasks(core)
+        self._looking = Looking(core, self._tasks)
         rules = Rules(core, directory.look_up)
         self.gates = Gates(core, self._link, self._connections, self._tasks, rules)
         """What waits for the owner, and what the owner has decided ahead."""
@@ -362,20 +361,11 @@ class Daemon:
         text = f"{following.updated_at}-{following.task.hex()}-{following.role}" if following else ""
         return shown, text
 
-    async def task(self, caller: Caller, task: str) -> TaskView:
+    async def task(
+        self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None = None, wait_s: float = 0
+    ) -> TaskView:
         """One task; an agent that looks at it has read what it was asked to revise."""
-        held, row = await self._held(caller, task)
-        if not caller.is_owner:
-            await self._tasks.note_read(held, row)
-        return await task_view(self._core, held, row)
-
-    async def _held(self, caller: Caller, task: str) -> tuple[Held, TaskRecord]:
-        held = await load_task(self._core, await find_task(self._core.store, task))
-        seen = await shown_rows(self._core, caller, held.rows)
-        rows = [row for row in seen if may_use(caller, row.mine.name)]
-        if not rows:
-            raise not_found("task")
-        return held, rows[0]
+        return await self._looking.task(caller, task, is_known, wait_s)
 
     async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent:
         """Act on a task."""
@@ -389,10 +379,8 @@ class Daemon:
 
     async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
         """(name, media type, bytes) of a part, counted from 0."""
-        held, row = await self._held(caller, task)
-        return download_of(await task_view(self._core, held, row), version, part)
+        return await self._looking.artifact(caller, task, version, part)
 
     async def export_task(self, caller: Caller, task: str) -> bytes:
         """The handoff file."""
-        held, row = await self._held(caller, task)
-        return await export_task(self._core, caller, held, row.role)
+        return await self._looking.export(caller, task)

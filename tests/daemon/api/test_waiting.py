@@ -45,6 +45,49 @@ async def test_an_empty_inbox_is_answered_when_the_time_is_over(house):
     assert (await house.bob.ok("GET", "/inbox", agent="writer", unprocessed="true", wait=1))["messages"] == []
 
 
+async def test_a_task_is_shown_again_once_it_is_otherwise_than_was_seen(house):
+    """With the mark of what was seen, the answer comes with the news; no change before the wait is missed."""
+    task = await house.task()
+    seen = await house.alice.ok("GET", f"/tasks/{task}")
+    assert (await house.alice.ok("GET", f"/tasks/{task}", wait=60))["mark"] == seen["mark"], (
+        "nothing was named"
+    )
+    program = await house.alice.token("requester")
+
+    async def changes(api, known: str) -> Any:
+        found = await api.ok("GET", f"/tasks/{task}", wait=60, mark=known)
+        assert found["mark"] != known
+        return found
+
+    found: list[Any] = []
+
+    async def wait_for_acceptance() -> None:
+        mark = seen["mark"]
+        while not found or found[-1]["state"] != "accepted":
+            found.append(await changes(program, mark))
+            mark = found[-1]["mark"]
+
+    with trio.fail_after(20):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(wait_for_acceptance)
+            await trio.testing.wait_all_tasks_blocked()
+            await house.bob.ok("POST", f"/tasks/{task}/accept", {})
+        # Whoever asks with an old mark is told at once.
+        assert (await changes(program, seen["mark"]))["state"] == "accepted"
+
+
+async def test_a_task_that_stays_as_it_is_is_shown_when_the_time_is_over(house):
+    """After `wait` seconds the answer is what was known; a strange mark waits for nothing."""
+    path = f"/tasks/{await house.task()}"
+    with trio.fail_after(20):
+        seen = await house.alice.ok("GET", path)
+        # The receipt may still come.
+        while (again := await house.alice.ok("GET", path, wait=1, mark=seen["mark"])) != seen:
+            seen = again
+        assert (await house.alice.ok("GET", path, wait=60, mark="?")) == seen
+    assert (await house.alice.get(path, wait=61)).error["field"] == "wait"
+
+
 async def test_headers_come_without_content_and_pages_go_on(house):
     """`header_only` leaves the payload out; the cursor goes on where the page ended."""
     for text in ("one", "two", "three"):

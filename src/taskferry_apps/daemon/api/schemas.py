@@ -272,6 +272,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
         waiting=TEXTS,
         actions=TEXTS,
         delivery=maybe(ref("Delivery")),
+        mark={**TEXT, "description": "Another one whenever anything shown here is otherwise."},
     ),
     "TaskLog": record(task_id=HASH, state=TEXT, events=many(ref("TaskEvent"))),
     "Invite": _INVITE,

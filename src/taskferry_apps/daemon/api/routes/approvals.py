@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import trio
-
 from taskferry_protocol.gates import ActionClass
 
 from ...gates_port import Question
@@ -16,6 +14,7 @@ from ..gate_answers import approval_object
 from ..kinds import ID, MaybeOwnAgent, OwnAgent
 from ..schemas import OK, many, record, ref
 from ..table import Access, Call, Handler, Repeat, Route
+from ..waits import while_serving
 
 __all__ = ["ROUTES"]
 
@@ -58,18 +57,9 @@ async def _list(daemon: DaemonService, call: Call) -> Object:
 
 
 async def _show(daemon: DaemonService, call: Call) -> Object:
-    named = call.path[_ID].lower()
-    if call.query[_WAIT]:
-        async with trio.open_nursery() as nursery:
-
-            async def end_on_drain() -> None:
-                await call.draining.wait()
-                nursery.cancel_scope.cancel()
-
-            nursery.start_soon(end_on_drain)
-            await daemon.gates.approval(call.known_caller, named, call.query[_WAIT])
-            nursery.cancel_scope.cancel()
-        await call.still_known()
+    named, seconds = call.path[_ID].lower(), call.query[_WAIT]
+    if seconds:
+        await while_serving(call, lambda: daemon.gates.approval(call.known_caller, named, seconds))
     return {"approval": approval_object(await daemon.gates.approval(call.known_caller, named, 0))}
 
 

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from taskferry_protocol.ids import sha256
 from taskferry_protocol.limits import REASON_BYTES, REASONS, TEXT_BYTES, TITLE_CHARS
 
 from ...port import DaemonService, NewTask
+from ...views import TaskView
 from ..answers import Object, link_object, sent_object, summary_object, task_object
+from ..body import compact
 from ..fields import Choice, Form, Listed, Text, Whole, bad_value, optional, required
 from ..kinds import ID, MaybeOwnAgent, Moment, OwnAgent, Peer
 from ..parts import FILES, PARTS_FIELD, attached
 from ..schemas import page, ref
 from ..table import BODY_WITH_FILES_BYTES, Call, Download, Repeat, Route
+from ..waits import while_serving
 
 __all__ = ["ROUTES", "TASK_ID"]
 
@@ -27,6 +31,10 @@ _REVISIONS: Final = optional("max_revisions", Whole(0, 1000), "How many revision
 _FORMAT: Final = optional("expected_format", Text(256), "Becomes a requirement.", "")
 _DEADLINE: Final = optional("deadline", Moment(), "When the task expires if it is not done.", None)
 _BUDGET: Final = optional("budget", Whole(1), "How many messages this task may take.", None)
+
+_MARK_DIGITS: Final = 32
+_WAIT: Final = optional("wait", Whole(0, 60), "Seconds to wait while it is as it was with `mark`.", 0)
+_MARK: Final = optional("mark", Text(_MARK_DIGITS), "The mark that it had when the caller looked last.", "")
 
 #: The task that a path is about.
 TASK_ID: Final = required("id", ID, "The task's id, or at least 8 digits of it.")
@@ -83,7 +91,18 @@ async def _list(daemon: DaemonService, call: Call) -> Object:
 
 
 async def _show(daemon: DaemonService, call: Call) -> Object:
-    return task_object(await daemon.task(call.known_caller, call.path[TASK_ID].lower()))
+    caller, task = call.known_caller, call.path[TASK_ID].lower()
+    known, seconds = call.query[_MARK], call.query[_WAIT]
+    if known and seconds:
+        await while_serving(
+            call, lambda: daemon.task(caller, task, lambda view: _marked(view)["mark"] == known, seconds)
+        )
+    return _marked(await daemon.task(caller, task))
+
+
+def _marked(task: TaskView) -> Object:
+    shown = task_object(task)
+    return {**shown, "mark": sha256(compact(shown)).hex()[:_MARK_DIGITS]}
 
 
 async def _log(daemon: DaemonService, call: Call) -> Object:
@@ -150,10 +169,11 @@ ROUTES: Final = (
         method="GET",
         path="/tasks/{id}",
         name="show_task",
-        about="One task in full, with what can be done now.",
+        about="One task in full, with what can be done now; waits for news, if asked to.",
         handler=_show,
         answer=ref("Task"),
         parameters=_BY_ID,
+        query=Form.of(_WAIT, _MARK),
     ),
     Route(
         method="GET",

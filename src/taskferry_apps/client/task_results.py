@@ -1,0 +1,155 @@
+"""Tasks as the daemon answers them, as frozen values: the task, its versions and parts, its events."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import attrs
+
+from .results import Delivery
+
+__all__ = ["ListedTask", "Part", "RevisionRequest", "SentTask", "Task", "TaskEvent", "TaskPage", "Version"]
+
+
+@attrs.frozen
+class SentTask:
+    """A step in a task that is committed here. `version` is the number of a version just submitted."""
+
+    task_id: str
+    message_id: str
+    conversation: str
+    state: str
+    delivery: Delivery
+    warnings: tuple[str, ...]
+    version: int | None = None
+
+
+@attrs.frozen
+class Part:
+    """One part of a version or of a request: text, JSON, or a file of which the bytes are fetched apart.
+
+    `name` is the peer's: it is no path, and no file is ever written under it unchanged.
+    """
+
+    kind: str
+    number: int = attrs.field(metadata={"key": "part"})
+    name: str
+    size: int
+    text: str | None = None
+    json_text: str | None = attrs.field(default=None, metadata={"key": "json"})
+    media: str | None = None
+    sha256: str | None = None
+
+    @property
+    def value(self) -> object:
+        """The value of a JSON part; None for any other."""
+        return None if self.json_text is None else json.loads(self.json_text)
+
+
+@attrs.frozen
+class Version:
+    """One submission of the worker: `status` is effective, kept or superseded."""
+
+    number: int = attrs.field(metadata={"key": "version"})
+    hash: str
+    status: str
+    note: str
+    parts: tuple[Part, ...]
+    submitted_at: datetime
+
+    @property
+    def text(self) -> str:
+        """The first text part; empty if there is none."""
+        return next((part.text for part in self.parts if part.text is not None), "")
+
+    @property
+    def value(self) -> object:
+        """The value of the first JSON part; None if there is none."""
+        return next((part.value for part in self.parts if part.json_text is not None), None)
+
+
+@attrs.frozen
+class RevisionRequest:
+    """What the requester found wanting in a version."""
+
+    version: int
+    reasons: tuple[str, ...]
+
+
+@attrs.frozen
+class TaskEvent:
+    """One event of a task's two signed chains; `hash` is also the id of the message that brought it."""
+
+    n: int
+    side: str
+    type: str
+    hash: str
+    at: datetime
+    effect: str
+    confirmed: bool
+    note: str
+    delivery: Delivery | None
+
+
+@attrs.frozen
+class ListedTask:
+    """A task in a list; `versions` is how many there are."""
+
+    id: str = attrs.field(metadata={"key": "task_id"})
+    title: str
+    mine: str
+    peer: str
+    role: str
+    state: str
+    confirmed: bool
+    final: bool
+    deadline: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    versions: int
+
+
+@attrs.frozen
+class TaskPage:
+    """Some tasks, newest first; `cursor` says where to go on."""
+
+    tasks: tuple[ListedTask, ...]
+    cursor: str
+    more: bool
+
+
+@attrs.frozen
+class Task:
+    """A task in full: `actions` are what this side may do now, `mark` changes with anything shown here."""
+
+    id: str = attrs.field(metadata={"key": "task_id"})
+    title: str
+    mine: str
+    peer: str
+    role: str
+    state: str
+    confirmed: bool
+    final: bool
+    deadline: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    brief: str
+    requirements: tuple[str, ...]
+    parts: tuple[Part, ...]
+    """What came with the request."""
+    asks: int
+    revisions: int
+    budget: int | None
+    versions: tuple[Version, ...]
+    revision_requests: tuple[RevisionRequest, ...]
+    events: tuple[TaskEvent, ...]
+    waiting: tuple[str, ...]
+    actions: tuple[str, ...]
+    delivery: Delivery | None
+    mark: str = ""
+
+    @property
+    def newest(self) -> Version | None:
+        """The newest version of the work, if there is one."""
+        return self.versions[-1] if self.versions else None

@@ -1,0 +1,68 @@
+"""One task as callers look at it: in full, once it is otherwise than they know it, in part, its proof."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import trio
+
+from taskferry_protocol.records import TaskRecord
+
+from .core import Core
+from .describe_tasks import task_view
+from .downloads import download_of
+from .export import export_task
+from .names import may_use, not_found
+from .port import Caller
+from .search import find_task
+from .taskbook import Held, load_task
+from .tasks import Tasks
+from .views import TaskView
+from .visibility import shown_rows
+
+__all__ = ["Looking"]
+
+
+class Looking:
+    """Reads for callers; an agent that is shown a task has read what it was asked to revise."""
+
+    def __init__(self, core: Core, tasks: Tasks) -> None:
+        self._core = core
+        self._tasks = tasks
+
+    async def task(
+        self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None, wait_s: float
+    ) -> TaskView:
+        """The task; waits up to `wait_s` while the caller knows it as it is."""
+        with trio.move_on_after(wait_s):
+            while is_known is not None:
+                heard = self._core.feed.next
+                view = await self._view(caller, task)
+                if not is_known(view):
+                    return view
+                await heard.wait()
+        return await self._view(caller, task)
+
+    async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
+        """(name, media type, bytes) of a part, counted from 0."""
+        held, row = await self._held(caller, task)
+        return download_of(await task_view(self._core, held, row), version, part)
+
+    async def export(self, caller: Caller, task: str) -> bytes:
+        """The handoff file."""
+        held, row = await self._held(caller, task)
+        return await export_task(self._core, caller, held, row.role)
+
+    async def _view(self, caller: Caller, task: str) -> TaskView:
+        held, row = await self._held(caller, task)
+        if not caller.is_owner:
+            await self._tasks.note_read(held, row)
+        return await task_view(self._core, held, row)
+
+    async def _held(self, caller: Caller, task: str) -> tuple[Held, TaskRecord]:
+        held = await load_task(self._core, await find_task(self._core.store, task))
+        seen = await shown_rows(self._core, caller, held.rows)
+        rows = [row for row in seen if may_use(caller, row.mine.name)]
+        if not rows:
+            raise not_found("task")
+        return held, rows[0]

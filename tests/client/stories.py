@@ -1,0 +1,98 @@
+"""One story for every kind of client: written once against the asynchronous one, told by all three.
+
+A story runs in a thread of its own, under asyncio or trio, while the daemons run in the test's own trio.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import anyio
+import attrs
+import trio
+from anyio import to_thread
+
+from taskferry_apps.client import AsyncClient, Client
+from taskferry_apps.client.sync_client import Events, Job, TaskHandle
+
+__all__ = ["KINDS", "Place", "Told", "tell"]
+
+KINDS = ("asyncio", "trio", "blocking")
+PATIENCE_S = 40
+
+#: Methods of both kinds of client that only make something.
+_AT_ONCE = ("task", "work", "events")
+
+Told = Callable[..., Awaitable[Any]]
+
+
+@attrs.frozen
+class Place:
+    """Where an agent's program calls, and its credential."""
+
+    url: str
+    token: str = attrs.field(repr=False)
+
+    def client(self, kind: str, **more: Any) -> Any:
+        """A client of a kind, to be used as an asynchronous context manager."""
+        if kind == "blocking":
+            return Face(Client(url=self.url, token=self.token, **more))
+        return AsyncClient(url=self.url, token=self.token, **more)
+
+
+class Face:
+    """A synchronous object with an asynchronous face: what it does happens in a thread."""
+
+    def __init__(self, inner: Any) -> None:
+        self.inner = inner
+
+    async def __aenter__(self) -> Face:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await to_thread.run_sync(self.inner.close)
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await to_thread.run_sync(self.inner.close)
+
+    def __aiter__(self) -> Face:
+        return self
+
+    async def __anext__(self) -> Any:
+        found = await to_thread.run_sync(partial(next, self.inner, None))
+        if found is None:
+            raise StopAsyncIteration
+        return _faced(found)
+
+    def __getattr__(self, name: str) -> Any:
+        member = getattr(self.inner, name)
+        if not callable(member):
+            return member
+        if name in _AT_ONCE:
+            return lambda *args, **more: _faced(member(*args, **more))
+
+        async def call(*args: Any, **more: Any) -> Any:
+            return _faced(await to_thread.run_sync(partial(member, *args, **more)))
+
+        return call
+
+
+def _faced(value: Any) -> Any:
+    return (
+        Face(value) if isinstance(value, TaskHandle | Job | Events) or inspect.isgenerator(value) else value
+    )
+
+
+async def tell(kind: str, story: Told, *args: Any) -> Any:
+    """Tell a story in a thread, as programs of that kind would; `args` are its own."""
+    backend = "asyncio" if kind == "asyncio" else "trio"
+
+    async def in_time() -> Any:
+        with anyio.fail_after(PATIENCE_S):
+            return await story(*args)
+
+    return await trio.to_thread.run_sync(partial(anyio.run, in_time, backend=backend))
