@@ -54,6 +54,8 @@ class Desk:
     entropy: Callable[[int], bytes] = attrs.field(repr=False)
     mark: str = ""
     """How far the inbox was shown."""
+    under_way: int = 0
+    """Calls that have not been answered yet."""
     _shown: dict[str, tuple[str, int]] = attrs.field(factory=dict, repr=False)
 
     async def agent(self) -> str:
