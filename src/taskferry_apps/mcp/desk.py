@@ -13,7 +13,7 @@ from ..client.calls import own_agent
 from ..client.results import Connection
 from .fence import Fence, Origin, fence_for
 
-__all__ = ["Desk", "Files", "Host", "Noticed", "may_start"]
+__all__ = ["Desk", "Files", "Host", "Memory", "Noticed", "may_start"]
 
 Noticed = Literal["seen", "left", "unable"]
 """What came of a notice to the human at the host: seen, turned down, or the host cannot show one."""
@@ -46,17 +46,41 @@ class Host(Protocol):
 
 
 @attrs.define(eq=False)
+class Memory:
+    """What a model was shown, so that it need not repeat it: bounded, and lost without harm."""
+
+    mark: str = ""
+    """How far the inbox was shown."""
+    shown: dict[str, tuple[str, int]] = attrs.field(factory=dict, repr=False)
+    """By task: as of which mark it was shown, with how many revision requests."""
+
+    def note(self, task: str, mark: str, revisions: int) -> None:
+        """A task was shown."""
+        self.shown.pop(task, None)
+        self.shown[task] = (mark, revisions)
+        while len(self.shown) > _REMEMBERED:
+            del self.shown[next(iter(self.shown))]
+
+    def mark_of(self, task: str) -> str:
+        """As of which mark a task was shown last; empty if it was not."""
+        return self.shown.get(task, ("", 0))[0]
+
+    def revisions_of(self, task: str) -> int | None:
+        """How many revision requests of a task were shown; None if it was not."""
+        found = self.shown.get(task)
+        return None if found is None else found[1]
+
+
+@attrs.define(eq=False)
 class Desk:
     """What the tools work with."""
 
     client: AsyncClient
     files: Files
     entropy: Callable[[int], bytes] = attrs.field(repr=False)
-    mark: str = ""
-    """How far the inbox was shown."""
+    memory: Memory = attrs.field(factory=Memory)
     under_way: int = 0
     """Calls that have not been answered yet."""
-    _shown: dict[str, tuple[str, int]] = attrs.field(factory=dict, repr=False)
 
     async def agent(self) -> str:
         """The name of the agent that it is for."""
@@ -66,22 +90,6 @@ class Desk:
     def fence(self, *texts: str) -> Fence:
         """A fence for one answer."""
         return fence_for(texts, self.entropy)
-
-    def note_shown(self, task: str, mark: str, revisions: int) -> None:
-        """A task was shown as of a mark, with so many revision requests."""
-        self._shown.pop(task, None)
-        self._shown[task] = (mark, revisions)
-        while len(self._shown) > _REMEMBERED:
-            del self._shown[next(iter(self._shown))]
-
-    def shown_mark(self, task: str) -> str:
-        """As of which mark a task was shown last; empty if it was not."""
-        return self._shown.get(task, ("", 0))[0]
-
-    def shown_revisions(self, task: str) -> int | None:
-        """How many revision requests of a task were shown; None if it was not."""
-        found = self._shown.get(task)
-        return None if found is None else found[1]
 
     async def origin(self, peer: str) -> tuple[Origin, Connection | None]:
         """Who a peer is to us, and the connection that says so."""

@@ -22,7 +22,7 @@ from mcp.server.transport_security import TransportSecuritySettings
 from .. import system
 from ..client import AsyncClient
 from .asgi import App, Receive, Scope, Send, draining_of, with_draining
-from .desk import Desk
+from .desk import Desk, Files, Memory
 from .file_frames import BadFrame
 from .lines import MOST_BYTES
 from .local_files import LocalFiles
@@ -35,6 +35,8 @@ __all__ = ["Hosting"]
 
 _DESK: Final = "taskferry.desk"
 _SESSIONS: Final = 64
+_MEMORIES: Final = 256
+_SESSION_CHARS: Final = 64
 _IDLE_S: Final = 1_800.0
 #: How long a request to the API of this process is tried again.
 _PATIENCE_S: Final = 10.0
@@ -47,6 +49,7 @@ class Hosting:
     def __init__(self, api: App, folder: Path) -> None:
         self._api = api
         self._folder = folder
+        self._memories: dict[tuple[bytes, str, str], Memory] = {}
         self._manager = StreamableHTTPSessionManager(
             make_server(_desk_of_request),
             # The daemon's own guard comes first and is stricter; this one stays on beside it.
@@ -75,7 +78,7 @@ class Hosting:
             "user": AuthenticatedUser(
                 AccessToken(token="", client_id=sha256(secret.encode()).hexdigest(), scopes=[], subject=agent)
             ),
-            _DESK: self._desk(scope, secret, agent, files),
+            _DESK: self._desk(scope, secret, agent, files, self._remembered(scope, secret, agent)),
         }
         await self._manager.handle_request(scope, receive, send)
 
@@ -106,19 +109,36 @@ class Hosting:
         except* BadFrame:
             await send({"type": "websocket.close", "code": _PROTOCOL_ERROR})
 
-    def _desk(self, scope: Scope, secret: str, agent: str, files: Any) -> Desk:
-        host = next((value for name, value in scope["headers"] if name == b"host"), b"127.0.0.1")
+    def _remembered(self, scope: Scope, secret: str, agent: str) -> Memory:
+        """What the models of a session were shown; of one credential, where there are no sessions."""
+        session = _header(scope, b"mcp-session-id")
+        key = (sha256(secret.encode()).digest(), agent, session[:_SESSION_CHARS])
+        memory = self._memories.pop(key, None) or Memory()
+        self._memories[key] = memory
+        while len(self._memories) > _MEMORIES:
+            del self._memories[next(iter(self._memories))]
+        # Of several programs that share a credential, each waits for what is new to itself.
+        return memory if session else Memory(shown=memory.shown)
+
+    def _desk(
+        self, scope: Scope, secret: str, agent: str, files: Files, memory: Memory | None = None
+    ) -> Desk:
         return Desk(
             AsyncClient(
                 agent,
-                url=f"http://{host.decode('latin-1')}",
+                url=f"http://{_header(scope, b'host')}",
                 token=secret,
                 patience=_PATIENCE_S,
                 transport=httpx.ASGITransport(app=with_draining(self._api, draining_of(scope))),
             ),
             files,
             system.entropy,
+            memory or Memory(),
         )
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return next((str(value, "latin-1") for key, value in scope["headers"] if key == name), "")
 
 
 async def _desk_of_request(ctx: ServerRequestContext[Any, Any]) -> Desk:

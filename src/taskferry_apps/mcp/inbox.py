@@ -78,7 +78,7 @@ async def inbox(desk: Desk, args: Arguments, host: Host) -> Answer:
     """List what waits."""
     del host
     items, last = await waiting_items(desk)
-    desk.mark = last.cursor
+    desk.memory.mark = last.cursor
     needs = page_of(needs_of(items), args.text("cursor"))
     most = max((args.whole("max_tokens") or _TOKENS) - _FRAME, 1)
 

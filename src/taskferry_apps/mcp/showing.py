@@ -52,7 +52,7 @@ async def show(desk: Desk, args: Arguments, host: Host) -> Answer:
         return await _message(desk, await desk.client.message(id), budget)
     origin, connection = await desk.origin(task.peer)
     answer = _Shown(task, origin, connection, desk.fence(*_texts(task)), budget).answer()
-    desk.note_shown(task.id, task.mark, len(task.revision_requests))
+    desk.memory.note(task.id, task.mark, len(task.revision_requests))
     return answer
 
 

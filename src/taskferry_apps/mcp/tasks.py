@@ -105,7 +105,7 @@ async def respond(desk: Desk, args: Arguments, host: Host) -> Answer:
     task = await desk.client.task(id).show()
     if task.role != "worker":
         raise BadArgument("You asked for this task; judge it with taskferry_task_review.")
-    seen = desk.shown_revisions(task.id)
+    seen = desk.memory.revisions_of(task.id)
     client = desk.client
     match action:
         case "accept":

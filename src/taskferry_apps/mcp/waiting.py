@@ -58,11 +58,11 @@ async def wait(desk: Desk, args: Arguments, host: Host) -> Answer:
 
 async def _inbox(desk: Desk, args: Arguments, seconds: int, host: Host) -> Answer:
     watch = _Watch(host, seconds, "waiting for something new in the inbox")
-    mark = args.text("mark") or desk.mark
+    mark = args.text("mark") or desk.memory.mark
     if not mark:
         items, last = await waiting_items(desk)
         if items:
-            desk.mark = last.cursor
+            desk.memory.mark = last.cursor
             return _outcome(watch, f"{len(items)} items wait: taskferry_inbox", mark=last.cursor)
     while poll := await watch.next_poll():
         page = await desk.client.inbox(wait=poll, cursor=mark, limit=20, header_only=True)
@@ -78,7 +78,7 @@ async def _inbox(desk: Desk, args: Arguments, seconds: int, host: Host) -> Answe
 async def _task(desk: Desk, args: Arguments, seconds: int, host: Host) -> Answer:
     watch = _Watch(host, seconds, "waiting for the task to change")
     task = await desk.client.task(args.text("task").strip().lower()).show()
-    mark = args.text("mark") or desk.shown_mark(task.id) or task.mark
+    mark = args.text("mark") or desk.memory.mark_of(task.id) or task.mark
     while task.mark == mark:
         poll = await watch.next_poll()
         if not poll:
