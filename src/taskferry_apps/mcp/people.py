@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from ..client.results import Connection, InboxPage, Message, Status
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from ..client.results import Connection, Held, Message, Status
 from .answers import Answer, delivery_words, held_facts, held_words, short
 from .desk import Desk, Host, may_start
 from .schema import Arguments
 
-__all__ = ["connect", "message", "waiting_items", "whoami"]
+__all__ = ["Waiting", "connect", "message", "waiting_items", "whoami"]
 
-#: As many of a page as the API gives, and so many pages: a backlog beyond is counted no further.
-_PAGE = 200
-_PAGES = 10
+_PAGE: Final = 200
+#: A backlog beyond is counted no further.
+_MOST: Final = 2_000
 
 
 async def whoami(desk: Desk, args: Arguments, host: Host) -> Answer:
@@ -21,7 +26,7 @@ async def whoami(desk: Desk, args: Arguments, host: Host) -> Answer:
     name = await desk.agent()
     me = next((agent for agent in await desk.client.agents() if agent.name == name), None)
     connections = [one for one in await desk.client.connections() if one.state in _LIVE]
-    items, last = await waiting_items(desk)
+    waiting = await waiting_items(desk)
     facts = {
         "agent": me.handle if me is not None else name,
         "display_name": me.display_name if me is not None else "",
@@ -29,22 +34,22 @@ async def whoami(desk: Desk, args: Arguments, host: Host) -> Answer:
         "daemon": status.version,
         "alarms": list(status.alarms),
         "connections": [_connection(one) for one in connections],
-        "waiting": len(items),
-        "held": held_facts(last.held),
+        "waiting": len(waiting.items),
+        "held": held_facts(waiting.held),
     }
     lines = [
-        f"You are {facts['agent']}. Relay: {facts['relay']}. {len(items)} items wait in your inbox.",
+        f"You are {facts['agent']}. Relay: {facts['relay']}. {len(waiting.items)} items wait in your inbox.",
         *(f"ALARM: {alarm}" for alarm in status.alarms),
         *map(_connection_line, connections),
     ]
     if not connections:
         lines.append("No connections yet. Ask for one with taskferry_connect.")
-    if last.held:
-        lines.append(held_words(last.held))
+    if waiting.held:
+        lines.append(held_words(waiting.held))
     return Answer("\n".join(lines), facts)
 
 
-_LIVE = frozenset({"accepted", "requested_out"})
+_LIVE: Final = frozenset({"accepted", "requested_out"})
 
 
 def _link(status: Status) -> str:
@@ -74,17 +79,26 @@ def _connection_line(one: Connection) -> str:
     return f"- {one.peer} ({one.trust}): takes {can or 'nothing'} from you; {own}"
 
 
-async def waiting_items(desk: Desk) -> tuple[list[Message], InboxPage]:
-    """The headers of what waits, oldest first, and the last page of them."""
+@attrs.frozen
+class Waiting:
+    """What waits for an agent: headers, oldest first; what is held for its owner; and where the list ends."""
+
+    items: Sequence[Message]
+    held: Sequence[Held]
+    mark: str
+
+
+async def waiting_items(desk: Desk) -> Waiting:
+    """Look at what waits."""
     found: list[Message] = []
-    page = await desk.client.inbox(limit=_PAGE, header_only=True)
-    found.extend(page.messages)
-    for _ in range(_PAGES - 1):
-        if not page.more:
-            break
-        page = await desk.client.inbox(limit=_PAGE, header_only=True, cursor=page.cursor)
+    cursor = ""
+    while True:
+        page = await desk.client.inbox(limit=_PAGE, header_only=True, cursor=cursor)
         found.extend(page.messages)
-    return found, page
+        cursor = page.cursor or cursor
+        if not page.more or len(found) >= _MOST:
+            # Of an empty inbox, everything that ever comes is new.
+            return Waiting(found, page.held, cursor or "0")
 
 
 async def message(desk: Desk, args: Arguments, host: Host) -> Answer:

@@ -19,6 +19,7 @@ __all__ = ["decision", "wait"]
 _SECONDS: Final = 45
 #: One long-poll: as often the host hears that the wait goes on, and the owner may revoke a credential.
 _POLL_S: Final = 15
+_BRIEF_S: Final = 0.2
 _ASKED: Final = "asked"
 
 
@@ -30,6 +31,7 @@ class _Watch:
         self._total = seconds
         self._what = what
         self._begun = anyio.current_time()
+        self._polled = -math.inf
 
     @property
     def spent(self) -> int:
@@ -38,6 +40,10 @@ class _Watch:
 
     async def next_poll(self) -> int:
         """How long the next poll may take; 0 when the time is over."""
+        if anyio.current_time() - self._polled < _BRIEF_S:
+            # A daemon that is about to stop lets nobody wait; it need not be asked a thousand times.
+            await anyio.sleep(_BRIEF_S)
+        self._polled = anyio.current_time()
         left = math.ceil(self._begun + self._total - anyio.current_time())
         if left > 0:
             await self._host.progress(min(self.spent, self._total), self._total, self._what)
@@ -60,10 +66,10 @@ async def _inbox(desk: Desk, args: Arguments, seconds: int, host: Host) -> Answe
     watch = _Watch(host, seconds, "waiting for something new in the inbox")
     mark = args.text("mark") or desk.memory.mark
     if not mark:
-        items, last = await waiting_items(desk)
-        if items:
-            desk.memory.mark = last.cursor
-            return _outcome(watch, f"{len(items)} items wait: taskferry_inbox", mark=last.cursor)
+        waiting = await waiting_items(desk)
+        mark = waiting.mark
+        if waiting.items:
+            return _outcome(watch, f"{len(waiting.items)} items wait: taskferry_inbox", mark=mark)
     while poll := await watch.next_poll():
         page = await desk.client.inbox(wait=poll, cursor=mark, limit=20, header_only=True)
         if page.messages:
