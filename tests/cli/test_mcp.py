@@ -300,6 +300,7 @@ def _is_running(pid: int) -> bool:
     return state != "Z"
 
 
+@pytest.mark.journey
 def test_a_session_outlives_its_daemon(stage: Stage, carol: Shell, begin) -> None:
     """Open calls are answered, and those that nobody can serve; the daemon comes back elsewhere, unseen."""
     session = begin(carol, "--agent", "helper")
@@ -326,6 +327,7 @@ def test_a_session_outlives_its_daemon(stage: Stage, carol: Shell, begin) -> Non
     assert session.end() == (0, "")
 
 
+@pytest.mark.journey
 def test_a_restart_that_takes_a_moment_is_not_noticed(stage: Stage, carol: Shell, begin) -> None:
     """A call that is made while the daemon is started anew is answered by the new one."""
     session = begin(carol, "--agent", "helper")
@@ -338,6 +340,7 @@ def test_a_restart_that_takes_a_moment_is_not_noticed(stage: Stage, carol: Shell
     assert not answer["result"].get("isError") or "taskferry up" in text(answer["result"])
 
 
+@pytest.mark.journey
 def test_without_a_daemon_it_serves_all_the_same_and_works_once_there_is_one(
     stage: Stage, carol: Shell, begin
 ) -> None:
@@ -362,6 +365,7 @@ def test_without_a_daemon_it_serves_all_the_same_and_works_once_there_is_one(
     assert new.end() == (0, "")
 
 
+@pytest.mark.journey
 def test_a_daemon_that_serves_no_mcp_is_no_obstacle(stage: Stage, carol: Shell, begin) -> None:
     """Where the owner has switched it off in the daemon, the program does the work itself."""
     stop(carol)

@@ -18,7 +18,7 @@ from .visible import one_line
 
 __all__ = ["Need", "ack", "inbox", "needs_of", "page_of"]
 
-_TOKENS: Final = 640
+_TOKENS: Final = 1_100
 _TITLE: Final = 100
 #: What the frame around the items takes.
 _FRAME: Final = 90
