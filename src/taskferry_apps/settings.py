@@ -170,6 +170,8 @@ class DaemonSettings:
         default="auto", metadata=_from(values.choice("auto", "keyring", "files"), "TASKFERRY_SECRETS")
     )
     """Where keys are kept; auto: in the system's secret store if it is there and open at the first start."""
+    mcp: bool = attrs.field(default=True, metadata=_from(values.yes, "TASKFERRY_MCP"))
+    """Whether agents are served over MCP, which takes some 50 MB of memory."""
     take_over: bool = attrs.field(default=False, metadata=_from(values.yes))
     """The owner's word that no other copy of this data directory counts any more; a flag alone."""
     log: str = attrs.field(default="info", metadata=_from(values.level, "TASKFERRY_LOG"))

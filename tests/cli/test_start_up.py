@@ -6,7 +6,7 @@ import resource
 import subprocess
 import sys
 
-HEAVY = ("trio", "quart", "httpx", "rich", "nacl", "cbor2", "hypercorn", "jinja2")
+HEAVY = ("trio", "quart", "httpx", "rich", "nacl", "cbor2", "hypercorn", "jinja2", "mcp", "pydantic")
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 
 __all__ = [
     "daemon_options",
+    "daemon_url",
     "data_directory",
     "failure_of",
     "is_data_named",
     "is_json_wanted",
     "json_option",
     "local_client",
+    "named_credential",
     "open_client",
     "print_json",
 ]
@@ -89,7 +91,14 @@ def is_data_named() -> bool:
     return isinstance(_kept("data"), Path)
 
 
+def daemon_url() -> str:
+    """The daemon's address: as named, else as the daemon of the data directory has written it down."""
+    named = _kept("url")
+    return named if isinstance(named, str) else finding.find_url(data_directory(), os.environ)
+
+
 def _url(data: Path) -> str:
+    """The same for a command, which needs a daemon now: one that starts is waited for."""
     named = _kept("url")
     if isinstance(named, str):
         return named
@@ -108,12 +117,19 @@ def _url(data: Path) -> str:
     )
 
 
-def _token(data: Path) -> str:
+def named_credential() -> str:
+    """The credential in --token or TASKFERRY_LOCAL_API_TOKEN; else empty. Raises CommandFailed."""
     named = _kept("token")
-    if isinstance(named, str):
-        if named and not is_credential(named):
-            raise CommandFailed(f"That is no credential: one is {WANTED}.", Exit.USAGE)
-        return named
+    if not isinstance(named, str):
+        return ""
+    if named and not is_credential(named):
+        raise CommandFailed(f"That is no credential: one is {WANTED}.", Exit.USAGE)
+    return named
+
+
+def _token(data: Path) -> str:
+    if isinstance(_kept("token"), str):
+        return named_credential()
     try:
         return finding.owner_credential(data)
     except NoCredential as error:

@@ -6,6 +6,8 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
+import httpx
+
 from . import calls, saving, task_calls, waiting, working
 from .async_driver import AsyncDriver
 from .feeds import Feed
@@ -113,6 +115,7 @@ class AsyncClient(AsyncDriver):
     `data` (TASKFERRY_DATA), else TASKFERRY_CLIENT_ADDR. The credential is `token`; else
     TASKFERRY_LOCAL_API_TOKEN. `agent` names the agent to act as, where the credential is for several.
     `patience` is for how many seconds a request is tried again when the daemon is away or too busy.
+    `transport` carries the requests, for programs in the daemon's own process.
 
     Raises NoCredential.
     """
@@ -125,8 +128,9 @@ class AsyncClient(AsyncDriver):
         token: str | None = None,
         data: str | os.PathLike[str] | None = None,
         patience: float = 30.0,
+        transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        super().__init__(agent_standing(url, token, data), Ties(patience, agent))
+        super().__init__(agent_standing(url, token, data), Ties(patience, agent), transport)
 
     @classmethod
     def as_owner(

@@ -31,10 +31,12 @@ class AsyncDriver:
     Several tasks may call at once; a call that is cancelled leaves the client as it was.
     """
 
-    def __init__(self, standing: Standing, ties: Ties) -> None:
+    def __init__(
+        self, standing: Standing, ties: Ties, transport: httpx.AsyncBaseTransport | None = None
+    ) -> None:
         self.url = standing.url
         self.ties = ties
-        self._http = async_http(standing.url, standing.token)
+        self._http = async_http(standing.url, standing.token, transport)
         self._under_way: set[anyio.CancelScope] = set()
         self._channels: set[Channel] = set()
         self._last_left: anyio.Event | None = None

@@ -26,10 +26,10 @@ def blocking_http(url: str, token: str) -> httpx.Client:
         raise away(url, error) from None
 
 
-def async_http(url: str, token: str) -> httpx.AsyncClient:
-    """The same for asyncio and trio."""
+def async_http(url: str, token: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+    """The same for asyncio and trio; by a `transport` of the caller's, if there is one."""
     try:
-        return httpx.AsyncClient(**_options(url, token))
+        return httpx.AsyncClient(**_options(url, token), transport=transport)
     except httpx.InvalidURL as error:
         raise away(url, error) from None
 

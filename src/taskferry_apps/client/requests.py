@@ -157,6 +157,8 @@ def value_of(kind: type[T], member: str = "") -> Callable[[Answer], T]:
     """A reader of an answer, or of one member of it, as `kind`."""
 
     def read(answer: Answer) -> T:
+        if answer.status == PASSED_ON:
+            raise refused(answer)
         told = as_object(answer)
         return _shaped(answer, lambda: read_object(kind, told[member] if member else told))
 

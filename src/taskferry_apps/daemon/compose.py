@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import trio
+from hypercorn.typing import ASGIFramework
 
 from taskferry_protocol.ids import sha256
 from taskferry_protocol.limits import DAY_MS
@@ -140,6 +141,7 @@ def owner_secret(settings: DaemonSettings, secrets: SecretStore) -> str:
 
 
 async def _main(settings: DaemonSettings) -> None:
+    from ..mcp.front import Front
     from .api import create_api, guard_config
 
     secrets = await trio.to_thread.run_sync(open_secrets, settings.data, settings.secrets)
@@ -165,7 +167,10 @@ async def _main(settings: DaemonSettings) -> None:
         )
         await nursery.start(daemon.run)
         async with trio.open_nursery() as serving:
-            app = create_api(daemon, settings)
+            app: ASGIFramework = create_api(daemon, settings)
+            if settings.mcp:
+                app = front = Front(app, daemon, settings)
+                nursery.start_soon(front.run)
             bound: BoundServer = await serving.start(serve, app, guard_config(settings))
             _write_whereabouts(settings.data, bound.urls[0])
             _LOG.info("listening", url=bound.urls[0], pid=os.getpid())
