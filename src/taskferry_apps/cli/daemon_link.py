@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "daemon_options",
+    "daemon_url",
     "data_directory",
     "is_data_named",
     "is_json_wanted",
     "json_option",
     "local_client",
+    "named_credential",
     "print_json",
 ]
 
@@ -86,17 +88,25 @@ def is_data_named() -> bool:
     return isinstance(_kept("data"), Path)
 
 
-def _url(data: Path) -> str:
+def daemon_url() -> str:
+    """The daemon's address: as named, else as the daemon of the data directory has written it down."""
     named = _kept("url")
-    return named if isinstance(named, str) else finding.find_url(data, os.environ)
+    return named if isinstance(named, str) else finding.find_url(data_directory(), os.environ)
+
+
+def named_credential() -> str:
+    """The credential in --token or TASKFERRY_LOCAL_API_TOKEN; else empty. Raises CommandFailed."""
+    named = _kept("token")
+    if not isinstance(named, str):
+        return ""
+    if named and not is_credential(named):
+        raise CommandFailed(f"That is no credential: one is {WANTED}.", Exit.USAGE)
+    return named
 
 
 def _token(data: Path) -> str:
-    named = _kept("token")
-    if isinstance(named, str):
-        if named and not is_credential(named):
-            raise CommandFailed(f"That is no credential: one is {WANTED}.", Exit.USAGE)
-        return named
+    if isinstance(_kept("token"), str):
+        return named_credential()
     try:
         return finding.owner_credential(data)
     except NoCredential as error:
@@ -111,7 +121,7 @@ def local_client() -> Iterator[LocalClient]:
 
     data = data_directory()
     try:
-        with LocalClient(_url(data), _token(data)) as client:
+        with LocalClient(daemon_url(), _token(data)) as client:
             yield client
     except DaemonUnreachable as error:
         raise CommandFailed(str(error), Exit.UNREACHABLE) from None
