@@ -40,18 +40,16 @@ async def may_run(line: Line, worker: str, words: Sequence[str], task: Task, tel
             task=task.id,
             expires_in=_LIFETIME_S,
             key=key_of(worker, "ask", task.id),
-        ),
-        task.id,
+        )
     )
     tell(Told(What.ASKING, task.id, "waiting for you; answer with: taskferry approvals"))
     while asked.state == "asked":
-        asked = await line.do(partial(calls.approval, asked.id, wait=_POLL_S), task.id)
+        asked = await line.do(partial(calls.approval, asked.id, wait=_POLL_S))
         if asked.state == "asked" and (await line.do(partial(show_task, task.id))).final:
             return "the task has ended meanwhile"
     if asked.state not in ("approved", "used"):
         return f"the owner's answer is {asked.state}" + (f": {asked.answer}" if asked.answer else "")
     await line.do(
-        partial(calls.use_approval, asked.id, _KIND, what, task=task.id, key=key_of(worker, "use", task.id)),
-        task.id,
+        partial(calls.use_approval, asked.id, _KIND, what, task=task.id, key=key_of(worker, "use", task.id))
     )
     return ""

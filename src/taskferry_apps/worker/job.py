@@ -113,12 +113,12 @@ class _Job:
         return True
 
     async def show(self, wait: int = 0, mark: str = "") -> Task:
-        return await self.desk.line.do(partial(task_calls.show_task, self.id, wait=wait, mark=mark), self.id)
+        return await self.desk.line.do(partial(task_calls.show_task, self.id, wait=wait, mark=mark))
 
     async def accept(self, task: Task, kept: Kept) -> bool:
         key = key_of(self.desk.room.worker, "accept", self.id)
         try:
-            await self.desk.line.do(partial(task_calls.accept, self.id, key=key), self.id)
+            await self.desk.line.do(partial(task_calls.accept, self.id, key=key))
         except NotPossible:
             task = await self.show()
             if not task.final:
@@ -203,7 +203,7 @@ class _Job:
             key = key_of(self.desk.room.worker, "progress", self.id, count, str(now()).encode())
             send = partial(task_calls.progress, self.id, report.message, percent=report.percent, key=key)
             try:
-                await self.desk.line.do(send, self.id)
+                await self.desk.line.do(send)
                 share = f"{report.percent} % " if report.percent is not None else ""
                 self.tell(What.PROGRESS, f"{share}{report.message}".strip())
             except Unauthorized:
@@ -239,7 +239,7 @@ class _Job:
             key=key,
         )
         try:
-            sent = await desk.line.do(send, self.id)
+            sent = await desk.line.do(send)
         except NotPossible:
             raise
         except (Refused, FileTrouble) as error:
@@ -256,7 +256,7 @@ class _Job:
     async def fail(self, kept: Kept) -> None:
         reason = _cut(harmless(kept.reason), _REASON_BYTES)
         key = key_of(self.desk.room.worker, "fail", self.id, kept.round, sha256(reason.encode()).digest())
-        await self.desk.line.do(partial(task_calls.fail, self.id, reason, key=key), self.id)
+        await self.desk.line.do(partial(task_calls.fail, self.id, reason, key=key))
         self.is_done = self.is_failed = True
         where = self.desk.room.folder(self.id)
         shown = f" What it left is in {where}" if where.exists() and self.desk.keep != "none" else ""

@@ -54,7 +54,7 @@ async def _parts(line: Line, task: Task, version: int, parts: Iterable[Part], pl
     files = [part for part in parts if part.kind == "file"]
     if files:
         # Named by the other side: made safe, and never over what is there.
-        saved = await line.do(lambda: save_files(task.id, version, place), task.id)
+        saved = await line.do(lambda: save_files(task.id, version, place))
         written |= {part.number: str(under / path.name) for part, path in zip(files, saved, strict=True)}
     return written
 

@@ -1,4 +1,4 @@
-"""A worker's line to its daemon: it waits while the daemon is away, and while its owner is asked."""
+"""A worker's line to its daemon: it waits while the daemon is away."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import trio
 from taskferry_transports.backoff import delay
 
 from ..client.async_client import AsyncClient
-from ..client.calls import approval as show_approval
-from ..client.errors import ApprovalNeeded, ClientClosed, DaemonAway, NotReady, TaskFerryError, TooFast
+from ..client.errors import ClientClosed, DaemonAway, NotReady, TaskFerryError, TooFast
 from ..client.plans import Doing
 from ..system import jitter
 from .telling import Tell, Told, What
@@ -19,8 +18,6 @@ from .telling import Tell, Told, What
 __all__ = ["Line"]
 
 T = TypeVar("T")
-
-_POLL_S = 30
 
 
 class Line:
@@ -41,20 +38,16 @@ class Line:
         """Close it."""
         await self._client.aclose()
 
-    async def do(self, make: Callable[[], Doing[T]], task: str = "") -> T:
+    async def do(self, make: Callable[[], Doing[T]]) -> T:
         """What the request gives that `make` describes, each time the same, with a key of its own.
 
-        Waits for a daemon that is away, and for the owner where a guarded agent's step needs a word first.
-        Raises what else the daemon refuses.
+        Waits for a daemon that is away. Raises what else the daemon refuses.
         """
         attempt = 0
         while True:
             client = self._client
             try:
                 outcome = await client.do(make())
-            except ApprovalNeeded as needed:
-                await self._wait_for_owner(needed, task)
-                continue
             except (DaemonAway, NotReady, TooFast, ClientClosed) as error:
                 attempt += 1
                 self._say_away(error)
@@ -65,15 +58,6 @@ class Line:
                 self._is_away = False
                 self._tell(Told(What.BACK, words="The daemon answers again."))
             return outcome
-
-    async def _wait_for_owner(self, needed: ApprovalNeeded, task: str) -> None:
-        self._tell(Told(What.ASKING, task, f"{needed.message} Answer with: taskferry approvals"))
-        while True:
-            answer = await self.do(lambda: show_approval(needed.approval, wait=_POLL_S))
-            if answer.is_approved:
-                return
-            if answer.state != "asked":
-                raise needed
 
     def _say_away(self, error: TaskFerryError) -> None:
         if not self._is_away and not isinstance(error, TooFast | ClientClosed):

@@ -64,9 +64,9 @@ def judged(rules: Rules, task: Task, *, may_start: bool, taken_today: int) -> Ve
         return Verdict(Choice.ASK)
     if not may_start:
         return Verdict(
-            Choice.LEAVE,
-            f"nothing from {task.peer} may start without you; allow it with --auto-start in "
-            "`taskferry permissions set`, or use --ask",
+            Choice.LATER,
+            f"nothing from {task.peer} may start without you: use --ask; or allow it with "
+            "`taskferry permissions set --auto-start`, once you have verified its owner",
         )
     return with_room(rules, taken_today)
 

@@ -9,7 +9,7 @@ import attrs
 import trio
 
 from ..client import calls, task_calls
-from ..client.errors import ApprovalNeeded, NotFound, NotPossible, Refused, TaskFerryError, Unauthorized
+from ..client.errors import NotFound, NotPossible, Refused, TaskFerryError, Unauthorized
 from ..client.results import InboxPage, Message
 from ..client.task_results import Task
 from ..system import now
@@ -58,8 +58,7 @@ class Worker:
                 for kept in held:
                     # With an end in sight, what waits for the other side is taken up when something comes.
                     if kept.stage in _UNDER_WAY or self.most is None:
-                        self._begun += kept.stage in _UNDER_WAY
-                        self._start(carrying, kept.task)
+                        self._start(carrying, kept.task, is_counted=kept.stage in _UNDER_WAY)
                 held = []
                 with trio.CancelScope() as self._looking:
                     async with trio.open_nursery() as asking:
@@ -81,6 +80,13 @@ class Worker:
         page: InboxPage = await self.desk.line.do(
             partial(calls.inbox, self.desk.line.agent, wait=wait, cursor=self._cursor, header_only=True)
         )
+        for held in page.held:
+            them = (
+                f"a task of {held.peer} waits"
+                if held.count == 1
+                else f"{held.count} tasks of {held.peer} wait"
+            )
+            self._say_once(What.LEFT, "", f"{them} for you first; see: taskferry approvals")
         for item in page.messages:
             if self._has_enough():
                 return
@@ -96,8 +102,7 @@ class Worker:
         if self.desk.room.find(item.task_id) is not None or item.task_id in self._active:
             self._items.setdefault(item.task_id, set()).add(item.id)
             if item.task_id not in self._active:
-                self._begun += item.type == "revision_request"
-                self._start(nursery, item.task_id)
+                self._start(nursery, item.task_id, is_counted=item.type == "revision_request")
             return
         task: Task = await self.desk.line.do(partial(task_calls.show_task, item.task_id))
         if task.role != "worker":
@@ -149,7 +154,7 @@ class Worker:
         self._begun += 1
         self._items.setdefault(task, set()).add(item)
         self._active.add(task)
-        nursery.start_soon(self._carry, task, True)
+        nursery.start_soon(self._carry, task, True, False)
         if self._has_enough():
             self._looking.cancel()
 
@@ -179,25 +184,33 @@ class Worker:
             return
         self._take(nursery, item.id, task.id)
 
-    def _start(self, nursery: trio.Nursery, task: str) -> None:
+    def _start(self, nursery: trio.Nursery, task: str, *, is_counted: bool) -> None:
         if task not in self._active:
             self._active.add(task)
-            nursery.start_soon(self._carry, task, False)
+            self._begun += is_counted
+            nursery.start_soon(self._carry, task, False, is_counted)
 
-    async def _carry(self, task: str, has_slot: bool) -> None:
-        """Carry a task on until it waits and nothing new has come for it."""
+    async def _carry(self, task: str, has_slot: bool, is_counted: bool) -> None:
+        """Carry a task on until it waits and nothing new has come for it.
+
+        What was taken up again and `is_counted` is no task of this run's if there was nothing left to do.
+        """
         while True:
             seen = set(self._items.get(task, ()))
             try:
                 outcome = await carry_on(self.desk, task, has_slot=has_slot)
                 self.failures += outcome.is_failed
-                self._begun -= outcome.is_lost
+                self._begun -= outcome.is_lost or (is_counted and not outcome.is_done)
+                is_counted = False
                 for item in sorted(seen):
                     await self._acknowledge(item)
             except (Unauthorized, OSError):
                 raise
             except TaskFerryError as error:
-                self.desk.tell(Told(What.TROUBLE, task, str(error)))
+                # What is written down stays; its items bring it back when they are looked at again.
+                self.failures += self.most is not None
+                self._say_once(What.TROUBLE, task, str(error))
+                self._again()
                 break
             has_slot = False
             left = self._items.get(task, set()) - seen
@@ -217,18 +230,18 @@ class Worker:
     async def _decline(self, task: Task, why: str) -> None:
         key = key_of(self.desk.room.worker, "decline", task.id)
         try:
-            await self.desk.line.do(
-                partial(task_calls.decline, task.id, f"Declined: {why}.", key=key), task.id
-            )
-        except (NotPossible, ApprovalNeeded):
+            await self.desk.line.do(partial(task_calls.decline, task.id, f"Declined: {why}.", key=key))
+        except NotPossible:
             return
         self.desk.tell(Told(What.DECLINED, task.id, why))
 
     def _leave(self, task: Task, why: str) -> None:
-        """Say once that a task stays where it is."""
-        if (task.id, why) not in self._said:
-            self._said.add((task.id, why))
-            self.desk.tell(Told(What.LEFT, task.id, why))
+        self._say_once(What.LEFT, task.id, why)
+
+    def _say_once(self, what: What, task: str, why: str) -> None:
+        if (task, why) not in self._said:
+            self._said.add((task, why))
+            self.desk.tell(Told(what, task, why))
 
     def _later(self, task: Task, why: str) -> None:
         if why:
