@@ -51,6 +51,7 @@ COMMANDS: Final = {
     "inbox": ("inbox", "inbox", "Show what waits for an agent."),
     "watch": ("watch", "watch", "Print a line for each thing that happens."),
     "mcp": ("mcp", "mcp", "Give an agent its tools over MCP."),
+    "worker": ("worker", "worker", "Run a command for each task that an agent is given."),
     "quarantine": ("quarantine", "quarantine", "Show what was received and had no effect."),
     "audit": ("audit", "audit", "Show, check and export what was done, decided and refused."),
     "verify": ("verify", "verify", "Check an exported handoff offline."),

@@ -8,10 +8,11 @@ from typing import Final
 
 import click
 
-__all__ = ["Moment"]
+__all__ = ["Length", "Moment"]
 
-_UNITS: Final = {"m": 60, "min": 60, "h": 3_600, "d": 86_400}
+_UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3_600, "d": 86_400}
 _LENGTH: Final = re.compile(r"([1-9][0-9]{0,5})(m|min|h|d)", re.ASCII)
+_SECONDS: Final = re.compile(r"([1-9][0-9]{0,5})(s)", re.ASCII)
 
 
 class Moment(click.ParamType[str]):
@@ -34,3 +35,18 @@ class Moment(click.ParamType[str]):
             if moment <= datetime.now(UTC):
                 self.fail(f"{value} has passed already", param, ctx)
         return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+class Length(click.ParamType[float]):
+    """`90s`, `30m`, `2h`, `3d`; becomes seconds."""
+
+    name = "LENGTH"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Read one value; click reports what does not fit."""
+        if isinstance(value, float):
+            return value
+        match = _LENGTH.fullmatch(value) or _SECONDS.fullmatch(value)
+        if not match:
+            self.fail("a length of time looks like 90s, 30m, 2h or 3d", param, ctx)
+        return float(int(match[1]) * _UNITS[match[2]])

@@ -1,0 +1,74 @@
+"""A worker's line to its daemon: it waits while the daemon is away."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import trio
+
+from taskferry_transports.backoff import delay
+
+from ..client.async_client import AsyncClient
+from ..client.errors import ClientClosed, DaemonAway, NotReady, TaskFerryError, TooFast
+from ..client.plans import Doing
+from ..system import jitter
+from .telling import Tell, Told, What
+
+__all__ = ["Line"]
+
+T = TypeVar("T")
+
+
+class Line:
+    """Carries requests out, again and again while that helps. Several tasks may use it at once.
+
+    `find_url` gives the daemon's address, which may be another after its restart.
+    """
+
+    def __init__(self, agent: str, token: str, find_url: Callable[[], str], tell: Tell) -> None:
+        self.agent = agent
+        self._token = token
+        self._find_url = find_url
+        self._tell = tell
+        self._client = self._new()
+        self._is_away = False
+
+    async def aclose(self) -> None:
+        """Close it."""
+        await self._client.aclose()
+
+    async def do(self, make: Callable[[], Doing[T]]) -> T:
+        """What the request gives that `make` describes, each time the same, with a key of its own.
+
+        Waits for a daemon that is away. Raises what else the daemon refuses.
+        """
+        attempt = 0
+        while True:
+            client = self._client
+            try:
+                outcome = await client.do(make())
+            except (DaemonAway, NotReady, TooFast, ClientClosed) as error:
+                attempt += 1
+                self._say_away(error)
+                await trio.sleep(delay(attempt, jitter(), retry_after=getattr(error, "retry_after", None)))
+                await self._renew(client)
+                continue
+            if self._is_away:
+                self._is_away = False
+                self._tell(Told(What.BACK, words="The daemon answers again."))
+            return outcome
+
+    def _say_away(self, error: TaskFerryError) -> None:
+        if not self._is_away and not isinstance(error, TooFast | ClientClosed):
+            self._is_away = True
+            self._tell(Told(What.AWAY, words=f"{error.message} Waiting for it."))
+
+    async def _renew(self, client: AsyncClient) -> None:
+        """Call at another address, if the daemon has one now."""
+        if client is self._client and self._find_url().rstrip("/") != client.url:
+            self._client = self._new()
+            await client.aclose()
+
+    def _new(self) -> AsyncClient:
+        return AsyncClient(self.agent, url=self._find_url(), token=self._token, patience=0.0)

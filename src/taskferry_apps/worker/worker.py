@@ -1,0 +1,253 @@
+"""The worker: looks into its agent's inbox, takes what the owner's rules allow, and carries each task on."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+import attrs
+import trio
+
+from ..client import calls, task_calls
+from ..client.errors import NotFound, NotPossible, Refused, TaskFerryError, Unauthorized
+from ..client.results import InboxPage, Message
+from ..client.task_results import Task
+from ..system import now
+from .asking import may_run
+from .job import Desk, carry_on
+from .rules import Choice, Rules, Verdict, judged, with_room
+from .steps import Kept, Stage, key_of
+from .telling import Told, What
+
+__all__ = ["Worker"]
+
+_POLL_S: Final = 30
+#: What is left for a reason that may pass is looked at again after this long.
+_AGAIN_S: Final = 60.0
+_ASKS: Final = "task_request"
+#: What says that something has become of a task that this worker holds.
+_NEWS: Final = frozenset({"revision_request", "task_complete", "task_cancel", "task_expire"})
+_UNDER_WAY: Final = frozenset({Stage.ACCEPTING, Stage.ACCEPTED, Stage.MADE, Stage.FAILING})
+
+
+@attrs.define
+class Worker:
+    """Works until cancelled; with `most`, until so many tasks were worked on."""
+
+    desk: Desk
+    rules: Rules
+    most: int | None = None
+    failures: int = 0
+    """Tasks that this worker has given up."""
+    _cursor: str = ""
+    _again_at: float | None = None
+    _said: set[tuple[str, str]] = attrs.field(factory=set)
+    _active: set[str] = attrs.field(factory=set)
+    _asked: set[str] = attrs.field(factory=set)
+    """Tasks about which the owner is asked, or has said no."""
+    _items: dict[str, set[str]] = attrs.field(factory=dict)
+    """Inbox items of each task, marked as processed once what they ask for is done."""
+    _begun: int = 0
+    _looking: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+
+    async def run(self) -> None:
+        """Take up what was held before, then what comes. Raises RoomTrouble, Unauthorized, OSError."""
+        held = self.desk.room.kept()
+        while True:
+            async with trio.open_nursery() as carrying:
+                for kept in held:
+                    # With an end in sight, what waits for the other side is taken up when something comes.
+                    if kept.stage in _UNDER_WAY or self.most is None:
+                        self._start(carrying, kept.task, is_counted=kept.stage in _UNDER_WAY)
+                held = []
+                with trio.CancelScope() as self._looking:
+                    async with trio.open_nursery() as asking:
+                        while not self._has_enough():
+                            await self._look(carrying, asking)
+                        asking.cancel_scope.cancel()
+            if self._has_enough():
+                return
+
+    def _has_enough(self) -> bool:
+        return self.most is not None and self._begun >= self.most
+
+    async def _look(self, nursery: trio.Nursery, asking: trio.Nursery) -> None:
+        if self._again_at is not None and trio.current_time() >= self._again_at:
+            self._cursor, self._again_at = "", None
+        wait = _POLL_S
+        if self._again_at is not None:
+            wait = max(1, min(wait, int(self._again_at - trio.current_time()) + 1))
+        page: InboxPage = await self.desk.line.do(
+            partial(calls.inbox, self.desk.line.agent, wait=wait, cursor=self._cursor, header_only=True)
+        )
+        for held in page.held:
+            them = (
+                f"a task of {held.peer} waits"
+                if held.count == 1
+                else f"{held.count} tasks of {held.peer} wait"
+            )
+            self._say_once(What.LEFT, "", f"{them} for you first; see: taskferry approvals")
+        for item in page.messages:
+            if self._has_enough():
+                return
+            try:
+                await self._consider(nursery, asking, item)
+            except (NotFound, NotPossible):
+                pass  # it has gone meanwhile
+        self._cursor = page.cursor
+
+    async def _consider(self, nursery: trio.Nursery, asking: trio.Nursery, item: Message) -> None:
+        if item.task_id is None or item.type not in _NEWS | {_ASKS}:
+            return
+        if self.desk.room.find(item.task_id) is not None or item.task_id in self._active:
+            self._items.setdefault(item.task_id, set()).add(item.id)
+            if item.task_id not in self._active:
+                self._start(nursery, item.task_id, is_counted=item.type == "revision_request")
+            return
+        task: Task = await self.desk.line.do(partial(task_calls.show_task, item.task_id))
+        if task.role != "worker":
+            return
+        if task.final:
+            await self._acknowledge(item.id)
+        elif "accept" in task.actions and item.type == _ASKS:
+            await self._judge(nursery, asking, item, task)
+        elif item.type == "revision_request":
+            self._leave(task, "it was not accepted by this worker")
+
+    async def _judge(self, nursery: trio.Nursery, asking: trio.Nursery, item: Message, task: Task) -> None:
+        verdict = self._verdict(task, item)
+        match verdict.choice:
+            case Choice.LEAVE:
+                self._leave(task, verdict.why)
+            case Choice.LATER:
+                self._later(task, verdict.why)
+            case Choice.DECLINE:
+                await self._decline(task, verdict.why)
+            case Choice.ASK:
+                if task.id not in self._asked:
+                    self._asked.add(task.id)
+                    asking.start_soon(self._ask, nursery, item, task)
+            case Choice.TAKE:
+                await self.desk.slots.acquire()
+                try:
+                    # It may have waited here for long.
+                    task = await self.desk.line.do(partial(task_calls.show_task, task.id))
+                    verdict = self._verdict(task, item)
+                    if verdict.choice is Choice.TAKE and "accept" in task.actions:
+                        self._take(nursery, item.id, task.id)
+                        return
+                    self._again()
+                except BaseException:
+                    self.desk.slots.release()
+                    raise
+                self.desk.slots.release()
+
+    def _verdict(self, task: Task, item: Message) -> Verdict:
+        taken = self.desk.room.taken_today(now())
+        return judged(self.rules, task, may_start=item.auto_start, taken_today=taken)
+
+    def _take(self, nursery: trio.Nursery, item: str, task: str) -> None:
+        """Hold a task, durably, before the daemon hears of it. Its slot goes with it."""
+        moment = now()
+        self.desk.room.keep(Kept(task, Stage.ACCEPTING, moment))
+        self.desk.room.note_taken(task, moment)
+        self._begun += 1
+        self._items.setdefault(task, set()).add(item)
+        self._active.add(task)
+        nursery.start_soon(self._carry, task, True, False)
+        if self._has_enough():
+            self._looking.cancel()
+
+    async def _ask(self, nursery: trio.Nursery, item: Message, task: Task) -> None:
+        room = self.desk.room
+        try:
+            refused = await may_run(
+                self.desk.line, room.worker, self.desk.command.words, task, self.desk.tell
+            )
+            if refused:
+                if self.rules.is_declining:
+                    await self._decline(task, "the owner does not want it done")
+                else:
+                    self._leave(task, refused)
+                return
+        except Unauthorized:
+            raise
+        except Refused as error:
+            self._leave(task, error.message)
+            return
+        await self.desk.slots.acquire()
+        verdict = with_room(self.rules, room.taken_today(now()))
+        if self._has_enough() or verdict.choice is not Choice.TAKE:
+            self.desk.slots.release()
+            self._asked.discard(task.id)
+            self._later(task, verdict.why)
+            return
+        self._take(nursery, item.id, task.id)
+
+    def _start(self, nursery: trio.Nursery, task: str, *, is_counted: bool) -> None:
+        if task not in self._active:
+            self._active.add(task)
+            self._begun += is_counted
+            nursery.start_soon(self._carry, task, False, is_counted)
+
+    async def _carry(self, task: str, has_slot: bool, is_counted: bool) -> None:
+        """Carry a task on until it waits and nothing new has come for it.
+
+        What was taken up again and `is_counted` is no task of this run's if there was nothing left to do.
+        """
+        while True:
+            seen = set(self._items.get(task, ()))
+            try:
+                outcome = await carry_on(self.desk, task, has_slot=has_slot)
+                self.failures += outcome.is_failed
+                self._begun -= outcome.is_lost or (is_counted and not outcome.is_done)
+                is_counted = False
+                for item in sorted(seen):
+                    await self._acknowledge(item)
+            except (Unauthorized, OSError):
+                raise
+            except TaskFerryError as error:
+                # What is written down stays; its items bring it back when they are looked at again.
+                self.failures += self.most is not None
+                self._say_once(What.TROUBLE, task, str(error))
+                self._again()
+                break
+            has_slot = False
+            left = self._items.get(task, set()) - seen
+            self._items[task] = left
+            if not left:
+                break
+        if not self._items.get(task):
+            self._items.pop(task, None)
+        self._active.discard(task)
+
+    async def _acknowledge(self, item: str) -> None:
+        try:
+            await self.desk.line.do(partial(calls.acknowledge, item))
+        except (NotFound, NotPossible):
+            pass
+
+    async def _decline(self, task: Task, why: str) -> None:
+        key = key_of(self.desk.room.worker, "decline", task.id)
+        try:
+            await self.desk.line.do(partial(task_calls.decline, task.id, f"Declined: {why}.", key=key))
+        except NotPossible:
+            return
+        self.desk.tell(Told(What.DECLINED, task.id, why))
+
+    def _leave(self, task: Task, why: str) -> None:
+        self._say_once(What.LEFT, task.id, why)
+
+    def _say_once(self, what: What, task: str, why: str) -> None:
+        if (task, why) not in self._said:
+            self._said.add((task, why))
+            self.desk.tell(Told(what, task, why))
+
+    def _later(self, task: Task, why: str) -> None:
+        if why:
+            self._leave(task, why)
+        self._again()
+
+    def _again(self) -> None:
+        if self._again_at is None:
+            self._again_at = trio.current_time() + _AGAIN_S

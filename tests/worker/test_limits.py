@@ -1,0 +1,150 @@
+"""Commands that do not end, write without end, or leave processes behind; tasks that are withdrawn."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import trio
+
+from taskferry_apps.worker.telling import What
+
+#: Starts children that ignore SIGTERM: one in its group, one in its own session, one orphaned twice over.
+STUBBORN = """
+import os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+def stay(name):
+    with open(name, "w") as stream: stream.write(str(os.getpid()))
+    os.rename(name, f"{name}.pid")
+    while True: time.sleep(60)
+if os.fork() == 0: stay("one")
+if os.fork() == 0:
+    os.setsid()
+    stay("two")
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        os.setsid()
+        stay("three")
+    os._exit(0)
+while not all(os.path.exists(f"{name}.pid") for name in ("one", "two", "three")): time.sleep(0.01)
+print("ready", flush=True)
+"""
+
+
+def living(folder: Path) -> list[int]:
+    """Which of the stubborn processes live."""
+    pids = [int(path.read_text()) for path in folder.glob("*.pid")]
+    return [pid for pid in pids if is_alive(pid)]
+
+
+def is_alive(pid: int) -> bool:
+    """Whether a process is there, and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+async def test_a_command_that_hangs_is_stopped_at_the_time_limit(shop):
+    """With everything that it has started, also what ignores SIGTERM and hides in other sessions."""
+    handle = await shop.send()
+    assert await shop.work(shop.script(STUBBORN + "time.sleep(600)"), time_s=1.5, grace_s=0.2) == 1
+    task = await shop.ended(handle, "failed")
+    assert "it ran longer than 1.5 s. The end of its standard output:\nready" in "".join(
+        event.note for event in task.events
+    )
+    folder = shop.room / "tasks" / handle.id
+    assert len(list(folder.glob("*.pid"))) == 3
+    assert living(folder) == []
+
+
+async def test_a_command_that_ends_well_leaves_no_process_either(shop):
+    """What it started in the background ends with it, and the result counts."""
+    handle = await shop.send()
+    assert await shop.work(shop.script(STUBBORN)) == 0
+    assert (await handle.result(20)).text == "ready"
+    assert living(shop.room / "tasks" / handle.id) == []
+
+
+async def test_a_withdrawn_task_stops_its_command(shop):
+    """SIGTERM first, so that it can tidy up; its folder stays, the task is held no more."""
+    handle = await shop.send()
+    code = (
+        "import signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (open('tidy', 'w').close(), sys.exit(0)))\n"
+        "open('begun', 'w').close()\ntime.sleep(600)"
+    )
+    folder = shop.room / "tasks" / handle.id
+    async with shop.working(shop.script(code), grace_s=20.0):
+        await shop.until((folder / "begun").exists)
+        await handle.cancel("Not needed")
+        await shop.until(lambda: bool(shop.words(What.ENDED)))
+    assert (folder / "tidy").exists()
+    assert shop.words(What.STOPPED) == ["it was withdrawn"]
+    assert list((shop.room / "state").iterdir()) == []
+    task = await handle.show()
+    assert (task.state, task.versions) == ("cancelled", ())
+
+
+async def test_a_flood_of_output_is_bounded_and_stopped(shop):
+    """The limit counts for disk and memory; the reason names it."""
+    handle = await shop.send()
+    code = "import sys\nwhile True: sys.stdout.write('y' * 100_000)"
+    assert await shop.work(shop.script(code), output_bytes=300_000) == 1
+    task = await shop.ended(handle, "failed")
+    assert any("more than 300,000 bytes of output" in event.note for event in task.events)
+    assert (shop.room / "tasks" / handle.id / "stdout").stat().st_size <= 300_000
+
+
+async def test_a_program_that_vanished_fails_the_task(shop):
+    """It was there when the worker started, and is not any more."""
+    handle = await shop.send()
+    assert await shop.work(str(shop.folder / "nothing-here")) == 1
+    task = await shop.ended(handle, "failed")
+    assert any("cannot be run: No such file" in event.note for event in task.events)
+
+
+async def test_a_stopped_worker_stops_its_command_and_goes_on_at_the_next_start(shop):
+    """The task stays accepted; the next worker begins it anew in a fresh folder."""
+    handle = await shop.send()
+    folder = shop.room / "tasks" / handle.id
+    code = (
+        "import os, time\nopen(f'{os.getpid()}.pid', 'w').write(str(os.getpid()))\n"
+        "open('begun', 'w').close()\n"
+        f"time.sleep(0 if os.path.exists({str(shop.folder / 'go')!r}) else 600)\nprint('done')"
+    )
+    async with shop.working(shop.script(code)):
+        await shop.until((folder / "begun").exists)
+        (pid,) = (int(path.stem) for path in folder.glob("*.pid"))
+    assert not is_alive(pid)
+    assert (await handle.show()).state == "accepted"
+    (shop.folder / "go").touch()
+    assert await shop.work(shop.script(code)) == 0
+    task = await shop.ended(handle, "submitted")
+    assert [event.type for event in task.events if event.side == "worker"].count("task_accept") == 1
+    assert len(list(folder.glob("*.pid"))) == 1
+
+
+async def test_a_keeper_that_is_killed_takes_its_command_along(shop):
+    """Somebody ends the process between worker and command: the task fails, and nothing runs on."""
+    handle = await shop.send()
+    folder = shop.room / "tasks" / handle.id
+    code = (
+        "import os, time\nopen('one', 'w').write(f'{os.getpid()} {os.getppid()}')\n"
+        "os.rename('one', 'two')\ntime.sleep(600)"
+    )
+    async with trio.open_nursery() as nursery:
+        codes: list[int] = []
+
+        async def work() -> None:
+            codes.append(await shop.work(shop.script(code)))
+
+        nursery.start_soon(work)
+        await shop.until((folder / "two").exists)
+        command, keeper = map(int, (folder / "two").read_text().split())
+        os.kill(keeper, 9)
+    assert codes == [1]
+    await shop.until(lambda: not is_alive(command))
+    task = await shop.ended(handle, "failed")
+    assert any("keeper was ended by somebody else" in event.note for event in task.events)

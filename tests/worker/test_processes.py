@@ -1,0 +1,335 @@
+"""Workers as people start them: killed, without a daemon, and with the commands that the documents show."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import attrs
+import pytest
+
+from taskferry_apps.demo.stage import wait_until
+from tests.client.stage import ROOT, Pair, a_pair
+
+from .test_limits import STUBBORN, living
+
+pytestmark = pytest.mark.journey
+
+T = TypeVar("T")
+PATIENCE_S = 40.0
+PAGE = (ROOT / "docs" / "workers.md").read_text("utf-8")
+
+
+@attrs.frozen
+class Town:
+    """Alice's and Bob's machines, and Bob's command line."""
+
+    pair: Pair
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """As in Bob's shell: no credential in it."""
+        found = {**self.pair.environment("bob"), **more}
+        del found["TASKFERRY_LOCAL_API_TOKEN"]
+        return found
+
+    def run(self, *words: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+        """A command to its end; none shows a traceback."""
+        done = subprocess.run(
+            [sys.executable, "-m", "taskferry_apps.cli", *words],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=PATIENCE_S,
+            cwd=folder,
+            env=self.environment(**more),
+        )
+        assert "Traceback" not in done.stderr, done.stderr
+        return done
+
+    def work(self, *words: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
+        """A worker that ends by itself."""
+        return self.run("worker", "--agent", "writer", "--once", *words, folder=folder, **more)
+
+    @contextmanager
+    def working(self, *words: str, folder: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """A worker that works until the block ends."""
+        with log.open("ab") as sink:
+            program = subprocess.Popen(
+                [sys.executable, "-m", "taskferry_apps.cli", "worker", "--agent", "writer", *words],
+                stdout=sink,
+                stderr=sink,
+                cwd=folder,
+                env=self.environment(PYTHONUNBUFFERED="1"),
+            )
+        try:
+            yield program
+        finally:
+            program.kill()
+            program.wait()
+
+    def send(self, title: str, brief: str = "Count.", **more: Any) -> str:
+        """A task of Alice's."""
+        body = {"from": "requester", "to": "@bob/writer", "title": title, "description": brief}
+        with self.pair.alice.client() as alice:
+            return str(alice.post("/tasks", body | more)["task_id"])
+
+    def until(self, task: str, *states: str) -> dict[str, Any]:
+        """The task as Alice sees it in one of these states."""
+
+        def look() -> dict[str, Any] | None:
+            with self.pair.alice.client() as alice:
+                found = alice.get(f"/tasks/{task}")
+            return found if found["state"] in states else None
+
+        return wait_until(look, f"task {task[:8]} is not {states}", PATIENCE_S)
+
+    def act(self, task: str, word: str, **body: Any) -> None:
+        """Alice's step in it."""
+        with self.pair.alice.client() as alice:
+            alice.post(f"/tasks/{task}/{word}", body)
+
+    def folder(self, task: str) -> Path:
+        """Where the command of a task runs."""
+        return self.pair.bob.data / "workers" / "writer" / "tasks" / task
+
+
+def until(holds: Callable[[], object]) -> None:
+    """Wait until something holds."""
+    wait_until(lambda: holds() or None, "it did not come true", PATIENCE_S)
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Two connected machines; what Alice sends may start without Bob."""
+    folder = tmp_path_factory.mktemp("town")
+    with a_pair(folder) as pair:
+        town = Town(pair)
+        with pair.bob.client() as bob:
+            found: Any = bob.get("/connections", state="accepted")["connections"]
+            (connection,) = found
+        assert (
+            town.run("permissions", "set", str(connection["id"]), "--auto-start", folder=folder).returncode
+            == 0
+        )
+        assert town.run("peer", "trust", "@alice/requester", folder=folder).returncode == 0
+        yield town
+
+
+def program(folder: Path, text: str, name: str = "work") -> str:
+    """A Python program to run."""
+    path = folder / name
+    path.write_text(f"#!{sys.executable}\n{text}")
+    path.chmod(0o755)
+    return f"./{name}"
+
+
+def test_killed_with_its_command_under_way_it_begins_anew(town: Town, tmp_path: Path) -> None:
+    """kill -9: nothing of the command lives on, not even what hides; the next worker does the task once."""
+    log = tmp_path / "log"
+    hang = program(tmp_path, STUBBORN + "time.sleep(600)", "hang")
+    task = town.send("Killed")
+    with town.working("--", hang, folder=tmp_path, log=log) as worker:
+        until(lambda: len(list(town.folder(task).glob("*.pid"))) == 3)
+        assert len(living(town.folder(task))) == 3
+        worker.send_signal(signal.SIGKILL)
+        worker.wait()
+        # At once: it waits until the other's processes are gone.
+        done = town.work("--", program(tmp_path, "print('done')"), folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert living(town.folder(task)) == []
+    found = town.until(task, "submitted")
+    assert [event["type"] for event in found["events"]].count("task_accept") == 1
+    assert len(found["versions"]) == 1
+    assert list(town.folder(task).glob("*.pid")) == []
+
+
+def test_it_stops_on_signals_with_its_commands(town: Town, tmp_path: Path) -> None:
+    """SIGTERM ends it with 0, Ctrl-C with 130; the task stays accepted for the next start."""
+    hang = program(tmp_path, STUBBORN + "time.sleep(600)", "hang")
+    task = town.send("Interrupted")
+    for number, code in ((signal.SIGTERM, 0), (signal.SIGINT, 130)):
+        shutil.rmtree(town.folder(task), ignore_errors=True)
+        with town.working("--grace", "1s", "--", hang, folder=tmp_path, log=tmp_path / "log") as worker:
+            until(lambda: len(list(town.folder(task).glob("*.pid"))) == 3)
+            worker.send_signal(number)
+            assert worker.wait(PATIENCE_S) == code
+        assert living(town.folder(task)) == []
+        assert town.until(task, "accepted")
+    assert town.work("--", program(tmp_path, "print('done')"), folder=tmp_path).returncode == 0
+
+
+def test_the_documents_shell_script_does_a_task_and_its_revision(town: Town, tmp_path: Path) -> None:
+    """As it stands on the page: sent, accepted, submitted, revised, resubmitted, completed."""
+    (text,) = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    (tmp_path / "count-words.sh").write_text(text)
+    (tmp_path / "count-words.sh").chmod(0o755)
+    file = {"name": "page.txt", "data_base64": "b25lIHR3byB0aHJlZQ=="}
+    task = town.send("Count", "Count the words.", files=[file])
+    log = tmp_path / "log"
+    with town.working("--", "./count-words.sh", folder=tmp_path, log=log):
+        first = town.until(task, "submitted")["versions"][-1]["parts"]
+        assert first[0]["text"] == "The brief has 3 words."
+        assert first[1]["name"] == "counts.txt"
+        town.act(task, "revision", requested_changes=["Say please"])
+        second = town.until(task, "resubmitted")["versions"][-1]["parts"]
+        assert second[0]["text"] == (
+            "The brief has 3 words.\nThis is better than version 1, as was asked:\n- Say please"
+        )
+        town.act(task, "complete")
+        until(lambda: "completed" in log.read_text())
+    said = log.read_text()
+    for step in ("started", "accepted", "running", "submitted", "ended"):
+        assert f"  {step}" in said
+    assert all(len(line.split()[0]) == 8 for line in said.splitlines())
+
+
+def test_lines_are_json_where_that_is_wanted(town: Town, tmp_path: Path) -> None:
+    """One object a step; a failed task shows in the exit code."""
+    task = town.send("Fails")
+    done = town.work(
+        "--json", "--", program(tmp_path, "raise SystemExit('no\\x1b[2J luck')"), folder=tmp_path
+    )
+    steps = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [step["step"] for step in steps] == ["started", "accepted", "running", "failed"]
+    assert {step["task_id"] for step in steps[1:]} == {task}
+    assert (done.returncode, "no\ufffd[2J luck" in steps[-1]["text"]) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--", "no-such-command"), 2, "There is no command 'no-such-command'"),
+        (("--", "./"), 2, "There is no command './'"),
+        (("--env", "TASKFERRY_LOCAL_API_TOKEN", "--", "true"), 2, "With --api they get"),
+        (("--env", "A=B", "--", "true"), 2, "takes the name of a variable"),
+        (("--time-limit", "soon", "--", "true"), 2, "looks like 90s, 30m, 2h or 3d"),
+        ((), 2, "COMMAND"),
+    ],
+)
+def test_what_cannot_work_is_refused_before_any_task_is_accepted(
+    town: Town, tmp_path: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    """In a sentence, with the exit code for a wrong command line."""
+    done = town.work(*words, folder=tmp_path)
+    assert (done.returncode, said in done.stderr) == (code, True), done.stderr
+
+
+def test_an_agent_that_is_not_there_is_refused(town: Town, tmp_path: Path) -> None:
+    """Those that there are, are named."""
+    done = town.run("worker", "--agent", "nobody", "--", "true", folder=tmp_path)
+    assert (done.returncode, "There are: writer" in done.stderr) == (5, True), done.stderr
+
+
+def test_without_a_daemon_a_new_worker_says_so(town: Town, tmp_path: Path) -> None:
+    """One that has no credential yet cannot wait for it."""
+    done = town.work("--", "true", folder=tmp_path, TASKFERRY_DATA=str(tmp_path / "none"))
+    assert done.returncode in (3, 4), done.stderr
+
+
+def recipe(name: str) -> list[str]:
+    """The words of a document's recipe from the command on."""
+    (line,) = [
+        line
+        for line in PAGE.splitlines()
+        if line.startswith("$ ") and f"-- {name} " in line and "--ask" in line
+    ]
+    return line.partition(" -- ")[2].split()
+
+
+@pytest.mark.parametrize("name", ["claude", "codex"])
+def test_the_recipes_flags_exist(name: str) -> None:
+    """Every option that the page names for a program is in that program's own help."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"{name} is not installed")
+    words = recipe(name)
+    verb = ["exec"] if name == "codex" else []
+    told = subprocess.run(
+        [found, *verb, "--help"], capture_output=True, text=True, check=True, timeout=60
+    ).stdout
+    section = PAGE.partition(f"## {'Claude Code' if name == 'claude' else 'Codex'}")[2].partition("\n## ")[0]
+    options = {word for word in words if word.startswith("-") and word != "-"}
+    options |= {
+        word for word in re.findall(r"`(--[a-z-]+)", section) if word not in ("--env", "--dangerously-")
+    }
+    for option in options:
+        assert option in told, f"{name} has no {option}"
+
+
+@pytest.mark.parametrize(("name", "limit"), [("claude", "30s"), ("codex", "5s")])
+def test_a_recipe_without_credentials_fails_its_task_cleanly(
+    town: Town, tmp_path: Path, name: str, limit: str
+) -> None:
+    """The requester reads what the program said."""
+    if shutil.which(name) is None:
+        pytest.skip(f"{name} is not installed")
+    task = town.send(f"For {name}")
+    (tmp_path / "home").mkdir()
+    done = town.work(
+        "--time-limit", limit, "--grace", "1s", "--", *recipe(name),
+        folder=tmp_path, HOME=str(tmp_path / "home"),
+    )  # fmt: skip
+    assert done.returncode == 1, done.stdout
+    found = town.until(task, "failed")
+    (reason,) = [event["note"] for event in found["events"] if event["type"] == "task_fail"]
+    assert re.search("(?i)not logged in|log ?in|ran longer|exit code|disconnected", reason)
+
+
+def test_a_daemon_that_was_killed_is_waited_for(town: Town, tmp_path: Path) -> None:
+    """kill -9 of the daemon while the command runs; it comes up at another port, and the version arrives."""
+    go = tmp_path / "go"
+    wait = program(
+        tmp_path, f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)\nprint('done')"
+    )
+    task = town.send("Away")
+    bob, log = town.pair.bob, tmp_path / "log"
+    with town.working("--", wait, folder=tmp_path, log=log):
+        until(lambda: "running" in log.read_text())
+        (pid,) = daemons_of(bob.data)
+        os.kill(pid, signal.SIGKILL)
+        until(lambda: "away" in log.read_text())
+        go.touch()
+        again = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "taskferry_apps.cli",
+                "up",
+                "--addr",
+                "127.0.0.1:0",
+                "--data",
+                str(bob.data),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=town.environment(TASKFERRY_SECRETS="files"),
+        )
+        try:
+            assert town.until(task, "submitted")["versions"][-1]["parts"][0]["text"] == "done"
+            until(lambda: "submitted" in log.read_text())
+        finally:
+            again.terminate()
+            again.wait(PATIENCE_S)
+    assert log.read_text().count("  away") <= 2
+
+
+def daemons_of(data: Path) -> list[int]:
+    """The daemon's process with that data directory."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = place.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"up" in words and str(data).encode() in words:
+            found.append(int(place.parent.name))
+    return found
