@@ -125,3 +125,34 @@ def test_codex_reads_what_was_written(plain):
     assert plain("integrate", "codex", "--agent", "writer").code == 0
     found = tomllib.loads((plain.folder / ".codex" / "config.toml").read_text())
     assert "mcp" in found["mcp_servers"]["taskferry"]["args"]
+
+
+def test_a_wake_is_added_tried_listed_and_removed(bob, tmp_path):
+    """A command with its words, told of nothing but the agent and a count."""
+    out = tmp_path / "out"
+    added = bob("wake", "add", "writer", "--", "/bin/sh", "-c", f'echo "$TASKFERRY_WAKE_AGENT" > {out}')
+    assert added.code == 0, added.err
+    id = bob("wake", "list", "--json").json()["wakes"][-1]["id"]
+    assert bob("wake", "test", id[:8]).code == 0
+    assert out.read_text() == "writer\n"
+    assert "/bin/sh" in bob("wake", "list").out
+    assert bob("wake", "remove", id[:8]).code == 0
+    assert "None yet" in bob("wake", "list").out
+    failing = bob("wake", "add", "writer", "--json", "--", "/bin/false")
+    id = failing.json()["wake"]["id"]
+    tried = bob("wake", "test", id)
+    assert tried.code == 1
+    assert "ended with 1" in tried.err
+    assert "ended with 1" in bob("wake", "list").out
+    assert "did not get through" in bob("doctor").out
+    assert bob("wake", "remove", id).code == 0
+
+
+def test_wakes_that_cannot_be_are_refused(bob):
+    """No way, two ways, a program that is not there, and a webhook into a private network."""
+    assert bob("wake", "add", "writer").code == 2
+    assert bob("wake", "add", "writer", "--desktop", "--webhook", "https://example.com").code == 2
+    assert bob("wake", "add", "writer", "--", "no-such-program").code == 2
+    private = bob("wake", "add", "writer", "--webhook", "https://192.168.1.1/x")
+    assert private.code in {2, 4}
+    assert "--allow-private" in private.err

@@ -50,6 +50,7 @@ COMMANDS: Final = {
     "message": ("message", "message", "Send and read messages."),
     "inbox": ("inbox", "inbox", "Show what waits for an agent."),
     "watch": ("watch", "watch", "Print a line for each thing that happens."),
+    "wake": ("wake", "wake", "Decide what tells you of news for an agent that nobody runs."),
     "integrate": ("integrate", "integrate", "Bring TaskFerry into Claude Code, Codex, OpenClaw or Hermes."),
     "quarantine": ("quarantine", "quarantine", "Show what was received and had no effect."),
     "audit": ("audit", "audit", "Show, check and export what was done, decided and refused."),
