@@ -61,12 +61,16 @@ def test_claude_code_finds_nothing_to_complain_of(home, place):
 
 def test_claude_code_takes_the_plugin_and_gives_it_back(home):
     """Installed by the one command: skill, hook and server are there; undone, none is."""
+    settings = home.folder / ".claude" / "settings.json"
+    settings.parent.mkdir()
+    settings.write_text('{"cleanupPeriodDays":   30}')
     home("taskferry", "integrate", "claude-code", "--agent", "writer")
     details = home("claude", "plugin", "details", "taskferry")
     for part in ("Skills (1)", "SessionStart", "MCP servers (1)"):
         assert part in details
     assert "plugin:taskferry:taskferry" in home("claude", "mcp", "list")
     home("taskferry", "integrate", "claude-code", "--undo")
+    assert settings.read_text() == '{"cleanupPeriodDays":   30}'
     assert "taskferry" not in home("claude", "plugin", "list")
     assert "taskferry" not in home("claude", "plugin", "marketplace", "list")
 
@@ -82,11 +86,15 @@ def test_claude_code_loads_the_folder_that_is_written_without_it(home):
 
 def test_codex_takes_the_plugin_and_gives_it_back(home):
     """Installed by the one command, its server is one of Codex's; undone, it is not."""
+    config = home.folder / ".codex" / "config.toml"
+    config.parent.mkdir()
+    config.write_text("# mine\nmodel   = 'x' # theirs\n")
     home("taskferry", "integrate", "codex", "--agent", "writer")
     (server,) = json.loads(home("codex", "mcp", "list", "--json"))
     assert server["name"] == "taskferry"
     assert server["transport"]["args"][-2:] == ["--data", str(home.folder / "data")]
     home("taskferry", "integrate", "codex", "--undo")
+    assert config.read_text() == "# mine\nmodel   = 'x' # theirs\n"
     assert json.loads(home("codex", "mcp", "list", "--json")) == []
 
 

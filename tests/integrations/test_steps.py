@@ -13,6 +13,7 @@ from taskferry_apps.integrations.edits import with_toml_server
 from taskferry_apps.integrations.steps import (
     EditFile,
     IntegrationFailed,
+    KeepFile,
     Record,
     RunProgram,
     Step,
@@ -171,6 +172,44 @@ def test_what_was_begun_before_a_crash_can_be_undone(tmp_path, record, config):
     record.write([*entries, {"kind": "folder", "root": str(tmp_path / "never"), "files": {"a": "0"}}])
     assert undo(record, quiet) == []
     assert config.read_bytes() == THEIRS
+
+
+def rewriting(path, text):
+    """A program that writes settings anew in its own way."""
+    script = f"import pathlib; pathlib.Path({str(path)!r}).write_text({text!r})"
+    return (sys.executable, "-c", script)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_settings_that_a_program_rewrites_come_back_to_the_byte(record, config, fails):
+    """The program's way back loses the comments; ours restores them, also when a later step fails."""
+    steps: list[Step] = [
+        KeepFile(config),
+        RunProgram(rewriting(config, "x = 1\n"), rewriting(config, "x = 0\n")),
+    ]
+    if fails:
+        failing = (sys.executable, "-c", "raise SystemExit(1)")
+        with pytest.raises(IntegrationFailed):
+            apply([*steps, RunProgram(failing, failing)], record, quiet)
+    else:
+        apply(steps, record, quiet)
+        assert config.read_text() == "x = 1\n"
+        assert undo(record, quiet) == []
+    assert config.read_bytes() == THEIRS
+    assert stat.S_IMODE(config.stat().st_mode) == 0o640
+    assert list(record.folder.iterdir()) == []
+
+
+def test_settings_that_somebody_changed_since_keep_that_change(record, config):
+    """Then the program's own way back has the last word."""
+    apply(
+        [KeepFile(config), RunProgram(rewriting(config, "x = 1\n"), rewriting(config, "x = 0\nmine = 1\n"))],
+        record,
+        quiet,
+    )
+    config.write_text("x = 1\nmine = 1\n")
+    assert undo(record, quiet) == []
+    assert config.read_text() == "x = 0\nmine = 1\n"
 
 
 @pytest.mark.parametrize("text", ["{", '{"done": 3}', "[]"])

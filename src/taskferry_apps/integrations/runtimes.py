@@ -10,7 +10,7 @@ from typing import Final
 import attrs
 
 from .edits import with_toml_server, with_yaml_server
-from .steps import EditFile, RunProgram, Step, WriteFolder
+from .steps import EditFile, KeepFile, RunProgram, Step, WriteFolder
 from .trees import (
     NAME,
     Acting,
@@ -55,6 +55,7 @@ def _claude_code(acting: Acting, here: Surroundings) -> list[Step]:
     catalogue = {".claude-plugin/marketplace.json": claude_code_marketplace(f"./{NAME}")}
     return [
         WriteFolder(root, {**catalogue, **_below(NAME, plugin)}),
+        KeepFile(here.folder("CLAUDE_CONFIG_DIR", ".claude") / "settings.json"),
         RunProgram(
             (claude, "plugin", "marketplace", "add", str(root)),
             (claude, "plugin", "marketplace", "remove", NAME),
@@ -79,6 +80,7 @@ def _codex(acting: Acting, here: Surroundings) -> list[Step]:
     catalogue = {".agents/plugins/marketplace.json": codex_marketplace(f"./plugins/{NAME}")}
     return [
         WriteFolder(root, {**catalogue, **_below(f"plugins/{NAME}", codex_plugin(acting))}),
+        KeepFile(here.folder("CODEX_HOME", ".codex") / "config.toml"),
         RunProgram(
             (codex, "plugin", "marketplace", "add", str(root)),
             (codex, "plugin", "marketplace", "remove", NAME),
@@ -108,6 +110,7 @@ def _hermes(acting: Acting, here: Surroundings) -> list[Step]:
     hermes = here.find("hermes")
     steps: list[Step] = [WriteFolder(home / "plugins" / NAME, hermes_plugin(acting))]
     if hermes is not None:
+        steps.append(KeepFile(home / "config.yaml"))
         steps.append(
             RunProgram(
                 (hermes, "plugins", "enable", NAME, "--no-allow-tool-override"),

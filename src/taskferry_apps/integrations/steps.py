@@ -18,7 +18,17 @@ import attrs
 
 from .edits import CannotEdit, without_block
 
-__all__ = ["EditFile", "IntegrationFailed", "Record", "RunProgram", "Step", "WriteFolder", "apply", "undo"]
+__all__ = [
+    "EditFile",
+    "IntegrationFailed",
+    "KeepFile",
+    "Record",
+    "RunProgram",
+    "Step",
+    "WriteFolder",
+    "apply",
+    "undo",
+]
 
 _PATIENCE_S: Final = 120.0
 _BIGGEST: Final = 4 * 2**20
@@ -57,6 +67,17 @@ class EditFile:
 
 
 @attrs.frozen
+class KeepFile:
+    """A file that programs of later steps rewrite: it gets its bytes back if nobody has changed it since."""
+
+    path: Path
+
+    def words(self) -> str:
+        """What it does, for people."""
+        return f"keep what {self.path} holds now"
+
+
+@attrs.frozen
 class RunProgram:
     """A program's own way, and how it is taken back."""
 
@@ -68,7 +89,7 @@ class RunProgram:
         return "run " + _shown(self.command)
 
 
-Step = WriteFolder | EditFile | RunProgram
+Step = WriteFolder | EditFile | KeepFile | RunProgram
 
 
 def _shown(command: Sequence[str]) -> str:
@@ -112,6 +133,10 @@ class Record:
         """Where the bytes are kept that an edited file had."""
         return self.folder / f"{self.name}.before"
 
+    def kept(self) -> Path:
+        """Where the bytes are kept of a file that a program rewrites."""
+        return self.folder / f"{self.name}.kept"
+
 
 # --- Doing --------------------------------------------------------------------------------------------------
 
@@ -126,7 +151,11 @@ def apply(steps: Sequence[Step], record: Record, tell: Tell) -> None:
                 entries.append(entry)
                 record.write(entries)
             _do(step)
+            _note_after(entries)
+            record.write(entries)
         except (IntegrationFailed, CannotEdit, OSError) as error:
+            _note_after(entries)
+            record.write(entries)
             undo(record, lambda _: None)
             raise IntegrationFailed(_why(step, error)) from None
 
@@ -157,6 +186,12 @@ def _entries(step: Step, record: Record) -> Iterator[Entry]:
             if before is not None:
                 _replace(record.before(), before, 0o600)
             yield {"kind": "edit", "path": str(path), "new": before is None, "wrote": _hash(after)}
+        case KeepFile(path):
+            path = path.resolve()
+            before = _bytes(path)
+            if before is not None:
+                _replace(record.kept(), before, 0o600)
+            yield {"kind": "keep", "path": str(path), "new": before is None, "after": None}
         case RunProgram(_, back):
             yield {"kind": "run", "back": list(back)}
 
@@ -173,8 +208,18 @@ def _do(step: Step) -> None:
             before = _bytes(path)
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(path, change(_text(before or b"")).encode(), _mode(path))
+        case KeepFile():
+            pass
         case RunProgram(command, _):
             _run(command)
+
+
+def _note_after(entries: Sequence[Entry]) -> None:
+    """Note what the steps have left in files that are kept, by which later changes of others are told."""
+    for entry in entries:
+        if entry["kind"] == "keep":
+            now = _bytes(Path(str(entry["path"])))
+            entry["after"] = "" if now is None else _hash(now)
 
 
 def _run(command: Sequence[str]) -> None:
@@ -204,6 +249,10 @@ def undo(record: Record, tell: Tell) -> list[str]:
     """
     entries = record.read()
     kept: list[str] = []
+    for entry in entries:
+        if entry.get("kind") == "keep":
+            now = _bytes(Path(str(entry.get("path"))))
+            entry["untouched"] = entry.get("after") == ("" if now is None else _hash(now))
     while entries:
         entry = entries[-1]
         try:
@@ -225,6 +274,12 @@ def _undo(entry: Entry, record: Record, tell: Tell) -> list[str]:
         case {"kind": "edit", "path": str(path), "new": bool(new), "wrote": str(wrote)}:
             tell(f"restore {path}")
             _restore(Path(path), record, new=new, wrote=wrote)
+            return []
+        case {"kind": "keep", "path": str(path), "new": bool(new), "untouched": bool(untouched)}:
+            if untouched:
+                tell(f"restore {path}")
+                _put_back(Path(path), record.kept(), new=new)
+            record.kept().unlink(missing_ok=True)
             return []
         case {"kind": "run", "back": list(back)} if back:
             command = [str(word) for word in back]
@@ -258,6 +313,13 @@ def _remove(root: Path, hashes: Mapping[str, str]) -> list[str]:
             if empty.is_dir() and not any(empty.iterdir()):
                 empty.rmdir()
     return kept
+
+
+def _put_back(path: Path, kept: Path, *, new: bool) -> None:
+    if new:
+        path.unlink(missing_ok=True)
+    else:
+        _replace(path, kept.read_bytes(), _mode(path))
 
 
 def _restore(path: Path, record: Record, *, new: bool, wrote: str) -> None:
