@@ -22,7 +22,7 @@ TREES := $(strip $(foreach tree,src tests spec benchmarks tools examples,\
 TYPED_TREES := $(filter-out examples,$(TREES))
 
 # Modules that write files into the repository; each takes --check and then fails if a file is out of date.
-GENERATORS := spec.generate spec.diagrams
+GENERATORS := spec.generate spec.diagrams tools.plugins
 module_exists = $(wildcard $(subst .,/,$(1)).py $(subst .,/,$(1))/__main__.py)
 
 # The locks name every package, so pip resolves nothing: older ones would take a newer release for an extra
@@ -38,7 +38,7 @@ NODE_LOCK := $(wildcard spec/package-lock.json)
 NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-journeys test-examples test-all coverage check check-format check-lint check-types check-layers \
+.PHONY: help setup demo test test-journeys test-examples test-all test-integrations coverage check check-format check-lint check-types check-layers \
 	check-generated format bench fuzz fuzz-setup sim crash lock clean
 
 help: ## List these targets
@@ -78,6 +78,11 @@ $(EXAMPLES_STAMP): requirements/examples.lock tools/make-venv
 
 test-all: setup $(NODE_STAMP) $(EXAMPLES_STAMP) ## Run every test, the slow ones too
 	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m "slow or not slow" $(ARGS)
+
+# Heavy packages (650 MB), so no other target installs them.
+test-integrations: setup ## Let Claude Code and Codex themselves check the plugins; installs both
+	@$(STEP) "install the programs" npm ci --prefix integrations --no-audit --no-fund --silent
+	@$(RUN) -m pytest --quiet -m programs tests/integrations $(ARGS)
 
 coverage: setup ## Measure branch coverage of taskferry_protocol
 	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term $(ARGS)
@@ -145,5 +150,5 @@ lock: ## Resolve the dependencies anew where pyproject.toml asks for it (ARGS=--
 
 clean: ## Remove the environment, caches and build products
 	@rm -rf $(VENV) $(EXAMPLES_VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
-		.pytest_cache .ruff_cache spec/node_modules
+		.pytest_cache .ruff_cache spec/node_modules integrations/node_modules
 	@find src tests spec benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

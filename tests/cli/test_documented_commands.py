@@ -54,6 +54,7 @@ def test_a_command_in_a_document_exists(page: str, shown: str) -> None:
     known |= {"--help", "-h"}
     for word in words:
         if word == "--":
+            # Behind it stands another program's command line.
             break
         if word.startswith("-") and len(word) > 1:
             assert word.partition("=")[0] in known, f"{page} shows `taskferry {shown}`"

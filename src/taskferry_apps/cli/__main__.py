@@ -52,6 +52,8 @@ COMMANDS: Final = {
     "watch": ("watch", "watch", "Print a line for each thing that happens."),
     "mcp": ("mcp", "mcp", "Give an agent its tools over MCP."),
     "worker": ("worker", "worker", "Run a command for each task that an agent is given."),
+    "wake": ("wake", "wake", "Decide what tells you of news for an agent that nobody runs."),
+    "integrate": ("integrate", "integrate", "Bring TaskFerry into Claude Code, Codex, OpenClaw or Hermes."),
     "quarantine": ("quarantine", "quarantine", "Show what was received and had no effect."),
     "audit": ("audit", "audit", "Show, check and export what was done, decided and refused."),
     "verify": ("verify", "verify", "Check an exported handoff offline."),

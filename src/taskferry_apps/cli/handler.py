@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-from pathlib import Path
-
 import click
 
 from .daemon_link import (
@@ -17,6 +13,7 @@ from .daemon_link import (
     print_json,
 )
 from .outcome import CommandFailed, Exit
+from .own_program import own_program
 
 __all__ = ["handler"]
 
@@ -55,11 +52,8 @@ def install() -> None:
 
 def _command() -> list[str]:
     """What the desktop is to start; a link is added to it."""
-    own = Path(sys.argv[0])
-    found = shutil.which("taskferry") if own.name != "taskferry" else str(own.resolve())
-    program = [found] if found else [sys.executable, "-m", "taskferry_apps.cli"]
     named = ["--data", str(data_directory().absolute())] if is_data_named() else []
-    return [*program, "open", "--browser", *named]
+    return [*own_program(), "open", "--browser", *named]
 
 
 @handler.command()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from .daemon_link import daemon_options
+from .daemon_link import daemon_options, local_client
 from .watch_place import WatchPlace
 
 __all__ = ["watch"]
@@ -36,9 +36,10 @@ __all__ = ["watch"]
     type=click.Path(path_type=Path),
     help="Keep the place in this file, instead of one for each agent in the data directory.",
 )
+@click.option("--once", is_flag=True, help="Only say how much waits now, in a line, if anything does.")
 @daemon_options
 def watch(
-    agent: str, style: str, wake: bool, begin: str | None, after: int | None, file: Path | None
+    agent: str, style: str, wake: bool, begin: str | None, after: int | None, file: Path | None, once: bool
 ) -> None:
     """Print a line when there is something for your agent, until interrupted.
 
@@ -49,8 +50,12 @@ def watch(
     Examples:
       taskferry watch --agent writer
       taskferry watch --agent writer --format json --from now
+      taskferry watch --agent writer --once
       taskferry watch --all
     """
+    if once:
+        _tell_what_waits(agent, style)
+        return
     from .watch_feed import follow
 
     place = WatchPlace.choose(file, agent, wake=wake)
@@ -59,6 +64,31 @@ def watch(
         if event is not None:
             click.echo(json.dumps(event) if style == "json" else _line(event))
         place.keep(number)
+
+
+#: What is counted at most; the inbox has the rest.
+_COUNTED = 200
+
+
+def _tell_what_waits(agent: str, style: str) -> None:
+    """A line for each agent with something that is not processed. Nothing counts as read by that."""
+    from collections import Counter
+
+    from .values import objects
+
+    with local_client() as daemon:
+        answer = daemon.get(
+            "/inbox", agent=agent or None, unprocessed="true", header_only="true", limit=_COUNTED
+        )
+    counts = Counter(str(item.get("to")) for item in objects(answer, "messages"))
+    for name, count in sorted(counts.items()):
+        if style == "json":
+            click.echo(json.dumps({"kind": "waiting", "agent": name, "count": count}))
+            continue
+        from .render import clean
+
+        more = " or more" if answer.get("more") else ""
+        click.echo(f"{clean(name)}  {count}{more} waiting. Look with: taskferry inbox")
 
 
 def _line(event: dict[str, object]) -> str:

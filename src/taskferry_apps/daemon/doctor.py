@@ -17,6 +17,7 @@ from .identity_changes import changed_owners
 from .link import Link
 from .names import require_owner
 from .port import Caller, DaemonRefusal
+from .wake_store import load_wakes
 
 __all__ = ["Doctor"]
 
@@ -42,7 +43,12 @@ class Doctor:
         found = [await self._account()]
         if self._core.account is not None:
             found += [await self._relay(), self._clock(), await self._log(), await self._outbox()]
-            found += [await self._quarantine(), await self._breakers(), await self._identities()]
+            found += [
+                await self._quarantine(),
+                await self._breakers(),
+                await self._identities(),
+                await self._wakes(),
+            ]
         found += [await self._alarms(), await self._database(), await self._audit_log(caller)]
         return tuple(found)
 
@@ -135,6 +141,16 @@ class Doctor:
         if age >= WAITED_MS and self._link.connected:
             return Finding("outbox", Level.WARN, text, "The code of each says why: taskferry message list")
         return Finding("outbox", Level.OK, text)
+
+    async def _wakes(self) -> Finding:
+        hooks = await load_wakes(self._core)
+        failing = [hook for hook in hooks if hook.failure]
+        if not failing:
+            return Finding("wakes", Level.OK, f"{len(hooks)}, none in trouble" if hooks else "none")
+        first = failing[0]
+        count = f"{len(failing)} of {len(hooks)} did not get through"
+        text = f"{count}; {first.kind} for {first.agent}: {first.failure}"
+        return Finding("wakes", Level.WARN, text, "See each, and try it again: taskferry wake list")
 
     async def _quarantine(self) -> Finding:
         count = (await self._core.store.stats()).quarantined

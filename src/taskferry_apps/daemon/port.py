@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .gates_port import GateService
     from .peers_port import PeerService
     from .runtimes_port import RuntimeService
+    from .wake_port import WakeHookService
 
 __all__ = [
     "Caller",
@@ -226,6 +227,10 @@ class DaemonService(Protocol):
     @property
     def runtimes(self) -> RuntimeService:
         """The programs that act as agents."""
+
+    @property
+    def wakers(self) -> WakeHookService:
+        """What is done when something needs an agent that nobody runs."""
 
     @property
     def devices(self) -> DeviceService:

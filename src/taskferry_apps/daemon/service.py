@@ -70,6 +70,7 @@ from .views import (
     TokenView,
 )
 from .visibility import shown_rows
+from .wakers import Wakers
 from .wakes import Wakes
 
 __all__ = ["Daemon"]
@@ -107,6 +108,8 @@ class Daemon:
         self._wakes = Wakes(core)
         self.runtimes = Runtimes(core, self._link, self._mail)
         """The programs that act as agents."""
+        self.wakers = Wakers(core)
+        """What is done when something needs an agent that nobody runs."""
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
@@ -161,6 +164,7 @@ class Daemon:
             nursery.start_soon(self._upkeep.run)
             nursery.start_soon(self._sharing.run)
             nursery.start_soon(self._linking.run)
+            nursery.start_soon(self.wakers.run)
             task_status.started()
 
     # --- The owner's

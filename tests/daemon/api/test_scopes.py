@@ -91,6 +91,10 @@ def test_what_is_the_owners_is_what_was_promised():
         ("POST", "/devices/rotate"),
         ("POST", "/devices/{id}/rename"),
         ("POST", "/devices/{id}/revoke"),
+        ("GET", "/wakes"),
+        ("POST", "/wakes"),
+        ("DELETE", "/wakes/{id}"),
+        ("POST", "/wakes/{id}/test"),
     }
 
 

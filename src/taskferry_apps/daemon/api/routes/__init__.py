@@ -32,6 +32,7 @@ from . import (
     task_actions,
     tasks,
     tokens,
+    wakes,
 )
 from .document import document_route
 
@@ -59,6 +60,7 @@ _SUBJECTS: Final[tuple[Route, ...]] = (
     *tasks.ROUTES,
     *task_actions.ROUTES,
     *events.ROUTES,
+    *wakes.ROUTES,
     *tokens.ROUTES,
     *audit.ROUTES,
     *peers.ROUTES,

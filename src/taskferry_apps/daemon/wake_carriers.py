@@ -1,0 +1,84 @@
+"""Carrying out a hint: a POST to the address that was checked, or a program; never longer than a minute."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+import trio
+
+from .wake_addresses import address_problem, url_problem
+from .wake_calls import CommandCall, HttpCall
+
+__all__ = ["carry"]
+
+_HTTP_S: Final = 15.0
+_COMMAND_S: Final = 60.0
+
+
+async def carry(call: HttpCall | CommandCall) -> str:
+    """Why it did not get through, in a sentence; empty if it did."""
+    patience = _HTTP_S if isinstance(call, HttpCall) else _COMMAND_S
+    with trio.move_on_after(patience):
+        return await (_post(call) if isinstance(call, HttpCall) else _run(call))
+    return f"There was no answer within {patience:.0f} seconds."
+
+
+async def _post(call: HttpCall) -> str:
+    problem = url_problem(call.url, allow_private=call.allow_private)
+    if problem:
+        return problem
+    parts = urlsplit(call.url)
+    host = parts.hostname or ""
+    try:
+        found = await trio.socket.getaddrinfo(
+            host, parts.port or (443 if parts.scheme == "https" else 80), type=trio.socket.SOCK_STREAM
+        )
+    except (OSError, UnicodeError):
+        return f"{host} is not known."
+    addresses = [str(entry[4][0]) for entry in found]
+    for address in addresses:
+        problem = address_problem(host, address, allow_private=call.allow_private)
+        if problem:
+            return problem
+    return await _post_to(call, host, addresses[0])
+
+
+async def _post_to(call: HttpCall, host: str, address: str) -> str:
+    """The name was looked up once; the connection goes to what was checked, and follows nothing further."""
+    url = httpx.URL(call.url)
+    named = {"host": url.netloc.decode("ascii")}
+    try:
+        async with (
+            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_HTTP_S) as client,
+            client.stream(
+                "POST",
+                url.copy_with(host=address),
+                content=call.body,
+                headers={**call.headers, **named},
+                extensions={"sni_hostname": host},
+            ) as answer,
+        ):
+            return "" if answer.is_success else f"It answered {answer.status_code}."
+    except httpx.HTTPError as error:
+        return f"It could not be reached: {type(error).__name__}."
+
+
+async def _run(call: CommandCall) -> str:
+    # Our own settings, a credential perhaps among them, are not the program's business.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKFERRY_")}
+    try:
+        done = await trio.run_process(
+            list(call.command),
+            env={**environment, **call.variables},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=False,
+        )
+    except (OSError, ValueError) as error:
+        return f"It could not be started: {getattr(error, 'strerror', None) or type(error).__name__}."
+    return "" if done.returncode == 0 else f"It ended with {done.returncode}."

@@ -1,0 +1,217 @@
+"""The owner's wakes: kept, and carried out when something needs an agent that nobody runs.
+
+They never hold anything up: a hint is written down, given by a task of its own, and what became of it noted.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+import trio
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import MINUTE_MS
+from taskferry_protocol.runtimes import is_live
+from taskferry_protocol.waking import Progress, decide
+
+from .core import Core
+from .names import own_agent, require_owner
+from .port import Caller, DaemonRefusal
+from .wake_addresses import url_problem
+from .wake_calls import HookRecord, call_for, new_secret
+from .wake_carriers import carry
+from .wake_port import NewWake, WakeView
+from .wake_store import load_wakes, save_wakes
+
+__all__ = ["Wakers"]
+
+#: Each is looked at whenever something comes.
+MOST: Final = 32
+#: What comes so soon after the first belongs to one hint.
+GATHER_S: Final = 0.5
+#: A program that showed the agent's credential so lately reads by itself.
+READING_MS: Final = 90_000
+_ROUND_MS: Final = MINUTE_MS
+_COUNTED: Final = 1_000
+_SECRET_BYTES: Final = 32
+
+
+def _refuse(message: str, step: str, code: str = "bad-value") -> DaemonRefusal:
+    return DaemonRefusal(code, message, step, status=400)
+
+
+def _view(hook: HookRecord) -> WakeView:
+    at = None if hook.hinted_at is None else Instant(hook.hinted_at)
+    return WakeView(
+        hook.id, hook.agent, hook.kind, hook.target, Instant(hook.created_at), at, hook.hints, hook.failure
+    )
+
+
+class Wakers:
+    """Keeps the wakes; `run` carries them out."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._busy: set[str] = set()
+
+    # --- The owner's
+
+    async def add(self, caller: Caller, wanted: NewWake) -> tuple[WakeView, str]:
+        """Keep a wake."""
+        require_owner(caller)
+        mine = await own_agent(self._core, caller, wanted.agent, "agent")
+        _check(wanted)
+        core = self._core
+        made = new_secret(core.entropy(_SECRET_BYTES)) if wanted.kind == "webhook" else ""
+        hook = HookRecord(
+            id=core.entropy(16).hex(),
+            agent=mine.name,
+            kind=wanted.kind,
+            url=wanted.url,
+            command=wanted.command,
+            thread=wanted.thread,
+            secret=made or wanted.secret,
+            allow_private=wanted.allow_private,
+            created_at=core.now(),
+        )
+        async with core.lock:
+            hooks = await load_wakes(self._core)
+            if len(hooks) >= MOST:
+                raise DaemonRefusal(
+                    "too-many", f"There are {MOST} wakes.", "Remove one: taskferry wake list", status=409
+                )
+            await save_wakes(self._core, (*hooks, hook))
+        core.feed.ring()
+        return _view(hook), made
+
+    async def wakes(self, caller: Caller) -> tuple[WakeView, ...]:
+        """All of them."""
+        require_owner(caller)
+        return tuple(_view(hook) for hook in await load_wakes(self._core))
+
+    async def remove(self, caller: Caller, wake: str) -> WakeView:
+        """Forget one."""
+        require_owner(caller)
+        async with self._core.lock:
+            hooks = await load_wakes(self._core)
+            gone = _found(hooks, wake)
+            await save_wakes(self._core, [hook for hook in hooks if hook.id != gone.id])
+        return _view(gone)
+
+    async def test(self, caller: Caller, wake: str) -> WakeView:
+        """Give a hint now."""
+        require_owner(caller)
+        hook = _found(await load_wakes(self._core), wake)
+        await self._give(hook, 0)
+        return _view(_found(await load_wakes(self._core), hook.id))
+
+    # --- Giving hints
+
+    async def run(self) -> None:
+        """One round after another until cancelled. Raises the store's errors."""
+        async with trio.open_nursery() as nursery:
+            while True:
+                heard = self._core.feed.next
+                again = await self.round(nursery)
+                with trio.move_on_after(max(1.0, (again - self._core.now()) / 1000)):
+                    await heard.wait()
+                    await trio.sleep(GATHER_S)
+
+    async def round(self, nursery: trio.Nursery) -> Instant:
+        """Look at every wake once, and start what is due; when to look again at the latest."""
+        core = self._core
+        latest = Instant(core.now() + _ROUND_MS)
+        if core.account is None:
+            return latest
+        async with core.lock:
+            before = await load_wakes(self._core)
+            after, due = [], []
+            for hook in before:
+                if hook.id in self._busy:
+                    after.append(hook)
+                    continue
+                unread = [
+                    item.place for item in await core.store.waiting(hook.agent, _COUNTED) if not item.read
+                ]
+                at = None if hook.hinted_at is None else Instant(hook.hinted_at)
+                verdict = decide(
+                    Progress(hook.newest, hook.hints, at),
+                    max(unread, default=0),
+                    await self._reader_until(hook.agent),
+                    core.now(),
+                )
+                told = verdict.progress
+                hook = attrs.evolve(hook, newest=told.newest, hints=told.hints, hinted_at=told.hinted_at)
+                after.append(hook)
+                if verdict.hint:
+                    due.append((hook, len(unread)))
+                if verdict.again_at is not None:
+                    latest = min(latest, verdict.again_at)
+            if after != list(before):
+                await save_wakes(self._core, after)
+        for hook, count in due:
+            self._busy.add(hook.id)
+            nursery.start_soon(self._give_due, hook, count)
+        return latest
+
+    async def _give_due(self, hook: HookRecord, count: int) -> None:
+        try:
+            await self._give(hook, count)
+        finally:
+            self._busy.discard(hook.id)
+
+    async def _give(self, hook: HookRecord, count: int) -> None:
+        core = self._core
+        message = f"wake_{hook.id}_{hook.newest}"
+        failure = await carry(call_for(hook, count, message, core.now(), sys.platform))
+        async with core.lock:
+            hooks = await load_wakes(self._core)
+            noted = [attrs.evolve(one, failure=failure) if one.id == hook.id else one for one in hooks]
+            if noted != list(hooks):
+                await save_wakes(self._core, noted)
+
+    async def _reader_until(self, agent: str) -> Instant | None:
+        """Until when a program of the agent's counts as reading by itself."""
+        core = self._core
+        now = core.now()
+        times = [one.expires_at for one in await core.store.runtimes(agent) if is_live(one, now)]
+        ran = core.ran.get(agent)
+        if ran is not None and ran + READING_MS > now:
+            times.append(Instant(ran + READING_MS))
+        return max(times, default=None)
+
+
+def _found(hooks: Sequence[HookRecord], wake: str) -> HookRecord:
+    fitting = [hook for hook in hooks if hook.id.startswith(wake.lower())]
+    if len(fitting) != 1:
+        raise DaemonRefusal(
+            "not-found" if not fitting else "ambiguous",
+            "There is no such wake." if not fitting else "Several wakes begin like that.",
+            "List them: taskferry wake list",
+            status=404 if not fitting else 409,
+        )
+    return fitting[0]
+
+
+def _check(wanted: NewWake) -> None:
+    """Raises DaemonRefusal where a wake could never work, or would go where it must not."""
+    if wanted.kind in {"webhook", "openclaw"}:
+        problem = url_problem(wanted.url, allow_private=wanted.allow_private)
+        if problem:
+            raise _refuse(problem, "Mend the address and try again.")
+        if wanted.kind == "openclaw" and not (wanted.secret and wanted.secret.isascii()):
+            raise _refuse(
+                "OpenClaw wants its hook token.", "Give the one of `hooks.token` in its configuration."
+            )
+        return
+    if (
+        not wanted.command
+        or not wanted.command[0].startswith("/")
+        or any("\0" in word for word in wanted.command)
+    ):
+        raise _refuse("A program is named by its whole path.", "Name one that begins with /.")
+    if wanted.kind == "codex" and (not wanted.thread or wanted.thread.startswith("-")):
+        raise _refuse("Codex wants a thread.", "Name a session by its id or name.")

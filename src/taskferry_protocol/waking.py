@@ -1,0 +1,64 @@
+"""When an agent that nobody runs is worth a hint: one for what comes together, one more, and then no more.
+
+Reading confirms a hint. What was read or acknowledged, and what waits for the owner, is not unread.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from .ids import Instant
+from .limits import MINUTE_MS
+
+__all__ = ["APART_MS", "HINTS", "REPEAT_MS", "Progress", "Verdict", "decide"]
+
+#: Between two hints of one wake, at least.
+APART_MS: Final = 30_000
+#: A hint that nobody has followed is repeated once after so long.
+REPEAT_MS: Final = 10 * MINUTE_MS
+#: Hints for the same unread items, the repetition counted.
+HINTS: Final = 2
+
+
+@attrs.frozen
+class Progress:
+    """How far a wake has come: `newest` is the place of the newest item that a hint was given for."""
+
+    newest: int = 0
+    hints: int = 0
+    hinted_at: Instant | None = None
+
+
+@attrs.frozen
+class Verdict:
+    """What to do now, what to remember, and when to look again; None: when there is news."""
+
+    hint: bool
+    progress: Progress
+    again_at: Instant | None = None
+
+
+def decide(progress: Progress, newest: int, reader_until: Instant | None, now: Instant) -> Verdict:
+    """`newest` is the place of the newest unread item, 0 where there is none.
+
+    `reader_until` is until when a program counts as reading by itself, None if none does.
+    """
+    if not newest:
+        # The time of the last hint stays, so that reading and new mail in turns make no storm.
+        return Verdict(hint=False, progress=Progress(0, 0, progress.hinted_at))
+    is_news = newest > progress.newest
+    if not is_news and progress.hints >= HINTS:
+        return Verdict(hint=False, progress=progress)
+    if reader_until is not None and reader_until > now:
+        return Verdict(hint=False, progress=progress, again_at=reader_until)
+    if progress.hinted_at is not None:
+        wait = APART_MS if is_news or not progress.hints else REPEAT_MS
+        # A clock that was set back must not silence a wake for good.
+        due = min(Instant(progress.hinted_at + wait), Instant(now + wait))
+        if now < due:
+            return Verdict(hint=False, progress=progress, again_at=due)
+    hints = 1 if is_news else progress.hints + 1
+    again = Instant(now + REPEAT_MS) if hints < HINTS else None
+    return Verdict(hint=True, progress=Progress(newest, hints, now), again_at=again)
