@@ -44,7 +44,10 @@ def wake_times(folder: Path, count: int) -> list[float]:
     """For each of `count` tasks, the milliseconds until the watch has printed its line."""
     with Stage(folder) as stage:
         relay, _ = stage.start_relay()
-        alice, bob = stage.start_daemon("alice", "warning"), stage.start_daemon("bob", "warning")
+        # More tasks than two agents may exchange before a person looks.
+        settings = {"TASKFERRY_BREAKERS": f"messages={10 * count},messages-a-day={10 * count}"}
+        alice = stage.start_daemon("alice", "warning", settings)
+        bob = stage.start_daemon("bob", "warning", settings)
         with alice.client() as sender, bob.client() as receiver:
             _connect(sender, receiver, relay)
             with _watching(bob) as watch:
