@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import queue
+import re
 import resource
 import signal
 import statistics
@@ -395,6 +396,18 @@ def test_a_daemon_that_serves_no_mcp_is_no_obstacle(stage: Stage, carol: Shell, 
     finally:
         process.terminate()
         process.wait(10)
+
+
+def test_the_configuration_in_the_document_works(bob: Shell, begin) -> None:
+    """What a reader pastes into a host's configuration starts a server for the agent that it names."""
+    page = (Path(__file__).parents[2] / "docs" / "mcp.md").read_text()
+    (block,) = re.findall(r"```json\n(.*?)```", page, re.DOTALL)
+    entry = json.loads(block)["mcpServers"]["taskferry"]
+    assert (entry["command"], entry["args"][0]) == ("taskferry", "mcp")
+    session = begin(bob, *entry["args"][1:])
+    session.open()
+    assert text(session.call("whoami")).startswith("You are @bob/writer.")
+    assert session.end() == (0, "")
 
 
 def test_files_are_the_working_directorys(bob: Shell, connected, begin, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "named_credential",
     "open_client",
     "print_json",
+    "program_options",
 ]
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -40,13 +41,22 @@ F = TypeVar("F", bound=Callable[..., object])
 
 def daemon_options(command: F) -> F:
     """Add --url, --token and --data, kept in the context for `local_client`."""
+    return _daemon_options(command, "by default the owner's, found in the data directory.")
+
+
+def program_options(command: F) -> F:
+    """The same for commands that act as an agent, by a credential of its own."""
+    return _daemon_options(command, "by default one of the agent's own, made at the first start and kept.")
+
+
+def _daemon_options(command: F, credential: str) -> F:
     options: tuple[Callable[[F], F], ...] = (
         click.option(
             "--token",
             envvar="TASKFERRY_LOCAL_API_TOKEN",
             expose_value=False,
             callback=_keep,
-            help="Credential; by default the owner's, found in the data directory.",
+            help=f"Credential; {credential}",
         ),
         click.option(
             "--url",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import click
 
 from .agent_credential import Acting, agent_credential, agent_name, kept_credential, made_credential
-from .daemon_link import daemon_options, daemon_url, data_directory, named_credential
+from .daemon_link import daemon_url, data_directory, named_credential, program_options
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _UNAUTHORIZED: Final = 401
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="A folder whose files may be sent.  [default: the working directory]",
 )
-@daemon_options
+@program_options
 def mcp(agent: str, roots: tuple[Path, ...]) -> None:
     """Serve the tools of an agent over MCP, for a program that starts this as its MCP server.
 
@@ -46,7 +46,7 @@ def mcp(agent: str, roots: tuple[Path, ...]) -> None:
 
     \b
     Examples:
-      claude mcp add taskferry -- taskferry mcp --agent writer
+      claude mcp add --scope user taskferry -- taskferry mcp --agent writer
       codex mcp add taskferry -- taskferry mcp --agent writer
     """
     stdin, out = _claimed()

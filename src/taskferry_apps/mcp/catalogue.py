@@ -250,7 +250,11 @@ _ALL: Final = (
             message=text("A line to the requester; the reason of decline or fail.", most=65_536),
             percent=whole("Of progress.", least=0, most=100),
             text=text("submit: the result as text.", most=190_000),
-            json={"description": "submit: the result as JSON."},
+            json={
+                "type": "object",
+                "additionalProperties": True,
+                "description": "submit: the result as a JSON object.",
+            },
             files=_FILES,
         ),
         _SENT,
