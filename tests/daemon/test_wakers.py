@@ -115,7 +115,7 @@ async def test_a_webhook_is_told_once_then_once_more_and_then_no_more():
             assert len(server.requests) == 1
             await again(world, b, REPEAT_MS)
             assert len(server.requests) == 2
-            assert server.requests[1][1]["webhook-id"] == headers["webhook-id"]
+            assert server.requests[1][1]["webhook-id"] != headers["webhook-id"]
             await again(world, b, 10 * REPEAT_MS)
             assert len(server.requests) == 2
             await a.send_message(OWNER, "requester", "@bob/writer", HOSTILE, (), "", "")

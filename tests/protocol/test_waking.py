@@ -76,6 +76,20 @@ def test_reading_confirms_and_new_mail_begins_anew():
     assert decide(read.progress, 6, None, Instant(START + APART_MS)).hint
 
 
+def test_after_two_hints_only_news_counts():
+    """However long the same items lie there, nothing more is said of them; of a newer one it is."""
+    told = Progress(5, HINTS, Instant(START))
+    silent = decide(told, 5, None, Instant(START + 100 * REPEAT_MS))
+    assert (silent.hint, silent.again_at, silent.progress) == (False, None, told)
+    assert decide(told, 6, None, Instant(START + 100 * REPEAT_MS)).hint
+
+
+def test_while_a_program_reads_it_is_asked_again_when_that_ends():
+    """No hint, nothing noted, and a time to look again."""
+    verdict = decide(Progress(), 5, Instant(START + 7), Instant(START))
+    assert (verdict.hint, verdict.again_at, verdict.progress) == (False, START + 7, Progress())
+
+
 def test_a_clock_that_was_set_back_silences_nothing():
     """The time of the last hint lies in the future: the wait begins anew, and ends."""
     ahead = Progress(3, 1, Instant(START + 10**12))

@@ -82,7 +82,7 @@ def new_secret(random: bytes) -> str:
 def call_for(
     hook: HookRecord, count: int, message: str, now: Instant, platform: str
 ) -> HttpCall | CommandCall:
-    """What to do for one hint; `message` is its own id, the same when it is repeated."""
+    """What to do for one hint; `message` is its own id."""
     words = f"TaskFerry: {count} new for {hook.agent}. Look into the inbox."
     variables = {"TASKFERRY_WAKE_AGENT": hook.agent, "TASKFERRY_WAKE_COUNT": str(count)}
     match hook.kind:

@@ -126,28 +126,28 @@ class Wakers:
         latest = Instant(core.now() + _ROUND_MS)
         if core.account is None:
             return latest
+        agents = {hook.agent for hook in await load_wakes(core)}
+        unread = {agent: await self._unread(agent) for agent in agents}
+        readers = {agent: await self._reader_until(agent) for agent in agents}
         async with core.lock:
-            before = await load_wakes(self._core)
+            before = await load_wakes(core)
             after, due = [], []
             for hook in before:
-                if hook.id in self._busy:
+                if hook.id in self._busy or hook.agent not in agents:
                     after.append(hook)
                     continue
-                unread = [
-                    item.place for item in await core.store.waiting(hook.agent, _COUNTED) if not item.read
-                ]
                 at = None if hook.hinted_at is None else Instant(hook.hinted_at)
                 verdict = decide(
                     Progress(hook.newest, hook.hints, at),
-                    max(unread, default=0),
-                    await self._reader_until(hook.agent),
+                    max(unread[hook.agent], default=0),
+                    readers[hook.agent],
                     core.now(),
                 )
                 told = verdict.progress
                 hook = attrs.evolve(hook, newest=told.newest, hints=told.hints, hinted_at=told.hinted_at)
                 after.append(hook)
                 if verdict.hint:
-                    due.append((hook, len(unread)))
+                    due.append((hook, len(unread[hook.agent])))
                 if verdict.again_at is not None:
                     latest = min(latest, verdict.again_at)
             if after != list(before):
@@ -165,13 +165,17 @@ class Wakers:
 
     async def _give(self, hook: HookRecord, count: int) -> None:
         core = self._core
-        message = f"wake_{hook.id}_{hook.newest}"
+        # A repeated hint is one of its own: who drops duplicates must not drop it.
+        message = f"wake_{hook.id}_{hook.newest}_{hook.hints}"
         failure = await carry(call_for(hook, count, message, core.now(), sys.platform))
         async with core.lock:
             hooks = await load_wakes(self._core)
             noted = [attrs.evolve(one, failure=failure) if one.id == hook.id else one for one in hooks]
             if noted != list(hooks):
                 await save_wakes(self._core, noted)
+
+    async def _unread(self, agent: str) -> list[int]:
+        return [item.place for item in await self._core.store.waiting(agent, _COUNTED) if not item.read]
 
     async def _reader_until(self, agent: str) -> Instant | None:
         """Until when a program of the agent's counts as reading by itself."""

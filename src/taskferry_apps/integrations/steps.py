@@ -218,8 +218,7 @@ def _note_after(entries: Sequence[Entry]) -> None:
     """Note what the steps have left in files that are kept, by which later changes of others are told."""
     for entry in entries:
         if entry["kind"] == "keep":
-            now = _bytes(Path(str(entry["path"])))
-            entry["after"] = "" if now is None else _hash(now)
+            entry["after"] = _print_of(Path(str(entry["path"])))
 
 
 def _run(command: Sequence[str]) -> None:
@@ -251,8 +250,7 @@ def undo(record: Record, tell: Tell) -> list[str]:
     kept: list[str] = []
     for entry in entries:
         if entry.get("kind") == "keep":
-            now = _bytes(Path(str(entry.get("path"))))
-            entry["untouched"] = entry.get("after") == ("" if now is None else _hash(now))
+            entry["untouched"] = entry.get("after") == _print_of(Path(str(entry.get("path"))))
     while entries:
         entry = entries[-1]
         try:
@@ -343,6 +341,15 @@ def _restore(path: Path, record: Record, *, new: bool, wrote: str) -> None:
 
 def _hash(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def _print_of(path: Path) -> str:
+    """By which a file's content is known again; empty where there is none that can be read."""
+    try:
+        content = _bytes(path)
+    except (CannotEdit, OSError):
+        return ""
+    return "" if content is None else _hash(content)
 
 
 def _bytes(path: Path) -> bytes | None:
