@@ -107,20 +107,26 @@ def until(holds: Callable[[], object]) -> None:
     wait_until(lambda: holds() or None, "it did not come true", PATIENCE_S)
 
 
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+@contextmanager
+def a_town(folder: Path) -> Iterator[Town]:
     """Two connected machines; what Alice sends may start without Bob."""
-    folder = tmp_path_factory.mktemp("town")
     with a_pair(folder) as pair:
         town = Town(pair)
         with pair.bob.client() as bob:
             found: Any = bob.get("/connections", state="accepted")["connections"]
             (connection,) = found
-        assert (
-            town.run("permissions", "set", str(connection["id"]), "--auto-start", folder=folder).returncode
-            == 0
-        )
-        assert town.run("peer", "trust", "@alice/requester", folder=folder).returncode == 0
+        for words in (
+            ("permissions", "set", str(connection["id"]), "--auto-start"),
+            ("peer", "trust", "@alice/requester"),
+        ):
+            assert town.run(*words, folder=folder).returncode == 0
+        yield town
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """A town for the file's tests."""
+    with a_town(tmp_path_factory.mktemp("town")) as town:
         yield town
 
 
@@ -284,8 +290,14 @@ def test_a_recipe_without_credentials_fails_its_task_cleanly(
     assert re.search("(?i)not logged in|log ?in|ran longer|exit code|disconnected", reason)
 
 
-def test_a_daemon_that_was_killed_is_waited_for(town: Town, tmp_path: Path) -> None:
+def test_a_daemon_that_was_killed_is_waited_for(tmp_path: Path) -> None:
     """kill -9 of the daemon while the command runs; it comes up at another port, and the version arrives."""
+    with a_town(tmp_path) as town:
+        kill_the_daemon_under_way(town, tmp_path)
+
+
+def kill_the_daemon_under_way(town: Town, tmp_path: Path) -> None:
+    """The story, in a town that is left without Bob's daemon."""
     go = tmp_path / "go"
     wait = program(
         tmp_path, f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)\nprint('done')"
@@ -333,3 +345,22 @@ def daemons_of(data: Path) -> list[int]:
         if b"up" in words and str(data).encode() in words:
             found.append(int(place.parent.name))
     return found
+
+
+def test_a_reader_of_its_lines_may_leave(town: Town, tmp_path: Path) -> None:
+    """`taskferry worker | head`: it ends without a traceback, and its task waits for the next start."""
+    task = town.send("Read")
+    with (tmp_path / "err").open("wb") as err:
+        worker = subprocess.Popen(
+            [sys.executable, "-m", "taskferry_apps.cli", "worker", "--agent", "writer", "--", "cat"],
+            stdout=subprocess.PIPE,
+            stderr=err,
+            cwd=tmp_path,
+            env=town.environment(),
+        )
+        assert worker.stdout is not None
+        worker.stdout.close()
+        worker.wait(PATIENCE_S)
+    assert (tmp_path / "err").read_text() == ""
+    assert town.work("--", "cat", folder=tmp_path).returncode == 0
+    assert town.until(task, "submitted")

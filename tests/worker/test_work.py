@@ -193,3 +193,16 @@ async def test_hostile_names_of_what_comes_stay_in_the_folder(shop):
         ]
     )
     assert sorted(top) == ["in", "out", "stderr.log", "stdout", "versions"]
+
+
+async def test_reports_leave_the_budget_of_a_task_for_its_result(shop):
+    """A quarter of it may be progress; then there is silence, and the result comes."""
+    code = (
+        "import time\nfor n in range(30):\n"
+        "    print('taskferry: progress', n, flush=True)\n    time.sleep(0.02)\n"
+        "print('done')"
+    )
+    handle = await shop.send(budget=8)
+    await shop.work(shop.script(code))
+    task = await shop.ended(handle, "submitted")
+    assert sum(event.type == "task_progress" for event in task.events) <= 2

@@ -119,6 +119,9 @@ def worker(agent: str, command: tuple[str, ...], is_json: bool, **options: objec
         raise CommandFailed(f"{_first(errors)} Start the worker again.", Exit.REFUSED) from None
     except* TaskFerryError as errors:
         raise CommandFailed(str(_first(errors)), Exit.REFUSED) from None
+    except* OSError as errors:
+        # Such as a reader of our output who has enough.
+        raise _first(errors) from None
     raise SystemExit(code)
 
 

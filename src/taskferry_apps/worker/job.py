@@ -30,6 +30,7 @@ __all__ = ["Desk", "Outcome", "carry_on", "keep_of_folder"]
 
 _POLL_S: Final = 30
 _REASON_BYTES: Final = 4_000
+_SHARE_OF_BUDGET: Final = 4
 _COMPLETED: Final = "completed"
 
 
@@ -123,6 +124,7 @@ class _Job:
             task = await self.show()
             if not task.final:
                 self.is_lost = True
+                self.desk.room.note_lost(self.id, now())
                 self.tell(What.LEFT, "somebody else has accepted it")
             self.desk.room.forget(self.id)
             return False
@@ -167,7 +169,9 @@ class _Job:
 
         async with trio.open_nursery() as beside:
             beside.start_soon(self.watch, task.mark, stop)
-            beside.start_soon(self.send_reports, reports, bell)
+            # Reports must not use up what the task needs for its result.
+            most = None if task.budget is None else task.budget // _SHARE_OF_BUDGET
+            beside.start_soon(self.send_reports, reports, bell, most)
             ended = await run(
                 desk.command,
                 folder,
@@ -188,9 +192,9 @@ class _Job:
                 return
             mark = task.mark
 
-    async def send_reports(self, reports: Waiting, bell: _Bell) -> None:
+    async def send_reports(self, reports: Waiting, bell: _Bell, most: int | None) -> None:
         count = 0
-        while True:
+        while most is None or count < most:
             delay = reports.delay(trio.current_time())
             if delay is None:
                 await bell.wait()

@@ -118,6 +118,11 @@ class Room:
         taken = {**self._taken(now_ms), task: now_ms}
         write_private(self.path / "taken.json", json.dumps(taken).encode())
 
+    def note_lost(self, task: str, now_ms: int) -> None:
+        """Count a task no longer: somebody else has it."""
+        taken = {other: at for other, at in self._taken(now_ms).items() if other != task}
+        write_private(self.path / "taken.json", json.dumps(taken).encode())
+
     def taken_today(self, now_ms: int) -> int:
         """How many were taken within the last day."""
         return len(self._taken(now_ms))

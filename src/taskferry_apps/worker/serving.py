@@ -101,6 +101,8 @@ async def work(orders: Orders, tell: Tell) -> int:
             worker = Worker(desk, orders.rules, orders.most)
             await worker.run()
             return _FAILED if worker.failures else _DONE
+    except BrokenPipeError:
+        raise  # the reader of our lines has enough
     except OSError as error:
         raise RoomTrouble(f"The worker's folder cannot be used: {error.strerror}.") from None
     finally:

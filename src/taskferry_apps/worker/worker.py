@@ -67,6 +67,9 @@ class Worker:
                         asking.cancel_scope.cancel()
             if self._has_enough():
                 return
+            # What was taken turned out to be somebody else's: look at everything once more.
+            self._cursor = ""
+            self._asked.clear()
 
     def _has_enough(self) -> bool:
         return self.most is not None and self._begun >= self.most
