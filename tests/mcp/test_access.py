@@ -13,7 +13,11 @@ from mcp.client.client import Client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
+from taskferry_apps.daemon.api import guard_config
+from taskferry_apps.mcp import front
+from taskferry_apps.settings import DaemonSettings
 from taskferry_transports.blocking_websocket import BlockingWebSocket, DialRejected
+from taskferry_transports.guarded_server import serve
 from tests.daemon.worlds import SECRET
 
 from .hosts import HANDSHAKE, Ferry, Side, Way
@@ -170,9 +174,9 @@ async def test_unknown_tools_and_wrong_arguments_are_told(ferry: Ferry, way: Way
         await alice.call("whoami")
 
 
-async def test_too_many_calls_at_once_are_told(ferry: Ferry) -> None:
+async def test_too_many_calls_at_once_are_told(ferry: Ferry, way: Way) -> None:
     """A model that asks for more than the session carries is told to wait; nothing piles up."""
-    async with ferry.alice.host(Way("stdio", HANDSHAKE)) as alice, trio.open_nursery() as nursery:
+    async with ferry.alice.host(way) as alice, trio.open_nursery() as nursery:
         results: list[bool] = []
 
         async def wait() -> None:
@@ -196,3 +200,28 @@ async def test_the_sdks_client_comes_in_by_itself(ferry: Ferry) -> None:
         Client(streamable_http_client(f"{ferry.alice.url}/mcp", http_client=http)) as client,
     ):
         assert client.protocol_version == "2026-07-28"
+
+
+async def test_a_daemon_whose_sdk_is_broken_goes_on_without_mcp(
+    ferry: Ferry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever comes for MCP is told so; the API is served as before."""
+
+    def broken(name: str) -> Any:
+        raise ImportError(name)
+
+    monkeypatch.setattr(front, "import_module", broken)
+    api = ferry.alice.api
+    settings = DaemonSettings(addr=("127.0.0.1", 0), data=ferry.alice.folder / "data")
+    door = front.Front(api.app, api.daemon, settings)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(door.run)
+        bound = await nursery.start(serve, door, guard_config(settings))
+        side = Side(api, bound.urls[0], ferry.alice.token, ferry.alice.folder, bound)
+        refused = await post(side, side.token)
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
+        status, error = await dial(side, side.token)
+        assert (status, error["code"]) == (503, "unavailable")
+        async with httpx.AsyncClient(base_url=side.url) as client:
+            assert (await client.get("/health")).status_code == 200
+        bound.draining.set()

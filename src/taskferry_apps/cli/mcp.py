@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable
 from io import FileIO
 from pathlib import Path
@@ -49,6 +50,10 @@ def mcp(agent: str, roots: tuple[Path, ...]) -> None:
       claude mcp add --scope user taskferry -- taskferry mcp --agent writer
       codex mcp add taskferry -- taskferry mcp --agent writer
     """
+    if sys.stdin.isatty():
+        click.echo(
+            "This waits for a host's messages on standard input. How hosts start it: docs/mcp.md", err=True
+        )
     stdin, out = _claimed()
     files = _files(roots)
     signal.signal(signal.SIGTERM, _leave)

@@ -13,7 +13,7 @@ from ..client.calls import own_agent
 from ..client.results import Connection
 from .fence import Fence, Origin, fence_for
 
-__all__ = ["Desk", "Files", "Host", "Memory", "Noticed", "may_start"]
+__all__ = ["Desk", "Files", "Host", "Load", "Memory", "Noticed", "may_start"]
 
 Noticed = Literal["seen", "left", "unable"]
 """What came of a notice to the human at the host: seen, turned down, or the host cannot show one."""
@@ -46,13 +46,21 @@ class Host(Protocol):
 
 
 @attrs.define(eq=False)
+class Load:
+    """Calls that have not been answered yet."""
+
+    count: int = 0
+
+
+@attrs.define(eq=False)
 class Memory:
-    """What a model was shown, so that it need not repeat it: bounded, and lost without harm."""
+    """What a session has under way, and what its model was shown: bounded, and lost without harm."""
 
     mark: str = ""
     """How far the inbox was shown."""
     shown: dict[str, tuple[str, int]] = attrs.field(factory=dict, repr=False)
     """By task: as of which mark it was shown, with how many revision requests."""
+    load: Load = attrs.field(factory=Load)
 
     def note(self, task: str, mark: str, revisions: int) -> None:
         """A task was shown."""
@@ -79,8 +87,6 @@ class Desk:
     files: Files
     entropy: Callable[[int], bytes] = attrs.field(repr=False)
     memory: Memory = attrs.field(factory=Memory)
-    under_way: int = 0
-    """Calls that have not been answered yet."""
 
     async def agent(self) -> str:
         """The name of the agent that it is for."""

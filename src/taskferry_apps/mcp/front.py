@@ -33,8 +33,8 @@ __all__ = ["HTTP_PATH", "STDIO_PATH", "Front"]
 
 HTTP_PATH: Final = "/mcp"
 STDIO_PATH: Final = "/mcp/stdio"
-#: The daemon's own start comes first.
-_LEISURE_S: Final = 3.0
+#: The daemon's own start comes first, and what is done right after it.
+_LEISURE_S: Final = 10.0
 #: How long somebody waits for the import on a busy machine.
 _PATIENCE_S: Final = 60.0
 _AGENT_CHARS: Final = 32

@@ -118,7 +118,7 @@ class Hosting:
         while len(self._memories) > _MEMORIES:
             del self._memories[next(iter(self._memories))]
         # Of several programs that share a credential, each waits for what is new to itself.
-        return memory if session else Memory(shown=memory.shown)
+        return memory if session else Memory(shown=memory.shown, load=memory.load)
 
     def _desk(
         self, scope: Scope, secret: str, agent: str, files: Files, memory: Memory | None = None

@@ -51,15 +51,16 @@ def make_server(desk_of: DeskOf) -> Server[Any]:
             desk = await desk_of(ctx)
         except TaskFerryError as error:
             return _result(refused(error))
-        if desk.under_way >= _AT_ONCE:
+        load = desk.memory.load
+        if load.count >= _AT_ONCE:
             return _result(Answer(f"{_AT_ONCE} calls are under way already. Wait for one of them."))
-        desk.under_way += 1
+        load.count += 1
         try:
             return _result(await call(desk, params.name, params.arguments or {}, _SdkHost(ctx, params)))
         except _AskHost as asking:
             return types.InputRequiredResult(input_requests={_NOTICE: _elicitation(asking.message)})
         finally:
-            desk.under_way -= 1
+            load.count -= 1
 
     return Server(
         "taskferry",
