@@ -161,7 +161,10 @@ async def test_a_dry_run_changes_nothing(shop):
     assert (await big.show()).state == "sent"
     found = await shop.ferry.house.bob.ok("GET", "/messages", agent="writer")
     # It has looked at them, and that is said truthfully; nothing is marked as done.
-    assert {item["state"] for item in found["messages"] if item["type"] == "task_request"} <= {"unread", "read"}
+    assert {item["state"] for item in found["messages"] if item["type"] == "task_request"} <= {
+        "unread",
+        "read",
+    }
 
 
 async def test_a_second_worker_of_the_same_folder_is_refused(shop, monkeypatch):
