@@ -20,6 +20,7 @@ from taskferry_protocol.tasks import (
     EventType,
     TaskState,
 )
+from tools.generated import run
 
 DIAGRAMS = Path(__file__).resolve().parents[1] / "docs" / "diagrams"
 NOTICE = "<!-- Drawn by `python -m spec.diagrams`; change the tables in the code instead. -->"
@@ -127,27 +128,5 @@ def wanted() -> dict[Path, str]:
     return {DIAGRAMS / "tasks.md": tasks(), DIAGRAMS / "session.md": session()}
 
 
-def check() -> int:
-    """Name what is out of date; 0 if nothing is."""
-    stale = [path for path, text in wanted().items() if not path.is_file() or path.read_text("utf-8") != text]
-    for path in stale:
-        print(f"docs/diagrams/{path.name} is not what the tables say: run `python -m spec.diagrams`")
-    return 1 if stale else 0
-
-
-def write() -> int:
-    """Write every drawing."""
-    DIAGRAMS.mkdir(parents=True, exist_ok=True)
-    for path, text in wanted().items():
-        path.write_text(text, "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case []:
-            sys.exit(write())
-        case ["--check"]:
-            sys.exit(check())
-        case _:
-            sys.exit("usage: python -m spec.diagrams [--check]")
+    sys.exit(run("spec.diagrams", wanted()))

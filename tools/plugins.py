@@ -19,6 +19,7 @@ from taskferry_apps.integrations.trees import (
     hermes_plugin,
     openclaw_plugin,
 )
+from tools.generated import run
 
 ROOT = Path(__file__).resolve().parents[1]
 PLUGINS = ROOT / "integrations"
@@ -55,29 +56,5 @@ def stray() -> list[Path]:
     )
 
 
-def check() -> int:
-    """Name what is out of date; 0 if nothing is."""
-    stale = [path for path, text in wanted().items() if not path.is_file() or path.read_text("utf-8") != text]
-    for path in [*stale, *stray()]:
-        print(f"{path.relative_to(ROOT)} is out of date: run `python -m tools.plugins`")
-    return 1 if stale or stray() else 0
-
-
-def write() -> int:
-    """Write every file, and remove what nothing writes any more."""
-    for path in stray():
-        path.unlink()
-    for path, text in wanted().items():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, "utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    match sys.argv[1:]:
-        case []:
-            sys.exit(write())
-        case ["--check"]:
-            sys.exit(check())
-        case _:
-            sys.exit("usage: python -m tools.plugins [--check]")
+    sys.exit(run("tools.plugins", wanted(), stray()))
