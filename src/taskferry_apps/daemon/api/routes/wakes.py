@@ -115,5 +115,6 @@ ROUTES: Final = (
         answer=record(ok=OK, wake=_WAKE),
         access=Access.OWNER,
         parameters=Form.of(_ID),
+        body=Form.of(),
     ),
 )
