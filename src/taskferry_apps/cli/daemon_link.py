@@ -148,11 +148,18 @@ def _token(data: Path) -> str:
 
 
 def open_client() -> LocalClient:
-    """A client of the daemon as it is to be found now; close it, and mind what it raises."""
-    from ..local_client import LocalClient
+    """A client of the daemon as it is to be found now. Raises DaemonUnreachable where there is none.
+
+    Close it, and mind what its calls raise.
+    """
+    from ..local_client import DaemonUnreachable, LocalClient
 
     data = data_directory()
-    return LocalClient(_url(data), _token(data))
+    try:
+        url = _url(data)
+    except CommandFailed as failed:
+        raise DaemonUnreachable(str(failed)) from None
+    return LocalClient(url, _token(data))
 
 
 @contextmanager

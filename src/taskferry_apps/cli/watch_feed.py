@@ -10,7 +10,6 @@ import click
 
 from ..local_client import ApiError, DaemonUnreachable, JsonObject
 from .daemon_link import failure_of, open_client
-from .outcome import CommandFailed, Exit
 
 __all__ = ["follow"]
 
@@ -43,10 +42,6 @@ def follow(after: int | None, agent: str, *, wake: bool) -> Iterator[tuple[int, 
             if error.status != _UNAVAILABLE or error.code == "not-set-up":
                 raise failure_of(error) from None
             why = str(error)
-        except CommandFailed as failed:
-            if failed.code is not Exit.UNREACHABLE:
-                raise
-            why = str(failed)
         if not away:
             click.echo(f"taskferry: {why} Waiting for it.", err=True)
             away = True
