@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 
@@ -46,6 +48,19 @@ async def test_a_wait_that_is_cancelled_ends_and_loses_nothing(ferry: Ferry, way
         assert waited["happened"]
         assert task[:8] in waited["what"]
         assert task[:8] in str(await bob.call("inbox"))
+
+
+async def test_waits_that_are_cancelled_make_room_for_others(ferry: Ferry, way: Way) -> None:
+    """They end in the daemon, too: as many as a session carries are given up, and the next call is served."""
+    async with ferry.bob.host(way) as bob:
+        with trio.move_on_after(1) as given_up:
+            async with trio.open_nursery() as nursery:
+                for _ in range(16):
+                    nursery.start_soon(partial(bob.call, "wait", seconds=600, mark="999999"))
+        assert given_up.cancelled_caught
+        with trio.fail_after(10):
+            while (await bob.client.call_tool("taskferry_whoami", {})).is_error:
+                await trio.sleep(0.05)
 
 
 async def test_a_wait_ends_when_it_happens(ferry: Ferry, way: Way) -> None:
