@@ -230,6 +230,17 @@ def test_a_revoked_credential_is_made_anew_at_the_next_start(bob: Shell, begin) 
     assert not again.call("whoami").get("isError")
 
 
+def test_without_a_name_the_only_agent_is_meant(stage: Stage, relay: str, begin) -> None:
+    """Its credential is made at the first start and found at the second."""
+    shell = owner_with(stage, relay, f"dora{time.monotonic_ns() % 10**9}", "alone")
+    for _ in range(2):
+        session = begin(shell)
+        session.open()
+        assert "/alone." in text(session.call("whoami"))
+        assert session.end() == (0, "")
+    assert [one["label"] for one in items(shell("token", "list", "--json"), "tokens")] == ["mcp"]
+
+
 @pytest.mark.parametrize(
     ("words", "variables", "code", "said"),
     [
@@ -393,6 +404,15 @@ def test_a_daemon_that_serves_no_mcp_is_no_obstacle(stage: Stage, carol: Shell, 
         session.open()
         assert text(session.call("whoami")).startswith("You are @carol")
         assert session.end() == (0, "")
+        # It lets in nobody whom the daemon's own server would refuse.
+        owner = (carol.data / "owner.token").read_text().strip()
+        owners = begin(carol, "--agent", "helper", TASKFERRY_LOCAL_API_TOKEN=owner)
+        owners.open()
+        for _ in range(2):
+            refused = owners.call("whoami")
+            assert refused["isError"] is True
+            assert "not for models" in text(refused)
+        assert owners.end() == (0, "")
     finally:
         process.terminate()
         process.wait(10)

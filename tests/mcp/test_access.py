@@ -16,7 +16,7 @@ from mcp.shared.exceptions import MCPError
 from taskferry_apps.daemon.api import guard_config
 from taskferry_apps.mcp import front
 from taskferry_apps.settings import DaemonSettings
-from taskferry_transports.blocking_websocket import BlockingWebSocket, DialRejected
+from taskferry_transports.blocking_websocket import BlockingWebSocket, DialRejected, Ended
 from taskferry_transports.guarded_server import serve
 from tests.daemon.worlds import SECRET
 
@@ -160,6 +160,31 @@ async def test_what_is_no_message_is_refused_over_http(ferry: Ferry, body: Any) 
     refused = await post(ferry.alice, ferry.alice.token, body)
     assert refused.status_code == 400
     assert "error" in refused.json()
+
+
+async def test_a_pipe_that_bends_the_form_harms_its_own_session_alone(ferry: Ferry) -> None:
+    """The daemon holds lines to their form by itself; a frame about files that is none ends the session."""
+
+    def talk() -> None:
+        shown = {"authorization": f"Bearer {ferry.alice.token}"}
+        link = BlockingWebSocket(ferry.alice.url, "/mcp/stdio", shown, 1_000_000)
+        for line, id in (
+            ("nonsense", None),
+            ("[]", None),
+            ('{"jsonrpc":"2.0","id":1,"method":"\\ud800"}', 1),
+        ):
+            link.send(line)
+            answer = json.loads(link.receive())
+            assert (answer["id"], answer["error"]["code"] < 0) == (id, True)
+        link.send(b"junk")
+        with pytest.raises(Ended) as ended:
+            link.receive()
+        assert ended.value.code == 1002
+        link.close()
+
+    async with ferry.alice.host(Way("stdio", HANDSHAKE)) as alice:
+        await trio.to_thread.run_sync(talk)
+        await alice.call("whoami")
 
 
 async def test_unknown_tools_and_wrong_arguments_are_told(ferry: Ferry, way: Way) -> None:

@@ -18,11 +18,12 @@ from .outcome import CommandFailed, Exit
 if TYPE_CHECKING:
     from ..local_client import LocalClient
 
-__all__ = ["Acting", "agent_credential", "agent_name", "kept_credential", "made_credential"]
+__all__ = ["Acting", "agent_credential", "agent_name", "is_owners", "kept_credential", "made_credential"]
 
 FOLDER: Final = "programs"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _UNAUTHORIZED: Final = 401
+_OWNER_ONLY: Final = "owner-only"
 
 
 class Acting(NamedTuple):
@@ -54,6 +55,9 @@ def agent_credential(agent: str, program: str) -> Acting:
     name, named = agent_name(agent), named_credential()
     if named:
         return Acting(name, named)
+    if not name:
+        with local_client() as daemon:
+            agent = name = _one_of(_own_agents(daemon), "")
     token = kept_credential(name, program)
     return Acting(name, token) if token and _is_for(token, agent) else made_credential(agent, program)
 
@@ -112,6 +116,20 @@ def _one_of(agents: Sequence[tuple[str, str]], wanted: str) -> str:
     if not wanted:
         raise CommandFailed(f"Which agent? Name one with --agent: {names}.", Exit.USAGE)
     raise CommandFailed(f"There is no agent {wanted} here. There are: {names}.", Exit.NOT_FOUND)
+
+
+def is_owners(token: str) -> bool:
+    """Whether the daemon takes a credential for its owner's. Raises CommandFailed."""
+    from ..local_client import ApiError, LocalClient
+
+    with _in_a_sentence(), LocalClient(daemon_url(), token) as daemon:
+        try:
+            daemon.get("/tokens")
+        except ApiError as error:
+            if error.code == _OWNER_ONLY:
+                return False
+            raise
+    return True
 
 
 def _is_for(token: str, agent: str) -> bool:

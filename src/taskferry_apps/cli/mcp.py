@@ -13,7 +13,14 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 
 import click
 
-from .agent_credential import Acting, agent_credential, agent_name, kept_credential, made_credential
+from .agent_credential import (
+    Acting,
+    agent_credential,
+    agent_name,
+    is_owners,
+    kept_credential,
+    made_credential,
+)
 from .daemon_link import daemon_url, data_directory, named_credential, program_options
 from .outcome import CommandFailed, Exit
 
@@ -151,6 +158,12 @@ def _told(rejected: Exception) -> Exception:
 # --- Without a daemon ---------------------------------------------------------------------------------------
 
 
+_OWNERS: Final = (
+    "The owner's credential is not for models: what a peer talks one into would be done with it. "
+    "Take it out of --token and TASKFERRY_LOCAL_API_TOKEN; one of the agent's own is made then."
+)
+
+
 def _standalone(agent: str, files: LocalFiles, stdin: BinaryIO, out: FileIO) -> None:
     from ..client.errors import DaemonAway, TaskFerryError
     from ..mcp.standalone import Whereabouts, serve_standalone
@@ -162,7 +175,11 @@ def _standalone(agent: str, files: LocalFiles, stdin: BinaryIO, out: FileIO) -> 
         with context.scope(cleanup=False):
             try:
                 if not found:
-                    found.append(agent_credential(agent, PROGRAM))
+                    acting = agent_credential(agent, PROGRAM)
+                    if is_owners(acting.token):
+                        # The daemon's own server refuses it, too: it is not for models.
+                        raise CommandFailed(_OWNERS, Exit.REFUSED)
+                    found.append(acting)
                 return Whereabouts(found[0].agent, daemon_url(), found[0].token)
             except CommandFailed as failed:
                 if failed.code == Exit.UNREACHABLE:

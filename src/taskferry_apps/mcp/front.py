@@ -61,7 +61,7 @@ class Front:
         try:
             # In a thread, since it is a second of work; the API answers meanwhile.
             module = await trio.to_thread.run_sync(import_module, "taskferry_apps.mcp.hosting")
-            hosting: Hosting = module.Hosting(self._api, self._folder)
+            hosting: Hosting = module.Hosting(self._api, self._folder, self._guard.hosts)
             async with hosting.running():
                 self._hosting = hosting
                 self._settled.set()

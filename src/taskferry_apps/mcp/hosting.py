@@ -6,7 +6,7 @@ Imports the SDK; `front` imports this in a thread.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -44,9 +44,9 @@ _PROTOCOL_ERROR: Final = 1002
 
 
 class Hosting:
-    """Serves sessions of MCP in front of an API. Use within `running`."""
+    """Serves sessions of MCP in front of an API, addressed by one of `hosts`. Use within `running`."""
 
-    def __init__(self, api: App, folder: Path) -> None:
+    def __init__(self, api: App, folder: Path, hosts: Collection[str]) -> None:
         self._api = api
         self._folder = folder
         self._memories: dict[tuple[bytes, str, str], Memory] = {}
@@ -55,8 +55,8 @@ class Hosting:
             # The daemon's own guard comes first and is stricter; this one stays on beside it.
             security_settings=TransportSecuritySettings(
                 enable_dns_rebinding_protection=True,
-                allowed_hosts=["127.0.0.1:*", "localhost:*", "[::1]:*"],
-                allowed_origins=["http://127.0.0.1:*", "http://localhost:*", "http://[::1]:*"],
+                allowed_hosts=[name for host in hosts for name in (host, f"{host}:*")],
+                allowed_origins=[f"http://{name}" for host in hosts for name in (host, f"{host}:*")],
             ),
             session_idle_timeout=_IDLE_S,
             max_request_body_size=MOST_BYTES,
@@ -96,7 +96,7 @@ class Hosting:
 
         files = RemoteFiles(put_frame)
 
-        async def lines() -> AsyncIterator[bytes]:
+        async def lines() -> AsyncGenerator[bytes, None]:
             while (message := await receive())["type"] != "websocket.disconnect":
                 text, binary = message.get("text"), message.get("bytes")
                 if binary is not None:

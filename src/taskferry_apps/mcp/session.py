@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, Final
 
 import anyio
@@ -21,7 +22,7 @@ _READY: Final = 16
 
 
 async def serve_lines(
-    server: Server[Any], lines: AsyncIterator[bytes], put: Callable[[str], Awaitable[None]]
+    server: Server[Any], lines: AsyncGenerator[bytes, None], put: Callable[[str], Awaitable[None]]
 ) -> None:
     """Serve until `lines` ends. `put` writes one line; it is never called by two tasks at once."""
     read_in, read_out = anyio.create_memory_object_stream[SessionMessage | Exception](0)
@@ -31,7 +32,7 @@ async def serve_lines(
         tasks.start_soon(_write, said, put)
         tasks.start_soon(_pass_on, write_out, say.clone())
         tasks.start_soon(server.run, read_out, write_in, server.create_initialization_options())
-        async with read_in, say:
+        async with read_in, say, aclosing(lines):
             async for raw in lines:
                 message = _message(raw)
                 if isinstance(message, str):

@@ -5,7 +5,7 @@ It takes a second to start, for it imports the SDK; the pipe does not.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from io import FileIO
 from typing import Any, BinaryIO, Final, NamedTuple
 
@@ -47,7 +47,7 @@ def serve_standalone(
 
 
 async def _serve(late: _Late, stdin: BinaryIO, out: FileIO) -> None:
-    async def lines() -> AsyncIterator[bytes]:
+    async def lines() -> AsyncGenerator[bytes, None]:
         # A thread that waits for input is left behind at the end; nothing depends on it.
         while (raw := await trio.to_thread.run_sync(next_line, stdin, abandon_on_cancel=True)) is not None:
             if raw.strip():
