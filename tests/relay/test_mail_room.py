@@ -335,7 +335,10 @@ async def test_a_silent_server_is_seen_by_the_operator(monkeypatch):
         found = await failures(store)
         office.silent = False
     assert found
-    assert {facts["then"] for facts in found if "then" in facts} == {"to be tried again"}
+    # A letter that is for nobody takes the same way; whether its word is written down by now is chance.
+    told = {facts["then"] for facts in found if "then" in facts}
+    assert "to be tried again" in told
+    assert told <= {"to be tried again", "nothing was to be sent"}
     assert "ada" not in repr(found)
 
 
