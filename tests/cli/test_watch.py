@@ -128,7 +128,10 @@ def test_a_watch_goes_on_by_itself_where_the_last_one_ended(connected: tuple[She
     with watching(bob, *options, "--from", "start") as watch:
         say(connected, "fourth")
         watch.when(lambda: bool(watch.lines))
-        assert [line.split("  ")[2] for line in watch.lines] == ["1 new"]
+        listed = items(bob("message", "list", "--agent", "helper", "--json"), "messages")
+        fourth = [str(item["id"]) for item in listed if "fourth" in str(item["payload"])]
+        named = [line.split("  ")[-1].removeprefix("message ").strip() for line in watch.lines]
+        assert [id.startswith(name) for id, name in zip(fourth, named, strict=True)] == [True], watch.lines
 
 
 def test_a_reader_that_has_enough_ends_the_watch_quietly(alice: Shell) -> None:
