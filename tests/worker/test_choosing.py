@@ -7,6 +7,7 @@ import trio
 
 from taskferry_apps.client import Attachment, Unauthorized
 from taskferry_apps.worker.room import RoomTrouble
+from taskferry_apps.worker.rules import asked_by
 from taskferry_apps.worker.telling import What
 
 ECHO = "print('done')"
@@ -149,7 +150,7 @@ async def test_no_more_than_so_many_at_once(shop):
 
 
 async def test_a_dry_run_changes_nothing(shop):
-    """It says what would be taken and why something would not; no folder, no state, nothing answered."""
+    """It says what would be taken and why something would not; no folder, no state, nothing read."""
     await shop.send("Small")
     big = await shop.send("Much too long")
     assert await shop.work(shop.script(ECHO), is_dry=True, longest_title=10, is_declining=True) == 0
@@ -160,11 +161,28 @@ async def test_a_dry_run_changes_nothing(shop):
     assert not (shop.folder / "workers").exists()
     assert (await big.show()).state == "sent"
     found = await shop.ferry.house.bob.ok("GET", "/messages", agent="writer")
-    # It has looked at them, and that is said truthfully; nothing is marked as done.
-    assert {item["state"] for item in found["messages"] if item["type"] == "task_request"} <= {
-        "unread",
-        "read",
-    }
+    assert {item["state"] for item in found["messages"] if item["type"] == "task_request"} == {"unread"}
+
+
+async def test_a_dry_run_measures_as_the_worker_does(shop):
+    """What it reads from the request's message is what the worker reads from the task, to the byte."""
+    report = shop.folder / "report.bin"
+    report.write_bytes(bytes(range(256)))
+    handle = await shop.send(
+        "Sizes", "Zähle.", requirements=["Knapp", "Genau"], text="Größe", json={"a": [1, "ü"]}, files=[report]
+    )
+    task = await handle.show()
+    asked = asked_by(task)
+    for limits in (
+        {"longest_title": len(task.title)},
+        {"longest_brief": asked.chars},
+        {"most_requirements": asked.requirements},
+        {"largest_input": asked.input_bytes},
+    ):
+        assert await shop.work(shop.script(ECHO), is_dry=True, **limits) == 0
+        ((name, most),) = limits.items()
+        assert await shop.work(shop.script(ECHO), is_dry=True, **{name: most - 1}) == 0
+    assert len(shop.words(What.WOULD_ACCEPT)) == len(shop.words(What.LEFT)) == 4
 
 
 async def test_a_second_worker_of_the_same_folder_is_refused(shop, monkeypatch):

@@ -11,7 +11,7 @@ import pytest
 from taskferry_apps.client import Task
 from taskferry_apps.client.task_results import RevisionRequest, TaskEvent, Version
 from taskferry_apps.worker.progress import Lines, Progress, Waiting, progress_in
-from taskferry_apps.worker.rules import Choice, Rules, judged
+from taskferry_apps.worker.rules import Choice, Rules, asked_by, judged
 from taskferry_apps.worker.steps import Kept, Next, Stage, begun, key_of, next_of, open_reasons
 from taskferry_apps.worker.text import fenced, harmless, tail
 
@@ -110,13 +110,15 @@ def test_keys_tell_every_step_apart():
 def test_rules_say_why():
     """What never fits comes before who may start it; a full day is looked at again."""
     task = a_task("sent", title="A title", peer="@alice/requester")
-    assert judged(Rules(), task, may_start=True, taken_today=0).choice is Choice.TAKE
-    assert judged(Rules(), task, may_start=False, taken_today=0).choice is Choice.LATER
-    assert judged(Rules(is_asking=True), task, may_start=False, taken_today=9).choice is Choice.ASK
-    assert judged(Rules(per_day=2), task, may_start=True, taken_today=2).choice is Choice.LATER
+    assert judged(Rules(), asked_by(task), may_start=True, taken_today=0).choice is Choice.TAKE
+    assert judged(Rules(), asked_by(task), may_start=False, taken_today=0).choice is Choice.LATER
+    assert judged(Rules(is_asking=True), asked_by(task), may_start=False, taken_today=9).choice is Choice.ASK
+    assert judged(Rules(per_day=2), asked_by(task), may_start=True, taken_today=2).choice is Choice.LATER
     far = Rules(peers=("@alice",), is_declining=True)
-    assert judged(far, task, may_start=False, taken_today=0).choice is Choice.DECLINE
-    assert judged(Rules(longest_title=3), task, may_start=True, taken_today=0).choice is Choice.LEAVE
+    assert judged(far, asked_by(task), may_start=False, taken_today=0).choice is Choice.DECLINE
+    assert (
+        judged(Rules(longest_title=3), asked_by(task), may_start=True, taken_today=0).choice is Choice.LEAVE
+    )
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import attrs
 
 from ..client.task_results import Task
 
-__all__ = ["DAY_MS", "Choice", "Rules", "Verdict", "judged", "with_room"]
+__all__ = ["DAY_MS", "Asked", "Choice", "Rules", "Verdict", "asked_by", "judged", "with_room"]
 
 DAY_MS: Final = 86_400_000
 
@@ -55,7 +55,30 @@ class Rules:
     """Whether the owner is asked about each task."""
 
 
-def judged(rules: Rules, task: Task, *, may_start: bool, taken_today: int) -> Verdict:
+@attrs.frozen
+class Asked:
+    """What of a task the rules look at: by whom, and the sizes of what it asks."""
+
+    peer: str
+    title: str
+    chars: int
+    """Characters of the brief and the requirements together."""
+    requirements: int
+    input_bytes: int
+
+
+def asked_by(task: Task) -> Asked:
+    """What a task asks."""
+    return Asked(
+        task.peer,
+        task.title,
+        len(task.brief) + sum(map(len, task.requirements)),
+        len(task.requirements),
+        sum(part.size for part in task.parts),
+    )
+
+
+def judged(rules: Rules, task: Asked, *, may_start: bool, taken_today: int) -> Verdict:
     """What to do with a task that is not accepted yet. `may_start` is the inbox item's auto_start."""
     misfit = _misfit(rules, task)
     if misfit:
@@ -78,20 +101,16 @@ def with_room(rules: Rules, taken_today: int) -> Verdict:
     return Verdict(Choice.TAKE)
 
 
-def _misfit(rules: Rules, task: Task) -> str:
+def _misfit(rules: Rules, task: Asked) -> str:
     """Why a task never fits; empty if it does."""
     if rules.peers and not any(fnmatchcase(task.peer, pattern) for pattern in rules.peers):
         return f"{task.peer} is none of those whose tasks are taken here"
     for name, size, most in (
         ("title has {} characters", len(task.title), rules.longest_title),
-        ("brief has {} characters", _words(task), rules.longest_brief),
-        ("request has {} requirements", len(task.requirements), rules.most_requirements),
-        ("input has {} bytes", sum(part.size for part in task.parts), rules.largest_input),
+        ("brief has {} characters", task.chars, rules.longest_brief),
+        ("request has {} requirements", task.requirements, rules.most_requirements),
+        ("input has {} bytes", task.input_bytes, rules.largest_input),
     ):
         if most is not None and size > most:
             return f"its {name.format(size)}, more than {most}"
     return ""
-
-
-def _words(task: Task) -> int:
-    return len(task.brief) + sum(len(line) for line in task.requirements)

@@ -15,7 +15,7 @@ from ..client.task_results import Task
 from ..system import now
 from .asking import may_run
 from .job import Desk, carry_on
-from .rules import Choice, Rules, Verdict, judged, with_room
+from .rules import Choice, Rules, Verdict, asked_by, judged, with_room
 from .steps import Kept, Stage, key_of
 from .telling import Told, What
 
@@ -147,7 +147,7 @@ class Worker:
 
     def _verdict(self, task: Task, item: Message) -> Verdict:
         taken = self.desk.room.taken_today(now())
-        return judged(self.rules, task, may_start=item.auto_start, taken_today=taken)
+        return judged(self.rules, asked_by(task), may_start=item.auto_start, taken_today=taken)
 
     def _take(self, nursery: trio.Nursery, item: str, task: str) -> None:
         """Hold a task, durably, before the daemon hears of it. Its slot goes with it."""
