@@ -331,7 +331,7 @@ def kill_the_daemon_under_way(town: Town, tmp_path: Path) -> None:
         finally:
             again.terminate()
             again.wait(PATIENCE_S)
-    assert log.read_text().count("  away") <= 2
+    assert log.read_text().count("  away") <= 2, log.read_text()
 
 
 def daemons_of(data: Path) -> list[int]:

@@ -32,7 +32,7 @@ class Line:
         self._find_url = find_url
         self._tell = tell
         self._client = self._new()
-        self._is_away = False
+        self._away_since: float | None = None
 
     async def aclose(self) -> None:
         """Close it."""
@@ -45,7 +45,7 @@ class Line:
         """
         attempt = 0
         while True:
-            client = self._client
+            client, began = self._client, trio.current_time()
             try:
                 outcome = await client.do(make())
             except (DaemonAway, NotReady, TooFast, ClientClosed) as error:
@@ -54,14 +54,15 @@ class Line:
                 await trio.sleep(delay(attempt, jitter(), retry_after=getattr(error, "retry_after", None)))
                 await self._renew(client)
                 continue
-            if self._is_away:
-                self._is_away = False
+            # What was asked before it was away says nothing of now: a daemon that stops answers what waits.
+            if self._away_since is not None and began > self._away_since:
+                self._away_since = None
                 self._tell(Told(What.BACK, words="The daemon answers again."))
             return outcome
 
     def _say_away(self, error: TaskFerryError) -> None:
-        if not self._is_away and not isinstance(error, TooFast | ClientClosed):
-            self._is_away = True
+        if self._away_since is None and not isinstance(error, TooFast | ClientClosed):
+            self._away_since = trio.current_time()
             self._tell(Told(What.AWAY, words=f"{error.message} Waiting for it."))
 
     async def _renew(self, client: AsyncClient) -> None:
