@@ -82,7 +82,7 @@ test-all: setup $(NODE_STAMP) $(EXAMPLES_STAMP) ## Run every test, the slow ones
 # Heavy packages (650 MB), so no other target installs them.
 test-integrations: setup ## Let Claude Code and Codex themselves check the plugins; installs both
 	@$(STEP) "install the programs" npm ci --prefix integrations --no-audit --no-fund --silent
-	@$(RUN) -m pytest --quiet -m programs tests/integrations $(ARGS)
+	@$(RUN) -m pytest --quiet -m programs tests/integrations tests/worker $(ARGS)
 
 coverage: setup ## Measure branch coverage of taskferry_protocol
 	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term $(ARGS)

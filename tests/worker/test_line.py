@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import trio
 import trio.testing
 
 from taskferry_apps.client.errors import DaemonAway
-from taskferry_apps.client.plans import Pause
+from taskferry_apps.client.plans import Pause, Plan
 from taskferry_apps.worker.line import Line
 from taskferry_apps.worker.telling import Told, What
 
@@ -26,12 +23,12 @@ async def test_an_answer_to_what_was_asked_before_is_no_return(
     line = Line("writer", "tfa_token", lambda: "http://127.0.0.1:1", tell)
     tries = 0
 
-    def waiting() -> Iterator[Any]:
+    def waiting() -> Plan[None]:
         """Answered only after another request has found nobody."""
         while not told:
             yield Pause(0.001)
 
-    def knocking() -> Iterator[Any]:
+    def knocking() -> Plan[None]:
         """Nobody answers, twice; then somebody does."""
         nonlocal tries
         tries += 1

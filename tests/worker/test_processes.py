@@ -9,118 +9,15 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypeVar
 
-import attrs
 import pytest
 
-from taskferry_apps.demo.stage import wait_until
-from tests.client.stage import ROOT, Pair, a_pair
-
 from .test_limits import STUBBORN, living
+from .town import PAGE, PATIENCE_S, Town, a_town, until
 
 pytestmark = pytest.mark.journey
-
-T = TypeVar("T")
-PATIENCE_S = 40.0
-PAGE = (ROOT / "docs" / "workers.md").read_text("utf-8")
-
-
-@attrs.frozen
-class Town:
-    """Alice's and Bob's machines, and Bob's command line."""
-
-    pair: Pair
-
-    def environment(self, **more: str) -> dict[str, str]:
-        """As in Bob's shell: no credential in it."""
-        found = {**self.pair.environment("bob"), **more}
-        del found["TASKFERRY_LOCAL_API_TOKEN"]
-        return found
-
-    def run(self, *words: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-        """A command to its end; none shows a traceback."""
-        done = subprocess.run(
-            [sys.executable, "-m", "taskferry_apps.cli", *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-            cwd=folder,
-            env=self.environment(**more),
-        )
-        assert "Traceback" not in done.stderr, done.stderr
-        return done
-
-    def work(self, *words: str, folder: Path, **more: str) -> subprocess.CompletedProcess[str]:
-        """A worker that ends by itself."""
-        return self.run("worker", "--agent", "writer", "--once", *words, folder=folder, **more)
-
-    @contextmanager
-    def working(self, *words: str, folder: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-        """A worker that works until the block ends."""
-        with log.open("ab") as sink:
-            program = subprocess.Popen(
-                [sys.executable, "-m", "taskferry_apps.cli", "worker", "--agent", "writer", *words],
-                stdout=sink,
-                stderr=sink,
-                cwd=folder,
-                env=self.environment(PYTHONUNBUFFERED="1"),
-            )
-        try:
-            yield program
-        finally:
-            program.kill()
-            program.wait()
-
-    def send(self, title: str, brief: str = "Count.", **more: Any) -> str:
-        """A task of Alice's."""
-        body = {"from": "requester", "to": "@bob/writer", "title": title, "description": brief}
-        with self.pair.alice.client() as alice:
-            return str(alice.post("/tasks", body | more)["task_id"])
-
-    def until(self, task: str, *states: str) -> dict[str, Any]:
-        """The task as Alice sees it in one of these states."""
-
-        def look() -> dict[str, Any] | None:
-            with self.pair.alice.client() as alice:
-                found = alice.get(f"/tasks/{task}")
-            return found if found["state"] in states else None
-
-        return wait_until(look, f"task {task[:8]} is not {states}", PATIENCE_S)
-
-    def act(self, task: str, word: str, **body: Any) -> None:
-        """Alice's step in it."""
-        with self.pair.alice.client() as alice:
-            alice.post(f"/tasks/{task}/{word}", body)
-
-    def folder(self, task: str) -> Path:
-        """Where the command of a task runs."""
-        return self.pair.bob.data / "workers" / "writer" / "tasks" / task
-
-
-def until(holds: Callable[[], object]) -> None:
-    """Wait until something holds."""
-    wait_until(lambda: holds() or None, "it did not come true", PATIENCE_S)
-
-
-@contextmanager
-def a_town(folder: Path) -> Iterator[Town]:
-    """Two connected machines; what Alice sends may start without Bob."""
-    with a_pair(folder) as pair:
-        town = Town(pair)
-        with pair.bob.client() as bob:
-            found: Any = bob.get("/connections", state="accepted")["connections"]
-            (connection,) = found
-        for words in (
-            ("permissions", "set", str(connection["id"]), "--auto-start"),
-            ("peer", "trust", "@alice/requester"),
-        ):
-            assert town.run(*words, folder=folder).returncode == 0
-        yield town
 
 
 @pytest.fixture(scope="module")
@@ -239,55 +136,6 @@ def test_without_a_daemon_a_new_worker_says_so(town: Town, tmp_path: Path) -> No
     """One that has no credential yet cannot wait for it."""
     done = town.work("--", "true", folder=tmp_path, TASKFERRY_DATA=str(tmp_path / "none"))
     assert done.returncode in (3, 4), done.stderr
-
-
-def recipe(name: str) -> list[str]:
-    """The words of a document's recipe from the command on."""
-    (line,) = [
-        line
-        for line in PAGE.splitlines()
-        if line.startswith("$ ") and f"-- {name} " in line and "--ask" in line
-    ]
-    return line.partition(" -- ")[2].split()
-
-
-@pytest.mark.parametrize("name", ["claude", "codex"])
-def test_the_recipes_flags_exist(name: str) -> None:
-    """Every option that the page names for a program is in that program's own help."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed")
-    words = recipe(name)
-    verb = ["exec"] if name == "codex" else []
-    told = subprocess.run(
-        [found, *verb, "--help"], capture_output=True, text=True, check=True, timeout=60
-    ).stdout
-    section = PAGE.partition(f"## {'Claude Code' if name == 'claude' else 'Codex'}")[2].partition("\n## ")[0]
-    options = {word for word in words if word.startswith("-") and word != "-"}
-    options |= {
-        word for word in re.findall(r"`(--[a-z-]+)", section) if word not in ("--env", "--dangerously-")
-    }
-    for option in options:
-        assert option in told, f"{name} has no {option}"
-
-
-@pytest.mark.parametrize(("name", "limit"), [("claude", "30s"), ("codex", "5s")])
-def test_a_recipe_without_credentials_fails_its_task_cleanly(
-    town: Town, tmp_path: Path, name: str, limit: str
-) -> None:
-    """The requester reads what the program said."""
-    if shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
-    task = town.send(f"For {name}")
-    (tmp_path / "home").mkdir()
-    done = town.work(
-        "--time-limit", limit, "--grace", "1s", "--", *recipe(name),
-        folder=tmp_path, HOME=str(tmp_path / "home"),
-    )  # fmt: skip
-    assert done.returncode == 1, done.stdout
-    found = town.until(task, "failed")
-    (reason,) = [event["note"] for event in found["events"] if event["type"] == "task_fail"]
-    assert re.search("(?i)not logged in|log ?in|ran longer|exit code|disconnected", reason)
 
 
 def test_a_daemon_that_was_killed_is_waited_for(tmp_path: Path) -> None:
