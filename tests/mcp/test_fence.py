@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskferry_apps.mcp.fence import Origin, fence_for
-from taskferry_apps.mcp.visible import one_line, visible
+from taskferry_apps.visible import one_line, visible
 
 ALICE = Origin("@alice/requester", "verified", "tasks; starts by itself")
 

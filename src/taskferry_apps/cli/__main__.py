@@ -58,6 +58,11 @@ COMMANDS: Final = {
     "audit": ("audit", "audit", "Show, check and export what was done, decided and refused."),
     "verify": ("verify", "verify", "Check an exported handoff offline."),
     "whoami": ("whoami", "whoami", "Show who you are to the daemon, and what is bound to your agents."),
+    "dashboard": (
+        "dashboard",
+        "dashboard",
+        "Open the dashboard in your browser.",
+    ),
     "status": ("status", "status", "Show the daemon's state and its link to the relay."),
     "doctor": ("doctor", "doctor", "Check this installation and say what is wrong."),
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -10,6 +9,7 @@ import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .outcome import CommandFailed, Exit
+from .way_in import has_desktop, show_page
 
 if TYPE_CHECKING:
     from ..local_client import LocalClient
@@ -43,7 +43,7 @@ def open_link(link: str, browser: bool | None, agent: str | None, note: str | No
     """
     text = _read() if link == "-" else link.strip()
     # A program that wants JSON, or that has answered already, has no use for a page.
-    on_page = browser if browser is not None else _has_desktop() and not (agent or yes or is_json_wanted())
+    on_page = browser if browser is not None else has_desktop() and not (agent or yes or is_json_wanted())
     if text.startswith("taskferry://") and "/setup#" in text and not on_page and sys.stdin.isatty():
         # That kind makes an account: the same questions as by the command for it.
         from .setup import setup
@@ -56,7 +56,7 @@ def open_link(link: str, browser: bool | None, agent: str | None, note: str | No
         held = daemon.post("/links", {"link": text})
         code = str(held.get("code") or "")
         if on_page:
-            _show_page(daemon, f"/connect/{held['id']}")
+            show_page(daemon, f"/connect/{held['id']}", opened="Your browser shows where the link leads.")
             return
         problem = held.get("problem")
         if isinstance(problem, dict):
@@ -101,29 +101,6 @@ def _read() -> str:
     if len(text) > _MOST:
         raise CommandFailed("That is longer than any link.", Exit.USAGE)
     return text
-
-
-def _has_desktop() -> bool:
-    """Whether a browser can be opened for whoever sits here."""
-    if sys.platform in ("darwin", "win32"):
-        return True
-    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
-
-
-def _show_page(daemon: LocalClient, page: str) -> None:
-    import webbrowser
-
-    way_in = daemon.post("/browser/sign-in", {"to": page})
-    url = f"{daemon.url.rstrip('/')}{way_in['path']}"
-    if is_json_wanted():
-        print_json({"ok": True, "url": url, "expires_at": way_in["expires_at"]})
-        return
-    if webbrowser.open(url):
-        click.echo("Your browser shows where the link leads.")
-        return
-    click.echo(
-        f"No browser could be started. Open this in one, within two minutes; it works once:\n\n    {url}\n"
-    )
 
 
 def _ask_here(daemon: LocalClient, link: str, agent: str | None, note: str | None, yes: bool) -> None:

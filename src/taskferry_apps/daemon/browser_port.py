@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
+import trio
 
 from taskferry_protocol.ids import Instant
 
@@ -42,3 +43,14 @@ class BrowserService(Protocol):
 
     def sign_out_everywhere(self, caller: Caller) -> int:
         """End all sessions and tickets; how many sessions there were. Raises DaemonRefusal(owner-only)."""
+
+    # --- what signed-in pages need ---
+    def leave_notice(self, secret: str, notice: str) -> None:
+        """Keep a line for the next page of a session: what the button before it has done."""
+
+    def take_notice(self, secret: str) -> str:
+        """That line, once; "" for none."""
+
+    @property
+    def news(self) -> trio.Event:
+        """Set as soon as anything changes that a page may show. Take it before looking."""

@@ -10,6 +10,7 @@ import re
 from typing import Final
 
 import attrs
+import trio
 
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.ids import Instant, sha256
@@ -46,6 +47,7 @@ class _Session:
     form_token: str
     ends_at: Instant
     used_at: Instant
+    notice: str = ""
 
 
 class Browsers:
@@ -68,7 +70,7 @@ class Browsers:
             raise DaemonRefusal(
                 "bad-value",
                 "That is no page of this daemon.",
-                "Pages look like /connect/ID.",
+                "Pages look like /dashboard/tasks.",
                 detail={"field": "to"},
             )
         now, ticket = self._now(), self._secret()
@@ -116,6 +118,25 @@ class Browsers:
         self._tickets.clear()
         self._sessions.clear()
         return count
+
+    def leave_notice(self, secret: str, notice: str) -> None:
+        """Keep a line for the next page."""
+        found = self._sessions.get(_digest(secret))
+        if found is not None:
+            found.notice = notice
+
+    def take_notice(self, secret: str) -> str:
+        """That line, once."""
+        found = self._sessions.get(_digest(secret))
+        if found is None:
+            return ""
+        notice, found.notice = found.notice, ""
+        return notice
+
+    @property
+    def news(self) -> trio.Event:
+        """Set by the next change."""
+        return self._core.shown.next
 
     def _forget_old(self, now: Instant) -> None:
         self._sessions = {

@@ -122,6 +122,8 @@ class Core:
         """Something has a deadline that may be the earliest."""
         self.changed = Bell()
         """Account, keys or settings changed."""
+        self.shown = Bell()
+        """Something changed that the owner's pages may show."""
 
     async def load(self) -> None:
         """Read keys and account. Raises what vault and store raise."""
@@ -231,6 +233,7 @@ class Core:
         names |= {change.account: change.shown_as for change in changes if isinstance(change, ReleaseName)}
         for log in logs:
             self.logs.put(log, names.get(log.account))
+        self.shown.ring()
         for change in changes:
             self.pairs.took(change)
             if isinstance(change, PutOutbox):

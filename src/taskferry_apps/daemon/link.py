@@ -300,14 +300,15 @@ class Link:
             self.note_quiet()
             if self._client is not None:
                 get_logger().info("disconnected from the relay", url=self._url, reason=self._error)
-            self._client = None
-            self._since = self._quiet.heard_at = None
+            self._client = self._since = self._quiet.heard_at = None
+            self._core.shown.ring()
         return retry_after
 
     def _fail(self, text: str) -> None:
         if text != self._error:
             get_logger().warning("the relay is not reachable", url=self._url, reason=text)
         self._error = text
+        self._core.shown.ring()
 
     async def _ended(self, ended: LinkEnded) -> None:
         if self._client is None and str(ended) != self._error:
@@ -343,10 +344,9 @@ class Link:
         await audit_sign_in(self._core, origin, client.transport_kind)
         self._client = client
         self._since = self._quiet.heard_at = self._core.now()
-        self._attempt = 0
-        self._error = ""
-        self.refused = None
+        self._attempt, self._error, self.refused = 0, "", None
         self._core.feed.ring()
+        self._core.shown.ring()
         get_logger().info("connected to the relay", url=self._url, transport=client.transport_kind)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive, client, origin, generation)

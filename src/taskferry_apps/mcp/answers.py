@@ -18,7 +18,7 @@ from ..client.errors import (
     Unauthorized,
 )
 from ..client.results import Delivery, Held
-from .visible import one_line, visible
+from ..visible import one_line, visible
 
 __all__ = ["Answer", "compact", "delivery_words", "held_facts", "held_words", "refused", "short", "trouble"]
 

@@ -7,10 +7,10 @@ from typing import Final
 from ..client.errors import NotFound
 from ..client.saving import safe_name
 from ..client.task_results import Part, Task
+from ..visible import one_line
 from .answers import Answer, short
 from .desk import Desk, Host
 from .schema import Arguments, BadArgument
-from .visible import one_line
 
 __all__ = ["save"]
 

@@ -10,7 +10,7 @@ from typing import Final
 
 import attrs
 
-from .visible import one_line, visible
+from ..visible import one_line, visible
 
 __all__ = ["Fence", "Origin", "fence_for"]
 

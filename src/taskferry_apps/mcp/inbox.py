@@ -9,12 +9,12 @@ import attrs
 
 from ..client.errors import NotFound, Refused
 from ..client.results import Message
+from ..visible import one_line
 from .answers import Answer, compact, held_facts, held_words, short
 from .budget import fitting
 from .desk import Desk, Host
 from .people import Waiting, waiting_items
 from .schema import Arguments, BadArgument
-from .visible import one_line
 
 __all__ = ["Need", "ack", "inbox", "needs_of", "page_of"]
 

@@ -10,12 +10,12 @@ import attrs
 from ..client.errors import NotFound
 from ..client.results import Connection, Message
 from ..client.task_results import Part, Task
+from ..visible import one_line, visible
 from .answers import Answer, delivery_words, short
 from .budget import cut_to, tokens
 from .desk import Desk, Host, may_start
 from .fence import Fence, Origin
 from .schema import Arguments
-from .visible import one_line, visible
 
 __all__ = ["show"]
 

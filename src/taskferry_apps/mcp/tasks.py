@@ -9,11 +9,11 @@ from typing import Final
 from ..client.errors import NotFound, Refused
 from ..client.task_calls import accept, cancel, complete, decline, fail, progress, revise, submit
 from ..client.task_results import ListedTask, SentTask, Task, TaskEvent
+from ..visible import one_line
 from .answers import Answer, compact, delivery_words, short
 from .budget import fitting
 from .desk import Desk, Host
 from .schema import Arguments, BadArgument
-from .visible import one_line
 
 __all__ = ["create", "listing", "respond", "review"]
 

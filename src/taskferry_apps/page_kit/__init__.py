@@ -1,7 +1,8 @@
 """What the pages of relay and daemon share: how templates are made, the look, the mark.
 
 Each app's pages are a package with a folder `templates` and a folder `assets`. Its own `pages.css` follows
-`base.css` here, and its own files stand beside the shared ones.
+`base.css` here, and its own files stand beside the shared ones. `words` is how times, sizes, states and
+others' texts are written on any of them.
 """
 
 from __future__ import annotations
@@ -10,10 +11,13 @@ from importlib import resources
 
 import jinja2
 
+from .words import FILTERS
+
 __all__ = ["asset_of", "environment_of"]
 
 _STYLE = "pages.css"
 _SHARED = ("mark.svg",)
+_VENDORED = ("htmx.min.js", "idiomorph-ext.min.js")
 
 
 def environment_of(package: str) -> jinja2.Environment:
@@ -23,13 +27,15 @@ def environment_of(package: str) -> jinja2.Environment:
         for file in (resources.files(package) / "templates").iterdir()
         if file.name.endswith(".html")
     }
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.DictLoader(templates),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters.update(FILTERS)
+    return environment
 
 
 def asset_of(package: str, name: str) -> bytes:
@@ -37,5 +43,7 @@ def asset_of(package: str, name: str) -> bytes:
     shared = resources.files(__package__)
     if name in _SHARED:
         return (shared / name).read_bytes()
+    if name in _VENDORED:
+        return (shared / "vendor" / name).read_bytes()
     own = (resources.files(package) / "assets" / name).read_bytes()
     return (shared / "base.css").read_bytes() + own if name == _STYLE else own

@@ -70,7 +70,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings) -> QuartTrio:
             methods=[route.method],
             provide_automatic_options=False,
         )
-    add_pages(app, daemon)
+    add_pages(app, daemon, settings)
     return app
 
 

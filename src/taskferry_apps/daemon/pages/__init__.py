@@ -1,10 +1,12 @@
 """The daemon's pages for its owner's browser: templates and files of this package, none from elsewhere.
 
-They need no JavaScript. `door` says who sees them; `PAGES` is every path beside the API's table.
+`door` says who sees them, `desk` what they are made with; each subject has a module with its rows, and
+`PAGES` is every path beside the API's table. They need no JavaScript: it only keeps them up to date.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -13,31 +15,70 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import MethodNotAllowed
 
 from ...page_kit import asset_of, environment_of
+from ...settings import DaemonSettings
 from ..port import DaemonRefusal, DaemonService
-from .confirm import OWNER, Confirm
+from . import overview
+from .confirm import Confirm
+from .desk import Desk
 from .door import FORM_TOKEN, check_user, cookie_name, press
+from .live import live_page
+from .owner import OWNER
+from .page import Page
 from .sheet import Sheet
 
 __all__ = ["PAGES", "add_pages"]
 
-#: Method and path of every page, as the application has them.
-PAGES: Final = (
+#: The dashboard, by subject.
+_SUBJECTS: Final[tuple[Page, ...]] = (*overview.PAGES,)
+
+#: The rooms of the dashboard in their order, by the first part of their paths.
+_ROOMS: Final = (
+    ("", "Overview"),
+    ("waiting", "Waiting for you"),
+    ("tasks", "Tasks"),
+    ("messages", "Messages"),
+    ("connections", "Connections"),
+    ("agents", "Agents"),
+    ("programs", "Programs"),
+    ("devices", "Devices"),
+    ("audit", "Audit"),
+    ("settings", "Settings"),
+)
+
+_DOORS: Final = (
     ("GET", "/sign-in"),
     ("POST", "/sign-out"),
     ("GET", "/connect/<link>"),
     ("POST", "/connect/<link>"),
     ("GET", "/assets/<name>"),
+    ("GET", "/dashboard/live"),
 )
-_ASSETS: Final = {"pages.css": "text/css; charset=utf-8", "mark.svg": "image/svg+xml"}
+#: Method and path of every page, as the application has them.
+PAGES: Final = (*_DOORS, *((page.method, page.rule) for page in _SUBJECTS))
+
+_SCRIPT: Final = "text/javascript; charset=utf-8"
+_ASSETS: Final = {
+    "pages.css": "text/css; charset=utf-8",
+    "mark.svg": "image/svg+xml",
+    "htmx.min.js": _SCRIPT,
+    "idiomorph-ext.min.js": _SCRIPT,
+    "live.js": _SCRIPT,
+}
 
 View = Callable[..., Awaitable[Response]]
 
 
-def add_pages(app: QuartTrio, daemon: DaemonService) -> None:
+def add_pages(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings) -> None:
     """Serve the pages beside the API, behind the same guard."""
     assets = {name: asset_of(__name__, name) for name in _ASSETS}
     sheet = Sheet(environment_of(__name__))
-    sheet.show_always(form_token_field=FORM_TOKEN)
+    sheet.show_always(
+        rooms=_ROOMS,
+        form_token_field=FORM_TOKEN,
+        # A page names the files that belong to it, so that a browser keeps them until there are others.
+        mark=hashlib.sha256(b"".join(assets.values())).hexdigest()[:12],
+    )
+    desk = Desk(daemon, sheet, settings)
     confirm = Confirm(daemon, sheet)
 
     async def sign_in() -> Response:
@@ -47,7 +88,7 @@ def add_pages(app: QuartTrio, daemon: DaemonService) -> None:
             raise DaemonRefusal(
                 "used-link",
                 "This way in was used already, or two minutes are over.",
-                "Open it again from the command line.",
+                "Open it again from the command line: taskferry dashboard",
                 status=401,
             )
         secret, to = let_in
@@ -69,7 +110,10 @@ def add_pages(app: QuartTrio, daemon: DaemonService) -> None:
     async def asset(name: str) -> Response:
         if name not in assets:
             raise DaemonRefusal("not-found", "There is nothing here.", "Check the address.", status=404)
-        return Response(assets[name], content_type=_ASSETS[name])
+        response = Response(assets[name], content_type=_ASSETS[name])
+        if "v" in request.args:
+            response.headers["Cache-Control"] = "private, max-age=604800, immutable"
+        return response
 
     views: dict[tuple[str, str], View] = {
         ("GET", "/sign-in"): sign_in,
@@ -78,14 +122,23 @@ def add_pages(app: QuartTrio, daemon: DaemonService) -> None:
         ("POST", "/connect/<link>"): confirm.decide,
         ("GET", "/assets/<name>"): asset,
     }
-    for method, rule in PAGES:
+    for page in (live_page(), *_SUBJECTS):
+        views[page.method, page.rule] = _at_desk(page, desk)
+    for (method, rule), view in views.items():
         app.add_url_rule(
             rule,
             endpoint=f"page {method} {rule}",
-            view_func=_as_page(method, views[method, rule], sheet),
+            view_func=_as_page(method, view, sheet),
             methods=[method],
             provide_automatic_options=False,
         )
+
+
+def _at_desk(page: Page, desk: Desk) -> View:
+    async def made(**path: str) -> Response:
+        return await page.answer(desk, **path)
+
+    return made
 
 
 def _as_page(method: str, view: View, sheet: Sheet) -> View:

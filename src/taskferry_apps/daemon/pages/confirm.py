@@ -15,14 +15,12 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import CONTACT_NOTE_BYTES
 
 from ..link_faults import SETUP_LINK
-from ..port import Caller, DaemonRefusal, DaemonService
+from ..port import DaemonRefusal, DaemonService
 from .door import press, visit
+from .owner import OWNER
 from .sheet import Sheet
 
-__all__ = ["OWNER", "Confirm"]
-
-#: Whoever is signed in on a page came in by the owner's credential.
-OWNER: Final = Caller(None)
+__all__ = ["Confirm"]
 
 _TRUST: Final = {
     "": "new here; the link says exactly which account it is",

@@ -16,6 +16,8 @@ _POLICY: Final = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; "
     "frame-ancestors 'none'"
 )
+#: Of pages that load themselves anew: this daemon's own scripts, and what they ask this daemon for.
+_LIVE_POLICY: Final = f"{_POLICY}; script-src 'self'; connect-src 'self'"
 
 
 class Sheet:
@@ -28,11 +30,13 @@ class Sheet:
         """Values that every template may use."""
         self._environment.globals.update(values)
 
-    def render(self, template: str, *, status: int = 200, **values: object) -> Response:
-        """A page."""
+    def render(
+        self, template: str, *, status: int = 200, is_live: bool = False, **values: object
+    ) -> Response:
+        """A page; one that is live runs the scripts of this package."""
         text = self._environment.get_template(template).render(**{"visitor": None, **values})
         response = Response(text, status, content_type="text/html; charset=utf-8")
-        response.headers["Content-Security-Policy"] = _POLICY
+        response.headers["Content-Security-Policy"] = _LIVE_POLICY if is_live else _POLICY
         # With `no-referrer` browsers say `Origin: null` on this page's own forms.
         response.headers["Referrer-Policy"] = "same-origin"
         return response

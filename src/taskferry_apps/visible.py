@@ -1,4 +1,4 @@
-"""Others' text made safe to look at: whatever acts unseen on a terminal or a model is shown instead. Pure."""
+"""Others' text made safe to look at: whatever acts unseen on terminals, pages or models is shown. Pure."""
 
 from __future__ import annotations
 

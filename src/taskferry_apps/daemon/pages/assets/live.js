@@ -1,0 +1,74 @@
+// Keeps an open page up to date: the daemon says that something changed, and the page asks for itself again.
+// Without this script every page works, and is as of when it was loaded.
+"use strict";
+(() => {
+  const LATER_MS = 3000;
+  const note = document.getElementById("stale");
+  let source = null;
+  let lost = false;
+
+  // What the owner opened stays open when the page is loaded anew.
+  Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) =>
+    !(name === "open" && node.nodeName === "DETAILS");
+
+  const page = () => document.getElementById("page");
+  const say = (text) => {
+    note.textContent = text;
+    note.hidden = !text;
+  };
+
+  // A form that somebody has begun to fill in is not taken away.
+  let begun = false;
+  document.addEventListener("input", (event) => {
+    if (event.target.closest("#page form")) begun = true;
+  });
+  document.addEventListener("submit", () => { begun = false; });
+
+  const refresh = () => {
+    if (begun) {
+      say("Something changed meanwhile. What you have typed is kept; load the page again to see it.");
+      return;
+    }
+    htmx.trigger(page(), "changed");
+  };
+
+  document.addEventListener("htmx:responseError", (event) => {
+    if (event.detail.xhr.status === 401 || event.detail.xhr.status === 404) location.reload();
+  });
+
+  const close = () => {
+    if (source) source.close();
+    source = null;
+  };
+  const open = () => {
+    if (source || document.hidden) return;
+    source = new EventSource("/dashboard/live");
+    source.addEventListener("open", () => {
+      if (lost) refresh();
+      lost = false;
+      if (!begun) say("");
+    });
+    source.addEventListener("changed", refresh);
+    source.addEventListener("tick", () => { if (!begun) refresh(); });
+    source.addEventListener("signed-out", () => location.reload());
+    source.addEventListener("error", () => {
+      lost = true;
+      say("The daemon does not answer. What is shown may be old; trying again.");
+      if (source && source.readyState === EventSource.CLOSED) {
+        close();
+        setTimeout(open, LATER_MS);
+      }
+    });
+  };
+
+  // Browsers keep few connections to one address: a page that nobody sees holds none.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) {
+      close();
+      lost = true;
+    } else {
+      open();
+    }
+  });
+  open();
+})();

@@ -1,0 +1,81 @@
+"""What every page of the dashboard is made with: who looks, who presses, and the frame around what is shown.
+
+A view asks the daemon through its port, as the owner, and hands plain values to a template. A button does one
+thing, then leads back to a page with a line that says what it did, so that loading again repeats nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+from urllib.parse import quote
+
+import attrs
+from quart import Response, request
+
+from ...settings import DaemonSettings
+from ..port import DaemonRefusal, DaemonService
+from .door import Visitor, press, visit
+from .sheet import Sheet
+from .standing import look
+
+__all__ = ["Desk", "Pressed"]
+
+_PLACE_CHARS: Final = 512
+
+
+@attrs.frozen
+class Pressed:
+    """A button that was pressed: who, and the form's fields."""
+
+    visitor: Visitor
+    form: dict[str, str]
+
+    def text(self, name: str, most: int) -> str:
+        """A field's text with plain line breaks; "" if it is not there. Raises DaemonRefusal(bad-value)."""
+        text = self.form.get(name, "").replace("\r\n", "\n")
+        if len(text.encode()) > most:
+            raise DaemonRefusal(
+                "bad-value",
+                f"That is longer than {most} bytes.",
+                "Go back and shorten it.",
+                detail={"field": name},
+            )
+        return text
+
+
+@attrs.frozen
+class Desk:
+    """The daemon behind the pages, the templates, and how it was set to run."""
+
+    daemon: DaemonService
+    sheet: Sheet
+    settings: DaemonSettings
+
+    async def visit(self) -> Visitor:
+        """Who looks. Raises DaemonRefusal: another-user, signed-out."""
+        return await visit(self.daemon)
+
+    async def press(self) -> Pressed:
+        """Who presses a button of ours. Raises DaemonRefusal: another-user, signed-out, bad-origin."""
+        return Pressed(*await press(self.daemon))
+
+    async def show(self, template: str, visitor: Visitor, *, status: int = 200, **values: object) -> Response:
+        """A page in the frame: with the ways to all others, what waits, and the line that a button left."""
+        # A page that reloads its own middle keeps the line that it shows.
+        is_reload = request.headers.get("HX-Request") == "true"
+        return self.sheet.render(
+            template,
+            status=status,
+            is_live=True,
+            visitor=visitor.session,
+            notice="" if is_reload else self.daemon.browsers.take_notice(visitor.secret),
+            here=request.full_path.rstrip("?"),
+            section=request.path.removeprefix("/dashboard").strip("/").partition("/")[0],
+            standing=await look(self.daemon),
+            **values,
+        )
+
+    def done(self, pressed: Pressed, notice: str, to: str) -> Response:
+        """Lead on to the page `to`, which begins with a line that says what was done."""
+        self.daemon.browsers.leave_notice(pressed.visitor.secret, notice)
+        return Response("", 303, {"Location": quote(to, safe="/?=&%+-._~")[:_PLACE_CHARS]})

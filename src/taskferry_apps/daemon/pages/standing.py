@@ -1,0 +1,71 @@
+"""What every page of the dashboard shows in its frame: how the link is, and how much waits for the owner."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..port import DaemonService
+from ..views import Status
+from .owner import OWNER
+
+__all__ = ["Standing", "look"]
+
+#: More than this is shown as "many": nobody counts them, and counting must stay cheap.
+MOST_COUNTED = 99
+
+
+@attrs.frozen
+class Standing:
+    """The daemon's status, and what waits for the owner's word, by kind."""
+
+    status: Status
+    questions: int = 0
+    requests: int = 0
+    tasks: int = 0
+    stops: int = 0
+    identities: int = 0
+
+    @property
+    def waiting(self) -> int:
+        """All of it together."""
+        return self.questions + self.requests + self.tasks + self.stops + self.identities
+
+    @property
+    def tone(self) -> str:
+        """`good` where nothing is wrong, else `mine` or `bad`."""
+        status = self.status
+        if status.alarms or status.changed:
+            return "bad"
+        if not status.set_up or status.relay is None or not status.relay.connected:
+            return "mine"
+        return "good"
+
+    @property
+    def words(self) -> str:
+        """The same in words, the worst first."""
+        status = self.status
+        if not status.set_up:
+            return "not set up yet"
+        if status.alarms:
+            return "alarm"
+        if status.changed:
+            return "an identity is in question"
+        if status.relay is None or not status.relay.connected:
+            return "relay not reached"
+        return "connected"
+
+
+async def look(daemon: DaemonService) -> Standing:
+    """How things stand now."""
+    status = await daemon.status()
+    if not status.set_up:
+        return Standing(status)
+    gates = daemon.gates
+    return Standing(
+        status,
+        questions=len(await gates.approvals(OWNER, "", "waiting", MOST_COUNTED)),
+        requests=len(await daemon.connections(OWNER, "requested_in", "")),
+        tasks=len(await gates.held_tasks(OWNER)),
+        stops=status.stopped,
+        identities=len(status.changed),
+    )
