@@ -38,7 +38,7 @@ NODE_LOCK := $(wildcard spec/package-lock.json)
 NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-journeys test-examples test-all test-integrations coverage check check-format check-lint check-types check-layers \
+.PHONY: help setup demo test test-journeys test-examples test-browser browser-setup test-all test-integrations coverage check check-format check-lint check-types check-layers \
 	check-generated format bench fuzz fuzz-setup sim crash crowd lock clean
 
 help: ## List these targets
@@ -75,6 +75,15 @@ $(EXAMPLES_STAMP): requirements/examples.lock tools/make-venv
 	@$(STEP) "install agent frameworks" $(EXAMPLES_VENV)/bin/python -m pip install --quiet $(LOCKED) \
 		-r requirements/examples.lock
 	@touch $@
+
+test-browser: browser-setup ## Click through the dashboard and the relay's pages in a real Chromium; CI runs these, too
+	@$(RUN) -m pytest --quiet -m browser $(ARGS) tests/browser
+
+browser-setup: setup
+	@$(RUN) -c "import playwright" 2>/dev/null || $(STEP) "install the browser's driver" \
+		$(RUN) -m pip install --quiet $(LOCKED) -r requirements/browser.lock
+	@$(STEP) "a browser is there" tools/chromium
+	@$(STEP) "install the accessibility rules" npm ci --prefix tests/browser --no-audit --no-fund --silent
 
 test-all: setup $(NODE_STAMP) $(EXAMPLES_STAMP) ## Run every test, the slow ones too
 	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m "slow or not slow" $(ARGS)
@@ -148,10 +157,12 @@ lock: ## Resolve the dependencies anew where pyproject.toml asks for it (ARGS=--
 	@$(STEP) "requirements/dev.lock" $(COMPILE) --extra dev --output-file requirements/dev.lock
 	@$(STEP) "requirements/fuzz.lock" $(COMPILE) --extra fuzz --constraint requirements/dev.lock \
 		--output-file requirements/fuzz.lock
+	@$(STEP) "requirements/browser.lock" $(COMPILE) --extra browser --constraint requirements/dev.lock \
+		--output-file requirements/browser.lock
 	@$(STEP) "requirements/examples.lock" $(COMPILE) --extra examples --constraint requirements/dev.lock \
 		--output-file requirements/examples.lock
 
 clean: ## Remove the environment, caches and build products
 	@rm -rf $(VENV) $(EXAMPLES_VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
-		.pytest_cache .ruff_cache spec/node_modules integrations/node_modules
+		.pytest_cache .ruff_cache spec/node_modules integrations/node_modules tests/browser/node_modules
 	@find src tests spec benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

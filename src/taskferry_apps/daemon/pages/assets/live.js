@@ -55,7 +55,9 @@
       lost = true;
       say("The daemon does not answer. What is shown may be old; trying again.");
       if (source && source.readyState === EventSource.CLOSED) {
+        // Refused, not lost: the page itself is told why.
         close();
+        htmx.trigger(page(), "changed");
         setTimeout(open, LATER_MS);
       }
     });
