@@ -59,6 +59,7 @@ class AuditKind(StrEnum):
     SET_UP = "set_up"
     SIGN_IN = "sign_in"
     AGENT_CHANGED = "agent_changed"
+    CARD_CHANGED = "card_changed"
     CONNECTION_ASKED = "connection_asked"
     CONNECTION_ACCEPTED = "connection_accepted"
     CONNECTION_DECLINED = "connection_declined"

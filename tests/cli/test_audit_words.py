@@ -57,6 +57,18 @@ OWNERS = [
     ("agent_changed", "writer", {"devices": 1, "statement": 2}, "Agent writer is served by 1 device."),
     ("agent_changed", "writer", {"devices": 0, "statement": 3}, "Agent writer was withdrawn."),
     (
+        "card_changed",
+        "writer",
+        {"version": 3, "changed": "display_name tagline", "visibility": "public"},
+        "You changed the card of writer: display name and tagline (version 3).",
+    ),
+    (
+        "card_changed",
+        "writer",
+        {"version": 4, "visibility": "public", "by": "another device"},
+        "Another machine of yours changed the card of writer (version 4).",
+    ),
+    (
         "connection_asked",
         BOB,
         {**WITH, "by": "owner"},

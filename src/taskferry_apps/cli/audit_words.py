@@ -270,6 +270,12 @@ def _agent(subject: str, facts: Facts) -> str:
     return f"Agent {subject} is served by {clean(devices)} {'device' if devices == 1 else 'devices'}."
 
 
+def _card(subject: str, facts: Facts) -> str:
+    changed = [_words(name) for name in _fact(facts, "changed").split()]
+    what = f": {listed(changed)}" if changed else ""
+    return f"{_whose_word(facts)} changed the card of {subject}{what} (version {_fact(facts, 'version')})."
+
+
 def _device(what: str) -> Teller:
     def tell(subject: str, facts: Facts) -> str:
         named = f"{subject} ({_id(facts, 'device')})" if subject else _id(facts, "device")
@@ -331,6 +337,7 @@ _TELLERS: Final[Mapping[str, Teller]] = {
     "set_up": _set_up,
     "sign_in": _sign_in,
     "agent_changed": _agent,
+    "card_changed": _card,
     "connection_asked": _asked,
     "connection_accepted": _accepted,
     **{kind: _ended(kind) for kind in _ENDS},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from taskferry_protocol.ids import Instant, fingerprint
 
 from ..gate_views import ApprovalView, HeldTask, ModeView, RuleView, StopView, WholeTask
-from .answers import Object, connection_object, grant_object
+from .answers import Object
+from .connection_answers import connection_object, grant_object
 from .kinds import time_text
 from .parts import part_object
 
