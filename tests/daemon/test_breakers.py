@@ -324,6 +324,27 @@ async def test_tasks_that_are_dropped_are_declined():
         assert await b.gates.stops(OWNER) == ()
 
 
+@pytest.mark.parametrize("kind", ["revoked", "blocked"])
+async def test_what_is_dropped_of_a_pair_that_is_connected_no_more_leaves_the_gate(kind):
+    """Nothing can be said to the peer; its tasks wait no longer, and no agent ever sees them."""
+    async with a_world() as world, a_pair(world, FEW) as (a, b):
+        for n in range(FEW.talk):
+            await say(b, OWNER, "writer", "@alice/requester", f"word {n}")
+        task = await ask(a, "requester", "@bob/writer")
+        stop = await a_stop(b)
+        assert stop.tasks == (task,)
+        await b.end_connection(OWNER, PAIR, kind, "")
+        await b.gates.drop_stop(OWNER, stop.id.hex())
+        assert await b.gates.stops(OWNER) == ()
+        assert await b.gates.held_tasks(OWNER) == ()
+        assert await b.gates.waiting(WRITER, "writer") == ()
+        assert (await b.tasks(WRITER, "", "", "", "", 50))[0] == ()
+        with pytest.raises(DaemonRefusal):
+            await b.task(WRITER, task.hex())
+        denied = [entry.note for entry in (await b.audit.entries(OWNER, "denial", "", 10)).entries]
+        assert {dict(note.facts)["what"] for note in denied} == {"stop", "task"}
+
+
 async def test_held_events_are_folded_and_both_ends_agree():
     """What is held keeps its place in the task; only the agent waits. What ends a task comes through."""
     async with a_world() as world, a_pair(world, FEW) as (a, b):
