@@ -75,6 +75,7 @@ class AuditKind(StrEnum):
     RULE_CHANGED = "rule_changed"
     GATE_CHANGED = "gate_changed"
     BREAKER = "breaker"
+    BREAKER_CHANGED = "breaker_changed"
     KEY_ROTATED = "key_rotated"
     DEVICE_ADDED = "device_added"
     DEVICE_REVOKED = "device_revoked"

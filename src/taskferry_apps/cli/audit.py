@@ -45,10 +45,10 @@ def list_entries(kind: str, limit: int, cursor: str) -> None:
     Each begins with its number and its age. With --json an entry has all its facts, and its ids in full.
     Kinds are: set_up, sign_in, agent_changed, card_changed, connection_asked, connection_accepted,
     connection_declined, connection_revoked, connection_blocked, connection_unblocked, grant,
-    permission_changed, approval, denial, refusal, rule_changed, gate_changed, key_rotated, device_added,
-    device_revoked, device_renamed, recovery_changed, recovered, renamed, trust_changed, identity_changed,
-    peer_devices, alarm, credential_made, credential_revoked, invite_made, invite_revoked, invite_used,
-    export, manage_key, backup, restored.
+    permission_changed, approval, denial, refusal, rule_changed, gate_changed, breaker, breaker_changed,
+    key_rotated, device_added, device_revoked, device_renamed, recovery_changed, recovered, renamed,
+    trust_changed, identity_changed, peer_devices, alarm, credential_made, credential_revoked,
+    invite_made, invite_revoked, invite_used, export, manage_key, backup, restored.
 
     \b
     Examples:

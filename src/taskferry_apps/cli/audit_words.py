@@ -214,6 +214,14 @@ def _decision(passed: str, answered: str) -> Teller:
     return tell
 
 
+def _limits(subject: str, facts: Facts) -> str:
+    between = f"between {_fact(facts, 'mine')} and {subject}"
+    own = [item.replace("-", " ").replace("=", " ") for item in _fact(facts, "limits").split()]
+    if not own:
+        return f"You let breakers trip as usual {between}."
+    return f"You set when breakers trip {between}: {listed(own)}."
+
+
 def _rule(subject: str, facts: Facts) -> str:
     mine = _fact(facts, "mine") or "all agents"
     id = _id(facts, "rule")
@@ -350,6 +358,7 @@ _TELLERS: Final[Mapping[str, Teller]] = {
         f"A breaker stands between {_fact(facts, 'mine')} and {subject}:"
         f" {_TRIPS.get(_fact(facts, 'code'), _fact(facts, 'code'))}."
     ),
+    "breaker_changed": _limits,
     "grant": _allowed,
     "permission_changed": _allowed,
     "approval": _decision("let through", "allowed"),

@@ -42,6 +42,8 @@ def test_what_is_the_owners_is_what_was_promised():
         ("POST", "/connections/decline"),
         ("POST", "/connections/revoke"),
         ("POST", "/connections/block"),
+        ("GET", "/breakers"),
+        ("POST", "/breakers"),
         ("GET", "/permissions"),
         ("POST", "/permissions"),
         ("GET", "/audit"),
