@@ -95,6 +95,7 @@ const TYPES = {
     { items: is.list(is.tuple(hash, outcome, is.nullable(is.tstr(1, 64))), 1, 256), 'tells?': is.bool, 'seen?': is.time },
   ],
   account_update: ['account', { statements: statements(64), from: is.uint() }],
+  card_update: ['account', { card: is.bstr() }],
   grant_digest: ['account', { digest: hash, count: is.uint() }],
   action_request: [
     'account',

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -9,9 +10,9 @@ import attrs
 from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.limits import HOPS
 
-__all__ = ["read_limits", "written_limits"]
+__all__ = ["LIMIT_NAMES", "most_of", "read_limits", "written_limits"]
 
-_FIELDS: Final = {
+LIMIT_NAMES: Final[Mapping[str, str]] = {
     "hops": "hops",
     "messages": "talk",
     "messages-a-day": "talk_a_day",
@@ -20,8 +21,14 @@ _FIELDS: Final = {
     "repeats": "repeats",
     "task-messages": "budget",
 }
+"""The limits by the names that owners give them, and which of `BreakerLimits` each is."""
 #: Nobody reads more in a day, and counts stay small.
 _MOST: Final = 100_000
+
+
+def most_of(field: str) -> int:
+    """The largest number that a field of `BreakerLimits` may be set to; the least is 1."""
+    return HOPS if field == "hops" else _MOST
 
 
 def read_limits(text: str) -> BreakerLimits:
@@ -31,10 +38,10 @@ def read_limits(text: str) -> BreakerLimits:
         name, equals, number = item.strip().partition("=")
         if not item.strip():
             continue
-        field = _FIELDS.get(name)
+        field = LIMIT_NAMES.get(name)
         if field is None or not equals or not number.isascii() or not number.isdigit() or len(number) > 6:
-            raise ValueError(f"name=number, comma-separated, of {', '.join(_FIELDS)}")
-        most = HOPS if field == "hops" else _MOST
+            raise ValueError(f"name=number, comma-separated, of {', '.join(LIMIT_NAMES)}")
+        most = most_of(field)
         if not 1 <= int(number) <= most:
             raise ValueError(f"{name} from 1 to {most}")
         if field in found:
@@ -45,4 +52,4 @@ def read_limits(text: str) -> BreakerLimits:
 
 def written_limits(limits: BreakerLimits) -> str:
     """The text that sets these limits."""
-    return ",".join(f"{name}={getattr(limits, field)}" for name, field in _FIELDS.items())
+    return ",".join(f"{name}={getattr(limits, field)}" for name, field in LIMIT_NAMES.items())

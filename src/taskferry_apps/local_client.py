@@ -65,6 +65,10 @@ class LocalClient:
         """What the daemon answers to `body`. With `key`, repeating the call has no second effect."""
         return as_object(self._send("POST", path, body=body, key=key))
 
+    def patch(self, path: str, body: Mapping[str, object]) -> JsonObject:
+        """What the daemon answers to a change of what stands at `path`."""
+        return as_object(self._send("PATCH", path, body=body))
+
     @contextmanager
     def download(self, path: str, body: Mapping[str, object]) -> Iterator[tuple[int, Iterator[bytes]]]:
         """The size of a long answer, and its pieces. Raises ApiError, DaemonUnreachable."""

@@ -12,6 +12,8 @@ def test_the_log_is_listed_exported_and_compared(alice: Shell) -> None:
     told = f'You made a credential "for the audit" for programs of requester ({str(made["id"])[:8]}).'
     assert told in listed.out
     assert str(made["token"]) not in alice("audit", "list", "--json", "--limit", "200").out
+    none = alice("audit", "list", "--kind", "recovered").out
+    assert none.splitlines()[0] == "Nothing of the kind recovered is written down."
     file = alice.folder / "audit.cbor"
     assert alice("audit", "export", str(file)).code == 0
     assert alice("audit", "export", str(file)).code == 2

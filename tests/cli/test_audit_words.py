@@ -57,6 +57,30 @@ OWNERS = [
     ("agent_changed", "writer", {"devices": 1, "statement": 2}, "Agent writer is served by 1 device."),
     ("agent_changed", "writer", {"devices": 0, "statement": 3}, "Agent writer was withdrawn."),
     (
+        "breaker_changed",
+        "@alice/requester",
+        {"mine": "writer", "limits": "hops=4 messages-a-day=30"},
+        "You set when breakers trip between writer and @alice/requester: hops 4 and messages a day 30.",
+    ),
+    (
+        "breaker_changed",
+        "@alice/requester",
+        {"mine": "writer", "limits": ""},
+        "You let breakers trip as usual between writer and @alice/requester.",
+    ),
+    (
+        "card_changed",
+        "writer",
+        {"version": 3, "changed": "display_name tagline", "visibility": "public"},
+        "You changed the card of writer: display name and tagline (version 3).",
+    ),
+    (
+        "card_changed",
+        "writer",
+        {"version": 4, "visibility": "public", "by": "another device"},
+        "Another machine of yours changed the card of writer (version 4).",
+    ),
+    (
         "connection_asked",
         BOB,
         {**WITH, "by": "owner"},

@@ -34,6 +34,11 @@ def test_the_log_is_read_beside_the_running_relay(alice: Shell, database: Path) 
     out = _until_listed(alice, database, "@alice had a session")
     assert "@alice joined (account " in out
     assert alice("relay", "audit", "list", "--db", str(database), "--kind", "gossip").code == 2
+    none = alice("relay", "audit", "list", "--db", str(database), "--kind", "mail_failed")
+    assert none.out.splitlines()[0] == "Nothing of the kind mail_failed is written down."
+    assert "without --kind" in none.out
+    older = alice("relay", "audit", "list", "--db", str(database), "--cursor", "1")
+    assert older.out == "Nothing that is older is written down.\n"
     file = alice.folder / "relay-audit.cbor"
     made = alice("relay", "audit", "export", str(file), "--db", str(database), "--json")
     assert made.code == 0, made.err

@@ -324,6 +324,27 @@ async def test_tasks_that_are_dropped_are_declined():
         assert await b.gates.stops(OWNER) == ()
 
 
+@pytest.mark.parametrize("kind", ["revoked", "blocked"])
+async def test_what_is_dropped_of_a_pair_that_is_connected_no_more_leaves_the_gate(kind):
+    """Nothing can be said to the peer; its tasks wait no longer, and no agent ever sees them."""
+    async with a_world() as world, a_pair(world, FEW) as (a, b):
+        for n in range(FEW.talk):
+            await say(b, OWNER, "writer", "@alice/requester", f"word {n}")
+        task = await ask(a, "requester", "@bob/writer")
+        stop = await a_stop(b)
+        assert stop.tasks == (task,)
+        await b.end_connection(OWNER, PAIR, kind, "")
+        await b.gates.drop_stop(OWNER, stop.id.hex())
+        assert await b.gates.stops(OWNER) == ()
+        assert await b.gates.held_tasks(OWNER) == ()
+        assert await b.gates.waiting(WRITER, "writer") == ()
+        assert (await b.tasks(WRITER, "", "", "", "", 50))[0] == ()
+        with pytest.raises(DaemonRefusal):
+            await b.task(WRITER, task.hex())
+        denied = [entry.note for entry in (await b.audit.entries(OWNER, "denial", "", 10)).entries]
+        assert {dict(note.facts)["what"] for note in denied} == {"stop", "task"}
+
+
 async def test_held_events_are_folded_and_both_ends_agree():
     """What is held keeps its place in the task; only the agent waits. What ends a task comes through."""
     async with a_world() as world, a_pair(world, FEW) as (a, b):
@@ -611,6 +632,110 @@ async def test_what_is_stopped_is_the_owners():
         assert (await a.status()).stopped == 1
         found = {finding.check: finding for finding in await a.doctor.examine(OWNER)}
         assert found["breakers"].level == "warn"
+
+
+# --- Limits of one connection -------------------------------------------------------------------------------
+
+
+async def test_a_connection_may_be_stricter_than_the_rest():
+    """What passed before counts by the new numbers; another connection keeps the usual ones."""
+    async with a_world() as world, a_pair(world) as (a, b):
+        await b.create_agent(OWNER, NewAgent("second"))
+        await connect(a, b, "requester", "@bob/second")
+        for n in range(2):
+            await say(b, OWNER, "writer", "@alice/requester", f"word {n}")
+        view = await b.gates.set_breaker_limits(OWNER, PAIR, {"talk": 3, "hops": 2})
+        assert (view.limits.talk, view.limits.hops, view.own) == (3, 2, {"talk", "hops"})
+        assert view.limits.talk_a_day == DEFAULT_LIMITS.talk_a_day
+        await say(b, OWNER, "writer", "@alice/requester", "word 2")
+        await refused(say(b, OWNER, "writer", "@alice/requester", "word 3"), "pair-limit")
+        for n in range(5):
+            await say(b, OWNER, "second", "@alice/requester", f"word {n}")
+
+
+async def test_a_connection_may_be_laxer_and_is_heard_at_once():
+    """What was refused by the usual limit goes on, and the stop that said so is gone."""
+    async with a_world() as world, a_pair(world, FEW) as (_, b):
+        for n in range(FEW.talk):
+            await say(b, OWNER, "writer", "@alice/requester", f"word {n}")
+        await refused(say(b, OWNER, "writer", "@alice/requester", "more"), "pair-limit")
+        assert len(await b.gates.stops(OWNER)) == 1
+        await b.gates.set_breaker_limits(OWNER, PAIR, {"talk": 12})
+        assert await b.gates.stops(OWNER) == ()
+        await say(b, OWNER, "writer", "@alice/requester", "more")
+        await b.gates.set_breaker_limits(OWNER, PAIR, {"talk": None})
+        await refused(say(b, OWNER, "writer", "@alice/requester", "and more"), "pair-limit")
+
+
+async def test_a_peer_is_held_by_the_limits_of_its_connection():
+    """Whatever the peer's own daemon allows; what is held stays held when the limit rises."""
+    async with forging() as (forger, bob):
+        await bob.gates.set_breaker_limits(OWNER, PAIR, {"talk": 2, "hops": 3})
+        await forger.deliver(await forger.seal(TextMessage("too far"), hop=3))
+        stop = await a_stop(bob)
+        assert (stop.code, stop.held) == ("hop-limit", 1)
+        await bob.gates.set_breaker_limits(OWNER, PAIR, {"hops": 16})
+        assert (await a_stop(bob)).held == 1
+        await bob.gates.release_stop(OWNER, stop.id.hex())
+        assert await bob.gates.stops(OWNER) == ()
+
+
+async def test_a_task_has_the_budget_of_its_connection_where_none_is_given():
+    """Its own budget counts where the request names one."""
+    async with a_world() as world, a_pair(world) as (a, b):
+        await a.gates.set_breaker_limits(OWNER, ("requester", "@bob/writer"), {"budget": 4})
+        await b.gates.set_breaker_limits(OWNER, PAIR, {"budget": 4})
+        task = await ask(a, "requester", "@bob/writer")
+        roomy = await ask(a, "requester", "@bob/writer", budget=40)
+        for one in (task, roomy):
+            await in_state(b, one, "sent")
+            await act(b, one, "accept")
+        for _ in range(3):
+            await act(b, roomy, "progress", text="on")
+        with pytest.raises(DaemonRefusal) as caught:
+            for _ in range(3):
+                await act(b, task, "progress", text="on")
+        assert caught.value.code == "not-possible"
+        assert "budget" in caught.value.message
+
+
+@pytest.mark.parametrize("change", [{"hops": 17}, {"hops": 0}, {"talk": 0}, {"events_a_day": 100_001}])
+async def test_limits_of_a_connection_are_bounded(change):
+    """Nobody sets one that counts nothing, or so large that counting would take the machine's memory."""
+    async with a_world() as world, a_pair(world) as (_, b):
+        with pytest.raises(DaemonRefusal) as caught:
+            await b.gates.set_breaker_limits(OWNER, PAIR, change)
+        assert caught.value.code == "bad-value"
+
+
+async def test_limits_of_a_connection_are_the_owners():
+    """An agent neither sees nor sets them."""
+    async with a_world() as world, a_pair(world) as (_, b):
+        for call in (
+            b.gates.breaker_limits(WRITER),
+            b.gates.set_breaker_limits(WRITER, PAIR, {"talk": 9}),
+        ):
+            with pytest.raises(DaemonRefusal) as caught:
+                await call
+            assert caught.value.code == "owner-only"
+
+
+async def test_limits_end_with_their_connection_and_survive_a_restart(tmp_path):
+    """A daemon that starts again has them; a new connection between the two begins as usual."""
+    async with open_daemon_store(tmp_path / "bob.db") as store, a_world() as world:
+        bob = Machine("bob", store)
+        async with a_pair(world, bob=bob) as (_, b):
+            await b.gates.set_breaker_limits(OWNER, PAIR, {"talk": 1, "talk_a_day": 2})
+        async with world.running(bob) as b:
+            (view,) = (await b.gates.breaker_limits(OWNER))[1]
+            assert view.own == {"talk", "talk_a_day"}
+            await say(b, OWNER, "writer", "@alice/requester", "one")
+            await refused(say(b, OWNER, "writer", "@alice/requester", "two"), "pair-limit")
+            await b.end_connection(OWNER, PAIR, "revoked", "")
+            (breaker,) = await b._core.store.breakers_tripped(9)
+            pair = await b._core.pairs.of(breaker.mine, breaker.peer, b._core.now())
+            assert pair.limits == DEFAULT_LIMITS
+            assert (await b.gates.breaker_limits(OWNER))[1] == ()
 
 
 async def test_two_agents_of_one_owner_are_stopped_as_well():

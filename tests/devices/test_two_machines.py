@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskferry_apps.daemon.port import DaemonRefusal, NewAgent
+from taskferry_apps.daemon.port import CardChange, DaemonRefusal, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.limits import DAY_MS
 from tests.daemon.worlds import OWNER, Machine, act, ask, connect, in_state, set_up, until
@@ -224,3 +224,17 @@ async def test_a_kill_while_history_follows_loses_and_repeats_nothing(monkeypatc
                 assert await texts(second, "requester") == [str(number) for number in range(20)]
                 overview = await second.devices.overview(OWNER)
                 assert overview.history_done == overview.history_total > 0
+
+
+async def test_a_changed_card_comes_to_the_other_machine_and_goes_on_from_there():
+    """Whichever machine changed it last: the version rises from what either has said."""
+    async with a_pair() as pair:
+        await pair.first.edit_agent(OWNER, "requester", CardChange(tagline="from the first"))
+
+        async def there() -> bool:
+            shown = {view.name: view.tagline for view in await pair.second.agents(OWNER)}
+            return shown.get("requester") == "from the first"
+
+        await until(there)
+        made = await pair.second.edit_agent(OWNER, "requester", CardChange(public=True))
+        assert (made.version, made.tagline) == (3, "from the first")

@@ -20,6 +20,7 @@ from taskferry_protocol.messages import (
     ArtifactSubmit,
     BlobPart,
     Body,
+    CardUpdate,
     ConnectionAccepted,
     ConnectionEnded,
     ConnectionRequested,
@@ -201,6 +202,7 @@ BODY_STRATEGIES: dict[type[Body], st.SearchStrategy[Body]] = {
     TaskSeen: st.builds(TaskSeen, extra=extras),
     Receipt: st.builds(Receipt, st.lists(receipt_items, min_size=1, max_size=4).map(tuple), extra=extras),
     AccountUpdate: st.builds(AccountUpdate, statements, uints, extra=extras),
+    CardUpdate: st.builds(CardUpdate, st.binary(max_size=64), extra=extras),
     GrantDigest: st.builds(GrantDigest, hashes, uints, extra=extras),
     DeviceShare: st.builds(DeviceShare, st.lists(shared, max_size=4).map(tuple), uints, uints, extra=extras),
     ActionRequest: st.builds(

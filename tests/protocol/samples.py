@@ -64,6 +64,7 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
     "task_seen": {},
     "receipt": {"items": [[H, "applied", None]]},
     "account_update": {"statements": [b"s"], "from": 3},
+    "card_update": {"card": b"c"},
     "grant_digest": {"digest": H, "count": 1},
     "device_share": {"items": [{"kind": "card", "card": b"c"}], "done": 0, "total": 0},
     "action_request": {

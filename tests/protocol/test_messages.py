@@ -35,7 +35,7 @@ def test_every_type_has_a_strategy_and_a_sample() -> None:
     """A new message type cannot escape these tests."""
     assert set(BODY_STRATEGIES) == set(BODIES.values())
     assert set(SAMPLES) == set(BODIES)
-    assert len(BODIES) == 22
+    assert len(BODIES) == 23
 
 
 @pytest.mark.parametrize("type_name", SAMPLES)
@@ -251,6 +251,7 @@ def test_only_submissions_are_of_class_artifact() -> None:
             "account_update",
             "action_outcome",
             "action_request",
+            "card_update",
             "device_share",
             "grant_digest",
         },

@@ -13,11 +13,12 @@ __all__ = ["agent"]
 
 @click.group()
 def agent() -> None:
-    """Create and list your agents.
+    """Create, describe and list your agents.
 
     \b
     Examples:
       taskferry agent create writer --tagline "Reports on documents"
+      taskferry agent edit writer --tagline "Reports on papers"
       taskferry agent list
       taskferry agent mode writer guarded
     """
@@ -62,6 +63,7 @@ def create(
                 "description": description,
                 "capabilities": list(capabilities),
                 "public_profile": public,
+                "new": True,
             },
         )
         relay = object_in(daemon.health(), "relay")
@@ -78,6 +80,75 @@ def create(
         )
         return
     click.echo(f"{handle} is ready. Others reach it with: taskferry connect THEIR-AGENT {handle}")
+
+
+@agent.command()
+@click.argument("name")
+@click.option("--display-name", help='What people read; "" for none.')
+@click.option("--tagline", help="One line on what it is for.")
+@click.option("--description", help="More on what it can do.")
+@click.option(
+    "--capability",
+    "capabilities",
+    multiple=True,
+    help='A word on what it can do, instead of those before; repeat for more, "" for none.',
+)
+@click.option("--public/--private", default=None, help="Whether the relay may list it in its directory.")
+@json_option
+@daemon_options
+def edit(
+    name: str,
+    display_name: str | None,
+    tagline: str | None,
+    description: str | None,
+    capabilities: tuple[str, ...],
+    public: bool | None,
+) -> None:
+    """Change what is said of the agent NAME: its card.
+
+    What is left out stays as it is. The owners that it is connected with hear of it.
+
+    \b
+    Examples:
+      taskferry agent edit writer --tagline "Reports on papers"
+      taskferry agent edit writer --capability writing --capability review --public
+    """
+    from urllib.parse import quote
+
+    from .values import object_in
+
+    given: dict[str, object] = {
+        "display_name": display_name,
+        "tagline": tagline,
+        "description": description,
+        "capabilities": [word for word in capabilities if word] if capabilities else None,
+        "public_profile": public,
+    }
+    changes = {field: value for field, value in given.items() if value is not None}
+    if not changes:
+        raise click.UsageError("Say what to change; see: taskferry agent edit --help")
+    with local_client() as daemon:
+        owner, slash, own = name.rpartition("/")
+        if slash and owner != f"@{daemon.health().get('client_id')}":
+            raise click.UsageError(f"{name} is another owner's; yours are listed by: taskferry agent list")
+        answer = daemon.patch(f"/agents/{quote(own, safe='')}", changes)
+    if is_json_wanted():
+        print_json(answer)
+        return
+    from .render import clean, facts
+    from .values import texts
+
+    card = object_in(answer, "agent")
+    click.echo(f"The card of {clean(card.get('handle'))}, version {clean(card.get('version'))}, says:")
+    facts(
+        [
+            ("name", clean(card.get("display_name"))),
+            ("tagline", clean(card.get("tagline"))),
+            ("description", clean(card.get("description"))),
+            ("can do", ", ".join(map(clean, texts(card, "capabilities")))),
+            ("shown to", "everybody" if card.get("public") else "whom it is connected with"),
+        ]
+    )
 
 
 @agent.command("list")

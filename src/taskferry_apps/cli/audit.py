@@ -43,12 +43,12 @@ def list_entries(kind: str, limit: int, cursor: str) -> None:
     """List the entries in sentences, newest first.
 
     Each begins with its number and its age. With --json an entry has all its facts, and its ids in full.
-    Kinds are: set_up, sign_in, agent_changed, connection_asked, connection_accepted, connection_declined,
-    connection_revoked, connection_blocked, connection_unblocked, grant, permission_changed, approval,
-    denial, refusal, rule_changed, gate_changed, key_rotated, device_added, device_revoked, device_renamed,
-    recovery_changed, recovered, renamed, trust_changed, identity_changed, peer_devices, alarm,
-    credential_made, credential_revoked, invite_made, invite_revoked, invite_used, export, manage_key,
-    backup, restored.
+    Kinds are: set_up, sign_in, agent_changed, card_changed, connection_asked, connection_accepted,
+    connection_declined, connection_revoked, connection_blocked, connection_unblocked, grant,
+    permission_changed, approval, denial, refusal, rule_changed, gate_changed, breaker, breaker_changed,
+    key_rotated, device_added, device_revoked, device_renamed, recovery_changed, recovered, renamed,
+    trust_changed, identity_changed, peer_devices, alarm, credential_made, credential_revoked,
+    invite_made, invite_revoked, invite_used, export, manage_key, backup, restored.
 
     \b
     Examples:
@@ -62,11 +62,21 @@ def list_entries(kind: str, limit: int, cursor: str) -> None:
         return
     from .audit_words import audit_sentence
 
-    show_entries(answer, audit_sentence)
+    show_entries(answer, audit_sentence, kind, older=bool(cursor))
 
 
-def show_entries(answer: Mapping[str, object], say: Callable[[str, str, Mapping[str, object]], str]) -> None:
-    """The entries of an answer, each as number, time and the sentence that `say` makes of it."""
+def show_entries(
+    answer: Mapping[str, object],
+    say: Callable[[str, str, Mapping[str, object]], str],
+    kind: str,
+    *,
+    older: bool,
+) -> None:
+    """The entries of an answer, each as number, time and the sentence that `say` makes of it.
+
+    Of none it is said what there is none of: of `kind` (all if ""), beyond the cursor where `older` ones were
+    asked for.
+    """
     from .render import ago, clean, columns
     from .values import object_in, objects
 
@@ -79,7 +89,10 @@ def show_entries(answer: Mapping[str, object], say: Callable[[str, str, Mapping[
         for item in objects(answer, "entries")
     ]
     if not rows:
-        click.echo("Nothing of that is written down yet.")
+        what = f"Nothing of the kind {kind}" if kind else "Nothing"
+        click.echo(f"{what} {'that is older' if older else ''} is written down.".replace("  ", " "))
+        if kind:
+            click.echo("Entries of all kinds are listed without --kind.")
         return
     number, when = max(len(row[0]) for row in rows), max(len(row[1]) for row in rows)
     margin, width = number + when + 4, columns()

@@ -214,6 +214,14 @@ def _decision(passed: str, answered: str) -> Teller:
     return tell
 
 
+def _limits(subject: str, facts: Facts) -> str:
+    between = f"between {_fact(facts, 'mine')} and {subject}"
+    own = [item.replace("-", " ").replace("=", " ") for item in _fact(facts, "limits").split()]
+    if not own:
+        return f"You let breakers trip as usual {between}."
+    return f"You set when breakers trip {between}: {listed(own)}."
+
+
 def _rule(subject: str, facts: Facts) -> str:
     mine = _fact(facts, "mine") or "all agents"
     id = _id(facts, "rule")
@@ -268,6 +276,12 @@ def _agent(subject: str, facts: Facts) -> str:
     if not devices:
         return f"Agent {subject} was withdrawn."
     return f"Agent {subject} is served by {clean(devices)} {'device' if devices == 1 else 'devices'}."
+
+
+def _card(subject: str, facts: Facts) -> str:
+    changed = [_words(name) for name in _fact(facts, "changed").split()]
+    what = f": {listed(changed)}" if changed else ""
+    return f"{_whose_word(facts)} changed the card of {subject}{what} (version {_fact(facts, 'version')})."
 
 
 def _device(what: str) -> Teller:
@@ -331,6 +345,7 @@ _TELLERS: Final[Mapping[str, Teller]] = {
     "set_up": _set_up,
     "sign_in": _sign_in,
     "agent_changed": _agent,
+    "card_changed": _card,
     "connection_asked": _asked,
     "connection_accepted": _accepted,
     **{kind: _ended(kind) for kind in _ENDS},
@@ -343,6 +358,7 @@ _TELLERS: Final[Mapping[str, Teller]] = {
         f"A breaker stands between {_fact(facts, 'mine')} and {subject}:"
         f" {_TRIPS.get(_fact(facts, 'code'), _fact(facts, 'code'))}."
     ),
+    "breaker_changed": _limits,
     "grant": _allowed,
     "permission_changed": _allowed,
     "approval": _decision("let through", "allowed"),

@@ -66,11 +66,22 @@ def _print(answer: Mapping[str, object]) -> None:
     if is_json_wanted():
         print_json(answer)
         return
-    from .render import clean, sentence_lines
-    from .values import object_in
+    from .render import clean, facts, sentence_lines
+    from .values import object_in, texts
 
     connection = object_in(answer, "connection") or answer
     mine, peer = clean(connection.get("mine")), clean(connection.get("peer"))
+    if card := object_in(connection, "card"):
+        click.secho(f"What its owner says of {peer}", bold=True)
+        facts(
+            [
+                ("  name", clean(card.get("display_name"))),
+                ("  tagline", clean(card.get("tagline"))),
+                ("  description", clean(card.get("description"))),
+                ("  can do", ", ".join(map(clean, texts(card, "capabilities")))),
+            ]
+        )
+        click.echo()
     for title, key, sender, receiver, decides in (
         ("What you allow", "given", peer, mine, "you"),
         ("What the other side allows", "received", mine, peer, "its owner"),

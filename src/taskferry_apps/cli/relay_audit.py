@@ -72,7 +72,7 @@ def list_entries(db: str | None, kind: str, limit: int, cursor: int | None) -> N
 
     Kinds are: started, restored, account_taken, name_claimed, device_added, device_revoked,
     recovery_changed, recovered, sign_in, refusal, account_held, hold_lifted, evidence, ticket_made,
-    ticket_used, ticket_revoked.
+    ticket_used, ticket_revoked, mail_failed.
     """
     from taskferry_protocol.audit import RelayAuditKind, read_entry
     from taskferry_protocol.errors import RemoteProtocolError
@@ -97,7 +97,7 @@ def list_entries(db: str | None, kind: str, limit: int, cursor: int | None) -> N
         return
     from .relay_audit_words import relay_sentence
 
-    show_entries(answer, relay_sentence)
+    show_entries(answer, relay_sentence, kind, older=cursor is not None)
 
 
 def _object(entry: AuditEntry) -> dict[str, object]:

@@ -13,6 +13,7 @@ import attrs
 
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.breakers import (
+    BreakerLimits,
     Lead,
     Trip,
     Tripped,
@@ -129,7 +130,7 @@ async def screen_event(arrival: Arrival, held: Held, after: Held) -> InboxState:
     draft, mine, peer = arrival.draft, arrival.mine, arrival.peer
     ends = after.view.is_final and not held.view.is_final
     pair, tripped = await _look(arrival)
-    budget = budget_of(draft.core, after)
+    budget = budget_of(after, pair.limits)
     over = budget is not None and after.view.spent > budget
     if over and tripped is None:
         tripped = Tripped(Trip.BUDGET)
@@ -144,12 +145,12 @@ async def screen_event(arrival: Arrival, held: Held, after: Held) -> InboxState:
     return InboxState.STOPPED
 
 
-def budget_of(core: Core, held: Held) -> int | None:
-    """How many messages a task may have, by its request or else by this daemon; None without a request."""
+def budget_of(held: Held, limits: BreakerLimits) -> int | None:
+    """How many messages a task may have, by its request or else by these limits; None without a request."""
     terms = held.view.terms
     if terms is None:
         return None
-    return core.pairs.limits.budget if terms.budget is None else terms.budget
+    return limits.budget if terms.budget is None else terms.budget
 
 
 async def _look(arrival: Arrival) -> tuple[Pair, Tripped | None]:
@@ -159,7 +160,7 @@ async def _look(arrival: Arrival) -> tuple[Pair, Tripped | None]:
         return pair, Tripped(Trip.HELD)
     content = arrival.content
     return pair, judge_incoming(
-        pair.exchanges, draft.core.pairs.limits, draft.now, hop=content.hop, words=words_of(content.body)
+        pair.exchanges, pair.limits, draft.now, hop=content.hop, words=words_of(content.body)
     )
 
 
@@ -207,9 +208,8 @@ async def permit_talk(draft: Draft, mine: AgentRef, peer: AgentRef, lead: Lead, 
     Codes: hop-limit, same-words, pair-limit. The owner is shown what was refused.
     """
     pair = await draft.core.pairs.of(mine, peer, draft.now)
-    limits = draft.core.pairs.limits
     words = words_of(body)
-    tripped = judge_outgoing(pair.exchanges, limits, draft.now, hop=lead.hop, words=words)
+    tripped = judge_outgoing(pair.exchanges, pair.limits, draft.now, hop=lead.hop, words=words)
     if tripped is not None:
         await _refuse(draft.core, pair.breaker, tripped)
 
@@ -219,7 +219,7 @@ async def permit_event(draft: Draft, mine: AgentRef, peer: AgentRef, kind: Event
     if kind in ENDING:
         return
     pair = await draft.core.pairs.of(mine, peer, draft.now)
-    tripped = judge_outgoing(pair.exchanges, draft.core.pairs.limits, draft.now, hop=0, words=None)
+    tripped = judge_outgoing(pair.exchanges, pair.limits, draft.now, hop=0, words=None)
     if tripped is not None:
         await _refuse(draft.core, pair.breaker, tripped)
 

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+from taskferry_protocol.cards import Card
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import Body, Content, TaskRequest, decode_content
 from taskferry_protocol.records import (
@@ -19,6 +20,7 @@ from taskferry_protocol.records import (
 )
 
 from .bonds import Bond
+from .cards import peer_card
 from .core import Core
 from .delivery import deliveries
 from .grants import Allowance
@@ -26,6 +28,7 @@ from .identity_changes import trust_in
 from .names import handle_of
 from .starting import may_start
 from .views import (
+    CardView,
     ConnectionView,
     EventView,
     GrantView,
@@ -140,8 +143,15 @@ async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -
         invite_state=record.invite_state,
         expires_at=record.expires_at,
         again_at=record.again_at,
+        card=_card_view(await peer_card(core, record.peer)),
         message=message,
     )
+
+
+def _card_view(card: Card | None) -> CardView | None:
+    if card is None:
+        return None
+    return CardView(card.version, card.display_name, card.tagline, card.description, card.capabilities)
 
 
 def _grant_view(allowance: Allowance | None) -> GrantView | None:

@@ -6,12 +6,22 @@ from collections.abc import Mapping
 
 import attrs
 
+from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.messages import Part
 
 from .views import ConnectionView, GrantView
 
-__all__ = ["ApprovalView", "HeldItem", "HeldTask", "ModeView", "RuleView", "StopView", "WholeTask"]
+__all__ = [
+    "ApprovalView",
+    "ConnectionLimits",
+    "HeldItem",
+    "HeldTask",
+    "ModeView",
+    "RuleView",
+    "StopView",
+    "WholeTask",
+]
 
 
 @attrs.frozen
@@ -63,6 +73,17 @@ class StopView:
     tasks: tuple[Hash, ...]
     refused_until: Instant | None
     items: tuple[HeldItem, ...]
+
+
+@attrs.frozen
+class ConnectionLimits:
+    """When breakers trip between the two agents of a connection; `own` names the fields set for it alone."""
+
+    id: Hash
+    mine: str
+    peer: str
+    limits: BreakerLimits
+    own: frozenset[str]
 
 
 @attrs.frozen

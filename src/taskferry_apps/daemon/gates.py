@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import attrs
 
 from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.gates import ActionClass, AgentMode, Policy
 from taskferry_protocol.records import LocalAgent, PutAgent
 
@@ -18,9 +19,10 @@ from .core import Core
 from .describe import connection_view
 from .downloads import part_of
 from .draft import Draft
-from .gate_views import ApprovalView, HeldTask, ModeView, RuleView, StopView, WholeTask
+from .gate_views import ApprovalView, ConnectionLimits, HeldTask, ModeView, RuleView, StopView, WholeTask
 from .gates_port import NewRule, Question
 from .held_tasks import HeldTasks
+from .limits import Limits
 from .link import Link
 from .names import handle_of, may_use, own_agent, require_owner
 from .outgoing import sent
@@ -45,6 +47,7 @@ class Gates:
         self._rules = rules
         self._held = HeldTasks(core)
         self._stops = Stops(core, tasks)
+        self._limits = Limits(core)
         self._approvals = Approvals(core)
 
     # --- Tasks that wait
@@ -89,6 +92,16 @@ class Gates:
     async def drop_stop(self, caller: Caller, stop: str) -> StopView:
         """Drop it."""
         return await self._stops.drop(caller, stop)
+
+    async def breaker_limits(self, caller: Caller) -> tuple[BreakerLimits, tuple[ConnectionLimits, ...]]:
+        """When breakers trip."""
+        return await self._limits.listed(caller)
+
+    async def set_breaker_limits(
+        self, caller: Caller, connection: str | tuple[str, str], change: Mapping[str, int | None]
+    ) -> ConnectionLimits:
+        """Set limits of one connection."""
+        return await self._limits.change(caller, connection, change)
 
     async def unblock(self, caller: Caller, connection: str | tuple[str, str]) -> ConnectionView:
         """Let a blocked agent ask again."""

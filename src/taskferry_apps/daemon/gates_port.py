@@ -5,13 +5,15 @@ What only the owner may do raises DaemonRefusal(owner-only) for everybody else.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
 
+from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.ids import Instant
 
-from .gate_views import ApprovalView, HeldTask, ModeView, RuleView, StopView, WholeTask
+from .gate_views import ApprovalView, ConnectionLimits, HeldTask, ModeView, RuleView, StopView, WholeTask
 from .port import Caller, GrantChange
 from .views import ConnectionView, Sent
 
@@ -65,6 +67,17 @@ class GateService(Protocol):
 
     async def drop_stop(self, caller: Caller, stop: str) -> StopView:
         """Never put what is held before the agent; decline the tasks that were stopped, and count anew."""
+
+    async def breaker_limits(self, caller: Caller) -> tuple[BreakerLimits, tuple[ConnectionLimits, ...]]:
+        """When breakers trip as a rule, and for each connection in force, the oldest first."""
+
+    async def set_breaker_limits(
+        self, caller: Caller, connection: str | tuple[str, str], change: Mapping[str, int | None]
+    ) -> ConnectionLimits:
+        """Set limits of one connection, by fields of `BreakerLimits`; None: as a rule again.
+
+        Refusal bad-value: below 1 or above what any installation may have.
+        """
 
     async def unblock(self, caller: Caller, connection: str | tuple[str, str]) -> ConnectionView:
         """Let a blocked agent ask again. Nothing is sent."""

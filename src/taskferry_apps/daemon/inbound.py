@@ -26,6 +26,7 @@ from taskferry_protocol.messages import (
     AccountUpdate,
     ActionOutcome,
     ActionRequest,
+    CardUpdate,
     ConnectionAccepted,
     ConnectionEnded,
     ConnectionRequested,
@@ -63,6 +64,7 @@ from ..relay_client import LinkEnded
 from .action_arrivals import take_action_outcome, take_action_request
 from .alarms import raise_alarm
 from .arrival import Arrival, owe
+from .cards import take_card
 from .connection_arrivals import take_acceptance, take_end, take_grant, take_request
 from .connection_copies import take_connection_copy
 from .core import Core
@@ -357,6 +359,8 @@ async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
             await take_action_request(arrival, body)
         case ActionOutcome():
             await take_action_outcome(arrival, body)
+        case CardUpdate():
+            await take_card(arrival, body)
         case AccountUpdate() | GrantDigest():
             # The news is the log that the header quotes: it was taken before this was decided on.
             arrival.keep()

@@ -20,6 +20,7 @@ from .views import AccountView, AgentView, ConnectionView
 
 __all__ = [
     "account_view",
+    "agent_view",
     "agent_views",
     "connection_views",
     "parse_task_cursor",
@@ -76,10 +77,16 @@ async def agent_views(core: Core, caller: Caller) -> tuple[AgentView, ...]:
                 last_seen_at=_latest(core.last_seen.get(agent.name), ran),
                 status=here.activity.value,
                 since=here.since,
+                version=card.version,
                 runtimes=sum(1 for runtime in runtimes if is_live(runtime, now)),
             )
         )
     return tuple(shown)
+
+
+async def agent_view(core: Core, caller: Caller, name: str) -> AgentView:
+    """The one of them that is called so."""
+    return next(view for view in await agent_views(core, caller) if view.name == name)
 
 
 def _latest(*times: Instant | None) -> Instant | None:

@@ -11,7 +11,16 @@ from taskferry_protocol.ids import AccountId, AgentRef, Handle, Hash, is_name
 from .core import Core
 from .port import Caller, DaemonRefusal
 
-__all__ = ["LEAST_PREFIX", "handle_of", "match_prefix", "may_use", "named_peer", "own_agent", "require_owner"]
+__all__ = [
+    "LEAST_PREFIX",
+    "handle_of",
+    "match_prefix",
+    "may_use",
+    "named_peer",
+    "no_agent",
+    "own_agent",
+    "require_owner",
+]
 
 #: Characters of an id below which nobody can mean one.
 LEAST_PREFIX: Final = 8
@@ -41,7 +50,7 @@ async def own_agent(core: Core, caller: Caller, text: str, field: str = "from") 
     if text.startswith("@"):
         handle = _handle(text, field)
         if handle.owner != own.state.name:
-            raise _no_agent(text, field)
+            raise no_agent(text, field)
         name = handle.agent
     elif not is_name(text):
         raise DaemonRefusal(
@@ -59,14 +68,15 @@ async def own_agent(core: Core, caller: Caller, text: str, field: str = "from") 
             detail={"field": field},
         )
     if name not in own.state.agents:
-        raise _no_agent(text, field)
+        raise no_agent(text, field)
     core.last_seen[name] = core.now()
     if not caller.is_owner:
         core.ran[name] = core.now()
     return core.agent(name)
 
 
-def _no_agent(text: str, field: str) -> DaemonRefusal:
+def no_agent(text: str, field: str) -> DaemonRefusal:
+    """What is said where the owner has no such agent."""
     return DaemonRefusal(
         "not-found",
         f"There is no agent {text} here.",

@@ -11,17 +11,15 @@ from taskferry_protocol import accounts
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.backups import backup_key
-from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
+from taskferry_protocol.cards import Card, Visibility
 from taskferry_protocol.crypto import KEY_BYTES, SigningKey
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import AccountId, AgentRef, Instant, is_name
 from taskferry_protocol.messages import AccountUpdate, SharedCard
 from taskferry_protocol.records import (
-    CardRecord,
     ConnectionState,
     LocalAgent,
     PutAgent,
-    PutCard,
     PutSetting,
     SetTrust,
     Trust,
@@ -34,6 +32,7 @@ from ..relay_client import CallRefused
 from .agents_told import shared_agent
 from .beginning import Beginning
 from .bonds import all_bonds
+from .cards import sign_and_store
 from .core import Core
 from .draft import Draft, refusal_of
 from .keys import KeyRing, make_keys
@@ -238,7 +237,7 @@ class Owner:
                 raise DaemonRefusal(
                     "conflict",
                     f"There is an agent {agent.name} already.",
-                    "Choose another name.",
+                    f"Choose another name, or change its card: taskferry agent edit {agent.name}",
                     status=409,
                 )
             devices = tuple(sorted(device.id for device in log.state.active_devices()))
@@ -246,7 +245,23 @@ class Owner:
                 draft,
                 accounts.set_agent(log.state, agent.name, devices, at=draft.now, by=core.manage),
             )
-            card = self._put_card(draft, log, core.agent(agent.name), agent)
+            held = (await core.store.cards((core.agent(agent.name),))).values()
+            card = sign_and_store(
+                draft,
+                log,
+                Card(
+                    core.agent(agent.name),
+                    1 + max((known.version for known in held), default=0),
+                    draft.now,
+                    log.position,
+                    agent.display_name,
+                    agent.tagline,
+                    agent.description,
+                    tuple(sorted(set(agent.capabilities))),
+                    (),
+                    Visibility.PUBLIC if agent.public else Visibility.PRIVATE,
+                ),
+            )
             row = LocalAgent(agent.name, json.dumps({}), draft.now)
             await share(draft, (SharedCard(card), shared_agent(row, draft.now)))
             draft.add(PutAgent(row))
@@ -254,27 +269,6 @@ class Owner:
             draft.tell("agent", agent.name, state="created")
             await draft.commit()
         core.outgoing.ring()
-
-    def _put_card(self, draft: Draft, log: AccountLog, ref: AgentRef, agent: NewAgent) -> bytes:
-        card = Card(
-            ref,
-            1,
-            draft.now,
-            log.position,
-            agent.display_name,
-            agent.tagline,
-            agent.description,
-            tuple(sorted(set(agent.capabilities))),
-            (),
-            Visibility.PUBLIC if agent.public else Visibility.PRIVATE,
-        )
-        raw = sign_card(card, self._core.manage)
-        try:
-            read_card(raw, log)
-        except RemoteProtocolError as error:
-            raise refusal_of(error) from error
-        draft.add(PutCard(CardRecord(ref, 1, agent.public, raw)))
-        return raw
 
     async def extend(self, draft: Draft, *statements: bytes) -> AccountLog:
         """Our log with further statements of ours; every connected account is told.

@@ -16,11 +16,16 @@ from taskferry_protocol.records import (
     BreakerRecord,
     CountExchange,
     DaemonChange,
+    DropSetting,
     Flow,
     ForgetExchanges,
     PutBreaker,
+    PutSetting,
+    SaveConnection,
 )
 from taskferry_stores.port import DaemonStore
+
+from .pair_limits import PREFIX, limits_between, limits_key
 
 __all__ = ["Pair", "Pairs"]
 
@@ -30,14 +35,18 @@ _KEPT: Final = 512
 
 @attrs.define
 class Pair:
-    """What passed between two agents since a person last decided, and how their breaker stands."""
+    """What passed between two agents since a person last decided, how much may, and how things stand."""
 
+    limits: BreakerLimits
     exchanges: Exchanges
     breaker: BreakerRecord
 
 
 class Pairs:
-    """Asked while the core's lock is held, and told of every commit."""
+    """Asked while the core's lock is held, and told of every commit.
+
+    `limits` are this installation's, where the owner has set no others for a connection.
+    """
 
     def __init__(self, store: DaemonStore, limits: BreakerLimits) -> None:
         self._store = store
@@ -50,9 +59,10 @@ class Pairs:
         pair = self._pairs.pop(flow, None)
         if pair is None:
             breaker = (await self._store.breakers((flow,))).get(flow)
-            most = self.limits.talk_a_day + self.limits.events_a_day + self.limits.talk + self.limits.events
+            limits = await limits_between(self._store, self.limits, flow)
+            most = limits.talk_a_day + limits.events_a_day + limits.talk + limits.events
             known = await self._store.exchanges(flow, Instant(now - DAY_MS), most)
-            pair = Pair(Exchanges(self.limits, known), breaker or BreakerRecord(mine, peer))
+            pair = Pair(limits, Exchanges(limits, known), breaker or BreakerRecord(mine, peer))
         self._pairs[flow] = pair
         while len(self._pairs) > _KEPT:
             self._pairs.pop(next(iter(self._pairs)))
@@ -73,5 +83,11 @@ class Pairs:
                 pair = self._pairs.get(Flow(breaker.mine, breaker.peer))
                 if pair is not None:
                     pair.breaker = breaker
+            case SaveConnection(connection=record):
+                # Another connection may have other limits: they are read anew.
+                self._pairs.pop(Flow(record.mine, record.peer), None)
+            case PutSetting(key=key) | DropSetting(key=key) if key.startswith(PREFIX):
+                for flow in [flow for flow in self._pairs if limits_key(flow) == key]:
+                    del self._pairs[flow]
             case _:
                 pass

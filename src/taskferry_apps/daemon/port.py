@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Caller",
+    "CardChange",
     "DaemonRefusal",
     "DaemonService",
     "GrantChange",
@@ -110,6 +111,17 @@ class NewAgent:
     description: str = ""
     capabilities: tuple[str, ...] = ()
     public: bool = False
+
+
+@attrs.frozen
+class CardChange:
+    """What to change in a card; None leaves a field as it is, and an empty text or list clears it."""
+
+    display_name: str | None = None
+    tagline: str | None = None
+    description: str | None = None
+    capabilities: tuple[str, ...] | None = None
+    public: bool | None = None
 
 
 @attrs.frozen
@@ -257,6 +269,9 @@ class DaemonService(Protocol):
 
     async def create_agent(self, caller: Caller, agent: NewAgent) -> AgentView:
         """Make an agent that others can connect to, and publish its card."""
+
+    async def edit_agent(self, caller: Caller, agent: str, change: CardChange) -> AgentView:
+        """Sign the next version of an agent's card, unless nothing changes, and tell whom it concerns."""
 
     async def accept_connection(
         self, caller: Caller, connection: str | tuple[str, str], grant: GrantChange

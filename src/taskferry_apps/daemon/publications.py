@@ -76,8 +76,7 @@ async def note(draft: Draft, *more: Publication) -> None:
 
 
 async def strike(core: Core, done: Publication) -> None:
-    """Take one off the list, as it is published or never will be."""
-    async with core.lock:
-        rows = await noted(core.store)
-        if done in rows:
-            await core.commit((_keep(tuple(row for row in rows if row != done)),))
+    """Take one off the list, as it is published or never will be; the caller holds the core's lock."""
+    rows = await noted(core.store)
+    if done in rows:
+        await core.commit((_keep(tuple(row for row in rows if row != done)),))

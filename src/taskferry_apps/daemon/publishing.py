@@ -102,7 +102,10 @@ class Publisher:
                     get_logger().warning(
                         "the relay refused a publication", kind=item.subject.value, code=code.value
                     )
-            await strike(self._core, item)
+            async with self._core.lock:
+                # Noted again meanwhile, it is the same row: only what was told last is done with.
+                if await self._request(item) == request:
+                    await strike(self._core, item)
         return self._published
 
     async def _publish_log(self) -> None:

@@ -21,6 +21,7 @@ from .backups import Backups, Copying
 from .breakers import tripped_breakers
 from .browser_port import BrowserService
 from .browsers import Browsers
+from .cards import Cards
 from .connections import PAUSE_MS, Connections
 from .core import Core, Vault
 from .describe import connection_view
@@ -37,7 +38,15 @@ from .invites import Invites
 from .link import Link, RouteTo
 from .linking import Linking
 from .links import Links
-from .listing import account_view, agent_views, connection_views, parse_task_cursor, task_cursor, task_query
+from .listing import (
+    account_view,
+    agent_view,
+    agent_views,
+    connection_views,
+    parse_task_cursor,
+    task_cursor,
+    task_query,
+)
 from .looking import Looking
 from .mail import Mail
 from .manage import Manage
@@ -45,7 +54,7 @@ from .names import may_use, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .peers import PeerBook
-from .port import Caller, GrantChange, Hold, Look, NewAgent, NewTask, TaskAction
+from .port import Caller, CardChange, GrantChange, Hold, Look, NewAgent, NewTask, TaskAction
 from .recovery import Recovery
 from .rules import Rules
 from .runtimes import Runtimes
@@ -203,7 +212,12 @@ class Daemon:
         """Make an agent, and publish its card."""
         await self._owner.create_agent(caller, agent)
         await self._link.wait_published((await self._core.own_log()).state.length)
-        return next(view for view in await agent_views(self._core, caller) if view.name == agent.name)
+        return await agent_view(self._core, caller, agent.name)
+
+    async def edit_agent(self, caller: Caller, agent: str, change: CardChange) -> AgentView:
+        """Sign the next version of an agent's card."""
+        await Cards(self._core).edit(caller, agent, change)
+        return await agent_view(self._core, caller, agent)
 
     async def accept_connection(
         self, caller: Caller, connection: str | tuple[str, str], grant: GrantChange

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.cards import Visibility, read_card
 from taskferry_protocol.connections import recall_end, recall_request
 from taskferry_protocol.envelope import Envelope, parse_envelope, verify_envelope
@@ -123,6 +124,14 @@ async def _take_card(draft: Draft, item: SharedCard) -> None:
     if kept is None or kept.version < card.version:
         public = card.visibility is Visibility.PUBLIC
         draft.add(PutCard(CardRecord(card.agent, card.version, public, item.card)))
+    if kept is not None and kept.version < card.version:
+        draft.audit(
+            AuditKind.CARD_CHANGED,
+            card.agent.name,
+            version=card.version,
+            visibility=card.visibility.value,
+            by="another device",
+        )
 
 
 async def _take_connection(draft: Draft, item: SharedConnection) -> None:

@@ -85,16 +85,19 @@ class Stops:
     async def drop(self, caller: Caller, named: str) -> StopView:
         """Never put what is held between two agents before ours. Tasks are declined, so that they end.
 
-        Whoever sent a message was told the truth, `delivered`.
+        Whoever sent a message was told the truth, `delivered`. Where the two are connected no more, nobody is
+        told of a task: it leaves the gate all the same.
         """
         require_owner(caller)
         core = self._core
         found = await self._find(named)
         view = await self._view(found)
-        for gate in await self._gates(found):
-            await self._turn_away(caller, gate)
+        unsaid = [gate.task for gate in await self._gates(found) if not await self._turn_away(caller, gate)]
         async with core.lock:
             draft = Draft(core)
+            for gate in (await core.store.gates(unsaid)).values():
+                if gate.state is GateState.WAITING:
+                    await decide(draft, gate, GateState.DECLINED, OWNER)
             breaker = (await core.pairs.of(found.mine, found.peer, draft.now)).breaker
             stopped = await self._stopped(breaker)
             draft.add(DropStopped(breaker.mine.name, tuple(message.hash for message in stopped)))
@@ -109,18 +112,20 @@ class Stops:
         draft.tell("breaker", "", (), code="", mine=breaker.mine.name, peer=peer, held=0)
         draft.audit(kind, peer, what="stop", code=breaker.code, mine=breaker.mine.name, held=breaker.held)
 
-    async def _turn_away(self, caller: Caller, gate: GateRecord) -> None:
+    async def _turn_away(self, caller: Caller, gate: GateRecord) -> bool:
+        """Decline a task; False where nothing can be said of it, so that the gate alone is decided."""
         held = await load_task(self._core, gate.task)
         if held.view.refuse(Role.WORKER, EventType.TASK_DECLINE, now=self._core.now()) is not None:
-            return
+            return False
         if not may_act(held.view, Role.WORKER, self._core.device):
-            return
+            return True  # another device of this owner answers it, or has
         try:
             await self._tasks.act(caller, gate.task, TaskAction("decline", mine=gate.mine.name))
         except DaemonRefusal as refused:
-            # Nothing can be said to whom one is not connected with any more: it stays at the gate.
             if refused.code not in _UNREACHABLE:
                 raise
+            return False
+        return True
 
     async def _is_possible(self, draft: Draft, gate: GateRecord) -> bool:
         held = await load_task(self._core, gate.task)

@@ -202,7 +202,8 @@ class Tasks:
         if not caller.is_owner and names is not None and kind in _JUDGING:
             await _check_shown(self._core, row.mine, names)
         answers = await self._answers(caller, held, row, action)
-        return Step(held, row, kind, names, answers, budget_of(self._core, held))
+        pair = await self._core.pairs.of(row.mine, row.peer, draft.now)
+        return Step(held, row, kind, names, answers, budget_of(held, pair.limits))
 
     async def sign(self, draft: Draft, step: Step, action: TaskAction) -> tuple[Posted, Held]:
         """Sign the event in this draft. DaemonRefusal(not-possible), also where another device writes."""

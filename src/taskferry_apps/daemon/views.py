@@ -101,8 +101,9 @@ class AccountView:
 class AgentView:
     """An agent of this owner. `last_seen_at` is when somebody last acted as it here, bound or not.
 
-    `status` is what the programs say that are bound to it: idle, busy, or offline without any; `since` when
-    that began, None if no program ever ran. `runtimes` is how many are live.
+    `version` is its card's. `status` is what the programs say that are bound to it: idle, busy, or
+    offline without any; `since` when that began, None if no program ever ran. `runtimes` is how many are
+    live.
     """
 
     handle: str
@@ -117,6 +118,7 @@ class AgentView:
     status: str = "offline"
     since: Instant | None = None
     runtimes: int = 0
+    version: int = 1
 
 
 @attrs.frozen
@@ -132,6 +134,17 @@ class GrantView:
     human_gate: bool
     task_budget: int
     largest_artifact: int
+
+
+@attrs.frozen
+class CardView:
+    """What another owner says of its agent. Nobody has checked a word of it."""
+
+    version: int
+    display_name: str
+    tagline: str
+    description: str
+    capabilities: tuple[str, ...]
 
 
 @attrs.frozen
@@ -155,6 +168,8 @@ class ConnectionView:
     expires_at: Instant
     again_at: Instant | None = None
     """From when on the one who was declined may ask again."""
+    card: CardView | None = None
+    """The peer's card as its owner last told it; None where nothing was told."""
     message: Hash | None = None
     """The envelope of the step that was just taken, where this answers one."""
 

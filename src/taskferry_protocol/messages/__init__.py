@@ -16,7 +16,7 @@ from .shares import (
     SharedLabel,
     SharedMessage,
 )
-from .talk import AccountUpdate, GrantDigest, Outcome, Receipt, ReceiptItem, TextMessage
+from .talk import AccountUpdate, CardUpdate, GrantDigest, Outcome, Receipt, ReceiptItem, TextMessage
 from .tasks import (
     ArtifactSubmit,
     RevisionRequest,
@@ -39,6 +39,7 @@ __all__ = [
     "ArtifactSubmit",
     "BlobPart",
     "Body",
+    "CardUpdate",
     "ConnectionAccepted",
     "ConnectionEnded",
     "ConnectionRequested",

@@ -17,7 +17,7 @@ from .connections import ConnectionAccepted, ConnectionEnded, ConnectionRequeste
 from .content import Content
 from .fields import digest
 from .shares import DeviceShare
-from .talk import AccountUpdate, GrantDigest, Receipt, TextMessage
+from .talk import AccountUpdate, CardUpdate, GrantDigest, Receipt, TextMessage
 from .tasks import (
     ArtifactSubmit,
     RevisionRequest,
@@ -57,6 +57,7 @@ _ALL: Final[tuple[type[Body], ...]] = (
     *_TASK_EVENTS,
     Receipt,
     AccountUpdate,
+    CardUpdate,
     GrantDigest,
     DeviceShare,
     ActionRequest,

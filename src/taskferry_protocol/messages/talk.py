@@ -14,10 +14,10 @@ from ..ids import Hash, Instant
 from ..limits import RECEIPT_ITEMS
 from ..shape import as_array, as_text
 from .base import Body, MessageClass, Presence, Wire
-from .fields import count, digest, flag, instant, prose, statements
+from .fields import count, digest, flag, instant, octets, prose, statements
 from .parts import Part, read_parts
 
-__all__ = ["AccountUpdate", "GrantDigest", "Outcome", "Receipt", "ReceiptItem", "TextMessage"]
+__all__ = ["AccountUpdate", "CardUpdate", "GrantDigest", "Outcome", "Receipt", "ReceiptItem", "TextMessage"]
 
 #: Statements in one `account_update`.
 UPDATE_STATEMENTS: Final = 64
@@ -117,6 +117,17 @@ class AccountUpdate(Body):
 
     statements: tuple[bytes, ...]
     start: int
+
+
+@attrs.frozen
+class CardUpdate(Body):
+    """A newer card of an agent of the sender's account, as signed; the highest version counts."""
+
+    type_name = "card_update"
+    message_class = MessageClass.ACCOUNT
+    wire = (Wire("card", octets),)
+
+    card: bytes = attrs.field(repr=False)
 
 
 @attrs.frozen

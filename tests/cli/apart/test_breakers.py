@@ -87,3 +87,23 @@ def test_an_agent_that_is_refused_is_told_when_and_whom_to_ask(pair: tuple[Shell
             agent.get("/stops")
     assert frank("approvals", "deny", stop[:8]).out.startswith("Dropped.")
     assert frank("message", "send", "listener", "@erin/talker", "one more").code == 0
+
+
+def test_limits_of_one_connection_are_set_shown_and_reset(pair: tuple[Shell, Shell]) -> None:
+    """In words for people and in numbers for programs; what is out of bounds is refused before it is sent."""
+    _, frank = pair
+    (known,) = items(frank("breakers", "--json"), "connections")
+    (id, usual) = str(known["id"]), known["limits"]
+    assert (known["own"], usual) == ([], frank("breakers", "list", "--json").json()["limits"])
+    ran = frank("breakers", "set", id[:8], "--messages", "30", "--hops", "4")
+    assert ran.out == "Between @frank/listener and @erin/talker: hops 4, messages 30.\n"
+    shown = frank("breakers").out
+    assert "hops 4, messages 30" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    (known,) = items(frank("breakers", "--json"), "connections")
+    assert known["own"] == ["hops", "messages"]
+    for wrong in ("0", "17", "many"):
+        assert frank("breakers", "set", id[:8], "--hops", wrong).code == 2
+    assert frank("breakers", "set", id[:8]).code == 2
+    assert "as usual" in frank("breakers", "reset", id[:8]).out
+    assert "You let breakers trip as usual" in frank("audit", "list", "--kind", "breaker_changed").out

@@ -285,3 +285,28 @@ async def test_a_credential_beside_the_true_one_is_refused_too(lone):
     """A program that also puts it into the URL hears of it at once."""
     answer = await lone.get("/tasks", token=SECRET)
     assert (answer.status, answer.error["code"], answer.error["field"]) == (400, "unknown-field", "token")
+
+
+async def test_registering_again_with_other_words_updates_the_agent(lone):
+    """What is empty asks for nothing, as plugins send it; an agent's credential updates nothing."""
+    await lone.ok("POST", "/agents", AGENT | {"public_profile": True})
+    program = await lone.token("extra")
+    empty = {"display_name": "", "tagline": "", "description": "", "capabilities": None}
+    again = AGENT | empty | {"description": "Something else."}
+    assert (await program.post("/agents", again)).error["code"] == "owner-only"
+    agent = (await lone.ok("POST", "/agents", again))["agent"]
+    assert (agent["version"], agent["description"], agent["public_profile"]) == (2, "Something else.", True)
+    assert agent["display_name"] == AGENT["display_name"]
+
+
+async def test_a_change_says_what_changes_and_what_is_cleared(lone):
+    """An empty text clears, nothing at all is a mistake; an agent's try is refused, and that is noted."""
+    await lone.ok("POST", "/agents", AGENT)
+    change = b'{"display_name": "", "tagline": "New"}'
+    program = await lone.token("extra")
+    assert (await program.call("PATCH", "/agents/extra", change)).error["code"] == "owner-only"
+    assert any("PATCH /agents/" in str(entry) for entry in (await lone.ok("GET", "/audit"))["entries"])
+    assert (await lone.call("PATCH", "/agents/extra", b"{}")).error["code"] == "missing-field"
+    assert (await lone.call("PATCH", "/agents/nobody", change)).status == 404
+    agent = (await lone.call("PATCH", "/agents/extra", change)).json["agent"]
+    assert (agent["version"], agent["display_name"], agent["tagline"]) == (2, "", "New")

@@ -165,7 +165,8 @@ async def test_an_owner_sets_up_makes_agents_and_decides_on_connections(fresh):
     assert (await fresh.ok("POST", "/agents", agent))["agent"]["public"] is True
     again = (await fresh.ok("POST", "/agents", {"handle": "helper"}))["agent"]
     assert again == (await fresh.ok("POST", "/agents", agent))["agent"]
-    assert (await fresh.post("/agents", agent | {"tagline": "other"})).error["code"] == "conflict"
+    other = agent | {"tagline": "other", "new": True}
+    assert (await fresh.post("/agents", other)).error["code"] == "conflict"
     assert (await fresh.post("/agents", {"handle": "@dora/helper"})).error["field"] == "handle"
     assert [a["handle"] for a in (await fresh.ok("GET", "/agents"))["agents"]] == ["@carol/helper"]
     assert list((await fresh.ok("GET", "/account"))["agents"]) == ["helper"]

@@ -303,6 +303,7 @@ TYPES: list[Type] = [
             ("from_negative", "a negative index", "bad-value", {"from": -1}),
         ],
     ),
+    Type("card_update", "account", {"card": b"a signed card"}),
     Type(
         "grant_digest",
         "account",

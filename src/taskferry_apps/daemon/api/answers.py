@@ -10,10 +10,8 @@ from ..action_port import AskedView
 from ..views import (
     AccountView,
     AgentView,
-    ConnectionView,
     Delivery,
     EventView,
-    GrantView,
     LeaseView,
     MessageView,
     QuarantineView,
@@ -36,11 +34,9 @@ __all__ = [
     "account_object",
     "agent_object",
     "asked_object",
-    "connection_object",
-    "connection_step_object",
     "event_object",
-    "grant_object",
     "link_object",
+    "maybe_time",
     "message_object",
     "quarantine_object",
     "relay_object",
@@ -56,7 +52,8 @@ Object = dict[str, object]
 """A JSON object that is answered."""
 
 
-def _time(at: Instant | None) -> str | None:
+def maybe_time(at: Instant | None) -> str | None:
+    """A time, or null where there is none."""
     return None if at is None else time_text(at)
 
 
@@ -92,7 +89,7 @@ def relay_object(link: RelayStatus) -> Object:
         "url": link.url,
         "connected": link.connected,
         "transport": link.transport,
-        "since": _time(link.since),
+        "since": maybe_time(link.since),
         "queued": link.queued,
         "last_error": link.last_error,
         "notice": link.notice,
@@ -139,60 +136,13 @@ def agent_object(agent: AgentView) -> Object:
         "description": agent.description,
         "capabilities": list(agent.capabilities),
         "public": agent.public,
+        "version": agent.version,
         "created_at": time_text(agent.created_at),
-        "last_seen_at": _time(agent.last_seen_at),
+        "last_seen_at": maybe_time(agent.last_seen_at),
         "status": agent.status,
-        "since": _time(agent.since),
+        "since": maybe_time(agent.since),
         "runtimes": agent.runtimes,
         **agent_names(agent),
-    }
-
-
-def grant_object(grant: GrantView) -> Object:
-    """What one side may send to the other."""
-    return {
-        "version": grant.version,
-        "classes": list(grant.classes),
-        "rate_per_minute": grant.rate_per_minute,
-        "largest_bytes": grant.largest_bytes,
-        "until": _time(grant.until),
-        "terms": {
-            "auto_trigger": grant.auto_trigger,
-            "human_gate": grant.human_gate,
-            "task_budget": grant.task_budget,
-            "largest_artifact": grant.largest_artifact,
-        },
-    }
-
-
-def connection_object(connection: ConnectionView) -> Object:
-    """A connection, or a request for one."""
-    return {
-        "id": connection.id.hex(),
-        "mine": connection.mine,
-        "peer": connection.peer,
-        "state": connection.state,
-        "end_kind": connection.end_kind,
-        "note": connection.note,
-        "trust": connection.trust,
-        "given": None if connection.given is None else grant_object(connection.given),
-        "received": None if connection.received is None else grant_object(connection.received),
-        "created_at": time_text(connection.created_at),
-        "updated_at": time_text(connection.updated_at),
-        "invite": connection.invite.hex() or None,
-        "invite_state": connection.invite_state,
-        "expires_at": time_text(connection.expires_at),
-        "again_at": _time(connection.again_at),
-    }
-
-
-def connection_step_object(connection: ConnectionView) -> Object:
-    """What was just done about a connection."""
-    return {
-        "ok": True,
-        "id": connection.id.hex(),
-        "message_id": _hex(connection.message),
-        "state": connection.state,
     }
 
 
@@ -240,7 +190,7 @@ def message_object(message: MessageView) -> Object:
         "task_id": _hex(message.task),
         "title": message.title,
         "created_at": time_text(message.created_at),
-        "received_at": _time(message.received_at),
+        "received_at": maybe_time(message.received_at),
         "state": message.state,
         "trust": message.trust,
         "code": message.code,
@@ -269,7 +219,7 @@ def token_object(token: TokenView) -> Object:
         "label": token.label,
         "agents": list(token.agents),
         "created_at": time_text(token.created_at),
-        "revoked_at": _time(token.revoked_at),
+        "revoked_at": maybe_time(token.revoked_at),
     }
 
 
@@ -288,7 +238,7 @@ def summary_object(task: TaskSummary) -> Object:
         "confirmed": task.confirmed,
         "final": task.final,
         "versions": task.versions,
-        "deadline": _time(task.deadline),
+        "deadline": maybe_time(task.deadline),
         "created_at": time_text(task.created_at),
         "updated_at": time_text(task.updated_at),
     }
@@ -357,7 +307,7 @@ def asked_object(asked: AskedView) -> Object:
         "state": asked.state,
         "asked_at": time_text(asked.asked_at),
         "until": time_text(asked.until),
-        "ended_at": _time(asked.ended_at),
+        "ended_at": maybe_time(asked.ended_at),
         "event": _hex(asked.event),
         "code": asked.code,
         "message": asked.text,

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.ids import Instant, fingerprint
 
-from ..gate_views import ApprovalView, HeldTask, ModeView, RuleView, StopView, WholeTask
-from .answers import Object, connection_object, grant_object
+from ...breaker_settings import LIMIT_NAMES
+from ..gate_views import ApprovalView, ConnectionLimits, HeldTask, ModeView, RuleView, StopView, WholeTask
+from .answers import Object
+from .connection_answers import connection_object, grant_object
 from .kinds import time_text
 from .parts import part_object
 
 __all__ = [
     "approval_object",
+    "connection_limits_object",
     "held_object",
+    "limits_object",
     "mode_object",
     "rule_object",
     "stop_object",
@@ -63,6 +68,22 @@ def stop_object(stop: StopView) -> Object:
             }
             for item in stop.items
         ],
+    }
+
+
+def limits_object(limits: BreakerLimits) -> Object:
+    """When breakers trip."""
+    return {name.replace("-", "_"): getattr(limits, field) for name, field in LIMIT_NAMES.items()}
+
+
+def connection_limits_object(view: ConnectionLimits) -> Object:
+    """When they trip between the two agents of a connection, and what of it is set for them alone."""
+    return {
+        "id": view.id.hex(),
+        "mine": view.mine,
+        "peer": view.peer,
+        "limits": limits_object(view.limits),
+        "own": [name.replace("-", "_") for name, field in LIMIT_NAMES.items() if field in view.own],
     }
 
 

@@ -36,6 +36,22 @@ GATE_COMPONENTS: Final[dict[str, Schema]] = {
         refused_until=maybe(TIME),
         items=many(record(id=HASH, type=TEXT, task_id=maybe(HASH), arrived_at=TIME, text=TEXT)),
     ),
+    "Limits": record(
+        hops=NUMBER,
+        messages=NUMBER,
+        messages_a_day=NUMBER,
+        events=NUMBER,
+        events_a_day=NUMBER,
+        repeats=NUMBER,
+        task_messages=NUMBER,
+    ),
+    "ConnectionLimits": record(
+        id=HASH,
+        mine=TEXT,
+        peer=TEXT,
+        limits=ref("Limits"),
+        own={**TEXTS, "description": "Which of them are set for this connection alone."},
+    ),
     "WholeTask": record(
         peer={**TEXT, "description": "The agent at the other end."},
         account={**HASH, "description": "Its account, with the fingerprint and how it is known here."},

@@ -139,6 +139,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
         description=TEXT,
         capabilities=TEXTS,
         public=FLAG,
+        version={**NUMBER, "description": "The card's; it rises with every change."},
         created_at=TIME,
         last_seen_at=maybe(TIME),
         agent_id={**TEXT, "description": "Another name for `handle`."},
@@ -171,6 +172,12 @@ COMPONENTS: Final[dict[str, Schema]] = {
         invite_state={"enum": ["", "valid", "unknown-invite", "expired", "invite-used"]},
         expires_at={**TIME, "description": "Of the request."},
         again_at={**maybe(TIME), "description": "From when on the one who was declined may ask again."},
+        card={
+            **maybe(
+                record(version=NUMBER, display_name=TEXT, tagline=TEXT, description=TEXT, capabilities=TEXTS)
+            ),
+            "description": "What the peer's owner says of its agent; null while nothing was told.",
+        },
     ),
     "ConnectionStep": record(ok=OK, id=HASH, message_id=maybe(HASH), state=TEXT),
     "Delivery": record(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from ...port import DaemonRefusal, DaemonService, NewAgent
+from ...port import CardChange, DaemonRefusal, DaemonService, NewAgent
 from ...views import AgentView
 from ..answers import Object, agent_object
+from ..errors import refusal
 from ..fields import Flag, Form, Listed, Text, bad_value, optional, required
 from ..kinds import OwnAgent
 from ..schemas import OK, many, record, ref
@@ -20,6 +21,15 @@ _TAGLINE: Final = optional("tagline", Text(512), "One line on what it is for.", 
 _DESCRIPTION: Final = optional("description", Text(4096), "What it can do.", "")
 _CAPABILITIES: Final = optional("capabilities", Listed(Text(64, 1), 32), "Words on what it can do.", ())
 _PUBLIC: Final = optional("public_profile", Flag(), "Whether the relay may list it.", False)
+_NEW: Final = optional("new", Flag(), "Refuse other words for an agent that is there.", False)
+
+_AGENT: Final = required("agent", OwnAgent(), "The agent's name.")
+_NEW_NAME: Final = optional("display_name", Text(256), "What people read.", None)
+_NEW_TAGLINE: Final = optional("tagline", Text(512), "One line on what it is for.", None)
+_NEW_DESCRIPTION: Final = optional("description", Text(4096), "What it can do.", None)
+_NEW_CAPABILITIES: Final = optional("capabilities", Listed(Text(64, 1), 32), "Words on what it can do.", None)
+_NEW_PUBLIC: Final = optional("public_profile", Flag(), "Whether the relay may list it.", None)
+_CHANGES: Final = Form.of(_NEW_NAME, _NEW_TAGLINE, _NEW_DESCRIPTION, _NEW_CAPABILITIES, _NEW_PUBLIC)
 
 
 async def _list(daemon: DaemonService, call: Call) -> Object:
@@ -40,21 +50,47 @@ async def _create(daemon: DaemonService, call: Call) -> Object:
         made = await daemon.create_agent(call.known_caller, wanted)
     except DaemonRefusal as refused:
         held = [agent for agent in await daemon.agents(call.known_caller) if agent.name == wanted.name]
-        # Plugins register their agent at every start: what is there already as described is no conflict.
-        if refused.code != "conflict" or not held or not _fits(wanted, held[0]):
+        if refused.code != "conflict" or not held or (body[_NEW] and not _fits(wanted, held[0])):
             raise
-        made = held[0]
+        # Plugins register their agent at every start, and say how it is to be described by now.
+        made = await daemon.edit_agent(call.known_caller, wanted.name, _asked_of(wanted))
     return {"ok": True, "agent": agent_object(made)}
 
 
+async def _edit(daemon: DaemonService, call: Call) -> Object:
+    body = call.body
+    change = CardChange(
+        body[_NEW_NAME],
+        body[_NEW_TAGLINE],
+        body[_NEW_DESCRIPTION],
+        body[_NEW_CAPABILITIES],
+        body[_NEW_PUBLIC],
+    )
+    if change == CardChange():
+        raise refusal(
+            "missing-field", "Nothing to change was named.", "Name what the card is to say, such as tagline."
+        )
+    edited = await daemon.edit_agent(call.known_caller, call.path[_AGENT], change)
+    return {"ok": True, "agent": agent_object(edited)}
+
+
 def _fits(wanted: NewAgent, held: AgentView) -> bool:
-    """Whether nothing is wanted that is otherwise; what is left out is not wanted."""
-    return (
-        wanted.display_name in ("", held.display_name)
-        and wanted.tagline in ("", held.tagline)
-        and wanted.description in ("", held.description)
-        and wanted.capabilities in ((), held.capabilities)
-        and wanted.public in (False, held.public)
+    """Whether nothing is wanted that is otherwise."""
+    asked = _asked_of(wanted)
+    return all(
+        getattr(asked, name) in (None, getattr(held, name))
+        for name in ("display_name", "tagline", "description", "public")
+    ) and asked.capabilities in (None, tuple(sorted(set(held.capabilities))))
+
+
+def _asked_of(wanted: NewAgent) -> CardChange:
+    """What is asked of an agent that is there already: what is left out or empty asks for nothing."""
+    return CardChange(
+        wanted.display_name or None,
+        wanted.tagline or None,
+        wanted.description or None,
+        tuple(sorted(set(wanted.capabilities))) or None,
+        wanted.public or None,
     )
 
 
@@ -82,11 +118,22 @@ ROUTES: Final = (
         method="POST",
         path="/agents",
         name="create_agent",
-        about="Make an agent that others can connect to; the same again is no error.",
+        about="Make an agent that others can connect to, or change what is said of one that is there.",
         handler=_create,
         answer=record(ok=OK, agent=ref("Agent")),
         access=Access.OWNER,
-        body=Form.of(_HANDLE, _DISPLAY_NAME, _TAGLINE, _DESCRIPTION, _CAPABILITIES, _PUBLIC),
+        body=Form.of(_HANDLE, _DISPLAY_NAME, _TAGLINE, _DESCRIPTION, _CAPABILITIES, _PUBLIC, _NEW),
         repeat=Repeat.ONCE,
+    ),
+    Route(
+        method="PATCH",
+        path="/agents/{agent}",
+        name="edit_agent",
+        about="Change an agent's card: what is named, and nothing else; an empty text or list clears it.",
+        handler=_edit,
+        answer=record(ok=OK, agent=ref("Agent")),
+        access=Access.OWNER,
+        parameters=Form.of(_AGENT),
+        body=_CHANGES,
     ),
 )

@@ -7,7 +7,8 @@ from typing import Final
 from taskferry_protocol.limits import CONTACT_NOTE_BYTES, REASON_BYTES
 
 from ...port import DaemonService
-from ..answers import Object, connection_object, connection_step_object
+from ..answers import Object
+from ..connection_answers import connection_object, connection_step_object
 from ..fields import Choice, Field, Form, Nested, Text, Values, optional, required
 from ..kinds import MaybeOwnAgent, Moment, OwnAgent, Peer
 from ..schemas import many, record, ref

@@ -10,7 +10,8 @@ from taskferry_protocol.limits import CONTACT_NOTE_BYTES
 
 from ...port import DaemonService
 from ...views import ConnectionView
-from ..answers import Object, connection_step_object
+from ..answers import Object
+from ..connection_answers import connection_step_object
 from ..errors import refusal
 from ..fields import Form, Text, optional, required
 from ..kinds import OwnAgent

@@ -9,7 +9,8 @@ from taskferry_protocol.limits import CONTACT_NOTE_BYTES, INVITE_USES
 from ...invite_port import InviteView, LinkView, NewInvite
 from ...port import DaemonService
 from ...views import AgentView
-from ..answers import Object, agent_object, connection_step_object
+from ..answers import Object, agent_object
+from ..connection_answers import connection_step_object
 from ..errors import refusal
 from ..fields import Flag, Form, Nested, Text, Values, Whole, optional, required
 from ..kinds import MaybeOwnAgent, Moment, OwnAgent, time_text

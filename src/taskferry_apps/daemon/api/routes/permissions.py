@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from ...port import DaemonService
-from ..answers import Object, connection_object
+from ..answers import Object
+from ..connection_answers import connection_object
 from ..errors import refusal
 from ..fields import Form
 from ..schemas import OK, record, ref

@@ -1,0 +1,157 @@
+"""Agents' cards: the owner changes one's own, and a connected owner's newer ones are kept.
+
+A card's version only rises. What is older than the one held never replaces it, whoever brings it.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.ids import AccountId, AgentRef
+from taskferry_protocol.inbound import Standing
+from taskferry_protocol.messages import CardUpdate, SharedCard
+from taskferry_protocol.records import CardRecord, ConnectionState, PutCard
+
+from .arrival import Arrival
+from .bonds import all_bonds
+from .core import Core
+from .draft import Draft, refusal_of
+from .names import no_agent, require_owner
+from .port import Caller, CardChange
+from .publications import Publication, Subject, note
+from .shares import share
+
+__all__ = ["Cards", "peer_card", "sign_and_store", "take_card"]
+
+#: What can be changed, as the audit log names it.
+_NAMED: Final = ("display_name", "tagline", "description", "capabilities", "visibility")
+
+
+class Cards:
+    """Changes the cards of this owner's agents."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+
+    async def edit(self, caller: Caller, name: str, change: CardChange) -> None:
+        """Sign the next version of an agent's card, unless nothing in it changes.
+
+        Its owner's machines, the accounts that the agent is connected with and the relay are told.
+        DaemonRefusal: owner-only, not-found, locked, and the codes of what a card may not say.
+        """
+        require_owner(caller)
+        core = self._core
+        async with core.lock:
+            draft = Draft(core)
+            log = await draft.own_log()
+            if name not in log.state.agents:
+                raise no_agent(name, "agent")
+            ref = core.agent(name)
+            record = (await core.store.cards((ref,))).get(ref)
+            held = read_card(record.raw, log) if record is not None else Card(ref, 0, draft.now, log.position)
+            card = _changed(held, change)
+            if card == held and record is not None:
+                return
+            core.check_may_sign()
+            card = attrs.evolve(card, version=held.version + 1, at=draft.now, log=log.position)
+            raw = sign_and_store(draft, log, card)
+            await share(draft, (SharedCard(raw),))
+            await _tell_connected(draft, ref, raw)
+            await note(draft, Publication(Subject.CARD, ref.name.encode()))
+            draft.tell("agent", ref.name, state="edited", version=card.version)
+            draft.audit(
+                AuditKind.CARD_CHANGED,
+                ref.name,
+                version=card.version,
+                changed=" ".join(name for name in _NAMED if getattr(card, name) != getattr(held, name)),
+                visibility=card.visibility.value,
+            )
+            await draft.commit()
+        core.outgoing.ring()
+
+
+def _changed(card: Card, change: CardChange) -> Card:
+    words, public = change.capabilities, change.public
+    return attrs.evolve(
+        card,
+        display_name=card.display_name if change.display_name is None else change.display_name,
+        tagline=card.tagline if change.tagline is None else change.tagline,
+        description=card.description if change.description is None else change.description,
+        capabilities=card.capabilities if words is None else tuple(sorted(set(words))),
+        visibility=card.visibility if public is None else _visibility(is_public=public),
+    )
+
+
+def _visibility(*, is_public: bool) -> Visibility:
+    return Visibility.PUBLIC if is_public else Visibility.PRIVATE
+
+
+def sign_and_store(draft: Draft, log: AccountLog, card: Card) -> bytes:
+    """Sign a card and keep it; its bytes. DaemonRefusal where it breaks the rules."""
+    raw = sign_card(card, draft.core.manage)
+    try:
+        read_card(raw, log)
+    except RemoteProtocolError as error:
+        raise refusal_of(error) from error
+    draft.add(PutCard(_record(card, raw)))
+    return raw
+
+
+def _record(card: Card, raw: bytes) -> CardRecord:
+    return CardRecord(card.agent, card.version, card.visibility is Visibility.PUBLIC, raw)
+
+
+async def _tell_connected(draft: Draft, agent: AgentRef, raw: bytes) -> None:
+    told: set[AccountId] = {
+        bond.record.peer.account
+        for bond in await all_bonds(draft.core.store, agent.name)
+        if bond.record.state is ConnectionState.ACCEPTED
+    }
+    for account in sorted(told):
+        await draft.post_quietly(CardUpdate(raw), AgentRef(draft.core.own, ""), AgentRef(account, ""))
+
+
+# --- Other owners' ------------------------------------------------------------------------------------------
+
+
+async def take_card(arrival: Arrival, body: CardUpdate) -> None:
+    """Keep a peer's newer card, of an agent that one of ours is connected with; an older one changes nothing.
+
+    Raises RemoteProtocolError: the codes of a card, unknown-agent, not-connected.
+    """
+    arrival.keep()
+    if arrival.decision.standing is Standing.COPY:
+        return  # this owner's own: it comes among what devices share
+    draft, account = arrival.draft, arrival.peer.account
+    log = await draft.log(account)
+    if log is None:
+        raise RemoteProtocolError(RejectCode.UNKNOWN_ACCOUNT, "its log is not held")
+    card = read_card(body.card, log)
+    if not log.state.serving(card.agent.name):
+        raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "no device serves it", field="agent")
+    bonds = await all_bonds(draft.core.store)
+    if not any(
+        bond.record.peer == card.agent and bond.record.state is ConnectionState.ACCEPTED for bond in bonds
+    ):
+        raise RemoteProtocolError(RejectCode.NOT_CONNECTED, "no agent here is connected with that one")
+    held = (await draft.core.store.cards((card.agent,))).get(card.agent)
+    if held is None or held.version < card.version:
+        draft.add(PutCard(_record(card, body.card)))
+
+
+async def peer_card(core: Core, agent: AgentRef) -> Card | None:
+    """What a peer's owner last said of its agent to this machine, checked; None where that is nothing."""
+    record = (await core.store.cards((agent,))).get(agent)
+    log = await core.logs.get(agent.account)
+    if record is None or log is None:
+        return None
+    try:
+        return read_card(record.raw, log)
+    except RemoteProtocolError:
+        return None
