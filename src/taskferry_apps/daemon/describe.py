@@ -7,7 +7,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from taskferry_protocol.ids import Hash
+import attrs
+
+from taskferry_protocol.ids import AccountId, Hash
 from taskferry_protocol.messages import Body, Content, TaskRequest, decode_content
 from taskferry_protocol.records import (
     Direction,
@@ -36,6 +38,7 @@ from .views import (
 
 __all__ = [
     "connection_view",
+    "connection_views",
     "event_view",
     "message_views",
     "payload_of",
@@ -122,8 +125,18 @@ def _title(content: Content, task: Hash | None, titles: Mapping[Hash, str]) -> s
 
 async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -> ConnectionView:
     """A connection as shown; `message` is the envelope of the step just taken, if there was one."""
+    (shown,) = await connection_views(core, (bond,))
+    return attrs.evolve(shown, message=message)
+
+
+async def connection_views(core: Core, bonds: Sequence[Bond]) -> tuple[ConnectionView, ...]:
+    """Connections as shown, in their order."""
+    trust = await trust_in(core.store, {bond.record.peer.account for bond in bonds})
+    return tuple([await _connection_view(core, bond, trust) for bond in bonds])
+
+
+async def _connection_view(core: Core, bond: Bond, trust: Mapping[AccountId, str]) -> ConnectionView:
     record = bond.record
-    trust = await trust_in(core.store, {record.peer.account})
     return ConnectionView(
         id=record.request,
         mine=await handle_of(core, record.mine),
@@ -140,7 +153,6 @@ async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -
         invite_state=record.invite_state,
         expires_at=record.expires_at,
         again_at=record.again_at,
-        message=message,
     )
 
 

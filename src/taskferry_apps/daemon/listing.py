@@ -7,13 +7,13 @@ from typing import Final
 from taskferry_protocol.cards import Card, Visibility, read_card
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.links import Role
-from taskferry_protocol.records import TaskCursor, TaskQuery
+from taskferry_protocol.records import ConnectionQuery, ConnectionState, Order, Place, TaskCursor, TaskQuery
 from taskferry_protocol.runtimes import is_live, presence
 from taskferry_protocol.tasks import TaskState
 
-from .bonds import all_bonds
+from .bonds import Bond, all_bonds
 from .core import Core
-from .describe import connection_view
+from .describe import connection_views as views_of
 from .names import may_use, own_agent, require_owner
 from .port import Caller, DaemonRefusal
 from .views import AccountView, AgentView, ConnectionView
@@ -21,10 +21,12 @@ from .views import AccountView, AgentView, ConnectionView
 __all__ = [
     "account_view",
     "agent_views",
+    "connection_page",
     "connection_views",
     "parse_task_cursor",
     "task_cursor",
     "task_query",
+    "waiting_requests",
 ]
 
 _STATES: Final = frozenset(state.value for state in TaskState) | {"unknown"}
@@ -132,4 +134,30 @@ async def connection_views(core: Core, caller: Caller, state: str, agent: str) -
         for bond in reversed(bonds)
         if may_use(caller, bond.record.mine.name) and state in {"", bond.record.state.value}
     ]
-    return tuple([await connection_view(core, bond) for bond in shown])
+    return await views_of(core, shown)
+
+
+async def connection_page(
+    core: Core, caller: Caller, agent: str, state: str, cursor: str, limit: int
+) -> tuple[tuple[ConnectionView, ...], str]:
+    """Some of the connections, newest first, and where to go on; looking is no acting as an agent."""
+    require_owner(caller)
+    try:
+        states = frozenset({ConnectionState(state)} if state else ())
+        after = Place(int(cursor)) if cursor else None
+    except ValueError:
+        raise DaemonRefusal(
+            "bad-value", "That is no state or cursor of this list.", "Begin without them."
+        ) from None
+    query = ConnectionQuery(agent or None, states)
+    page = await core.store.connection_page(query, after, max(1, min(limit, 200)), Order.NEWEST_FIRST)
+    shown = await views_of(core, [Bond(record) for record in page.items])
+    return shown, str(page.next) if page.next is not None else ""
+
+
+async def waiting_requests(core: Core, caller: Caller, limit: int) -> tuple[ConnectionView, ...]:
+    """Requests that wait for the owner and are not over, the first to come first."""
+    require_owner(caller)
+    query, now = ConnectionQuery(states=frozenset({ConnectionState.REQUESTED_IN})), core.now()
+    page = await core.store.connection_page(query, None, limit, Order.OLDEST_FIRST)
+    return await views_of(core, [Bond(record) for record in page.items if record.expires_at > now])

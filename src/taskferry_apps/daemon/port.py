@@ -123,6 +123,10 @@ class GrantChange:
     human_gate: bool | None = None
     task_budget: int | None = None
     largest_artifact: int | None = None
+    endless: bool = False
+    """No end, whatever stood: `until` cannot say it."""
+    version: int | None = None
+    """The version that is to be changed; another one in force is refused as a conflict."""
 
 
 @attrs.frozen
