@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from .amounts import bytes_in_words, listed
+from ..amounts import bytes_in_words, listed
 
 __all__ = ["permission_options", "permission_words", "permissions_given"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from taskferry_protocol.cards import Card, Visibility, read_card
@@ -21,6 +22,7 @@ from .views import AccountView, AgentView, ConnectionView
 __all__ = [
     "account_view",
     "agent_views",
+    "connection_counts",
     "connection_page",
     "connection_views",
     "parse_task_cursor",
@@ -123,6 +125,16 @@ def parse_task_cursor(text: str) -> TaskCursor | None:
 def task_cursor(cursor: TaskCursor | None) -> str:
     """A place in the list of tasks as `parse_task_cursor` reads it; "" for its end."""
     return f"{cursor.updated_at}-{cursor.task.hex()}-{cursor.role}" if cursor is not None else ""
+
+
+async def connection_counts(core: Core, caller: Caller) -> Mapping[str, int]:
+    """How many connections are in force, by the name of the agent of ours."""
+    counts = {agent.name: 0 for agent in await core.store.agents() if may_use(caller, agent.name)}
+    for bond in await all_bonds(core.store):
+        name = bond.record.mine.name
+        if name in counts and bond.record.state is ConnectionState.ACCEPTED:
+            counts[name] += 1
+    return counts
 
 
 async def connection_views(core: Core, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:

@@ -302,6 +302,9 @@ class DaemonService(Protocol):
     async def connections(self, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:
         """Connections, filtered by state and agent ("" for all)."""
 
+    async def connected(self, caller: Caller) -> Mapping[str, int]:
+        """How many connections are in force, by the name of the agent of ours; none is left out."""
+
     async def request_connection(self, caller: Caller, mine: str, peer: str, note: str) -> ConnectionView:
         """Ask a peer's owner for a connection."""
 
