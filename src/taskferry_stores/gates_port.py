@@ -9,6 +9,7 @@ from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.records import (
     ApprovalQuery,
     ApprovalRecord,
+    ConnectionQuery,
     GateRecord,
     Order,
     Page,
@@ -17,13 +18,22 @@ from taskferry_protocol.records import (
     ProposalRecord,
     RuleRecord,
     RuleUse,
+    WaitingCounts,
 )
 
 __all__ = ["GateReads"]
 
 
 class GateReads(Protocol):
-    """Requests that are over, gates, rules, questions, proposals."""
+    """What waits, counted; requests and connections; gates, rules, questions, proposals."""
+
+    async def waiting_counts(self, now: Instant) -> WaitingCounts:
+        """Questions and requests whose time is not over by `now`, and tasks at the gate."""
+
+    async def connection_page(
+        self, query: ConnectionQuery, after: Place | None, limit: int, order: Order
+    ) -> Page[PeerConnection]:
+        """Connections by place, as in `message_page`."""
 
     async def requests_over(self, now: Instant, limit: int) -> tuple[PeerConnection, ...]:
         """Requests that wait for an answer, ours or a peer's, whose time is over; the first to end first."""

@@ -6,8 +6,9 @@ import time
 
 import pytest
 
-from taskferry_apps.cli import audit_words, relay_audit_words
-from taskferry_apps.cli.audit_words import audit_sentence
+from taskferry_apps import audit_words
+from taskferry_apps.audit_words import audit_sentence
+from taskferry_apps.cli import relay_audit_words
 from taskferry_apps.cli.relay_audit_words import relay_sentence
 from taskferry_protocol.audit import AuditKind, RelayAuditKind
 

@@ -8,6 +8,7 @@ from taskferry_protocol.records import (
     ApprovalQuery,
     ApprovalRecord,
     ApprovalScope,
+    ConnectionQuery,
     Counted,
     DropProposal,
     GateRecord,
@@ -30,6 +31,7 @@ from taskferry_protocol.records import (
     Saved,
     ShowMessages,
     UseRule,
+    WaitingCounts,
 )
 from taskferry_protocol.records import ApprovalState as Asked
 from taskferry_protocol.records import ConnectionState as State
@@ -37,7 +39,7 @@ from taskferry_protocol.records import GateState as Gate
 from taskferry_stores.port import ConflictKind
 from taskferry_stores.sqlite import open_daemon_store
 
-from .samples import DAY, NOW, account, agent, message, peer_connection, refused, sha, store
+from .samples import DAY, NOW, account, agent, grant, message, peer_connection, refused, sha, store
 
 
 def gate(text, mine="alice/helper", **more):
@@ -56,6 +58,12 @@ def question(text, **more):
     }
     fields |= {"task": None, "state": Asked.ASKED, "asked_at": NOW, "expires_at": Instant(NOW + 60)}
     return ApprovalRecord(id=sha(text), **(fields | more))
+
+
+def allowed(n):
+    """What is allowed by one of several connections."""
+    request = peer_connection("alice/helper", "bob/coder", n=n).request
+    return grant(request, "alice/helper", 1)
 
 
 RULE = RuleRecord(sha("rule"), account("bob"), "", "helper", 2, Instant(NOW + DAY), "{}", NOW)
@@ -210,6 +218,48 @@ async def test_requests_whose_time_is_over_are_found(daemon):
     ]
     held = (await daemon.connections([over.request]))[over.request]
     assert held == attrs.evolve(over, revision=2)
+
+
+async def test_what_waits_is_counted_without_what_is_over(daemon):
+    """Questions and requests only while they have time; requests of ours and what is decided never."""
+    assert await daemon.waiting_counts(NOW) == WaitingCounts()
+    await daemon.commit([SaveApproval(question(f"q{n}", expires_at=Instant(NOW + n))) for n in range(3)])
+    await daemon.commit([SaveApproval(question("no", state=Asked.DENIED, expires_at=Instant(NOW + 9)))])
+    states = (State.REQUESTED_IN, State.REQUESTED_IN, State.REQUESTED_OUT, State.ACCEPTED)
+    for n, state in enumerate(states):
+        record = peer_connection("alice/helper", "bob/coder", n=n, state=state, expires_at=Instant(NOW + n))
+        await daemon.commit([SaveConnection(record)])
+    await daemon.commit([PutGate(gate("a")), PutGate(attrs.evolve(gate("b"), state=Gate.DECLINED))])
+    assert await daemon.waiting_counts(NOW) == WaitingCounts(questions=2, requests=1, tasks=1)
+    assert await daemon.waiting_counts(Instant(NOW - 1)) == WaitingCounts(questions=3, requests=2, tasks=1)
+
+
+@pytest.mark.parametrize("order", list(Order))
+async def test_connections_are_listed_page_by_page(daemon, order):
+    """By agent, by state, with their grants; each once, in either order."""
+    states = [State.REQUESTED_IN, State.ACCEPTED]
+    records = [
+        peer_connection("alice/helper", "bob/coder", n=n, state=states[n % 2], grants=(allowed(n),))
+        for n in range(5)
+    ]
+    other = peer_connection("alice/other", "bob/coder", state=State.ACCEPTED)
+    for record in (*records, other):
+        await daemon.commit([SaveConnection(record)])
+    wanted = records if order is Order.OLDEST_FIRST else records[::-1]
+    query = ConnectionQuery("helper")
+    first = await daemon.connection_page(query, None, 3, order)
+    second = await daemon.connection_page(query, first.next, 3, order)
+    assert [found.request for found in first.items + second.items] == [one.request for one in wanted]
+    assert [found.grants for found in first.items] == [one.grants for one in wanted[:3]]
+    assert second.next is None
+
+    async def count(query):
+        return len((await daemon.connection_page(query, None, 10, order)).items)
+
+    assert await count(ConnectionQuery()) == 6
+    assert await count(ConnectionQuery(states=frozenset({State.ACCEPTED}))) == 3
+    assert await count(ConnectionQuery("helper", frozenset({State.ACCEPTED, State.ENDED}))) == 2
+    assert await count(ConnectionQuery("nobody")) == 0
 
 
 async def test_decisions_outlive_the_process(tmp_path):

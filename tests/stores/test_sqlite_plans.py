@@ -9,6 +9,7 @@ from taskferry_protocol.records import (
     ApprovalQuery,
     ApprovalState,
     BreakerRecord,
+    ConnectionQuery,
     CountExchange,
     DropProposal,
     DropRuntimes,
@@ -235,6 +236,9 @@ async def decisions(daemon, hashes):
     await daemon.standing_rules()
     await daemon.rule_uses([rule.id], RuleUse.TASK, NOW)
     await daemon.requests_over(NOW, 10)
+    await daemon.waiting_counts(NOW)
+    for order in Order:
+        await daemon.connection_page(ConnectionQuery("helper"), Place(3), 10, order)
     await daemon.approvals(hashes)
     asked = frozenset({ApprovalState.ASKED})
     for query in (

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import click
 
+from ..trust_words import trust_words
 from .permission_options import permission_words
 from .quoting import Quoter
 from .render import ago, clean, facts, sentence_lines, short
-from .trust_words import trust_words
 from .values import object_in, objects, texts
 
 __all__ = ["draw_question", "draw_request", "draw_task"]

@@ -60,7 +60,7 @@ def list_entries(kind: str, limit: int, cursor: str) -> None:
     if is_json_wanted():
         print_json(answer)
         return
-    from .audit_words import audit_sentence
+    from ..audit_words import audit_sentence
 
     show_entries(answer, audit_sentence, kind, older=bool(cursor))
 

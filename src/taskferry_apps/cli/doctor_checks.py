@@ -50,36 +50,17 @@ def of_python() -> Iterator[Look]:
 def settings_of(data: Path, config: Path | None) -> tuple[DaemonSettings | None, list[Look]]:
     """The daemon's settings as they come from here, each with where it was set; None if one is unusable."""
     from ..settings import SettingsError, load_daemon
+    from ..shown_settings import shown_settings
 
     try:
         settings = load_daemon({"data": str(data)}, os.environ, config)
     except SettingsError as error:
         return None, [Look("configuration", "fail", str(error), "Mend that setting.")]
-    looks: list[Look] = []
-    for field in attrs.fields(type(settings)):
-        source = settings.sources.get(field.name)
-        if source is None:
-            continue
-        value = getattr(settings, field.name)
-        if field.name == "data":
-            source = "--data, TASKFERRY_DATA, or the default"
-        shown = "set, not shown" if not field.repr and value is not None else _shown(value)
-        looks.append(Look(f"setting {field.name}", "ok", f"{shown} ({source})"))
+    looks = []
+    for one in shown_settings(settings):
+        source = "--data, TASKFERRY_DATA, or the default" if one.name == "data" else one.source
+        looks.append(Look(f"setting {one.name}", "ok", f"{one.value} ({source})"))
     return settings, looks
-
-
-def _shown(value: object) -> str:
-    from taskferry_protocol.breakers import BreakerLimits
-
-    from ..breaker_settings import written_limits
-
-    if value is None:
-        return "not set"
-    if isinstance(value, BreakerLimits):
-        return written_limits(value)
-    if isinstance(value, tuple):
-        return ":".join(map(str, value))
-    return str(value)
 
 
 def files(data: Path) -> Iterator[Look]:

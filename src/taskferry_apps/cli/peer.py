@@ -75,9 +75,9 @@ def show(named: str) -> None:
 
 
 def _draw(answer: Mapping[str, object]) -> None:
+    from ..trust_words import trust_words
     from .render import ago, clean, facts, table
     from .safety_page import code_lines
-    from .trust_words import trust_words
     from .values import object_in, objects, texts
 
     handle, trust = f"@{clean(answer.get('owner'))}", clean(answer.get("trust"))

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import click
 
-from .amounts import bytes_in_words, listed
+from ..grant_words import CLASSES, grant_sentences
 
 __all__ = ["permission_options", "permission_words", "permissions_given"]
 
@@ -21,8 +21,6 @@ _OPTIONS: tuple[tuple[str, str], ...] = (
     ("gate", "human_gate"),
     ("auto_start", "auto_trigger"),
 )
-#: What a flag of the API is called in an option's name.
-_CLASSES = ("message", "task", "artifact")
 
 
 def permission_options(command: F) -> F:
@@ -77,50 +75,34 @@ def permissions_given() -> dict[str, object]:
     named = given.get("classes")
     if isinstance(named, str):
         words = [] if named == "none" else [word.strip() for word in named.split(",")]
-        unknown = [word for word in words if word not in _CLASSES]
+        unknown = [word for word in words if word not in CLASSES]
         if unknown:
-            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(_CLASSES)}, or none")
+            raise click.BadParameter(f"{unknown[0]!r} is none of {', '.join(CLASSES)}, or none")
         changes["classes"] = words
     return changes
 
 
 def permission_words(grant: Mapping[str, object], sender: str, receiver: str, decides: str) -> list[str]:
-    """What a grant says, in sentences; `decides` is who looks at a task first, as in "you" or "its owner".
-
-    Texts are taken as they are, so clean them first.
-    """
+    """What a grant in the API's form says, as `grant_sentences` does."""
     from .render import ago
     from .values import object_in, texts
 
-    classes = [f"{word}s" for word in texts(grant, "classes") if word in _CLASSES]
-    if not classes:
-        return [f"{sender} may send nothing to {receiver}."]
     terms, until = object_in(grant, "terms"), grant.get("until")
-    most = bytes_in_words(grant.get("largest_bytes"))
-    ends = f"this ends {ago(until)}" if until else "this has no end"
-    told = [
-        f"{sender} may send {listed(classes)} to {receiver}.",
-        f"At most {_count(grant, 'rate_per_minute')} envelopes a minute, of {most} each; {ends}.",
-    ]
-    if "tasks" in classes:
-        budget = _count(terms, "task_budget")
-        most_open = f"At most {budget} of its tasks are open at once."
-        told.append(most_open if budget != "0" else "But no task may be open.")
-        told.append(
-            f"Each task waits for {decides} first (human gate)."
-            if terms.get("human_gate", True)
-            else f"Tasks go straight to {receiver} (no human gate)."
-        )
-    if "artifacts" in classes:
-        told.append(f"An artifact has at most {bytes_in_words(terms.get('largest_artifact'))}.")
-    told.append(
-        "Programs may begin on it by themselves, once the sender's owner is verified or came by an invite."
-        if terms.get("auto_trigger")
-        else "No program begins on it by itself."
+    return grant_sentences(
+        sender,
+        receiver,
+        decides,
+        classes=texts(grant, "classes"),
+        rate_per_minute=_count(grant, "rate_per_minute"),
+        largest_bytes=_count(grant, "largest_bytes"),
+        ends=ago(until) if until else "",
+        auto_trigger=bool(terms.get("auto_trigger")),
+        human_gate=bool(terms.get("human_gate", True)),
+        task_budget=_count(terms, "task_budget"),
+        largest_artifact=_count(terms, "largest_artifact"),
     )
-    return told
 
 
-def _count(told: Mapping[str, object], name: str) -> str:
+def _count(told: Mapping[str, object], name: str) -> int:
     value = told.get(name)
-    return f"{value:,}" if isinstance(value, int) else "0"
+    return value if isinstance(value, int) else 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from .audit_words import Facts, Teller, code_in_words, sentence_by
+from ..audit_words import Facts, Teller, code_in_words, sentence_by
 from .render import clean, short
 
 __all__ = ["relay_sentence"]

@@ -9,13 +9,13 @@ from __future__ import annotations
 import shutil
 import sys
 import textwrap
-import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
 import click
 from rich.cells import cell_len
+
+from ..printed import ago, clean, clean_lines, short
 
 __all__ = [
     "ago",
@@ -62,47 +62,6 @@ _STYLES: Final = {
 _YIELDING: Final = frozenset({"about", "name", "note", "parts", "reason", "tagline", "title"})
 #: Columns of a sentence, where the terminal has as many.
 _READABLE: Final = 98
-_TURNING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def clean(text: object, *, most: int = 0) -> str:
-    """`text` in one line, without anything that acts on a terminal; cut to `most` characters if given."""
-    line = "".join(
-        " " if character in "\n\r\t" else character if _harmless(character) else "\ufffd"
-        for character in str(text)
-    )
-    return line if not most or len(line) <= most else line[: most - 1] + "…"
-
-
-def clean_lines(text: object) -> str:
-    """`text` with its line breaks, without anything else that acts on a terminal."""
-    return "\n".join(clean(line) for line in str(text).splitlines())
-
-
-def _harmless(character: str) -> bool:
-    return unicodedata.category(character) not in ("Cc", "Cs", "Co") and character not in _TURNING
-
-
-def short(identifier: object) -> str:
-    """The first characters of an id: enough to name it again on this machine."""
-    return clean(identifier)[:8]
-
-
-def ago(time: object, now: datetime | None = None) -> str:
-    """`3 min ago`, `in 2 h`; "" for nothing. `time` is the API's RFC 3339 text."""
-    if not isinstance(time, str) or not time:
-        return ""
-    try:
-        seconds = ((now or datetime.now(UTC)) - datetime.fromisoformat(time)).total_seconds()
-    except ValueError:
-        return clean(time, most=24)
-    amount, future = abs(seconds), seconds < -1
-    for size, unit in ((86_400.0, "d"), (3_600.0, "h"), (60.0, "min")):
-        if amount >= size:
-            # What lies ahead is rounded: a deadline set to two hours is not shown as one.
-            words = f"{round(amount / size) if future else int(amount // size)} {unit}"
-            return f"in {words}" if future else f"{words} ago"
-    return "soon" if future else "just now" if amount < 5 else f"{int(amount)} s ago"
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, state: str = "state") -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 
 __all__ = ["setup"]
-
-_SCHEME = "taskferry://"
 
 
 @click.command()
@@ -88,38 +85,16 @@ def _ticket(ticket: str | None, file: Path | None) -> str:
 
 def _place(text: str, relay: str | None) -> tuple[str, str]:
     """Where the relay is, and the ticket for it, "" if there is none."""
-    if not text.lower().startswith("taskferry:"):
-        if not relay:
-            raise click.UsageError("Name the relay: --relay https://relay.example, or a link that names it.")
-        return relay, text
-    from taskferry_protocol.errors import RemoteProtocolError
-    from taskferry_protocol.setup_links import SetupLink
-    from taskferry_transports.loopback import is_loopback
+    from ..setup_place import PlaceFault, place_of
 
     try:
-        link = SetupLink.parse(text)
-    except RemoteProtocolError as error:
-        raise click.UsageError(f"That link cannot be used: {error.text}.") from error
-    host = urlsplit(f"//{link.relay}").hostname or ""
-    url = f"{'http' if is_loopback(host) else 'https'}://{link.relay}"
-    if not relay:
-        return url, link.ticket
-    if _where(relay) != _where(url):
-        raise click.UsageError(
-            f"The link is for {link.relay}, and the relay named is {relay} (--relay, TASKFERRY_RELAY_HTTP)."
-        )
-    return relay, link.ticket
-
-
-def _where(url: str) -> tuple[str, int | None]:
-    """Host and port of a relay's URL, which its owner may have mistyped: then the daemon says so."""
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError:
-        port = None
-    usual = {"https": 443, "wss": 443, "http": 80, "ws": 80}.get(parts.scheme)
-    return (parts.hostname or "").lower(), port or usual
+        return place_of(text, relay or "")
+    except PlaceFault as fault:
+        said = {
+            "none": "Name the relay: --relay https://relay.example, or a link that names it.",
+            "other": f"{fault} (--relay, TASKFERRY_RELAY_HTTP).",
+        }
+        raise click.UsageError(said.get(fault.kind, str(fault))) from fault
 
 
 def _tell(answer: dict[str, object], relay: str, trouble: str) -> None:

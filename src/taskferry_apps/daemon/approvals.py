@@ -238,7 +238,7 @@ class Approvals:
             for asked in await self._visible(caller, name, _WAITING if state == _ASKED else _ANY)
             if state in {"", approval_state(asked, now).value}
         ]
-        return tuple([await self._view(asked.id) for asked in found[: max(1, min(limit, MOST_LISTED))]])
+        return tuple([await self._shown(asked) for asked in found[: max(1, min(limit, MOST_LISTED))]])
 
     async def _visible(
         self, caller: Caller, agent: str | None, states: frozenset[ApprovalState]
@@ -265,8 +265,10 @@ class Approvals:
         return asked
 
     async def _view(self, id: Hash) -> ApprovalView:
+        return await self._shown((await self._core.store.approvals((id,)))[id])
+
+    async def _shown(self, asked: ApprovalRecord) -> ApprovalView:
         core = self._core
-        asked = (await core.store.approvals((id,)))[id]
         return ApprovalView(
             id=asked.id,
             agent=await self._whose(asked),

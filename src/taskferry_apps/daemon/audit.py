@@ -31,6 +31,8 @@ from .port import Caller, DaemonRefusal
 __all__ = ["AuditBook"]
 
 _PAGE: Final = 500
+#: How far one answer looks for a subject.
+_SCANNED_PAGES: Final = 10
 
 
 class AuditBook:
@@ -39,13 +41,34 @@ class AuditBook:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def entries(self, caller: Caller, kind: str, cursor: str, limit: int) -> AuditPage:
+    async def entries(
+        self, caller: Caller, kind: str, cursor: str, limit: int, subject: str = ""
+    ) -> AuditPage:
         """Newest first."""
         require_owner(caller)
         most = max(1, min(limit, 200))
+        if subject:
+            return await self._about(subject, kind, parse_cursor(cursor), most)
         page = await self._core.store.audit_rows(kind or None, parse_cursor(cursor), most, Order.NEWEST_FIRST)
         entries = tuple(_readable(row) for row in page.items)
         return AuditPage(entries, str(page.next) if page.next is not None else "")
+
+    async def _about(self, subject: str, kind: str, after: Place | None, most: int) -> AuditPage:
+        """Entries about a subject, found by looking at one after the other."""
+        wanted, found = subject.casefold(), list[AuditEntry]()
+        for _ in range(_SCANNED_PAGES):
+            page = await self._core.store.audit_rows(kind or None, after, _PAGE, Order.NEWEST_FIRST)
+            for row in page.items:
+                entry = _readable(row)
+                words = (entry.note.subject, *(value for _, value in entry.note.facts))
+                if any(wanted in str(word).casefold() for word in words):
+                    found.append(entry)
+                if len(found) == most:
+                    return AuditPage(tuple(found), str(row.place))
+            after = page.next
+            if after is None:
+                break
+        return AuditPage(tuple(found), "" if after is None else str(after))
 
     async def verify(self, caller: Caller, expected: AuditEnd | None) -> AuditVerdict:
         """Follow the log from its first entry to its end."""

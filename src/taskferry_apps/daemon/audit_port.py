@@ -33,8 +33,13 @@ class AuditVerdict:
 class AuditService(Protocol):
     """What was done, decided and refused: read, checked and exported by the owner alone."""
 
-    async def entries(self, caller: Caller, kind: str, cursor: str, limit: int) -> AuditPage:
-        """Newest first; `kind` may be ""."""
+    async def entries(
+        self, caller: Caller, kind: str, cursor: str, limit: int, subject: str = ""
+    ) -> AuditPage:
+        """Newest first; `kind` may be "". With `subject`, those alone in whose subject or facts it stands.
+
+        One answer looks through so many entries at most: it may hold few or none, and have a cursor.
+        """
 
     async def verify(self, caller: Caller, expected: AuditEnd | None) -> AuditVerdict:
         """Follow the log from its first entry; `expected` is an end that it had before, if one is known."""

@@ -5,6 +5,8 @@ A card's version only rises. What is older than the one held never replaces it, 
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Collection, Mapping
 from typing import Final
 
 import attrs
@@ -27,7 +29,7 @@ from .port import Caller, CardChange
 from .publications import Publication, Subject, note
 from .shares import share
 
-__all__ = ["Cards", "peer_card", "sign_and_store", "take_card"]
+__all__ = ["Cards", "peer_cards", "sign_and_store", "take_card"]
 
 #: What can be changed, as the audit log names it.
 _NAMED: Final = ("display_name", "tagline", "description", "capabilities", "visibility")
@@ -145,13 +147,13 @@ async def take_card(arrival: Arrival, body: CardUpdate) -> None:
         draft.add(PutCard(_record(card, body.card)))
 
 
-async def peer_card(core: Core, agent: AgentRef) -> Card | None:
-    """What a peer's owner last said of its agent to this machine, checked; None where that is nothing."""
-    record = (await core.store.cards((agent,))).get(agent)
-    log = await core.logs.get(agent.account)
-    if record is None or log is None:
-        return None
-    try:
-        return read_card(record.raw, log)
-    except RemoteProtocolError:
-        return None
+async def peer_cards(core: Core, agents: Collection[AgentRef]) -> Mapping[AgentRef, Card]:
+    """What peers' owners last said of their agents to this machine, checked; nothing where that is nothing."""
+    found: dict[AgentRef, Card] = {}
+    for agent, record in (await core.store.cards(agents)).items():
+        log = await core.logs.get(agent.account)
+        if log is None:
+            continue
+        with contextlib.suppress(RemoteProtocolError):
+            found[agent] = read_card(record.raw, log)
+    return found

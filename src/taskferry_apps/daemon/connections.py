@@ -34,7 +34,7 @@ from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .deeds import Asking, permit_deed
 from .draft import LIFETIME_MS, Draft, Posted, Thread
-from .grants import answering, changed, next_allowance, welcome, wish_of
+from .grants import answering, changed, next_allowance, next_wish, welcome
 from .names import own_agent, parse_peer, require_owner
 from .port import Caller, DaemonRefusal, GrantChange
 from .publications import Publication, Subject, note
@@ -311,7 +311,7 @@ class Connections:
             grant = next_allowance(
                 bond.request,
                 bond.record.mine,
-                changed(wish_of(bond.given), change),
+                next_wish(bond.given, change),
                 before=bond.given,
                 log=await draft.own_log(),
                 by=core.manage,

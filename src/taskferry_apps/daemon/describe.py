@@ -7,8 +7,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Final
 
+import attrs
+
 from taskferry_protocol.cards import Card
-from taskferry_protocol.ids import Hash
+from taskferry_protocol.ids import AccountId, AgentRef, Hash
 from taskferry_protocol.messages import Body, Content, TaskRequest, decode_content
 from taskferry_protocol.records import (
     Direction,
@@ -20,7 +22,7 @@ from taskferry_protocol.records import (
 )
 
 from .bonds import Bond
-from .cards import peer_card
+from .cards import peer_cards
 from .core import Core
 from .delivery import deliveries
 from .grants import Allowance
@@ -39,6 +41,7 @@ from .views import (
 
 __all__ = [
     "connection_view",
+    "connection_views",
     "event_view",
     "message_views",
     "payload_of",
@@ -125,8 +128,21 @@ def _title(content: Content, task: Hash | None, titles: Mapping[Hash, str]) -> s
 
 async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -> ConnectionView:
     """A connection as shown; `message` is the envelope of the step just taken, if there was one."""
+    (shown,) = await connection_views(core, (bond,))
+    return attrs.evolve(shown, message=message)
+
+
+async def connection_views(core: Core, bonds: Sequence[Bond]) -> tuple[ConnectionView, ...]:
+    """Connections as shown, in their order."""
+    trust = await trust_in(core.store, {bond.record.peer.account for bond in bonds})
+    cards = await peer_cards(core, {bond.record.peer for bond in bonds})
+    return tuple([await _connection_view(core, bond, trust, cards) for bond in bonds])
+
+
+async def _connection_view(
+    core: Core, bond: Bond, trust: Mapping[AccountId, str], cards: Mapping[AgentRef, Card]
+) -> ConnectionView:
     record = bond.record
-    trust = await trust_in(core.store, {record.peer.account})
     return ConnectionView(
         id=record.request,
         mine=await handle_of(core, record.mine),
@@ -143,8 +159,8 @@ async def connection_view(core: Core, bond: Bond, message: Hash | None = None) -
         invite_state=record.invite_state,
         expires_at=record.expires_at,
         again_at=record.again_at,
-        card=_card_view(await peer_card(core, record.peer)),
-        message=message,
+        card=_card_view(cards.get(record.peer)),
+        ended_here=bond.ended_by_us,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import attrs
 
 from taskferry_protocol.breakers import BreakerLimits
-from taskferry_protocol.ids import AccountId, Hash, Instant
+from taskferry_protocol.ids import AccountId, Hash, Instant, sha256
 from taskferry_protocol.messages import Part
 
 from .views import ConnectionView, GrantView
@@ -73,6 +73,12 @@ class StopView:
     tasks: tuple[Hash, ...]
     refused_until: Instant | None
     items: tuple[HeldItem, ...]
+    """Where a list asked for none: empty, and `held` says how many."""
+
+    @property
+    def seen(self) -> Hash:
+        """A hash over what is held, by which a decision names exactly what was shown."""
+        return sha256(b"".join((self.id, *(item.hash for item in self.items), b"/", *self.tasks)))
 
 
 @attrs.frozen

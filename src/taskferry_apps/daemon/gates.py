@@ -9,11 +9,13 @@ import attrs
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.gates import ActionClass, AgentMode, Policy
-from taskferry_protocol.records import LocalAgent, PutAgent
+from taskferry_protocol.ids import Hash
+from taskferry_protocol.records import ConnectionState, LocalAgent, PutAgent, WaitingCounts
 
 from .agent_settings import AgentSettings, read_settings, written
 from .agents_told import shared_agent
 from .approvals import Approvals
+from .bonds import find_bond
 from .connections import Connections
 from .core import Core
 from .describe import connection_view
@@ -24,6 +26,7 @@ from .gates_port import NewRule, Question
 from .held_tasks import HeldTasks
 from .limits import Limits
 from .link import Link
+from .listing import connection_page, waiting_requests
 from .names import handle_of, may_use, own_agent, require_owner
 from .outgoing import sent
 from .port import Caller, DaemonRefusal, TaskAction
@@ -52,9 +55,14 @@ class Gates:
 
     # --- Tasks that wait
 
-    async def held_tasks(self, caller: Caller) -> tuple[HeldTask, ...]:
+    async def counts(self, caller: Caller) -> WaitingCounts:
+        """How much waits."""
+        require_owner(caller)
+        return await self._core.store.waiting_counts(self._core.now())
+
+    async def held_tasks(self, caller: Caller, limit: int = 500) -> tuple[HeldTask, ...]:
         """Tasks that wait."""
-        return await self._held.listed(caller)
+        return await self._held.listed(caller, limit)
 
     async def held_task(self, caller: Caller, task: str) -> tuple[HeldTask, WholeTask]:
         """One of them in full."""
@@ -85,13 +93,39 @@ class Gates:
         """What is stopped."""
         return await self._stops.listed(caller)
 
-    async def release_stop(self, caller: Caller, stop: str) -> StopView:
-        """Let it pass."""
-        return await self._stops.release(caller, stop)
+    async def stops_counted(self, caller: Caller, limit: int) -> tuple[StopView, ...]:
+        """What is stopped, without the messages."""
+        return await self._stops.counted(caller, limit)
 
-    async def drop_stop(self, caller: Caller, stop: str) -> StopView:
+    async def stop(self, caller: Caller, stop: str) -> StopView:
+        """One of them."""
+        return await self._stops.one(caller, stop)
+
+    async def release_stop(self, caller: Caller, stop: str, seen: Hash | None = None) -> StopView:
+        """Let it pass."""
+        return await self._stops.release(caller, stop, seen)
+
+    async def drop_stop(self, caller: Caller, stop: str, seen: Hash | None = None) -> StopView:
         """Drop it."""
-        return await self._stops.drop(caller, stop)
+        return await self._stops.drop(caller, stop, seen)
+
+    # --- Connections
+
+    async def requests(self, caller: Caller, limit: int) -> tuple[ConnectionView, ...]:
+        """Requests that wait."""
+        return await waiting_requests(self._core, caller, limit)
+
+    async def connection_page(
+        self, caller: Caller, agent: str, state: str, cursor: str, limit: int
+    ) -> tuple[tuple[ConnectionView, ...], str]:
+        """Some of the connections."""
+        return await connection_page(self._core, caller, agent, state, cursor, limit)
+
+    async def connection(self, caller: Caller, connection: str) -> ConnectionView:
+        """One connection."""
+        require_owner(caller)
+        bond = await find_bond(self._core, caller, connection, frozenset(ConnectionState))
+        return await connection_view(self._core, bond)
 
     async def breaker_limits(self, caller: Caller) -> tuple[BreakerLimits, tuple[ConnectionLimits, ...]]:
         """When breakers trip."""

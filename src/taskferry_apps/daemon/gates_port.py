@@ -11,7 +11,8 @@ from typing import Protocol
 import attrs
 
 from taskferry_protocol.breakers import BreakerLimits
-from taskferry_protocol.ids import Instant
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.records import WaitingCounts
 
 from .gate_views import ApprovalView, ConnectionLimits, HeldTask, ModeView, RuleView, StopView, WholeTask
 from .port import Caller, GrantChange
@@ -47,8 +48,25 @@ class GateService(Protocol):
     """What waits for the owner, and what the owner has decided ahead."""
 
     # --- the owner's ---
-    async def held_tasks(self, caller: Caller) -> tuple[HeldTask, ...]:
-        """Tasks that wait, the first to come first."""
+    async def counts(self, caller: Caller) -> WaitingCounts:
+        """How much waits, at the price of a few counting queries; stops and identities are in the status."""
+
+    async def requests(self, caller: Caller, limit: int) -> tuple[ConnectionView, ...]:
+        """Requests of peers that wait, the first to come first."""
+
+    async def connection_page(
+        self, caller: Caller, agent: str, state: str, cursor: str, limit: int
+    ) -> tuple[tuple[ConnectionView, ...], str]:
+        """Connections, newest first, filtered by our agent's name and by state ("" for all).
+
+        And the cursor to go on from, "" at the end.
+        """
+
+    async def connection(self, caller: Caller, connection: str) -> ConnectionView:
+        """One connection, by id or unique prefix."""
+
+    async def held_tasks(self, caller: Caller, limit: int = 500) -> tuple[HeldTask, ...]:
+        """Tasks that wait, the first to come first; 500 at most."""
 
     async def held_task(self, caller: Caller, task: str) -> tuple[HeldTask, WholeTask]:
         """One of them in full, by id or a prefix that no other task has, waiting or not."""
@@ -62,11 +80,23 @@ class GateService(Protocol):
     async def stops(self, caller: Caller) -> tuple[StopView, ...]:
         """What breakers have stopped, the first to trip first."""
 
-    async def release_stop(self, caller: Caller, stop: str) -> StopView:
-        """Put what is held before the agent, in its order, and count anew."""
+    async def stops_counted(self, caller: Caller, limit: int) -> tuple[StopView, ...]:
+        """The same without the messages, at the price of two queries."""
 
-    async def drop_stop(self, caller: Caller, stop: str) -> StopView:
-        """Never put what is held before the agent; decline the tasks that were stopped, and count anew."""
+    async def stop(self, caller: Caller, stop: str) -> StopView:
+        """One of them, by id or unique prefix."""
+
+    async def release_stop(self, caller: Caller, stop: str, seen: Hash | None = None) -> StopView:
+        """Put what is held before the agent, in its order, and count anew.
+
+        With `StopView.seen` of what was shown, refusal `conflict` if anything else is held by now.
+        """
+
+    async def drop_stop(self, caller: Caller, stop: str, seen: Hash | None = None) -> StopView:
+        """Never put what is held before the agent; decline the tasks that were stopped, and count anew.
+
+        `seen` as in `release_stop`.
+        """
 
     async def breaker_limits(self, caller: Caller) -> tuple[BreakerLimits, tuple[ConnectionLimits, ...]]:
         """When breakers trip as a rule, and for each connection in force, the oldest first."""

@@ -166,6 +166,20 @@ def wish_of(held: Allowance | None) -> Wish:
     )
 
 
+def next_wish(held: Allowance | None, change: GrantChange) -> Wish:
+    """What is allowed now, with the change. DaemonRefusal(conflict) if that is of another version."""
+    version = held.grant.version if held is not None else 0
+    if change.version is not None and change.version != version:
+        raise DaemonRefusal(
+            "conflict",
+            "What the peer may send was changed meanwhile.",
+            "Look at it again, then change it.",
+            status=409,
+            detail={"field": "version"},
+        )
+    return changed(wish_of(held), change)
+
+
 def changed(wish: Wish, change: GrantChange) -> Wish:
     """The wish with what the owner wants otherwise. Raises DaemonRefusal(bad-value) with the field."""
     classes = wish.classes
@@ -190,7 +204,7 @@ def changed(wish: Wish, change: GrantChange) -> Wish:
         classes=classes,
         rate=_or(change.rate_per_minute, wish.rate),
         largest=_or(change.largest_bytes, wish.largest),
-        until=change.until if change.until is not None else wish.until,
+        until=None if change.endless else change.until if change.until is not None else wish.until,
         auto_trigger=wish.auto_trigger if change.auto_trigger is None else change.auto_trigger,
         human_gate=wish.human_gate if change.human_gate is None else change.human_gate,
         task_budget=_or(change.task_budget, wish.task_budget),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from taskferry_protocol.breakers import Trip
+from taskferry_protocol.ids import AccountId
 from taskferry_protocol.links import EventType, Role
-from taskferry_protocol.messages import TaskRequest, parts_size
-from taskferry_protocol.records import GateRecord, GateState
+from taskferry_protocol.messages import TaskRequest, decode_content, parts_size
+from taskferry_protocol.records import GateRecord, GateState, MessageRecord
 
 from .breakers import WORDS
 from .core import Core
@@ -34,14 +36,17 @@ class HeldTasks:
     def __init__(self, core: Core) -> None:
         self._core = core
 
-    async def waiting(self, agent: str | None) -> tuple[GateRecord, ...]:
+    async def waiting(self, agent: str | None, limit: int = MOST) -> tuple[GateRecord, ...]:
         """What waits for one agent of ours, or for all."""
-        return await self._core.store.gates_waiting(agent, MOST)
+        return await self._core.store.gates_waiting(agent, limit)
 
-    async def listed(self, caller: Caller) -> tuple[HeldTask, ...]:
+    async def listed(self, caller: Caller, limit: int) -> tuple[HeldTask, ...]:
         """What waits, for the owner to read."""
         require_owner(caller)
-        return tuple([await self._view(gate) for gate in await self.waiting(None)])
+        core, gates = self._core, await self.waiting(None, min(limit, MOST))
+        messages = await core.store.messages({gate.task for gate in gates})
+        trust = await trust_in(core.store, {gate.peer.account for gate in gates})
+        return tuple([await _view(core, gate, _asked(messages.get(gate.task, ())), trust) for gate in gates])
 
     async def find(self, caller: Caller, named: str) -> GateRecord:
         """The task that waits under an id or unique prefix. Raises DaemonRefusal: not-found, ambiguous."""
@@ -106,20 +111,30 @@ class HeldTasks:
     async def _view(self, gate: GateRecord) -> HeldTask:
         core = self._core
         held = await load_task(core, gate.task)
-        trust = await trust_in(core.store, {gate.peer.account})
-        request = held.request
-        parts = request.parts if request is not None else ()
-        return HeldTask(
-            task=gate.task,
-            mine=await handle_of(core, gate.mine),
-            peer=await handle_of(core, gate.peer),
-            trust=trust.get(gate.peer.account, ""),
-            title=request.title if request is not None else "",
-            brief_chars=len(request.brief) if request is not None else 0,
-            attached=len(parts),
-            attached_bytes=parts_size(parts),
-            deadline=request.deadline if request is not None else None,
-            at=gate.at,
-            code=gate.why,
-            why=WORDS[Trip(gate.why)] if gate.why else "",
-        )
+        return await _view(core, gate, held.request, await trust_in(core.store, {gate.peer.account}))
+
+
+def _asked(messages: Sequence[MessageRecord]) -> TaskRequest | None:
+    """The request among the messages that have its hash; None where it has not come here."""
+    bodies = (decode_content(message.content).body for message in messages)
+    return next((body for body in bodies if isinstance(body, TaskRequest)), None)
+
+
+async def _view(
+    core: Core, gate: GateRecord, request: TaskRequest | None, trust: Mapping[AccountId, str]
+) -> HeldTask:
+    parts = request.parts if request is not None else ()
+    return HeldTask(
+        task=gate.task,
+        mine=await handle_of(core, gate.mine),
+        peer=await handle_of(core, gate.peer),
+        trust=trust.get(gate.peer.account, ""),
+        title=request.title if request is not None else "",
+        brief_chars=len(request.brief) if request is not None else 0,
+        attached=len(parts),
+        attached_bytes=parts_size(parts),
+        deadline=request.deadline if request is not None else None,
+        at=gate.at,
+        code=gate.why,
+        why=WORDS[Trip(gate.why)] if gate.why else "",
+    )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.setup_links import SetupLink
 
 if TYPE_CHECKING:
     from .port import Caller, GrantChange
@@ -133,6 +134,9 @@ class LinkService(Protocol):
 
     def held(self, caller: Caller, link: str) -> HeldLink:
         """What `hold` said of it. Raises DaemonRefusal: not-found, and what is wrong with it."""
+
+    def ticket(self, caller: Caller, link: str) -> SetupLink:
+        """The ticket for a new account that a link holds. Raises DaemonRefusal: not-found, bad-link."""
 
     async def look(self, caller: Caller, link: str) -> LinkView:
         """Whom an invite leads to. Raises DaemonRefusal: what is wrong, and loudly where somebody lies."""

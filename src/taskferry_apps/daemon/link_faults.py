@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from taskferry_protocol.device_links import DeviceLink
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.invites import InviteLink
+from taskferry_protocol.setup_links import SetupLink
 from taskferry_transports.loopback import is_loopback
 
 from .invite_port import LinkProblem
@@ -21,6 +22,7 @@ __all__ = [
     "foreign",
     "foreign_device",
     "read_link",
+    "read_ticket",
     "without_account",
 ]
 
@@ -42,6 +44,14 @@ def read_link(text: str) -> AnyLink | LinkProblem:
         except RemoteProtocolError:
             continue
     return _fault_of(text)
+
+
+def read_ticket(text: str) -> SetupLink | None:
+    """The ticket for a new account that `text` is, if it is one."""
+    try:
+        return SetupLink.parse(text)
+    except RemoteProtocolError:
+        return None
 
 
 def without_account(relay: str) -> LinkProblem:

@@ -62,17 +62,23 @@ class _Attempt:
     is_over: bool = False
     scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
     changed: Bell = attrs.field(factory=Bell)
+    shown: Bell = attrs.field(factory=Bell)
 
     @property
     def side(self) -> Joining | Approving | None:
         """The machine that decides."""
         return self.joining or self.approving
 
+    def tell(self) -> None:
+        """Say to whoever waits, and to open pages, that it stands otherwise now."""
+        self.changed.ring()
+        self.shown.ring()
+
     def fail(self, code: str, text: str) -> None:
         """It is over without success; the first reason stands."""
         if not self.is_over:
             self.code, self.error, self.is_over = code, text, True
-        self.changed.ring()
+        self.tell()
 
 
 class Linking:
@@ -108,7 +114,7 @@ class Linking:
             )
         now = core.now()
         ring = make_keys(label or "another device", core.entropy, now)
-        attempt = self._start(_Attempt(relay=relay, ring=ring))
+        attempt = self._start(_Attempt(relay=relay, ring=ring, shown=core.shown))
         attempt.joining = Joining.begin(ring.device, core.entropy(KEY_BYTES), now)
         await self._go(attempt, "", ())
         return await self.view()
@@ -131,7 +137,7 @@ class Linking:
         log = await core.own_log()
         now = core.now()
         side, turn = Approving.begin(log, core.device, core.entropy(KEY_BYTES), now, manage=manage)
-        attempt = self._start(_Attempt(relay=relay, history=history, approving=side))
+        attempt = self._start(_Attempt(relay=relay, history=history, approving=side, shown=core.shown))
         await self._go(attempt, where, turn.letters)
         return await self.view()
 
@@ -158,7 +164,7 @@ class Linking:
             await self._promise(attempt)
         await self._send(attempt, turn)
         await self._admit(attempt)
-        attempt.changed.ring()
+        attempt.tell()
         return await self.view()
 
     async def cancel(self, caller: Caller) -> LinkingView:
@@ -259,7 +265,7 @@ class Linking:
                     for letter in letters:
                         await meeting.send(letter)
                     attempt.meeting = meeting
-                    attempt.changed.ring()
+                    attempt.tell()
                     with trio.move_on_after(LINKING_MS / 1000):
                         await self._listen(attempt, meeting)
                     if not attempt.is_over:
@@ -278,7 +284,7 @@ class Linking:
         if self._core.account is None:
             attempt.fail(RejectCode.UNKNOWN_DEVICE.value, "The account does not name this machine.")
         attempt.is_over = True
-        attempt.changed.ring()
+        attempt.tell()
 
     async def _listen(self, attempt: _Attempt, meeting: Meeting) -> None:
         while not attempt.is_over:
@@ -293,7 +299,7 @@ class Linking:
                 return
             await self._send(attempt, turn)
             await self._admit(attempt)
-            attempt.changed.ring()
+            attempt.tell()
             if side.phase is LinkingPhase.LINKED and attempt.joining is not None:
                 await self._enter(attempt)
                 await meeting.end()
@@ -355,7 +361,7 @@ class Linking:
         await self._link.wait_published(log.state.length)
         await self._send(attempt, side.conclude(log.position))
         self._sharing.go()
-        attempt.changed.ring()
+        attempt.tell()
 
 
 _SAID: Final = {

@@ -15,6 +15,7 @@ from taskferry_protocol.ids import AgentRef, Instant, fingerprint
 from taskferry_protocol.invites import Invite, InviteLink, check_invite, read_invite
 from taskferry_protocol.limits import MINUTE_MS, STATEMENTS
 from taskferry_protocol.linking import show_place
+from taskferry_protocol.setup_links import SetupLink
 
 from ..relay_client import CallRefused
 from .alarms import raise_alarm
@@ -33,6 +34,7 @@ from .link_faults import (
     foreign,
     foreign_device,
     read_link,
+    read_ticket,
     without_account,
 )
 from .logbook import continued
@@ -57,6 +59,8 @@ class _Held:
     link: AnyLink | LinkProblem
     relay: str
     until: Instant
+    ticket: SetupLink | None = None
+    """Of a link that is a ticket for a new account."""
 
     def told(self, id: str) -> HeldLink:
         """What is said of it."""
@@ -90,7 +94,7 @@ class Links:
     async def hold(self, caller: Caller, text: str) -> HeldLink:
         """Keep a link for ten minutes."""
         require_owner(caller)
-        link, relay = read_link(text), ""
+        link, relay, ticket = read_link(text), "", read_ticket(text)
         if not isinstance(link, LinkProblem):
             relay = link.relay
             link = await self._problem_with(link) or link
@@ -98,13 +102,25 @@ class Links:
         self._forget_old()
         while len(self._held) >= HELD_LINKS:
             self._held.pop(next(iter(self._held)))
-        self._held[id] = held = _Held(link, relay, Instant(self._core.now() + HELD_MS))
+        self._held[id] = held = _Held(link, relay, Instant(self._core.now() + HELD_MS), ticket)
         return held.told(id)
 
     def held(self, caller: Caller, link: str) -> HeldLink:
         """What was said of it when it was handed in."""
         require_owner(caller)
         return self._get(link).told(link)
+
+    def ticket(self, caller: Caller, link: str) -> SetupLink:
+        """The ticket for a new account that a link holds."""
+        require_owner(caller)
+        held = self._one(link)
+        if held.ticket is None:
+            raise DaemonRefusal(
+                "bad-link",
+                "The ticket in that link is cut off or damaged, or it is no ticket.",
+                "Copy the whole link again, from its beginning to its end.",
+            )
+        return held.ticket
 
     async def look(self, caller: Caller, link: str) -> LinkView:
         """Find and check what it leads to; nobody but the relay hears of it."""
@@ -174,6 +190,12 @@ class Links:
         return link
 
     def _get(self, id: str) -> _Held:
+        held = self._one(id)
+        if isinstance(held.link, LinkProblem):
+            raise DaemonRefusal(held.link.code, held.link.message, held.link.next_step)
+        return held
+
+    def _one(self, id: str) -> _Held:
         self._forget_old()
         held = self._held.get(id)
         if held is None:
@@ -183,8 +205,6 @@ class Links:
                 "Open it again: taskferry open LINK",
                 status=404,
             )
-        if isinstance(held.link, LinkProblem):
-            raise DaemonRefusal(held.link.code, held.link.message, held.link.next_step)
         return held
 
     # --- Looking it up

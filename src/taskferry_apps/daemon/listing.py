@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from taskferry_protocol.cards import Card, Visibility, read_card
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.links import Role
-from taskferry_protocol.records import TaskCursor, TaskQuery
+from taskferry_protocol.records import ConnectionQuery, ConnectionState, Order, Place, TaskCursor, TaskQuery
 from taskferry_protocol.runtimes import is_live, presence
 from taskferry_protocol.tasks import TaskState
 
-from .bonds import all_bonds
+from .bonds import Bond, all_bonds
 from .core import Core
-from .describe import connection_view
+from .describe import connection_views as views_of
 from .names import may_use, own_agent, require_owner
 from .port import Caller, DaemonRefusal
 from .views import AccountView, AgentView, ConnectionView
@@ -22,10 +23,13 @@ __all__ = [
     "account_view",
     "agent_view",
     "agent_views",
+    "connection_counts",
+    "connection_page",
     "connection_views",
     "parse_task_cursor",
     "task_cursor",
     "task_query",
+    "waiting_requests",
 ]
 
 _STATES: Final = frozenset(state.value for state in TaskState) | {"unknown"}
@@ -130,6 +134,16 @@ def task_cursor(cursor: TaskCursor | None) -> str:
     return f"{cursor.updated_at}-{cursor.task.hex()}-{cursor.role}" if cursor is not None else ""
 
 
+async def connection_counts(core: Core, caller: Caller) -> Mapping[str, int]:
+    """How many connections are in force, by the name of the agent of ours."""
+    counts = {agent.name: 0 for agent in await core.store.agents() if may_use(caller, agent.name)}
+    for bond in await all_bonds(core.store):
+        name = bond.record.mine.name
+        if name in counts and bond.record.state is ConnectionState.ACCEPTED:
+            counts[name] += 1
+    return counts
+
+
 async def connection_views(core: Core, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:
     """Connections of the agents that the caller may act as, newest first."""
     name = (await own_agent(core, caller, agent, "agent")).name if agent else None
@@ -139,4 +153,30 @@ async def connection_views(core: Core, caller: Caller, state: str, agent: str) -
         for bond in reversed(bonds)
         if may_use(caller, bond.record.mine.name) and state in {"", bond.record.state.value}
     ]
-    return tuple([await connection_view(core, bond) for bond in shown])
+    return await views_of(core, shown)
+
+
+async def connection_page(
+    core: Core, caller: Caller, agent: str, state: str, cursor: str, limit: int
+) -> tuple[tuple[ConnectionView, ...], str]:
+    """Some of the connections, newest first, and where to go on; looking is no acting as an agent."""
+    require_owner(caller)
+    try:
+        states = frozenset({ConnectionState(state)} if state else ())
+        after = Place(int(cursor)) if cursor else None
+    except ValueError:
+        raise DaemonRefusal(
+            "bad-value", "That is no state or cursor of this list.", "Begin without them."
+        ) from None
+    query = ConnectionQuery(agent or None, states)
+    page = await core.store.connection_page(query, after, max(1, min(limit, 200)), Order.NEWEST_FIRST)
+    shown = await views_of(core, [Bond(record) for record in page.items])
+    return shown, str(page.next) if page.next is not None else ""
+
+
+async def waiting_requests(core: Core, caller: Caller, limit: int) -> tuple[ConnectionView, ...]:
+    """Requests that wait for the owner and are not over, the first to come first."""
+    require_owner(caller)
+    query, now = ConnectionQuery(states=frozenset({ConnectionState.REQUESTED_IN})), core.now()
+    page = await core.store.connection_page(query, None, limit, Order.OLDEST_FIRST)
+    return await views_of(core, [Bond(record) for record in page.items if record.expires_at > now])

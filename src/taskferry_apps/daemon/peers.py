@@ -38,7 +38,7 @@ from .identity_changes import (
     shown_trust,
 )
 from .names import match_prefix, parse_prefix, require_owner
-from .peers_port import ChangeView, PeerDevice, PeerView
+from .peers_port import ChangeView, PeerDevice, PeerLine, PeerView
 from .port import Caller, DaemonRefusal
 from .spoken_code import refuse_unlike_a_code
 
@@ -88,6 +88,26 @@ class PeerBook:
         own = self._core.own
         found = [pinned for pinned in await self._all() if pinned.record.account != own]
         return tuple([self._view(await self._known(pinned)) for pinned in found])
+
+    async def peer_page(self, caller: Caller, cursor: str, limit: int) -> tuple[tuple[PeerLine, ...], str]:
+        """Some of them in short."""
+        require_owner(caller)
+        store, own = self._core.store, self._core.own
+        after = parse_prefix(cursor, "account") if cursor else None
+        page = await store.all_accounts(AccountId(after) if isinstance(after, bytes) else None, limit)
+        changes = await changes_of(store, page)
+        lines = [
+            PeerLine(
+                one.record.name,
+                one.record.account,
+                fingerprint(one.record.account),
+                shown_trust(one, changes.get(one.record.account)),
+                one.pinned_at,
+            )
+            for one in page
+            if one.record.account != own
+        ]
+        return tuple(lines), page[-1].record.account.hex() if len(page) == limit else ""
 
     async def peer(self, caller: Caller, named: str) -> PeerView:
         """One of them."""
@@ -234,14 +254,21 @@ class PeerBook:
             await draft.commit()
         return await self._after(known)
 
-    async def accept_change(self, caller: Caller, named: str) -> PeerView:
+    async def accept_change(self, caller: Caller, named: str, other: AccountId | None = None) -> PeerView:
         """The name is the other account's from now on, unverified; the one that had it gets nothing more."""
         require_owner(caller)
         core = self._core
         asked = await self._named(named)
         if asked.change is None:
             raise _not_in_question(asked)
-        other = asked.change.other
+        shown, other = other, asked.change.other
+        if shown is not None and shown != other:
+            raise DaemonRefusal(
+                "conflict",
+                "Another account claims the name by now.",
+                "Look at it again, then decide.",
+                status=409,
+            )
         if asked.change.what is not What.SECOND_CLAIM or other is None:
             raise DaemonRefusal(
                 "conflict",

@@ -11,7 +11,7 @@ from taskferry_protocol.safety import SafetyCode
 
 from .port import Caller
 
-__all__ = ["ChangeView", "PeerDevice", "PeerService", "PeerView"]
+__all__ = ["ChangeView", "PeerDevice", "PeerLine", "PeerService", "PeerView"]
 
 
 @attrs.frozen
@@ -52,6 +52,17 @@ class PeerView:
     change: ChangeView | None
 
 
+@attrs.frozen
+class PeerLine:
+    """A pinned account in a list; `trust` as in `PeerView`."""
+
+    owner: str
+    account: AccountId
+    fingerprint: str
+    trust: str
+    since: Instant
+
+
 class PeerService(Protocol):
     """All of it is the owner's alone. A peer is `@owner`, `@owner/agent`, or an account id's beginning.
 
@@ -60,6 +71,9 @@ class PeerService(Protocol):
 
     async def peers(self, caller: Caller) -> tuple[PeerView, ...]:
         """Every account that is pinned, but the owner's own."""
+
+    async def peer_page(self, caller: Caller, cursor: str, limit: int) -> tuple[tuple[PeerLine, ...], str]:
+        """Some of them in short, by account id, and where to go on; "" at the end."""
 
     async def peer(self, caller: Caller, named: str) -> PeerView:
         """One of them."""
@@ -79,5 +93,8 @@ class PeerService(Protocol):
     async def keep(self, caller: Caller, named: str) -> PeerView:
         """Of an identity in question: the pinned one stands, and what waits is sent."""
 
-    async def accept_change(self, caller: Caller, named: str) -> PeerView:
-        """The name is the other account's from now on; nothing more is sent to the one that had it."""
+    async def accept_change(self, caller: Caller, named: str, other: AccountId | None = None) -> PeerView:
+        """The name is the other account's from now on; nothing more is sent to the one that had it.
+
+        With `other`, the account that was shown: refusal `conflict` if by now another one claims the name.
+        """

@@ -136,6 +136,10 @@ class GrantChange:
     human_gate: bool | None = None
     task_budget: int | None = None
     largest_artifact: int | None = None
+    endless: bool = False
+    """No end, whatever stood: `until` cannot say it."""
+    version: int | None = None
+    """The version that is to be changed; another one in force is refused as a conflict."""
 
 
 @attrs.frozen
@@ -317,6 +321,9 @@ class DaemonService(Protocol):
 
     async def connections(self, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:
         """Connections, filtered by state and agent ("" for all)."""
+
+    async def connected(self, caller: Caller) -> Mapping[str, int]:
+        """How many connections are in force, by the name of the agent of ours; none is left out."""
 
     async def request_connection(self, caller: Caller, mine: str, peer: str, note: str) -> ConnectionView:
         """Ask a peer's owner for a connection."""

@@ -50,7 +50,7 @@ from .outbound import give_up_all
 from .owner import BACKUP_SETTING, announce, check_relay_address
 from .port import Caller, DaemonRefusal
 from .publications import Publication, Subject, note
-from .recovery_port import NewRecovery, Recovered
+from .recovery_port import NewRecovery, Recovered, RecoveryStanding
 from .recovery_questions import (
     as_stated,
     asked_for,
@@ -62,6 +62,7 @@ from .recovery_questions import (
     unreachable,
     wrong_phrase,
 )
+from .recovery_standing import standing_of, written_down
 from .regaining import DUE, is_due
 from .served import settle_served
 
@@ -115,6 +116,20 @@ class Recovery:
             if (await draft.own_log()).state.recovery != recovery.public:
                 raise wrong_phrase()
             draft.add(PutSetting(BACKUP_SETTING, backup_key(recovery.seed).public))
+            draft.add(written_down(recovery.public, draft.now))
+            await draft.commit()
+
+    async def standing(self, caller: Caller) -> RecoveryStanding:
+        """How it stands with the phrase. Raises DaemonRefusal(not-set-up)."""
+        require_owner(caller)
+        return await standing_of(self._core.store, await self._core.own_log())
+
+    async def note_written(self, caller: Caller) -> None:
+        """The owner has just shown to have the phrase in force."""
+        require_owner(caller)
+        async with self._core.lock:
+            draft = Draft(self._core)
+            draft.add(written_down((await draft.own_log()).state.recovery, draft.now))
             await draft.commit()
 
     async def renew(self, caller: Caller, phrase: str, new: str) -> None:
@@ -132,6 +147,7 @@ class Recovery:
             draft.take_log(held, held.extend([statement]))
             await announce(draft, held.state.length, [statement])
             draft.add(PutSetting(BACKUP_SETTING, backup_key(coming.seed).public))
+            draft.add(written_down(coming.public, draft.now))
             draft.tell("account", "", state="recovery_renewed")
             await draft.commit()
         self._core.outgoing.ring()
@@ -286,6 +302,7 @@ class Recovery:
         await clear_alarm(draft, held_text(held or log))
         draft.add(PutSetting(RELAY_SETTING, url.encode()))
         draft.add(PutSetting(BACKUP_SETTING, backup_key(recovery.seed).public))
+        draft.add(written_down(recovery.public, draft.now))
         if is_new:
             cursor = RelayCursor(self._link.origin_of(url), _NO_GENERATION, Offset(0))
             draft.add(SetCursor(cursor))

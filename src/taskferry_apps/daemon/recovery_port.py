@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import attrs
 
-from taskferry_protocol.ids import AccountId, DeviceId
+from taskferry_protocol.ids import AccountId, DeviceId, Instant
 
 if TYPE_CHECKING:
     from .port import Caller
 
-__all__ = ["NewRecovery", "Recovered", "RecoveryService"]
+__all__ = ["NewRecovery", "Recovered", "RecoveryService", "RecoveryStanding"]
 
 
 @attrs.frozen
@@ -48,6 +48,17 @@ class Recovered:
     """Those of them whose peers may send nothing until the owner says what."""
 
 
+@attrs.frozen
+class RecoveryStanding:
+    """Of the phrase in force: whether it is the account's first, and when its owner last showed to have it.
+
+    `written_at` is None where that never happened on this machine.
+    """
+
+    is_replaced: bool
+    written_at: Instant | None
+
+
 class RecoveryService(Protocol):
     """The owner's recovery phrase. Every method raises DaemonRefusal; all are the owner's alone."""
 
@@ -56,6 +67,12 @@ class RecoveryService(Protocol):
 
     async def check(self, caller: Caller, phrase: str) -> None:
         """Nothing if the phrase is this account's; backups can be made for it from then on."""
+
+    async def standing(self, caller: Caller) -> RecoveryStanding:
+        """How it stands with the phrase."""
+
+    async def note_written(self, caller: Caller) -> None:
+        """The owner has just shown to have written the phrase in force down."""
 
     async def renew(self, caller: Caller, phrase: str, new: str) -> None:
         """Put another phrase in force, by the one that is."""

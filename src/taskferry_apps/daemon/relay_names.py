@@ -1,10 +1,18 @@
-"""How a relay is named in links, by its host and port, and where its pages are."""
+"""How a relay is named: what its URL looks like, its host and port in links, and where its pages are."""
 
 from __future__ import annotations
 
+import re
+from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["page_address", "relay_host"]
+from taskferry_transports.loopback import is_loopback
+
+__all__ = ["page_address", "relay_host", "url_problem"]
+
+URL_CHARS: Final = 512
+_URL: Final = re.compile(r"(https?|wss?)://[!-~]+", re.ASCII)
+_WANTED: Final = "A relay's URL is https://, or http:// on this machine, with a host."
 
 
 def relay_host(url: str) -> str:
@@ -21,3 +29,22 @@ def page_address(url: str) -> str:
     parts = urlsplit(url)
     scheme = "https" if parts.scheme in {"https", "wss"} else "http"
     return f"{scheme}://{relay_host(url)}{parts.path.rstrip('/')}"
+
+
+def url_problem(url: str) -> str:
+    """Why that is not where a relay may be, as a sentence; "" for nothing.
+
+    Without TLS only on this machine: on the way others see who talks to whom.
+    """
+    if len(url) > URL_CHARS or not _URL.fullmatch(url):
+        return _WANTED
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        return _WANTED
+    if not host or port == 0 or parts.query or parts.fragment or "@" in parts.netloc:
+        return _WANTED
+    if parts.scheme in ("http", "ws") and not is_loopback(host):
+        return f"{host} is another machine: use https://."
+    return ""

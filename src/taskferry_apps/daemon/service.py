@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 import trio
 
@@ -42,6 +42,7 @@ from .listing import (
     account_view,
     agent_view,
     agent_views,
+    connection_counts,
     connection_views,
     parse_task_cursor,
     task_cursor,
@@ -274,6 +275,10 @@ class Daemon:
     async def connections(self, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:
         """Connections, newest first."""
         return await connection_views(self._core, caller, state, agent)
+
+    async def connected(self, caller: Caller) -> Mapping[str, int]:
+        """How many connections are in force, by agent."""
+        return await connection_counts(self._core, caller)
 
     async def request_connection(self, caller: Caller, mine: str, peer: str, note: str) -> ConnectionView:
         """Ask a peer's owner for a connection."""

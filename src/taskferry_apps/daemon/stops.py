@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Final
 
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.breakers import Trip, after_decision, stop_id
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.links import EventType, Role
 from taskferry_protocol.messages import decode_content
 from taskferry_protocol.records import (
@@ -54,6 +55,27 @@ class Stops:
         require_owner(caller)
         return tuple([await self._view(breaker) for breaker in await tripped_breakers(self._core)])
 
+    async def counted(self, caller: Caller, limit: int) -> tuple[StopView, ...]:
+        """The same without what is held, for a list of many."""
+        require_owner(caller)
+        tripped = (await tripped_breakers(self._core))[:limit]
+        gates = await self._core.store.gates_waiting(None, _MOST_TASKS)
+        between: dict[tuple[AgentRef, AgentRef], list[GateRecord]] = {}
+        for gate in gates:
+            if gate.why:
+                between.setdefault((gate.mine, gate.peer), []).append(gate)
+        return tuple(
+            [
+                await self._shown(breaker, (), between.get((breaker.mine, breaker.peer), []))
+                for breaker in tripped
+            ]
+        )
+
+    async def one(self, caller: Caller, named: str) -> StopView:
+        """One of them, by id or unique prefix."""
+        require_owner(caller)
+        return await self._view(await self._find(named))
+
     async def waiting(self, agent: str) -> Counter[str]:
         """How much is held of each peer's for one agent of ours, by handle."""
         counts: Counter[str] = Counter()
@@ -62,14 +84,18 @@ class Stops:
                 counts[await handle_of(self._core, breaker.peer)] += breaker.held
         return counts
 
-    async def release(self, caller: Caller, named: str) -> StopView:
-        """Put what is held between two agents before ours, in its order; counts and hops begin anew."""
+    async def release(self, caller: Caller, named: str, seen: Hash | None) -> StopView:
+        """Put what is held between two agents before ours, in its order; counts and hops begin anew.
+
+        `seen` names what the owner was shown: what differs from it is refused as a conflict.
+        """
         require_owner(caller)
         core = self._core
         async with core.lock:
             draft = Draft(core)
             breaker = await self._find(named)
             view = await self._view(breaker)
+            _check_seen(view, seen)
             stopped = await self._stopped(breaker)
             gates = [gate for gate in await self._gates(breaker) if await self._is_possible(draft, gate)]
             shown = [*stopped, *await self._requests(gates)]
@@ -82,16 +108,17 @@ class Stops:
             await draft.commit()
         return view
 
-    async def drop(self, caller: Caller, named: str) -> StopView:
+    async def drop(self, caller: Caller, named: str, seen: Hash | None) -> StopView:
         """Never put what is held between two agents before ours. Tasks are declined, so that they end.
 
         Whoever sent a message was told the truth, `delivered`. Where the two are connected no more, nobody is
-        told of a task: it leaves the gate all the same.
+        told of a task: it leaves the gate all the same. `seen` as in `release`.
         """
         require_owner(caller)
         core = self._core
         found = await self._find(named)
         view = await self._view(found)
+        _check_seen(view, seen)
         unsaid = [gate.task for gate in await self._gates(found) if not await self._turn_away(caller, gate)]
         async with core.lock:
             draft = Draft(core)
@@ -154,9 +181,12 @@ class Stops:
         return [one for hash, messages in found.items() for one in messages if one.mine == mine[hash]]
 
     async def _view(self, breaker: BreakerRecord) -> StopView:
+        return await self._shown(breaker, await self._stopped(breaker), await self._gates(breaker))
+
+    async def _shown(
+        self, breaker: BreakerRecord, items: Sequence[MessageRecord], gates: Sequence[GateRecord]
+    ) -> StopView:
         core = self._core
-        items = await self._stopped(breaker)
-        gates = await self._gates(breaker)
         return StopView(
             id=_id(breaker),
             mine=await handle_of(core, breaker.mine),
@@ -180,6 +210,17 @@ class Stops:
                 continue
             state = next((row.state for row in tasks[message.task] if row.mine == message.mine), "unknown")
             draft.tell("task", message.mine.name, (message.hash, message.task), state=state, **facts)
+
+
+def _check_seen(view: StopView, seen: Hash | None) -> None:
+    """Nothing if that is what is held. Raises DaemonRefusal(conflict)."""
+    if seen is not None and seen != view.seen:
+        raise DaemonRefusal(
+            "conflict",
+            "What is held has changed since it was shown.",
+            "Look at it again, then decide.",
+            status=409,
+        )
 
 
 def _id(breaker: BreakerRecord) -> Hash:

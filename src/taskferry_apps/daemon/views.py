@@ -172,6 +172,8 @@ class ConnectionView:
     """The peer's card as its owner last told it; None where nothing was told."""
     message: Hash | None = None
     """The envelope of the step that was just taken, where this answers one."""
+    ended_here: bool = False
+    """Whether it was this owner who ended it."""
 
 
 @attrs.frozen

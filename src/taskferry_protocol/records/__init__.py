@@ -42,6 +42,7 @@ from .breakers import (
     PutBreaker,
 )
 from .daemon import (
+    ConnectionQuery,
     ConnectionState,
     DaemonStats,
     EventRecord,
@@ -112,6 +113,7 @@ from .gates import (
     SaveApproval,
     ShowMessages,
     UseRule,
+    WaitingCounts,
 )
 from .relay import (
     AckMailbox,
@@ -223,6 +225,7 @@ __all__ = [
     "BreakerChange",
     "BreakerRecord",
     "CardRecord",
+    "ConnectionQuery",
     "ConnectionState",
     "ContactState",
     "CountExchange",
@@ -382,6 +385,7 @@ __all__ = [
     "UseInvite",
     "UseRule",
     "UseSequence",
+    "WaitingCounts",
     "WaitingItem",
     "WithdrawInvite",
 ]

@@ -83,6 +83,14 @@ class PeerConnection:
 
 
 @attrs.frozen
+class ConnectionQuery:
+    """Which connections; None means any, `states` empty means any."""
+
+    agent: str | None = None
+    states: frozenset[ConnectionState] = frozenset()
+
+
+@attrs.frozen
 class TokenRecord:
     """A local credential, known by the SHA-256 of its secret. An owner's names no agents."""
 

@@ -131,6 +131,15 @@ class ApprovalQuery:
     states: frozenset[ApprovalState] = frozenset()
 
 
+@attrs.frozen
+class WaitingCounts:
+    """How much waits for the owner's word, of each kind, without what is over already."""
+
+    questions: int = 0
+    requests: int = 0
+    tasks: int = 0
+
+
 # --- Changes ------------------------------------------------------------------------------------------------
 
 

@@ -12,6 +12,8 @@ from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import (
     ApprovalQuery,
     ApprovalRecord,
+    ApprovalState,
+    ConnectionQuery,
     ConnectionState,
     Counted,
     DaemonResult,
@@ -38,6 +40,7 @@ from taskferry_protocol.records import (
     Saved,
     ShowMessages,
     UseRule,
+    WaitingCounts,
 )
 
 from ..rules import require_revision, unknown
@@ -126,6 +129,32 @@ class _Held(Protocol):
 
 class MemoryGateReads:
     """The reads of `gates_port.GateReads`; a part of the daemon's store, which owns the state."""
+
+    async def waiting_counts(self: _Held, now: Instant) -> WaitingCounts:
+        """What waits, counted."""
+        state = await self._begin()
+        tables = state.gate_tables
+        asked, waiting = ApprovalState.ASKED, ConnectionState.REQUESTED_IN
+        return WaitingCounts(
+            sum(1 for q in tables.approvals.values() if q.state is asked and q.expires_at > now),
+            sum(1 for c in state.connections.values() if c.state is waiting and c.expires_at > now),
+            sum(1 for gate in tables.gates.values() if gate.state is GateState.WAITING),
+        )
+
+    async def connection_page(
+        self: _Held, query: ConnectionQuery, after: Place | None, limit: int, order: Order
+    ) -> Page[PeerConnection]:
+        """Connections by place."""
+        state, newest = await self._begin(), order is Order.NEWEST_FIRST
+        places = state.connection_places
+        rows = [
+            (places[c.request], c)
+            for c in state.connections.values()
+            if query.agent in {None, c.mine.name}
+            and (not query.states or c.state in query.states)
+            and (after is None or (places[c.request] < after if newest else places[c.request] > after))
+        ]
+        return page(sorted(rows, key=lambda row: row[0], reverse=newest), limit)
 
     async def requests_over(self: _Held, now: Instant, limit: int) -> tuple[PeerConnection, ...]:
         """Requests that wait for an answer and whose time is over."""

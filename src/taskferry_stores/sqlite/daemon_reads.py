@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterable
 from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.records import (
     AccountRecord,
+    ConnectionQuery,
     ConnectionState,
     Flow,
     IdempotencyRecord,
     InviteRecord,
     LocalAgent,
+    Order,
     Page,
     PeerConnection,
     PinnedAccount,
@@ -139,6 +141,25 @@ def connections_of(
         (after, *([] if agent is None else [agent]), limit + 1),
     ).fetchall()
     return page_of(_connection_records(connection, rows), limit)
+
+
+def connection_page(
+    connection: Connection, query: ConnectionQuery, after: Place | None, limit: int, order: Order
+) -> Page[PeerConnection]:
+    """Connections by place."""
+    newest, states = order is Order.NEWEST_FIRST, sorted(query.states)
+    asked = [
+        *(["c.n < ?" if newest else "c.n > ?"] if after is not None else []),
+        *(["a.name = ?"] if query.agent is not None else []),
+        *([f"c.state IN ({', '.join('?' * len(states))})"] if states else []),
+    ]
+    values = [value for value in (after, query.agent) if value is not None]
+    rows = connection.execute(
+        f"{_CONNECTIONS} {' AND '.join(asked) or 'true'} ORDER BY c.n {'DESC' if newest else 'ASC'} LIMIT ?",
+        (*values, *states, limit + 1),
+    ).fetchall()
+    found = _connection_records(connection, rows)
+    return page_of(found[::-1] if newest else found, limit)
 
 
 def requests_over(connection: Connection, now: Instant, limit: int) -> tuple[PeerConnection, ...]:

@@ -8,6 +8,7 @@ from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.records import (
     ApprovalQuery,
     ApprovalRecord,
+    ConnectionQuery,
     DaemonChange,
     DaemonResult,
     GateRecord,
@@ -18,6 +19,7 @@ from taskferry_protocol.records import (
     ProposalRecord,
     RuleRecord,
     RuleUse,
+    WaitingCounts,
 )
 
 from . import daemon_reads, gate_rows
@@ -28,6 +30,16 @@ class SqliteGateReads:
     """A part of the daemon's store, which owns the engine."""
 
     _engine: Engine[DaemonChange, DaemonResult]
+
+    async def waiting_counts(self, now: Instant) -> WaitingCounts:
+        """What waits, counted."""
+        return await self._engine.read(lambda c: gate_rows.waiting_counts(c, now))
+
+    async def connection_page(
+        self, query: ConnectionQuery, after: Place | None, limit: int, order: Order
+    ) -> Page[PeerConnection]:
+        """Connections by place."""
+        return await self._engine.read(lambda c: daemon_reads.connection_page(c, query, after, limit, order))
 
     async def requests_over(self, now: Instant, limit: int) -> tuple[PeerConnection, ...]:
         """Requests that wait for an answer and whose time is over."""

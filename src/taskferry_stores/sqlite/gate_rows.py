@@ -35,6 +35,7 @@ from taskferry_protocol.records import (
     Saved,
     ShowMessages,
     UseRule,
+    WaitingCounts,
 )
 
 from ..rules import require_revision, unknown
@@ -45,6 +46,20 @@ Connection = sqlite3.Connection
 Number: TypeAlias = Callable[[AgentRef], int]
 
 # --- Reads --------------------------------------------------------------------------------------------------
+
+_COUNTS = (
+    "SELECT (SELECT count(*) FROM approvals WHERE state = 'asked' AND expires_at > ?1),"
+    # Both words of the index over what is unanswered, so that it is used.
+    " (SELECT count(*) FROM connections WHERE state IN ('requested_in', 'requested_out')"
+    " AND expires_at > ?1 AND state = 'requested_in'),"
+    " (SELECT count(*) FROM gates WHERE state = 'waiting')"
+)
+
+
+def waiting_counts(connection: Connection, now: Instant) -> WaitingCounts:
+    """What waits, counted."""
+    return WaitingCounts(*connection.execute(_COUNTS, (now,)).fetchone())
+
 
 _GATES = (
     "SELECT t.n, t.task, a.account, a.name, b.account, b.name, t.state, t.at, t.decided_at, t.decided_by,"

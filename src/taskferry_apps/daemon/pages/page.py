@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from enum import Enum
 from typing import TYPE_CHECKING
 
 import attrs
@@ -11,10 +12,17 @@ from quart import Response
 if TYPE_CHECKING:
     from .desk import Desk
 
-__all__ = ["Page", "View"]
+__all__ = ["Needs", "Page", "View"]
 
 View = Callable[..., Awaitable[Response]]
 """Called with the desk and the variable parts of the path, by name."""
+
+
+class Needs(Enum):
+    """What a page is about. Without an account, pages that need one lead to where one is made."""
+
+    ACCOUNT = "account"
+    NOTHING = "nothing"
 
 
 @attrs.frozen
@@ -24,6 +32,7 @@ class Page:
     method: str
     rule: str
     view: Callable[..., Awaitable[Response]] = attrs.field(repr=False)
+    needs: Needs = Needs.ACCOUNT
 
     async def answer(self, desk: Desk, **path: str) -> Response:
         """Make the page. Raises DaemonRefusal."""

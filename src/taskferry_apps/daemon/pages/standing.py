@@ -10,9 +10,6 @@ from .owner import OWNER
 
 __all__ = ["Standing", "look"]
 
-#: More than this is shown as "many": nobody counts them, and counting must stay cheap.
-MOST_COUNTED = 99
-
 
 @attrs.frozen
 class Standing:
@@ -60,12 +57,12 @@ async def look(daemon: DaemonService) -> Standing:
     status = await daemon.status()
     if not status.set_up:
         return Standing(status)
-    gates = daemon.gates
+    counts = await daemon.gates.counts(OWNER)
     return Standing(
         status,
-        questions=len(await gates.approvals(OWNER, "", "waiting", MOST_COUNTED)),
-        requests=len(await daemon.connections(OWNER, "requested_in", "")),
-        tasks=len(await gates.held_tasks(OWNER)),
+        questions=counts.questions,
+        requests=counts.requests,
+        tasks=counts.tasks,
         stops=status.stopped,
         identities=len(status.changed),
     )

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Final
-from urllib.parse import urlsplit
 
 from taskferry_protocol.ids import is_name
 from taskferry_protocol.tickets import TICKET_CHARS
-from taskferry_transports.loopback import is_loopback
 
 from ...port import DaemonService
+from ...relay_names import url_problem
 from ..answers import Object, account_object, quarantine_object, set_up_object, status_object
 from ..body import Json
 from ..fields import Form, Kind, Schema, Text, Whole, bad_value, optional, required, wrong_type
@@ -18,8 +16,6 @@ from ..schemas import many, record, ref
 from ..table import Access, Call, Repeat, Route
 
 __all__ = ["ROUTES", "OwnerName", "RelayUrl"]
-
-_URL_CHARS: Final = 512
 
 
 class OwnerName(Kind[str]):
@@ -42,9 +38,6 @@ class OwnerName(Kind[str]):
         return name
 
 
-_URL: Final = re.compile(r"(https?|wss?)://[!-~]+", re.ASCII)
-
-
 class RelayUrl(Kind[str]):
     """Where a relay is. Without TLS only on this machine: on the way others see who talks to whom."""
 
@@ -57,18 +50,8 @@ class RelayUrl(Kind[str]):
         """The URL, without a slash at its end."""
         if not isinstance(value, str):
             raise wrong_type(where, "a text")
-        wanted = bad_value(where, "A relay's URL is https://, or http:// on this machine, with a host.")
-        if len(value) > _URL_CHARS or not _URL.fullmatch(value):
-            raise wanted
-        try:
-            parts = urlsplit(value)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            raise wanted from None
-        if not host or port == 0 or parts.query or parts.fragment or "@" in parts.netloc:
-            raise wanted
-        if parts.scheme in ("http", "ws") and not is_loopback(host):
-            raise bad_value(where, f"{host} is another machine: use https://.")
+        if problem := url_problem(value):
+            raise bad_value(where, problem)
         return value.rstrip("/")
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from .printed import ago
+
 __all__ = ["bytes_in_words", "listed", "time_in_words"]
 
 
@@ -24,8 +26,6 @@ def listed(words: list[str]) -> str:
 
 def time_in_words(ms: object) -> str:
     """`in 3 d` or `2 h ago`, of milliseconds since 1970; "" for what is no time."""
-    from .render import ago
-
     if not isinstance(ms, int):
         return ""
     try:

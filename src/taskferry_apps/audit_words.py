@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from .amounts import bytes_in_words, listed, time_in_words
-from .render import clean, short
+from .printed import clean, short
 
 __all__ = ["Facts", "Teller", "audit_sentence", "code_in_words", "sentence_by"]
 
