@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Final, Self
 from urllib.parse import quote
 
+from .client.address import Address
 from .client.blocking_wire import BlockingWire
 from .client.errors import DaemonAway as DaemonUnreachable
 from .client.errors import Refused as ApiError
@@ -28,9 +29,13 @@ _LONGEST_WAIT_S: Final = 60.0
 class LocalClient:
     """One daemon, one credential. Use as a context manager. Nothing is tried again."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self.url = url.rstrip("/")
-        self._wire = BlockingWire(self.url, token)
+    def __init__(self, url: Address, token: str) -> None:
+        self._wire = BlockingWire(url, token)
+
+    @property
+    def url(self) -> str:
+        """The daemon's address; empty while it is not known."""
+        return self._wire.url
 
     def __enter__(self) -> Self:
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -60,10 +60,18 @@ class Ended(Exception):
 class BlockingWebSocket:
     """One connection to `http://host[:port]` at `path`. Dials when it is made.
 
-    Messages of more than `most` bytes from there end it. Raises CannotDial, DialRejected.
+    Messages of more than `most` bytes from there end it. `check` is called once it stands and before anything
+    is sent; what it raises ends it. Raises CannotDial, DialRejected.
     """
 
-    def __init__(self, url: str, path: str, headers: Mapping[str, str], most: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        path: str,
+        headers: Mapping[str, str],
+        most: int,
+        check: Callable[[], None] | None = None,
+    ) -> None:
         parts = urlsplit(url)
         try:
             host, port = parts.hostname, parts.port or 80
@@ -82,6 +90,8 @@ class BlockingWebSocket:
         except OSError as error:
             raise CannotDial(f"Nothing answers at {url}: {error.strerror or error}.") from None
         try:
+            if check is not None:
+                check()
             self._upgrade(parts.netloc, path, headers)
         except BaseException:
             self._socket.close()

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -16,6 +20,8 @@ from taskferry_apps.cli.whereabouts import find_daemon
 from taskferry_apps.daemon.private_files import DataInUse, hold_directory, is_directory_held
 from taskferry_apps.demo.stage import Stage
 from tests.cli.conftest import PATIENCE_S, Shell
+
+CREDENTIAL = "tfa_" + "A" * 43
 
 
 def begun(stage: Stage, data: Path) -> None:
@@ -65,20 +71,109 @@ class _Listener(BaseHTTPRequestHandler):
         """Say nothing."""
 
 
-def test_whoever_took_the_address_of_a_daemon_that_ended_is_sent_nothing(tmp_path: Path) -> None:
-    """The owner's credential goes to the process that holds the directory, and to no other."""
+@contextmanager
+def left_behind(tmp_path: Path) -> Iterator[tuple[Shell, dict[str, str], list[str]]]:
+    """A shell whose daemon has ended, variables that name its address, and what is heard there now."""
     heard: list[str] = []
     handler = type("Handler", (_Listener,), {"heard": heard})
     with HTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         data = tmp_path / "data"
-        data.mkdir(mode=0o700)
-        (data / "owner.token").write_text("tfo_" + "A" * 43)
+        (data / "programs").mkdir(mode=0o700, parents=True)
+        data.chmod(0o700)
+        for kept in ("owner.token", "programs/worker-writer.token", "programs/mcp-writer.token"):
+            (data / kept).write_text(CREDENTIAL)
+            (data / kept).chmod(0o600)
         (data / "daemon.json").write_text(json.dumps({"url": f"http://127.0.0.1:{server.server_port}"}))
         (data / "daemon.lock").touch()
-        ran = Shell(tmp_path, data)("status")
+        yield Shell(tmp_path, data), {"TASKFERRY_CLIENT_ADDR": f"127.0.0.1:{server.server_port}"}, heard
         server.shutdown()
+
+
+@pytest.mark.parametrize(
+    "words", [["status"], ["inbox"], ["watch", "--once"], ["inbox", "--token", CREDENTIAL]]
+)
+def test_whoever_took_the_address_of_a_daemon_that_ended_is_sent_nothing(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """Any credential goes to the process that holds the directory, and to no other."""
+    with left_behind(tmp_path) as (shell, variables, heard):
+        ran = shell(*words, **variables)
     assert (ran.code, heard) == (Exit.UNREACHABLE, [])
+    assert "taskferry up" in ran.err
+    assert "TASKFERRY_LOCAL_URL" in ran.err
+
+
+@contextmanager
+def running(shell: Shell, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+    """A program that goes on while the block lasts."""
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "taskferry_apps.cli", *words],
+        env={**os.environ, "TASKFERRY_DATA": str(shell.data), **variables},
+        cwd=shell.folder,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as program:
+        try:
+            yield program
+        finally:
+            program.kill()
+
+
+def said(program: subprocess.Popen[str], words: str) -> str:
+    """The first line in which a program says such words."""
+    assert program.stdout is not None
+    return next(line for line in program.stdout if words in line)
+
+
+@pytest.mark.parametrize("words", [["worker", "--agent", "writer", "--once", "--", "true"], ["watch"]])
+def test_programs_that_wait_for_their_daemon_send_nothing_to_another(
+    tmp_path: Path, words: list[str]
+) -> None:
+    """They say that there is none, find the one that comes, and have sent nothing to whoever was there."""
+    with left_behind(tmp_path) as (shell, variables, heard), running(shell, *words, **variables) as program:
+        said(program, "Waiting for it")
+        with hold_directory(shell.data), HTTPServer(("127.0.0.1", 0), _Stranger) as daemon:
+            note = {"url": f"http://127.0.0.1:{daemon.server_port}"}
+            (shell.data / "daemon.json").write_text(json.dumps(note))
+            daemon.handle_request()
+    assert heard == []
+
+
+class _Stranger(BaseHTTPRequestHandler):
+    """A daemon that refuses everything."""
+
+    def do_GET(self) -> None:
+        self.send_error(404)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+def test_an_agents_session_sends_nothing_to_another(tmp_path: Path) -> None:
+    """Its tools say that there is no daemon; the kept credential stays where it is."""
+    opening = {
+        "protocolVersion": "2025-06-18",
+        "capabilities": {},
+        "clientInfo": {"name": "test", "version": "1"},
+    }
+    lines = (
+        {"id": 1, "method": "initialize", "params": opening},
+        {"method": "notifications/initialized"},
+        {"id": 2, "method": "tools/call", "params": {"name": "taskferry_whoami", "arguments": {}}},
+    )
+    with (
+        left_behind(tmp_path) as (shell, variables, heard),
+        running(shell, "mcp", "--agent", "writer", **variables) as program,
+    ):
+        assert program.stdin is not None
+        for line in lines:
+            program.stdin.write(json.dumps({"jsonrpc": "2.0", **line}) + "\n")
+        program.stdin.flush()
+        assert "taskferry up" in said(program, '"id":2')
+    assert heard == []
 
 
 def test_a_held_directory_is_waited_for_until_it_says_where(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from taskferry_apps.client import AsyncClient, Client, NoCredential
-from taskferry_apps.client.finding import DEFAULT_URL, find_url, owner_credential
+from taskferry_apps.client.address import DaemonStarting, Holder
+from taskferry_apps.client.finding import owner_credential
 from taskferry_apps.daemon.private_files import hold_directory
 
 
@@ -22,15 +23,13 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_address_that_is_nearest_counts(data, monkeypatch):
-    """Named, environment, what the daemon wrote, where it is told to listen, the default: in this order."""
-    with Client(token="t") as client:
-        assert client.url == DEFAULT_URL
+    """Named, environment, the daemon that holds the data directory: in this order, and nothing else."""
     monkeypatch.setenv("TASKFERRY_CLIENT_ADDR", "127.0.0.1:1")
-    with Client(token="t") as client:
-        assert client.url == "http://127.0.0.1:1"
     (data / "daemon.json").write_text(json.dumps({"url": "http://127.0.0.1:2"}))
-    with hold_directory(data), Client(token="t") as client:
-        assert client.url == "http://127.0.0.1:2"
+    with Client(token="t") as client:
+        assert client.url == ""
+        with hold_directory(data):
+            assert client.url == "http://127.0.0.1:2"
     monkeypatch.setenv("TASKFERRY_LOCAL_URL", "http://127.0.0.1:3/")
     with Client(token="t") as client:
         assert client.url == "http://127.0.0.1:3"
@@ -38,11 +37,12 @@ def test_the_address_that_is_nearest_counts(data, monkeypatch):
         assert client.url == "http://127.0.0.1:4"
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 1', "\x00"])
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 1', '{"url": 1}', '{"url": "file:/x"}', "\x00"])
 def test_a_damaged_note_of_the_daemon_is_passed_over(data, text):
-    """A file that is half written, or none of ours, leaves the default."""
+    """A file that is half written, or none of ours, is as none: the daemon does not listen yet."""
     (data / "daemon.json").write_text(text)
-    assert find_url(data, {}) == DEFAULT_URL
+    with hold_directory(data), pytest.raises(DaemonStarting):
+        Holder(data)()
 
 
 def test_the_owners_credential_is_taken_only_when_it_is_asked_for(data, monkeypatch):

@@ -113,11 +113,12 @@ def test_kill_9_of_both_daemons_loses_nothing_and_repeats_nothing(tmp_path, rela
 
 
 def test_a_stop_signal_ends_it_cleanly(tmp_path):
-    """SIGTERM: exit code 0, and nothing on standard error but its log."""
+    """SIGTERM: exit code 0, and it says no more where it listened."""
     with _daemon(tmp_path / "data") as (process, client):
         assert client.get("/health")["set_up"] is False
         process.terminate()
         assert process.wait(PATIENCE_S) == 0
+        assert not (tmp_path / "data" / "daemon.json").exists()
 
 
 def test_secrets_are_readable_by_their_owner_alone(tmp_path):

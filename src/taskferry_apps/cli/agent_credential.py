@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from .daemon_link import daemon_url, data_directory, local_client, named_credential
+from .daemon_link import data_directory, local_client, named_credential, open_client
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -120,9 +120,9 @@ def _one_of(agents: Sequence[tuple[str, str]], wanted: str) -> str:
 
 def is_owners(token: str) -> bool:
     """Whether the daemon takes a credential for its owner's. Raises CommandFailed."""
-    from ..local_client import ApiError, LocalClient
+    from ..local_client import ApiError
 
-    with _in_a_sentence(), LocalClient(daemon_url(), token) as daemon:
+    with _in_a_sentence(), open_client(token) as daemon:
         try:
             daemon.get("/tokens")
         except ApiError as error:
@@ -134,9 +134,9 @@ def is_owners(token: str) -> bool:
 
 def _is_for(token: str, agent: str) -> bool:
     """Whether the daemon knows the credential, and it is for the agent that is named, by name or handle."""
-    from ..local_client import ApiError, LocalClient
+    from ..local_client import ApiError
 
-    with _in_a_sentence(), LocalClient(daemon_url(), token) as daemon:
+    with _in_a_sentence(), open_client(token) as daemon:
         try:
             return any(agent in names for names in _own_agents(daemon))
         except ApiError as error:

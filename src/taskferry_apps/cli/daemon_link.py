@@ -19,11 +19,12 @@ from .outcome import CommandFailed, Exit
 from .whereabouts import find_daemon
 
 if TYPE_CHECKING:
+    from ..client.address import Address
     from ..local_client import ApiError, LocalClient
 
 __all__ = [
+    "daemon_address",
     "daemon_options",
-    "daemon_url",
     "data_directory",
     "failure_of",
     "is_data_named",
@@ -101,28 +102,21 @@ def is_data_named() -> bool:
     return isinstance(_kept("data"), Path)
 
 
-def daemon_url() -> str:
-    """The daemon's address: as named, else as the daemon of the data directory has written it down."""
+def daemon_address() -> Address:
+    """The daemon's address: as named, else whoever holds the data directory when it is asked for."""
     named = _kept("url")
-    return named if isinstance(named, str) else finding.find_url(data_directory(), os.environ)
+    return named if isinstance(named, str) else finding.find_address(data_directory(), os.environ)
 
 
-def _url(data: Path) -> str:
+def _awaited(data: Path) -> Address:
     """The same for a command, which needs a daemon now: one that starts is waited for."""
-    named = _kept("url")
-    if isinstance(named, str):
-        return named
-    url = find_daemon(data)
-    if url is not None:
-        return url
-    # Programs that hold a credential may have no part in the data directory. Whoever named a directory means
-    # its daemon, and the owner's credential goes to nobody who happens to listen at the usual address.
-    if not is_data_named() and _kept("token") is not None:
-        return finding.usual_url(os.environ)
+    address = daemon_address()
+    if isinstance(address, str) or find_daemon(data) is not None:
+        return address
     where = f" --data {data}" if is_data_named() else ""
     raise CommandFailed(
         f"No daemon runs with the data directory {data}. Start it with `taskferry up{where}`, "
-        "or name another with --data or --url.",
+        "or name another with --data, or its address with --url or TASKFERRY_LOCAL_URL.",
         Exit.UNREACHABLE,
     )
 
@@ -147,19 +141,19 @@ def _token(data: Path) -> str:
         raise CommandFailed(f"{error.message} {step}", Exit.REFUSED) from error
 
 
-def open_client() -> LocalClient:
-    """A client of the daemon as it is to be found now. Raises DaemonUnreachable where there is none.
+def open_client(token: str | None = None) -> LocalClient:
+    """A client of the daemon as it is to be found now, by a credential, else by that of the options.
 
-    Close it, and mind what its calls raise.
+    Close it, and mind what its calls raise. Raises DaemonUnreachable where there is no daemon.
     """
     from ..local_client import DaemonUnreachable, LocalClient
 
     data = data_directory()
     try:
-        url = _url(data)
+        address = _awaited(data)
     except CommandFailed as failed:
         raise DaemonUnreachable(str(failed)) from None
-    return LocalClient(url, _token(data))
+    return LocalClient(address, _token(data) if token is None else token)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from .agent_credential import (
     kept_credential,
     made_credential,
 )
-from .daemon_link import daemon_url, data_directory, named_credential, program_options
+from .daemon_link import daemon_address, data_directory, named_credential, program_options
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -115,13 +115,13 @@ def _dialled(agent: str) -> tuple[BlockingWebSocket, Callable[[], BlockingWebSoc
         if not acting.token:
             acting = agent_credential(agent, PROGRAM)
         try:
-            link = connect(daemon_url(), acting.token, acting.agent)
+            link = connect(daemon_address(), acting.token, acting.agent)
         except DialRejected as rejected:
             if rejected.status != _UNAUTHORIZED or named_credential():
                 raise
             # It was revoked since the last session; the owner has started another.
             acting = made_credential(agent, PROGRAM)
-            link = connect(daemon_url(), acting.token, acting.agent)
+            link = connect(daemon_address(), acting.token, acting.agent)
     except CannotDial:
         raise _NoServer from None
     except DialRejected as rejected:
@@ -135,7 +135,7 @@ def _dialled(agent: str) -> tuple[BlockingWebSocket, Callable[[], BlockingWebSoc
     def again() -> BlockingWebSocket:
         # In the other thread; a daemon that was started anew may listen elsewhere.
         with context.scope(cleanup=False):
-            return connect(daemon_url(), acting.token, acting.agent)
+            return connect(daemon_address(), acting.token, acting.agent)
 
     return link, again
 
@@ -180,10 +180,10 @@ def _standalone(agent: str, files: LocalFiles, stdin: BinaryIO, out: FileIO) -> 
                         # The daemon's own server refuses it, too: it is not for models.
                         raise CommandFailed(_OWNERS, Exit.REFUSED)
                     found.append(acting)
-                return Whereabouts(found[0].agent, daemon_url(), found[0].token)
+                return Whereabouts(found[0].agent, daemon_address(), found[0].token)
             except CommandFailed as failed:
                 if failed.code == Exit.UNREACHABLE:
-                    raise DaemonAway(f"No daemon answers at {daemon_url()}.") from None
+                    raise DaemonAway(str(failed)) from None
                 raise TaskFerryError(str(failed)) from None
 
     serve_standalone(find, files, stdin, out)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Final
 
+from ..client.address import DaemonStarting, Holder, NoDaemon
+from ..client.errors import DaemonAway
 from .outcome import CommandFailed, Exit
 
 __all__ = ["find_daemon"]
@@ -22,33 +23,25 @@ def find_daemon(data: Path, patience_s: float = PATIENCE_S) -> str | None:
     """The URL of the daemon that holds `data`; None where none does.
 
     One that is still starting is waited for. Raises CommandFailed where it does not listen after
-    `patience_s` seconds. Only a held directory counts: at an address that a former daemon left behind may
-    be anybody.
+    `patience_s` seconds, or others can write into the directory. Only a held directory counts: at an address
+    that a former daemon left behind may be anybody.
     """
-    from ..daemon.private_files import is_directory_held
-
+    holder = Holder(data)
     begun = time.monotonic()
     while True:
         waited = time.monotonic() - begun
-        if is_directory_held(data):
-            url = _written(data)
-            if url is not None:
-                return url
+        try:
+            return holder()
+        except DaemonStarting:
             if waited > patience_s:
                 raise CommandFailed(
                     f"A daemon was started with the data directory {data} and does not listen yet. "
                     "See what it says, and try again.",
                     Exit.UNREACHABLE,
-                )
-        elif waited > _GRACE_S:
-            return None
+                ) from None
+        except NoDaemon:
+            if waited > _GRACE_S:
+                return None
+        except DaemonAway as error:
+            raise CommandFailed(str(error), Exit.UNREACHABLE) from None
         time.sleep(_BETWEEN_S)
-
-
-def _written(data: Path) -> str | None:
-    from ..daemon.holding import WHEREABOUTS
-
-    try:
-        return str(json.loads((data / WHEREABOUTS).read_text())["url"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from .agent_credential import Acting, agent_credential, agent_name, kept_credential
-from .daemon_link import daemon_options, daemon_url, data_directory
+from .daemon_link import daemon_address, daemon_options, data_directory
 from .durations import Length
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
+    from ..client.address import Address
     from ..worker.serving import Orders
     from ..worker.telling import Tell
 
@@ -159,7 +160,7 @@ def _orders(acting: Acting, words: tuple[str, ...], options: dict[str, object]) 
     return Orders(
         agent=acting.agent,
         token=acting.token,
-        find_url=daemon_url_of(click.get_current_context()),
+        find_url=_finder(daemon_address()),
         command=Command(
             words,
             Limits(
@@ -191,14 +192,9 @@ def _orders(acting: Acting, words: tuple[str, ...], options: dict[str, object]) 
     )
 
 
-def daemon_url_of(context: click.Context) -> Callable[[], str]:
+def _finder(address: Address) -> Callable[[], str]:
     """What finds the daemon's address at any time: after a restart it may be another."""
-
-    def find() -> str:
-        with context.scope(cleanup=False):
-            return daemon_url()
-
-    return find
+    return address if callable(address) else lambda: address
 
 
 def _checked_names(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from typing import Concatenate, ParamSpec, Self, TypeVar
 import httpx
 
 from . import calls, saving, task_calls, waiting, working
+from .address import Address
 from .async_driver import AsyncDriver
 from .feeds import Feed
 from .plans import Doing, Ties
@@ -111,9 +112,10 @@ class AsyncJob(_OneTask):
 class AsyncClient(AsyncDriver):
     """An agent's program's way to its daemon. Use it as an asynchronous context manager.
 
-    The daemon is `url`; else TASKFERRY_LOCAL_URL, else what the running daemon wrote into the data directory
-    `data` (TASKFERRY_DATA), else TASKFERRY_CLIENT_ADDR. The credential is `token`; else
-    TASKFERRY_LOCAL_API_TOKEN. `agent` names the agent to act as, where the credential is for several.
+    The daemon is `url`, or what a function `url` finds; else TASKFERRY_LOCAL_URL; else the one that holds the
+    data directory `data` (TASKFERRY_DATA) when a request is sent, and nobody who listens in its place. The
+    credential is `token`; else TASKFERRY_LOCAL_API_TOKEN. `agent` names the agent to act as, where the
+    credential is for several.
     `patience` is for how many seconds a request is tried again when the daemon is away or too busy.
     `transport` carries the requests, for programs in the daemon's own process.
 
@@ -124,7 +126,7 @@ class AsyncClient(AsyncDriver):
         self,
         agent: str = "",
         *,
-        url: str | None = None,
+        url: Address | None = None,
         token: str | None = None,
         data: str | os.PathLike[str] | None = None,
         patience: float = 30.0,
@@ -137,13 +139,13 @@ class AsyncClient(AsyncDriver):
         cls,
         agent: str = "",
         *,
-        url: str | None = None,
+        url: Address | None = None,
         data: str | os.PathLike[str] | None = None,
         patience: float = 30.0,
     ) -> Self:
         """A client that holds the owner's credential, found in the data directory: it may do everything."""
         standing: Standing = owner_standing(url, data)
-        return cls(agent, url=standing.url, token=standing.token, patience=patience)
+        return cls(agent, url=standing.address, token=standing.token, patience=patience)
 
     def __repr__(self) -> str:
         return f"<AsyncClient of {self.url} as {self.ties.agent or 'its agent'}>"

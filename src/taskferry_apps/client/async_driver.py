@@ -10,8 +10,9 @@ import anyio
 import httpx
 from anyio import to_thread
 
+from .address import Way
 from .attachments import read_files
-from .http import FEED_SILENCE_S, OK, async_http, away, closed, headers_of, told_by
+from .http import FEED_SILENCE_S, OK, async_http, async_watch, away, closed, headers_of, told_by
 from .plans import Channel, Clock, Doing, Open, Pause, ReadFeed, ReadFiles, Send, Step, Ties, carried_out
 from .requests import Answer, Request, Sink
 from .standing import Standing
@@ -34,13 +35,18 @@ class AsyncDriver:
     def __init__(
         self, standing: Standing, ties: Ties, transport: httpx.AsyncBaseTransport | None = None
     ) -> None:
-        self.url = standing.url
         self.ties = ties
-        self._http = async_http(standing.url, standing.token, transport)
+        self._way = Way(standing.address)
+        self._http = async_http(self._way, standing.token, transport)
         self._under_way: set[anyio.CancelScope] = set()
         self._channels: set[Channel] = set()
         self._last_left: anyio.Event | None = None
         self._is_closed = False
+
+    @property
+    def url(self) -> str:
+        """The daemon's address; empty while it is not known."""
+        return self._way.url
 
     async def __aenter__(self) -> Self:
         return self
@@ -142,19 +148,21 @@ class AsyncDriver:
 
     async def _answered(self, request: Request[Any], silence_s: float) -> httpx.Response:
         """The head of an answer."""
+        url = self._way.find()
         try:
             sent = self._http.build_request(
                 request.method,
-                request.path,
+                url + request.path,
                 params=request.query,
                 json=request.body,
                 headers=headers_of(request),
                 timeout=silence_s,
+                extensions=async_watch(self._way, url),
             )
             sent.stream = Whole(sent.content)
             return await self._http.send(sent, stream=True)
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise told_by(self.url, request, error) from None
+            raise told_by(url, request, error) from None
 
     async def _read(self, channel: Channel) -> bytes:
         piece = b""

@@ -21,7 +21,7 @@ class BlockingDriver:
 
     def __init__(self, standing: Standing, ties: Ties) -> None:
         self.ties = ties
-        self._wire = BlockingWire(standing.url, standing.token)
+        self._wire = BlockingWire(standing.address, standing.token)
 
     def __enter__(self) -> Self:
         return self
@@ -33,7 +33,7 @@ class BlockingDriver:
 
     @property
     def url(self) -> str:
-        """The daemon's address."""
+        """The daemon's address; empty while it is not known."""
         return self._wire.url
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import httpx
 
-from .http import FEED_SILENCE_S, OK, away, blocking_http, closed, headers_of, told_by
+from .address import Address, Way
+from .http import FEED_SILENCE_S, OK, away, blocking_http, blocking_watch, closed, headers_of, told_by
 from .plans import Channel
 from .requests import Answer, Request, refused
 
@@ -16,11 +17,16 @@ __all__ = ["BlockingWire"]
 
 
 class BlockingWire:
-    """The way to the daemon at `url`, with a credential that is shown there alone."""
+    """The way to a daemon, with a credential that is shown there alone."""
 
-    def __init__(self, url: str, token: str) -> None:
-        self.url = url
-        self._http = blocking_http(url, token)
+    def __init__(self, address: Address, token: str) -> None:
+        self._way = Way(address)
+        self._http = blocking_http(self._way, token)
+
+    @property
+    def url(self) -> str:
+        """The daemon's address; empty while it is not known."""
+        return self._way.url
 
     def close(self) -> None:
         """Close the connections. Calls raise ClientClosed from now on."""
@@ -51,25 +57,32 @@ class BlockingWire:
     @contextmanager
     def _answered(self, request: Request[Any]) -> Iterator[httpx.Response]:
         self._check_open()
+        url = self._way.find()
         try:
             with self._http.stream(
                 request.method,
-                request.path,
+                url + request.path,
                 params=request.query,
                 json=request.body,
                 headers=headers_of(request),
                 timeout=request.patience_s,
+                extensions=blocking_watch(self._way, url),
             ) as answer:
                 yield answer
         except (httpx.TransportError, httpx.InvalidURL) as error:
-            raise told_by(self.url, request, error) from None
+            raise told_by(url, request, error) from None
 
     def open(self, request: Request[Any], channel: Channel) -> Answer:
         """Open a feed; the answer has a body only where it was refused. Raises DaemonAway, ClientClosed."""
         self._check_open()
+        url = self._way.find()
         try:
             sent = self._http.build_request(
-                request.method, request.path, params=request.query, timeout=FEED_SILENCE_S
+                request.method,
+                url + request.path,
+                params=request.query,
+                timeout=FEED_SILENCE_S,
+                extensions=blocking_watch(self._way, url),
             )
             answer = self._http.send(sent, stream=True)
             if answer.status_code != OK:

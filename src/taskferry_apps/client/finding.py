@@ -5,17 +5,14 @@ What is named outranks the environment, which outranks what the daemon wrote int
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
 
 from ..credentials import WANTED, is_credential
+from .address import Address, Holder
 from .errors import NoCredential
 
-__all__ = ["DEFAULT_URL", "agent_credential", "data_directory", "find_url", "owner_credential", "usual_url"]
-
-DEFAULT_URL: Final = "http://127.0.0.1:4318"
+__all__ = ["agent_credential", "data_directory", "find_address", "owner_credential"]
 
 
 def data_directory(named: Path | None, environment: Mapping[str, str]) -> Path:
@@ -29,25 +26,9 @@ def data_directory(named: Path | None, environment: Mapping[str, str]) -> Path:
     return Path(platformdirs.user_data_dir("taskferry", appauthor=False))
 
 
-def find_url(data: Path, environment: Mapping[str, str]) -> str:
-    """TASKFERRY_LOCAL_URL; else what the daemon that holds `data` wrote there; else the usual one."""
-    if environment.get("TASKFERRY_LOCAL_URL"):
-        return environment["TASKFERRY_LOCAL_URL"]
-    from ..daemon.private_files import is_directory_held
-
-    # At an address that a former daemon left behind may be anybody.
-    if is_directory_held(data):
-        try:
-            return str(json.loads((data / "daemon.json").read_text())["url"])
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-    return usual_url(environment)
-
-
-def usual_url(environment: Mapping[str, str]) -> str:
-    """Where a daemon listens that nothing else is known of: TASKFERRY_CLIENT_ADDR, or the default."""
-    addr = environment.get("TASKFERRY_CLIENT_ADDR")
-    return f"http://{addr}" if addr else DEFAULT_URL
+def find_address(data: Path, environment: Mapping[str, str]) -> Address:
+    """TASKFERRY_LOCAL_URL, which is the caller's own word; else whoever holds `data`, and nobody else."""
+    return environment.get("TASKFERRY_LOCAL_URL") or Holder(data)
 
 
 def agent_credential(named: str | None, environment: Mapping[str, str]) -> str:

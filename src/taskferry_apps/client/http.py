@@ -7,10 +7,22 @@ from typing import Any, Final
 
 import httpx
 
+from .address import Way
 from .errors import ClientClosed, DaemonAway
 from .requests import Request
 
-__all__ = ["FEED_SILENCE_S", "OK", "async_http", "away", "blocking_http", "closed", "headers_of", "told_by"]
+__all__ = [
+    "FEED_SILENCE_S",
+    "OK",
+    "async_http",
+    "async_watch",
+    "away",
+    "blocking_http",
+    "blocking_watch",
+    "closed",
+    "headers_of",
+    "told_by",
+]
 
 #: Every other status is a refusal, or somebody else's; nobody here follows a redirection.
 OK: Final = 200
@@ -18,31 +30,52 @@ OK: Final = 200
 FEED_SILENCE_S: Final = 45.0
 
 
-def blocking_http(url: str, token: str) -> httpx.Client:
-    """An HTTP client that shows `token` at `url` alone. Raises DaemonAway for what is no address."""
-    try:
-        return httpx.Client(**_options(url, token))
-    except httpx.InvalidURL as error:
-        raise away(url, error) from None
+def blocking_http(way: Way, token: str) -> httpx.Client:
+    """An HTTP client that shows `token` to the daemon alone. Raises DaemonAway for what is no address."""
+    return httpx.Client(**_options(way.named, token))
 
 
-def async_http(url: str, token: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
+def async_http(way: Way, token: str, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
     """The same for asyncio and trio; by a `transport` of the caller's, if there is one."""
+    return httpx.AsyncClient(**_options(way.named, token), transport=transport)
+
+
+def _options(named: str, token: str) -> dict[str, Any]:
     try:
-        return httpx.AsyncClient(**_options(url, token), transport=transport)
+        httpx.URL(named)
     except httpx.InvalidURL as error:
-        raise away(url, error) from None
-
-
-def _options(url: str, token: str) -> dict[str, Any]:
+        raise away(named, error) from None
     return {
-        "base_url": url,
         "headers": [(b"authorization", b"Bearer " + token.encode())] if token else [],
         # No proxy and no netrc from the environment: the credential goes to the daemon and nowhere else.
         "trust_env": False,
         # On loopback there is no TLS, and reading the system's certificates takes a while.
-        "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if url.startswith("http:") else True,
+        "verify": ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT) if not named or named.startswith("http:") else True,
     }
+
+
+#: The last moment before a request's first byte; the connection stands then.
+_BEFORE_SENDING: Final = ".send_request_headers.started"
+
+
+def blocking_watch(way: Way, url: str) -> dict[str, Any]:
+    """Extensions of a request to `url`, by which nothing is sent where the daemon is no more."""
+
+    def look(event: str, _: object) -> None:
+        if event.endswith(_BEFORE_SENDING):
+            way.check(url)
+
+    return {"trace": look}
+
+
+def async_watch(way: Way, url: str) -> dict[str, Any]:
+    """The same for asyncio and trio."""
+
+    async def look(event: str, _: object) -> None:
+        if event.endswith(_BEFORE_SENDING):
+            way.check(url)
+
+    return {"trace": look}
 
 
 def headers_of(request: Request[Any]) -> dict[str, str]:

@@ -6,12 +6,15 @@ from typing import Final
 
 from taskferry_transports.backoff import delay
 
+from .address import DaemonStarting, NoDaemon
 from .errors import DaemonAway, NotReady, TaskFerryError, TooFast
 
 __all__ = ["wait_before_retry"]
 
 #: Only a person cures these.
 _LASTING: Final = frozenset({"not-set-up", "other-instance"})
+#: Retries in the moment that a daemon may take, started together with the program, to hold its directory.
+_COMING: Final = 2
 
 
 def wait_before_retry(
@@ -21,10 +24,12 @@ def wait_before_retry(
 
     `left_s` is what is left of the caller's patience; a daemon that asks for more than that is not asked
     again. `is_known` says whether the daemon has answered this client before: one that never has is not
-    running, and waiting does not start it.
+    running, and waiting does not start it, unless it is coming this moment.
     """
     match error:
-        case DaemonAway() if is_known:
+        case DaemonStarting():
+            wait = delay(attempt, jitter)
+        case DaemonAway() if is_known or (isinstance(error, NoDaemon) and attempt <= _COMING):
             wait = delay(attempt, jitter)
         case TooFast(retry_after=float(asked)):
             wait = delay(attempt, jitter, retry_after=asked)

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import attrs
 
+from .address import Address
 from .errors import NoCredential
-from .finding import agent_credential, data_directory, find_url, owner_credential
+from .finding import agent_credential, data_directory, find_address, owner_credential
 
 __all__ = ["Standing", "agent_standing", "owner_standing"]
 
@@ -17,17 +18,17 @@ __all__ = ["Standing", "agent_standing", "owner_standing"]
 class Standing:
     """Where to call, and as whom."""
 
-    url: str
+    address: Address
     token: str = attrs.field(repr=False)
 
 
-def agent_standing(url: str | None, token: str | None, data: str | os.PathLike[str] | None) -> Standing:
+def agent_standing(url: Address | None, token: str | None, data: str | os.PathLike[str] | None) -> Standing:
     """As an agent: by the credential that is named, or in the environment. Raises NoCredential."""
-    found = url or find_url(_folder(data), os.environ)
-    return Standing(found.rstrip("/"), agent_credential(token, os.environ))
+    address = url or find_address(_folder(data), os.environ)
+    return Standing(address, agent_credential(token, os.environ))
 
 
-def owner_standing(url: str | None, data: str | os.PathLike[str] | None) -> Standing:
+def owner_standing(url: Address | None, data: str | os.PathLike[str] | None) -> Standing:
     """As the owner, by the credential in the data directory. Raises NoCredential."""
     folder = _folder(data)
     token = owner_credential(folder)
@@ -36,7 +37,7 @@ def owner_standing(url: str | None, data: str | os.PathLike[str] | None) -> Stan
             f"There is no owner's credential in {folder}.",
             "Start the daemon: taskferry up; or name its data directory in TASKFERRY_DATA.",
         )
-    return Standing((url or find_url(folder, os.environ)).rstrip("/"), token)
+    return Standing(url or find_address(folder, os.environ), token)
 
 
 def _folder(data: str | os.PathLike[str] | None) -> Path:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
 from . import calls, saving, task_calls, waiting, working
+from .address import Address
 from .blocking_driver import BlockingDriver
 from .feeds import Feed
 from .plans import Doing, Ties
@@ -107,9 +108,10 @@ class Job(_OneTask):
 class Client(BlockingDriver):
     """An agent's program's way to its daemon. Use it as a context manager.
 
-    The daemon is `url`; else TASKFERRY_LOCAL_URL, else what the running daemon wrote into the data directory
-    `data` (TASKFERRY_DATA), else TASKFERRY_CLIENT_ADDR. The credential is `token`; else
-    TASKFERRY_LOCAL_API_TOKEN. `agent` names the agent to act as, where the credential is for several.
+    The daemon is `url`, or what a function `url` finds; else TASKFERRY_LOCAL_URL; else the one that holds the
+    data directory `data` (TASKFERRY_DATA) when a request is sent, and nobody who listens in its place. The
+    credential is `token`; else TASKFERRY_LOCAL_API_TOKEN. `agent` names the agent to act as, where the
+    credential is for several.
     `patience` is for how many seconds a request is tried again when the daemon is away or too busy.
 
     Raises NoCredential.
@@ -119,7 +121,7 @@ class Client(BlockingDriver):
         self,
         agent: str = "",
         *,
-        url: str | None = None,
+        url: Address | None = None,
         token: str | None = None,
         data: str | os.PathLike[str] | None = None,
         patience: float = 30.0,
@@ -131,13 +133,13 @@ class Client(BlockingDriver):
         cls,
         agent: str = "",
         *,
-        url: str | None = None,
+        url: Address | None = None,
         data: str | os.PathLike[str] | None = None,
         patience: float = 30.0,
     ) -> Self:
         """A client that holds the owner's credential, found in the data directory: it may do everything."""
         standing: Standing = owner_standing(url, data)
-        return cls(agent, url=standing.url, token=standing.token, patience=patience)
+        return cls(agent, url=standing.address, token=standing.token, patience=patience)
 
     def __repr__(self) -> str:
         return f"<Client of {self.url} as {self.ties.agent or 'its agent'}>"

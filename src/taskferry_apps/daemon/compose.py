@@ -174,7 +174,11 @@ async def _main(settings: DaemonSettings) -> None:
             bound: BoundServer = await serving.start(serve, app, guard_config(settings))
             _write_whereabouts(settings.data, bound.urls[0])
             _LOG.info("listening", url=bound.urls[0], pid=os.getpid())
-            await stop.wait()
+            try:
+                await stop.wait()
+            finally:
+                # Before the port is let go: whoever takes it then must not be taken for this daemon.
+                (settings.data / WHEREABOUTS).unlink(missing_ok=True)
             bound.draining.set()
         nursery.cancel_scope.cancel()
     _LOG.info("stopped")

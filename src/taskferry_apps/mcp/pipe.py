@@ -17,7 +17,8 @@ from typing import BinaryIO, Final
 
 from taskferry_transports.blocking_websocket import BlockingWebSocket, CannotDial, DialRejected, Ended
 
-from ..client.errors import FileTrouble
+from ..client.address import Address, Way
+from ..client.errors import DaemonAway, FileTrouble
 from .file_frames import BadFrame, Frame, decode, encode
 from .lines import BadLine, Line, failed_line, next_line, read_line, write_line
 from .local_files import LocalFiles
@@ -48,10 +49,15 @@ _NOT_LET_IN: Final = (
 )
 
 
-def connect(url: str, token: str, agent: str) -> BlockingWebSocket:
+def connect(address: Address, token: str, agent: str) -> BlockingWebSocket:
     """A connection to the daemon's MCP server, as an agent. Raises CannotDial, DialRejected."""
-    path = f"{PATH}?agent={agent}" if agent else PATH
-    return BlockingWebSocket(url, path, {"authorization": f"Bearer {token}"}, _MOST_FRAME)
+    path, way = f"{PATH}?agent={agent}" if agent else PATH, Way(address)
+    try:
+        url = way.find()
+        headers = {"authorization": f"Bearer {token}"}
+        return BlockingWebSocket(url, path, headers, _MOST_FRAME, lambda: way.check(url))
+    except DaemonAway as error:
+        raise CannotDial(str(error)) from None
 
 
 class Pipe:

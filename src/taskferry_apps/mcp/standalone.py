@@ -14,6 +14,7 @@ from mcp.server.context import ServerRequestContext
 
 from .. import system
 from ..client import AsyncClient
+from ..client.address import Address
 from .desk import Desk
 from .lines import next_line, write_line
 from .local_files import LocalFiles
@@ -31,7 +32,7 @@ class Whereabouts(NamedTuple):
     """The agent to act as, its daemon's address, and a credential for there."""
 
     agent: str
-    url: str
+    address: Address
     token: str
 
 
@@ -73,7 +74,7 @@ class _Late:
         found = await trio.to_thread.run_sync(self._find)
         desk = self._desk
         if desk is None or found != self._found:
-            client = AsyncClient(found.agent, url=found.url, token=found.token, patience=_PATIENCE_S)
+            client = AsyncClient(found.agent, url=found.address, token=found.token, patience=_PATIENCE_S)
             if desk is None:
                 desk = Desk(client, ThreadedFiles(self._files), system.entropy)
             else:

@@ -10,7 +10,7 @@ import trio
 from taskferry_transports.backoff import delay
 
 from ..client.async_client import AsyncClient
-from ..client.errors import ClientClosed, DaemonAway, NotReady, TaskFerryError, TooFast
+from ..client.errors import DaemonAway, NotReady, TaskFerryError, TooFast
 from ..client.plans import Doing
 from ..system import jitter
 from .telling import Tell, Told, What
@@ -28,10 +28,8 @@ class Line:
 
     def __init__(self, agent: str, token: str, find_url: Callable[[], str], tell: Tell) -> None:
         self.agent = agent
-        self._token = token
-        self._find_url = find_url
         self._tell = tell
-        self._client = self._new()
+        self._client = AsyncClient(agent, url=find_url, token=token, patience=0.0)
         self._away_since: float | None = None
 
     async def aclose(self) -> None:
@@ -45,14 +43,13 @@ class Line:
         """
         attempt = 0
         while True:
-            client, began = self._client, trio.current_time()
+            began = trio.current_time()
             try:
-                outcome = await client.do(make())
-            except (DaemonAway, NotReady, TooFast, ClientClosed) as error:
+                outcome = await self._client.do(make())
+            except (DaemonAway, NotReady, TooFast) as error:
                 attempt += 1
                 self._say_away(error)
                 await trio.sleep(delay(attempt, jitter(), retry_after=getattr(error, "retry_after", None)))
-                await self._renew(client)
                 continue
             # What was asked before it was away says nothing of now: a daemon that stops answers what waits.
             if self._away_since is not None and began > self._away_since:
@@ -61,15 +58,6 @@ class Line:
             return outcome
 
     def _say_away(self, error: TaskFerryError) -> None:
-        if self._away_since is None and not isinstance(error, TooFast | ClientClosed):
+        if self._away_since is None and not isinstance(error, TooFast):
             self._away_since = trio.current_time()
             self._tell(Told(What.AWAY, words=f"{error.message} Waiting for it."))
-
-    async def _renew(self, client: AsyncClient) -> None:
-        """Call at another address, if the daemon has one now."""
-        if client is self._client and self._find_url().rstrip("/") != client.url:
-            self._client = self._new()
-            await client.aclose()
-
-    def _new(self) -> AsyncClient:
-        return AsyncClient(self.agent, url=self._find_url(), token=self._token, patience=0.0)

@@ -115,7 +115,7 @@ def _way(orders: Orders) -> dict[str, str]:
 
 
 async def _agent_of(orders: Orders) -> str:
-    async with AsyncClient(url=orders.find_url(), token=orders.token) as client:
+    async with AsyncClient(url=orders.find_url, token=orders.token) as client:
         return await client.do(own_agent(client.ties))
 
 
