@@ -148,7 +148,7 @@ async def take_card(arrival: Arrival, body: CardUpdate) -> None:
 
 
 async def peer_cards(core: Core, agents: Collection[AgentRef]) -> Mapping[AgentRef, Card]:
-    """What peers' owners last said of their agents to this machine, checked; nothing where that is nothing."""
+    """What peers' owners last said of their agents here, checked; left out where that is nothing."""
     found: dict[AgentRef, Card] = {}
     for agent, record in (await core.store.cards(agents)).items():
         log = await core.logs.get(agent.account)
