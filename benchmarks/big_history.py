@@ -30,6 +30,7 @@ from taskferry_apps.daemon.taskbook import event_of, row_after, view_of
 from taskferry_apps.daemon.vault import SecretVault
 from taskferry_protocol.accounts import AccountLog, DeviceKeys, create, fold, set_agent
 from taskferry_protocol.cards import Card, Visibility, sign_card
+from taskferry_protocol.cbor import encode
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant, message_id, sha256
 from taskferry_protocol.links import Role, Seen, TaskLink
@@ -48,7 +49,6 @@ from taskferry_protocol.messages import (
     TaskRequest,
     TextMessage,
     TextPart,
-    encode_content,
 )
 from taskferry_protocol.records import (
     AddTaskEvent,
@@ -154,13 +154,15 @@ class Words:
         self._dice = dice
         common, syllables = COMMON.split(), SYLLABLES.split()
         rare = {"".join(dice.choices(syllables, k=dice.randint(2, 4))) for _ in range(40_000)}
-        self._words = [*common, *sorted(rare - set(common))]
-        self._weights = list(accumulate(1 / (rank + 2) for rank in range(len(self._words))))
+        words = [*common, *sorted(rare - set(common))]
+        weights = list(accumulate(1 / (rank + 2) for rank in range(len(words))))
+        self._drawn = dice.choices(words, cum_weights=weights, k=1_000_000)
 
     def text(self, least: int, most: int) -> str:
-        """So many words, more often few than many."""
+        """So many words, more often few than many: a stretch out of many that were drawn beforehand."""
         count = least + int((most - least) * self._dice.random() ** 3)
-        return " ".join(self._dice.choices(self._words, cum_weights=self._weights, k=count))
+        start = int(self._dice.random() * (len(self._drawn) - count))
+        return " ".join(self._drawn[start : start + count])
 
 
 class Historian:
@@ -205,7 +207,7 @@ class Historian:
     def _message(
         self, pair: tuple[str, str], content: Content, at: Instant, task: Hash | None, *, ours: bool
     ) -> tuple[Hash, StoreMessage]:
-        dice, raw = self._dice, encode_content(content)
+        dice, raw = self._dice, _encoded(content)
         owner, _, agent = pair[1].partition("/")
         peer = self._peers[owner]
         envelope = dice.randbytes(ENVELOPE_BYTES + len(raw))
@@ -359,6 +361,21 @@ class _Told:
             updated_at=at,
         )
         return [*self._changes, SaveTask(row_after(row, view, self._contents, at))]
+
+
+def _encoded(content: Content) -> bytes:
+    """As `encode_content`, which reads what it has written once more, does it."""
+    members: dict[str, object] = {
+        "type": content.body.type_name,
+        "minor": content.minor,
+        "conv": content.conv,
+        "hop": content.hop,
+        "cause": [],
+        "body": content.body.to_cbor(),
+    }
+    if content.link is not None:
+        members["link"] = content.link.to_cbor()
+    return encode(members)
 
 
 async def make_history(folder: Path, size: Size, tell: Callable[[int], None]) -> None:

@@ -1,7 +1,7 @@
 """How long the lists, searches and figures of a daemon take over a long history.
 
-Asked of the daemon itself, as its pages and its API ask it; each question many times with other words, agents,
-peers and places in the list. What is told is the 95th percentile.
+Asked of the daemon itself, as its pages and its API ask it: each question many times, with other words,
+agents and peers. What is told is the 95th percentile.
 """
 
 from __future__ import annotations
@@ -36,8 +36,7 @@ __all__ = ["measure_history"]
 OWNER: Final = Caller(None)
 SOON: Final = Bar(Way.BELOW, 50.0)
 PAGE: Final = 50
-#: How far into a list the questions go.
-DEEP: Final = 4
+HOUR_MS: Final = 3_600_000
 STATES: Final = ("sent", "working", "submitted", "completed", "declined", "failed", "expired")
 
 Ask = Callable[[], Awaitable[object]]
@@ -134,10 +133,11 @@ class _Questions:
         return TaskSearch(text=self._word(), states=frozenset({self._dice.choice(STATES)}), peer=self._peer())
 
     async def _traffic(self, span_ms: int, step_ms: int) -> None:
-        await self._history.traffic(OWNER, Instant(system.now() - span_ms), step_ms)
+        # From a full hour on, as a page that shows days or hours of its own clock asks.
+        since = system.now() - span_ms
+        await self._history.traffic(OWNER, Instant(since - since % HOUR_MS), step_ms)
 
     async def _tasks(self, search: Callable[[], TaskSearch]) -> None:
-        """One page, somewhere in the list; the way there is not measured apart from it."""
         await self._history.tasks(OWNER, search(), "", PAGE)
 
     async def _messages(self, search: Callable[[], MessageSearch]) -> None:
