@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .doctor_port import DoctorService
     from .gates_port import GateService
     from .peers_port import PeerService
+    from .proof_port import ProofService
     from .runtimes_port import RuntimeService
     from .wake_port import WakeHookService
 
@@ -239,6 +240,10 @@ class DaemonService(Protocol):
     @property
     def actions(self) -> ActionService:
         """What was passed on to the owner's other devices."""
+
+    @property
+    def proofs(self) -> ProofService:
+        """What the signatures of a task prove."""
 
     # --- the owner's ---
     async def status(self) -> Status:
