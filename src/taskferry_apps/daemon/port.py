@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .audit_port import AuditService
     from .doctor_port import DoctorService
     from .gates_port import GateService
+    from .history_port import HistoryService
     from .peers_port import PeerService
     from .proof_port import ProofService
     from .runtimes_port import RuntimeService
@@ -244,6 +245,10 @@ class DaemonService(Protocol):
     @property
     def proofs(self) -> ProofService:
         """What the signatures of a task prove."""
+
+    @property
+    def history(self) -> HistoryService:
+        """Lists that search, and figures over all that is kept."""
 
     # --- the owner's ---
     async def status(self) -> Status:

@@ -57,6 +57,7 @@ from .engine import Engine
 from .examining import examine
 from .files import IntegrityCheck, OpenFile, Tuning, copy_database, open_file
 from .gate_reads import SqliteGateReads
+from .history import SqliteHistoryReads
 from .migrations import load_schema
 from .runtime_rows import SqliteRuntimeReads
 
@@ -83,7 +84,7 @@ async def open_daemon_store(
         await store.aclose()
 
 
-class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads):
+class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads, SqliteHistoryReads):
     """The daemon's port over one file."""
 
     def __init__(self, file: OpenFile) -> None:
