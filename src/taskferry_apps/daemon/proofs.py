@@ -9,7 +9,7 @@ import trio
 
 from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
 from taskferry_protocol.handoff import HandoffReport, verify_handoff
-from taskferry_protocol.ids import Hash, sha256
+from taskferry_protocol.ids import AccountId, Hash, sha256
 
 from .core import Core
 from .export import handoff_of
@@ -74,7 +74,7 @@ class Proofs:
         return self._kept.get(_key(event.hash for event in task.events))
 
 
-def _accounts(report: HandoffReport) -> tuple[tuple[str, bytes], ...]:
+def _accounts(report: HandoffReport) -> tuple[tuple[str, AccountId], ...]:
     return tuple((log.state.name, account) for account, log in report.accounts.items())
 
 

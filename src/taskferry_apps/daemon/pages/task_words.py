@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..views import AskedView, Sent, TaskEventView, TaskSummary, TaskView
+from ..action_port import AskedView
+from ..views import Sent, TaskEventView, TaskSummary, TaskView
 
-__all__ = ["EFFECTS", "STATES", "asked_words", "deed_words", "sent_words", "turn_words"]
+__all__ = ["STATES", "asked_words", "deed_words", "effect_words", "sent_words", "turn_words"]
 
-#: What one state means to its owner, as our agent stands in the task.
+#: Each state in words that need no manual.
 STATES: Final[Mapping[str, str]] = {
     "created": "not sent yet",
     "sent": "asked for",
@@ -50,7 +51,7 @@ _WHY: Final[Mapping[str, str]] = {
 }
 
 #: What became of an event, where it is not simply in force.
-EFFECTS: Final[Mapping[str, str]] = {
+_EFFECTS: Final[Mapping[str, str]] = {
     "effective": "",
     "none": "",
     "kept": "kept: it answers an older state of the wishes, and changes nothing",
@@ -73,7 +74,7 @@ def effect_words(effect: str) -> str:
     reason = reason.rstrip(")")
     if kind == "superseded" and reason:
         return f"superseded: {_WHY.get(reason, reason)}"
-    return EFFECTS.get(kind, effect)
+    return _EFFECTS.get(kind, effect)
 
 
 def turn_words(task: TaskSummary) -> str:

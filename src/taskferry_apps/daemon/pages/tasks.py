@@ -22,9 +22,12 @@ _OPEN: Final = frozenset(
     {"created", "sent", "accepted", "working", "submitted", "revision_requested", "resubmitted"}
 )
 #: States that are chosen together.
-_GROUPS: Final = {"open": ("all that are open", _OPEN), "over": ("all that are over", frozenset(STATES) - _OPEN)}
+_GROUPS: Final = {
+    "open": ("all that are open", _OPEN),
+    "over": ("all that are over", frozenset(STATES) - _OPEN),
+}
 _ROLES: Final = {"requester": "asked by mine", "worker": "done by mine"}
-_TURNS: Final = {"me": "my agent’s turn", "peer": "the peer’s turn"}
+_TURNS: Final = {"me": "my agent's turn", "peer": "the peer's turn"}
 
 
 async def _list(desk: Desk) -> Response:
