@@ -38,7 +38,7 @@ NODE_LOCK := $(wildcard spec/package-lock.json)
 NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-journeys test-examples test-browser browser-setup test-all test-integrations coverage check check-format check-lint check-types check-layers \
+.PHONY: help setup demo test test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
 	check-generated format bench fuzz fuzz-setup sim crash crowd lock clean
 
 help: ## List these targets
@@ -78,6 +78,9 @@ $(EXAMPLES_STAMP): requirements/examples.lock tools/make-venv
 
 test-browser: browser-setup ## Click through the dashboard and the relay's pages in a real Chromium; CI runs these, too
 	@$(RUN) -m pytest --quiet -m browser $(ARGS) tests/browser
+
+images: browser-setup ## Take the pictures of the documents anew: docs/images
+	@TASKFERRY_IMAGES=docs/images $(RUN) -m pytest --quiet -m browser tests/browser/test_looks.py -k "every_room_is_readable and 1280"
 
 browser-setup: setup
 	@$(RUN) -c "import playwright" 2>/dev/null || $(STEP) "install the browser's driver" \

@@ -7,6 +7,7 @@ request to anywhere else than the server that the page is from fails the test.
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,7 +19,11 @@ import attrs
 import pytest
 
 from taskferry_apps.demo.stage import Stage
-from tests.cli.conftest import Shell, owner_with, request_of
+from taskferry_apps.local_client import LocalClient
+from taskferry_apps.settings import owner_token_path
+from tests.cli.conftest import Shell, owner_with
+
+from .town import Town
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -180,11 +185,24 @@ def bob(stage: Stage, relay: str) -> Shell:
 
 
 @pytest.fixture(scope="session")
-def pair(alice: Shell, bob: Shell) -> tuple[Shell, Shell]:
+def pair(lived: Town, alice: Shell, bob: Shell) -> tuple[Shell, Shell]:
     """Both, their agents connected; tasks pass without waiting for Bob."""
-    assert alice("connect", "requester", "@bob/writer").code == 0
-    assert bob("approve", request_of(bob, "@alice/requester"), "--no-gate").code == 0
     return alice, bob
+
+
+@pytest.fixture(scope="session")
+def lived(alice: Shell, bob: Shell) -> Iterator[Town]:
+    """What both have lived through, and how to speak to their daemons."""
+    with LocalClient(*_access(alice)) as of_alice, LocalClient(*_access(bob)) as of_bob:
+        town = Town(of_alice, of_bob)
+        town.settle()
+        yield town
+
+
+def _access(shell: Shell) -> tuple[str, str]:
+    """Address and credential of a shell's daemon."""
+    where = json.loads((shell.data / "daemon.json").read_text())
+    return str(where["url"]), owner_token_path(shell.data).read_text().strip()
 
 
 def is_too_wide(page: Page) -> bool:

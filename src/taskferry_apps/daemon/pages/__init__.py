@@ -17,7 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from ...page_kit import asset_of, environment_of
 from ...settings import DaemonSettings
 from ..port import DaemonRefusal, DaemonService
-from . import connections, invites, messages, overview, peers, rules, waiting
+from . import acting, asking, connections, invites, messages, overview, peers, rules, task, tasks, waiting
 from .confirm import Confirm
 from .desk import Desk
 from .door import FORM_TOKEN, check_user, cookie_name, press
@@ -32,6 +32,10 @@ __all__ = ["PAGES", "add_pages"]
 _SUBJECTS: Final[tuple[Page, ...]] = (
     *overview.PAGES,
     *waiting.PAGES,
+    *tasks.PAGES,
+    *asking.PAGES,
+    *task.PAGES,
+    *acting.PAGES,
     *messages.PAGES,
     *connections.PAGES,
     *peers.PAGES,
