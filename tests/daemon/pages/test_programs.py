@@ -6,6 +6,8 @@ import re
 
 import pytest
 
+from taskferry_apps.daemon.pages.owner import OWNER
+
 from .browsing import ODD, fields_of
 
 PLACE = "/dashboard/programs"
@@ -120,6 +122,20 @@ async def test_wake_that_could_never_work_is_refused(alice, fields):
     answer = await alice.press(PLACE, "", do="wake", agent="requester", known="0-none", **fields)
     assert answer.status == 400
     assert (await alice.api.ok("GET", "/wakes"))["wakes"] == []
+
+
+async def test_page_stays_small_with_many_credentials(alice):
+    """Those in force first, then those that ended last; and how many more there are."""
+    for n in range(130):
+        await alice.api.daemon.create_token(OWNER, ["requester"], f"n{n:03}")
+    for token in (await alice.api.daemon.tokens(OWNER))[:25]:
+        await alice.api.daemon.revoke_token(OWNER, token.id)
+    text = await alice.page(PLACE)
+    assert len(text.encode()) < 150_000
+    assert text.count(">in force</span>") == 100
+    assert text.count(">ended</span>") == 20
+    assert "And 10 more" in text
+    assert "n129" in text
 
 
 async def test_programs_words_stay_words(alice):

@@ -239,6 +239,8 @@ async def test_set_up_machine_has_no_need_of_the_page(alice):
     for path in ("/setup", "/setup/link"):
         answer = await alice.get(path)
         assert (answer.status, answer.headers["location"]) == (303, "/dashboard")
+    followed = await alice.get("/setup/link", HX_Request="true")
+    assert followed.headers["hx-redirect"] == "/dashboard", "a page that waited goes there by itself"
     answer = await alice.press(FORM, "/dashboard", do="begin", owner="other", relay=RELAY)
     assert answer.status == 409
     assert (await alice.api.daemon.status()).owner == "alice"

@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
+from collections.abc import Sequence
 from typing import Final
 
 from quart import Response
 
 from ..port import DaemonRefusal
+from ..views import TokenView
 from ..wake_port import KINDS, NewWake
 from .choices import choice, unknown_button
 from .desk import Desk, Pressed
@@ -21,6 +23,9 @@ __all__ = ["PAGES"]
 _PLACE: Final = "/dashboard/programs"
 _OPENCLAW: Final = "http://127.0.0.1:18789"
 _LABEL_BYTES: Final = 64
+#: A page stays readable; the command line lists the rest.
+_MOST_SHOWN: Final = 100
+_ENDED_SHOWN: Final = 20
 _COMMAND_BYTES: Final = 16_384
 #: What `taskferry integrate` brings TaskFerry into.
 _RUNTIMES: Final = (
@@ -37,13 +42,17 @@ async def _list(desk: Desk) -> Response:
     agents = await daemon.agents(OWNER)
     tokens = await daemon.tokens(OWNER)
     wakes = await daemon.wakers.wakes(OWNER)
+    runtimes = await daemon.runtimes.runtimes(OWNER, "")
+    shown = _shown(tokens)
     return await desk.show(
         "programs.html",
         visitor,
         agents=agents,
-        runtimes=await daemon.runtimes.runtimes(OWNER, ""),
+        runtimes=runtimes[:_MOST_SHOWN],
+        more_runtimes=max(0, len(runtimes) - _MOST_SHOWN),
         in_hand=await daemon.runtimes.in_hand(OWNER),
-        tokens=tokens,
+        tokens=shown,
+        more_tokens=len(tokens) - len(shown),
         newest_token=_newest([token.id for token in tokens]),
         wakes=wakes,
         newest_wake=_newest([wake.id for wake in wakes]),
@@ -53,6 +62,17 @@ async def _list(desk: Desk) -> Response:
         data=_data_option(desk),
         mcp=desk.settings.mcp,
     )
+
+
+def _shown(tokens: Sequence[TokenView]) -> list[TokenView]:
+    """Credentials in force, then those that ended last; the newest first."""
+    in_force = [token for token in reversed(tokens) if token.revoked_at is None]
+    ended = sorted((token for token in tokens if token.revoked_at is not None), key=_ended_at, reverse=True)
+    return [*in_force[:_MOST_SHOWN], *ended[:_ENDED_SHOWN]]
+
+
+def _ended_at(token: TokenView) -> int:
+    return token.revoked_at or 0
 
 
 def _newest(ids: list[str]) -> str:

@@ -179,6 +179,9 @@ async def _joining(desk: Desk) -> Response:
     visitor = await desk.visit()
     link = await desk.daemon.devices.linking(OWNER, "", 0)
     if (await desk.daemon.status()).set_up:
+        if request.headers.get("HX-Request") == "true":
+            # The page that follows the daemon is to go there, and not to show the dashboard in its place.
+            return Response("", 200, {"HX-Redirect": "/dashboard"})
         return Response("", 303, {"Location": "/dashboard"})
     return await desk.show(
         "joining.html", visitor, link=link, relay=desk.settings.relay or "", action=f"{_FORM}/link"
