@@ -15,9 +15,11 @@ from quart import Response, request
 from taskferry_protocol.messages import Part
 
 from ...settings import DaemonSettings
+from ...system import entropy
 from ..port import DaemonRefusal, DaemonService
 from .door import Visitor, press, press_with_files, visit
 from .once import Once
+from .proofs import Proofs
 from .sheet import Sheet
 from .standing import look
 from .uploads import part_of_file
@@ -58,6 +60,13 @@ class Desk:
     sheet: Sheet
     settings: DaemonSettings
     once: Once = attrs.field(factory=Once)
+    proofs: Proofs = attrs.field(factory=lambda: Proofs(entropy))
+    """Which browser was asked for which words of the recovery phrase."""
+
+    async def has_account(self) -> bool:
+        """Whether this machine is set up, told to whoever may look. Raises DaemonRefusal as `visit` does."""
+        await self.visit()
+        return (await self.daemon.status()).set_up
 
     async def visit(self) -> Visitor:
         """Who looks. Raises DaemonRefusal: another-user, signed-out."""
