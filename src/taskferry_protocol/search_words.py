@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
-from itertools import islice
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 import attrs
 
+from .cbor import Value, decode
 from .errors import RemoteProtocolError
-from .messages import Body, FilePart, JsonPart, Part, TextPart, decode_content
+from .limits import ENVELOPE_BYTES
 
 __all__ = ["ANYTHING", "Asked", "asked_words", "indexed_words", "is_met"]
 
@@ -30,8 +30,10 @@ LEAST_PREFIX: Final = 2
 # Han and kana are written without spaces: each character is a word.
 _SINGLE: Final = "\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _WORD: Final = re.compile(rf"[{_SINGLE}]|(?:(?![{_SINGLE}_])\w)+")
+_PLAIN_WORD: Final = re.compile("[a-z0-9]+")
 _TEXTS: Final = ("title", "brief", "text", "note", "reason")
 _LISTS: Final = ("requirements", "reasons")
+_PART_TEXTS: Final = ("name", "text", "json")
 
 
 @attrs.frozen
@@ -55,7 +57,7 @@ def asked_words(text: str) -> Asked | None:
 
     At most 16 words count. The last one may be unfinished, unless a space follows it or it is one character.
     """
-    words = list(islice(_words(text[:INDEXED_CHARS]), ASKED_WORDS))
+    words = _words(text[:INDEXED_CHARS])[:ASKED_WORDS]
     if not words:
         return None if text.strip() else ANYTHING
     if text[-1:].isspace() or len(words[-1]) < LEAST_PREFIX:
@@ -69,12 +71,13 @@ def indexed_words(content: bytes) -> frozenset[str]:
     Nothing for what cannot be decoded.
     """
     try:
-        body = decode_content(content).body
+        decoded = decode(content, limit=ENVELOPE_BYTES)
     except RemoteProtocolError:
         return frozenset()
+    body = decoded.get("body") if isinstance(decoded, dict) else None
     found: set[str] = set()
     left = INDEXED_CHARS
-    for text in _texts(body):
+    for text in _texts(body) if isinstance(body, dict) else ():
         found.update(_words(text[:left]))
         left -= len(text)
         if left <= 0:
@@ -89,38 +92,32 @@ def is_met(asked: Asked, words: Collection[str]) -> bool:
     return not asked.prefix or any(word.startswith(asked.prefix) for word in words)
 
 
-def _words(text: str) -> Iterator[str]:
-    for found in _WORD.finditer(_folded(text)):
-        yield found[0][:WORD_CHARS]
+def _words(text: str) -> list[str]:
+    if text.isascii():
+        return [word[:WORD_CHARS] for word in _PLAIN_WORD.findall(text.lower())]
+    return [word[:WORD_CHARS] for word in _WORD.findall(_folded(text))]
 
 
 def _folded(text: str) -> str:
     """Without case and diacritics."""
-    if text.isascii():
-        return text.lower()
     apart = unicodedata.normalize("NFKD", text.casefold())
     return "".join(c for c in apart if unicodedata.category(c) != "Mn").casefold()
 
 
-def _texts(body: Body) -> Iterator[str]:
-    for name in _TEXTS:
-        text = getattr(body, name, "")
+def _texts(body: Mapping[str, Value]) -> Iterator[str]:
+    """What people read of a body, in the order of its importance; by its keys, since types share them."""
+    for key in _TEXTS:
+        text = body.get(key)
         if isinstance(text, str):
             yield text
-    for name in _LISTS:
-        yield from getattr(body, name, ())
-    for part in getattr(body, "parts", ()):
-        yield from _texts_of(part)
-
-
-def _texts_of(part: Part) -> Iterator[str]:
-    yield part.name
-    match part:
-        case TextPart():
-            yield part.text
-        case JsonPart():
-            yield part.json
-        case FilePart() if part.media.startswith("text/"):
-            yield part.data[:INDEXED_CHARS].decode("utf-8", "ignore")
-        case _:
-            pass
+    for key in _LISTS:
+        texts = body.get(key)
+        if isinstance(texts, list):
+            yield from (text for text in texts if isinstance(text, str))
+    parts = body.get("parts")
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, dict):
+            yield from (text for key in _PART_TEXTS if isinstance(text := part.get(key), str))
+            data, media = part.get("data"), part.get("media")
+            if isinstance(data, bytes) and isinstance(media, str) and media.startswith("text/"):
+                yield data[:INDEXED_CHARS].decode("utf-8", "ignore")

@@ -47,7 +47,7 @@ class HistoryReads(Protocol):
         """How many messages about a task an agent of ours has not read; absent where none."""
 
     async def open_tasks(self) -> tuple[OpenTasks, ...]:
-        """How many tasks are not over, by agent of ours, role and state."""
+        """How many tasks are `open`, by agent of ours, role and state."""
 
     async def quarantine_count(self) -> int:
         """How many items are quarantined."""

@@ -22,6 +22,7 @@ from taskferry_protocol.records.history import (
     TaskFilter,
 )
 from taskferry_protocol.search_words import asked_words
+from taskferry_protocol.task_table import FINAL_STATES
 from taskferry_protocol.tasks import TaskState
 
 from .core import Core
@@ -77,7 +78,8 @@ class History:
         core = self._core
         names = [agent.name for agent in await core.store.agents()]
         waiting = await core.store.inbox_counts(names)
-        open_tasks = await core.store.open_tasks()
+        # An end that the other side has not confirmed is an end all the same.
+        open_tasks = [row for row in await core.store.open_tasks() if row.state not in FINAL_STATES]
         agents = []
         for name in names:
             of_agent = [row for row in open_tasks if row.mine.name == name]

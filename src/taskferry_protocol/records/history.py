@@ -75,7 +75,7 @@ class Found(Generic[T_co]):
 
 @attrs.frozen
 class OpenTasks:
-    """How many tasks that are not over stand so with one of our agents."""
+    """How many of the tasks that are `open` stand so with one of our agents."""
 
     mine: AgentRef
     role: str

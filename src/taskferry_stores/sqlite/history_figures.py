@@ -56,8 +56,9 @@ def talks(
         (mine, other, conv): count
         for mine, other, conv, count in select_with(
             connection,
-            "SELECT t.mine, t.peer, t.conv, count(*) FROM keys CROSS JOIN messages t ON t.mine = column1"
-            " AND t.peer = column2 AND t.conv = column3 AND t.direction = 'in' AND t.inbox = 'unread'"
+            "SELECT t.mine, t.peer, t.conv, count(*) FROM keys CROSS JOIN messages t"
+            " INDEXED BY messages_unread_in_talk ON t.mine = column1 AND t.peer = column2"
+            " AND t.conv = column3 AND t.direction = 'in' AND t.inbox = 'unread'"
             " GROUP BY t.mine, t.peer, t.conv",
             [row[1:4] for row in shown],
         )
@@ -93,10 +94,12 @@ def traffic(
     numbers = agent_numbers(connection, agents)
     if agents and not numbers:
         return ()
+    span = next(span for span in history_rows.SPANS_MS if not since % span and not step_ms % span)
     mine = f"AND mine IN ({', '.join('?' * len(numbers))})" if agents else ""
     rows = connection.execute(
         "SELECT at - (at - ?1) % ?3 AS step, sum(messages_sent), sum(messages_received), sum(events_sent),"  # noqa: S608
-        f" sum(events_received) FROM traffic WHERE at >= ?1 AND at < ?2 {mine} GROUP BY step ORDER BY step",
-        (since, until, step_ms, *numbers.values()),
+        " sum(events_received) FROM traffic WHERE span = ?4 AND at >= ?1 AND at < ?2"
+        f" {mine} GROUP BY step ORDER BY step",
+        (since, until, step_ms, span, *numbers.values()),
     )
     return tuple([TrafficRecord(Instant(at), *counts) for at, *counts in rows])

@@ -68,7 +68,7 @@ def messages_filtered(
         values.append(start)
     tests, tested = _tests_of(query, mine, peer)
     rows = connection.execute(
-        f"SELECT n FROM ({lead} LIMIT {WALKED_ROWS}) t WHERE {tests} LIMIT ?",  # noqa: S608
+        f"SELECT n FROM ({lead} LIMIT {WALKED_ROWS}) w WHERE {tests} LIMIT ?",  # noqa: S608
         (*values, *tested, limit + 1),
     )
     places = [Place(n) for (n,) in rows]
@@ -109,22 +109,22 @@ def _lead_of(query: MessageFilter, mine: list[int], peer: int | None) -> tuple[s
 def _tests_of(query: MessageFilter, mine: list[int], peer: int | None) -> tuple[str, list[Column]]:
     terms, values = ["1"], list[Column]()
     if query.agents:
-        terms.append(f"t.mine IN ({', '.join('?' * len(mine))})")
+        terms.append(f"w.mine IN ({', '.join('?' * len(mine))})")
         values += mine
     if peer is not None:
-        terms.append("t.peer = ?")
+        terms.append("w.peer = ?")
         values.append(peer)
     if query.conv is not None:
-        terms.append("t.conv = ?")
+        terms.append("w.conv = ?")
         values.append(query.conv)
     if query.direction is not None:
-        terms.append("t.direction = ?")
+        terms.append("w.direction = ?")
         values.append(query.direction)
     if query.inbox:
-        terms.append(f"t.direction = 'in' AND t.inbox IN ({', '.join('?' * len(query.inbox))})")
+        terms.append(f"w.direction = 'in' AND w.inbox IN ({', '.join('?' * len(query.inbox))})")
         values += sorted(query.inbox)
     if query.unseen:
-        terms.append(f"t.inbox NOT IN ({', '.join('?' * len(query.unseen))})")
+        terms.append(f"w.inbox NOT IN ({', '.join('?' * len(query.unseen))})")
         values += sorted(query.unseen)
     return " AND ".join(terms), values
 
@@ -195,7 +195,7 @@ def tasks_saying(
     tests, tested = _task_tests(query)
     rows = connection.execute(
         f"SELECT w.n, t.task, t.role FROM ({lead} LIMIT {WALKED_ROWS}) w"  # noqa: S608
-        f" CROSS JOIN tasks t ON t.task = w.task AND t.mine = w.mine WHERE {tests}",
+        f" CROSS JOIN tasks t ON t.task = w.task AND +t.mine = w.mine WHERE {tests}",
         (*values, *tested),
     )
     shown: dict[tuple[bytes, str], Place] = {}
@@ -244,7 +244,7 @@ def _said_later(
     hidden = sorted(query.unseen)
     rows = connection.execute(
         "SELECT DISTINCT k.task, k.role FROM search f CROSS JOIN messages t ON t.n = f.rowid"  # noqa: S608
-        " CROSS JOIN tasks k ON k.task = t.task AND k.mine = t.mine WHERE f.search MATCH ? AND f.rowid >= ?"
+        " CROSS JOIN tasks k ON k.task = t.task AND +k.mine = t.mine WHERE f.search MATCH ? AND f.rowid >= ?"
         f" AND t.inbox NOT IN ({', '.join('?' * len(hidden))})",
         (history_rows.match_in_tasks(said, [Hash(task) for task, _ in tasks]), after, *hidden),
     )
@@ -283,8 +283,9 @@ def unread_in_tasks(
     keys = {(task, numbers[mine]): (task, mine) for task, mine in tasks if mine in numbers}
     rows = select_with(
         connection,
-        "SELECT t.task, t.mine, count(*) FROM keys CROSS JOIN messages t ON t.task = column1"
-        " AND t.mine = column2 AND t.direction = 'in' AND t.inbox = 'unread' GROUP BY t.task, t.mine",
+        "SELECT t.task, t.mine, count(*) FROM keys CROSS JOIN messages t"
+        " INDEXED BY messages_unread_in_task ON t.task = column1 AND t.mine = column2"
+        " AND t.direction = 'in' AND t.inbox = 'unread' GROUP BY t.task, t.mine",
         keys,
     )
     return {keys[Hash(task), mine]: count for task, mine, count in rows}

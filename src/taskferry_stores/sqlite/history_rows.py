@@ -16,6 +16,8 @@ Connection = sqlite3.Connection
 
 # A private character, which is a part of no word.
 _MARK: Final = "\ue000"
+SPANS_MS: Final = (4 * STEP_MS, STEP_MS)
+"""Of how long traffic is kept: a year of days is read by hours, where the clock's offset lets it."""
 _LINES: Final = (
     "SELECT t.n, t.mine, t.peer, t.direction, t.cls, t.conv, t.task, t.stored_at, s.content"
     " FROM messages t JOIN sealed s ON s.hash = t.hash WHERE"
@@ -147,12 +149,12 @@ def _count(connection: Connection, line: Line) -> None:
     )
     received, event = line.direction == "in", line.task is not None
     counts = (not received and not event, received and not event, not received and event, received and event)
-    connection.execute(
-        "INSERT INTO traffic (at, mine, messages_sent, messages_received, events_sent, events_received)"
-        " VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
+    connection.executemany(
+        "INSERT INTO traffic (span, at, mine, messages_sent, messages_received, events_sent, events_received)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
         " messages_sent = messages_sent + excluded.messages_sent,"
         " messages_received = messages_received + excluded.messages_received,"
         " events_sent = events_sent + excluded.events_sent,"
         " events_received = events_received + excluded.events_received",
-        (line.stored_at - line.stored_at % STEP_MS, line.mine, *counts),
+        [(span, line.stored_at - line.stored_at % span, line.mine, *counts) for span in SPANS_MS],
     )

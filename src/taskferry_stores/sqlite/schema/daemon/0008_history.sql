@@ -29,15 +29,16 @@ CREATE INDEX talks_by_last ON talks (last);
 CREATE INDEX talks_of ON talks (mine, last);
 CREATE INDEX talks_with ON talks (peer, last);
 
--- By quarters of an hour.
+-- By quarters of an hour, and by hours once more: `span` is which, in milliseconds.
 CREATE TABLE traffic (
+    span INTEGER NOT NULL,
     at INTEGER NOT NULL,
     mine INTEGER NOT NULL REFERENCES agents (n),
     messages_sent INTEGER NOT NULL,
     messages_received INTEGER NOT NULL,
     events_sent INTEGER NOT NULL,
     events_received INTEGER NOT NULL,
-    PRIMARY KEY (at, mine)
+    PRIMARY KEY (span, at, mine)
 ) STRICT, WITHOUT ROWID;
 
 -- Only what is unread, so small.
