@@ -64,6 +64,15 @@ class Comparison:
     same: bool = False
     trouble: str = ""
 
+    @property
+    def chars(self) -> int:
+        """Characters of all rows."""
+        return sum(map(_chars, self.rows))
+
+
+def _chars(row: Row) -> int:
+    return sum(len(piece.text) for piece in (*row.old_pieces, *row.new_pieces))
+
 
 def compare(old: str, new: str, most_rows: int, most_chars: int) -> Comparison:
     """What changed from `old` to `new`, in at most so many rows and characters."""
@@ -236,7 +245,7 @@ def _folded(rows: Sequence[Row]) -> list[Row]:
 def _within(rows: Sequence[Row], most_rows: int, most_chars: int) -> list[Row]:
     kept: list[Row] = []
     for row in rows[:most_rows]:
-        most_chars -= sum(len(piece.text) for piece in (*row.old_pieces, *row.new_pieces))
+        most_chars -= _chars(row)
         if most_chars < 0:
             break
         kept.append(row)

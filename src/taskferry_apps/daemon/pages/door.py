@@ -98,8 +98,9 @@ async def press(daemon: DaemonService) -> tuple[Visitor, dict[str, str]]:
 
     Raises DaemonRefusal: another-user, signed-out, bad-origin.
     """
-    _check_page(_FORM)
+    _check_page()
     visitor = await visit(daemon)
+    _check_media(_FORM)
     form = (await request.form).to_dict()
     _check_token(visitor, form)
     return visitor, form
@@ -110,8 +111,9 @@ async def press_with_files(daemon: DaemonService) -> tuple[Visitor, dict[str, st
 
     Raises DaemonRefusal: another-user, signed-out, bad-origin, too-large.
     """
-    _check_page(_FORM_WITH_FILES)
+    _check_page()
     visitor = await visit(daemon)
+    _check_media(_FORM_WITH_FILES)
     # Looked at before anything is read: what is larger would be laid on the disk while it comes.
     if request.content_length is None or request.content_length > FILES_FORM_BYTES:
         raise DaemonRefusal(
@@ -126,12 +128,16 @@ async def press_with_files(daemon: DaemonService) -> tuple[Visitor, dict[str, st
     return visitor, form, chosen
 
 
-def _check_page(media: str) -> None:
+def _check_page() -> None:
     if (
         "Origin" not in request.headers
         or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin"
-        or request.mimetype != media
     ):
+        raise _not_from_here()
+
+
+def _check_media(media: str) -> None:
+    if request.mimetype != media:
         raise _not_from_here()
 
 

@@ -10,6 +10,7 @@ import attrs
 import trio
 from quart import Response, request
 
+from taskferry_protocol.limits import TASK_BUDGET
 from taskferry_protocol.messages import BlobPart, FilePart, JsonPart, Part, TextPart
 
 from ..downloads import DOWNLOAD_POLICY, attachment, part_of
@@ -119,17 +120,13 @@ async def show_task(
         later=later,
         requests=[(asked, asked_words(asked)) for asked in view.requests],
         checked=desk.daemon.proofs.last(OWNER, view),
-        reasons=_reason_rows(view),
+        usual_budget=TASK_BUDGET,
     )
 
 
 def seen_mark(view: TaskView) -> str:
     """What a button's meaning hangs on; a form carries it, so that it means what its reader saw."""
     return f"{view.summary.state}.{len(view.versions)}.{view.asks}"
-
-
-def _reason_rows(view: TaskView) -> list[tuple[int, tuple[str, ...]]]:
-    return list(view.revision_requests)[-_VERSIONS:]
 
 
 def _asked_for(view: TaskView) -> dict[int, list[tuple[str, ...]]]:
@@ -278,37 +275,57 @@ async def _compare(desk: Desk, task: str) -> Response:
     )
 
 
+def _partners(old: Sequence[Part], new: Sequence[Part]) -> list[tuple[int | None, int | None]]:
+    """The places of parts that are compared: by name, then those that are left in their order."""
+    names = {part.name: at for at, part in reversed(list(enumerate(old))) if part.name}
+    found = {index: names.pop(part.name) for index, part in enumerate(new) if part.name in names}
+    left = [at for at in range(len(old)) if at not in found.values()]
+    pairs: list[tuple[int | None, int | None]] = []
+    for index in range(len(new)):
+        at = found.get(index)
+        pairs.append((at if at is not None else left.pop(0) if left else None, index))
+    return [*pairs, *((at, None) for at in left)]
+
+
 async def _pairs(old: Sequence[Part], new: Sequence[Part]) -> list[_Pair]:
-    """The parts side by side, by name or else by place; all of them together within the page's bounds."""
+    """The parts side by side; all of them together within the page's bounds."""
     pairs: list[_Pair] = []
     rows, chars = _ROWS, _COMPARED_CHARS
-    left = list(range(len(old)))
-    for index, part in enumerate(new):
-        named = [at for at in left if part.name and old[at].name == part.name]
-        same_place = [at for at in left if at == index and not (part.name and old[at].name)]
-        at = next(iter(named or same_place), None)
-        name = part.name or f"part {index + 1}"
-        if at is None:
-            pairs.append(_Pair(name, "new in this version", None, index))
-            continue
-        left.remove(at)
-        before, after = _text_of(old[at]), _text_of(part)
+    for at, index in _partners(old, new):
+        before = old[at] if at is not None else None
+        after = new[index] if index is not None else None
+        name = _names(before, after, index if index is not None else at)
         if before is None or after is None:
-            same = old[at] == part
-            words = "the same" if same else "no text: it cannot be compared here"
+            words = "new in this version" if before is None else "gone in this version"
+            pairs.append(_Pair(name, words, at, index))
+            continue
+        texts = _text_of(before), _text_of(after)
+        if texts[0] is None or texts[1] is None:
+            words = "the same" if before == after else "no text: it cannot be compared here"
             pairs.append(_Pair(name, words, at, index))
         elif rows <= 0 or chars <= 0:
             pairs.append(_Pair(name, "left out here: the page is full", at, index))
         else:
-            found = await trio.to_thread.run_sync(compare, before, after, rows, chars)
+            found = await trio.to_thread.run_sync(compare, texts[0], texts[1], rows, chars)
             rows -= len(found.rows) + 1
-            chars -= sum(
-                len(piece.text) for row in found.rows for piece in (*row.old_pieces, *row.new_pieces)
-            )
-            words = "the same" if found.same else f"{found.removed} lines gone, {found.added} come"
-            pairs.append(_Pair(name, "" if found.trouble and not found.rows else words, at, index, found))
-    pairs += [_Pair(old[at].name or f"part {at + 1}", "gone in this version", at, None) for at in left]
+            chars -= found.chars
+            pairs.append(_Pair(name, _amount(found), at, index, found))
     return pairs
+
+
+def _names(old: Part | None, new: Part | None, index: int | None) -> str:
+    """What the two are called: both names where they differ."""
+    named = list(dict.fromkeys(part.name for part in (old, new) if part is not None and part.name))
+    return " and ".join(named) or f"part {(index or 0) + 1}"
+
+
+def _amount(found: Comparison) -> str:
+    if found.same:
+        return "the same"
+    if not found.rows:
+        return ""
+    gone, come = found.removed, found.added
+    return f"{gone} line{'' if gone == 1 else 's'} gone, {come} come"
 
 
 # --- Proof

@@ -10,20 +10,23 @@ from ..views import Sent, TaskEventView, TaskSummary, TaskView
 
 __all__ = ["STATES", "asked_words", "deed_words", "effect_words", "sent_words", "turn_words"]
 
-#: Each state in words that need no manual.
+#: Every state of a list, and how it is called: as in the terminal.
 STATES: Final[Mapping[str, str]] = {
-    "created": "not sent yet",
-    "sent": "asked for",
-    "accepted": "accepted",
-    "working": "being worked on",
-    "submitted": "submitted",
-    "revision_requested": "to be revised",
-    "resubmitted": "submitted again",
-    "completed": "completed",
-    "declined": "declined",
-    "cancelled": "cancelled",
-    "expired": "expired",
-    "failed": "failed",
+    state: state.replace("_", " ")
+    for state in (
+        "created",
+        "sent",
+        "accepted",
+        "working",
+        "submitted",
+        "revision_requested",
+        "resubmitted",
+        "completed",
+        "declined",
+        "cancelled",
+        "expired",
+        "failed",
+    )
 }
 
 _DEEDS: Final[Mapping[str, str]] = {
