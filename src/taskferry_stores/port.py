@@ -88,6 +88,7 @@ from .errors import (
     WrongStore,
 )
 from .gates_port import GateReads
+from .operations_port import OperatorReads
 from .runtimes_port import RuntimeReads
 
 __all__ = [
@@ -108,7 +109,7 @@ __all__ = [
 ]
 
 
-class RelayStore(Protocol):
+class RelayStore(OperatorReads, Protocol):
     """The truth of one relay."""
 
     @property

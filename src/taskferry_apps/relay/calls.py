@@ -152,7 +152,8 @@ class Calls:
 
     async def _get_card(self, caller: AccountId, agent: AgentRef) -> CallAnswer:
         record = (await self._store.cards([agent])).get(agent)
-        if record is None or not (record.public or await self._may_see(caller, agent.account)):
+        public = record is not None and record.public and not self._facts.is_suspended(agent.account)
+        if record is None or not (public or await self._may_see(caller, agent.account)):
             raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "no card is shown for it", field="agent")
         return CardFound(record.raw)
 

@@ -34,14 +34,13 @@ from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
 from .mail_room import MailRoom
 from .meetings import MEETINGS_PATH
-from .operator import TicketOffice
 from .pages import Pages, PublicAddress
 from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
 from .sign_up_desk import Offer, SignUpDesk
 from .sign_ups import Allowance
 from .witness import log_envelope
 
-__all__ = ["CannotStart", "public_address", "run", "run_in_ticket_office", "run_restored", "serve_relay"]
+__all__ = ["CannotStart", "public_address", "run", "run_on_store", "run_restored", "serve_relay"]
 
 T = TypeVar("T")
 
@@ -141,7 +140,7 @@ async def _watch_signals(
             stop.set()
 
 
-def run_in_ticket_office(settings: RelaySettings, work: Callable[[TicketOffice], Awaitable[T]]) -> T:
+def run_on_store(settings: RelaySettings, work: Callable[[RelayStore], Awaitable[T]]) -> T:
     """Do an operator's work on the relay's store, whether or not it runs. Raises StoreError, CannotStart."""
 
     async def main() -> T:
@@ -149,10 +148,10 @@ def run_in_ticket_office(settings: RelaySettings, work: Callable[[TicketOffice],
         generation = Generation(system.entropy(GENERATION_BYTES))
         try:
             async with open_relay_store(settings.database, generation=generation) as store:
-                return await work(TicketOffice(store, system.now, system.entropy))
+                return await work(store)
         except StoreLocked:
             async with open_relay_store_beside(settings.database) as store:
-                return await work(TicketOffice(store, system.now, system.entropy))
+                return await work(store)
 
     return trio.run(main)
 

@@ -28,6 +28,7 @@ from .link import Link, Office, first_failure
 from .mailbox import TailBudget
 from .presence import Presence
 from .sign_ups import Allowance, SignUpBudget
+from .suspensions import Suspensions
 from .visits import Visits
 from .witness import Witness
 
@@ -76,14 +77,16 @@ class Relay:
         self._now = now
         self._entropy = entropy
         self._presence = Presence()
-        facts = Facts(store, policy.limits)
+        self.suspensions = Suspensions(store, self._presence)
+        """Accounts that the operator has stopped."""
+        facts = Facts(store, policy.limits, self.suspensions)
         self.audit = RelayAudit(store, now)
         """What the operator can look up later."""
         self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness, self.audit)
         self._housekeeping = Housekeeping(self._engine, now)
         budget = SignUpBudget(policy.sign_ups)
         entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
-        accounts = Accounts(store, facts, self._presence, entrance, now, self.audit)
+        accounts = Accounts(store, facts, self._presence, entrance, now, self.audit, self.suspensions)
         self.invites = Invites(store, facts, now)
         self._office = Office(
             store=store,
@@ -134,6 +137,9 @@ class Relay:
         """Carry the relay until cancelled. Raises the store's error when the store fails; links are told."""
         try:
             async with trio.open_nursery() as nursery:
+                # Nobody comes in before it is known who may not.
+                await self.suspensions.refresh()
+                nursery.start_soon(self.suspensions.follow)
                 nursery.start_soon(self._engine.run)
                 nursery.start_soon(self._housekeeping.run)
                 nursery.start_soon(self._keep_time)

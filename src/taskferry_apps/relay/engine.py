@@ -65,6 +65,7 @@ _PERMISSION: Final = frozenset(
         RejectCode.CONTACT_LIMIT,
         RejectCode.RATE_LIMITED,
         RejectCode.MAILBOX_FULL,
+        RejectCode.SUSPENDED,
     }
 )
 _NO_ROOM: Final = Refusal(
