@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from taskferry_protocol.ids import DeviceId
+from taskferry_protocol.ids import DeviceId, Hash, Instant
 from taskferry_protocol.records import Place
 from taskferry_protocol.records.operations import (
     AccountLine,
@@ -25,6 +25,9 @@ class OperatorReads(Protocol):
 
     async def suspensions(self, known: int | None) -> SuspensionList | None:
         """All suspensions; None where nothing has changed since the version `known`."""
+
+    async def has_sign_in(self, digest: Hash, at: Instant) -> bool:
+        """Whether a one-time link into the operator's pages is good."""
 
     async def account_lines(self, query: AccountQuery, after: str, limit: int) -> tuple[AccountLine, ...]:
         """Accounts by rising name, after one; the first with the empty one."""

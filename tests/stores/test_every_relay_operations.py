@@ -156,7 +156,10 @@ async def test_a_sign_in_works_once_and_not_too_late(relay):
     """Used up by the first; nothing for one that is over, or was never made."""
     for name, until in (("one", 10), ("late", 10)):
         await relay.commit([PutSignIn(sha(name), Instant(NOW + until), NOW, 16)])
+    assert await relay.has_sign_in(sha("one"), Instant(NOW + 9))
+    assert not await relay.has_sign_in(sha("one"), Instant(NOW + 10))
     assert await relay.commit([TakeSignIn(sha("one"), Instant(NOW + 9))]) == (Counted(1),)
+    assert not await relay.has_sign_in(sha("one"), Instant(NOW + 9))
     assert await relay.commit([TakeSignIn(sha("one"), Instant(NOW + 9))]) == (Counted(0),)
     assert await relay.commit([TakeSignIn(sha("late"), Instant(NOW + 10))]) == (Counted(0),)
     assert await relay.commit([TakeSignIn(sha("never"), NOW)]) == (Counted(0),)

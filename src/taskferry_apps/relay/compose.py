@@ -27,14 +27,16 @@ from taskferry_transports.loopback import is_loopback
 from .. import system
 from ..logs import get_logger, set_up_logs
 from ..settings import RelaySettings
-from .app import LONGPOLL_PATH, create_app
+from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
 from .core import Policy, Relay
 from .entrance import SignUp
 from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
 from .mail_room import MailRoom
 from .meetings import MEETINGS_PATH
+from .ops_door import OpsPolicy
 from .pages import Pages, PublicAddress
+from .pages.ops import Shown
 from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
 from .sign_up_desk import Offer, SignUpDesk
 from .sign_ups import Allowance
@@ -198,7 +200,7 @@ async def serve_relay(
         now=system.now,
         entropy=system.entropy,
     )
-    app, longpoll = create_app(relay, system.entropy, pages, desk)
+    app, longpoll = create_app(relay, store, system.entropy, pages, desk, _surface(settings, policy))
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)
         await behind.start(longpoll.run)
@@ -221,6 +223,26 @@ async def serve_relay(
         behind.cancel_scope.cancel()
 
 
+def _surface(settings: RelaySettings, policy: Policy) -> Surface:
+    """What is shown, and to whom."""
+    # The same words as on the command line.
+    from ..cli.relay_audit_words import relay_sentence
+
+    behind_proxy = bool(settings.origins) or settings.public_url is not None
+    tells_apart = any(is_loopback(proxy) for proxy in settings.trusted_proxies)
+    return Surface(
+        OpsPolicy(settings.ops_origin, settings.ops_token, neighbours=tells_apart or not behind_proxy),
+        Shown(
+            policy.limits,
+            policy.sign_up.value,
+            settings.signups_per_hour,
+            str(settings.database),
+            relay_sentence,
+        ),
+        settings.community,
+    )
+
+
 def _guard(host: str, port: int) -> GuardConfig:
     """The server's limits: as many connections as file descriptors can be had for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -235,7 +257,7 @@ def _guard(host: str, port: int) -> GuardConfig:
         body_limits=(
             (LONGPOLL_PATH, LongPollLimits().max_body),
             (MEETINGS_PATH, LINKING_LETTER_BYTES),
-            *((path, BODY_BYTES) for path in SIGN_UP_PATHS),
+            *((path, BODY_BYTES) for path in (*SIGN_UP_PATHS, OPS_PATH)),
         ),
     )
 

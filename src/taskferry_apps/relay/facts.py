@@ -111,6 +111,14 @@ class Facts:
         held = self._accounts.get(account)
         return held is not None and device in held.log.state.devices
 
+    async def accounts(self, accounts: Collection[AccountId]) -> dict[AccountId, Account]:
+        """Those of the accounts that the relay knows, read together where they are not held."""
+        missing = {account for account in accounts if self._accounts.get(account) is None}
+        if missing:
+            await self._load_accounts(missing)
+        held = {account: self._accounts.get(account) for account in accounts}
+        return {account: found for account, found in held.items() if found is not None}
+
     async def _load_accounts(self, accounts: Collection[AccountId]) -> None:
         version = -1
         records: Collection[AccountRecord] = ()

@@ -75,8 +75,7 @@ class OperatorTables:
             case PutSignIn():
                 self._put_sign_in(change)
             case TakeSignIn():
-                until = self._sign_ins.get(change.digest)
-                good = until is not None and until > change.at
+                good = self.has_sign_in(change.digest, change.at)
                 return Counted(int(good and journal.drop(self._sign_ins, change.digest)))
             case ListAgent(entry=entry):
                 held = self._listed.get(entry.agent)
@@ -99,6 +98,11 @@ class OperatorTables:
         for digest in over:
             self._journal.drop(self._sign_ins, digest)
         self._journal.put(self._sign_ins, change.digest, change.expires_at)
+
+    def has_sign_in(self, digest: Hash, at: Instant) -> bool:
+        """Whether a one-time link is good."""
+        until = self._sign_ins.get(digest)
+        return until is not None and until > at
 
     def suspensions(self, known: int | None) -> SuspensionList | None:
         """All suspensions, unless they are known."""
@@ -222,6 +226,10 @@ class OperatorReads(ABC):
     async def suspensions(self, known: int | None) -> SuspensionList | None:
         """All suspensions, unless they are known."""
         return (await self._begin()).operations.suspensions(known)
+
+    async def has_sign_in(self, digest: Hash, at: Instant) -> bool:
+        """Whether a one-time link is good."""
+        return (await self._begin()).operations.has_sign_in(digest, at)
 
     async def account_lines(self, query: AccountQuery, after: str, limit: int) -> tuple[AccountLine, ...]:
         """Accounts by rising name."""

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Collection
 from typing import Final, assert_never
 
-from taskferry_protocol.ids import AccountId, DeviceId, Instant
+from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant
 from taskferry_protocol.records import Counted, Done
 from taskferry_protocol.records.operations import (
     AccountLine,
@@ -101,6 +101,12 @@ def _put_sign_in(connection: Connection, change: PutSignIn) -> None:
         "INSERT OR REPLACE INTO sign_ins (digest, expires_at) VALUES (?, ?)",
         (change.digest, change.expires_at),
     )
+
+
+def has_sign_in(connection: Connection, digest: Hash, at: Instant) -> bool:
+    """Whether a one-time link is good."""
+    query = "SELECT 1 FROM sign_ins WHERE digest = ? AND expires_at > ?"
+    return connection.execute(query, (digest, at)).fetchone() is not None
 
 
 def suspensions(connection: Connection, known: int | None) -> SuspensionList | None:

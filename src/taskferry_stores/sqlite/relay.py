@@ -268,6 +268,10 @@ class SqliteRelayStore:
         """All suspensions, unless they are known."""
         return await self._engine.read(lambda c: operations.suspensions(c, known))
 
+    async def has_sign_in(self, digest: Hash, at: Instant) -> bool:
+        """Whether a one-time link is good."""
+        return await self._engine.read(lambda c: operations.has_sign_in(c, digest, at))
+
     async def account_lines(self, query: AccountQuery, after: str, limit: int) -> tuple[AccountLine, ...]:
         """Accounts by rising name."""
         return await self._engine.read(lambda c: operations.account_lines(c, query, after, limit))
