@@ -24,6 +24,8 @@ __all__ = [
     "mail_server",
     "mailbox",
     "number",
+    "ops_token",
+    "origin",
     "origins",
     "path",
     "relay_address",
@@ -108,6 +110,24 @@ def _is_plain_url(text: str, schemes: Collection[str]) -> bool:
 def origins(text: str) -> tuple[str, ...]:
     """Origins, separated by commas."""
     return tuple(url("ws", "wss", "http", "https")(item.strip()) for item in text.split(",") if item.strip())
+
+
+def origin(text: str) -> str:
+    """One origin of pages, in the spelling of browsers: lower case, the usual port left out."""
+    plain = url("http", "https")(text).lower()
+    parts = urlsplit(plain)
+    if parts.path:
+        raise ValueError("an origin such as https://relay.example, without a path")
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("an origin that begins with https://, since a session's secret travels there")
+    return plain.removesuffix(":443" if parts.scheme == "https" else ":80")
+
+
+def ops_token(text: str) -> Hash:
+    """An operator's token, as its digest."""
+    if len(text) < _TOKEN_CHARS or not is_ticket(text):
+        raise ValueError(f"{_TOKEN_CHARS} to 128 visible characters")
+    return sha256(text.encode())
 
 
 def choice(*words: str) -> Callable[[str], str]:

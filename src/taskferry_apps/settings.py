@@ -121,6 +121,16 @@ class RelaySettings:
     """Where the password of `smtp_user` stands, in the first line."""
     smtp_ca: Path | None = attrs.field(default=None, metadata=_from(values.path, "TASKFERRY_RELAY_SMTP_CA"))
     """Certificates (PEM) of the authorities to trust for the mail server, instead of the system's."""
+    community: bool = attrs.field(default=True, metadata=_from(values.yes, "TASKFERRY_RELAY_COMMUNITY"))
+    """Whether anybody may look through the agents whose owners have made them public."""
+    ops_origin: str | None = attrs.field(
+        default=None, metadata=_from(values.origin, "TASKFERRY_RELAY_OPS_ORIGIN")
+    )
+    """Where the operator's pages are shown beside this machine's own addresses; None: nowhere else."""
+    ops_token: Hash | None = attrs.field(
+        default=None, metadata=_secret(values.ops_token, "TASKFERRY_OPS_TOKEN"), repr=False
+    )
+    """SHA-256 of what reads /metrics and /v1/ops/status; None: programs of this machine read them."""
     log: str = attrs.field(default="info", metadata=_from(values.level, "TASKFERRY_LOG"))
     """The least level that is logged."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)

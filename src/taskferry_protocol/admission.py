@@ -96,8 +96,9 @@ class AdmissionFacts:
     """What the relay knows when it decides on one envelope, all of it looked up by the envelope's header.
 
     `account` and `device` are the session's; `sender` is that account's log, `recipient` that of the header's
-    `to`, None if there is none; `held` are those of both that are held. `connection` is between the two
-    agents, `acquainted` whether any agents of the two accounts are connected. `contact` is the state of the
+    `to`, None if there is none; `held` are those of both that are held, `suspended` those that the operator
+    has suspended. `connection` is between the two agents, `acquainted` whether any agents of the two accounts
+    are connected. `contact` is the state of the
     flow from sender to recipient, `reverse` of the other way. `rate` is the flow's, None for one unused.
     `service` is the rate of what no grant names. `usage` is by device, for all that the wraps may name;
     `shares` is what of it is from the sender's account, for devices of another account where that is known.
@@ -118,6 +119,7 @@ class AdmissionFacts:
     limits: MailboxLimits = MailboxLimits()
     service: RateState | None = None
     shares: Mapping[DeviceId, Load] = attrs.field(factory=dict)
+    suspended: frozenset[AccountId] = frozenset()
 
 
 @attrs.frozen
@@ -183,6 +185,8 @@ def _check_parties(envelope: Envelope, facts: AdmissionFacts) -> AccountLog:
         raise _refuse(RejectCode.NOT_YOUR_DEVICE, "signed by another device than this session's")
     if header.from_.account != facts.account:
         raise _refuse(RejectCode.WRONG_SENDER, "from another account than this session's", "from")
+    if facts.account in facts.suspended:
+        raise _refuse(RejectCode.SUSPENDED, "this relay's operator has suspended the sender", "from")
     if facts.account in facts.held:
         raise _refuse(RejectCode.ACCOUNT_HELD, "the sender's log is forked", "from")
     device = state.devices.get(facts.device)
@@ -284,6 +288,8 @@ def _check_permission(envelope: Envelope, facts: AdmissionFacts, now: Instant) -
     header = envelope.header
     if header.from_.account == header.to.account:
         return _FREE
+    if header.to.account in facts.suspended:
+        raise _refuse(RejectCode.SUSPENDED, "this relay's operator has suspended the recipient", "to")
     if header.cls is MessageClass.CONNECTION:
         if facts.connection is not None:
             return None, _serve(facts, now)

@@ -113,11 +113,14 @@ class RelayAuditKind(StrEnum):
     REFUSAL = "refusal"
     ACCOUNT_HELD = "account_held"
     HOLD_LIFTED = "hold_lifted"
+    SUSPENDED = "suspended"
+    RELEASED = "released"
     EVIDENCE = "evidence"
     TICKET_MADE = "ticket_made"
     TICKET_USED = "ticket_used"
     TICKET_REVOKED = "ticket_revoked"
     MAIL_FAILED = "mail_failed"
+    OPERATOR_SIGN_IN = "operator_sign_in"
 
 
 @attrs.frozen

@@ -86,6 +86,7 @@ class RejectCode(StrEnum):
     RATE_LIMITED = "rate-limited"
     MAILBOX_FULL = "mailbox-full"
     ACCOUNT_HELD = "account-held"
+    SUSPENDED = "suspended"
     EQUIVOCATION = "equivocation"
     # linking a device
     WORDS_DIFFER = "words-differ"

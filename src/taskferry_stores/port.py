@@ -89,6 +89,7 @@ from .errors import (
 )
 from .gates_port import GateReads
 from .history_port import HistoryReads
+from .operations_port import OperatorReads
 from .runtimes_port import RuntimeReads
 
 __all__ = [
@@ -109,7 +110,7 @@ __all__ = [
 ]
 
 
-class RelayStore(Protocol):
+class RelayStore(OperatorReads, Protocol):
     """The truth of one relay."""
 
     @property

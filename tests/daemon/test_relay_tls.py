@@ -14,11 +14,14 @@ from taskferry_apps import system
 from taskferry_apps.daemon.compose import CannotStart, routes
 from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.service import Daemon
-from taskferry_apps.relay.app import create_app
+from taskferry_apps.relay.app import Surface, create_app
 from taskferry_apps.relay.core import Policy, Relay
+from taskferry_apps.relay.ops_door import OpsPolicy
 from taskferry_apps.relay.pages import Pages
+from taskferry_apps.relay.pages.ops import Shown
 from taskferry_apps.relay.sign_up_desk import Offer, SignUpDesk
 from taskferry_apps.relay.sign_ups import Allowance
+from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.ids import sha256
 from taskferry_stores.memory import MemoryRelayStore
 from taskferry_transports.fallback import FallbackDialer
@@ -55,7 +58,9 @@ async def tls_relay(folder, name, **validity):
         now=system.now,
         entropy=system.entropy,
     )
-    app, longpoll = create_app(relay, system.entropy, pages, desk)
+    shown = Shown(MailboxLimits(), "open", 60, "memory", lambda kind, subject, facts: kind)
+    surface = Surface(OpsPolicy(), shown, community=False)
+    app, longpoll = create_app(relay, store, system.entropy, pages, desk, surface)
     async with trio.open_nursery() as nursery:
         await nursery.start(relay.run)
         await nursery.start(longpoll.run)

@@ -33,6 +33,9 @@ async def test_a_page_loads_only_what_the_relay_serves(site):
     found = re.findall(r'(?:src|href)="([^"]*)"', page)
     assert found
     for address in found:
+        if address.startswith("#"):
+            assert f'id="{address[1:]}"' in page
+            continue
         assert address.startswith("/")
         assert not address.startswith("//")
         assert (await site.get(address)).status_code == 200, address

@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from .outcome import CommandFailed, Exit
+from .relay_account import account
 from .relay_audit import audit
+from .relay_ops import ops
 from .relay_ticket import ticket
 
 __all__ = ["relay"]
@@ -40,6 +42,8 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
       taskferry relay --addr 127.0.0.1:8080 --db /var/lib/taskferry/relay.db --origins wss://relay.example
       taskferry relay --signup ticket
       taskferry relay ticket create --name alice
+      taskferry relay ops                   (a link into the operator's pages)
+      taskferry relay account list          (who is here; suspend and release)
       taskferry relay audit list            (what happened here: who came, what was refused)
       taskferry relay --restored     (once, after putting back a backup: daemons offer again what is lost)
     """
@@ -59,5 +63,7 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
     raise SystemExit(Exit.TROUBLE if run(settings) else Exit.OK)
 
 
+relay.add_command(account)
+relay.add_command(ops)
 relay.add_command(ticket)
 relay.add_command(audit)

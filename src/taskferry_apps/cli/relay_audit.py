@@ -71,8 +71,8 @@ def list_entries(db: str | None, kind: str, limit: int, cursor: int | None) -> N
     """List the entries in sentences, newest first; with --json, all their facts.
 
     Kinds are: started, restored, account_taken, name_claimed, device_added, device_revoked,
-    recovery_changed, recovered, sign_in, refusal, account_held, hold_lifted, evidence, ticket_made,
-    ticket_used, ticket_revoked, mail_failed.
+    recovery_changed, recovered, sign_in, refusal, account_held, hold_lifted, suspended, released, evidence,
+    ticket_made, ticket_used, ticket_revoked, mail_failed, operator_sign_in.
     """
     from taskferry_protocol.audit import RelayAuditKind, read_entry
     from taskferry_protocol.errors import RemoteProtocolError

@@ -85,6 +85,11 @@ _TELLERS: Final[Mapping[str, Teller]] = {
     "hold_lifted": lambda subject, facts: (
         f"{subject} is held no longer: it was recovered ({_account(facts)})."
     ),
+    "suspended": lambda subject, facts: (
+        f"You suspended {subject} ({_account(facts)}): {_fact(facts, 'reason').rstrip('.')}."
+    ),
+    "released": lambda subject, facts: f"You released {subject} ({_account(facts)}).",
+    "operator_sign_in": lambda _, __: "A browser was let into the operator's pages by a one-time link.",
     "evidence": lambda subject, facts: (
         f"Evidence was kept against {_account(facts)}, {_device(facts)}: {code_in_words(subject)}."
     ),

@@ -12,12 +12,13 @@ from .daemon_link import is_json_wanted, json_option, print_json
 from .durations import Moment
 from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
+from .relay_store import OnStore, on_store, on_store_at_hand, relay_settings
 
 if TYPE_CHECKING:
     from taskferry_protocol.records import TicketRecord
+    from taskferry_stores.port import RelayStore
 
     from ..relay.operator import Made, TicketOffice
-    from ..settings import RelaySettings
 
 __all__ = ["ticket"]
 
@@ -57,7 +58,7 @@ def create(name: str, expires: str, note: str) -> None:
         raise click.UsageError("--expires lies within a year.")
     if len(note) > 200:
         raise click.UsageError("--note has at most 200 characters.")
-    settings = _settings()
+    settings = relay_settings()
 
     async def work(office: TicketOffice) -> Made:
         return await office.create(owner, note, int(lifetime.total_seconds() * 1000))
@@ -89,7 +90,7 @@ def list_tickets() -> None:
     async def work(office: TicketOffice) -> list[tuple[TicketRecord, str]]:
         return await office.listed()
 
-    listed = _in_office_at_hand(work)
+    listed = _in_office(work, on_store_at_hand)
     if is_json_wanted():
         print_json({"tickets": [_shown(record, account) for record, account in listed]})
         return
@@ -121,7 +122,7 @@ def revoke(id: str) -> None:
     async def work(office: TicketOffice) -> TicketRecord | None:
         return await office.revoke(id)
 
-    gone = _in_office_at_hand(work)
+    gone = _in_office(work, on_store_at_hand)
     if gone is None:
         raise CommandFailed(
             f"There is no single unused ticket {id}. See: taskferry relay ticket list", Exit.NOT_FOUND
@@ -132,49 +133,24 @@ def revoke(id: str) -> None:
     click.echo("Withdrawn. Whoever shows it is refused from now on.")
 
 
-def _settings() -> RelaySettings:
-    settings: RelaySettings = click.get_current_context().ensure_object(dict)["relay_settings"]
-    return settings
+def _in_office(work: Callable[[TicketOffice], Awaitable[T]], run: Callable[[OnStore[T]], T] = on_store) -> T:
+    """The work's result, on the relay's store; what the store refuses ends the command."""
+    from taskferry_stores.port import ConflictKind, StoreConflict
 
+    from ..relay.operator import TicketOffice
+    from ..system import entropy, now
 
-def _in_office_at_hand(work: Callable[[TicketOffice], Awaitable[T]]) -> T:
-    """As `_in_office`, where a relay's database is; else the command ends, and none is made.
-
-    Whoever looks for tickets that are there and finds no database has mistyped its name.
-    """
-    from taskferry_stores.port import StoreError
-    from taskferry_stores.sqlite import peek_relay
-
-    database = _settings().database
-    if not database.exists():
-        raise CommandFailed(
-            f"There is no database at {database}. Name the relay's with --db, before the word `ticket`.",
-            Exit.NOT_FOUND,
-        )
-    try:
-        with peek_relay(database):
-            pass
-    except StoreError as error:
-        raise CommandFailed(str(error), Exit.TROUBLE) from None
-    return _in_office(work)
-
-
-def _in_office(work: Callable[[TicketOffice], Awaitable[T]]) -> T:
-    """The work's result; what the store refuses ends the command."""
-    from taskferry_stores.port import ConflictKind, StoreConflict, StoreError
-
-    from ..relay.compose import CannotStart, run_in_ticket_office
+    async def office(store: RelayStore) -> T:
+        return await work(TicketOffice(store, now, entropy))
 
     try:
-        return run_in_ticket_office(_settings(), work)
+        return run(office)
     except StoreConflict as conflict:
         words = {
             ConflictKind.NAME_TAKEN: "That name belongs to an account here.",
             ConflictKind.RESERVED: "That name is kept for a ticket; see: taskferry relay ticket list",
         }
         raise CommandFailed(words.get(conflict.kind, f"{conflict}."), Exit.REFUSED) from None
-    except (StoreError, CannotStart) as error:
-        raise CommandFailed(str(error), Exit.TROUBLE) from None
 
 
 def _state(record: TicketRecord, account: str) -> str:

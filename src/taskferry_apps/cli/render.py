@@ -50,6 +50,7 @@ _STYLES: Final = {
     "requested_out": "cyan",
     "ended": "red",
     "held": "yellow",
+    "suspended": "red",
     "unread": "yellow",
     "read": "cyan",
     "processed": "dim",

@@ -66,6 +66,7 @@ _WAIT: Final = frozenset(
         RejectCode.RATE_LIMITED,
         RejectCode.MAILBOX_FULL,
         RejectCode.ACCOUNT_HELD,
+        RejectCode.SUSPENDED,
         RejectCode.INTERNAL,
         RejectCode.SHUTTING_DOWN,
         RejectCode.TIMEOUT,

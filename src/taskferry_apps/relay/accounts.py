@@ -32,6 +32,7 @@ from .audit import RelayAudit, ticket_audit
 from .entrance import Entrance
 from .facts import Account, Facts
 from .presence import Presence
+from .suspensions import Suspensions
 
 __all__ = ["Accounts"]
 
@@ -56,8 +57,11 @@ class Accounts:
         entrance: Entrance,
         now: Callable[[], Instant],
         audit: RelayAudit,
+        suspensions: Suspensions,
     ) -> None:
         self._audit = audit
+        self.suspensions: Final = suspensions
+        """Accounts that the operator has stopped."""
         self._store = store
         self._facts = facts
         self._presence = presence

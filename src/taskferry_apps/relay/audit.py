@@ -19,6 +19,7 @@ from taskferry_protocol.records import AppendAudit, PruneAudit, RelayChange
 from taskferry_stores.port import RelayStore, StoreFull
 
 from ..audit_logs import own_changes
+from .meter import Meter
 
 __all__ = ["DISTINCT", "RelayAudit", "ticket_audit"]
 
@@ -56,8 +57,9 @@ _Key = tuple[str, tuple[tuple[str, Fact], ...]]
 class RelayAudit:
     """Gathers what happens; `run` writes it down."""
 
-    def __init__(self, store: RelayStore, now: Callable[[], Instant]) -> None:
+    def __init__(self, store: RelayStore, now: Callable[[], Instant], meter: Meter | None = None) -> None:
         self._store = store
+        self._meter = meter or Meter(now())
         self._now = now
         self._waiting: list[AuditNote] = []
         self._hour = 0
@@ -91,6 +93,10 @@ class RelayAudit:
 
     def count(self, kind: RelayAuditKind, subject: str, **facts: Fact) -> None:
         """Write this down once an hour, and then how often it came again."""
+        if kind is RelayAuditKind.REFUSAL:
+            self._meter.refusals[subject, str(facts["code"])] += 1
+        elif kind is RelayAuditKind.SIGN_IN:
+            self._meter.sessions += 1
         hour = self._now() // HOUR_MS
         if hour != self._hour:
             self._close_hour()

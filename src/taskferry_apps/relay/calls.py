@@ -55,6 +55,7 @@ from taskferry_protocol.records import PutGrant as StoreGrant
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict, StoreFull
 
 from .accounts import Accounts
+from .directory import listing_change
 from .facts import Facts, grant_of
 from .invites import Invites
 from .presence import Presence
@@ -147,12 +148,14 @@ class Calls:
         if not card.agent.name or not log.state.serving(card.agent.name):
             raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "no device serves it", field="agent")
         public = card.visibility is Visibility.PUBLIC
-        await self._store.commit([StoreCard(CardRecord(card.agent, card.version, public, raw))])
+        stored = StoreCard(CardRecord(card.agent, card.version, public, raw))
+        await self._store.commit([stored, listing_change(card)])
         return Done()
 
     async def _get_card(self, caller: AccountId, agent: AgentRef) -> CallAnswer:
         record = (await self._store.cards([agent])).get(agent)
-        if record is None or not (record.public or await self._may_see(caller, agent.account)):
+        public = record is not None and record.public and not self._facts.is_suspended(agent.account)
+        if record is None or not (public or await self._may_see(caller, agent.account)):
             raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "no card is shown for it", field="agent")
         return CardFound(record.raw)
 

@@ -27,21 +27,22 @@ from taskferry_transports.loopback import is_loopback
 from .. import system
 from ..logs import get_logger, set_up_logs
 from ..settings import RelaySettings
-from .app import LONGPOLL_PATH, create_app
+from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
 from .core import Policy, Relay
 from .entrance import SignUp
 from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
 from .mail_room import MailRoom
 from .meetings import MEETINGS_PATH
-from .operator import TicketOffice
+from .ops_door import OpsPolicy
 from .pages import Pages, PublicAddress
+from .pages.ops import Shown
 from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
 from .sign_up_desk import Offer, SignUpDesk
 from .sign_ups import Allowance
 from .witness import log_envelope
 
-__all__ = ["CannotStart", "public_address", "run", "run_in_ticket_office", "run_restored", "serve_relay"]
+__all__ = ["CannotStart", "public_address", "run", "run_on_store", "run_restored", "serve_relay"]
 
 T = TypeVar("T")
 
@@ -141,7 +142,7 @@ async def _watch_signals(
             stop.set()
 
 
-def run_in_ticket_office(settings: RelaySettings, work: Callable[[TicketOffice], Awaitable[T]]) -> T:
+def run_on_store(settings: RelaySettings, work: Callable[[RelayStore], Awaitable[T]]) -> T:
     """Do an operator's work on the relay's store, whether or not it runs. Raises StoreError, CannotStart."""
 
     async def main() -> T:
@@ -149,10 +150,10 @@ def run_in_ticket_office(settings: RelaySettings, work: Callable[[TicketOffice],
         generation = Generation(system.entropy(GENERATION_BYTES))
         try:
             async with open_relay_store(settings.database, generation=generation) as store:
-                return await work(TicketOffice(store, system.now, system.entropy))
+                return await work(store)
         except StoreLocked:
             async with open_relay_store_beside(settings.database) as store:
-                return await work(TicketOffice(store, system.now, system.entropy))
+                return await work(store)
 
     return trio.run(main)
 
@@ -199,7 +200,7 @@ async def serve_relay(
         now=system.now,
         entropy=system.entropy,
     )
-    app, longpoll = create_app(relay, system.entropy, pages, desk)
+    app, longpoll = create_app(relay, store, system.entropy, pages, desk, _surface(settings, policy))
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)
         await behind.start(longpoll.run)
@@ -222,6 +223,26 @@ async def serve_relay(
         behind.cancel_scope.cancel()
 
 
+def _surface(settings: RelaySettings, policy: Policy) -> Surface:
+    """What is shown, and to whom."""
+    # The same words as on the command line.
+    from ..cli.relay_audit_words import relay_sentence
+
+    behind_proxy = bool(settings.origins) or settings.public_url is not None
+    tells_apart = any(is_loopback(proxy) for proxy in settings.trusted_proxies)
+    return Surface(
+        OpsPolicy(settings.ops_origin, settings.ops_token, neighbours=tells_apart or not behind_proxy),
+        Shown(
+            policy.limits,
+            policy.sign_up.value,
+            settings.signups_per_hour,
+            str(settings.database),
+            relay_sentence,
+        ),
+        settings.community,
+    )
+
+
 def _guard(host: str, port: int) -> GuardConfig:
     """The server's limits: as many connections as file descriptors can be had for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -236,7 +257,7 @@ def _guard(host: str, port: int) -> GuardConfig:
         body_limits=(
             (LONGPOLL_PATH, LongPollLimits().max_body),
             (MEETINGS_PATH, LINKING_LETTER_BYTES),
-            *((path, BODY_BYTES) for path in SIGN_UP_PATHS),
+            *((path, BODY_BYTES) for path in (*SIGN_UP_PATHS, OPS_PATH)),
         ),
     )
 

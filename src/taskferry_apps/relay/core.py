@@ -10,7 +10,7 @@ import trio
 
 from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import Entropy, Hash, Instant
+from taskferry_protocol.ids import DeviceId, Entropy, Hash, Instant
 from taskferry_stores.port import RelayStore, StoreError
 from taskferry_transports.port import LinkInfo, Transport
 
@@ -19,6 +19,7 @@ from ..logs import get_logger
 from .accounts import Accounts
 from .audit import RelayAudit
 from .calls import Calls
+from .directory import Directory
 from .engine import Engine
 from .entrance import Entrance, SignUp
 from .expiry import Housekeeping
@@ -26,8 +27,10 @@ from .facts import Facts
 from .invites import Invites
 from .link import Link, Office, first_failure
 from .mailbox import TailBudget
+from .meter import Meter
 from .presence import Presence
 from .sign_ups import Allowance, SignUpBudget
+from .suspensions import Suspensions
 from .visits import Visits
 from .witness import Witness
 
@@ -76,15 +79,23 @@ class Relay:
         self._now = now
         self._entropy = entropy
         self._presence = Presence()
-        facts = Facts(store, policy.limits)
-        self.audit = RelayAudit(store, now)
+        self.suspensions = Suspensions(store, self._presence)
+        """Accounts that the operator has stopped."""
+        facts = Facts(store, policy.limits, self.suspensions)
+        self.meter = Meter(now())
+        """What it counts of itself."""
+        self.audit = RelayAudit(store, now, self.meter)
         """What the operator can look up later."""
-        self._engine = Engine(store, facts, self._presence.deliver, now, policy.witness, self.audit)
+        self._engine = Engine(
+            store, facts, self._presence.deliver, now, policy.witness, self.audit, self.meter
+        )
         self._housekeeping = Housekeeping(self._engine, now)
         budget = SignUpBudget(policy.sign_ups)
         entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
-        accounts = Accounts(store, facts, self._presence, entrance, now, self.audit)
+        accounts = Accounts(store, facts, self._presence, entrance, now, self.audit, self.suspensions)
         self.invites = Invites(store, facts, now)
+        self.directory = Directory(store, facts)
+        """Agents that want to be found."""
         self._office = Office(
             store=store,
             engine=self._engine,
@@ -114,6 +125,10 @@ class Relay:
         """How many devices have a session."""
         return len(self._presence)
 
+    def is_online(self, device: DeviceId) -> bool:
+        """Whether a device has a session."""
+        return self._presence.is_online(device)
+
     def reachable_at(self, origins: Collection[str]) -> None:
         """Take sessions of daemons that dialled one of these origins, from now on."""
         self._office = attrs.evolve(self._office, origins=frozenset(origins))
@@ -134,6 +149,10 @@ class Relay:
         """Carry the relay until cancelled. Raises the store's error when the store fails; links are told."""
         try:
             async with trio.open_nursery() as nursery:
+                # Nobody comes in before it is known who may not.
+                await self.suspensions.refresh()
+                nursery.start_soon(self.directory.fill)
+                nursery.start_soon(self.suspensions.follow)
                 nursery.start_soon(self._engine.run)
                 nursery.start_soon(self._housekeeping.run)
                 nursery.start_soon(self._keep_time)

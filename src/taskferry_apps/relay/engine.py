@@ -44,6 +44,7 @@ from .accusations import Accusations
 from .audit import RelayAudit
 from .facts import Facts
 from .jobs import Chore, Deliver, Job, Sender
+from .meter import Meter
 from .usage import Landing
 from .witness import Witness
 
@@ -65,6 +66,7 @@ _PERMISSION: Final = frozenset(
         RejectCode.CONTACT_LIMIT,
         RejectCode.RATE_LIMITED,
         RejectCode.MAILBOX_FULL,
+        RejectCode.SUSPENDED,
     }
 )
 _NO_ROOM: Final = Refusal(
@@ -89,8 +91,10 @@ class Engine:
         now: Callable[[], Instant],
         witness: Witness | None,
         audit: RelayAudit,
+        meter: Meter,
     ) -> None:
         self._audit = audit
+        self._meter = meter
         self._store = store
         self._facts = facts
         self._deliver = deliver
@@ -289,13 +293,17 @@ class Engine:
         chores, self._chores = self._chores, []
         changes.extend([chore.change for chore in chores])
         if changes:
+            began = trio.current_time()
             try:
                 results = await self._store.commit(changes)
             except StoreFull:
+                self._meter.disk_was_full(self._now())
                 _LOG.warning("the disk is full, envelopes are refused", count=len(changes))
                 self._facts.forget_all()
                 self._refuse(jobs)
             else:
+                stored = sum([len(job.stores) for job in jobs])
+                self._meter.committed(trio.current_time() - began, stored)
                 self._publish(jobs, results)
                 for chore, result in zip(chores, results[len(results) - len(chores) :], strict=True):
                     self._finish(chore, result)

@@ -5,9 +5,8 @@ Nothing in here is the truth: all of it is rebuilt from the store, and dropped b
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Final, Generic, TypeVar
+from collections.abc import Collection, Container, Iterable, Mapping
+from typing import Final
 
 import attrs
 
@@ -36,12 +35,10 @@ from taskferry_protocol.records import (
 )
 from taskferry_stores.port import RelayStore
 
+from .lru import Lru
 from .usage import Landing, Usages
 
 __all__ = ["Account", "Facts", "View", "grant_of"]
-
-K = TypeVar("K")
-V = TypeVar("V")
 
 #: Statements held folded, over all accounts: some 40 MB.
 STATEMENTS_HELD: Final = 65_536
@@ -58,53 +55,6 @@ class Account:
 
     log: AccountLog
     held: str
-
-
-class Lru(Generic[K, V]):
-    """The most recently used entries up to a total weight; those in use are dropped last."""
-
-    __slots__ = ("_items", "_limit", "_total")
-
-    def __init__(self, limit: int) -> None:
-        self._items: OrderedDict[K, tuple[V, int]] = OrderedDict()
-        self._limit = limit
-        self._total = 0
-
-    def get(self, key: K) -> V | None:
-        """The value, if it is held."""
-        found = self._items.get(key)
-        if found is None:
-            return None
-        self._items.move_to_end(key)
-        return found[0]
-
-    def put(self, key: K, value: V, weight: int = 1) -> None:
-        """Hold a value; what was used least recently goes for it."""
-        self.drop(key)
-        self._items[key] = (value, weight)
-        self._total += weight
-        while self._total > self._limit and len(self._items) > 1:
-            _, (_, gone) = self._items.popitem(last=False)
-            self._total -= gone
-
-    def drop(self, key: K) -> None:
-        """Forget one."""
-        found = self._items.pop(key, None)
-        if found is not None:
-            self._total -= found[1]
-
-    def drop_where(self, keys: Iterable[K]) -> None:
-        """Forget some."""
-        for key in tuple(keys):
-            self.drop(key)
-
-    def __iter__(self) -> Iterator[K]:
-        return iter(self._items)
-
-    def clear(self) -> None:
-        """Forget all."""
-        self._items.clear()
-        self._total = 0
 
 
 class _Route:
@@ -127,8 +77,11 @@ _Ends = tuple[AgentRef, AgentRef]
 class Facts:
     """The caches of one relay."""
 
-    def __init__(self, store: RelayStore, limits: MailboxLimits) -> None:
+    def __init__(
+        self, store: RelayStore, limits: MailboxLimits, suspended: Container[AccountId] = frozenset()
+    ) -> None:
         self._store = store
+        self._suspended = suspended
         self._limits = limits
         self._accounts: Lru[AccountId, Account] = Lru(STATEMENTS_HELD)
         self._routes: Lru[_Ends, _Route] = Lru(ROUTES_HELD)
@@ -149,10 +102,22 @@ class Facts:
             held = self._accounts.get(account)
         return held
 
+    def is_suspended(self, account: AccountId) -> bool:
+        """Whether the operator has stopped the account."""
+        return account in self._suspended
+
     def knows_device(self, account: AccountId, device: DeviceId) -> bool:
         """Whether the account is held folded, and the device is or was one of its."""
         held = self._accounts.get(account)
         return held is not None and device in held.log.state.devices
+
+    async def accounts(self, accounts: Collection[AccountId]) -> dict[AccountId, Account]:
+        """Those of the accounts that the relay knows, read together where they are not held."""
+        missing = {account for account in accounts if self._accounts.get(account) is None}
+        if missing:
+            await self._load_accounts(missing)
+        held = {account: self._accounts.get(account) for account in accounts}
+        return {account: found for account, found in held.items() if found is not None}
 
     async def _load_accounts(self, accounts: Collection[AccountId]) -> None:
         version = -1
@@ -306,6 +271,7 @@ class View:
         "_route",
         "_sender",
         "_shares",
+        "_suspended",
         "_to",
     )
 
@@ -316,7 +282,7 @@ class View:
         self._sender = facts._accounts.get(account)
         self._recipient: Account | None = None
         self._route: _Route | None = None
-        self._held = _NOBODY
+        self._held = self._suspended = _NOBODY
         self._shares: Mapping[DeviceId, Load] = {}
         self._from: AgentRef | None = None
         self._to: AgentRef | None = None
@@ -344,6 +310,7 @@ class View:
             self._facts._limits,
             self._facts._service.get((header.from_, header.to)) if header.cls in _SERVICE else None,
             self._shares,
+            self._suspended,
         )
 
     def _turn(self, from_: AgentRef, to: AgentRef) -> None:
@@ -353,6 +320,8 @@ class View:
         self._recipient = sender if to.account == self._account else facts._accounts.get(to.account)
         both = (sender, self._recipient)
         self._held = frozenset(a.log.account for a in both if a is not None and a.held) or _NOBODY
+        stopped = facts._suspended
+        self._suspended = frozenset(a for a in (self._account, to.account) if a in stopped) or _NOBODY
         self._shares = {}
         if self._recipient is not None and to.account != self._account:
             served = self._recipient.log.state.serving(to.name)

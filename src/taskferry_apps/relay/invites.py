@@ -73,6 +73,8 @@ class Invites:
             held = await self._facts.account(kept.agent.account)
             if held is None or held.held or not held.log.state.serving(kept.agent.name):
                 return None
+            if self._facts.is_suspended(kept.agent.account):
+                return None
             record = (await self._store.cards([kept.agent])).get(kept.agent)
             card = read_card(record.raw, held.log) if record is not None and record.public else None
         except RemoteProtocolError:

@@ -267,7 +267,7 @@ class Link:
                 await remember_instance(office.store, office.presence, hello, max(usage.acked, known))
                 # What has changed while that was committed counts.
                 log = await office.accounts.extend(hello.account, event.start, event.statements)
-                check_active(log, hello.device)
+                check_active(office.accounts, log, hello.device)
                 check_alone(office.presence, hello)
         except RemoteProtocolError as error:
             _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)

@@ -36,14 +36,18 @@ async def account_of(accounts: Accounts, event: AuthRequested, peer: str) -> Acc
     account, device = event.hello.account, event.hello.device
     await accounts.recognise(account, device, event.start, event.statements, event.ticket, peer)
     log = await accounts.extend(account, event.start, event.statements, event.ticket)
-    check_active(log, device)
+    check_active(accounts, log, device)
     return log
 
 
-def check_active(log: AccountLog, device: DeviceId) -> None:
-    """Nothing if the log has the device, active. Raises RemoteProtocolError: unknown-device, device-gone."""
+def check_active(accounts: Accounts, log: AccountLog, device: DeviceId) -> None:
+    """Nothing if the log has the device, active, and its account is not suspended.
+
+    Raises RemoteProtocolError: unknown-device, device-gone, suspended.
+    """
     state = log.state.devices.get(device)
     if state is None:
         raise RemoteProtocolError(RejectCode.UNKNOWN_DEVICE, "not a device of this account")
     if state.status is not DeviceStatus.ACTIVE:
         raise RemoteProtocolError(RejectCode.DEVICE_GONE, f"was {state.status.value}")
+    accounts.suspensions.check(log.account)

@@ -34,8 +34,8 @@ class Present(Protocol):
     def deliver(self, entry: Entry) -> None:
         """Put an entry that was committed just now before the device. Never blocks, never raises."""
 
-    def end(self, code: RejectCode, text: str) -> None:
-        """Say goaway and hang up soon. Never blocks, never raises."""
+    def end(self, code: RejectCode, text: str, retry_after: int | None = None) -> None:
+        """Say goaway and hang up soon. Never blocks, never raises. `retry_after` is in ms."""
 
 
 class Presence:
@@ -82,6 +82,11 @@ class Presence:
     def is_online(self, device: DeviceId) -> bool:
         """Whether the device has a session."""
         return device in self._by_device
+
+    def end_account(self, account: AccountId, code: RejectCode, text: str, retry_after: int) -> None:
+        """End all sessions of an account."""
+        for device in tuple(self._by_account.get(account, ())):
+            self._by_device[device].end(code, text, retry_after)
 
     def account_changed(self, log: AccountLog) -> None:
         """End the sessions of devices that are active no more."""

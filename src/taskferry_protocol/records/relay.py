@@ -9,6 +9,7 @@ import attrs
 from ..ids import AccountId, AgentRef, DeviceId, Hash, Instant, LogPosition, MessageId
 from .audit import AppendAudit, Placed, PruneAudit
 from .base import MAILBOX_START, Counted, Done, Flow, GrantRecord, Offset, Place, SharedChange
+from .operations import OperatorChange
 from .sign_ups import SignUpChange
 
 
@@ -261,6 +262,7 @@ class Sweep:
 RelayChange = (
     SharedChange
     | SignUpChange
+    | OperatorChange
     | StoreEnvelope
     | NameKeys
     | PutConnection

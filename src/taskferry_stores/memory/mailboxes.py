@@ -48,6 +48,7 @@ class _Waiting:
     expires_at: Instant
     raw: bytes
     entries: frozenset[tuple[DeviceId, Offset]]
+    at: Instant
 
 
 class Mailboxes:
@@ -95,7 +96,7 @@ class Mailboxes:
         if added:
             held = self._waiting.get(change.hash)
             entries = (held.entries if held else frozenset()) | frozenset(added)
-            waiting = _Waiting(seen.n, change.device, change.expires_at, change.envelope, entries)
+            waiting = _Waiting(seen.n, change.device, change.expires_at, change.envelope, entries, seen.at)
             self._journal.put(self._waiting, change.hash, waiting)
         return tuple(added)
 
@@ -119,6 +120,15 @@ class Mailboxes:
                 size = len(held.raw) + len(item[1])
                 box[held.sender] = MailboxShare(share.count + 1, share.bytes + size)
         return found
+
+    def oldest(self, device: DeviceId | None) -> Instant | None:
+        """When the oldest envelope that waits for a device, or for any, was taken."""
+        waiting = [
+            held.at
+            for held in self._waiting.values()
+            if device is None or any(device == receiver for receiver, _ in held.entries)
+        ]
+        return min(waiting, default=None)
 
     def _raw(self, hash: Hash) -> bytes:
         held = self._waiting.get(hash)

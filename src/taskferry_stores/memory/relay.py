@@ -68,17 +68,27 @@ from taskferry_protocol.records import (
     TicketRecord,
     WithdrawInvite,
 )
+from taskferry_protocol.records.operations import (
+    ListAgent,
+    PutSignIn,
+    ReleaseAccount,
+    SuspendAccount,
+    TakeSignIn,
+    UnlistAgent,
+)
 
 from ..errors import ConflictKind, StoreClosed, StoreConflict
-from ..rules import add_grant, invite_to_publish, require_few_names, unknown
+from ..rules import add_grant, require_few_names, unknown
 from .audit import AuditReads, AuditTable
 from .connections import connections_between, connections_of, linked_accounts, live
+from .invites import InviteTable
 from .mailboxes import Mailboxes
+from .operations import Elsewhere, OperatorReads, OperatorTables
 from .sign_ups import SignUps
 from .tables import Journal, Ledger, pick
 
 
-class MemoryRelayStore(AuditReads):
+class MemoryRelayStore(AuditReads, OperatorReads):
     """The relay's port over dictionaries."""
 
     def __init__(self, generation: Generation) -> None:
@@ -89,10 +99,11 @@ class MemoryRelayStore(AuditReads):
         self.audit = AuditTable(self._journal)
         self._connections: dict[Hash, StoredConnection] = {}
         self._contacts: dict[Flow, ContactState] = {}
-        self._invites: dict[bytes, PublishedInvite] = {}
+        self._invites = InviteTable(self._journal)
         self._keys: dict[AccountId, frozenset[bytes]] = {}
         self._mailboxes = Mailboxes(self._journal)
         self._sign_ups = SignUps(self._journal, self._ledger.names)
+        self.operations = OperatorTables(self._journal, self._ledger, self._mailboxes, self._keys)
 
     @property
     def generation(self) -> Generation:
@@ -163,14 +174,8 @@ class MemoryRelayStore(AuditReads):
                 self._journal.put(self._connections, held.request, attrs.evolve(held, grants=grants))
             case RecordContact():
                 self._journal.put(self._contacts, change.flow, change.contact)
-            case PublishInvite():
-                self._publish(change)
-            case WithdrawInvite():
-                kept = self._invites.get(change.id)
-                if kept is not None and kept.agent.account == change.account:
-                    self._journal.drop(self._invites, change.id)
-            case PurgeInvites():
-                return self._purge_invites(change)
+            case PublishInvite() | WithdrawInvite() | PurgeInvites():
+                return self._invites.apply(change)
             case RecordRate():
                 self._journal.put(self._ledger.rates, change.flow, change.rate)
             case PutEvidence():
@@ -186,6 +191,10 @@ class MemoryRelayStore(AuditReads):
                 | SweepSignUps()
             ):
                 return self._sign_ups.apply(change)
+            case (
+                SuspendAccount() | ReleaseAccount() | PutSignIn() | TakeSignIn() | ListAgent() | UnlistAgent()
+            ):
+                return self.operations.apply(change)
             case PutSetting():
                 self._journal.put(self._ledger.settings, change.key, change.value)
             case DropSetting():
@@ -215,21 +224,6 @@ class MemoryRelayStore(AuditReads):
             raise unknown("connection", change.request)
         if not held.end_raw:
             self._journal.put(self._connections, change.request, attrs.evolve(held, end_raw=change.raw))
-
-    def _publish(self, change: PublishInvite) -> None:
-        invite = change.invite
-        others = sum(
-            kept.agent.account == invite.agent.account and kept.expires_at > change.at
-            for kept in self._invites.values()
-        )
-        if invite_to_publish(self._invites.get(invite.id), others, change):
-            self._journal.put(self._invites, invite.id, invite)
-
-    def _purge_invites(self, change: PurgeInvites) -> Counted:
-        over = [kept.id for kept in self._invites.values() if kept.expires_at <= change.now]
-        for id in over[: change.limit]:
-            self._journal.drop(self._invites, id)
-        return Counted(len(over[: change.limit]))
 
     # --- reads -------------------------------------------------------------------------------------------
 
@@ -313,7 +307,7 @@ class MemoryRelayStore(AuditReads):
     async def invites(self, ids: Collection[bytes]) -> Mapping[bytes, PublishedInvite]:
         """Published invites by id."""
         await self._begin()
-        return pick(self._invites, ids)
+        return pick(self._invites.rows, ids)
 
     async def rates(self, flows: Collection[Flow]) -> Mapping[Flow, RateRecord]:
         """Token buckets by flow."""
@@ -385,6 +379,11 @@ class MemoryRelayStore(AuditReads):
             waiting=sum(usage.count for usage in self._mailboxes.usage.values()),
             waiting_bytes=sum(usage.bytes for usage in self._mailboxes.usage.values()),
         )
+
+    def count_elsewhere(self) -> Elsewhere:
+        """What the operator's numbers need of other tables."""
+        agents = sum(agent.name != "" for agent in self._ledger.cards)
+        return Elsewhere(agents, len(self._invites.rows), sum(1 for _ in live(self._connections)))
 
     async def aclose(self) -> None:
         """Let go of everything."""

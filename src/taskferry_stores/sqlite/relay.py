@@ -38,9 +38,18 @@ from taskferry_protocol.records import (
     StoredConnection,
     TicketRecord,
 )
+from taskferry_protocol.records.operations import (
+    AccountLine,
+    AccountQuery,
+    DirectoryPage,
+    DirectoryQuery,
+    MailboxLine,
+    RelayOverview,
+    SuspensionList,
+)
 
 from ..errors import StoreUnavailable
-from . import audit, ledger, relay_reads, sign_ups
+from . import audit, directory, ledger, operations, relay_reads, sign_ups
 from .engine import Engine
 from .faults import translate
 from .files import IntegrityCheck, OpenFile, Tuning, open_beside, open_file
@@ -254,6 +263,36 @@ class SqliteRelayStore:
     async def audit_chain(self) -> AuditChain:
         """Where the audit log begins and ends."""
         return await self._engine.read(audit.chain)
+
+    async def suspensions(self, known: int | None) -> SuspensionList | None:
+        """All suspensions, unless they are known."""
+        return await self._engine.read(lambda c: operations.suspensions(c, known))
+
+    async def has_sign_in(self, digest: Hash, at: Instant) -> bool:
+        """Whether a one-time link is good."""
+        return await self._engine.read(lambda c: operations.has_sign_in(c, digest, at))
+
+    async def account_lines(self, query: AccountQuery, after: str, limit: int) -> tuple[AccountLine, ...]:
+        """Accounts by rising name."""
+        return await self._engine.read(lambda c: operations.account_lines(c, query, after, limit))
+
+    async def mailbox_lines(self, devices: Collection[DeviceId]) -> tuple[MailboxLine, ...]:
+        """Mailboxes of these devices."""
+        return await self._engine.read(lambda c: operations.mailbox_lines(c, devices))
+
+    async def fullest_mailboxes(self, limit: int) -> tuple[MailboxLine, ...]:
+        """The mailboxes with the most entries."""
+        return await self._engine.read(lambda c: operations.fullest_mailboxes(c, limit))
+
+    async def overview(self) -> RelayOverview:
+        """Numbers for an operator."""
+        return await self._engine.read(operations.overview)
+
+    async def directory(
+        self, query: DirectoryQuery, before: Place | None, limit: int, look: int
+    ) -> DirectoryPage:
+        """Public agents, newest first."""
+        return await self._engine.read(lambda c: directory.directory(c, query, before, limit, look))
 
     async def stats(self) -> RelayStats:
         """Numbers for an operator."""

@@ -48,10 +48,18 @@ from taskferry_protocol.records import (
     SweepSignUps,
     WithdrawInvite,
 )
+from taskferry_protocol.records.operations import (
+    ListAgent,
+    PutSignIn,
+    ReleaseAccount,
+    SuspendAccount,
+    TakeSignIn,
+    UnlistAgent,
+)
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import invite_to_publish, require_few_names, unknown
-from . import audit, ledger, relay_reads, sign_ups
+from . import audit, ledger, operations, relay_reads, sign_ups
 from .mailboxes import Mailboxes
 
 
@@ -79,7 +87,8 @@ class RelayWriter:
             | RequireUnreserved
             | PutApplication
             | GrantApplication
-            | PublishInvite,
+            | PublishInvite
+            | SuspendAccount,
         )
 
     def weight(self, change: RelayChange) -> int:
@@ -171,6 +180,10 @@ class RelaySession:
                 | SweepSignUps()
             ):
                 return sign_ups.apply(self._connection, change)
+            case (
+                SuspendAccount() | ReleaseAccount() | PutSignIn() | TakeSignIn() | ListAgent() | UnlistAgent()
+            ):
+                return operations.apply(self._connection, change)
             case PutSetting():
                 ledger.put_setting(self._connection, change.key, change.value)
             case DropSetting():

@@ -52,6 +52,7 @@ def grant_of(data, logs):
 def facts_of(envelope, facts):
     """The facts of a vector as the implementation takes them."""
     logs, held = accounts_of(facts["accounts"])
+    stopped = {folded(known["statements"]).account for known in facts["accounts"] if known.get("suspended")}
     account = raw(facts["session"]["account"])
     recipient = logs.get(envelope.header.to.account)
     grant = facts["grant"] and grant_of(raw(facts["grant"]), logs)
@@ -68,6 +69,7 @@ def facts_of(envelope, facts):
         rate=rate_after(facts["sent_at"], grant) if grant else None,
         usage={raw(device): FULL for device in facts["full"]},
         prior=prior_of(envelope, [parse_envelope(one) for one in raws(facts["before"])]),
+        suspended=frozenset(stopped),
     )
 
 

@@ -38,6 +38,11 @@ def held(log: Log) -> Json:
     return {"statements": hexes(log.statements), "held": True}
 
 
+def suspended(log: Log) -> Json:
+    """An account that the relay's operator has suspended."""
+    return {"statements": hexes(log.statements), "held": False, "suspended": True}
+
+
 def facts(**other: Json) -> Mapping[str, Json]:
     """What the relay knows when everything is in order: the two are connected and Bob's grant is in force."""
     return {
@@ -218,6 +223,20 @@ def parties() -> Iterator[Vector]:
         "account-held",
         good,
         facts(accounts=[known(ADA), held(BOB)]),
+    )
+    yield case(
+        "sender_suspended",
+        "the relay's operator has suspended the sender's account",
+        "suspended",
+        good,
+        facts(accounts=[suspended(ADA), known(BOB)]),
+    )
+    yield case(
+        "recipient_suspended",
+        "the relay's operator has suspended the recipient's account",
+        "suspended",
+        good,
+        facts(accounts=[known(ADA), suspended(BOB)]),
     )
     revoked = ADA.branch().revoke(LAPTOP, PHONE.manage)
     yield case(

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from taskferry_protocol.ids import sha256
 
 from ...page_kit import asset_of, environment_of
+from .words import FILTERS
 
 __all__ = ["SECURITY_HEADERS", "Pages", "PublicAddress", "wants_json"]
 
@@ -83,7 +84,10 @@ class Pages:
         self._assets = {name: asset_of(__name__, name) for name in _ASSETS}
         # A new version of a file has a new address, so that browsers may keep the old one.
         version = sha256(b"".join(self._assets.values())).hex()[:12]
-        self._environment.globals.update(version=version, sign_up_here=False, sign_up_closed=True)
+        self._environment.filters.update(FILTERS)
+        self._environment.globals.update(
+            version=version, sign_up_here=False, sign_up_closed=True, by_mail=False, community=False
+        )
 
     @property
     def address(self) -> PublicAddress:
@@ -100,9 +104,8 @@ class Pages:
 
     def render(self, template: str, *, status: int = 200, **values: object) -> Response:
         """A page from `templates/`, never kept by a browser: it may hold what is shown once."""
-        text = self._environment.get_template(template).render(
-            relay=self._address, base=self._address.path, **values
-        )
+        where = {"relay": self._address, "base": self._address.path}
+        text = self._environment.get_template(template).render(**{**where, **values})
         response = Response(text, status, content_type="text/html; charset=utf-8")
         response.headers["Cache-Control"] = "no-store"
         return response
@@ -112,11 +115,7 @@ class Pages:
         return self.render("fault.html", status=status, title=title, text=text)
 
     def mount(self, app: QuartTrio) -> None:
-        """Serve the home page and the files that pages use; secure and explain every answer."""
-
-        @app.get("/")
-        async def home() -> Response:
-            return self.render("home.html")
+        """Serve the files that pages use; secure and explain every answer."""
 
         @app.get("/assets/<name>")
         async def asset(name: str) -> Response:
