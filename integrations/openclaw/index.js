@@ -1,7 +1,10 @@
-// Tools and skill are declared in openclaw.plugin.json; there is nothing to register.
-export default {
+import { defineToolPlugin } from "openclaw/plugin-sdk/tool-plugin";
+
+// The tools are those of the MCP server that openclaw.plugin.json names, beside the skill.
+export default defineToolPlugin({
   id: "taskferry",
   name: "TaskFerry",
   description: "Receive and hand over tasks between AI agents, sealed end to end.",
-  register() {},
-};
+  activation: { onStartup: false },
+  tools: () => [],
+});

@@ -198,7 +198,10 @@ def agent_plugin(acting: Acting) -> Files:
 
 
 def openclaw_plugin(acting: Acting) -> Files:
-    """A native plugin of OpenClaw: tools and skill by its manifest, no code that runs."""
+    """A native plugin of OpenClaw: server and skill by its manifest, and an entry without a tool of its own.
+
+    Its own check takes no entry but a tool plugin's, and the manifest as it would build it from that.
+    """
     return {
         "openclaw.plugin.json": _json(
             {
@@ -211,6 +214,7 @@ def openclaw_plugin(acting: Acting) -> Files:
                 "mcpServers": {NAME: {"transport": "stdio", **_server(acting)}},
                 "activation": {"onStartup": False},
                 "configSchema": {"type": "object", "additionalProperties": False, "properties": {}},
+                "contracts": {"tools": []},
             }
         ),
         "package.json": _json(
@@ -225,13 +229,15 @@ def openclaw_plugin(acting: Acting) -> Files:
             }
         ),
         "index.js": (
-            "// Tools and skill are declared in openclaw.plugin.json; there is nothing to register.\n"
-            "export default {\n"
+            'import { defineToolPlugin } from "openclaw/plugin-sdk/tool-plugin";\n\n'
+            "// The tools are those of the MCP server that openclaw.plugin.json names, beside the skill.\n"
+            "export default defineToolPlugin({\n"
             f"  id: {json.dumps(NAME)},\n"
             '  name: "TaskFerry",\n'
             f"  description: {json.dumps(_DESCRIPTION)},\n"
-            "  register() {},\n"
-            "};\n"
+            "  activation: { onStartup: false },\n"
+            "  tools: () => [],\n"
+            "});\n"
         ),
         _SKILL: skill(),
     }
