@@ -82,6 +82,12 @@ class RuntimeService(Protocol):
     async def runtimes(self, caller: Caller, agent: str) -> tuple[RuntimeView, ...]:
         """Programs bound to an agent or, with "", to all that the caller may act as; live ones first."""
 
+    async def named(self, caller: Caller, agent: str, text: str) -> RuntimeView:
+        """A program by its id or name, of one agent or, with "", of any that the caller may act as.
+
+        Refusals `unknown-runtime`, `ambiguous`.
+        """
+
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
         """Let others have an item, and the task that it belongs to. Refusal `taken-over`."""
 
