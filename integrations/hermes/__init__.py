@@ -6,7 +6,7 @@ import subprocess
 import threading
 from pathlib import Path
 
-WATCH = ["taskferry", "watch", "--format", "json"]
+WATCH = ["taskferry", "watch", "--as-agent", "--format", "json"]
 
 _started = threading.Event()
 

@@ -93,14 +93,19 @@ class LocalClient:
         return (event for _, event in self.follow(after=after, agent=agent) if event is not None)
 
     def follow(
-        self, *, after: int | None = None, agent: str | None = None, wake: bool | None = None
+        self,
+        *,
+        after: int | None = None,
+        agent: str | None = None,
+        wake: bool | None = None,
+        runtime: str | None = None,
     ) -> Iterator[tuple[int, JsonObject | None]]:
         """The feed with the place after each event; first comes where it begins, with no event.
 
-        With `wake`, only what needs an agent. Ends when the daemon closes it.
-        Raises ApiError, DaemonUnreachable.
+        With `wake`, only what needs an agent, or the program `runtime` of one. Ends when the daemon closes
+        it. Raises ApiError, DaemonUnreachable.
         """
-        asked = {"after": after, "agent": agent, "wake": "true" if wake else None}
+        asked = {"after": after, "agent": agent, "wake": "true" if wake else None, "runtime": runtime}
         query = {name: str(value) for name, value in asked.items() if value is not None}
         channel, lines = Channel(), Lines()
         answer = self._wire.open(Request("GET", "/events", body_of, query), channel)

@@ -25,6 +25,7 @@ __all__ = [
     "Activity",
     "Binding",
     "HandedOut",
+    "Nudge",
     "Presence",
     "bind",
     "bridged",
@@ -35,6 +36,7 @@ __all__ = [
     "is_live",
     "left",
     "may_answer",
+    "nudge",
     "presence",
     "renewed",
     "runtime_name",
@@ -222,6 +224,26 @@ def may_answer(
     if fence is not None and fence != lease.fence:
         return False
     return lease.runtime == me or (fence is None and lease.runtime not in live)
+
+
+class Nudge(StrEnum):
+    """Whether a program is woken by something: now, later, or not while another one has it."""
+
+    NOW = "now"
+    LATER = "later"
+    THEIRS = "theirs"
+
+
+def nudge(lease: LeaseRecord | None, me: RuntimeRecord, live: Collection[RuntimeId], now: Instant) -> Nudge:
+    """Whether news in a unit wakes `me`, among other programs of which `live` are live.
+
+    What it has wakes it even while it is busy; what nobody has wakes those that are not.
+    """
+    if lease is not None and lease.runtime == me.id:
+        return Nudge.NOW
+    if lease is not None and lease.runtime in live:
+        return Nudge.THEIRS
+    return Nudge.LATER if me.status is RuntimeStatus.BUSY and is_live(me, now) else Nudge.NOW
 
 
 def given_back(lease: LeaseRecord, now: Instant) -> LeaseRecord:

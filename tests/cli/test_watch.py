@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from taskferry_apps.local_client import LocalClient
 from tests.cli.conftest import PATIENCE_S, Shell, items, request_of, until
 
 
@@ -147,6 +148,33 @@ def test_a_watch_goes_on_by_itself_where_the_last_one_ended(pair: tuple[Shell, S
         named = [line.split("  ")[-1].removeprefix("message ").strip() for line in watch.lines]
         assert len(named) == 1, watch.lines
         assert fourth[0].startswith(named[0]), watch.lines
+
+
+def test_a_watch_for_one_program_says_nothing_of_what_another_has(pair: tuple[Shell, Shell]) -> None:
+    """By the program's name, with a place of its own; what it is not for is refused."""
+    _, bob = pair
+    url = json.loads((bob.data / "daemon.json").read_text())["url"]
+    with LocalClient(url, (bob.data / "owner.token").read_text().strip()) as daemon:
+        one, two = (
+            daemon.post("/runtimes", {"agent": "watched", "program": name})["runtime"]
+            for name in ("first", "second")
+        )
+        assert isinstance(one, dict)
+        assert isinstance(two, dict)
+        said = "for one of them"
+        say(pair, said)
+        until(lambda: bob("message", "list", "--agent", "watched", "--json"), lambda ran: said in ran.out)
+        daemon.get("/inbox", agent="watched", unprocessed="true", limit=200, runtime=str(one["id"]))
+        options = ("--agent", "watched", "--format", "json", "--runtime")
+        with watching(bob, *options, "second") as watch:
+            watch.when(lambda: place_of(bob, "watched.second.wake").exists())
+            daemon.delete(f"/runtimes/{one['id']}")
+            watch.when(lambda: bool(watch.lines))
+        daemon.delete(f"/runtimes/{two['id']}")
+    gone = bob("watch", *options, "second")
+    assert (gone.code, "agent runtimes" in gone.err) == (5, True), gone
+    for other in ("--once", "--all"):
+        assert bob("watch", "--runtime", "second", other).code == 2
 
 
 def test_a_reader_that_has_enough_ends_the_watch_quietly(alice: Shell) -> None:

@@ -9,8 +9,8 @@ import pytest
 import trio
 import trio.testing
 
+from taskferry_apps.daemon.needs import needs_agent
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, Look, NewAgent
-from taskferry_apps.daemon.wakes import needs_agent
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import EventRecord, PruneEvents

@@ -60,9 +60,9 @@ def test_monitor_and_hook_are_quoted_for_the_shell():
     """They are lines of a shell; a path with spaces stays one word."""
     files = claude_code_plugin(ACTING)
     (monitor,) = json.loads(files["monitors/monitors.json"])
-    assert shlex.split(monitor["command"])[:2] == ["/opt/task ferry/taskferry", "watch"]
+    assert shlex.split(monitor["command"])[:3] == ["/opt/task ferry/taskferry", "watch", "--as-agent"]
     hook = json.loads(files["hooks/hooks.json"])["hooks"]["SessionStart"][0]["hooks"][0]
-    assert shlex.split(hook["command"])[:3] == ["/opt/task ferry/taskferry", "watch", "--once"]
+    assert shlex.split(hook["command"])[:4] == ["/opt/task ferry/taskferry", "watch", "--once", "--as-agent"]
 
 
 def test_hermes_plugin_tells_of_counts_and_never_of_texts(tmp_path):

@@ -12,6 +12,7 @@ from taskferry_protocol.runtimes import (
     RUNTIMES_KEPT,
     RUNTIMES_LIVE,
     Activity,
+    Nudge,
     bind,
     bridged,
     given_back,
@@ -19,6 +20,7 @@ from taskferry_protocol.runtimes import (
     heartbeat_ms,
     is_live,
     may_answer,
+    nudge,
     presence,
     renewed,
     runtime_name,
@@ -206,6 +208,20 @@ def test_old_fence_is_refused_for_ever():
     back = given_back(lease, later(1))
     assert (back.runtime, back.fence) == (NOBODY, 3)
     assert not may_answer(back, rid(1), 3, live)
+
+
+def test_news_wakes_who_has_it_and_else_who_is_idle():
+    """Never anybody while another live one has it; a busy one waits with what nobody has, and no longer."""
+    idle = bound().runtime
+    busy = some(renewed(idle, later(1), RuntimeStatus.BUSY))
+    mine, theirs = (LeaseRecord(task(1), "writer", rid(number), 1, NOW) for number in (1, 2))
+    both, nobody = {rid(1), rid(2)}, given_back(theirs, later(1))
+    for me, free in ((idle, Nudge.NOW), (busy, Nudge.LATER)):
+        assert nudge(mine, me, both, later(1)) is Nudge.NOW
+        assert nudge(theirs, me, both, later(1)) is Nudge.THEIRS
+        for lease, live in ((theirs, {rid(1)}), (nobody, both), (None, both)):
+            assert nudge(lease, me, live, later(1)) is free
+    assert nudge(None, busy, set(), later(2 * LEASE_MS)) is Nudge.NOW
 
 
 class Competition(RuleBasedStateMachine):

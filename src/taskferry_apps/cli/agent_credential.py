@@ -6,6 +6,7 @@ that what a peer talks the program into is never done with the owner's powers.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,8 +19,18 @@ from .outcome import CommandFailed, Exit
 if TYPE_CHECKING:
     from ..local_client import LocalClient
 
-__all__ = ["Acting", "agent_credential", "agent_name", "is_owners", "kept_credential", "made_credential"]
+__all__ = [
+    "HOSTED",
+    "Acting",
+    "agent_credential",
+    "agent_name",
+    "check_not_owners",
+    "kept_credential",
+    "made_credential",
+]
 
+#: What runs in an agent's host goes by one credential: its tools, and what wakes it.
+HOSTED: Final = "mcp"
 FOLDER: Final = "programs"
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _UNAUTHORIZED: Final = 401
@@ -59,7 +70,14 @@ def agent_credential(agent: str, program: str) -> Acting:
         with local_client() as daemon:
             agent = name = _one_of(_own_agents(daemon), "")
     token = kept_credential(name, program)
-    return Acting(name, token) if token and _is_for(token, agent) else made_credential(agent, program)
+    if token and _is_for(token, agent):
+        return Acting(name, token)
+    with _one_at_a_time():
+        # A host starts several of its programs at once: the first one makes it for all.
+        other = kept_credential(name, program)
+        if other != token and _is_for(other, agent):
+            return Acting(name, other)
+        return made_credential(agent, program)
 
 
 def kept_credential(name: str, program: str) -> str:
@@ -94,6 +112,23 @@ def made_credential(agent: str, program: str) -> Acting:
     return Acting(name, token)
 
 
+@contextmanager
+def _one_at_a_time() -> Iterator[None]:
+    """Hold the data directory against others that make a credential; where there is none, nobody does."""
+    import fcntl
+
+    try:
+        folder = os.open(data_directory(), os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        yield
+        return
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
 def _place(name: str, program: str) -> Path:
     return data_directory() / FOLDER / f"{program}-{name}.token"
 
@@ -118,8 +153,14 @@ def _one_of(agents: Sequence[tuple[str, str]], wanted: str) -> str:
     raise CommandFailed(f"There is no agent {wanted} here. There are: {names}.", Exit.NOT_FOUND)
 
 
-def is_owners(token: str) -> bool:
-    """Whether the daemon takes a credential for its owner's. Raises CommandFailed."""
+_OWNERS: Final = (
+    "The owner's credential is not for models: what a peer talks one into would be done with it. "
+    "Take it out of --token and TASKFERRY_LOCAL_API_TOKEN; one of the agent's own is made then."
+)
+
+
+def check_not_owners(token: str) -> None:
+    """Nothing, unless the daemon takes a credential for its owner's. Raises CommandFailed."""
     from ..local_client import ApiError
 
     with _in_a_sentence(), open_client(token) as daemon:
@@ -127,9 +168,9 @@ def is_owners(token: str) -> bool:
             daemon.get("/tokens")
         except ApiError as error:
             if error.code == _OWNER_ONLY:
-                return False
+                return
             raise
-    return True
+    raise CommandFailed(_OWNERS, Exit.REFUSED)
 
 
 def _is_for(token: str, agent: str) -> bool:

@@ -35,6 +35,7 @@ __all__ = [
     "open_client",
     "print_json",
     "program_options",
+    "spoken_of",
 ]
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -159,11 +160,17 @@ def open_client(token: str | None = None) -> LocalClient:
 @contextmanager
 def local_client() -> Iterator[LocalClient]:
     """A client of the daemon; its refusals end the command with the fitting exit code."""
+    with spoken_of(), open_client() as client:
+        yield client
+
+
+@contextmanager
+def spoken_of() -> Iterator[None]:
+    """What a daemon refuses, and that there is none, ends the command with the fitting exit code."""
     from ..local_client import ApiError, DaemonUnreachable
 
     try:
-        with open_client() as client:
-            yield client
+        yield
     except DaemonUnreachable as error:
         raise CommandFailed(str(error), Exit.UNREACHABLE) from None
     except ApiError as error:

@@ -53,7 +53,7 @@ def integrate(runtime: str, agent: str, dry_run: bool, back: bool) -> None:
         if dry_run:
             _preview(steps, record)
             return
-        _bring_in(steps, record, runtime)
+        _bring_in(steps, record, runtime, agent)
     except IntegrationFailed as error:
         from .render import clean
 
@@ -110,12 +110,24 @@ def _preview(steps: list[Step], record: Record) -> None:
         click.echo(f"Would {step.words()}")
 
 
-def _bring_in(steps: list[Step], record: Record, runtime: str) -> None:
+def _credential(agent: str) -> None:
+    """Make the credential that the program will act by, so that its first start needs nothing of yours."""
+    from .agent_credential import HOSTED, agent_credential
+
+    try:
+        agent_credential(agent, HOSTED)
+    except CommandFailed:
+        # What is brought in stands. Where no daemon runs yet, the first start makes it.
+        pass
+
+
+def _bring_in(steps: list[Step], record: Record, runtime: str, agent: str) -> None:
     from ..integrations.steps import apply
 
     if record.read():
         _take_out(record, runtime, dry_run=False)
     apply(steps, record, _tell)
+    _credential(agent)
     click.echo(f"Done. Start {runtime} anew. Undo with: taskferry integrate {runtime} --undo")
 
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, BinaryIO, Final
 import click
 
 from .agent_credential import (
+    HOSTED,
     Acting,
     agent_credential,
     agent_name,
-    is_owners,
+    check_not_owners,
     kept_credential,
     made_credential,
 )
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["mcp"]
 
-PROGRAM: Final = "mcp"
 _UNAUTHORIZED: Final = 401
 
 
@@ -109,18 +109,18 @@ def _dialled(agent: str) -> tuple[BlockingWebSocket, Callable[[], BlockingWebSoc
 
     name = agent_name(agent)
     # A handle says whose agent is meant, and only the daemon knows whether it is this owner's.
-    kept = "" if agent != name else kept_credential(name, PROGRAM)
+    kept = "" if agent != name else kept_credential(name, HOSTED)
     acting = Acting(name, named_credential() or kept)
     try:
         if not acting.token:
-            acting = agent_credential(agent, PROGRAM)
+            acting = agent_credential(agent, HOSTED)
         try:
             link = connect(daemon_address(), acting.token, acting.agent)
         except DialRejected as rejected:
             if rejected.status != _UNAUTHORIZED or named_credential():
                 raise
             # It was revoked since the last session; the owner has started another.
-            acting = made_credential(agent, PROGRAM)
+            acting = made_credential(agent, HOSTED)
             link = connect(daemon_address(), acting.token, acting.agent)
     except CannotDial:
         raise _NoServer from None
@@ -158,12 +158,6 @@ def _told(rejected: Exception) -> Exception:
 # --- Without a daemon ---------------------------------------------------------------------------------------
 
 
-_OWNERS: Final = (
-    "The owner's credential is not for models: what a peer talks one into would be done with it. "
-    "Take it out of --token and TASKFERRY_LOCAL_API_TOKEN; one of the agent's own is made then."
-)
-
-
 def _standalone(agent: str, files: LocalFiles, stdin: BinaryIO, out: FileIO) -> None:
     from ..client.errors import DaemonAway, TaskFerryError
     from ..mcp.standalone import Whereabouts, serve_standalone
@@ -175,10 +169,9 @@ def _standalone(agent: str, files: LocalFiles, stdin: BinaryIO, out: FileIO) -> 
         with context.scope(cleanup=False):
             try:
                 if not found:
-                    acting = agent_credential(agent, PROGRAM)
-                    if is_owners(acting.token):
-                        # The daemon's own server refuses it, too: it is not for models.
-                        raise CommandFailed(_OWNERS, Exit.REFUSED)
+                    acting = agent_credential(agent, HOSTED)
+                    # The daemon's own server refuses it, too.
+                    check_not_owners(acting.token)
                     found.append(acting)
                 return Whereabouts(found[0].agent, daemon_address(), found[0].token)
             except CommandFailed as failed:

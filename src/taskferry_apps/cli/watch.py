@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from .daemon_link import daemon_options, local_client
+from .daemon_link import daemon_options, open_client, spoken_of
+from .outcome import CommandFailed, Exit
 from .watch_place import WatchPlace
+
+if TYPE_CHECKING:
+    from ..local_client import LocalClient
 
 __all__ = ["watch"]
 
 
 @click.command()
 @click.option("--agent", default="", help="Only what concerns one agent of yours.")
+@click.option(
+    "--runtime",
+    default="",
+    metavar="NAME",
+    help="Only what is for one bound program of the agent, by its name or id: not what another one has.",
+)
 @click.option("--format", "style", type=click.Choice(["line", "json"]), default="line", show_default=True)
 @click.option(
     "--wake/--all",
@@ -37,9 +49,22 @@ __all__ = ["watch"]
     help="Keep the place in this file, instead of one for each agent in the data directory.",
 )
 @click.option("--once", is_flag=True, help="Only say how much waits now, in a line, if anything does.")
+@click.option(
+    "--as-agent",
+    is_flag=True,
+    help="For programs: act by the agent's own credential, the one of `taskferry mcp`, never by yours.",
+)
 @daemon_options
 def watch(
-    agent: str, style: str, wake: bool, begin: str | None, after: int | None, file: Path | None, once: bool
+    agent: str,
+    runtime: str,
+    style: str,
+    wake: bool,
+    begin: str | None,
+    after: int | None,
+    file: Path | None,
+    once: bool,
+    as_agent: bool,
 ) -> None:
     """Print a line when there is something for your agent, until interrupted.
 
@@ -51,16 +76,20 @@ def watch(
       taskferry watch --agent writer
       taskferry watch --agent writer --format json --from now
       taskferry watch --agent writer --once
+      taskferry watch --agent writer --runtime claude-code-2
       taskferry watch --all
     """
+    if runtime and (once or not wake):
+        raise CommandFailed("--runtime is for wakes: leave --once and --all out.", Exit.USAGE)
+    find = _Found(agent) if as_agent else open_client
     if once:
-        _tell_what_waits(agent, style)
+        _tell_what_waits(find, agent, style)
         return
     from .watch_feed import follow
 
-    place = WatchPlace.choose(file, agent, wake=wake)
+    place = WatchPlace.choose(file, agent, wake=wake, runtime=runtime)
     start = after if after is not None else place.start(begin, wake=wake)
-    for number, event in follow(start, agent, wake=wake):
+    for number, event in follow(find, start, agent, wake=wake, runtime=runtime):
         if event is not None:
             click.echo(json.dumps(event) if style == "json" else _line(event))
         place.keep(number)
@@ -70,13 +99,36 @@ def watch(
 _COUNTED = 200
 
 
-def _tell_what_waits(agent: str, style: str) -> None:
+class _Found:
+    """Finds the daemon for a program that acts as an agent. Its credential is looked for once."""
+
+    def __init__(self, agent: str) -> None:
+        self._agent = agent
+        self._token = ""
+
+    def __call__(self) -> LocalClient:
+        from ..local_client import DaemonUnreachable
+        from .agent_credential import HOSTED, agent_credential, check_not_owners
+
+        try:
+            if not self._token:
+                token = agent_credential(self._agent, HOSTED).token
+                check_not_owners(token)
+                self._token = token
+        except CommandFailed as failed:
+            if failed.code == Exit.UNREACHABLE:
+                raise DaemonUnreachable(str(failed)) from None
+            raise
+        return open_client(self._token)
+
+
+def _tell_what_waits(find: Callable[[], LocalClient], agent: str, style: str) -> None:
     """A line for each agent with something that is not processed. Nothing counts as read by that."""
     from collections import Counter
 
     from .values import objects
 
-    with local_client() as daemon:
+    with spoken_of(), find() as daemon:
         answer = daemon.get(
             "/inbox", agent=agent or None, unprocessed="true", header_only="true", limit=_COUNTED
         )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import click
 
-from ..local_client import ApiError, DaemonUnreachable, JsonObject
-from .daemon_link import failure_of, open_client
+from ..local_client import ApiError, DaemonUnreachable, JsonObject, LocalClient
+from .daemon_link import failure_of
 
 __all__ = ["follow"]
 
@@ -18,18 +18,22 @@ _LONGEST_S = 5.0
 _UNAVAILABLE = 503
 
 
-def follow(after: int | None, agent: str, *, wake: bool) -> Iterator[tuple[int, JsonObject | None]]:
+def follow(
+    find: Callable[[], LocalClient], after: int | None, agent: str, *, wake: bool, runtime: str = ""
+) -> Iterator[tuple[int, JsonObject | None]]:
     """Places and events as `LocalClient.follow` gives them, without end. Raises CommandFailed if refused.
 
-    While no daemon answers it says so once, on standard error, and tries again.
+    `find` gives a client of the daemon as it is to be found now. While no daemon answers it says so once, on
+    standard error, and tries again.
     """
     wait, away = _FIRST_S, False
     while True:
         why = ""
         try:
             # Looked for anew each time: a daemon may come back at another address.
-            with open_client() as daemon:
-                for place, event in daemon.follow(after=after, agent=agent or None, wake=wake):
+            with find() as daemon:
+                feed = daemon.follow(after=after, agent=agent or None, wake=wake, runtime=runtime or None)
+                for place, event in feed:
                     after = place
                     yield place, event
                     if away:

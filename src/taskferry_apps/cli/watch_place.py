@@ -23,8 +23,8 @@ class WatchPlace:
     path: Path | None
 
     @classmethod
-    def choose(cls, named: Path | None, agent: str, *, wake: bool) -> WatchPlace:
-        """The file that was named, or the one of this agent in the data directory.
+    def choose(cls, named: Path | None, agent: str, *, wake: bool, runtime: str = "") -> WatchPlace:
+        """The file that was named, or the one of this agent, or program, in the data directory.
 
         Raises CommandFailed where the named one cannot be written: now, and not at the first event.
         """
@@ -37,7 +37,9 @@ class WatchPlace:
                 raise _unwritable(named, error) from None
             return cls(named)
         name = re.sub("[^a-z0-9_-]+", "-", agent.rpartition("/")[2]) or "agents"
-        kept = data_directory() / _FOLDER / f"{name}.{'wake' if wake else 'all'}"
+        program = re.sub("[^a-z0-9_-]+", "-", runtime)
+        kind = "all" if not wake else f"{program}.wake" if program else "wake"
+        kept = data_directory() / _FOLDER / f"{name}.{kind}"
         try:
             kept.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             _try(kept)

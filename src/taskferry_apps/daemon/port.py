@@ -307,8 +307,11 @@ class DaemonService(Protocol):
     async def feed_start(self, after: int | None) -> int:
         """Where a follower begins that has come to `after`: at the end, if that is None or beyond."""
 
-    def wakes(self, caller: Caller, after: int, agent: str) -> AsyncIterator[EventView]:
-        """The feed as hints to agents: events of the kind `wake`, each for all that came together."""
+    def wakes(self, caller: Caller, after: int, agent: str, runtime: str = "") -> AsyncIterator[EventView]:
+        """The feed as hints to agents: events of the kind `wake`, each for all that came together.
+
+        With a `runtime`'s id, only for that program: without what another live one has.
+        """
 
     async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
         """The answer already given under an idempotency key; refusal `conflict` if the request differed."""

@@ -22,6 +22,7 @@ from taskferry_protocol.runtimes import (
     bind,
     bridged,
     given_back,
+    has_left,
     heartbeat_ms,
     is_live,
     left,
@@ -105,6 +106,9 @@ class Runtimes:
             after = renewed(held, core.now(), RuntimeStatus(status))
             if after is not None:
                 await core.commit((PutRuntime(after),))
+                if after.status is not held.status:
+                    # What a busy program was not woken by is told it now.
+                    core.feed.ring()
                 held = after
             note_run(core, held.agent)
         return _bound(held, self._view(held), again=True)
@@ -141,6 +145,22 @@ class Runtimes:
                     held[item.lease.runtime].add(item.unit)
         return {id.hex(): len(units) for id, units in held.items()}
 
+    async def named(self, caller: Caller, agent: str, text: str) -> RuntimeView:
+        """The program that is meant by its id, or by its name."""
+        core = self._core
+        name = (await own_agent(core, caller, agent, "agent")).name if agent else None
+        known = [found for found in await core.store.runtimes(name) if may_use(caller, found.agent)]
+        fitting = [one for one in known if text in (one.id.hex(), one.name) and not has_left(one)]
+        if len(fitting) == 1:
+            return self._view(fitting[0])
+        raise DaemonRefusal(
+            "ambiguous" if fitting else "unknown-runtime",
+            "Programs of several agents are called so." if fitting else "No program of that name is bound.",
+            "Name the agent, too, and the program as listed by: taskferry agent runtimes",
+            status=409 if fitting else 404,
+            detail={"field": "runtime"},
+        )
+
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
         """Let others have an item, and the task that it belongs to."""
         core = self._core
@@ -153,7 +173,7 @@ class Runtimes:
             lease = (await core.store.leases(agent, (unit,))).get(unit)
             if lease is not None:
                 draft.add(PutLeases((given_back(lease, draft.now),)))
-            draft.tell("runtime", agent, (record.hash,), state="gave_back")
+            draft.tell("runtime", agent, (record.hash,), state="gave_back", id=runtime.lower())
             await draft.commit()
 
     async def whoami(self, caller: Caller) -> Identity:

@@ -86,6 +86,12 @@ class RuntimeService(Protocol):
     async def in_hand(self, caller: Caller) -> Mapping[str, int]:
         """How many tasks and lone messages each live program has in hand, by its id; none is left out."""
 
+    async def named(self, caller: Caller, agent: str, text: str) -> RuntimeView:
+        """A program by its id or name, of one agent or, with "", of any that the caller may act as.
+
+        Refusals `unknown-runtime`, `ambiguous`.
+        """
+
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
         """Let others have an item, and the task that it belongs to. Refusal `taken-over`."""
 

@@ -343,8 +343,10 @@ class Daemon:
         """Where a follower of the feed begins."""
         return await self._wakes.start(after)
 
-    def wakes(self, caller: Caller, after: int, agent: str) -> AsyncIterator[EventView]:
-        """The feed as hints to agents."""
+    def wakes(self, caller: Caller, after: int, agent: str, runtime: str = "") -> AsyncIterator[EventView]:
+        """The feed as hints to agents, or to one program of an agent."""
+        if runtime:
+            return self._wakes.follow_for(caller, after, runtime)
         return self._wakes.follow(caller, after, agent)
 
     async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:

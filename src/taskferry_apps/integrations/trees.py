@@ -81,7 +81,7 @@ def claude_code_plugin(acting: Acting) -> Files:
             [
                 {
                     "name": "taskferry-inbox",
-                    "command": shlex.join(acting.command("watch")),
+                    "command": shlex.join(acting.command("watch", "--as-agent")),
                     "description": "New tasks and messages of other agents",
                     "when": "always",
                 }
@@ -96,7 +96,7 @@ def claude_code_plugin(acting: Acting) -> Files:
                             "hooks": [
                                 {
                                     "type": "command",
-                                    "command": shlex.join(acting.command("watch", "--once")),
+                                    "command": shlex.join(acting.command("watch", "--once", "--as-agent")),
                                     "timeout": 10,
                                 }
                             ],
@@ -251,7 +251,7 @@ def hermes_plugin(acting: Acting) -> Files:
 
     Its tools come from an entry in Hermes' own configuration.
     """
-    watch = acting.command("watch", "--format", "json")
+    watch = acting.command("watch", "--as-agent", "--format", "json")
     code = (files(__package__) / "hermes_plugin.txt").read_text("utf-8")
     return {
         "plugin.yaml": (

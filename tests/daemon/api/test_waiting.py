@@ -187,6 +187,29 @@ async def test_the_feed_tells_what_happens_and_goes_on_where_it_was_left(house):
             assert (await feed.event())[2]["kind"]
 
 
+async def test_wakes_of_one_program_are_asked_for_by_its_name(house):
+    """What it has wakes it and not the other; no program, or not for wakes, is refused before it begins."""
+    secret = (await house.bob.token("writer")).secret
+    one, two = [
+        (await house.bob.ok("POST", "/runtimes", {"agent": "writer", "program": name}))["runtime"]
+        for name in ("one", "two")
+    ]
+    async with served(house.bob) as (_, bound):
+        path = "/events?wake=true&agent=writer&after=0&runtime="
+        await house.alice.ok("POST", "/messages/send", SEND)
+        async with following(bound, path + one["name"], secret=secret) as feed:
+            assert (await feed.event())[2]["count"] == 1
+        await house.bob.ok("GET", "/inbox", agent="writer", unprocessed="true", runtime=one["id"], wait=5)
+        sent = await house.alice.ok("POST", "/messages/send", SEND)
+        async with following(bound, path + two["id"], secret=secret) as feed:
+            needs = (await feed.event())[2]["needs"]
+            assert [need["message_id"] for need in needs] == [sent["message_id"]]
+    unknown = await house.bob.get("/events", wake="true", runtime="nobody")
+    assert (unknown.status, unknown.error["code"]) == (404, "unknown-runtime")
+    no_wakes = await house.bob.get("/events", runtime=one["id"])
+    assert (no_wakes.status, no_wakes.error["field"]) == (400, "runtime")
+
+
 async def test_draining_ends_feeds_and_waits(house):
     """When the daemon stops, a feed ends with its last line and a waiting inbox answers."""
     async with served(house.bob) as (client, bound), following(bound) as feed:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Final, cast
 
 import trio
@@ -16,6 +17,7 @@ from ...settings import DaemonSettings
 from ..downloads import DOWNLOAD_POLICY, attachment
 from ..pages import add_pages
 from ..port import Caller, DaemonRefusal, DaemonService
+from ..views import EventView
 from .body import Json, compact, parse_json
 from .errors import error_object, refusal, refusal_for, too_large
 from .feed import FeedBody
@@ -188,11 +190,8 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
             response.headers["Content-Security-Policy"] = DOWNLOAD_POLICY
             return response
         case EventStream():
-            caller, after, agent = call.known_caller, answer.after, answer.agent
-            follow = daemon.wakes if answer.wake else daemon.events
-            feed = FeedBody(
-                lambda: follow(caller, after, agent), call.still_known, call.draining, place=after
-            )
+            events = partial(_followed, daemon, call.known_caller, answer)
+            feed = FeedBody(events, call.still_known, call.draining, place=answer.after)
             response = Response(feed, content_type="text/event-stream; charset=utf-8")
             response.timeout = None
             return response
@@ -205,6 +204,12 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
             return response
         case _:
             return _json(compact(answer), _status(answer))
+
+
+def _followed(daemon: DaemonService, caller: Caller, asked: EventStream) -> AsyncIterator[EventView]:
+    if asked.wake:
+        return daemon.wakes(caller, asked.after, asked.agent, asked.runtime)
+    return daemon.events(caller, asked.after, asked.agent)
 
 
 def _status(answer: object) -> int:

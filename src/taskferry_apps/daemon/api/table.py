@@ -71,11 +71,12 @@ class Download:
 
 @attrs.frozen
 class EventStream:
-    """The feed, from a caller's place on; all that happens, or what needs its agents."""
+    """The feed, from a caller's place on; all that happens, or what needs its agents, or one program."""
 
     after: int
     agent: str
     wake: bool = False
+    runtime: str = ""
 
 
 @attrs.frozen

@@ -6,7 +6,7 @@ from typing import Final
 
 from ...port import DaemonService
 from ..errors import refusal
-from ..fields import Flag, Form, Whole, optional
+from ..fields import Flag, Form, Text, Whole, optional
 from ..kinds import MaybeOwnAgent
 from ..table import Call, EventStream, Route
 
@@ -18,6 +18,12 @@ _AGENT: Final = optional("agent", MaybeOwnAgent(), "Only what concerns one agent
 
 _WAKE: Final = optional(
     "wake", Flag(), "Only what needs an agent, many things at once as one event of the kind `wake`.", False
+)
+_RUNTIME: Final = optional(
+    "runtime",
+    Text(64),
+    "With `wake`: a bound program, by its id or name, that is not woken by what another one has in hand.",
+    "",
 )
 
 
@@ -37,11 +43,18 @@ async def _events(daemon: DaemonService, call: Call) -> EventStream:
             status=404,
             field="agent",
         )
+    runtime = call.query[_RUNTIME]
+    if runtime:
+        if not call.query[_WAKE]:
+            raise refusal(
+                "bad-value", "Only wakes are one program's.", "Give wake=true, too.", field="runtime"
+            )
+        runtime = (await daemon.runtimes.named(call.known_caller, agent, runtime)).id
     start = await daemon.feed_start(after)
     if call.query[_WAKE] and after is not None and after > start:
         # The place is of a feed that is gone; what is unread is worth a hint all the same.
         start = 0
-    return EventStream(start, agent, call.query[_WAKE])
+    return EventStream(start, agent, call.query[_WAKE], runtime)
 
 
 ROUTES: Final = (
@@ -52,7 +65,7 @@ ROUTES: Final = (
         about="What happens, or only what needs an agent: one JSON object an event, each with an id.",
         handler=_events,
         answer={"type": "string"},
-        query=Form.of(_AFTER, _AGENT, _WAKE),
+        query=Form.of(_AFTER, _AGENT, _WAKE, _RUNTIME),
         media="text/event-stream",
     ),
 )
