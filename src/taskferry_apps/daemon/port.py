@@ -51,6 +51,7 @@ __all__ = [
     "DaemonRefusal",
     "DaemonService",
     "GrantChange",
+    "Handing",
     "Hold",
     "Look",
     "NewAgent",
@@ -178,6 +179,15 @@ class Look(Enum):
 
     WHOLE = "whole"
     HEADERS = "headers"
+
+
+class Handing(Enum):
+    """What becomes of the items that a bound program is shown."""
+
+    TAKEN = "taken"
+    """They are its alone from then on."""
+    SHOWN = "shown"
+    """They are left to whoever takes them first."""
 
 
 class DaemonService(Protocol):
@@ -325,10 +335,12 @@ class DaemonService(Protocol):
         *,
         look: Look = Look.WHOLE,
         runtime: str = "",
+        handing: Handing = Handing.TAKEN,
     ) -> InboxPage:
         """Oldest first. Waits up to `wait_s` when there is nothing; marks what it gives as read, or offered.
 
-        With a bound program's id, what that may have of what is not processed, and is its alone from now on.
+        With a bound program's id, what that may have of what is not processed; `handing` says whether it is
+        its alone from now on.
         """
 
     async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from taskferry_protocol.ids import Hash
+from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.records import (
     DropRuntimes,
     PutLeases,
@@ -30,13 +30,14 @@ from taskferry_protocol.runtimes import (
 from ..release import version
 from .core import Core
 from .draft import Draft
-from .leasing import check_hold, find_runtime
+from .leasing import check_hold, find_runtime, other_agent, pass_on, take
 from .link import Link
 from .mail import Mail
 from .names import handle_of, may_use, own_agent
 from .port import Caller, DaemonRefusal, Hold
 from .runtimes_port import BoundView, Identity, NewRuntime, RuntimeView
 from .telling import note_run
+from .views import LeaseView
 
 __all__ = ["Runtimes"]
 
@@ -92,6 +93,8 @@ class Runtimes:
                 draft.add(DropRuntimes(binding.drop))
             self._tell(draft, runtime, "bound")
             await draft.commit()
+            for gone in (runtime.id, *binding.drop):
+                core.passed.pop(gone, None)
         return _bound(runtime, self._view(runtime), again=binding.again)
 
     async def heartbeat(self, caller: Caller, runtime: str, status: str) -> BoundView:
@@ -106,16 +109,17 @@ class Runtimes:
             note_run(core, held.agent)
         return _bound(held, self._view(held), again=True)
 
-    async def unbind(self, caller: Caller, runtime: str) -> RuntimeView:
+    async def unbind(self, caller: Caller, runtime: str, *, forget: bool = False) -> RuntimeView:
         """End a binding."""
         core = self._core
         async with core.lock:
             draft = Draft(core)
             gone = left(await find_runtime(core, caller, runtime), draft.now)
             # Who may come back under a key keeps its name.
-            draft.add(PutRuntime(gone) if gone.key else DropRuntimes((gone.id,)))
+            draft.add(PutRuntime(gone) if gone.key and not forget else DropRuntimes((gone.id,)))
             self._tell(draft, gone, "unbound")
             await draft.commit()
+            core.passed.pop(gone.id, None)
         return self._view(gone)
 
     async def runtimes(self, caller: Caller, agent: str) -> tuple[RuntimeView, ...]:
@@ -126,6 +130,18 @@ class Runtimes:
         held = [found for found in await core.store.runtimes(name) if may_use(caller, found.agent)]
         held.sort(key=lambda found: (not is_live(found, now), found.agent, found.bound_at))
         return tuple(self._view(found) for found in held)
+
+    async def take(self, caller: Caller, runtime: str, message: str, *, only_left: bool) -> LeaseView:
+        """Have an item, and the task that it belongs to."""
+        core = self._core
+        record = await self._mail.find(caller, message)
+        async with core.lock:
+            me = await find_runtime(core, caller, runtime)
+            if me.agent != record.mine.name:
+                raise other_agent(me, record.mine.name)
+            note_run(core, me.agent)
+            lease = await take(core, me, record.task or record.hash, only_left=only_left)
+        return LeaseView(me.id.hex(), lease.fence, Instant(core.now() + me.lease_ms))
 
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
         """Let others have an item, and the task that it belongs to."""
@@ -141,6 +157,7 @@ class Runtimes:
                 draft.add(PutLeases((given_back(lease, draft.now),)))
             draft.tell("runtime", agent, (record.hash,), state="gave_back")
             await draft.commit()
+            pass_on(core, RuntimeId(bytes.fromhex(runtime)), unit)
 
     async def whoami(self, caller: Caller) -> Identity:
         """Who the caller is here."""

@@ -44,7 +44,7 @@ from .names import may_use, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .peers import PeerBook
-from .port import Caller, GrantChange, Hold, Look, NewAgent, NewTask, TaskAction
+from .port import Caller, GrantChange, Handing, Hold, Look, NewAgent, NewTask, TaskAction
 from .recovery import Recovery
 from .rules import Rules
 from .runtimes import Runtimes
@@ -291,10 +291,11 @@ class Daemon:
         *,
         look: Look = Look.WHOLE,
         runtime: str = "",
+        handing: Handing = Handing.TAKEN,
     ) -> InboxPage:
         """Oldest first; waits when there is nothing."""
         if runtime:
-            return await self._mail.leased(caller, agent, runtime, cursor, limit, wait_s, look)
+            return await self._mail.leased(caller, agent, runtime, cursor, limit, wait_s, look, handing)
         return await self._mail.inbox(caller, agent, unprocessed, cursor, limit, wait_s, look)
 
     async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:
