@@ -79,7 +79,7 @@ class Face:
             return lambda *args, **more: _faced(member(*args, **more))
 
         async def call(*args: Any, **more: Any) -> Any:
-            return _faced(await to_thread.run_sync(partial(member, *args, **more)))
+            return _faced(await to_thread.run_sync(partial(_plainly, member, *args, **more)))
 
         return call
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+import anyio
 import pytest
 
-from taskferry_apps.client import TakenOver
+from taskferry_apps.client import Conflict, TakenOver
 from taskferry_apps.client.binding import Binding, beaten
 from taskferry_apps.client.calls import inbox
 from taskferry_apps.client.results import Lease
@@ -51,6 +52,59 @@ async def test_two_programs_share_an_agents_tasks(ferry, kind):
                 with pytest.raises(TakenOver):
                     await other.accept()
             assert {found.status for found in (await bob.whoami()).runtimes} <= {"offline"}
+
+    await tell(kind, story)
+
+
+async def test_what_a_program_gives_back_comes_to_another_and_not_to_itself(ferry, kind):
+    """A task that is not for it, and a message; whoever is bound to nothing has nothing to give back."""
+
+    async def story() -> None:
+        async with ferry.alice.client(kind) as alice, ferry.bob.client(kind) as bob:
+            asked = await alice.send_task("@bob/writer", "Not for everyone")
+            await alice.send_message("@bob/writer", "Hello")
+            while len((await bob.inbox(wait=5, header_only=True)).messages) < 2:
+                pass
+            async with bob.runtime("one") as one, bob.runtime("two") as two:
+                job = await anext(aiter(bob.work(idle=20, runtime=one)))
+                await job.release()
+                with pytest.raises(TakenOver):
+                    await job.accept()
+                (mail,) = (await bob.inbox(runtime=one)).messages
+                assert mail.text == "Hello"
+                await bob.release(mail.id, mail.lease)
+                assert (await bob.inbox(runtime=one)).messages == ()
+                given = (await bob.inbox(runtime=two, take=False)).messages
+                assert [(item.type, item.lease) for item in given] == [
+                    ("task_request", None),
+                    ("message", None),
+                ]
+                again = await anext(aiter(bob.work(idle=20, runtime=two)))
+                assert again.id == job.id == asked.id
+            async for loose in bob.work(idle=20):
+                with pytest.raises(Conflict):
+                    await loose.release()
+                break
+
+    await tell(kind, story)
+
+
+async def test_answers_come_to_the_program_that_asked(ferry, kind):
+    """Of two programs of the asking agent, the one that sent the task is given what comes of it."""
+
+    async def story() -> None:
+        async with (
+            ferry.alice.client(kind) as alice,
+            ferry.bob.client(kind) as bob,
+            alice.runtime("one", "key") as one,
+            alice.runtime("two") as two,
+        ):
+            asked = await alice.send_task("@bob/writer", "Count", runtime=two)
+            job = await anext(aiter(bob.work(idle=20)))
+            await job.accept()
+            while asked.id not in {item.task_id for item in (await alice.inbox(runtime=two)).messages}:
+                await anyio.sleep(0.05)
+            assert asked.id not in {item.task_id for item in (await alice.inbox(runtime=one)).messages}
 
     await tell(kind, story)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.client.stage import daemons_of
+
 from .test_limits import STUBBORN, living
 from .town import PAGE, PATIENCE_S, Town, a_town, until
 
@@ -180,19 +182,6 @@ def kill_the_daemon_under_way(town: Town, tmp_path: Path) -> None:
             again.terminate()
             again.wait(PATIENCE_S)
     assert log.read_text().count("  away") <= 2, log.read_text()
-
-
-def daemons_of(data: Path) -> list[int]:
-    """The daemon's process with that data directory."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = place.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"up" in words and str(data).encode() in words:
-            found.append(int(place.parent.name))
-    return found
 
 
 def test_a_reader_of_its_lines_may_leave(town: Town, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import httpx
 
 from . import calls, saving, task_calls, waiting, working
 from .async_driver import AsyncDriver
-from .binding import Binding, beat, beaten, bind, held, unbind
+from .binding import Binding, beat, beaten, bind, held, release, unbind
 from .errors import TaskFerryError
 from .feeds import Feed
 from .plans import Doing, Ties
@@ -119,12 +119,16 @@ class AsyncJob(_OneTask):
     submit = _on(task_calls.submit)
     fail = _on(task_calls.fail)
 
+    async def release(self) -> None:
+        """Give it back as it is, for another program of the agent to do. Raises TakenOver, Conflict."""
+        await self.client.do(release(self.id, self.lease))
+
 
 class AsyncRuntime(Binding):
     """A program that is bound to its agent; made by `client.runtime`."""
 
-    def __init__(self, client: AsyncClient, agent: str, program: str, key: str) -> None:
-        super().__init__(agent, program, key)
+    def __init__(self, client: AsyncClient, agent: str, program: str, key: str, lease_s: int | None) -> None:
+        super().__init__(agent, program, key, lease_s=lease_s)
         self._client = client
 
     async def busy(self) -> None:
@@ -190,6 +194,7 @@ class AsyncClient(AsyncDriver):
     messages = _own(calls.messages)
     message = _call(calls.message)
     acknowledge = _call(calls.acknowledge)
+    release = _call(calls.release)
 
     ask_approval = _own(calls.ask_approval)
     approvals = _own(calls.approvals)
@@ -204,14 +209,17 @@ class AsyncClient(AsyncDriver):
         return AsyncTaskHandle(self, id)
 
     @asynccontextmanager
-    async def runtime(self, program: str, key: str | None = None) -> AsyncIterator[AsyncRuntime]:
+    async def runtime(
+        self, program: str, key: str | None = None, *, lease: int | None = None
+    ) -> AsyncIterator[AsyncRuntime]:
         """Bind this program to its agent until the block ends, so that several may share the agent.
 
         It is given what no other program has: `work(runtime=…)`, `inbox(runtime=…)`. Under `key`, its own
         word for what stays when it starts again, it is the same one again, and has what it had in hand.
-        Heartbeats are sent in the background, by a task of this block.
+        Heartbeats are sent in the background, by a task of this block; without any, it keeps what it has for
+        `lease` seconds (90; 15 to 3,600).
         """
-        runtime = AsyncRuntime(self, await self.do(calls.own_agent(self.ties)), program, key or "")
+        runtime = AsyncRuntime(self, await self.do(calls.own_agent(self.ties)), program, key or "", lease)
         await self.do(bind(runtime))
         failure: Exception | None = None
         try:

@@ -7,12 +7,12 @@ from typing import Any, Final, TypeVar
 
 import attrs
 
-from .errors import NotFound, TakenOver, TaskFerryError
+from .errors import Conflict, NotFound, TakenOver, TaskFerryError
 from .plans import Doing, Plan, Step
 from .requests import Answer, Request, as_object, path_of, post, value_of
 from .results import Lease, Program
 
-__all__ = ["Binding", "beat", "beaten", "bind", "held", "unbind", "under"]
+__all__ = ["Binding", "beat", "beaten", "bind", "held", "release", "take", "unbind", "under"]
 
 T = TypeVar("T")
 
@@ -41,11 +41,18 @@ class Binding:
     times: int = 0
     """How often it was bound: what was in hand before the last time is to be asked for again."""
     heartbeat_s: float = 30.0
+    lease_s: int | None = None
+    """How long it keeps what it has without a sign of life; None for the usual time."""
 
 
 def bind(binding: Binding) -> Plan[None]:
     """Bind it, or bind it again. Raises Conflict where too many are bound."""
-    body = {"agent": binding.agent, "program": binding.program, "key": binding.key}
+    body = {
+        "agent": binding.agent,
+        "program": binding.program,
+        "key": binding.key,
+        "lease_s": binding.lease_s,
+    }
     bound: _Bound = yield from post("/runtimes", value_of(_Bound), body)
     binding.id, binding.name = bound.runtime.id, bound.runtime.name
     binding.heartbeat_s = bound.heartbeat_s
@@ -71,12 +78,49 @@ def _heartbeat(binding: Binding) -> Request[None]:
     return post(path_of("runtimes", binding.id, "heartbeat"), _done, {"status": status})
 
 
-def unbind(binding: Binding) -> Plan[None]:
-    """End the binding: others may have at once what it had. Nothing to do where it has ended."""
+def unbind(binding: Binding, *, forget: bool = False) -> Plan[None]:
+    """End the binding: others may have at once what it had. Nothing to do where it has ended.
+
+    With `forget`, its key and name are forgotten, too.
+    """
+    query = {"forget": "true"} if forget else {}
     try:
-        yield from Request("DELETE", path_of("runtimes", binding.id), _done)
+        yield from Request("DELETE", path_of("runtimes", binding.id), _done, query)
     except NotFound:
         pass
+
+
+def take(binding: Binding, id: str, *, only_left: bool = False) -> Plan[Lease]:
+    """Have an item, or a task by its id, alone from now on; again is the same.
+
+    With `only_left`, only what some program has had before. Raises TakenOver, Conflict, NotFound.
+    """
+
+    def asked() -> Request[Lease]:
+        body = {"message": id, "only_left": only_left or None}
+        return post(path_of("runtimes", binding.id, "take"), value_of(Lease, "lease"), body)
+
+    return (yield from under(binding, asked))
+
+
+def release(id: str, lease: Lease | None) -> Plan[None]:
+    """Give an item back, and the task that it belongs to, unprocessed: it comes to another program.
+
+    To this one it comes no more until it is bound anew. Raises TakenOver; Conflict without a lease.
+    """
+    if lease is None:
+        raise Conflict(
+            409,
+            "conflict",
+            "This came to no program alone, so there is nothing to give back.",
+            "Work as a bound program: work(runtime=…), inbox(runtime=…).",
+            {},
+        )
+    try:
+        body = {"message": id, "fence": lease.fence}
+        yield from post(path_of("runtimes", lease.runtime, "release"), _done, body)
+    except NotFound as error:
+        raise (_lost(error) if error.code == _UNKNOWN else error) from None
 
 
 def under(binding: Binding, build: Callable[[], Doing[T]]) -> Plan[T]:

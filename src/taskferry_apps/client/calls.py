@@ -10,7 +10,7 @@ from typing import Concatenate, Final, ParamSpec, TypeVar
 
 import attrs
 
-from .binding import Binding, held, under
+from .binding import Binding, held, release, under
 from .errors import NotAllowed
 from .plans import Doing, Plan, Ties
 from .requests import Answer, Request, as_object, get, listed, path_of, post, value_of
@@ -42,6 +42,7 @@ __all__ = [
     "message",
     "messages",
     "own_agent",
+    "release",
     "request_connection",
     "send_message",
     "status",
@@ -176,11 +177,13 @@ def inbox(
     header_only: bool = False,
     processed: bool = False,
     runtime: Binding | None = None,
+    take: bool = True,
 ) -> Plan[InboxPage]:
     """What has arrived for this agent and is not marked as processed, oldest first; with `processed`, all.
 
     Waits up to `wait` seconds, 60 at most, while there is nothing. What is given counts as read. With
     `runtime`, what that bound program may have, and no other from now on; each item then has a `lease`.
+    With `take=False` it only looks, and what it sees is whoever's who takes it first.
     """
     wait = min(wait, LONGEST_WAIT_S)
 
@@ -196,6 +199,7 @@ def inbox(
             limit=limit,
             header_only=header_only,
             runtime=runtime.id if runtime is not None else "",
+            take=None if take or runtime is None else False,
         )
 
     if runtime is None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
 from . import calls, saving, task_calls, waiting, working
-from .binding import Binding, beat, beaten, bind, held, unbind
+from .binding import Binding, beat, beaten, bind, held, release, unbind
 from .blocking_driver import BlockingDriver
 from .errors import TaskFerryError
 from .feeds import Feed
@@ -115,12 +115,16 @@ class Job(_OneTask):
     submit = _on(task_calls.submit)
     fail = _on(task_calls.fail)
 
+    def release(self) -> None:
+        """Give it back as it is, for another program of the agent to do. Raises TakenOver, Conflict."""
+        self.client.do(release(self.id, self.lease))
+
 
 class Runtime(Binding):
     """A program that is bound to its agent; made by `client.runtime`."""
 
-    def __init__(self, client: Client, agent: str, program: str, key: str) -> None:
-        super().__init__(agent, program, key)
+    def __init__(self, client: Client, agent: str, program: str, key: str, lease_s: int | None) -> None:
+        super().__init__(agent, program, key, lease_s=lease_s)
         self._client = client
 
     def busy(self) -> None:
@@ -184,6 +188,7 @@ class Client(BlockingDriver):
     messages = _own(calls.messages)
     message = _call(calls.message)
     acknowledge = _call(calls.acknowledge)
+    release = _call(calls.release)
 
     ask_approval = _own(calls.ask_approval)
     approvals = _own(calls.approvals)
@@ -198,14 +203,15 @@ class Client(BlockingDriver):
         return TaskHandle(self, id)
 
     @contextmanager
-    def runtime(self, program: str, key: str | None = None) -> Iterator[Runtime]:
+    def runtime(self, program: str, key: str | None = None, *, lease: int | None = None) -> Iterator[Runtime]:
         """Bind this program to its agent until the block ends, so that several may share the agent.
 
         It is given what no other program has: `work(runtime=…)`, `inbox(runtime=…)`. Under `key`, its own
         word for what stays when it starts again, it is the same one again, and has what it had in hand.
-        Heartbeats are sent by a thread, also while the program's own code takes long.
+        Heartbeats are sent by a thread, also while the program's own code takes long; without any, it keeps
+        what it has for `lease` seconds (90; 15 to 3,600).
         """
-        runtime = Runtime(self, self.do(calls.own_agent(self.ties)), program, key or "")
+        runtime = Runtime(self, self.do(calls.own_agent(self.ties)), program, key or "", lease)
         self.do(bind(runtime))
         leaving = threading.Event()
         # A thread that hangs does not keep its program from ending.
