@@ -158,12 +158,19 @@ class Mail:
             record = await self.find(caller, message)
         return (await message_views(self._core, (record,)))[0]
 
-    async def find(self, caller: Caller, message: str) -> MessageRecord:
-        """The record of a message that the caller may see; the received one where both sides are ours."""
+    async def find(self, caller: Caller, message: str, agent: str = "") -> MessageRecord:
+        """The record of a message that the caller may see; the received one where both sides are ours.
+
+        With `agent`, the record of that agent of ours.
+        """
         hash = await find_message(self._core.store, message)
         found = (await self._core.store.messages((hash,))).get(hash, ())
         shown = await without_hidden(self._core, caller, found)
-        visible = [record for record in shown if may_use(caller, record.mine.name)]
+        visible = [
+            record
+            for record in shown
+            if may_use(caller, record.mine.name) and agent in ("", record.mine.name)
+        ]
         if not visible:
             raise not_found("message")
         return next((record for record in visible if record.direction is Direction.IN), visible[0])

@@ -30,7 +30,7 @@ from taskferry_protocol.runtimes import (
 from ..release import version
 from .core import Core
 from .draft import Draft
-from .leasing import check_hold, find_runtime, other_agent, pass_on, take
+from .leasing import check_hold, find_runtime, pass_on, take
 from .link import Link
 from .mail import Mail
 from .names import handle_of, may_use, own_agent
@@ -134,11 +134,10 @@ class Runtimes:
     async def take(self, caller: Caller, runtime: str, message: str, *, only_left: bool) -> LeaseView:
         """Have an item, and the task that it belongs to."""
         core = self._core
-        record = await self._mail.find(caller, message)
+        agent = (await find_runtime(core, caller, runtime)).agent
+        record = await self._mail.find(caller, message, agent)
         async with core.lock:
             me = await find_runtime(core, caller, runtime)
-            if me.agent != record.mine.name:
-                raise other_agent(me, record.mine.name)
             note_run(core, me.agent)
             lease = await take(core, me, record.task or record.hash, only_left=only_left)
         return LeaseView(me.id.hex(), lease.fence, Instant(core.now() + me.lease_ms))

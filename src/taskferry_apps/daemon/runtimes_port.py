@@ -89,7 +89,7 @@ class RuntimeService(Protocol):
         """Have an item, and the task that it belongs to, alone from now on; again is the same.
 
         Refusals `taken-over` while another live program has it, `conflict` with `only_left` where none ever
-        had it, `bad-value` for another agent's.
+        had it.
         """
 
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
