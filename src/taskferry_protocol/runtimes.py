@@ -35,11 +35,13 @@ __all__ = [
     "heartbeat_ms",
     "is_live",
     "left",
+    "look_over",
     "may_answer",
     "nudge",
     "presence",
     "renewed",
     "runtime_name",
+    "taken",
 ]
 
 #: How long a program that says nothing keeps what it was handed, unless it asks for another time.
@@ -188,11 +190,13 @@ def hand_out(
     after: Place | None,
     limit: int,
     now: Instant,
+    passed: Collection[Hash] = (),
 ) -> HandedOut:
     """The first `limit` items that no other live runtime has, of those that wait for the agent.
 
     What belongs to a task goes to the runtime that has the task, however late it comes. Of what `me` has
-    already, only items after the place `after` are new to it; of what it takes now, all are.
+    already, only items after the place `after` are new to it; of what it takes now, all are. What is `passed`
+    it has given back, and does not get again.
     """
     given: list[WaitingItem] = []
     taken: dict[Hash, LeaseRecord] = {}
@@ -203,6 +207,8 @@ def hand_out(
             continue
         if is_mine and item.unit not in taken and after is not None and item.place <= after:
             continue
+        if not is_mine and item.unit in passed:
+            continue
         if len(given) == limit:
             return HandedOut(tuple(given), tuple(taken.values()), more=True)
         if not is_mine:
@@ -210,6 +216,42 @@ def hand_out(
             taken[item.unit] = LeaseRecord(item.unit, me.agent, me.id, fence, now)
         given.append(item)
     return HandedOut(tuple(given), tuple(taken.values()), more=False)
+
+
+def look_over(
+    items: Sequence[WaitingItem],
+    me: RuntimeRecord,
+    live: Collection[RuntimeId],
+    *,
+    after: Place | None,
+    limit: int,
+) -> HandedOut:
+    """The first `limit` items after a place that no other live runtime has; `me` takes none of them."""
+    given: list[WaitingItem] = []
+    for item in items:
+        lease = item.lease
+        if lease is not None and lease.runtime != me.id and lease.runtime in live:
+            continue
+        if after is not None and item.place <= after:
+            continue
+        if len(given) == limit:
+            return HandedOut(tuple(given), (), more=True)
+        given.append(item)
+    return HandedOut(tuple(given), (), more=False)
+
+
+def taken(
+    lease: LeaseRecord | None, unit: Hash, me: RuntimeRecord, live: Collection[RuntimeId], now: Instant
+) -> LeaseRecord | None:
+    """The lease by which `me` has a unit from now on; None while another live runtime has it.
+
+    What it has already, it has under the same fence as before.
+    """
+    if lease is not None and lease.runtime == me.id:
+        return lease
+    if lease is not None and lease.runtime in live:
+        return None
+    return LeaseRecord(unit, me.agent, me.id, 1 if lease is None else lease.fence + 1, now)
 
 
 def may_answer(

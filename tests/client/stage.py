@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,7 @@ import attrs
 
 from taskferry_apps.demo.stage import Machine, Stage, wait_until
 
-__all__ = ["Pair", "a_pair"]
+__all__ = ["Pair", "a_pair", "daemons_of"]
 
 PATIENCE_S = 40.0
 ROOT = Path(__file__).parents[2]
@@ -57,7 +58,7 @@ class Pair:
     def running(
         self, owner: str, *words: str, folder: Path, python: str = sys.executable
     ) -> Iterator[subprocess.Popen[bytes]]:
-        """A program that runs until the block ends; it must not end by itself."""
+        """A program that runs until the block ends, or is killed there; it must not end by itself."""
         log = folder / f"{owner}.log"
         with log.open("wb") as sink:
             program = subprocess.Popen(
@@ -65,13 +66,59 @@ class Pair:
             )
         try:
             yield program
-            assert program.poll() is None, log.read_text()
+            assert program.returncode == -signal.SIGKILL or program.poll() is None, log.read_text()
         except BaseException:
             print(log.read_text())
             raise
         finally:
             program.kill()
             program.wait()
+
+    @contextmanager
+    def restarted(self, owner: str) -> Iterator[None]:
+        """kill -9 an owner's daemon; while the block runs, another is at its place and address."""
+        machine = self.alice if owner == "alice" else self.bob
+        (pid,) = daemons_of(machine.data)
+        os.kill(pid, signal.SIGKILL)
+        address = machine.url.removeprefix("http://")
+        around = self.environment(owner)
+        # To a daemon, this would be its owner's credential.
+        del around["TASKFERRY_LOCAL_API_TOKEN"]
+        again = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "taskferry_apps.cli",
+                "up",
+                "--addr",
+                address,
+                "--data",
+                str(machine.data),
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**around, "TASKFERRY_SECRETS": "files"},
+        )
+        try:
+            with machine.client() as client:
+                client.wait_healthy(PATIENCE_S)
+            yield
+        finally:
+            again.terminate()
+            again.wait(PATIENCE_S)
+
+
+def daemons_of(data: Path) -> list[int]:
+    """The daemon's process with that data directory."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = place.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"up" in words and str(data).encode() in words:
+            found.append(int(place.parent.name))
+    return found
 
 
 @contextmanager

@@ -72,18 +72,42 @@ class Face:
         member = getattr(self.inner, name)
         if not callable(member):
             return member
+        if name == "runtime":
+            return lambda *args: BlockFace(member(*args))
         if name in _AT_ONCE:
+            member = partial(_plainly, member)
             return lambda *args, **more: _faced(member(*args, **more))
 
         async def call(*args: Any, **more: Any) -> Any:
-            return _faced(await to_thread.run_sync(partial(member, *args, **more)))
+            return _faced(await to_thread.run_sync(partial(_plainly, member, *args, **more)))
 
         return call
+
+
+class BlockFace:
+    """A block of the synchronous client, entered and left in threads; its object has a face, too."""
+
+    def __init__(self, block: Any) -> None:
+        self._block = block
+
+    async def __aenter__(self) -> Face:
+        return Face(await to_thread.run_sync(self._block.__enter__))
+
+    async def __aexit__(self, *error: Any) -> bool | None:
+        ended: bool | None = await to_thread.run_sync(self._block.__exit__, *error)
+        return ended
 
 
 def _faced(value: Any) -> Any:
     return (
         Face(value) if isinstance(value, TaskHandle | Job | Events) or inspect.isgenerator(value) else value
+    )
+
+
+def _plainly(member: Any, *args: Any, **more: Any) -> Any:
+    """Call it with what stands behind a face."""
+    return member(
+        *args, **{name: value.inner if isinstance(value, Face) else value for name, value in more.items()}
     )
 
 

@@ -25,6 +25,7 @@ from taskferry_apps.client import (
     NotValid,
     PassedOn,
     Refused,
+    TakenOver,
     TaskEnded,
     TooFast,
     Unauthorized,
@@ -32,9 +33,9 @@ from taskferry_apps.client import (
 from taskferry_apps.client.calls import message, status
 from taskferry_apps.client.plans import Ties
 from taskferry_apps.client.requests import Answer, as_object
-from taskferry_apps.client.task_calls import accept
+from taskferry_apps.client.task_calls import accept, show_task
 
-from .scripted import URL, Script, ok, refusal
+from .scripted import AT, URL, Script, a_task, ok, refusal
 
 STATUS = {
     "status": "ok",
@@ -60,6 +61,7 @@ STATUS = {
         ("not-found", 404, NotFound),
         ("ambiguous", 409, Conflict),
         ("not-possible", 409, NotPossible),
+        ("taken-over", 409, TakenOver),
         ("too-large", 413, NotValid),
         ("unsupported-media", 415, NotValid),
         ("locked", 423, Locked),
@@ -139,7 +141,7 @@ def test_methods_show_what_they_take():
     """Both kinds of client have the same methods, with the parameters and the text of what they describe."""
     names = {name for name in dir(Client) if not name.startswith("_")} - {"close", "url"}
     assert names <= set(dir(AsyncClient))
-    for name in names - {"as_owner", "do", "drop", "work", "events", "task"}:
+    for name in names - {"as_owner", "do", "do_once", "drop", "work", "events", "task", "runtime"}:
         blocking, waiting = getattr(Client, name), getattr(AsyncClient, name)
         assert inspect.signature(blocking) == inspect.signature(waiting)
         assert blocking.__doc__
@@ -170,3 +172,29 @@ def test_an_answer_that_only_claims_to_be_passed_on_is_a_strangers():
     """A 202 that names no request is none of the local API's."""
     with pytest.raises(NotTaskFerry):
         accept("aa").read(Answer(202, b'{"ok": true}', URL))
+
+
+def test_a_task_shows_who_writes_in_it_and_what_was_passed_on():
+    """The device that acts, what it was asked, and how far a message came, in words."""
+    asked = {
+        **dict.fromkeys(("device", "agent", "code", "message"), "x"),
+        **dict.fromkeys(("asked_at", "until"), AT),
+        **dict.fromkeys(("ended_at", "event")),
+        "request_id": "77ab",
+        "action": "accept",
+        "state": "waiting",
+        "next": "Wait.",
+    }
+    delivery: dict[str, object] = {
+        "rung": "relayed",
+        "at": AT,
+        "code": "",
+        "history": [],
+        "told": None,
+        "words": "On its way.",
+    }
+    task = a_task(acts_on="laptop", requests=[asked], delivery=delivery)
+    found = Script([ok(task)]).play(show_task("aa"))
+    assert (found.acts_on, found.delivery.told, found.delivery.words) == ("laptop", None, "On its way.")
+    (request,) = found.requests
+    assert (request.id, request.action, request.next_step) == ("77ab", "accept", "Wait.")

@@ -66,7 +66,7 @@ def test_every_block_is_python_and_every_method_exists(page):
 def test_the_table_of_calls_is_whole():
     """Every public method of a client, a task and a job is named on the page."""
     text = PAGES[1].read_text("utf-8")
-    plumbing = {"do", "drop", "close", "url", "as_owner"}
+    plumbing = {"do", "do_once", "drop", "close", "url", "as_owner"}
     for kind in (Client, TaskHandle, Job):
         for name in dir(kind):
             assert name.startswith("_") or name in plumbing or f"`{name}" in text, name

@@ -107,7 +107,7 @@ def by_command(address: Address | None) -> None:
 def by_pipe(address: Address | None) -> None:
     """What carries an agent's MCP session."""
     try:
-        connect(address or Holder(Path(os.environ["TASKFERRY_DATA"])), TOKEN, "writer").close()
+        connect(address or Holder(Path(os.environ["TASKFERRY_DATA"])), TOKEN, "writer", "", "").close()
     except CannotDial as error:
         raise DaemonAway(str(error)) from None
 
@@ -260,5 +260,5 @@ def test_an_address_that_is_named_is_used(data, monkeypatch):
         monkeypatch.delenv("TASKFERRY_LOCAL_URL")
         by_async_client(daemon.url)
         with pytest.raises(DialRejected):
-            connect(daemon.url, TOKEN, "writer")
+            connect(daemon.url, TOKEN, "writer", "", "")
     assert len([line for line in daemon.heard if TOKEN in line]) == 3

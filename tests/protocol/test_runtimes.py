@@ -19,11 +19,13 @@ from taskferry_protocol.runtimes import (
     hand_out,
     heartbeat_ms,
     is_live,
+    look_over,
     may_answer,
     nudge,
     presence,
     renewed,
     runtime_name,
+    taken,
 )
 
 NOW = Instant(1_700_000_000_000)
@@ -155,9 +157,9 @@ ONE, TWO = bound(number=1).runtime, bound(number=2).runtime
 BOTH = {ONE.id, TWO.id}
 
 
-def look(items, me, live=BOTH, after=None, limit=9):
+def look(items, me, live=BOTH, after=None, limit=9, passed=()):
     """A look into the inbox."""
-    return hand_out(items, me, live, after=after, limit=limit, now=NOW)
+    return hand_out(items, me, live, after=after, limit=limit, now=NOW, passed=passed)
 
 
 def test_task_stays_with_who_has_it():
@@ -173,6 +175,37 @@ def test_task_stays_with_who_has_it():
     taken_over = look(news, TWO, {TWO.id})
     assert hashes(taken_over) == (task(5), task(6))
     assert taken_over.taken[0].fence == held.fence + 1
+
+
+def test_what_was_given_back_comes_to_others_alone():
+    """Who has given a unit back is not handed it again, until it has it by taking it itself."""
+    free = LeaseRecord(task(1), "writer", NOBODY, 3, NOW)
+    assert look([item(1, lease=free), item(2)], ONE, passed={task(1)}) == look([item(2)], ONE)
+    assert hashes(look([item(1, lease=free)], TWO)) == (task(1),)
+    mine = taken(free, task(1), ONE, BOTH, NOW)
+    assert mine is not None
+    assert (mine.runtime, mine.fence) == (ONE.id, 4)
+    assert hashes(look([item(1, lease=mine)], ONE, passed={task(1)})) == (task(1),)
+
+
+def test_a_look_takes_nothing_and_shows_nothing_of_others():
+    """Items behind the place that no other live runtime has, as often as one looks."""
+    (held,) = look([item(1)], ONE).taken
+    items = [item(1, lease=held), item(2), item(3)]
+    seen = [look_over(items, me, BOTH, after=None, limit=2) for me in (ONE, TWO)]
+    assert [hashes(each) for each in seen] == [(task(1), task(2)), (task(2), task(3))]
+    assert [(each.taken, each.more) for each in seen] == [((), True), ((), False)]
+    assert hashes(look_over(items, TWO, {TWO.id}, after=Place(2), limit=9)) == (task(3),)
+
+
+def test_a_unit_is_taken_from_nobody_who_lives():
+    """Again it is the same lease; from one who is gone it has a higher fence."""
+    (held,) = look([item(1)], ONE).taken
+    assert taken(held, task(1), ONE, BOTH, NOW) == held
+    assert taken(held, task(1), TWO, BOTH, NOW) is None
+    over = taken(held, task(1), TWO, {TWO.id}, NOW)
+    assert over is not None
+    assert (over.runtime, over.fence) == (TWO.id, held.fence + 1)
 
 
 def test_no_more_is_taken_than_is_given():

@@ -42,6 +42,7 @@ class Shop:
     def orders(self, *words: str, **changes: Any) -> Orders:
         """Orders for a worker that runs a command."""
         limits: dict[str, Any] = {"time_s": 30.0, "output_bytes": 1_000_000, "grace_s": 0.3}
+        limits["disk_bytes"] = 50_000_000
         limits |= {name: changes.pop(name) for name in tuple(limits) if name in changes}
         rules = {
             name: changes.pop(name)
@@ -63,6 +64,8 @@ class Shop:
             "folder": None,
             "workers": self.folder / "workers",
             "is_dry": False,
+            "name": "",
+            "lease_s": None,
         }
         return Orders(**{**given, **changes})
 

@@ -9,8 +9,12 @@ import pytest
 import trio
 
 from taskferry_apps.client import calls, task_calls
+from taskferry_apps.daemon.looking import Looking
+from taskferry_apps.daemon.mail import Mail
+from taskferry_apps.worker import line, worker
 from taskferry_apps.worker.line import Line
 from taskferry_apps.worker.room import Room, RoomTrouble, held_room
+from taskferry_apps.worker.seat import leased
 from taskferry_apps.worker.steps import Kept, Stage
 from taskferry_apps.worker.telling import What
 
@@ -42,7 +46,8 @@ def under(monkeypatch: pytest.MonkeyPatch, fate: Fate) -> None:
     do, keep, forget = Line.do, Room.keep, Room.forget
 
     async def fated_do(self: Line, make: Any) -> Any:
-        if getattr(make, "func", None) not in DEEDS:
+        deed = make.args[0] if getattr(make, "func", None) is leased else make
+        if getattr(deed, "func", None) not in DEEDS:
             return await do(self, make)
         fate.step(False)
         outcome = await do(self, make)
@@ -108,6 +113,46 @@ async def test_a_daemon_that_is_away_is_waited_for_and_that_is_said_once(shop):
         urls.append(shop.ferry.bob.url)
         assert (await handle.result(40)).text == "done"
     assert (len(shop.words(What.AWAY)), len(shop.words(What.BACK))) == (1, 1)
+
+
+async def test_a_daemon_that_fails_at_its_inbox_does_not_end_the_worker(shop, monkeypatch):
+    """Once or often: it is asked again, and the worker says what is wrong, once, while it does not help."""
+    monkeypatch.setattr(worker, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(line, "delay", lambda *_: 0.01)
+    failures = 17
+    inbox = Mail.inbox
+
+    async def failing(self: Mail, *args: Any, **more: Any) -> Any:
+        nonlocal failures
+        if failures:
+            failures -= 1
+            raise RuntimeError("a fault of the daemon's")
+        return await inbox(self, *args, **more)
+
+    monkeypatch.setattr(Mail, "inbox", failing)
+    handle = await shop.send()
+    async with shop.working(shop.script("print('done')")):
+        assert (await handle.result(40)).text == "done"
+    assert failures == 0
+    (said,) = shop.words(What.TROUBLE)
+    assert said.startswith("the inbox cannot be read: ")
+
+
+async def test_a_task_at_which_the_daemon_fails_keeps_no_other_waiting(shop, monkeypatch):
+    """It is looked at again later; what came after it is done now."""
+    monkeypatch.setattr(line, "delay", lambda *_: 0.01)
+    bad, good = await shop.send("Bad"), await shop.send("Good")
+    look = Looking.task
+
+    async def failing(self: Looking, caller: Any, task: str, *args: Any) -> Any:
+        if task == bad.id and not caller.is_owner:
+            raise RuntimeError("a fault of the daemon's")
+        return await look(self, caller, task, *args)
+
+    monkeypatch.setattr(Looking, "task", failing)
+    async with shop.working(shop.script("print('done')")):
+        assert (await good.result(40)).text == "done"
+    assert shop.words(What.TROUBLE)
 
 
 async def test_an_acceptance_whose_key_is_forgotten_counts_as_its_own(shop):

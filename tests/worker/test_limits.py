@@ -7,6 +7,8 @@ from pathlib import Path
 
 import trio
 
+from taskferry_apps.worker import disk
+from taskferry_apps.worker.disk import size_of
 from taskferry_apps.worker.telling import What
 
 #: Starts children that ignore SIGTERM: one in its group, one in its own session, one orphaned twice over.
@@ -95,6 +97,48 @@ async def test_a_flood_of_output_is_bounded_and_stopped(shop):
     task = await shop.ended(handle, "failed")
     assert any("more than 300,000 bytes of output" in event.note for event in task.events)
     assert (shop.room / "tasks" / handle.id / "stdout").stat().st_size <= 300_000
+
+
+async def test_a_file_that_grows_without_end_is_cut_off(shop):
+    """The system ends the command that writes it; the reason names the limit."""
+    handle = await shop.send()
+    words = ("/bin/dd", "if=/dev/zero", "of=out/big", "bs=65536", "count=1000")
+    assert await shop.work(*words, disk_bytes=300_000) == 1
+    task = await shop.ended(handle, "failed")
+    assert any("it wrote a file of more than 300,000 bytes" in event.note for event in task.events)
+
+
+async def test_many_files_together_are_bounded(shop):
+    """Each is small enough, all are not: it is stopped while it writes on, and its folder does not stay."""
+    handle = await shop.send()
+    code = (
+        "import os, sys, time\nprint('filling', file=sys.stderr)\nfor n in range(20):\n"
+        "    os.makedirs(f'deep/{n}')\n    open(f'deep/{n}/file', 'wb').write(b'x' * 50_000)\ntime.sleep(600)"
+    )
+    assert await shop.work(shop.script(code), disk_bytes=300_000) == 1
+    task = await shop.ended(handle, "failed")
+    (note,) = [event.note for event in task.events if event.type == "task_fail"]
+    assert "it wrote more than 300,000 bytes into its folder. The end of its standard error:\nfilling" in note
+    assert not (shop.room / "tasks" / handle.id).exists()
+
+
+async def test_what_is_too_large_in_the_end_fails_too(shop):
+    """Between two looks a command may write much and end well: it is measured once more."""
+    handle = await shop.send()
+    code = "for n in range(20): open(f'{n}', 'wb').write(b'x' * 50_000)\nprint('done')"
+    assert await shop.work(shop.script(code), disk_bytes=300_000) == 1
+    assert (await shop.ended(handle, "failed")).versions == ()
+
+
+def test_links_and_countless_files_do_not_hide_a_size(tmp_path, monkeypatch):
+    """A link counts for itself alone; more files than a run may leave count as too much."""
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "root").symlink_to("/")
+    assert size_of(tmp_path, 10_000_000) < 100_000
+    monkeypatch.setattr(disk, "_MOST_ENTRIES", 3)
+    for name in "abc":
+        (tmp_path / name).touch()
+    assert size_of(tmp_path, 10_000_000) == 10_000_001
 
 
 async def test_a_program_that_vanished_fails_the_task(shop):

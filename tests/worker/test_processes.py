@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.client.stage import daemons_of
+
 from .test_limits import STUBBORN, living
 from .town import PAGE, PATIENCE_S, Town, a_town, until
 
@@ -53,6 +55,41 @@ def test_killed_with_its_command_under_way_it_begins_anew(town: Town, tmp_path: 
     assert [event["type"] for event in found["events"]].count("task_accept") == 1
     assert len(found["versions"]) == 1
     assert list(town.folder(task).glob("*.pid")) == []
+
+
+def test_of_two_workers_one_takes_over_what_a_killed_one_had(town: Town, tmp_path: Path) -> None:
+    """Each task is run by one; after kill -9 of one, the other does its task once the lease is over."""
+    here, there = tmp_path / "here", tmp_path / "there"
+    runs = tmp_path / "runs"
+    for folder in (here, there, runs):
+        folder.mkdir()
+    go = tmp_path / "go"
+    wait = (
+        "import os, time\n"
+        f"open({str(runs)!r} + f'/{{os.environ[\"TASKFERRY_TASK_ID\"]}}.{{os.getpid()}}', 'x').close()\n"
+        f"while not os.path.exists({str(go)!r}): time.sleep(0.05)\nprint('done')"
+    )
+    command = program(tmp_path, wait)
+    tasks = [town.send(f"Shared {n}") for n in range(2)]
+    one = town.working("--name", "one", "--lease", "15s", "--", command, folder=tmp_path, log=here / "log")
+    two = town.working("--name", "two", "--lease", "15s", "--", command, folder=tmp_path, log=there / "log")
+    with one as first, two:
+        until(lambda: {path.name[:64] for path in runs.iterdir()} == set(tasks))
+        assert len(list(runs.iterdir())) == 2
+        shown = town.run("agent", "runtimes", folder=tmp_path).stdout
+        assert [line.split()[2] for line in shown.splitlines() if line.startswith("worker-")] == ["busy"] * 2
+        assert "worker-one is bound to writer, busy" in town.run("whoami", folder=tmp_path).stdout
+        first.kill()
+        first.wait()
+        go.touch()
+        for task in tasks:
+            assert len(town.until(task, "submitted")["versions"]) == 1
+        (taken,) = [line for line in (there / "log").read_text().splitlines() if "taken over" in line]
+        assert "@alice/requester: Shared" in taken
+        # What the dead one held is the other's now: it comes back, discards it, and says so.
+        with town.working("--name", "one", "--", command, folder=tmp_path, log=here / "again"):
+            until(lambda: "Another program has this now: worker-two." in (here / "again").read_text())
+    assert len(list(runs.iterdir())) == 3
 
 
 def test_it_stops_on_signals_with_its_commands(town: Town, tmp_path: Path) -> None:
@@ -180,19 +217,6 @@ def kill_the_daemon_under_way(town: Town, tmp_path: Path) -> None:
             again.terminate()
             again.wait(PATIENCE_S)
     assert log.read_text().count("  away") <= 2, log.read_text()
-
-
-def daemons_of(data: Path) -> list[int]:
-    """The daemon's process with that data directory."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = place.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"up" in words and str(data).encode() in words:
-            found.append(int(place.parent.name))
-    return found
 
 
 def test_a_reader_of_its_lines_may_leave(town: Town, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import trio
 
 from taskferry_apps.client import Attachment
 from taskferry_apps.worker.harvest import ResultKind
@@ -38,9 +39,11 @@ async def test_a_task_is_done_revised_and_completed(shop):
         assert [part.name for part in task.newest.parts] == ["", "again.txt"]
         await handle.complete()
         await shop.until(lambda: "completed" in shop.words(What.ENDED))
+        with trio.fail_after(20):
+            inbox = {"agent_id": "writer", "unprocessed": "true"}
+            while (await shop.ferry.house.bob.ok("GET", "/inbox", **inbox))["messages"]:
+                await trio.sleep(0.02)
     assert list((shop.room / "tasks").iterdir()) == list((shop.room / "state").iterdir()) == []
-    inbox = await shop.ferry.house.bob.ok("GET", "/inbox", agent_id="writer", unprocessed="true")
-    assert inbox["messages"] == []
 
 
 async def test_the_command_is_given_the_task_as_data_and_none_of_the_owners_secrets(shop, monkeypatch):
@@ -83,7 +86,7 @@ async def test_with_api_the_command_has_its_agents_credential(shop):
         ("import os; os.kill(os.getpid(), 11)", "was killed by SIGSEGV"),
         ("pass", "ended well and left nothing on standard output, and no file"),
         ("print('x' * 195_000)", "has 195,001 bytes; one version carries 190,000"),
-        ("open('out/big', 'wb').truncate(10**12)", "has 1,000,000,000,000 bytes"),
+        ("open('out/big', 'wb').truncate(4 * 10**7)", "has 40,000,000 bytes"),
         ("for n in range(40): open(f'out/{n}', 'w').write('x')", "more than 32 files"),
         ("import os; os.rmdir('out')", "The folder out is no folder any more."),
     ],

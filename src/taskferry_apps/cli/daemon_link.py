@@ -43,12 +43,16 @@ F = TypeVar("F", bound=Callable[..., object])
 
 def daemon_options(command: F) -> F:
     """Add --url, --token and --data, kept in the context for `local_client`."""
-    return _daemon_options(command, "by default the owner's, found in the data directory.")
+    return _daemon_options(command, "Credential; by default the owner's, found in the data directory.")
 
 
 def program_options(command: F) -> F:
     """The same for commands that act as an agent, by a credential of its own."""
-    return _daemon_options(command, "by default one of the agent's own, made at the first start and kept.")
+    return _daemon_options(
+        command,
+        "Credential of the agent that is acted as; by default one of its own, made at the first start "
+        "with the owner's, and kept.",
+    )
 
 
 def _daemon_options(command: F, credential: str) -> F:
@@ -58,7 +62,7 @@ def _daemon_options(command: F, credential: str) -> F:
             envvar="TASKFERRY_LOCAL_API_TOKEN",
             expose_value=False,
             callback=_keep,
-            help=f"Credential; {credential}",
+            help=credential,
         ),
         click.option(
             "--url",

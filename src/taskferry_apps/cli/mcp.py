@@ -106,22 +106,25 @@ def _dialled(agent: str) -> tuple[BlockingWebSocket, Callable[[], BlockingWebSoc
     from taskferry_transports.blocking_websocket import CannotDial, DialRejected
 
     from ..mcp.pipe import connect
+    from ..system import entropy
 
     name = agent_name(agent)
     # A handle says whose agent is meant, and only the daemon knows whether it is this owner's.
     kept = "" if agent != name else kept_credential(name, HOSTED)
     acting = Acting(name, named_credential() or kept)
+    # The same over all connections, so that a daemon that was away knows the session again.
+    session = (entropy(16).hex(), Path.cwd().name)
     try:
         if not acting.token:
             acting = agent_credential(agent, HOSTED)
         try:
-            link = connect(daemon_address(), acting.token, acting.agent)
+            link = connect(daemon_address(), acting.token, acting.agent, *session)
         except DialRejected as rejected:
             if rejected.status != _UNAUTHORIZED or named_credential():
                 raise
             # It was revoked since the last session; the owner has started another.
             acting = made_credential(agent, HOSTED)
-            link = connect(daemon_address(), acting.token, acting.agent)
+            link = connect(daemon_address(), acting.token, acting.agent, *session)
     except CannotDial:
         raise _NoServer from None
     except DialRejected as rejected:
@@ -135,7 +138,7 @@ def _dialled(agent: str) -> tuple[BlockingWebSocket, Callable[[], BlockingWebSoc
     def again() -> BlockingWebSocket:
         # In the other thread; a daemon that was started anew may listen elsewhere.
         with context.scope(cleanup=False):
-            return connect(daemon_address(), acting.token, acting.agent)
+            return connect(daemon_address(), acting.token, acting.agent, *session)
 
     return link, again
 

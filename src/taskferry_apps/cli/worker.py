@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import click
 
 from .agent_credential import Acting, agent_credential, agent_name, kept_credential
-from .daemon_link import daemon_address, daemon_options, data_directory
+from .daemon_link import daemon_address, data_directory, program_options
 from .durations import Length
 from .outcome import CommandFailed, Exit
 
@@ -26,6 +27,7 @@ __all__ = ["worker"]
 F = TypeVar("F", bound=Callable[..., object])
 
 _PROGRAM: Final = "worker"
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}", re.ASCII)
 _AT_LEAST_ONE: Final = click.IntRange(1)
 
 
@@ -47,6 +49,10 @@ def _limit_options(command: F) -> F:
         click.option(
             "--output-limit", type=_AT_LEAST_ONE, default=4_194_304, show_default=True,
             help="Bytes that one run may write to its standard output and error.",
+        ),
+        click.option(
+            "--disk-limit", type=_AT_LEAST_ONE, default=1_073_741_824, show_default=True,
+            help="Bytes of each file that one run writes, and of its folder.",
         ),
     )  # fmt: skip
     for option in reversed(options):
@@ -83,11 +89,19 @@ def _limit_options(command: F) -> F:
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
-    help="The worker's folder.  [default: workers/AGENT in the data directory]",
+    help="The worker's folder.  [default: workers/AGENT in the data directory, or workers/AGENT.NAME]",
+)
+@click.option(
+    "--name", default="", help="Tells it from other workers of the agent, and gives it another folder."
+)
+@click.option(
+    "--lease",
+    type=Length(),
+    help="How long others wait for it when it is not heard of: 15s to 1h.  [default: 90s]",
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done with what waits; change nothing.")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object a step.")
-@daemon_options
+@program_options
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 def worker(agent: str, command: tuple[str, ...], is_json: bool, **options: object) -> None:
     """Run COMMAND for each task that comes for an agent, and submit what it leaves.
@@ -167,6 +181,7 @@ def _orders(acting: Acting, words: tuple[str, ...], options: dict[str, object]) 
                 _number(options["time_limit"]),
                 int(_number(options["output_limit"])),
                 _number(options["grace"]),
+                int(_number(options["disk_limit"])),
             ),
             ProgressFrom(options["progress"]),
         ),
@@ -189,7 +204,29 @@ def _orders(acting: Acting, words: tuple[str, ...], options: dict[str, object]) 
         folder=folder.absolute() if isinstance(folder, Path) else None,
         workers=data_directory().absolute() / "workers",
         is_dry=bool(options["dry_run"]),
+        name=_worker_name(str(options["name"])),
+        lease_s=_lease(options["lease"]),
     )
+
+
+def _worker_name(text: str) -> str:
+    if text and not _NAME.fullmatch(text):
+        raise CommandFailed(
+            f"A worker's name has small letters, digits, - and _, and 32 of them at most; {text!r} is none.",
+            Exit.USAGE,
+        )
+    return text
+
+
+def _lease(value: object) -> int | None:
+    from taskferry_protocol.runtimes import LEASE_LEAST_MS, LEASE_MOST_MS
+
+    if value is None:
+        return None
+    seconds = int(_number(value))
+    if not LEASE_LEAST_MS <= seconds * 1_000 <= LEASE_MOST_MS:
+        raise CommandFailed("--lease is a time from 15s to 1h, such as 5m.", Exit.USAGE)
+    return seconds
 
 
 def _finder(address: Address) -> Callable[[], str]:

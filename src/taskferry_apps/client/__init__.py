@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from .async_client import AsyncClient, AsyncEvents, AsyncJob, AsyncTaskHandle, AsyncWork
+    from .async_client import AsyncClient, AsyncEvents, AsyncJob, AsyncRuntime, AsyncTaskHandle, AsyncWork
     from .attachments import Attachment
     from .errors import (
         ApprovalNeeded,
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         NotValid,
         PassedOn,
         Refused,
+        TakenOver,
         TaskEnded,
         TaskFerryError,
         TimedOut,
@@ -45,13 +46,25 @@ if TYPE_CHECKING:
         Event,
         Identity,
         InboxPage,
+        Lease,
         Message,
         MessagePage,
+        Program,
         Sent,
         Status,
     )
-    from .sync_client import Client, Events, Job, TaskHandle
-    from .task_results import ListedTask, Part, RevisionRequest, SentTask, Task, TaskEvent, TaskPage, Version
+    from .sync_client import Client, Events, Job, Runtime, TaskHandle
+    from .task_results import (
+        ListedTask,
+        Part,
+        RevisionRequest,
+        SentTask,
+        Task,
+        TaskEvent,
+        TaskPage,
+        TaskRequest,
+        Version,
+    )
 
 __all__ = [
     "Agent",
@@ -60,6 +73,7 @@ __all__ = [
     "AsyncClient",
     "AsyncEvents",
     "AsyncJob",
+    "AsyncRuntime",
     "AsyncTaskHandle",
     "AsyncWork",
     "Attachment",
@@ -77,6 +91,7 @@ __all__ = [
     "Identity",
     "InboxPage",
     "Job",
+    "Lease",
     "ListedTask",
     "Locked",
     "Message",
@@ -91,17 +106,21 @@ __all__ = [
     "NotValid",
     "Part",
     "PassedOn",
+    "Program",
     "Refused",
     "RevisionRequest",
+    "Runtime",
     "Sent",
     "SentTask",
     "Status",
+    "TakenOver",
     "Task",
     "TaskEnded",
     "TaskEvent",
     "TaskFerryError",
     "TaskHandle",
     "TaskPage",
+    "TaskRequest",
     "TimedOut",
     "TooFast",
     "Unauthorized",

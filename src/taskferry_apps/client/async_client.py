@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
+import anyio
 import httpx
 
 from . import calls, saving, task_calls, waiting, working
 from .address import Address
 from .async_driver import AsyncDriver
+from .binding import Binding, beat, beaten, bind, held, release, unbind
+from .errors import TaskFerryError
 from .feeds import Feed
 from .plans import Doing, Ties
-from .results import Event
+from .results import Event, Lease
 from .signatures import like_method
 from .standing import Standing, agent_standing, owner_standing
 from .task_results import SentTask, Task
 
-__all__ = ["AsyncClient", "AsyncEvents", "AsyncJob", "AsyncTaskHandle", "AsyncWork"]
+__all__ = ["AsyncClient", "AsyncEvents", "AsyncJob", "AsyncRuntime", "AsyncTaskHandle", "AsyncWork"]
+
+#: How long leaving may take where the daemon does not answer.
+_LEAVE_S: Final = 5.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,13 +59,16 @@ def _asking(
 
 def _on(build: Callable[Concatenate[str, P], Doing[T]]) -> Callable[Concatenate[_OneTask, P], Awaitable[T]]:
     async def call(self: _OneTask, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return await self.client.do(build(self.id, *args, **kwargs))
+        return await self.client.do(held(build(self.id, *args, **kwargs), self._lease))
 
     return like_method(call, build, given=1)
 
 
 class _OneTask:
     """A task by its id, and what either side may do with it."""
+
+    #: Under which a bound program has it.
+    _lease: Lease | None = None
 
     def __init__(self, client: AsyncClient, id: str) -> None:
         self.client = client
@@ -95,18 +105,42 @@ class AsyncJob(_OneTask):
     """A task that this client's agent is to work on.
 
     `task` is as it was when it came, `reasons` what a revision should mend: empty for a new one.
+    `lease` is under which a bound program has it.
     """
 
     def __init__(self, client: AsyncClient, work: working.Work) -> None:
         super().__init__(client, work.task.id)
         self.task: Task = work.task
         self.reasons = work.reasons
+        self.lease = self._lease = work.lease
 
     accept = _on(working.accept)
     decline = _on(task_calls.decline)
     progress = _on(task_calls.progress)
     submit = _on(task_calls.submit)
     fail = _on(task_calls.fail)
+
+    async def release(self) -> None:
+        """Give it back as it is, for another program of the agent to do. Raises TakenOver, Conflict."""
+        await self.client.do(release(self.id, self.lease))
+
+
+class AsyncRuntime(Binding):
+    """A program that is bound to its agent; made by `client.runtime`."""
+
+    def __init__(self, client: AsyncClient, agent: str, program: str, key: str, lease_s: int | None) -> None:
+        super().__init__(agent, program, key, lease_s=lease_s)
+        self._client = client
+
+    async def busy(self) -> None:
+        """Say that it is at work."""
+        self.is_busy = True
+        await self._client.do(beat(self))
+
+    async def idle(self) -> None:
+        """Say that it waits."""
+        self.is_busy = False
+        await self._client.do(beat(self))
 
 
 class AsyncClient(AsyncDriver):
@@ -162,6 +196,7 @@ class AsyncClient(AsyncDriver):
     messages = _own(calls.messages)
     message = _call(calls.message)
     acknowledge = _call(calls.acknowledge)
+    release = _call(calls.release)
 
     ask_approval = _own(calls.ask_approval)
     approvals = _own(calls.approvals)
@@ -175,13 +210,50 @@ class AsyncClient(AsyncDriver):
         """A task that this agent has asked for, by its id, from another program or before a restart."""
         return AsyncTaskHandle(self, id)
 
-    def work(self, *, idle: float | None = None) -> AsyncWork:
+    @asynccontextmanager
+    async def runtime(
+        self, program: str, key: str | None = None, *, lease: int | None = None
+    ) -> AsyncIterator[AsyncRuntime]:
+        """Bind this program to its agent until the block ends, so that several may share the agent.
+
+        It is given what no other program has: `work(runtime=…)`, `inbox(runtime=…)`. Under `key`, its own
+        word for what stays when it starts again, it is the same one again, and has what it had in hand.
+        Heartbeats are sent in the background, by a task of this block; without any, it keeps what it has for
+        `lease` seconds (90; 15 to 3,600).
+        """
+        runtime = AsyncRuntime(self, await self.do(calls.own_agent(self.ties)), program, key or "", lease)
+        await self.do(bind(runtime))
+        failure: Exception | None = None
+        try:
+            async with anyio.create_task_group() as group:
+                group.start_soon(self._beat, runtime)
+                try:
+                    yield runtime
+                except Exception as error:  # noqa: BLE001 - it goes on below, as no group of errors
+                    failure = error
+                finally:
+                    group.cancel_scope.cancel()
+        finally:
+            with anyio.move_on_after(_LEAVE_S, shield=True), suppress(TaskFerryError):
+                # Whoever is not heard loses its lease anyway.
+                await self.do_once(unbind(runtime))
+        if failure is not None:
+            raise failure
+
+    async def _beat(self, runtime: AsyncRuntime) -> None:
+        wait = runtime.heartbeat_s
+        while True:
+            await anyio.sleep(wait)
+            wait = await self.do_once(beaten(runtime))
+
+    def work(self, *, idle: float | None = None, runtime: AsyncRuntime | None = None) -> AsyncWork:
         """The tasks that wait for this agent to work on them, and revisions of them, without end.
 
         With `idle`, until there was nothing for so many seconds. A job counts as done when the next one is
-        asked for; a program that ends before that is given it again.
+        asked for; a program that ends before that is given it again. With `runtime`, those that no other
+        program has; a step in one that was taken over meanwhile raises TakenOver.
         """
-        return AsyncWork(self, idle)
+        return AsyncWork(self, idle, runtime)
 
     def events(self, *, after: int | None = None) -> AsyncEvents:
         """What happens with this agent, from now on, or after the event `after`; without end."""
@@ -191,9 +263,10 @@ class AsyncClient(AsyncDriver):
 class AsyncWork:
     """An asynchronous iterator of jobs. There is nothing to close: what it was given last waits on."""
 
-    def __init__(self, client: AsyncClient, idle: float | None) -> None:
+    def __init__(self, client: AsyncClient, idle: float | None, runtime: AsyncRuntime | None) -> None:
         self._client = client
         self._idle = idle
+        self._runtime = runtime
         self._desk: working.Desk | None = None
 
     def __aiter__(self) -> Self:
@@ -202,7 +275,7 @@ class AsyncWork:
     async def __anext__(self) -> AsyncJob:
         client = self._client
         if self._desk is None:
-            self._desk = working.Desk(await client.do(calls.own_agent(client.ties)))
+            self._desk = working.Desk(await client.do(calls.own_agent(client.ties)), self._runtime)
         found = await client.do(self._desk.next_work(self._idle))
         if found is None:
             raise StopAsyncIteration

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Generator
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
@@ -71,7 +71,13 @@ class AsyncDriver:
 
     async def do(self, doing: Doing[T]) -> T:
         """Carry out a request or a plan. Raises what it raises, DaemonAway, ClientClosed."""
-        plan = carried_out(doing, self.ties)
+        return await self._through(carried_out(doing, self.ties))
+
+    async def do_once(self, doing: Doing[T]) -> T:
+        """The same, with no request sent again."""
+        return await self._through(carried_out(doing, Ties(0.0)))
+
+    async def _through(self, plan: Generator[Step, Any, T]) -> T:
         try:
             step = next(plan)
             while True:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Generator
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from .attachments import read_files
 from .blocking_wire import BlockingWire
@@ -42,7 +43,13 @@ class BlockingDriver:
 
     def do(self, doing: Doing[T]) -> T:
         """Carry out a request or a plan. Raises what it raises, DaemonAway, ClientClosed."""
-        plan = carried_out(doing, self.ties)
+        return self._through(carried_out(doing, self.ties))
+
+    def do_once(self, doing: Doing[T]) -> T:
+        """The same, with no request sent again."""
+        return self._through(carried_out(doing, Ties(0.0)))
+
+    def _through(self, plan: Generator[Step, Any, T]) -> T:
         try:
             step = next(plan)
             while True:

@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+import attrs
+
+from .binding import Binding, held, release, under
 from .errors import NotAllowed
 from .plans import Doing, Plan, Ties
 from .requests import Answer, Request, as_object, get, listed, path_of, post, value_of
@@ -18,8 +21,11 @@ from .results import (
     ConnectionStep,
     Identity,
     InboxPage,
+    Lease,
+    Link,
     Message,
     MessagePage,
+    Program,
     Sent,
     Status,
 )
@@ -36,6 +42,7 @@ __all__ = [
     "message",
     "messages",
     "own_agent",
+    "release",
     "request_connection",
     "send_message",
     "status",
@@ -64,9 +71,33 @@ def agents() -> Request[tuple[Agent, ...]]:
 
 
 def whoami() -> Plan[Identity]:
-    """For whom this client may act."""
+    """For whom this client may act, and which programs are bound to its agents."""
+    told = yield from get("/whoami", value_of(_Told))
     now = yield from status()
-    return Identity(now.owner, now.account, (yield from agents()))
+    return Identity(
+        told.owner.removeprefix("@"),
+        now.account,
+        (yield from agents()),
+        told.credential,
+        told.label,
+        told.device,
+        told.version,
+        told.relay,
+        told.runtimes,
+    )
+
+
+@attrs.frozen
+class _Told:
+    """What the daemon says in one answer; it names the agents, and not the account."""
+
+    owner: str
+    credential: str
+    label: str
+    device: str
+    version: str
+    relay: Link | None
+    runtimes: tuple[Program, ...]
 
 
 def own_agent(ties: Ties) -> Plan[str]:
@@ -145,23 +176,35 @@ def inbox(
     limit: int = 50,
     header_only: bool = False,
     processed: bool = False,
-) -> Request[InboxPage]:
+    runtime: Binding | None = None,
+    take: bool = True,
+) -> Plan[InboxPage]:
     """What has arrived for this agent and is not marked as processed, oldest first; with `processed`, all.
 
-    Waits up to `wait` seconds, 60 at most, while there is nothing. What is given counts as read.
+    Waits up to `wait` seconds, 60 at most, while there is nothing. What is given counts as read. With
+    `runtime`, what that bound program may have, and no other from now on; each item then has a `lease`.
+    With `take=False` it only looks, and what it sees is whoever's who takes it first.
     """
     wait = min(wait, LONGEST_WAIT_S)
-    return get(
-        "/inbox",
-        value_of(InboxPage),
-        wait_s=wait,
-        agent=mine,
-        unprocessed=not processed,
-        wait=wait,
-        cursor=cursor,
-        limit=limit,
-        header_only=header_only,
-    )
+
+    def asked() -> Request[InboxPage]:
+        return get(
+            "/inbox",
+            value_of(InboxPage),
+            wait_s=wait,
+            agent=mine,
+            unprocessed=not processed,
+            wait=wait,
+            cursor=cursor,
+            limit=limit,
+            header_only=header_only,
+            runtime=runtime.id if runtime is not None else "",
+            take=None if take or runtime is None else False,
+        )
+
+    if runtime is None:
+        return (yield from asked())
+    return (yield from under(runtime, asked))
 
 
 def messages(mine: str, *, cursor: str = "", limit: int = 50) -> Request[MessagePage]:
@@ -174,9 +217,13 @@ def message(id: str) -> Request[Message]:
     return get(path_of("messages", id), value_of(Message))
 
 
-def acknowledge(id: str) -> Request[None]:
-    """Mark a received message as processed; again is no error."""
-    return post(path_of("messages", id, "ack"), _done, {})
+def acknowledge(id: str, lease: Lease | None = None) -> Plan[None]:
+    """Mark a received message as processed; again is no error.
+
+    With an item's `lease`, as the program that has it. Raises TakenOver.
+    """
+    request: Request[None] = post(path_of("messages", id, "ack"), _done, {})
+    yield from held(request, lease)
 
 
 def _done(answer: Answer) -> None:

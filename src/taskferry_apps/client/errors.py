@@ -26,6 +26,7 @@ __all__ = [
     "NotValid",
     "PassedOn",
     "Refused",
+    "TakenOver",
     "TaskEnded",
     "TaskFerryError",
     "TimedOut",
@@ -180,6 +181,10 @@ class NotPossible(Conflict):
     """409: the task's state does not allow it; `state` and `actions` say what is possible."""
 
 
+class TakenOver(Conflict):
+    """409: another program of the agent has it now, or it was handed out anew. Nothing was done."""
+
+
 class Locked(Refused):
     """423: the account's key waits for its owner's passphrase."""
 
@@ -235,6 +240,7 @@ _BY_STATUS: Final[Mapping[int, type[Refused]]] = {
 _BY_CODE: Final[Mapping[str, type[Refused]]] = {
     "approval-needed": ApprovalNeeded,
     "not-possible": NotPossible,
+    "taken-over": TakenOver,
     # These end a feed that had begun well, where there is no status to go by.
     "internal": DaemonFault,
     "unauthorized": Unauthorized,

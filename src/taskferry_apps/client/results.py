@@ -22,9 +22,11 @@ __all__ = [
     "Held",
     "Identity",
     "InboxPage",
+    "Lease",
     "Link",
     "Message",
     "MessagePage",
+    "Program",
     "Sent",
     "Status",
     "Step",
@@ -75,12 +77,38 @@ class Agent:
 
 
 @attrs.frozen
+class Program:
+    """A program that is bound to an agent; `status` is idle, busy or offline, `since` when that began."""
+
+    id: str
+    name: str
+    agent: str
+    program: str
+    status: str
+    since: datetime
+    bound_at: datetime
+    seen_at: datetime
+    expires_at: datetime
+    """When it counts as gone, if nothing is heard of it."""
+
+
+@attrs.frozen
 class Identity:
-    """For whom a client acts: the owner's name, and the agents that its credential is for."""
+    """For whom a client acts: the owner's name, and the agents that its credential is for.
+
+    `credential` is owner or agent, `label` what an agent's credential is called. `device` is the id of the
+    daemon's device in hex, `version` the daemon's own, `runtimes` are the programs bound to these agents.
+    """
 
     owner: str
     account: str | None
     agents: tuple[Agent, ...]
+    credential: str
+    label: str
+    device: str
+    version: str
+    relay: Link | None
+    runtimes: tuple[Program, ...]
 
 
 @attrs.frozen
@@ -149,6 +177,10 @@ class Delivery:
     at: datetime
     code: str
     history: tuple[Step, ...]
+    told: bool | None = None
+    """Whether the recipient's owner lets the later rungs be told; None where nothing was said of it."""
+    words: str = ""
+    """What the rung means, in a sentence."""
 
 
 @attrs.frozen
@@ -172,6 +204,15 @@ class Sent:
 
 
 @attrs.frozen
+class Lease:
+    """That an item is one program's: `runtime` is its id; `fence` rises when the item is handed out anew."""
+
+    runtime: str
+    fence: int
+    expires_at: datetime
+
+
+@attrs.frozen
 class Message:
     """One message. `payload` is None where only headers were asked for; what is in it came from `sender`."""
 
@@ -192,6 +233,8 @@ class Message:
     """Whether a program may begin on it without a person."""
     delivery: Delivery | None
     payload: Mapping[str, object] | None = None
+    lease: Lease | None = None
+    """Of an item that was asked for by a bound program."""
 
     @property
     def text(self) -> str:

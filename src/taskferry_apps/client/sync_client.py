@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator
-from typing import Concatenate, ParamSpec, Self, TypeVar
+from contextlib import contextmanager, suppress
+from typing import Concatenate, Final, ParamSpec, Self, TypeVar
 
 from . import calls, saving, task_calls, waiting, working
 from .address import Address
+from .binding import Binding, beat, beaten, bind, held, release, unbind
 from .blocking_driver import BlockingDriver
+from .errors import TaskFerryError
 from .feeds import Feed
 from .plans import Doing, Ties
-from .results import Event
+from .results import Event, Lease
 from .signatures import like_method
 from .standing import Standing, agent_standing, owner_standing
 from .task_results import SentTask, Task
 
-__all__ = ["Client", "Events", "Job", "TaskHandle"]
+__all__ = ["Client", "Events", "Job", "Runtime", "TaskHandle"]
+
+#: How long leaving may take where the daemon does not answer.
+_LEAVE_S: Final = 5.0
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -48,13 +55,16 @@ def _asking(
 
 def _on(build: Callable[Concatenate[str, P], Doing[T]]) -> Callable[Concatenate[_OneTask, P], T]:
     def call(self: _OneTask, /, *args: P.args, **kwargs: P.kwargs) -> T:
-        return self.client.do(build(self.id, *args, **kwargs))
+        return self.client.do(held(build(self.id, *args, **kwargs), self._lease))
 
     return like_method(call, build, given=1)
 
 
 class _OneTask:
     """A task by its id, and what either side may do with it."""
+
+    #: Under which a bound program has it.
+    _lease: Lease | None = None
 
     def __init__(self, client: Client, id: str) -> None:
         self.client = client
@@ -91,18 +101,42 @@ class Job(_OneTask):
     """A task that this client's agent is to work on.
 
     `task` is as it was when it came, `reasons` what a revision should mend: empty for a new one.
+    `lease` is under which a bound program has it.
     """
 
     def __init__(self, client: Client, work: working.Work) -> None:
         super().__init__(client, work.task.id)
         self.task: Task = work.task
         self.reasons = work.reasons
+        self.lease = self._lease = work.lease
 
     accept = _on(working.accept)
     decline = _on(task_calls.decline)
     progress = _on(task_calls.progress)
     submit = _on(task_calls.submit)
     fail = _on(task_calls.fail)
+
+    def release(self) -> None:
+        """Give it back as it is, for another program of the agent to do. Raises TakenOver, Conflict."""
+        self.client.do(release(self.id, self.lease))
+
+
+class Runtime(Binding):
+    """A program that is bound to its agent; made by `client.runtime`."""
+
+    def __init__(self, client: Client, agent: str, program: str, key: str, lease_s: int | None) -> None:
+        super().__init__(agent, program, key, lease_s=lease_s)
+        self._client = client
+
+    def busy(self) -> None:
+        """Say that it is at work."""
+        self.is_busy = True
+        self._client.do(beat(self))
+
+    def idle(self) -> None:
+        """Say that it waits."""
+        self.is_busy = False
+        self._client.do(beat(self))
 
 
 class Client(BlockingDriver):
@@ -156,6 +190,7 @@ class Client(BlockingDriver):
     messages = _own(calls.messages)
     message = _call(calls.message)
     acknowledge = _call(calls.acknowledge)
+    release = _call(calls.release)
 
     ask_approval = _own(calls.ask_approval)
     approvals = _own(calls.approvals)
@@ -169,13 +204,43 @@ class Client(BlockingDriver):
         """A task that this agent has asked for, by its id, from another program or before a restart."""
         return TaskHandle(self, id)
 
-    def work(self, *, idle: float | None = None) -> Iterator[Job]:
+    @contextmanager
+    def runtime(self, program: str, key: str | None = None, *, lease: int | None = None) -> Iterator[Runtime]:
+        """Bind this program to its agent until the block ends, so that several may share the agent.
+
+        It is given what no other program has: `work(runtime=…)`, `inbox(runtime=…)`. Under `key`, its own
+        word for what stays when it starts again, it is the same one again, and has what it had in hand.
+        Heartbeats are sent by a thread, also while the program's own code takes long; without any, it keeps
+        what it has for `lease` seconds (90; 15 to 3,600).
+        """
+        runtime = Runtime(self, self.do(calls.own_agent(self.ties)), program, key or "", lease)
+        self.do(bind(runtime))
+        leaving = threading.Event()
+        # A thread that hangs does not keep its program from ending.
+        beating = threading.Thread(target=self._beat, args=(runtime, leaving), daemon=True)
+        beating.start()
+        try:
+            yield runtime
+        finally:
+            leaving.set()
+            beating.join(_LEAVE_S)
+            with suppress(TaskFerryError):
+                # Whoever is not heard loses its lease anyway.
+                self.do_once(unbind(runtime))
+
+    def _beat(self, runtime: Runtime, leaving: threading.Event) -> None:
+        wait = runtime.heartbeat_s
+        while not leaving.wait(wait):
+            wait = self.do_once(beaten(runtime))
+
+    def work(self, *, idle: float | None = None, runtime: Runtime | None = None) -> Iterator[Job]:
         """The tasks that wait for this agent to work on them, and revisions of them, without end.
 
         With `idle`, until there was nothing for so many seconds. A job counts as done when the next one is
-        asked for; a program that ends before that is given it again.
+        asked for; a program that ends before that is given it again. With `runtime`, those that no other
+        program has; a step in one that was taken over meanwhile raises TakenOver.
         """
-        desk = working.Desk(self.do(calls.own_agent(self.ties)))
+        desk = working.Desk(self.do(calls.own_agent(self.ties)), runtime)
         while (found := self.do(desk.next_work(idle))) is not None:
             yield Job(self, found)
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 from ..system import now
 from .attachments import FileLike, attached
+from .binding import Binding, under
 from .calls import LONGEST_WAIT_S
 from .plans import Plan
 from .requests import JsonObject, Request, get, path_of, post, value_of
@@ -43,13 +44,14 @@ def send_task(
     revisions: int | None = None,
     deadline: datetime | timedelta | None = None,
     budget: int | None = None,
+    runtime: Binding | None = None,
     key: str | None = None,
 ) -> Plan[SentTask]:
     """Ask a connected agent for work.
 
     `brief` says what is to be done, `requirements` what the result must meet. `text`, `json` (any value but
     None) and `files` go with it. `revisions` is how many may be asked for (3), `budget` how many messages
-    the task may take.
+    the task may take. What is answered comes to the bound program `runtime` alone.
     """
     body: JsonObject = {
         "from": mine,
@@ -63,8 +65,14 @@ def send_task(
         "parts": _parts(text, json),
         "files": (yield from attached(files)),
     }
-    sent: SentTask = yield from post("/tasks", value_of(SentTask), body, key)
-    return sent
+
+    def asked() -> Request[SentTask]:
+        named = body if runtime is None else {**body, "runtime": runtime.id}
+        return post("/tasks", value_of(SentTask), named, key)
+
+    if runtime is None:
+        return (yield from asked())
+    return (yield from under(runtime, asked))
 
 
 def list_tasks(

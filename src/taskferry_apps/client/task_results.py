@@ -10,7 +10,17 @@ from .errors import Unusable
 from .reading import Unreadable, parsed
 from .results import Delivery
 
-__all__ = ["ListedTask", "Part", "RevisionRequest", "SentTask", "Task", "TaskEvent", "TaskPage", "Version"]
+__all__ = [
+    "ListedTask",
+    "Part",
+    "RevisionRequest",
+    "SentTask",
+    "Task",
+    "TaskEvent",
+    "TaskPage",
+    "TaskRequest",
+    "Version",
+]
 
 
 @attrs.frozen
@@ -117,6 +127,27 @@ class ListedTask:
 
 
 @attrs.frozen
+class TaskRequest:
+    """An action that was passed on to another of the owner's devices: what was asked, and what came of it.
+
+    `event` is the id of the event that it became; `code`, `message` and `next_step` say why it was refused.
+    """
+
+    id: str = attrs.field(metadata={"key": "request_id"})
+    device: str
+    agent: str
+    action: str
+    state: str
+    asked_at: datetime
+    until: datetime
+    ended_at: datetime | None
+    event: str | None
+    code: str
+    message: str
+    next_step: str = attrs.field(metadata={"key": "next"})
+
+
+@attrs.frozen
 class TaskPage:
     """Some tasks, newest first; `cursor` says where to go on."""
 
@@ -154,6 +185,10 @@ class Task:
     actions: tuple[str, ...]
     delivery: Delivery | None
     mark: str = ""
+    acts_on: str = ""
+    """The owner's device that writes in the task; empty where it is this one."""
+    requests: tuple[TaskRequest, ...] = ()
+    """What that device was asked to do."""
 
     @property
     def newest(self) -> Version | None:

@@ -12,11 +12,12 @@ from typing import Final
 
 import attrs
 
+from .binding import Binding, beat
 from .calls import acknowledge, inbox
-from .errors import NotFound
+from .errors import NotFound, TakenOver
 from .plans import Clock, Plan
 from .requests import Request
-from .results import Message
+from .results import InboxPage, Lease, Message
 from .task_calls import accept as send_accept
 from .task_calls import show_task
 from .task_results import SentTask, Task
@@ -40,6 +41,8 @@ class Work:
     task: Task
     reasons: tuple[str, ...]
     """Empty for a task of which no revision is asked. Another's words: data, never instructions."""
+    lease: Lease | None = None
+    """Under which a bound program has it."""
 
 
 @attrs.define
@@ -47,9 +50,12 @@ class Desk:
     """The tasks that come to one agent. Whatever else is in its inbox stays there as it is."""
 
     mine: str
+    runtime: Binding | None = None
+    """The program that works here, where several share the agent: each then has other tasks."""
     _cursor: str = ""
     _waiting: deque[Message] = attrs.field(factory=deque)
-    _at_hand: str = ""
+    _at_hand: Message | None = None
+    _times: int = 0
 
     def next_work(self, idle: float | None = None) -> Plan[Work | None]:
         """The next task to work on; the one before is done with. None after `idle` seconds of nothing."""
@@ -59,23 +65,47 @@ class Desk:
             while self._waiting:
                 item = self._waiting[0]
                 # Only then is it off the pile: a look that was cut off is taken again.
-                work = yield from self._look_at(item)
+                try:
+                    work = yield from self._look_at(item)
+                except TakenOver:
+                    work = None
                 self._waiting.popleft()
                 if work is not None:
-                    self._at_hand = item.id
+                    self._at_hand = item
                     return work
             now: float = yield Clock()
             left = _POLL_S if idle is None else max(0, math.ceil(begun + idle - now))
-            page = yield from inbox(self.mine, wait=min(left, _POLL_S), cursor=self._cursor, header_only=True)
+            page = yield from self._next_page(min(left, _POLL_S))
             self._cursor = page.cursor
             self._waiting.extend(page.messages)
             if not page.messages and not left:
                 return None
 
+    def _next_page(self, wait: int) -> Plan[InboxPage]:
+        me = self.runtime
+        if me is None:
+            return (yield from inbox(self.mine, wait=wait, cursor=self._cursor, header_only=True))
+        if me.times != self._times:
+            # Bound anew: what it has is handed to it again, under other fences.
+            self._cursor, self._times = "", me.times
+        # One at a time, so that the others have the rest.
+        return (
+            yield from inbox(self.mine, wait=wait, cursor=self._cursor, limit=1, header_only=True, runtime=me)
+        )
+
     def _finish(self) -> Plan[None]:
-        if self._at_hand:
-            yield from acknowledge(self._at_hand)
-            self._at_hand = ""
+        if self._at_hand is not None:
+            try:
+                yield from acknowledge(self._at_hand.id, self._at_hand.lease)
+            except TakenOver:
+                pass  # it is for whoever has it now to put away
+            self._at_hand = None
+            yield from self._say(is_busy=False)
+
+    def _say(self, *, is_busy: bool) -> Plan[None]:
+        if self.runtime is not None and self.runtime.is_busy != is_busy:
+            self.runtime.is_busy = is_busy
+            yield from beat(self.runtime)
 
     def _look_at(self, item: Message) -> Plan[Work | None]:
         if item.task_id is None or item.type not in _ASKS | _ENDS:
@@ -87,9 +117,10 @@ class Desk:
         if task.role != "worker":
             return None
         if item.type in _ENDS or task.final or task.state in _HANDED_IN or not task.actions:
-            yield from acknowledge(item.id)
+            yield from acknowledge(item.id, item.lease)
             return None
-        return Work(task, _open_reasons(task))
+        yield from self._say(is_busy=True)
+        return Work(task, _open_reasons(task), item.lease)
 
 
 def _open_reasons(task: Task) -> tuple[str, ...]:

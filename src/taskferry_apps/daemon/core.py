@@ -15,7 +15,7 @@ from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Instant
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Hash, Instant
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     AppendEvent,
@@ -26,6 +26,7 @@ from taskferry_protocol.records import (
     PutOutbox,
     PutSetting,
     ReleaseName,
+    RuntimeId,
     SaveTask,
 )
 from taskferry_stores.port import DaemonStore
@@ -112,6 +113,10 @@ class Core:
         """When a program last acted as each agent, since this daemon started."""
         self.devices_heard: dict[DeviceId, Instant] = {}
         """When the owner's other devices last said something, by their clocks, since this daemon started."""
+        self.acted: dict[RuntimeId, Instant] = {}
+        """When each program that sends heartbeats last did something else, since this daemon started."""
+        self.passed: dict[RuntimeId, dict[Hash, None]] = {}
+        """What each program has given back since it was bound: it is not handed that again."""
         self.arrived: dict[Flow, RateState] = {}
         """What is left of each rate by when things came; after a start every peer has a full minute."""
         self.caught_up: Instant | None = None

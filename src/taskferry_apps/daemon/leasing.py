@@ -23,16 +23,27 @@ from taskferry_protocol.runtimes import (
     has_left,
     heartbeat_ms,
     is_live,
+    look_over,
     may_answer,
     renewed,
+    taken,
 )
 
 from .core import Core
 from .names import may_use
-from .port import Caller, DaemonRefusal, Hold
+from .port import Caller, DaemonRefusal, Handing, Hold
 from .telling import note_run, tells
 
-__all__ = ["check_hold", "find_runtime", "other_agent", "pause", "sign_of_life", "take"]
+__all__ = [
+    "check_hold",
+    "find_runtime",
+    "hand_over",
+    "other_agent",
+    "pass_on",
+    "pause",
+    "sign_of_life",
+    "take",
+]
 
 #: Items of one inbox that are looked at for a runtime; what is beyond waits until some are processed.
 SCANNED: Final = 2_000
@@ -57,8 +68,10 @@ async def find_runtime(core: Core, caller: Caller, text: str) -> RuntimeRecord:
     return runtime
 
 
-def sign_of_life(runtime: RuntimeRecord, now: Instant) -> tuple[DaemonChange, ...]:
-    """What to commit because a runtime was heard of."""
+def sign_of_life(core: Core, runtime: RuntimeRecord, now: Instant) -> tuple[DaemonChange, ...]:
+    """What to commit because a runtime looked or acted."""
+    if runtime.id in core.acted:
+        core.acted[runtime.id] = now
     after = renewed(runtime, now)
     return (PutRuntime(after),) if after is not None else ()
 
@@ -67,10 +80,16 @@ async def _live(core: Core, agent: str, now: Instant) -> dict[RuntimeId, Runtime
     return {found.id: found for found in await core.store.runtimes(agent) if is_live(found, now)}
 
 
-async def take(
-    core: Core, caller: Caller, text: str, after: Place | None, limit: int, marks: tuple[Mark, ...]
+async def hand_over(
+    core: Core,
+    caller: Caller,
+    text: str,
+    after: Place | None,
+    limit: int,
+    marks: tuple[Mark, ...],
+    handing: Handing,
 ) -> tuple[HandedOut, dict[Hash, LeaseRecord]]:
-    """Hand out what a runtime may have now, commit that with its marks, and say under which leases.
+    """Give a runtime what it may have now, commit that with its marks, and say which leases it has of it.
 
     Raises DaemonRefusal(unknown-runtime) for one that was unbound meanwhile.
     """
@@ -79,10 +98,14 @@ async def take(
         runtime = await find_runtime(core, caller, text)
         live = await _live(core, runtime.agent, now)
         items = await core.store.waiting(runtime.agent, SCANNED)
-        handed = hand_out(items, runtime, live, after=after, limit=limit, now=now)
+        if handing is Handing.TAKEN:
+            passed = core.passed.get(runtime.id, ())
+            handed = hand_out(items, runtime, live, after=after, limit=limit, now=now, passed=passed)
+        else:
+            handed = look_over(items, runtime, live, after=after, limit=limit)
         note_run(core, runtime.agent)
         tell = await tells(core, caller, runtime.agent, text)
-        changes = [*sign_of_life(runtime, now)]
+        changes = [*sign_of_life(core, runtime, now)]
         if handed.taken:
             changes.append(PutLeases(handed.taken))
         for mark in marks:
@@ -98,7 +121,46 @@ async def take(
             await core.commit(changes)
     leases = {item.unit: item.lease for item in handed.given if item.lease is not None}
     leases |= {lease.unit: lease for lease in handed.taken}
-    return handed, {item.hash: leases[item.unit] for item in handed.given}
+    return handed, {
+        item.hash: lease
+        for item in handed.given
+        if (lease := leases.get(item.unit)) is not None and lease.runtime == runtime.id
+    }
+
+
+async def take(core: Core, runtime: RuntimeRecord, unit: Hash, *, only_left: bool) -> LeaseRecord:
+    """Give a runtime one unit, and commit that; the core's lock is held.
+
+    With `only_left`, only what some program has had before. Raises DaemonRefusal: taken-over, conflict.
+    """
+    now = core.now()
+    lease = (await core.store.leases(runtime.agent, (unit,))).get(unit)
+    if only_left and lease is None:
+        raise DaemonRefusal(
+            "conflict",
+            "No program has had this, so none has left it.",
+            "Leave it to whoever works on it without a binding, or take it without only_left.",
+            status=409,
+        )
+    live = await _live(core, runtime.agent, now)
+    mine = taken(lease, unit, runtime, live, now)
+    if mine is None:
+        raise _taken_over(runtime, live.get(lease.runtime) if lease is not None else None, now)
+    core.passed.get(runtime.id, {}).pop(unit, None)
+    changes = sign_of_life(core, runtime, now)
+    if mine != lease:
+        changes += (PutLeases((mine,)),)
+    if changes:
+        await core.commit(changes)
+    return mine
+
+
+def pass_on(core: Core, runtime: RuntimeId, unit: Hash) -> None:
+    """Hand a unit to this runtime no more until it is bound anew, or the daemon starts anew."""
+    passed = core.passed.setdefault(runtime, {})
+    passed[unit] = None
+    while len(passed) > SCANNED:
+        del passed[next(iter(passed))]
 
 
 async def pause(core: Core, me: RuntimeRecord) -> float:
@@ -126,8 +188,8 @@ async def check_hold(
     live = await _live(core, agent, now)
     if not may_answer(lease, runtime.id, hold.fence, live):
         holder = live.get(lease.runtime) if lease is not None else None
-        raise _taken_over(runtime, holder)
-    changes = sign_of_life(runtime, now)
+        raise _taken_over(runtime, holder, now)
+    changes = sign_of_life(core, runtime, now)
     if lease is None or lease.runtime != runtime.id:
         # Its holder is gone, and this one answers: from now on it is this one's.
         fence = 1 if lease is None else lease.fence + 1
@@ -135,15 +197,17 @@ async def check_hold(
     return changes
 
 
-def _taken_over(me: RuntimeRecord, holder: RuntimeRecord | None) -> DaemonRefusal:
+def _taken_over(me: RuntimeRecord, holder: RuntimeRecord | None, now: Instant) -> DaemonRefusal:
+    detail: dict[str, object] = {}
     if holder is None:
         text = "This was handed out anew since, or given back."
     elif holder.id == me.id:
         text = "This program was bound again since, and this was handed to it anew."
     else:
-        text = f"Another program has taken this over: {holder.name}."
+        text = f"Another program has this now: {holder.name}."
+        detail = {"retry_after": max(1, (holder.expires_at - now + 999) // 1000)}
     step = "Leave it, and look into the inbox again for what is yours now."
-    return DaemonRefusal("taken-over", text, step, status=409)
+    return DaemonRefusal("taken-over", text, step, status=409, detail=detail)
 
 
 def other_agent(runtime: RuntimeRecord, agent: str) -> DaemonRefusal:

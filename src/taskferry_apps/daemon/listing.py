@@ -15,9 +15,11 @@ from taskferry_protocol.tasks import TaskState
 from .bonds import Bond, all_bonds
 from .core import Core
 from .describe import connection_views as views_of
+from .describe_tasks import task_summaries
 from .names import may_use, own_agent, require_owner
 from .port import Caller, DaemonRefusal
-from .views import AccountView, AgentView, ConnectionView
+from .views import AccountView, AgentView, ConnectionView, TaskSummary
+from .visibility import shown_rows
 
 __all__ = [
     "account_view",
@@ -28,6 +30,7 @@ __all__ = [
     "connection_views",
     "parse_task_cursor",
     "task_cursor",
+    "task_list",
     "task_query",
     "waiting_requests",
 ]
@@ -112,6 +115,21 @@ def task_query(caller: Caller, agent: str | None, state: str, role: str) -> Task
     if agent is None and caller.agents is not None and len(caller.agents) == 1:
         agent = next(iter(caller.agents))
     return TaskQuery(agent=agent, role=role or None, states=frozenset({wanted} if wanted else ()))
+
+
+async def task_list(
+    core: Core, caller: Caller, agent: str, state: str, role: str, cursor: str, limit: int
+) -> tuple[tuple[TaskSummary, ...], str]:
+    """Tasks of the agents that the caller may act as, newest first, and the cursor to go on from."""
+    name = (await own_agent(core, caller, agent, "agent")).name if agent else None
+    query = task_query(caller, name, state, role)
+    page = await core.store.task_page(query, parse_task_cursor(cursor), max(1, min(limit, 200)))
+    seen = await shown_rows(core, caller, page.items)
+    rows = [row for row in seen if may_use(caller, row.mine.name)]
+    shown = await task_summaries(core, rows)
+    if state == "created":
+        shown = tuple(summary for summary in shown if summary.state == "created")
+    return shown, task_cursor(page.next)
 
 
 def parse_task_cursor(text: str) -> TaskCursor | None:

@@ -24,9 +24,9 @@ from taskferry_protocol.runtimes import HandedOut
 
 from .core import Core
 from .describe import event_view, message_views, quarantine_view
-from .leasing import check_hold, find_runtime, other_agent, pause, take
+from .leasing import check_hold, find_runtime, hand_over, other_agent, pause
 from .names import may_use, not_found, own_agent, require_owner
-from .port import Caller, DaemonRefusal, Hold, Look
+from .port import Caller, DaemonRefusal, Handing, Hold, Look
 from .search import find_message
 from .telling import tells
 from .views import EventView, InboxPage, LeaseView, MessageView, QuarantineView
@@ -77,7 +77,15 @@ class Mail:
         return InboxPage(views, str(last) if last is not None else "", page.next is not None)
 
     async def leased(
-        self, caller: Caller, agent: str, runtime: str, cursor: str, limit: int, wait_s: float, look: Look
+        self,
+        caller: Caller,
+        agent: str,
+        runtime: str,
+        cursor: str,
+        limit: int,
+        wait_s: float,
+        look: Look,
+        handing: Handing,
     ) -> InboxPage:
         """What a bound program may have of what is not processed; waiting for it is a sign of life."""
         core = self._core
@@ -93,7 +101,9 @@ class Mail:
                 heard = core.feed.next
                 with trio.CancelScope(shield=True):
                     # What was handed out is given, or handed out again: it is never lost in between.
-                    handed, leases = await take(core, caller, runtime, after, _within(limit), _MARKS[look])
+                    handed, leases = await hand_over(
+                        core, caller, runtime, after, _within(limit), _MARKS[look], handing
+                    )
                 if handed.given:
                     break
                 with trio.move_on_after(await pause(core, me)):
@@ -106,6 +116,8 @@ class Mail:
         until = Instant(core.now() + me.lease_ms)
         views = tuple(
             attrs.evolve(view, lease=LeaseView(runtime, leases[view.id].fence, until))
+            if view.id in leases
+            else view
             for view in await message_views(core, given)
         )
         return InboxPage(views, _cursor_after(handed, after), handed.more)
@@ -146,12 +158,19 @@ class Mail:
             record = await self.find(caller, message)
         return (await message_views(self._core, (record,)))[0]
 
-    async def find(self, caller: Caller, message: str) -> MessageRecord:
-        """The record of a message that the caller may see; the received one where both sides are ours."""
+    async def find(self, caller: Caller, message: str, agent: str = "") -> MessageRecord:
+        """The record of a message that the caller may see; the received one where both sides are ours.
+
+        With `agent`, the record of that agent of ours.
+        """
         hash = await find_message(self._core.store, message)
         found = (await self._core.store.messages((hash,))).get(hash, ())
         shown = await without_hidden(self._core, caller, found)
-        visible = [record for record in shown if may_use(caller, record.mine.name)]
+        visible = [
+            record
+            for record in shown
+            if may_use(caller, record.mine.name) and agent in ("", record.mine.name)
+        ]
         if not visible:
             raise not_found("message")
         return next((record for record in visible if record.direction is Direction.IN), visible[0])

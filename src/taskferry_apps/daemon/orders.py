@@ -9,7 +9,7 @@ import attrs
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import Part
 
-__all__ = ["CardChange", "GrantChange", "Hold", "Look", "NewAgent", "NewTask", "TaskAction"]
+__all__ = ["CardChange", "GrantChange", "Handing", "Hold", "Look", "NewAgent", "NewTask", "TaskAction"]
 
 
 @attrs.frozen
@@ -106,3 +106,12 @@ class Look(Enum):
 
     WHOLE = "whole"
     HEADERS = "headers"
+
+
+class Handing(Enum):
+    """What becomes of the items that a bound program is shown."""
+
+    TAKEN = "taken"
+    """They are its alone from then on."""
+    SHOWN = "shown"
+    """They are left to whoever takes them first."""

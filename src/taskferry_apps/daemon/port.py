@@ -20,7 +20,7 @@ from .browser_port import BrowserService
 from .device_port import DeviceService
 from .invite_port import InviteService, LinkService
 from .manage_port import ManageService
-from .orders import CardChange, GrantChange, Hold, Look, NewAgent, NewTask, TaskAction
+from .orders import CardChange, GrantChange, Handing, Hold, Look, NewAgent, NewTask, TaskAction
 from .recovery_port import RecoveryService
 from .views import (
     AccountView,
@@ -54,6 +54,7 @@ __all__ = [
     "DaemonRefusal",
     "DaemonService",
     "GrantChange",
+    "Handing",
     "Hold",
     "Look",
     "NewAgent",
@@ -261,10 +262,12 @@ class DaemonService(Protocol):
         *,
         look: Look = Look.WHOLE,
         runtime: str = "",
+        handing: Handing = Handing.TAKEN,
     ) -> InboxPage:
         """Oldest first. Waits up to `wait_s` when there is nothing; marks what it gives as read, or offered.
 
-        With a bound program's id, what that may have of what is not processed, and is its alone from now on.
+        With a bound program's id, what that may have of what is not processed; `handing` says whether it is
+        its alone from now on.
         """
 
     async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from taskferry_protocol.ids import Hash
+from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.records import (
     DropRuntimes,
     PutLeases,
@@ -32,13 +32,14 @@ from taskferry_protocol.runtimes import (
 from ..release import version
 from .core import Core
 from .draft import Draft
-from .leasing import check_hold, find_runtime
+from .leasing import check_hold, find_runtime, pass_on, take
 from .link import Link
 from .mail import Mail
 from .names import handle_of, may_use, own_agent
 from .port import Caller, DaemonRefusal, Hold
 from .runtimes_port import BoundView, Identity, NewRuntime, RuntimeView
 from .telling import note_run
+from .views import LeaseView
 
 __all__ = ["Runtimes"]
 
@@ -96,6 +97,9 @@ class Runtimes:
                 draft.add(DropRuntimes(binding.drop))
             self._tell(draft, runtime, "bound")
             await draft.commit()
+            for gone in (runtime.id, *binding.drop):
+                core.passed.pop(gone, None)
+                core.acted.pop(gone, None)
         return _bound(runtime, self._view(runtime), again=binding.again)
 
     async def heartbeat(self, caller: Caller, runtime: str, status: str) -> BoundView:
@@ -103,6 +107,7 @@ class Runtimes:
         core = self._core
         async with core.lock:
             held = await find_runtime(core, caller, runtime)
+            core.acted.setdefault(held.id, held.seen_at)
             after = renewed(held, core.now(), RuntimeStatus(status))
             if after is not None:
                 await core.commit((PutRuntime(after),))
@@ -110,19 +115,23 @@ class Runtimes:
                     # What a busy program was not woken by is told it now.
                     core.feed.ring()
                 held = after
-            note_run(core, held.agent)
+            if held.status is RuntimeStatus.BUSY:
+                # One that is idle may be a session that somebody has left open: nobody acts by that.
+                note_run(core, held.agent)
         return _bound(held, self._view(held), again=True)
 
-    async def unbind(self, caller: Caller, runtime: str) -> RuntimeView:
+    async def unbind(self, caller: Caller, runtime: str, *, forget: bool = False) -> RuntimeView:
         """End a binding."""
         core = self._core
         async with core.lock:
             draft = Draft(core)
             gone = left(await find_runtime(core, caller, runtime), draft.now)
             # Who may come back under a key keeps its name.
-            draft.add(PutRuntime(gone) if gone.key else DropRuntimes((gone.id,)))
+            draft.add(PutRuntime(gone) if gone.key and not forget else DropRuntimes((gone.id,)))
             self._tell(draft, gone, "unbound")
             await draft.commit()
+            core.passed.pop(gone.id, None)
+            core.acted.pop(gone.id, None)
         return self._view(gone)
 
     async def runtimes(self, caller: Caller, agent: str) -> tuple[RuntimeView, ...]:
@@ -161,6 +170,17 @@ class Runtimes:
             detail={"field": "runtime"},
         )
 
+    async def take(self, caller: Caller, runtime: str, message: str, *, only_left: bool) -> LeaseView:
+        """Have an item, and the task that it belongs to."""
+        core = self._core
+        agent = (await find_runtime(core, caller, runtime)).agent
+        record = await self._mail.find(caller, message, agent)
+        async with core.lock:
+            me = await find_runtime(core, caller, runtime)
+            note_run(core, me.agent)
+            lease = await take(core, me, record.task or record.hash, only_left=only_left)
+        return LeaseView(me.id.hex(), lease.fence, Instant(core.now() + me.lease_ms))
+
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
         """Let others have an item, and the task that it belongs to."""
         core = self._core
@@ -175,6 +195,7 @@ class Runtimes:
                 draft.add(PutLeases((given_back(lease, draft.now),)))
             draft.tell("runtime", agent, (record.hash,), state="gave_back", id=runtime.lower())
             await draft.commit()
+            pass_on(core, RuntimeId(bytes.fromhex(runtime)), unit)
 
     async def whoami(self, caller: Caller) -> Identity:
         """Who the caller is here."""

@@ -10,7 +10,7 @@ import attrs
 from taskferry_protocol.ids import DeviceId, Instant
 
 from .port import Caller
-from .views import RelayStatus
+from .views import LeaseView, RelayStatus
 
 __all__ = ["BoundView", "Identity", "NewRuntime", "RuntimeService", "RuntimeView"]
 
@@ -77,8 +77,11 @@ class RuntimeService(Protocol):
     async def heartbeat(self, caller: Caller, runtime: str, status: str) -> BoundView:
         """A sign of life: `status` is idle or busy. Refusal `unknown-runtime`."""
 
-    async def unbind(self, caller: Caller, runtime: str) -> RuntimeView:
-        """End a binding: others may have at once what it had in hand. Refusal `unknown-runtime`."""
+    async def unbind(self, caller: Caller, runtime: str, *, forget: bool = False) -> RuntimeView:
+        """End a binding: others may have at once what it had in hand. Refusal `unknown-runtime`.
+
+        With `forget`, its key and name, too: it does not come back.
+        """
 
     async def runtimes(self, caller: Caller, agent: str) -> tuple[RuntimeView, ...]:
         """Programs bound to an agent or, with "", to all that the caller may act as; live ones first."""
@@ -92,8 +95,18 @@ class RuntimeService(Protocol):
         Refusals `unknown-runtime`, `ambiguous`.
         """
 
+    async def take(self, caller: Caller, runtime: str, message: str, *, only_left: bool) -> LeaseView:
+        """Have an item, and the task that it belongs to, alone from now on; again is the same.
+
+        Refusals `taken-over` while another live program has it, `conflict` with `only_left` where none ever
+        had it.
+        """
+
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
-        """Let others have an item, and the task that it belongs to. Refusal `taken-over`."""
+        """Let others have an item, and the task that it belongs to; it does not come to this program again.
+
+        Refusal `taken-over`.
+        """
 
     async def whoami(self, caller: Caller) -> Identity:
         """Who the caller is here, and what is bound to its agents."""

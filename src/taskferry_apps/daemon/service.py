@@ -25,7 +25,6 @@ from .cards import Cards
 from .connections import PAUSE_MS, Connections
 from .core import Core, Vault
 from .describe import connection_view
-from .describe_tasks import task_summaries
 from .devices import Devices
 from .directory import Directory
 from .doctor import Doctor
@@ -44,18 +43,15 @@ from .listing import (
     agent_views,
     connection_counts,
     connection_views,
-    parse_task_cursor,
-    task_cursor,
-    task_query,
+    task_list,
 )
 from .looking import Looking
 from .mail import Mail
 from .manage import Manage
-from .names import may_use, own_agent
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .peers import PeerBook
-from .port import Caller, CardChange, GrantChange, Hold, Look, NewAgent, NewTask, TaskAction
+from .port import Caller, CardChange, GrantChange, Handing, Hold, Look, NewAgent, NewTask, TaskAction
 from .proofs import Proofs
 from .recovery import Recovery
 from .rules import Rules
@@ -81,7 +77,6 @@ from .views import (
     TaskView,
     TokenView,
 )
-from .visibility import shown_rows
 from .wakers import Wakers
 from .wakes import Wakes
 
@@ -317,10 +312,11 @@ class Daemon:
         *,
         look: Look = Look.WHOLE,
         runtime: str = "",
+        handing: Handing = Handing.TAKEN,
     ) -> InboxPage:
         """Oldest first; waits when there is nothing."""
         if runtime:
-            return await self._mail.leased(caller, agent, runtime, cursor, limit, wait_s, look)
+            return await self._mail.leased(caller, agent, runtime, cursor, limit, wait_s, look, handing)
         return await self._mail.inbox(caller, agent, unprocessed, cursor, limit, wait_s, look)
 
     async def messages(self, caller: Caller, agent: str, cursor: str, limit: int) -> InboxPage:
@@ -372,16 +368,7 @@ class Daemon:
         self, caller: Caller, agent: str, state: str, role: str, cursor: str, limit: int
     ) -> tuple[tuple[TaskSummary, ...], str]:
         """Newest first, and the cursor to go on from."""
-        core = self._core
-        name = (await own_agent(core, caller, agent, "agent")).name if agent else None
-        query = task_query(caller, name, state, role)
-        page = await core.store.task_page(query, parse_task_cursor(cursor), max(1, min(limit, 200)))
-        seen = await shown_rows(core, caller, page.items)
-        rows = [row for row in seen if may_use(caller, row.mine.name)]
-        shown = await task_summaries(core, rows)
-        if state == "created":
-            shown = tuple(summary for summary in shown if summary.state == "created")
-        return shown, task_cursor(page.next)
+        return await task_list(self._core, caller, agent, state, role, cursor, limit)
 
     async def task(
         self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None = None, wait_s: float = 0

@@ -13,6 +13,7 @@ from ..client.errors import (
     NotPossible,
     NotTaskFerry,
     Refused,
+    TakenOver,
     TaskFerryError,
     TooFast,
     Unauthorized,
@@ -89,6 +90,11 @@ def refused(error: TaskFerryError) -> Answer:
             return trouble(error.message, "Tell your owner to start it with: taskferry up. Then try again.")
         case NotTaskFerry():
             return trouble(error.message, "Tell your owner to check the daemon's address.")
+        case TakenOver():
+            return trouble(
+                f"Nothing was done. {error.message}",
+                "Do no work on it. What is yours: taskferry_inbox; show it again before you act on it.",
+            )
         case NotPossible():
             can = ", ".join(error.actions) or "nothing"
             return trouble(f"{error.message} The task is {error.state}; possible now: {can}.")

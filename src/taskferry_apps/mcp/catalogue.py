@@ -79,6 +79,7 @@ _ALL: Final = (
         closed(
             ("agent", "relay", "connections", "waiting"),
             agent=text(),
+            program=text("Your session, among others of this agent."),
             display_name=text(),
             relay=text(),
             daemon=text(),

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, TypeVar
 
 import attrs
 
 from ..client import AsyncClient
 from ..client.attachments import Attachment
+from ..client.binding import Binding
 from ..client.calls import own_agent
+from ..client.plans import Doing
 from ..client.results import Connection
 from .fence import Fence, Origin, fence_for
+from .seat import Seat
 
 __all__ = ["Desk", "Files", "Host", "Load", "Memory", "Noticed", "may_start"]
+
+T = TypeVar("T")
 
 Noticed = Literal["seen", "left", "unable"]
 """What came of a notice to the human at the host: seen, turned down, or the host cannot show one."""
@@ -87,6 +92,34 @@ class Desk:
     files: Files
     entropy: Callable[[int], bytes] = attrs.field(repr=False)
     memory: Memory = attrs.field(factory=Memory)
+    seat: Seat | None = None
+    """Its place among the agent's programs; None where there is no session, so that nothing is its alone."""
+
+    @property
+    def program(self) -> Binding | None:
+        """As which program it is bound; None before its first call, and where it is not."""
+        return self.seat.binding if self.seat is not None else None
+
+    async def sit(self, host: str) -> None:
+        """Bind the session of the program `host`, if it is to be bound and is not. Raises TaskFerryError."""
+        if self.seat is not None:
+            await self.seat.sit(self.client, host)
+
+    async def act(self, id: str, doing: Doing[T]) -> T:
+        """Do something with a task or message, as the program that has it. Raises TakenOver."""
+        if self.seat is None:
+            return await self.client.do(doing)
+        return await self.seat.act(self.client, id, doing)
+
+    async def work(self, task: str) -> None:
+        """Show the session as busy."""
+        if self.seat is not None:
+            await self.seat.work(self.client, task)
+
+    async def rest(self, task: str) -> None:
+        """Show it as idle, unless it works on another task."""
+        if self.seat is not None:
+            await self.seat.rest(self.client, task)
 
     async def agent(self) -> str:
         """The name of the agent that it is for."""

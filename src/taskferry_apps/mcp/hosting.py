@@ -6,10 +6,12 @@ Imports the SDK; `front` imports this in a thread.
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import parse_qs
 
 import httpx
 import trio
@@ -27,9 +29,11 @@ from .file_frames import BadFrame
 from .lines import MOST_BYTES
 from .local_files import LocalFiles
 from .remote_files import RemoteFiles
+from .seat import Seat, place_of
 from .server import DeskOf, make_server
 from .session import serve_lines
 from .threaded_files import ThreadedFiles
+from .visits import Visits
 
 __all__ = ["Hosting"]
 
@@ -41,6 +45,7 @@ _IDLE_S: Final = 1_800.0
 #: How long a request to the API of this process is tried again.
 _PATIENCE_S: Final = 10.0
 _PROTOCOL_ERROR: Final = 1002
+_KEY: Final = re.compile("[0-9a-f]{32}", re.ASCII)
 
 
 class Hosting:
@@ -50,6 +55,7 @@ class Hosting:
         self._api = api
         self._folder = folder
         self._memories: dict[tuple[bytes, str, str], Memory] = {}
+        self._visits = Visits(_IDLE_S)
         self._manager = StreamableHTTPSessionManager(
             make_server(_desk_of_request),
             # The daemon's own guard comes first and is stricter; this one stays on beside it.
@@ -66,21 +72,33 @@ class Hosting:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Carry the sessions."""
-        async with self._manager.run():
+        async with self._manager.run(), trio.open_nursery() as beside:
+            beside.start_soon(self._visits.keep)
             yield
+            beside.cancel_scope.cancel()
 
     async def serve_http(self, scope: Scope, receive: Receive, send: Send, secret: str, agent: str) -> None:
         """One request over Streamable HTTP, of a program that shows `secret`."""
         files = ThreadedFiles(LocalFiles([], spare=self._folder / agent))
+        desk = self._desk(scope, secret, agent, files, self._remembered(scope, secret, agent))
         scope = {
             **scope,
             # A session belongs to the credential that opened it; the SDK compares this.
             "user": AuthenticatedUser(
                 AccessToken(token="", client_id=sha256(secret.encode()).hexdigest(), scopes=[], subject=agent)
             ),
-            _DESK: self._desk(scope, secret, agent, files, self._remembered(scope, secret, agent)),
+            _DESK: desk,
         }
-        await self._manager.handle_request(scope, receive, send)
+        session = _header(scope, b"mcp-session-id")
+        if not session:
+            # Nobody knows which requests without one are of the same program, so none is bound.
+            await self._manager.handle_request(scope, receive, send)
+            return
+        key = _key_of(secret, agent, session)
+        async with self._visits.request(key, desk.client) as desk.seat:
+            await self._manager.handle_request(scope, receive, send)
+        if scope["method"] == "DELETE":
+            await self._visits.end(key)
 
     async def serve_stdio(self, scope: Scope, receive: Receive, send: Send, secret: str, agent: str) -> None:
         """One session of lines over a WebSocket that was accepted; files are the other side's."""
@@ -104,15 +122,24 @@ class Hosting:
                 elif text is not None:
                     yield text.encode(errors="surrogatepass")
 
+        desk = self._desk(scope, secret, agent, files)
+        seat = desk.seat = _seat_of(scope)
         try:
-            await serve_lines(make_server(_always(self._desk(scope, secret, agent, files))), lines(), put)
+            async with trio.open_nursery() as beside:
+                beside.start_soon(seat.keep, lambda: desk.client)
+                await serve_lines(make_server(_always(desk)), lines(), put)
+                beside.cancel_scope.cancel()
         except* BadFrame:
             await send({"type": "websocket.close", "code": _PROTOCOL_ERROR})
+        finally:
+            # A daemon that stops ends no session: the host's program dials again, and has what it had.
+            if not draining_of(scope).is_set():
+                await seat.leave(desk.client)
 
     def _remembered(self, scope: Scope, secret: str, agent: str) -> Memory:
         """What the models of a session were shown; of one credential, where there are no sessions."""
         session = _header(scope, b"mcp-session-id")
-        key = (sha256(secret.encode()).digest(), agent, session[:_SESSION_CHARS])
+        key = _key_of(secret, agent, session)
         memory = self._memories.pop(key, None) or Memory()
         self._memories[key] = memory
         while len(self._memories) > _MEMORIES:
@@ -135,6 +162,17 @@ class Hosting:
             system.entropy,
             memory or Memory(),
         )
+
+
+def _key_of(secret: str, agent: str, session: str) -> tuple[bytes, str, str]:
+    return (sha256(secret.encode()).digest(), agent, session[:_SESSION_CHARS])
+
+
+def _seat_of(scope: Scope) -> Seat:
+    """The place of a session of lines, by what its address says of it."""
+    query = parse_qs(str(scope.get("query_string", b""), "latin-1"))
+    key, place = query.get("session", [""])[0], query.get("place", [""])[0]
+    return Seat(key if _KEY.fullmatch(key) else system.entropy(16).hex(), place_of(place))
 
 
 def _header(scope: Scope, name: bytes) -> str:

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from ..client.calls import acknowledge
 from ..client.errors import NotFound, Refused
 from ..client.results import Message
 from ..visible import one_line
@@ -153,10 +154,10 @@ async def ack(desk: Desk, args: Arguments, host: Host) -> Answer:
     done = 0
     failed: list[dict[str, object]] = []
     for id in wanted:
-        ids = [item.id for item in items if id and (item.task_id or "").startswith(id)] or [id]
-        for one in ids:
+        ids = [(item.id, item.task_id) for item in items if id and (item.task_id or "").startswith(id)]
+        for one, task in ids or [(id, None)]:
             try:
-                await desk.client.acknowledge(one)
+                await desk.act(task or one, acknowledge(one))
                 done += 1
             except (NotFound, Refused) as error:
                 failed.append({"id": one_line(id, 64), "why": one_line(error.message, 200)})

@@ -29,6 +29,7 @@ async def whoami(desk: Desk, args: Arguments, host: Host) -> Answer:
     waiting = await waiting_items(desk)
     facts = {
         "agent": me.handle if me is not None else name,
+        "program": desk.program.name if desk.program is not None else "",
         "display_name": me.display_name if me is not None else "",
         "relay": _link(status),
         "daemon": status.version,
@@ -42,6 +43,8 @@ async def whoami(desk: Desk, args: Arguments, host: Host) -> Answer:
         *(f"ALARM: {alarm}" for alarm in status.alarms),
         *map(_connection_line, connections),
     ]
+    if facts["program"]:
+        lines.append(f"Your session is {facts['program']}: what another session works on is not yours.")
     if not connections:
         lines.append("No connections yet. Ask for one with taskferry_connect.")
     if waiting.held:
@@ -89,11 +92,13 @@ class Waiting:
 
 
 async def waiting_items(desk: Desk) -> Waiting:
-    """Look at what waits."""
+    """Look at what waits, and is no other session's; nothing becomes this one's by that."""
     found: list[Message] = []
     cursor = ""
     while True:
-        page = await desk.client.inbox(limit=_PAGE, header_only=True, cursor=cursor)
+        page = await desk.client.inbox(
+            limit=_PAGE, header_only=True, cursor=cursor, runtime=desk.program, take=False
+        )
         found.extend(page.messages)
         cursor = page.cursor or cursor
         if not page.more or len(found) >= _MOST:

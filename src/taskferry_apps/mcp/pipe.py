@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from io import FileIO
 from typing import BinaryIO, Final
+from urllib.parse import urlencode
 
 from taskferry_transports.blocking_websocket import BlockingWebSocket, CannotDial, DialRejected, Ended
 
@@ -49,9 +50,14 @@ _NOT_LET_IN: Final = (
 )
 
 
-def connect(address: Address, token: str, agent: str) -> BlockingWebSocket:
-    """A connection to the daemon's MCP server, as an agent. Raises CannotDial, DialRejected."""
-    path, way = f"{PATH}?agent={agent}" if agent else PATH, Way(address)
+def connect(address: Address, token: str, agent: str, session: str, place: str) -> BlockingWebSocket:
+    """A connection to the daemon's MCP server, as an agent. Raises CannotDial, DialRejected.
+
+    `session` is the same for all connections of one session, 32 hexadecimal digits; `place` is where it runs.
+    """
+    said = {"agent": agent, "session": session, "place": place}
+    path = f"{PATH}?{urlencode({name: value for name, value in said.items() if value})}"
+    way = Way(address)
     try:
         url = way.find()
         headers = {"authorization": f"Bearer {token}"}

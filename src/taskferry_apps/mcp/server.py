@@ -49,6 +49,7 @@ def make_server(desk_of: DeskOf) -> Server[Any]:
             )
         try:
             desk = await desk_of(ctx)
+            await desk.sit(_host_of(ctx))
         except TaskFerryError as error:
             return _result(refused(error))
         load = desk.memory.load
@@ -71,6 +72,12 @@ def make_server(desk_of: DeskOf) -> Server[Any]:
         on_call_tool=call_tool,
         get_tool_input_schema=lambda name: TOOLS[name].takes if is_tool(name) else None,
     )
+
+
+def _host_of(ctx: _Context) -> str:
+    """What the program that hosts the model calls itself; empty where it does not say."""
+    params = ctx.session.client_params
+    return "" if params is None else params.client_info.name
 
 
 def _listed(tool: Tool) -> types.Tool:

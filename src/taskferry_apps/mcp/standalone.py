@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
 from io import FileIO
+from pathlib import Path
 from typing import Any, BinaryIO, Final, NamedTuple
 
 import trio
@@ -18,6 +19,7 @@ from ..client.address import Address
 from .desk import Desk
 from .lines import next_line, write_line
 from .local_files import LocalFiles
+from .seat import Seat, place_of
 from .server import make_server
 from .session import serve_lines
 from .threaded_files import ThreadedFiles
@@ -57,7 +59,11 @@ async def _serve(late: _Late, stdin: BinaryIO, out: FileIO) -> None:
     async def put(line: str) -> None:
         await trio.to_thread.run_sync(write_line, out, line)
 
-    await serve_lines(make_server(late.desk), lines(), put)
+    async with trio.open_nursery() as beside:
+        beside.start_soon(late.seat.keep, late.client)
+        await serve_lines(make_server(late.desk), lines(), put)
+        beside.cancel_scope.cancel()
+    await late.leave()
 
 
 class _Late:
@@ -68,6 +74,7 @@ class _Late:
         self._files = files
         self._found: Whereabouts | None = None
         self._desk: Desk | None = None
+        self.seat = Seat(system.entropy(16).hex(), place_of(Path.cwd().name))
 
     async def desk(self, _: ServerRequestContext[Any, Any]) -> Desk:
         """The session's desk. Raises TaskFerryError."""
@@ -76,8 +83,19 @@ class _Late:
         if desk is None or found != self._found:
             client = AsyncClient(found.agent, url=found.address, token=found.token, patience=_PATIENCE_S)
             if desk is None:
-                desk = Desk(client, ThreadedFiles(self._files), system.entropy)
+                desk = Desk(client, ThreadedFiles(self._files), system.entropy, seat=self.seat)
             else:
                 desk.client = client
             self._desk, self._found = desk, found
         return desk
+
+    def client(self) -> AsyncClient:
+        """The client of a session that is bound, so that it has one."""
+        if self._desk is None:
+            raise LookupError("whoever is bound has called a tool")
+        return self._desk.client
+
+    async def leave(self) -> None:
+        """The session has ended."""
+        if self._desk is not None:
+            await self.seat.leave(self._desk.client)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from ..client.calls import acknowledge
 from ..client.errors import NotFound, Refused
 from ..client.task_calls import accept, cancel, complete, decline, fail, progress, revise, submit
 from ..client.task_results import ListedTask, SentTask, Task, TaskEvent
@@ -47,6 +48,7 @@ async def create(desk: Desk, args: Arguments, host: Host) -> Answer:
         files=files,
         revisions=args.whole("max_revisions"),
         deadline=None if minutes is None else timedelta(minutes=minutes),
+        runtime=desk.program,
     )
     if handle.sent is None:
         raise LookupError("a task that was just sent has an answer")
@@ -106,20 +108,20 @@ async def respond(desk: Desk, args: Arguments, host: Host) -> Answer:
     if task.role != "worker":
         raise BadArgument("You asked for this task; judge it with taskferry_task_review.")
     seen = desk.memory.revisions_of(task.id)
-    client = desk.client
     match action:
         case "accept":
-            sent = await client.do(accept(task.id, message))
+            sent = await desk.act(task.id, accept(task.id, message))
         case "decline":
-            sent = await client.do(decline(task.id, _reason(message)))
+            sent = await desk.act(task.id, decline(task.id, _reason(message)))
         case "fail":
-            sent = await client.do(fail(task.id, _reason(message)))
+            sent = await desk.act(task.id, fail(task.id, _reason(message)))
         case "progress":
-            sent = await client.do(progress(task.id, message, percent=args.whole("percent")))
+            sent = await desk.act(task.id, progress(task.id, message, percent=args.whole("percent")))
         case _:
             sent = await _submit(desk, args, task, seen)
     if action == "fail":
         seen = len(task.revision_requests)
+    await (desk.work if action in ("accept", "progress") else desk.rest)(task.id)
     # A revision request that was not shown yet is not answered, and stays in the inbox.
     return _sent(sent, await _settle(desk, task, _ANSWERED_BY[action], seen))
 
@@ -129,7 +131,8 @@ async def _submit(desk: Desk, args: Arguments, task: Task, seen: int | None) -> 
         raise BadArgument("A version holds something: give text, json or files.")
     files = await desk.files.read(args.texts("files")) if args.has("files") else []
     answers = seen if task.revision_requests else None
-    return await desk.client.do(
+    return await desk.act(
+        task.id,
         submit(
             task.id,
             args.text("text") if args.has("text") else None,
@@ -137,7 +140,7 @@ async def _submit(desk: Desk, args: Arguments, task: Task, seen: int | None) -> 
             files=files,
             note=args.text("message"),
             answers=answers,
-        )
+        ),
     )
 
 
@@ -156,7 +159,7 @@ async def review(desk: Desk, args: Arguments, host: Host) -> Answer:
     if task.role != "requester":
         raise BadArgument("You are to do this task; use taskferry_task_respond.")
     if action == "cancel":
-        sent = await desk.client.do(cancel(task.id, message))
+        sent = await desk.act(task.id, cancel(task.id, message))
         return _sent(sent, await _settle(desk, task, _ANSWERED_BY[action], None))
     version = args.whole("version")
     if version is None:
@@ -166,9 +169,9 @@ async def review(desk: Desk, args: Arguments, host: Host) -> Answer:
         reasons = [reason for reason in (*args.texts("reasons"), message) if reason]
         if not reasons:
             raise BadArgument("Say what is wanting, in reasons.")
-        sent = await desk.client.do(revise(task.id, *reasons, version=version))
+        sent = await desk.act(task.id, revise(task.id, *reasons, version=version))
     else:
-        sent = await desk.client.do(complete(task.id, message, version=version))
+        sent = await desk.act(task.id, complete(task.id, message, version=version))
     return _sent(sent, await _settle(desk, task, _ANSWERED_BY[action], None))
 
 
@@ -192,13 +195,13 @@ async def _settle(desk: Desk, task: Task, kinds: frozenset[str], seen: int | Non
             revisions += 1
             if seen is None or revisions > seen:
                 continue
-        done += await _acknowledged(desk, event)
+        done += await _acknowledged(desk, task, event)
     return done
 
 
-async def _acknowledged(desk: Desk, event: TaskEvent) -> bool:
+async def _acknowledged(desk: Desk, task: Task, event: TaskEvent) -> bool:
     try:
-        await desk.client.acknowledge(event.hash)
+        await desk.act(task.id, acknowledge(event.hash))
     except (NotFound, Refused):
         return False  # it never was in this inbox: another of the owner's devices has it
     return True

@@ -71,7 +71,9 @@ async def _inbox(desk: Desk, args: Arguments, seconds: int, host: Host) -> Answe
         if waiting.items:
             return _outcome(watch, f"{len(waiting.items)} items wait: taskferry_inbox", mark=mark)
     while poll := await watch.next_poll():
-        page = await desk.client.inbox(wait=poll, cursor=mark, limit=20, header_only=True)
+        page = await desk.client.inbox(
+            wait=poll, cursor=mark, limit=20, header_only=True, runtime=desk.program, take=False
+        )
         if page.messages:
             # Not `page.cursor`: a wait that is cut off here is asked again from the same mark.
             first = page.messages[0]

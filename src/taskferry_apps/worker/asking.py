@@ -24,10 +24,11 @@ _LIFETIME_S: Final = 86_400
 _SHOWN: Final = 300
 
 
-async def may_run(line: Line, worker: str, words: Sequence[str], task: Task, tell: Tell) -> str:
+async def may_run(line: Line, words: Sequence[str], task: Task, tell: Tell) -> str:
     """Empty where the owner, or a policy of the owner's, says yes; else why not. Waits for the answer.
 
-    The question has a key of the task's own: after a crash it is not asked twice.
+    The question has a key of the task's and command's own: after a crash it is not asked twice, nor by two
+    workers that would run the same.
     """
     command = shlex.join(words)
     what = harmless(f"Run {command[:_SHOWN]} on the task {task.id[:8]} of {task.peer}: {task.title}")
@@ -39,7 +40,7 @@ async def may_run(line: Line, worker: str, words: Sequence[str], task: Task, tel
             what,
             task=task.id,
             expires_in=_LIFETIME_S,
-            key=key_of(worker, "ask", task.id),
+            key=key_of("", "ask", task.id, content=what.encode()),
         )
     )
     tell(Told(What.ASKING, task.id, "waiting for you; answer with: taskferry approvals"))
@@ -50,6 +51,13 @@ async def may_run(line: Line, worker: str, words: Sequence[str], task: Task, tel
     if asked.state not in ("approved", "used"):
         return f"the owner's answer is {asked.state}" + (f": {asked.answer}" if asked.answer else "")
     await line.do(
-        partial(calls.use_approval, asked.id, _KIND, what, task=task.id, key=key_of(worker, "use", task.id))
+        partial(
+            calls.use_approval,
+            asked.id,
+            _KIND,
+            what,
+            task=task.id,
+            key=key_of("", "use", task.id, content=what.encode()),
+        )
     )
     return ""

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Callable, Iterable
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 import attrs
 import trio
 
-from ..client import task_calls
-from ..client.errors import FileTrouble, NotPossible, Refused, Unauthorized
+from ..client import calls, task_calls
+from ..client.errors import Conflict, FileTrouble, NotFound, NotPossible, Refused, TakenOver, Unauthorized
+from ..client.plans import Doing
+from ..client.results import Lease
 from ..client.task_results import Task
 from ..system import now
 from . import brief, harvest
+from .bell import Bell
 from .laying import laid_out
 from .line import Line
 from .progress import Progress, Waiting
 from .room import Room
 from .running import Command, Ended, run
+from .seat import Seat, leased
 from .steps import Kept, Next, Stage, begun, is_withdrawn, key_of, next_of
 from .telling import Tell, Told, What
 from .text import harmless
 
 __all__ = ["Desk", "Outcome", "carry_on", "keep_of_folder"]
+
+T = TypeVar("T")
 
 _POLL_S: Final = 30
 _REASON_BYTES: Final = 4_000
@@ -39,6 +46,7 @@ class Desk:
     """What all tasks of a worker share."""
 
     line: Line
+    seat: Seat
     room: Room
     command: Command
     result: harvest.ResultKind
@@ -60,19 +68,23 @@ class Outcome:
     is_done: bool
     is_failed: bool
     is_lost: bool
-    """Whether somebody else had accepted it."""
+    """Whether somebody else has it."""
 
 
-async def carry_on(desk: Desk, id: str, *, has_slot: bool = False) -> Outcome:
-    """Take a task's steps until it waits for the other side or has ended.
+async def carry_on(desk: Desk, id: str, items: Iterable[str], *, has_slot: bool = False) -> Outcome:
+    """Take a task's steps until it waits for the other side or has ended; `items` then are processed.
 
     With `has_slot`, one of the desk's slots is the task's already. Raises OSError, RoomTrouble, and what the
     daemon refuses; what is written down stays true.
     """
     job = _Job(desk, id, has_slot)
+    if has_slot:
+        desk.seat.begin(id)
     try:
-        while await job.step():
-            pass
+        if await job.hold():
+            while await job.step():
+                pass
+        await job.acknowledge(items)
         return Outcome(job.is_done, job.is_failed, job.is_lost)
     finally:
         job.free()
@@ -86,6 +98,44 @@ class _Job:
     is_done: bool = False
     is_failed: bool = False
     is_lost: bool = False
+    lease: Lease | None = None
+    taken_over: TakenOver | None = None
+    """Set while the command runs, once another program has the task."""
+
+    async def do(self, make: Callable[[], Doing[T]]) -> T:
+        """Take a step that others see, as the program that has the task. Raises TakenOver."""
+        return await self.desk.line.do(partial(leased, make, self.lease))
+
+    async def hold(self) -> bool:
+        """Have the task alone from now on; else let go of all that was done on it here."""
+        self.taken_over = None
+        try:
+            self.lease = await self.desk.seat.take(self.id)
+        except TakenOver as error:
+            self.lose(error)
+            return False
+        return True
+
+    def lose(self, error: TakenOver) -> None:
+        """Another program carries it on: what is here is of no use any more."""
+        self.is_lost, self.lease = True, None
+        if self.desk.room.find(self.id) is None:
+            return
+        self.desk.room.note_lost(self.id, now())
+        if self.desk.keep != "all":
+            self.remove_folder()
+        self.desk.room.forget(self.id)
+        self.tell(What.LOST, f"{error.message} What was done here is discarded.")
+
+    async def acknowledge(self, items: Iterable[str]) -> None:
+        """Mark inbox items of the task as processed, where they are this worker's to put away."""
+        if self.lease is None:
+            return
+        for item in sorted(items):
+            try:
+                await self.do(partial(calls.acknowledge, item))
+            except (NotFound, Conflict):
+                pass  # it has gone, or another program has it now
 
     async def step(self) -> bool:
         """Take one step; whether there may be more."""
@@ -111,6 +161,9 @@ class _Job:
         except NotPossible:
             # The other side was faster: what to do now, the task says.
             return True
+        except TakenOver:
+            # Handed out anew since: where it can be had again, the task says what is left to do.
+            return await self.hold()
         return True
 
     async def show(self, wait: int = 0, mark: str = "") -> Task:
@@ -119,7 +172,7 @@ class _Job:
     async def accept(self, task: Task, kept: Kept) -> bool:
         key = key_of(self.desk.room.worker, "accept", self.id)
         try:
-            await self.desk.line.do(partial(task_calls.accept, self.id, key=key))
+            await self.do(partial(task_calls.accept, self.id, key=key))
         except NotPossible:
             task = await self.show()
             if not task.final:
@@ -137,6 +190,7 @@ class _Job:
         if not self.has_slot:
             await self.desk.slots.acquire()
             self.has_slot = True
+            self.desk.seat.begin(self.id)
             task = await self.show()
             if next_of(task, kept, now()) is not Next.RUN:
                 return
@@ -150,9 +204,14 @@ class _Job:
         except (OSError, FileTrouble) as error:
             why = error.strerror if isinstance(error, OSError) else error.message
             ended = Ended(f"The worker could not work on it: {why}.")
+        if self.taken_over is not None:
+            raise self.taken_over
         if ended.is_stopped:
             self.tell(What.STOPPED, "it was withdrawn")
         elif ended.reason:
+            if ended.is_too_large and self.desk.keep != "all":
+                # Kept, such folders would fill the disk one by one.
+                self.remove_folder()
             self.desk.room.keep(attrs.evolve(kept, stage=Stage.FAILING, reason=ended.reason))
         else:
             self.desk.room.keep(attrs.evolve(kept, stage=Stage.MADE))
@@ -161,7 +220,7 @@ class _Job:
         desk = self.desk
         stop = trio.Event()
         reports = Waiting(desk.progress_every_s)
-        bell = _Bell()
+        bell = Bell()
 
         def report(found: Progress) -> None:
             reports.put(found)
@@ -184,15 +243,21 @@ class _Job:
         return ended
 
     async def watch(self, mark: str, stop: trio.Event) -> None:
-        """Set `stop` when the task is withdrawn, or has ended otherwise."""
+        """Set `stop` when the task is withdrawn, has ended otherwise, or is another program's."""
         while True:
             task = await self.show(_POLL_S, mark)
             if is_withdrawn(task):
                 stop.set()
                 return
             mark = task.mark
+            try:
+                await self.desk.seat.take(self.id)
+            except TakenOver as error:
+                self.taken_over = error
+                stop.set()
+                return
 
-    async def send_reports(self, reports: Waiting, bell: _Bell, most: int | None) -> None:
+    async def send_reports(self, reports: Waiting, bell: Bell, most: int | None) -> None:
         count = 0
         while most is None or count < most:
             delay = reports.delay(trio.current_time())
@@ -207,11 +272,13 @@ class _Job:
             key = key_of(self.desk.room.worker, "progress", self.id, count, str(now()).encode())
             send = partial(task_calls.progress, self.id, report.message, percent=report.percent, key=key)
             try:
-                await self.desk.line.do(send)
+                await self.do(send)
                 share = f"{report.percent} % " if report.percent is not None else ""
                 self.tell(What.PROGRESS, f"{share}{report.message}".strip())
             except Unauthorized:
                 raise
+            except TakenOver:
+                return  # `watch` looks whose it is
             except Refused as error:
                 # A report is no reason to stop the work; whether the task still stands, `watch` sees.
                 self.tell(What.TROUBLE, f"a report was refused: {error.message}")
@@ -243,8 +310,8 @@ class _Job:
             key=key,
         )
         try:
-            sent = await desk.line.do(send)
-        except NotPossible:
+            sent = await self.do(send)
+        except (NotPossible, TakenOver):
             raise
         except (Refused, FileTrouble) as error:
             if isinstance(error, Unauthorized):
@@ -260,7 +327,7 @@ class _Job:
     async def fail(self, kept: Kept) -> None:
         reason = _cut(harmless(kept.reason), _REASON_BYTES)
         key = key_of(self.desk.room.worker, "fail", self.id, kept.round, sha256(reason.encode()).digest())
-        await self.desk.line.do(partial(task_calls.fail, self.id, reason, key=key))
+        await self.do(partial(task_calls.fail, self.id, reason, key=key))
         self.is_done = self.is_failed = True
         where = self.desk.room.folder(self.id)
         shown = f" What it left is in {where}" if where.exists() and self.desk.keep != "none" else ""
@@ -270,35 +337,25 @@ class _Job:
     def clean_up(self, task: Task) -> None:
         """Hold an ended task no longer."""
         if not keep_of_folder(self.desk.keep, task.state):
-            try:
-                self.desk.room.remove_folder(self.id)
-            except OSError as error:
-                self.tell(What.TROUBLE, f"its folder cannot be removed: {error.strerror}")
+            self.remove_folder()
         self.desk.room.forget(self.id)
         if not self.is_done:
             self.tell(What.ENDED, task.state)
 
+    def remove_folder(self) -> None:
+        try:
+            self.desk.room.remove_folder(self.id)
+        except OSError as error:
+            self.tell(What.TROUBLE, f"its folder cannot be removed: {error.strerror}")
+
     def free(self) -> None:
         if self.has_slot:
             self.has_slot = False
+            self.desk.seat.end(self.id)
             self.desk.slots.release()
 
     def tell(self, what: What, words: str = "") -> None:
         self.desk.tell(Told(what, self.id, words))
-
-
-class _Bell:
-    """Wakes one waiter, also where it rang before."""
-
-    def __init__(self) -> None:
-        self._event = trio.Event()
-
-    def ring(self) -> None:
-        self._event.set()
-
-    async def wait(self) -> None:
-        await self._event.wait()
-        self._event = trio.Event()
 
 
 def keep_of_folder(policy: str, state: str) -> bool:

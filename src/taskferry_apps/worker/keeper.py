@@ -1,9 +1,9 @@
 """Runs one command, and leaves nothing of it behind: started by the worker as a program of its own.
 
-Arguments: the descriptor of a socket to the worker, and the command. It says `started PID` there, and then
-`exit N` or `signal N`; or `missing WHY`. The worker's `stop SECONDS` ends the command: SIGTERM, and SIGKILL
-after so long. When the worker is gone, however that came, everything is killed at once. Whatever lock it is
-given, it holds open, so that nobody takes the worker's place before.
+Arguments: the descriptor of a socket to the worker, the bytes that a file may have, and the command. It says
+`started PID` there, and then `exit N` or `signal N`; or `missing WHY`. The worker's `stop SECONDS` ends the
+command: SIGTERM, and SIGKILL after so long. When the worker is gone, however that came, everything is killed
+at once. Whatever lock it is given, it holds open, so that nobody takes the worker's place before.
 
 Only the standard library is imported: this starts in a few milliseconds, in isolation from the environment.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import resource
 import select
 import signal
 import socket
@@ -30,6 +31,8 @@ def main() -> None:
     """Keep one command until it has ended, with all that it started."""
     link = socket.socket(fileno=int(sys.argv[1]))
     _adopt_orphans()
+    # Everything that is started from here on inherits it, and nobody but root can lift it.
+    _bound_files(int(sys.argv[2]))
     wake, bell = os.pipe()
     os.set_blocking(bell, False)
     os.set_blocking(wake, False)
@@ -37,7 +40,7 @@ def main() -> None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     try:
         # Not waited for by Popen: what this adopted ends in any order.
-        child = subprocess.Popen(sys.argv[2:], start_new_session=True)  # noqa: S603 - the owner's own command
+        child = subprocess.Popen(sys.argv[3:], start_new_session=True)  # noqa: S603 - the owner's own command
     except OSError as error:
         link.sendall(f"missing {error.strerror}\n".encode())
         return
@@ -60,6 +63,13 @@ def _adopt_orphans() -> None:
     """On Linux, what the command starts and leaves becomes a child of this process, and ends with it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _bound_files(most: int) -> None:
+    """No file may grow beyond, nor beyond what was allowed before."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
 def _watch(child: int, link: socket.socket, wake: int) -> int:

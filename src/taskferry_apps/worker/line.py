@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import trio
 
 from taskferry_transports.backoff import delay
 
 from ..client.async_client import AsyncClient
-from ..client.errors import DaemonAway, NotReady, TaskFerryError, TooFast
+from ..client.errors import DaemonAway, NotReady, Refused, TaskFerryError, TooFast
 from ..client.plans import Doing
 from ..system import jitter
 from .telling import Tell, Told, What
 
-__all__ = ["Line"]
+__all__ = ["Line", "is_fault"]
 
 T = TypeVar("T")
+
+#: How often one request is sent to a daemon that fails at it: the fault may be in what it asks for.
+_FAULTS: Final = 5
+
+
+def is_fault(error: TaskFerryError) -> bool:
+    """Whether the daemon failed, so that the same request may go well another time."""
+    return isinstance(error, Refused) and error.status >= 500
 
 
 class Line:
@@ -39,9 +47,10 @@ class Line:
     async def do(self, make: Callable[[], Doing[T]]) -> T:
         """What the request gives that `make` describes, each time the same, with a key of its own.
 
-        Waits for a daemon that is away. Raises what else the daemon refuses.
+        Waits for a daemon that is away, and has patience with one that fails at it a few times. Raises what
+        else the daemon refuses.
         """
-        attempt = 0
+        attempt = faults = 0
         while True:
             began = trio.current_time()
             try:
@@ -51,11 +60,21 @@ class Line:
                 self._say_away(error)
                 await trio.sleep(delay(attempt, jitter(), retry_after=getattr(error, "retry_after", None)))
                 continue
+            except Refused as error:
+                faults += 1
+                if not is_fault(error) or faults == _FAULTS:
+                    raise
+                await trio.sleep(delay(faults, jitter()))
+                continue
             # What was asked before it was away says nothing of now: a daemon that stops answers what waits.
             if self._away_since is not None and began > self._away_since:
                 self._away_since = None
                 self._tell(Told(What.BACK, words="The daemon answers again."))
             return outcome
+
+    async def once(self, make: Callable[[], Doing[T]]) -> T:
+        """The same, with nothing sent again. Raises DaemonAway, too."""
+        return await self._client.do_once(make())
 
     def _say_away(self, error: TaskFerryError) -> None:
         if self._away_since is None and not isinstance(error, TooFast):

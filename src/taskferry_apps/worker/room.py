@@ -70,7 +70,7 @@ def _take(lock: int, path: Path) -> None:
             if time.monotonic() > deadline:
                 raise RoomTrouble(
                     f"Another worker is running with the folder {path}. Stop it, or choose another folder "
-                    "with --directory."
+                    "with --directory, or another name with --name."
                 ) from None
             time.sleep(_LOOK_S)
 

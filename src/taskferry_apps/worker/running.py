@@ -16,6 +16,7 @@ import attrs
 import trio
 
 from . import keeper
+from .disk import size_of, watch_size
 from .progress import Lines, Progress, progress_in
 from .text import tail
 
@@ -25,6 +26,8 @@ __all__ = ["Command", "Ended", "Limits", "ProgressFrom", "run", "spelled"]
 _DRAIN_S: Final = 5.0
 _PIECE: Final = 65_536
 _QUOTED: Final = 1_500
+#: Whoever writes past the size that a file may have.
+_CUT_OFF: Final = str(signal.SIGXFSZ.value)
 
 
 @attrs.frozen
@@ -36,6 +39,8 @@ class Limits:
     """Of standard output and standard error together."""
     grace_s: float
     """Between SIGTERM and SIGKILL."""
+    disk_bytes: int
+    """Of each file that it writes, and of all in its folder together."""
 
 
 class ProgressFrom(Enum):
@@ -62,6 +67,8 @@ class Ended:
     reason: str
     is_stopped: bool = False
     """Whether the caller wanted it to stop."""
+    is_too_large: bool = False
+    """Whether its folder has more than it may have."""
 
 
 @attrs.define
@@ -73,7 +80,14 @@ class _Output:
     fault: str = ""
     """Why the command must stop because of what it writes."""
     is_faulty: trio.Event = attrs.field(factory=trio.Event)
+    is_too_large: bool = False
     _count: int = 0
+
+    def overfill(self) -> None:
+        """Too much is on the disk."""
+        self.is_too_large = True
+        most = self.command.limits.disk_bytes
+        self._stop(f"The command was stopped: it wrote more than {most:,} bytes into its folder.")
 
     async def pump(self, stream: trio.abc.ReceiveStream, sink: BinaryIO, is_bare: bool) -> None:
         """Write a stream down to its end; beyond the limit it is read and forgotten."""
@@ -123,11 +137,20 @@ async def run(
     descriptor that stays open as long as anything of the command lives. Raises OSError.
     """
     output = _Output(command, report)
+    most = command.limits.disk_bytes
     ours, theirs = socket.socketpair()
     with ours, (folder / "stdout").open("xb") as out, (folder / "stderr.log").open("xb") as err:
         with theirs, (folder / "in" / "stdin.md").open("rb") as given:
             process = await trio.lowlevel.open_process(
-                [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), *command.words],
+                [
+                    sys.executable,
+                    "-I",
+                    "-S",
+                    keeper.__file__,
+                    str(theirs.fileno()),
+                    str(most),
+                    *command.words,
+                ],
                 stdin=given,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -143,7 +166,10 @@ async def run(
             pumps.start_soon(output.pump, process.stdout, out, False)
             pumps.start_soon(output.pump, process.stderr, err, is_bare)
             try:
-                why = await _until_over(process, output, stop)
+                async with trio.open_nursery() as beside:
+                    beside.start_soon(watch_size, folder, most, output.overfill)
+                    why = await _until_over(process, output, stop)
+                    beside.cancel_scope.cancel()
             finally:
                 with trio.CancelScope(shield=True):
                     await _end(process, ours, command.limits.grace_s)
@@ -151,7 +177,11 @@ async def run(
         told = _said(ours)
     if stop.is_set():
         return Ended("It was withdrawn.", is_stopped=True)
-    return Ended(_quoting(why or output.fault or _verdict(told), folder))
+    is_cut_off = told.get("signal") == _CUT_OFF
+    if not is_cut_off and await trio.to_thread.run_sync(size_of, folder, most) > most:
+        output.overfill()
+    why = why or output.fault or _verdict(told, most)
+    return Ended(_quoting(why, folder), is_too_large=is_cut_off or output.is_too_large)
 
 
 async def _until_over(process: trio.Process, output: _Output, stop: trio.Event) -> str:
@@ -201,10 +231,12 @@ def _said(link: socket.socket, *, is_kept: bool = False) -> dict[str, str]:
     return {line.partition(" ")[0]: line.partition(" ")[2] for line in lines}
 
 
-def _verdict(told: Mapping[str, str]) -> str:
+def _verdict(told: Mapping[str, str], most: int) -> str:
     """What was wrong with an end; empty for a good one."""
     if "exit" in told:
         return "" if told["exit"] == "0" else f"The command ended with exit code {told['exit']}."
+    if told.get("signal") == _CUT_OFF:
+        return f"The command was stopped: it wrote a file of more than {most:,} bytes."
     if "signal" in told:
         try:
             name = signal.Signals(int(told["signal"])).name

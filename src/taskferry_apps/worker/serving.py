@@ -21,6 +21,7 @@ from .looking import look
 from .room import Room, RoomTrouble, held_room
 from .rules import Rules
 from .running import Command
+from .seat import Seat
 from .telling import Tell, Told, What
 from .worker import Worker
 
@@ -52,6 +53,10 @@ class Orders:
     folder: Path | None
     workers: Path
     """Where the folders of workers are that name none."""
+    name: str
+    """What tells it from other workers of the agent; empty for the only one."""
+    lease_s: int | None
+    """How long others wait for it when it is not heard of; None for the usual time."""
     is_dry: bool
 
 
@@ -76,7 +81,8 @@ async def work(orders: Orders, tell: Tell) -> int:
     """Work until cancelled, or until enough is done; gives the exit code. Raises as `serve` does."""
     agent = orders.agent or await _agent_of(orders)
     line = Line(agent, orders.token, orders.find_url, tell)
-    folder = orders.folder or orders.workers / agent
+    # No agent's name holds a full stop.
+    folder = orders.folder or orders.workers / (f"{agent}.{orders.name}" if orders.name else agent)
     try:
         if orders.is_dry:
             count = await look(line, Room(folder, -1, ""), orders.rules, tell)
@@ -85,8 +91,10 @@ async def work(orders: Orders, tell: Tell) -> int:
         if orders.gives_api:
             await _check_not_owner(line)
         with held_room(folder) as room:
+            seat = Seat(line, orders.name, room.worker, orders.lease_s)
             desk = Desk(
                 line=line,
+                seat=seat,
                 room=room,
                 command=orders.command,
                 result=orders.result,
@@ -97,10 +105,17 @@ async def work(orders: Orders, tell: Tell) -> int:
                 progress_every_s=_PROGRESS_EVERY_S,
                 slots=trio.Semaphore(orders.concurrency),
             )
-            tell(Told(What.STARTED, words=f"as {agent}, in {room.path}"))
-            worker = Worker(desk, orders.rules, orders.most)
-            await worker.run()
-            return _FAILED if worker.failures else _DONE
+            await seat.sit()
+            try:
+                tell(Told(What.STARTED, words=f"as {agent}, called {seat.name}, in {room.path}"))
+                worker = Worker(desk, orders.rules, orders.most)
+                async with trio.open_nursery() as beside:
+                    beside.start_soon(seat.keep)
+                    await worker.run()
+                    beside.cancel_scope.cancel()
+                return _FAILED if worker.failures else _DONE
+            finally:
+                await seat.leave()
     except BrokenPipeError:
         raise  # the reader of our lines has enough
     except OSError as error:

@@ -17,6 +17,7 @@ __all__ = [
     "begun",
     "is_withdrawn",
     "key_of",
+    "may_begin",
     "next_of",
     "open_reasons",
     "revisions_asked",
@@ -118,6 +119,14 @@ def open_reasons(task: Task) -> tuple[str, ...]:
             count += 1
     asked = task.revision_requests[len(task.revision_requests) - count :]
     return tuple(reason for request in asked for reason in request.reasons)
+
+
+def may_begin(task: Task) -> bool:
+    """Whether there is something to do for a worker that does not hold it: to accept it, or to take it over.
+
+    What was handed in and waits for the other side is nobody's to take over.
+    """
+    return "accept" in task.actions or ("submit" in task.actions and task.state not in _HANDED_IN)
 
 
 def is_withdrawn(task: Task) -> bool:

@@ -22,6 +22,8 @@ class What(Enum):
     STOPPED = "stopped"
     ENDED = "ended"
     LEFT = "left"
+    LOST = "lost"
+    TAKEN_OVER = "taken over"
     DECLINED = "declined"
     ASKING = "asking"
     AWAY = "away"

@@ -9,14 +9,16 @@ import attrs
 import trio
 
 from ..client import calls, task_calls
-from ..client.errors import NotFound, NotPossible, Refused, TaskFerryError, Unauthorized
+from ..client.errors import Conflict, NotFound, NotPossible, Refused, TakenOver, TaskFerryError, Unauthorized
 from ..client.results import InboxPage, Message
 from ..client.task_results import Task
 from ..system import now
 from .asking import may_run
 from .job import Desk, carry_on
+from .line import is_fault
 from .rules import Choice, Rules, Verdict, asked_by, judged, with_room
-from .steps import Kept, Stage, key_of
+from .seat import leased
+from .steps import Kept, Stage, key_of, may_begin
 from .telling import Told, What
 
 __all__ = ["Worker"]
@@ -24,6 +26,8 @@ __all__ = ["Worker"]
 _POLL_S: Final = 30
 #: What is left for a reason that may pass is looked at again after this long.
 _AGAIN_S: Final = 60.0
+#: After the daemon has failed at its inbox, again and again.
+_PAUSE_S: Final = 10.0
 _ASKS: Final = "task_request"
 #: What says that something has become of a task that this worker holds.
 _NEWS: Final = frozenset({"revision_request", "task_complete", "task_cancel", "task_expire"})
@@ -80,9 +84,15 @@ class Worker:
         wait = _POLL_S
         if self._again_at is not None:
             wait = max(1, min(wait, int(self._again_at - trio.current_time()) + 1))
-        page: InboxPage = await self.desk.line.do(
-            partial(calls.inbox, self.desk.line.agent, wait=wait, cursor=self._cursor, header_only=True)
-        )
+        look = partial(calls.inbox, self.desk.line.agent, wait=wait, cursor=self._cursor, header_only=True)
+        try:
+            page: InboxPage = await self.desk.line.do(look)
+        except Refused as error:
+            if not is_fault(error):
+                raise
+            self._say_once(What.TROUBLE, "", f"the inbox cannot be read: {error.message} Trying again.")
+            await trio.sleep(_PAUSE_S)
+            return
         for held in page.held:
             them = (
                 f"a task of {held.peer} waits"
@@ -95,8 +105,17 @@ class Worker:
                 return
             try:
                 await self._consider(nursery, asking, item)
+            except TakenOver as error:
+                # Another program's, until that is heard of no more.
+                self._again(error.retry_after)
             except (NotFound, NotPossible):
                 pass  # it has gone meanwhile
+            except Refused as error:
+                # One task at which the daemon fails keeps nobody from the others.
+                if not is_fault(error):
+                    raise
+                self._say_once(What.TROUBLE, item.task_id or "", error.message)
+                self._again()
         self._cursor = page.cursor
 
     async def _consider(self, nursery: trio.Nursery, asking: trio.Nursery, item: Message) -> None:
@@ -111,23 +130,26 @@ class Worker:
         if task.role != "worker":
             return
         if task.final:
-            await self._acknowledge(item.id)
-        elif "accept" in task.actions and item.type == _ASKS:
+            lease = await self.desk.seat.take(task.id)
+            await self.desk.line.do(partial(leased, partial(calls.acknowledge, item.id), lease))
+        elif may_begin(task):
             await self._judge(nursery, asking, item, task)
-        elif item.type == "revision_request":
-            self._leave(task, "it was not accepted by this worker")
 
     async def _judge(self, nursery: trio.Nursery, asking: trio.Nursery, item: Message, task: Task) -> None:
         verdict = self._verdict(task, item)
+        is_new = "accept" in task.actions
         match verdict.choice:
             case Choice.LEAVE:
                 self._leave(task, verdict.why)
             case Choice.LATER:
                 self._later(task, verdict.why)
+            case Choice.DECLINE if not is_new:
+                self._leave(task, verdict.why)
             case Choice.DECLINE:
                 await self._decline(task, verdict.why)
             case Choice.ASK:
-                if task.id not in self._asked:
+                # The owner is asked of nothing that this worker could not carry on.
+                if task.id not in self._asked and (is_new or await self._have(task)):
                     self._asked.add(task.id)
                     asking.start_soon(self._ask, nursery, item, task)
             case Choice.TAKE:
@@ -136,10 +158,10 @@ class Worker:
                     # It may have waited here for long.
                     task = await self.desk.line.do(partial(task_calls.show_task, task.id))
                     verdict = self._verdict(task, item)
-                    if verdict.choice is Choice.TAKE and "accept" in task.actions:
-                        self._take(nursery, item.id, task.id)
+                    if verdict.choice is not Choice.TAKE or not may_begin(task):
+                        self._again()
+                    elif await self._take(nursery, item.id, task):
                         return
-                    self._again()
                 except BaseException:
                     self.desk.slots.release()
                     raise
@@ -149,24 +171,42 @@ class Worker:
         taken = self.desk.room.taken_today(now())
         return judged(self.rules, asked_by(task), may_start=item.auto_start, taken_today=taken)
 
-    def _take(self, nursery: trio.Nursery, item: str, task: str) -> None:
-        """Hold a task, durably, before the daemon hears of it. Its slot goes with it."""
+    async def _take(self, nursery: trio.Nursery, item: str, task: Task) -> bool:
+        """Have a task alone, and hold it, durably, before it is accepted. Its slot goes with it.
+
+        One that is accepted already is taken over where another program has left it; False where none has.
+        Raises TakenOver.
+        """
+        if not await self._have(task):
+            return False
+        is_new = "accept" in task.actions
         moment = now()
-        self.desk.room.keep(Kept(task, Stage.ACCEPTING, moment))
-        self.desk.room.note_taken(task, moment)
+        self.desk.room.keep(Kept(task.id, Stage.ACCEPTING if is_new else Stage.ACCEPTED, moment))
+        self.desk.room.note_taken(task.id, moment)
         self._begun += 1
-        self._items.setdefault(task, set()).add(item)
-        self._active.add(task)
-        nursery.start_soon(self._carry, task, True, False)
+        self._items.setdefault(task.id, set()).add(item)
+        self._active.add(task.id)
+        if not is_new:
+            self.desk.tell(Told(What.TAKEN_OVER, task.id, f"{task.peer}: {task.title}"))
+        nursery.start_soon(self._carry, task.id, True, False)
         if self._has_enough():
             self._looking.cancel()
+        return True
+
+    async def _have(self, task: Task) -> bool:
+        try:
+            await self.desk.seat.take(task.id, only_left="accept" not in task.actions)
+        except TakenOver:
+            raise
+        except Conflict:
+            self._leave(task, "it was accepted, and by no program that has left it")
+            return False
+        return True
 
     async def _ask(self, nursery: trio.Nursery, item: Message, task: Task) -> None:
         room = self.desk.room
         try:
-            refused = await may_run(
-                self.desk.line, room.worker, self.desk.command.words, task, self.desk.tell
-            )
+            refused = await may_run(self.desk.line, self.desk.command.words, task, self.desk.tell)
             if refused:
                 if self.rules.is_declining:
                     await self._decline(task, "the owner does not want it done")
@@ -180,12 +220,18 @@ class Worker:
             return
         await self.desk.slots.acquire()
         verdict = with_room(self.rules, room.taken_today(now()))
-        if self._has_enough() or verdict.choice is not Choice.TAKE:
-            self.desk.slots.release()
-            self._asked.discard(task.id)
-            self._later(task, verdict.why)
-            return
-        self._take(nursery, item.id, task.id)
+        is_taken = False
+        try:
+            if not self._has_enough() and verdict.choice is Choice.TAKE:
+                is_taken = await self._take(nursery, item.id, task)
+            else:
+                self._later(task, verdict.why)
+        except TakenOver as error:
+            self._again(error.retry_after)
+        finally:
+            if not is_taken:
+                self.desk.slots.release()
+                self._asked.discard(task.id)
 
     def _start(self, nursery: trio.Nursery, task: str, *, is_counted: bool) -> None:
         if task not in self._active:
@@ -201,12 +247,13 @@ class Worker:
         while True:
             seen = set(self._items.get(task, ()))
             try:
-                outcome = await carry_on(self.desk, task, has_slot=has_slot)
+                outcome = await carry_on(self.desk, task, seen, has_slot=has_slot)
                 self.failures += outcome.is_failed
                 self._begun -= outcome.is_lost or (is_counted and not outcome.is_done)
                 is_counted = False
-                for item in sorted(seen):
-                    await self._acknowledge(item)
+                if outcome.is_lost:
+                    # Should its new holder be lost, too, it is looked at once more.
+                    self._again()
             except (Unauthorized, OSError):
                 raise
             except TaskFerryError as error:
@@ -224,16 +271,12 @@ class Worker:
             self._items.pop(task, None)
         self._active.discard(task)
 
-    async def _acknowledge(self, item: str) -> None:
-        try:
-            await self.desk.line.do(partial(calls.acknowledge, item))
-        except (NotFound, NotPossible):
-            pass
-
     async def _decline(self, task: Task, why: str) -> None:
         key = key_of(self.desk.room.worker, "decline", task.id)
+        lease = await self.desk.seat.take(task.id)
+        decline = partial(task_calls.decline, task.id, f"Declined: {why}.", key=key)
         try:
-            await self.desk.line.do(partial(task_calls.decline, task.id, f"Declined: {why}.", key=key))
+            await self.desk.line.do(partial(leased, decline, lease))
         except NotPossible:
             return
         self.desk.tell(Told(What.DECLINED, task.id, why))
@@ -251,6 +294,7 @@ class Worker:
             self._leave(task, why)
         self._again()
 
-    def _again(self) -> None:
-        if self._again_at is None:
-            self._again_at = trio.current_time() + _AGAIN_S
+    def _again(self, after_s: float | None = None) -> None:
+        """Look at everything once more after a while, or after so many seconds if that is sooner."""
+        at = trio.current_time() + min(_AGAIN_S, after_s or _AGAIN_S)
+        self._again_at = at if self._again_at is None else min(at, self._again_at)

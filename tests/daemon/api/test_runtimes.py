@@ -44,6 +44,7 @@ async def test_a_program_binds_works_and_leaves(house):
     [
         ("POST", "/runtimes/{id}/heartbeat", {"status": "idle"}),
         ("POST", "/runtimes/{id}/release", {"message": "0123456789"}),
+        ("POST", "/runtimes/{id}/take", {"message": "{message}"}),
         ("DELETE", "/runtimes/{id}", None),
         ("GET", "/inbox?agent=requester&runtime={id}", None),
         ("POST", "/messages/{message}/ack", {"runtime": "{id}"}),
@@ -57,8 +58,9 @@ async def test_another_agents_token_reaches_no_program(house, method, path, body
     await house.alice.ok("POST", "/messages/send", {"from": "requester", "to": "@bob/writer", "text": "hi"})
     message = (await house.mail(house.bob, "writer", "message"))["id"]
     place = path.replace("{id}", me["id"]).replace("{message}", message).replace("=requester", "=other")
-    if body is not None and "runtime" in body:
-        body = {"runtime": me["id"]}
+    if body is not None:
+        filled = {"{id}": me["id"], "{message}": message}
+        body = {name: filled.get(value, value) for name, value in body.items()}
     if method == "GET":
         route, _, query = place.partition("?")
         answer = await stranger.get(route, **dict(pair.split("=") for pair in query.split("&")))
@@ -130,3 +132,47 @@ async def test_ids_that_nobody_has_are_unknown(house):
     never = (await bound(house.bob))["runtime"]["id"]
     guessed = await house.bob.post(f"/messages/{message}/ack", {"runtime": never, "fence": 1})
     assert (guessed.status, guessed.error["code"]) == (409, "taken-over")
+
+
+async def test_a_program_looks_without_taking_and_takes_one_task_by_its_id(house):
+    """Looking leaves all to the others; what is taken, the others neither see nor have until it is left."""
+    writer = await house.bob.token("writer")
+    one, two = [(await bound(writer))["runtime"]["id"] for _ in range(2)]
+    task = await house.task()
+
+    async def seen(runtime):
+        found = await writer.ok(
+            "GET", "/inbox", agent="writer", unprocessed="true", runtime=runtime, take="false"
+        )
+        return [item.get("lease") for item in found["messages"] if item["task_id"] == task]
+
+    await house.mail(house.bob, "writer", "task_request")
+    assert [await seen(one), await seen(two)] == [[None], [None]]
+    nobody = await writer.post(f"/runtimes/{two}/take", {"message": task, "only_left": True})
+    assert (nobody.status, nobody.error["code"]) == (409, "conflict")
+    lease = (await writer.ok("POST", f"/runtimes/{one}/take", {"message": task}))["lease"]
+    assert (lease["runtime"], lease["fence"]) == (one, 1)
+    assert (await writer.ok("POST", f"/runtimes/{one}/take", {"message": task}))["lease"]["fence"] == 1
+    assert [len(await seen(one)), await seen(two)] == [1, []]
+    late = await writer.post(f"/runtimes/{two}/take", {"message": task})
+    assert (late.status, late.error["code"]) == (409, "taken-over")
+    assert 0 < late.error["retry_after"] <= 90
+    await writer.ok("DELETE", f"/runtimes/{one}?forget=true")
+    left = await writer.ok("POST", f"/runtimes/{two}/take", {"message": task, "only_left": True})
+    assert left["lease"]["fence"] == 2
+    assert [row["id"] for row in (await writer.ok("GET", "/runtimes"))["runtimes"]] == [two]
+
+
+async def test_the_same_step_under_a_key_is_the_same_under_a_new_lease(house):
+    """A program that is bound again asks once more for what it has done, and is told that it is done."""
+    writer = await house.bob.token("writer")
+    task = await house.task()
+    await house.mail(house.bob, "writer", "task_request")
+    answers = []
+    for _ in range(2):
+        me = (await bound(writer, key="k"))["runtime"]["id"]
+        lease = (await writer.ok("POST", f"/runtimes/{me}/take", {"message": task}))["lease"]
+        hold = {"runtime": me, "fence": lease["fence"]}
+        answers.append(await writer.post(f"/tasks/{task}/accept", hold, {"Idempotency-Key": "accept"}))
+    assert [answer.status for answer in answers] == [200, 200]
+    assert answers[0].raw == answers[1].raw

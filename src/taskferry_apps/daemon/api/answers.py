@@ -35,6 +35,7 @@ __all__ = [
     "agent_object",
     "asked_object",
     "event_object",
+    "lease_object",
     "link_object",
     "maybe_time",
     "message_object",
@@ -170,7 +171,8 @@ def sent_object(sent: Sent) -> Object:
     }
 
 
-def _lease(lease: LeaseView) -> Object:
+def lease_object(lease: LeaseView) -> Object:
+    """Under which a bound program has an item."""
     return {"runtime": lease.runtime, "fence": lease.fence, "expires_at": time_text(lease.expires_at)}
 
 
@@ -178,7 +180,7 @@ def message_object(message: MessageView) -> Object:
     """One message in full."""
     coming = message.direction == "in"
     lease = message.lease
-    shown = {} if lease is None else {"lease": _lease(lease)}
+    shown = {} if lease is None else {"lease": lease_object(lease)}
     return {
         **shown,
         "id": message.id.hex(),

@@ -13,9 +13,12 @@ from ..port import Caller, DaemonService
 from ..steps import under_key
 from .body import Json, canonical
 from .errors import refusal
+from .holds import FENCE, RUNTIME
 
 __all__ = ["Repeats", "digest_of", "read_key"]
 
+#: What names the program that asks.
+_WHO: Final = frozenset({RUNTIME.name, FENCE.name})
 _KEY: Final = re.compile("[!-~]{1,128}", re.ASCII)
 
 
@@ -34,7 +37,12 @@ def read_key(header: str | None) -> str | None:
 
 
 def digest_of(method: str, path: str, body: Json) -> bytes:
-    """What makes two requests the same: method, path, and the value of the body, however it is spaced."""
+    """What makes two requests the same: method, path, and the value of the body, however it is spaced.
+
+    Under which lease a program asks says who it is, and not what it asks for: bound again, it has another.
+    """
+    if isinstance(body, dict):
+        body = {name: value for name, value in body.items() if name not in _WHO}
     return hashlib.sha256(b"\n".join((method.encode(), path.encode(), canonical(body)))).digest()
 
 

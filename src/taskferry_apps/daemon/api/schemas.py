@@ -12,6 +12,7 @@ __all__ = [
     "COMPONENTS",
     "FLAG",
     "HASH",
+    "LEASE",
     "NUMBER",
     "OK",
     "RELAY",
@@ -25,6 +26,7 @@ __all__ = [
     "ref",
 ]
 
+LEASE: Final = record(runtime=TEXT, fence=NUMBER, expires_at=TIME)
 RELAY: Final = record(
     url=TEXT,
     connected=FLAG,
@@ -218,7 +220,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
                 "description": f"Which version of the work an artifact is, {_BY_AGENT_ID}",
             },
             "lease": {
-                **record(runtime=TEXT, fence=NUMBER, expires_at=TIME),
+                **LEASE,
                 "description": "Where it is given to a bound program.",
             },
         },

@@ -10,7 +10,7 @@ import trio
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import ArtifactSubmit
 
-from ...port import Caller, DaemonService, Look
+from ...port import Caller, DaemonService, Handing, Look
 from ...views import InboxPage, MessageView
 from ..answers import Object, message_object
 from ..errors import refusal
@@ -36,6 +36,9 @@ _UNPROCESSED: Final = optional("unprocessed", Flag(), "Only what is not marked a
 _WAIT: Final = optional("wait", Whole(0, 60), "Seconds to wait while there is nothing.", 0)
 _CURSOR: Final = optional("cursor", Text(256), "Where to go on, in the inbox of one agent.", "")
 _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
+_TAKE: Final = optional(
+    "take", Flag(), "With a runtime: whether it has from now on what it is given, or only looks.", True
+)
 _HEADER_ONLY: Final = optional("header_only", Flag(), "Leave out the content.", False)
 
 
@@ -144,6 +147,7 @@ class _Inbox:
             wait_s,
             look=Look.HEADERS if query[_HEADER_ONLY] else Look.WHOLE,
             runtime=(query[RUNTIME] or "").lower(),
+            handing=Handing.TAKEN if query[_TAKE] else Handing.SHOWN,
         )
 
 
@@ -167,6 +171,6 @@ ROUTES: Final = (
                 "description": "Of whom something waits for the owner, and how much of each.",
             },
         ),
-        query=Form.of(_AGENT, _AGENT_ID, _UNPROCESSED, _WAIT, _CURSOR, _LIMIT, _HEADER_ONLY, RUNTIME),
+        query=Form.of(_AGENT, _AGENT_ID, _UNPROCESSED, _WAIT, _CURSOR, _LIMIT, _HEADER_ONLY, RUNTIME, _TAKE),
     ),
 )

@@ -9,12 +9,12 @@ from taskferry_protocol.runtimes import LEASE_LEAST_MS, LEASE_MOST_MS
 
 from ...port import DaemonService
 from ...runtimes_port import NewRuntime
-from ..answers import Object
-from ..fields import Choice, Form, Text, Whole, optional, required
+from ..answers import Object, lease_object
+from ..fields import Choice, Flag, Form, Text, Whole, optional, required
 from ..holds import FENCE, RUNTIME_ID
 from ..kinds import ID, MaybeOwnAgent, OwnAgent
 from ..runtime_answers import BOUND, IDENTITY, RUNTIME_SHAPE, bound_object, identity_object, runtime_object
-from ..schemas import OK, many, record
+from ..schemas import LEASE, OK, many, record
 from ..table import Call, Repeat, Route
 
 __all__ = ["ROUTES"]
@@ -38,6 +38,9 @@ _STATUS: Final = optional(
 )
 _ONE_AGENT: Final = optional("agent", MaybeOwnAgent(), "Only those of one agent of yours.", None)
 _MESSAGE: Final = required("message", ID, "The item to give back.")
+_WANTED: Final = required("message", ID, "The item to have, or a task by its id.")
+_ONLY_LEFT: Final = optional("only_left", Flag(), "Only what some program has had before.", False)
+_FORGET: Final = optional("forget", Flag(), "Forget its key and its name, too: it does not come back.", False)
 
 
 async def _bind(daemon: DaemonService, call: Call) -> Object:
@@ -52,13 +55,20 @@ async def _heartbeat(daemon: DaemonService, call: Call) -> Object:
 
 
 async def _unbind(daemon: DaemonService, call: Call) -> Object:
-    gone = await daemon.runtimes.unbind(call.known_caller, call.path[RUNTIME_ID].lower())
+    runtime = call.path[RUNTIME_ID].lower()
+    gone = await daemon.runtimes.unbind(call.known_caller, runtime, forget=call.query[_FORGET])
     return {"ok": True, "runtime": runtime_object(gone)}
 
 
 async def _list(daemon: DaemonService, call: Call) -> Object:
     found = await daemon.runtimes.runtimes(call.known_caller, call.query[_ONE_AGENT] or "")
     return {"runtimes": [runtime_object(runtime) for runtime in found]}
+
+
+async def _take(daemon: DaemonService, call: Call) -> Object:
+    runtime, message = call.path[RUNTIME_ID].lower(), call.body[_WANTED].lower()
+    lease = await daemon.runtimes.take(call.known_caller, runtime, message, only_left=call.body[_ONLY_LEFT])
+    return {"ok": True, "lease": lease_object(lease)}
 
 
 async def _give_back(daemon: DaemonService, call: Call) -> Object:
@@ -111,6 +121,16 @@ ROUTES: Final = (
     ),
     Route(
         method="POST",
+        path="/runtimes/{id}/take",
+        name="take_item",
+        about="Have an item, and the task that it belongs to, which no other live program has.",
+        handler=_take,
+        answer=record(ok=OK, lease=LEASE),
+        parameters=Form.of(RUNTIME_ID),
+        body=Form.of(_WANTED, _ONLY_LEFT),
+    ),
+    Route(
+        method="POST",
         path="/runtimes/{id}/release",
         name="give_back",
         about="Give back an item, and the task that it belongs to, so that another program may have it.",
@@ -127,5 +147,6 @@ ROUTES: Final = (
         handler=_unbind,
         answer=record(ok=OK, runtime=RUNTIME_SHAPE),
         parameters=Form.of(RUNTIME_ID),
+        query=Form.of(_FORGET),
     ),
 )
