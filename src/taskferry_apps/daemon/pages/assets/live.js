@@ -22,15 +22,27 @@
   document.addEventListener("input", (event) => {
     if (event.target.closest("#page form")) begun = true;
   });
-  document.addEventListener("submit", () => { begun = false; });
+  document.addEventListener("submit", (event) => {
+    begun = false;
+    if (event.defaultPrevented) return;
+    // The answer leads to another page; one that is a download does not, and this one goes on.
+    close();
+    lost = true;
+    setTimeout(open, LATER_MS);
+  });
 
+  const keepTyped = () =>
+    say("Something changed meanwhile. What you have typed is kept; load the page again to see it.");
   const refresh = () => {
-    if (begun) {
-      say("Something changed meanwhile. What you have typed is kept; load the page again to see it.");
-      return;
-    }
-    htmx.trigger(page(), "changed");
+    if (begun) keepTyped();
+    else htmx.trigger(page(), "changed");
   };
+  // Whoever begins to type while the page is under way keeps it, too.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!begun) return;
+    event.detail.shouldSwap = false;
+    keepTyped();
+  });
 
   document.addEventListener("htmx:responseError", (event) => {
     if (event.detail.xhr.status === 401 || event.detail.xhr.status === 404) location.reload();
