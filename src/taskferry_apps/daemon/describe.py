@@ -153,6 +153,7 @@ async def _connection_view(core: Core, bond: Bond, trust: Mapping[AccountId, str
         invite_state=record.invite_state,
         expires_at=record.expires_at,
         again_at=record.again_at,
+        ended_here=bond.ended_by_us,
     )
 
 

@@ -157,6 +157,8 @@ class ConnectionView:
     """From when on the one who was declined may ask again."""
     message: Hash | None = None
     """The envelope of the step that was just taken, where this answers one."""
+    ended_here: bool = False
+    """Whether it was this owner who ended it."""
 
 
 @attrs.frozen

@@ -19,6 +19,8 @@ __all__ = ["FILTERS", "STATE_TONES", "ago", "exact", "lines", "pill", "said", "s
 
 #: Longer titles and names are cut in lists; their own page shows the whole.
 _LINE_CHARS: Final = 160
+#: The last moment of the year 9999; others may name later ones.
+_LAST_MS: Final = 253_402_300_799_999
 #: More of a text than this is for a download, not for a page.
 _TEXT_CHARS: Final = 65_536
 
@@ -66,7 +68,7 @@ def when(at: int | None, none: str = "never") -> Markup:
     """A time in UTC milliseconds: how long ago, with the exact time beneath the pointer."""
     if at is None:
         return Markup("{}").format(none)
-    moment = datetime.fromtimestamp(at / 1000, UTC)
+    moment = _moment(at)
     return Markup('<time datetime="{}" title="{}">{}</time>').format(
         moment.isoformat(timespec="seconds"), exact(at), ago(at, int(time.time() * 1000))
     )
@@ -74,7 +76,11 @@ def when(at: int | None, none: str = "never") -> Markup:
 
 def exact(at: int) -> str:
     """A time in UTC milliseconds, to the second."""
-    return f"{datetime.fromtimestamp(at / 1000, UTC):%d %B %Y, %H:%M:%S} UTC".lstrip("0")
+    return f"{_moment(at):%d %B %Y, %H:%M:%S} UTC".lstrip("0")
+
+
+def _moment(at: int) -> datetime:
+    return datetime.fromtimestamp(min(at, _LAST_MS) // 1000, UTC)
 
 
 def ago(at: int, now: int) -> str:

@@ -229,7 +229,9 @@ async def test_pages_load_nothing_from_elsewhere_and_run_nothing(guests):
     path, _ = await guests.page()
     text = (await guests.browse("GET", path)).raw.decode()
     assert re.search(r"<script|<style|style=|\son[a-z]+=|https?://", text) is None
-    for address in re.findall(r'(?:src|href)="([^"]*)"', text):
+    links = re.findall(r'<a [^>]*href="([^"]*)"', text)
+    assert all(link == "#content" or link.startswith("/dashboard") for link in links)
+    for address in set(re.findall(r'(?:src|href)="([^"]*)"', text)) - set(links):
         assert address.startswith("/assets/")
         assert (await guests.browse("GET", address)).status == 200
     assert (await guests.browse("GET", "/assets/base.html")).status == 404

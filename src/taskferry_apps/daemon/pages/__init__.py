@@ -17,7 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from ...page_kit import asset_of, environment_of
 from ...settings import DaemonSettings
 from ..port import DaemonRefusal, DaemonService
-from . import overview
+from . import connections, invites, overview, peers, rules, waiting
 from .confirm import Confirm
 from .desk import Desk
 from .door import FORM_TOKEN, check_user, cookie_name, press
@@ -29,7 +29,14 @@ from .sheet import Sheet
 __all__ = ["PAGES", "add_pages"]
 
 #: The dashboard, by subject.
-_SUBJECTS: Final[tuple[Page, ...]] = (*overview.PAGES,)
+_SUBJECTS: Final[tuple[Page, ...]] = (
+    *overview.PAGES,
+    *waiting.PAGES,
+    *connections.PAGES,
+    *peers.PAGES,
+    *invites.PAGES,
+    *rules.PAGES,
+)
 
 #: The rooms of the dashboard in their order, by the first part of their paths.
 _ROOMS: Final = (
@@ -79,7 +86,7 @@ def add_pages(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings) -
         mark=hashlib.sha256(b"".join(assets.values())).hexdigest()[:12],
     )
     desk = Desk(daemon, sheet, settings)
-    confirm = Confirm(daemon, sheet)
+    confirm = Confirm(desk)
 
     async def sign_in() -> Response:
         await check_user()

@@ -15,10 +15,9 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import CONTACT_NOTE_BYTES
 
 from ..link_faults import SETUP_LINK
-from ..port import DaemonRefusal, DaemonService
-from .door import press, visit
+from ..port import DaemonRefusal
+from .desk import Desk
 from .owner import OWNER
-from .sheet import Sheet
 
 __all__ = ["Confirm"]
 
@@ -27,7 +26,7 @@ _TRUST: Final = {
     "pinned": "pinned: known here, exactly this account",
     "verified": "verified: you have compared its safety code",
     "unverified": "known here, not verified; the link says exactly which account it is",
-    "changed": "in question: nothing is sent to it before you decide; see: taskferry peer list",
+    "changed": "in question: nothing is sent to it before you decide; see Peers",
     "own": "your own",
 }
 
@@ -35,26 +34,26 @@ _TRUST: Final = {
 class Confirm:
     """The page and its two buttons."""
 
-    def __init__(self, daemon: DaemonService, sheet: Sheet) -> None:
-        self._daemon = daemon
-        self._sheet = sheet
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._daemon = desk.daemon
 
     async def show(self, link: str) -> Response:
         """Where the link leads."""
-        visitor = await visit(self._daemon)
+        visitor = await self._desk.visit()
         try:
             held = self._daemon.links.held(OWNER, link)
         except DaemonRefusal as refusal:
             if refusal.code != SETUP_LINK:
                 raise
-            return self._sheet.render("ticket.html", visitor=visitor.session)
+            return await self._desk.show_still("ticket.html", visitor)
         if held.kind == "device":
-            return self._sheet.render("device.html", visitor=visitor.session, link=held)
+            return await self._desk.show_still("device.html", visitor, link=held)
         found = await self._daemon.links.look(OWNER, link)
         free = [name for name, state in found.agents if state not in ("accepted", "requested_in")]
-        return self._sheet.render(
+        return await self._desk.show_still(
             "connect.html",
-            visitor=visitor.session,
+            visitor,
             link=found,
             trust=_TRUST.get(found.trust, found.trust),
             until=_date(found.expires_at),
@@ -64,17 +63,13 @@ class Confirm:
 
     async def decide(self, link: str) -> Response:
         """The owner's word."""
-        visitor, form = await press(self._daemon)
-        if form.get("answer") == "leave":
+        pressed = await self._desk.press()
+        if pressed.form.get("answer") == "leave":
             await self._daemon.links.drop(OWNER, link)
-            return self._sheet.render("left.html", visitor=visitor.session)
-        note = form.get("note", "").replace("\r\n", "\n")
-        if len(note.encode()) > CONTACT_NOTE_BYTES:
-            raise DaemonRefusal(
-                "bad-value", f"The note is longer than {CONTACT_NOTE_BYTES} bytes.", "Go back and shorten it."
-            )
-        asked = await self._daemon.links.connect(OWNER, link, form.get("agent", ""), note)
-        return self._sheet.render("asked.html", visitor=visitor.session, connection=asked)
+            return await self._desk.show_still("left.html", pressed.visitor)
+        note = pressed.text("note", CONTACT_NOTE_BYTES)
+        asked = await self._daemon.links.connect(OWNER, link, pressed.form.get("agent", ""), note)
+        return await self._desk.show_still("asked.html", pressed.visitor, connection=asked)
 
 
 def _date(at: Instant) -> str:

@@ -6,7 +6,7 @@ thing, then leads back to a page with a line that says what it did, so that load
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import attrs
@@ -15,12 +15,15 @@ from quart import Response, request
 from ...settings import DaemonSettings
 from ..port import DaemonRefusal, DaemonService
 from .door import Visitor, press, visit
+from .once import Once
 from .sheet import Sheet
 from .standing import look
 
 __all__ = ["Desk", "Pressed"]
 
 _PLACE_CHARS: Final = 512
+#: Rooms that are part of another one, in the ways to all rooms.
+_PART_OF: Final = dict.fromkeys(("peers", "invites", "rules"), "connections")
 
 
 @attrs.frozen
@@ -45,11 +48,12 @@ class Pressed:
 
 @attrs.frozen
 class Desk:
-    """The daemon behind the pages, the templates, and how it was set to run."""
+    """The daemon behind the pages, the templates, how it was set to run, and what is shown once."""
 
     daemon: DaemonService
     sheet: Sheet
     settings: DaemonSettings
+    once: Once = attrs.field(factory=Once)
 
     async def visit(self) -> Visitor:
         """Who looks. Raises DaemonRefusal: another-user, signed-out."""
@@ -61,19 +65,25 @@ class Desk:
 
     async def show(self, template: str, visitor: Visitor, *, status: int = 200, **values: object) -> Response:
         """A page in the frame: with the ways to all others, what waits, and the line that a button left."""
+        frame = await self._frame(visitor)
+        return self.sheet.render(template, status=status, is_live=True, **{**frame, **values})
+
+    async def show_still(self, template: str, visitor: Visitor, **values: object) -> Response:
+        """The same without any script: a page that somebody else's link leads to."""
+        frame = await self._frame(visitor)
+        return self.sheet.render(template, **{**frame, "section": "connections", **values})
+
+    async def _frame(self, visitor: Visitor) -> dict[str, Any]:
+        room = request.path.removeprefix("/dashboard").strip("/").partition("/")[0]
         # A page that reloads its own middle keeps the line that it shows.
         is_reload = request.headers.get("HX-Request") == "true"
-        return self.sheet.render(
-            template,
-            status=status,
-            is_live=True,
-            visitor=visitor.session,
-            notice="" if is_reload else self.daemon.browsers.take_notice(visitor.secret),
-            here=request.full_path.rstrip("?"),
-            section=request.path.removeprefix("/dashboard").strip("/").partition("/")[0],
-            standing=await look(self.daemon),
-            **values,
-        )
+        return {
+            "visitor": visitor.session,
+            "notice": "" if is_reload else self.daemon.browsers.take_notice(visitor.secret),
+            "here": request.full_path.rstrip("?"),
+            "section": _PART_OF.get(room, room),
+            "standing": await look(self.daemon),
+        }
 
     def done(self, pressed: Pressed, notice: str, to: str) -> Response:
         """Lead on to the page `to`, which begins with a line that says what was done."""
