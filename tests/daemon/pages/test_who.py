@@ -96,6 +96,31 @@ async def test_connection_is_ended_blocked_and_unblocked(room):
     assert (await room.refused(path, page, do="unblock"))[0] == 409
 
 
+async def test_request_that_was_accepted_meanwhile_is_not_withdrawn(room):
+    """The button said to withdraw a request, and would now end a connection: it does nothing."""
+    await room.alice.create_agent(OWNER, NewAgent("planner"))
+    asked = await room.bob.request_connection(OWNER, "writer", "@alice/planner", "")
+    path = f"{LIST}/{asked.id.hex()}"
+    page = await room.get(path)
+    assert "Withdraw the request" in page.text
+
+    async def there():
+        return await room.alice.gates.requests(OWNER, 10)
+
+    (request,) = await until(there)
+    await room.alice.accept_connection(OWNER, request.id.hex(), GrantChange())
+
+    async def accepted():
+        return (await room.bob.gates.connection(OWNER, asked.id.hex())).state == "accepted"
+
+    await until(accepted)
+    for do in ("revoke", "block"):
+        status, text = await room.refused(path, page, do=do)
+        assert (status, "has changed since this page was made" in text) == (409, True)
+    assert await accepted()
+    await room.done(path, await room.get(path), do="revoke")
+
+
 async def test_owner_asks_for_a_connection(room):
     """The form names the own agent, the peer and a note; a handle that is none is refused."""
     await room.alice.create_agent(OWNER, NewAgent("planner"))
@@ -188,6 +213,9 @@ async def test_permissions_are_shown_changed_and_signed_only_after_a_second_look
     assert "It holds until you end it." in endless.text
     await room.done(path, endless, do="save")
     assert (await bond(room)).given.until is None
+    far = await room.get(f"{path}/review?{filled(await room.get(path), until='9999-12-31T00:00Z')}")
+    await room.done(path, far, do="save")
+    assert moment_text((await bond(room)).given.until) == "9999-12-31T00:00:00.000Z"
 
 
 @pytest.mark.parametrize(
