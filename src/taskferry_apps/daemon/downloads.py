@@ -1,4 +1,4 @@
-"""A part of a task as a file: its name, its media type and its bytes; and how files go to browsers."""
+"""A part of a task as a file: its name, its media type and its bytes; how browsers are given files."""
 
 from __future__ import annotations
 
