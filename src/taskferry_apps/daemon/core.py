@@ -110,6 +110,8 @@ class Core:
         """When somebody last acted as each agent, since this daemon started."""
         self.ran: dict[str, Instant] = {}
         """When a program last acted as each agent, since this daemon started."""
+        self.devices_heard: dict[DeviceId, Instant] = {}
+        """When the owner's other devices last said something, by their clocks, since this daemon started."""
         self.arrived: dict[Flow, RateState] = {}
         """What is left of each rate by when things came; after a start every peer has a full minute."""
         self.caught_up: Instant | None = None

@@ -11,7 +11,11 @@ __all__ = ["DeviceView", "DevicesView", "LinkingView", "ProgressView"]
 
 @attrs.frozen
 class DeviceView:
-    """One device of the account; `is_here` for the one that answers."""
+    """One device of the account; `is_here` for the one that answers.
+
+    `since` is when the log says that it came, a claim; `heard_at` when it last said something that has come
+    here, None where nothing has since this daemon started.
+    """
 
     id: DeviceId
     label: str
@@ -20,6 +24,8 @@ class DeviceView:
     manages: bool
     agents: tuple[str, ...]
     rotations: int
+    since: Instant | None = None
+    heard_at: Instant | None = None
 
 
 @attrs.frozen

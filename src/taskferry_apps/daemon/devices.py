@@ -25,6 +25,7 @@ from .served import settle_served
 from .share_arrivals import PROGRESS
 from .shares import share
 from .sharing import History, Sharing
+from .statement_times import claimed_at
 
 __all__ = ["Devices"]
 
@@ -68,6 +69,8 @@ class Devices:
             manages=state.record.manage is not None,
             agents=serves,
             rotations=len(state.former),
+            since=claimed_at(log, state.since),
+            heard_at=self._core.devices_heard.get(device),
         )
 
     async def link(self, caller: Caller, relay: str, label: str) -> LinkingView:

@@ -207,6 +207,8 @@ class Inbound:
             owe(draft, envelope.hash, header.cls, header.to, header.from_, outcome.value, word)
         draft.add(SetCursor(at))
         await draft.commit()
+        if header.from_.account == self._core.own:
+            self._core.devices_heard[envelope.device] = min(header.created_at, draft.now)
         if decision.arrived is not None:
             self._core.arrived[Flow(header.from_, header.to)] = decision.arrived
 

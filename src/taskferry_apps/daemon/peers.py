@@ -9,7 +9,6 @@ import attrs
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.crypto import Kind, Signed
 from taskferry_protocol.ids import AccountId, Hash, fingerprint, is_name
 from taskferry_protocol.records import (
     DeferOutbox,
@@ -23,7 +22,6 @@ from taskferry_protocol.records import (
     Trust,
 )
 from taskferry_protocol.safety import safety_code
-from taskferry_protocol.statements import open_statement
 
 from .bonds import all_bonds
 from .core import Core
@@ -41,6 +39,7 @@ from .names import match_prefix, parse_prefix, require_owner
 from .peers_port import ChangeView, PeerDevice, PeerLine, PeerView
 from .port import Caller, DaemonRefusal
 from .spoken_code import refuse_unlike_a_code
+from .statement_times import claimed_at
 
 __all__ = ["FindByName", "PeerBook"]
 
@@ -167,7 +166,7 @@ class PeerBook:
                 device.id,
                 device.record.label,
                 device.status.value,
-                open_statement(known.log.statements[device.since], _believe).at,
+                claimed_at(known.log, device.since),
             )
             for device in sorted(state.devices.values(), key=lambda device: device.since)
         ]
@@ -333,10 +332,6 @@ class PeerBook:
     async def _after(self, known: _Known) -> PeerView:
         self._core.outgoing.ring()
         return self._view(await self._named(known.account.hex()))
-
-
-def _believe(_signed: Signed, _kind: Kind) -> None:
-    """The log was folded: its signatures have been checked."""
 
 
 def _refuse_unsettled(known: _Known) -> None:

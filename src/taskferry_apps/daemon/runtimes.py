@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from taskferry_protocol.ids import Hash
@@ -41,6 +42,8 @@ from .telling import note_run
 __all__ = ["Runtimes"]
 
 _ID_BYTES: Final = 16
+#: How much of an inbox is looked through for what is in hand.
+_LOOKED_AT: Final = 2_000
 
 
 class Runtimes:
@@ -126,6 +129,17 @@ class Runtimes:
         held = [found for found in await core.store.runtimes(name) if may_use(caller, found.agent)]
         held.sort(key=lambda found: (not is_live(found, now), found.agent, found.bound_at))
         return tuple(self._view(found) for found in held)
+
+    async def in_hand(self, caller: Caller) -> Mapping[str, int]:
+        """How many tasks and lone messages each live program has in hand."""
+        now, store = self._core.now(), self._core.store
+        live = [one for one in await store.runtimes(None) if is_live(one, now) and may_use(caller, one.agent)]
+        held: dict[RuntimeId, set[Hash]] = {one.id: set() for one in live}
+        for agent in {one.agent for one in live}:
+            for item in await store.waiting(agent, _LOOKED_AT):
+                if item.lease is not None and item.lease.runtime in held:
+                    held[item.lease.runtime].add(item.unit)
+        return {id.hex(): len(units) for id, units in held.items()}
 
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
         """Let others have an item, and the task that it belongs to."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol
 
 import attrs
@@ -81,6 +82,9 @@ class RuntimeService(Protocol):
 
     async def runtimes(self, caller: Caller, agent: str) -> tuple[RuntimeView, ...]:
         """Programs bound to an agent or, with "", to all that the caller may act as; live ones first."""
+
+    async def in_hand(self, caller: Caller) -> Mapping[str, int]:
+        """How many tasks and lone messages each live program has in hand, by its id; none is left out."""
 
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
         """Let others have an item, and the task that it belongs to. Refusal `taken-over`."""

@@ -17,13 +17,26 @@ from werkzeug.exceptions import MethodNotAllowed
 from ...page_kit import asset_of, environment_of
 from ...settings import DaemonSettings
 from ..port import DaemonRefusal, DaemonService
-from . import connections, invites, overview, peers, rules, waiting
+from . import (
+    agents,
+    audit,
+    connections,
+    devices,
+    invites,
+    overview,
+    peers,
+    programs,
+    rules,
+    setting_up,
+    waiting,
+)
+from . import settings as settings_page
 from .confirm import Confirm
 from .desk import Desk
 from .door import FORM_TOKEN, check_user, cookie_name, press
 from .live import live_page
 from .owner import OWNER
-from .page import Page
+from .page import Needs, Page
 from .sheet import Sheet
 
 __all__ = ["PAGES", "add_pages"]
@@ -36,6 +49,12 @@ _SUBJECTS: Final[tuple[Page, ...]] = (
     *peers.PAGES,
     *invites.PAGES,
     *rules.PAGES,
+    *agents.PAGES,
+    *programs.PAGES,
+    *devices.PAGES,
+    *audit.PAGES,
+    *settings_page.PAGES,
+    *setting_up.PAGES,
 )
 
 #: The rooms of the dashboard in their order, by the first part of their paths.
@@ -143,6 +162,8 @@ def add_pages(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings) -
 
 def _at_desk(page: Page, desk: Desk) -> View:
     async def made(**path: str) -> Response:
+        if page.needs is Needs.ACCOUNT and not await desk.has_account():
+            return Response("", 303, {"Location": "/setup"})
         return await page.answer(desk, **path)
 
     return made

@@ -1,13 +1,14 @@
 """`/connect/LINK`: whom an invite leads to, and the owner's word. Before it nothing is asked of anybody.
 
-Of a new machine's link the page says what it asks for and with which command that is done, and does no more:
-a button that takes a machine in would be pressed by whoever was sent the link of somebody else's.
+Of a new machine's link the page says what it asks for and where that is done, and does no more: a button that
+takes a machine in would be pressed by whoever was sent the link of somebody else's.
 """
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Final
+from urllib.parse import quote
 
 from quart import Response
 
@@ -17,6 +18,7 @@ from taskferry_protocol.limits import CONTACT_NOTE_BYTES
 from ..link_faults import SETUP_LINK
 from ..port import DaemonRefusal
 from .desk import Desk
+from .door import Visitor
 from .owner import OWNER
 
 __all__ = ["Confirm"]
@@ -46,7 +48,7 @@ class Confirm:
         except DaemonRefusal as refusal:
             if refusal.code != SETUP_LINK:
                 raise
-            return await self._desk.show_still("ticket.html", visitor)
+            return await self._ticket(visitor, link)
         if held.kind == "device":
             return await self._desk.show_still("device.html", visitor, link=held)
         found = await self._daemon.links.look(OWNER, link)
@@ -60,6 +62,14 @@ class Confirm:
             free=free,
             note_bytes=CONTACT_NOTE_BYTES,
         )
+
+    async def _ticket(self, visitor: Visitor, link: str) -> Response:
+        """A ticket is used where the account is made; the address there names the link, not what it holds."""
+        self._daemon.links.ticket(OWNER, link)
+        status = await self._daemon.status()
+        if not status.set_up:
+            return Response("", 303, {"Location": f"/setup?link={quote(link, safe='')}"})
+        return await self._desk.show_still("ticket.html", visitor, owner=status.owner, link=link)
 
     async def decide(self, link: str) -> Response:
         """The owner's word."""

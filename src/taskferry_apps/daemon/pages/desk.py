@@ -13,9 +13,11 @@ import attrs
 from quart import Response, request
 
 from ...settings import DaemonSettings
+from ...system import entropy
 from ..port import DaemonRefusal, DaemonService
 from .door import Visitor, press, visit
 from .once import Once
+from .proofs import Proofs
 from .sheet import Sheet
 from .standing import look
 
@@ -54,6 +56,13 @@ class Desk:
     sheet: Sheet
     settings: DaemonSettings
     once: Once = attrs.field(factory=Once)
+    proofs: Proofs = attrs.field(factory=lambda: Proofs(entropy))
+    """Which browser was asked for which words of the recovery phrase."""
+
+    async def has_account(self) -> bool:
+        """Whether this machine is set up, told to whoever may look. Raises DaemonRefusal as `visit` does."""
+        await self.visit()
+        return (await self.daemon.status()).set_up
 
     async def visit(self) -> Visitor:
         """Who looks. Raises DaemonRefusal: another-user, signed-out."""

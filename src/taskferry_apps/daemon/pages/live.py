@@ -19,7 +19,7 @@ from taskferry_transports.guarded_server import DRAINING_STATE
 
 from ..port import DaemonRefusal
 from .desk import Desk
-from .page import Page
+from .page import Needs, Page
 
 __all__ = ["LiveBody", "live_page"]
 
@@ -133,7 +133,7 @@ def live_page() -> Page:
         response.timeout = None
         return response
 
-    return Page("GET", "/dashboard/live", live)
+    return Page("GET", "/dashboard/live", live, Needs.NOTHING)
 
 
 def _draining() -> trio.Event:
