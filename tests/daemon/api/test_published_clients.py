@@ -279,6 +279,7 @@ async def test_no_credential_is_taken_from_a_url(lone, path):
     """There it would stay in histories and logs; the old programs' browser links open nothing."""
     answer = await lone.holding(None).get(f"{path}?{urlencode({'token': SECRET, 'invite': 'x'})}")
     assert answer.status in (400, 401, 404, 405)
+    assert SECRET.encode() not in answer.raw
 
 
 async def test_a_credential_beside_the_true_one_is_refused_too(lone):
