@@ -387,7 +387,7 @@ async def test_stale_page_changes_nothing(desk):
         answer = await desk.browse("POST", page_of(task), {**old, "do": do, "text": "kept words"})
         assert answer.status == 409
         assert b"has changed since that page was loaded" in answer.raw
-    assert b"kept words" in answer.raw
+        assert b"kept words" in answer.raw
     assert (await desk.here.task(OWNER, task.hex())).summary.state == "resubmitted"
 
 
