@@ -84,7 +84,7 @@ class Watched:
 
     def follow(self, page: Page) -> None:
         """Note what this page does."""
-        page.on("console", lambda message: self._said(message))
+        page.on("console", lambda message: self._said(message))  # noqa: PLW0108 - it keeps attributes there
         page.on("pageerror", lambda error: self._note(f"script: {error}"))
         page.on("request", lambda request: self._asked(page, request.url))
 
