@@ -6,6 +6,7 @@ is neither held nor suspended. What cannot be verified when it is shown is not s
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -21,7 +22,7 @@ from taskferry_protocol.records.operations import (
     ListedAgent,
     UnlistAgent,
 )
-from taskferry_stores.port import RelayStore
+from taskferry_stores.port import RelayStore, StoreFull
 
 from .facts import Account, Facts
 
@@ -99,7 +100,11 @@ class Directory:
         return ListingPage(tuple([listing for listing in shown if listing is not None]), found.next)
 
     async def fill(self) -> None:
-        """List, once, what was public before there was a directory."""
+        """List, once, what was public before there was a directory; on a full disk, at the next start."""
+        with suppress(StoreFull):
+            await self._fill()
+
+    async def _fill(self) -> None:
         if await self._store.settings((_FILLED,)):
             return
         after: AgentRef | None = None
