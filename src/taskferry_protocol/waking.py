@@ -11,8 +11,9 @@ import attrs
 
 from .ids import Instant
 from .limits import MINUTE_MS
+from .records import RuntimeRecord, RuntimeStatus
 
-__all__ = ["APART_MS", "HINTS", "REPEAT_MS", "Progress", "Verdict", "decide"]
+__all__ = ["APART_MS", "HINTS", "READING_MS", "REPEAT_MS", "Progress", "Verdict", "decide", "reads_until"]
 
 #: Between two hints of one wake, at least.
 APART_MS: Final = 30_000
@@ -20,6 +21,9 @@ APART_MS: Final = 30_000
 REPEAT_MS: Final = 10 * MINUTE_MS
 #: Hints for the same unread items, the repetition counted.
 HINTS: Final = 2
+#: After it looked or acted last, a program still counts as reading for so long, where it is idle, or busy.
+READING_MS: Final = 90_000
+BUSY_MS: Final = 60 * MINUTE_MS
 
 
 @attrs.frozen
@@ -38,6 +42,18 @@ class Verdict:
     hint: bool
     progress: Progress
     again_at: Instant | None = None
+
+
+def reads_until(runtime: RuntimeRecord, acted: Instant | None) -> Instant:
+    """Until when a live runtime counts as reading by itself.
+
+    `acted` is when it did anything but say that it lives, None for one that sends no heartbeats: a session
+    that somebody has left open lives on, and looks into no inbox.
+    """
+    if acted is None:
+        return runtime.expires_at
+    busy = runtime.status is RuntimeStatus.BUSY
+    return min(runtime.expires_at, Instant(acted + (BUSY_MS if busy else READING_MS)))
 
 
 def decide(progress: Progress, newest: int, reader_until: Instant | None, now: Instant) -> Verdict:

@@ -16,7 +16,7 @@ import pytest
 import trio
 import trio.testing
 
-from taskferry_apps.daemon.port import Caller, DaemonRefusal
+from taskferry_apps.daemon.port import Caller, DaemonRefusal, Handing, Look
 from taskferry_apps.daemon.wake_addresses import address_problem, is_public, url_problem
 from taskferry_apps.daemon.wake_calls import CommandCall, HookRecord, HttpCall, call_for
 from taskferry_apps.daemon.wake_carriers import carry
@@ -173,6 +173,33 @@ async def test_a_program_that_reads_by_itself_needs_no_hint():
             assert server.requests == []
             await again(world, b, 200_000)
             assert len(server.requests) == 1
+
+
+async def test_a_session_that_was_left_open_is_no_reader():
+    """Heartbeats alone keep no hint away for long; whoever is busy comes back to its inbox later."""
+    from taskferry_apps.daemon.runtimes_port import NewRuntime
+
+    with Heard() as server:
+        async with a_world() as world, connected(world, Machine("bob")) as (a, b):
+            one = (await b.runtimes.bind(OWNER, NewRuntime("writer", "test", lease_s=600))).runtime.id
+            await b.wakers.add(OWNER, NewWake("writer", "webhook", url=server.url))
+            await a.send_message(OWNER, "requester", "@bob/writer", "a", (), "", "")
+            await unread(b, 1)
+            await b.runtimes.heartbeat(OWNER, one, "busy")
+            await again(world, b, 200_000)
+            await b.runtimes.heartbeat(OWNER, one, "idle")
+            await again(world, b, 1_000)
+            assert len(server.requests) == 1
+            await a.send_message(OWNER, "requester", "@bob/writer", "b", (), "", "")
+            await unread(b, 2)
+            await b.inbox(
+                OWNER, "writer", True, "", 1, 0, runtime=one, handing=Handing.SHOWN, look=Look.HEADERS
+            )
+            await again(world, b, 80_000)
+            assert len(server.requests) == 1
+            await b.runtimes.heartbeat(OWNER, one, "idle")
+            await again(world, b, 20_000)
+            await heard(server, 2)
 
 
 async def test_a_wake_and_how_far_it_came_survive_a_restart():

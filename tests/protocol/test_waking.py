@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import attrs
 from hypothesis import given
 from hypothesis import strategies as st
 
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.waking import APART_MS, HINTS, REPEAT_MS, Progress, decide
+from taskferry_protocol.records import RuntimeId, RuntimeStatus
+from taskferry_protocol.runtimes import bind
+from taskferry_protocol.waking import APART_MS, HINTS, REPEAT_MS, Progress, decide, reads_until
 
 START = 1_700_000_000_000
 
@@ -95,3 +98,23 @@ def test_a_clock_that_was_set_back_silences_nothing():
     ahead = Progress(3, 1, Instant(START + 10**12))
     verdict = decide(ahead, 9, None, Instant(START))
     assert verdict.again_at == START + APART_MS
+
+
+def test_who_only_says_that_it_lives_reads_for_a_while():
+    """For 90 seconds, an hour while it is busy, never beyond its lease; without heartbeats for all of it."""
+    bound = bind(
+        (),
+        agent="writer",
+        program="p",
+        key="",
+        lease_ms=7_200_000,
+        fresh=RuntimeId(bytes(16)),
+        now=Instant(START),
+    )
+    assert bound is not None
+    idle = bound.runtime
+    busy = attrs.evolve(idle, status=RuntimeStatus.BUSY)
+    assert reads_until(idle, None) == idle.expires_at
+    assert reads_until(idle, Instant(START)) == START + 90_000
+    assert reads_until(busy, Instant(START)) == START + 3_600_000
+    assert reads_until(attrs.evolve(busy, expires_at=Instant(START + 5)), Instant(START)) == START + 5

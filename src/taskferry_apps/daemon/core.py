@@ -111,6 +111,8 @@ class Core:
         """When somebody last acted as each agent, since this daemon started."""
         self.ran: dict[str, Instant] = {}
         """When a program last acted as each agent, since this daemon started."""
+        self.acted: dict[RuntimeId, Instant] = {}
+        """When each program that sends heartbeats last did something else, since this daemon started."""
         self.passed: dict[RuntimeId, dict[Hash, None]] = {}
         """What each program has given back since it was bound: it is not handed that again."""
         self.arrived: dict[Flow, RateState] = {}

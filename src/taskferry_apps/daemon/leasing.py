@@ -68,8 +68,10 @@ async def find_runtime(core: Core, caller: Caller, text: str) -> RuntimeRecord:
     return runtime
 
 
-def sign_of_life(runtime: RuntimeRecord, now: Instant) -> tuple[DaemonChange, ...]:
-    """What to commit because a runtime was heard of."""
+def sign_of_life(core: Core, runtime: RuntimeRecord, now: Instant) -> tuple[DaemonChange, ...]:
+    """What to commit because a runtime looked or acted."""
+    if runtime.id in core.acted:
+        core.acted[runtime.id] = now
     after = renewed(runtime, now)
     return (PutRuntime(after),) if after is not None else ()
 
@@ -103,7 +105,7 @@ async def hand_over(
             handed = look_over(items, runtime, live, after=after, limit=limit)
         note_run(core, runtime.agent)
         tell = await tells(core, caller, runtime.agent, text)
-        changes = [*sign_of_life(runtime, now)]
+        changes = [*sign_of_life(core, runtime, now)]
         if handed.taken:
             changes.append(PutLeases(handed.taken))
         for mark in marks:
@@ -145,7 +147,7 @@ async def take(core: Core, runtime: RuntimeRecord, unit: Hash, *, only_left: boo
     if mine is None:
         raise _taken_over(runtime, live.get(lease.runtime) if lease is not None else None, now)
     core.passed.get(runtime.id, {}).pop(unit, None)
-    changes = sign_of_life(runtime, now)
+    changes = sign_of_life(core, runtime, now)
     if mine != lease:
         changes += (PutLeases((mine,)),)
     if changes:
@@ -187,7 +189,7 @@ async def check_hold(
     if not may_answer(lease, runtime.id, hold.fence, live):
         holder = live.get(lease.runtime) if lease is not None else None
         raise _taken_over(runtime, holder, now)
-    changes = sign_of_life(runtime, now)
+    changes = sign_of_life(core, runtime, now)
     if lease is None or lease.runtime != runtime.id:
         # Its holder is gone, and this one answers: from now on it is this one's.
         fence = 1 if lease is None else lease.fence + 1

@@ -95,6 +95,7 @@ class Runtimes:
             await draft.commit()
             for gone in (runtime.id, *binding.drop):
                 core.passed.pop(gone, None)
+                core.acted.pop(gone, None)
         return _bound(runtime, self._view(runtime), again=binding.again)
 
     async def heartbeat(self, caller: Caller, runtime: str, status: str) -> BoundView:
@@ -102,11 +103,14 @@ class Runtimes:
         core = self._core
         async with core.lock:
             held = await find_runtime(core, caller, runtime)
+            core.acted.setdefault(held.id, held.seen_at)
             after = renewed(held, core.now(), RuntimeStatus(status))
             if after is not None:
                 await core.commit((PutRuntime(after),))
                 held = after
-            note_run(core, held.agent)
+            if held.status is RuntimeStatus.BUSY:
+                # One that is idle may be a session that somebody has left open: nobody acts by that.
+                note_run(core, held.agent)
         return _bound(held, self._view(held), again=True)
 
     async def unbind(self, caller: Caller, runtime: str, *, forget: bool = False) -> RuntimeView:
@@ -120,6 +124,7 @@ class Runtimes:
             self._tell(draft, gone, "unbound")
             await draft.commit()
             core.passed.pop(gone.id, None)
+            core.acted.pop(gone.id, None)
         return self._view(gone)
 
     async def runtimes(self, caller: Caller, agent: str) -> tuple[RuntimeView, ...]:

@@ -15,7 +15,7 @@ import trio
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.runtimes import is_live
-from taskferry_protocol.waking import Progress, decide
+from taskferry_protocol.waking import READING_MS, Progress, decide, reads_until
 
 from .core import Core
 from .names import own_agent, require_owner
@@ -32,8 +32,6 @@ __all__ = ["Wakers"]
 MOST: Final = 32
 #: What comes so soon after the first belongs to one hint.
 GATHER_S: Final = 0.5
-#: A program that showed the agent's credential so lately reads by itself.
-READING_MS: Final = 90_000
 _ROUND_MS: Final = MINUTE_MS
 _COUNTED: Final = 1_000
 _SECRET_BYTES: Final = 32
@@ -181,7 +179,8 @@ class Wakers:
         """Until when a program of the agent's counts as reading by itself."""
         core = self._core
         now = core.now()
-        times = [one.expires_at for one in await core.store.runtimes(agent) if is_live(one, now)]
+        bound = [one for one in await core.store.runtimes(agent) if is_live(one, now)]
+        times = [until for one in bound if (until := reads_until(one, core.acted.get(one.id))) > now]
         ran = core.ran.get(agent)
         if ran is not None and ran + READING_MS > now:
             times.append(Instant(ran + READING_MS))

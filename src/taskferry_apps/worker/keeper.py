@@ -32,7 +32,7 @@ def main() -> None:
     link = socket.socket(fileno=int(sys.argv[1]))
     _adopt_orphans()
     # Everything that is started from here on inherits it, and nobody but root can lift it.
-    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), int(sys.argv[2])))
+    _bound_files(int(sys.argv[2]))
     wake, bell = os.pipe()
     os.set_blocking(bell, False)
     os.set_blocking(wake, False)
@@ -63,6 +63,13 @@ def _adopt_orphans() -> None:
     """On Linux, what the command starts and leaves becomes a child of this process, and ends with it."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _bound_files(most: int) -> None:
+    """No file may grow beyond, nor beyond what was allowed before."""
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
 
 
 def _watch(child: int, link: socket.socket, wake: int) -> int:
