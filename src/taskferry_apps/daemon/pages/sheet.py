@@ -44,5 +44,9 @@ class Sheet:
     def refusal(self, refusal: DaemonRefusal) -> Response:
         """What was refused, and what to do next."""
         return self.render(
-            "refusal.html", status=refusal.status, message=refusal.message, next_step=refusal.next_step
+            "refusal.html",
+            status=refusal.status,
+            message=refusal.message,
+            next_step=refusal.next_step,
+            is_signed_in=refusal.status not in (401, 403),
         )
