@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -97,11 +98,13 @@ def local_server(session: Session) -> Iterator[None]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         yield
     finally:
-        server.kill()
+        # The command starts the server as a process of its own.
+        os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
