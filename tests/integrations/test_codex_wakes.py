@@ -69,6 +69,14 @@ def session(tmp_path: Path) -> Iterator[Session]:
         assert done.returncode == 0, done.stderr
         begun = next(event for line in done.stdout.splitlines() if "thread_id" in (event := json.loads(line)))
         yield Session(str(begun["thread_id"]), model, work, environment)
+        # A session on a terminal starts a server that outlives it.
+        subprocess.run(
+            ("codex", "app-server", "daemon", "stop"),
+            env=environment,
+            check=False,
+            capture_output=True,
+            timeout=60,
+        )
 
 
 @contextmanager
