@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -68,6 +69,14 @@ def session(tmp_path: Path) -> Iterator[Session]:
         assert done.returncode == 0, done.stderr
         begun = next(event for line in done.stdout.splitlines() if "thread_id" in (event := json.loads(line)))
         yield Session(str(begun["thread_id"]), model, work, environment)
+        # A session on a terminal starts a server that outlives it.
+        subprocess.run(
+            ("codex", "app-server", "daemon", "stop"),
+            env=environment,
+            check=False,
+            capture_output=True,
+            timeout=60,
+        )
 
 
 @contextmanager
@@ -97,11 +106,13 @@ def local_server(session: Session) -> Iterator[None]:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     )
     try:
         yield
     finally:
-        server.kill()
+        # The command starts the server as a process of its own.
+        os.killpg(server.pid, signal.SIGKILL)
         server.wait()
 
 
