@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from .history import measure_history
 from .idle import measure_idle
 from .processes import BenchmarkFailed
 from .report import GROUPS, print_table, write_docs
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Workshop], list[Figure]]] = {
     "backlog": measure_backlog,
     "waking": measure_waking,
     "stored": measure_stored,
+    "history": measure_history,
     "idle": measure_idle,
     "sealing": measure_sealing,
     "startup": measure_startup,

@@ -27,6 +27,7 @@ GROUPS = {
     "backlog": "Backlog",
     "waking": "Waking a watch on another machine, by a task over WebSocket",
     "stored": "Cost as the relay fills, 50 pairs, 4 a frame",
+    "history": "Lists, searches and figures of a daemon with a long history",
     "idle": "Memory",
     "sealing": "Cryptography",
     "startup": "Start-up of the command line",

@@ -49,10 +49,16 @@ class Scale:
     """Of each kind of cryptographic operation."""
     starts: int
     """Of the command line."""
+    history: tuple[int, int]
+    """Tasks and messages that a daemon keeps while its lists are measured."""
+    questions: int
+    """Of each kind, over that history."""
 
 
-FULL = Scale("full", 20_000, 3, 500, 20_000, (1_000, 5_000), (1_000, 1_000_000), 4_000, 15)
-QUICK = Scale("quick", 2_000, 1, 100, 4_000, (200,), (1_000, 20_000), 400, 3)
+FULL = Scale(
+    "full", 20_000, 3, 500, 20_000, (1_000, 5_000), (1_000, 1_000_000), 4_000, 15, (100_000, 1_000_000), 60
+)
+QUICK = Scale("quick", 2_000, 1, 100, 4_000, (200,), (1_000, 20_000), 400, 3, (1_000, 10_000), 20)
 
 
 @attrs.frozen

@@ -88,6 +88,7 @@ from .errors import (
     WrongStore,
 )
 from .gates_port import GateReads
+from .history_port import HistoryReads
 from .runtimes_port import RuntimeReads
 
 __all__ = [
@@ -228,7 +229,7 @@ class RelayStore(Protocol):
         """Finish the commit under way and let go of everything. Idempotent; later calls are `StoreClosed`."""
 
 
-class DaemonStore(GateReads, RuntimeReads, BreakerReads, Protocol):
+class DaemonStore(GateReads, RuntimeReads, BreakerReads, HistoryReads, Protocol):
     """The truth of one daemon."""
 
     async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:

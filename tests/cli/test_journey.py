@@ -84,6 +84,9 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     assert "An outline." in ended.out
     assert "this task has ended" in ended.out
     assert "completed" in alice("task", "list", "--role", "requester").out
+    by_words = alice("task", "list", "--search", "summary MISSING")
+    assert "Report on notes" in by_words.out
+    assert "No task has all of these words" in alice("task", "list", "--search", "summary nowhere").out
     assert "task_complete" in alice("task", "log", task).out
 
     saved = bob.folder / "saved.md"

@@ -10,6 +10,7 @@ from .daemon_link import daemon_options, is_json_wanted, json_option, local_clie
 from .durations import Moment
 from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
+from .task_list import list_tasks
 from .text_input import read_text
 
 __all__ = ["task"]
@@ -88,47 +89,7 @@ def send(
     _tell(answer, f"Task {_short(answer)} for {peer}")
 
 
-@task.command("list")
-@click.option("--agent", default="", help="Only those of one agent of yours.")
-@click.option("--state", default="", help="Only those in one state, such as submitted.")
-@click.option(
-    "--role", type=click.Choice(["requester", "worker"]), help="Only those that you ask, or work on."
-)
-@click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="How many at most.")
-@json_option
-@daemon_options
-def list_tasks(agent: str, state: str, role: str | None, limit: int) -> None:
-    """List tasks, the latest change first."""
-    with local_client() as daemon:
-        answer = daemon.get("/tasks", agent=agent or None, state=state or None, role=role, limit=limit)
-    if is_json_wanted():
-        print_json(answer)
-        return
-    from .render import ago, clean, short, table
-    from .values import objects
-
-    table(
-        ["id", "state", "title", "role", "with", "versions", "changed"],
-        (
-            [
-                short(item.get("task_id")),
-                clean(item.get("state")) + ("" if item.get("confirmed", True) else " (not yet confirmed)"),
-                clean(item.get("title"), most=48),
-                clean(item.get("role")),
-                clean(item.get("peer")),
-                _count(item.get("versions")),
-                ago(item.get("updated_at")),
-            ]
-            for item in objects(answer, "tasks")
-        ),
-        empty='No tasks. Ask for one: taskferry task send MY-AGENT @owner/agent "What is to be done"',
-    )
-    if answer.get("more"):
-        click.echo("\nThere are more: raise --limit, or narrow with --state and --agent.")
-
-
-def _count(versions: object) -> str:
-    return str(len(versions)) if isinstance(versions, list) else str(versions or 0)
+task.add_command(list_tasks)
 
 
 @task.command()

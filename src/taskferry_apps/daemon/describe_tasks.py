@@ -8,6 +8,7 @@ from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import ArtifactSubmit, Content, RevisionRequest
 from taskferry_protocol.records import MessageRecord, Rung, TaskRecord
+from taskferry_protocol.task_turns import TURNS
 from taskferry_protocol.tasks import Effect, Taken, TaskState
 from taskferry_protocol.tasks import TaskView as Folded
 
@@ -20,7 +21,7 @@ from .possible import may_act, possible_actions, writer_of
 from .taskbook import Held, read_summary
 from .views import Delivery, TaskEventView, TaskSummary, TaskView, VersionView
 
-__all__ = ["state_shown", "task_summaries", "task_view"]
+__all__ = ["state_shown", "task_summaries", "task_view", "turn_of"]
 
 
 def state_shown(state: str, delivery: Delivery | None) -> str:
@@ -33,6 +34,7 @@ async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSu
     """Rows as lists show them."""
     asked = [row.task for row in rows if row.role == Role.REQUESTER.value]
     requests = await core.store.messages(asked)
+    unread = await core.store.unread_in_tasks({(row.task, row.mine) for row in rows})
     shown = []
     for row in rows:
         summary = read_summary(row)
@@ -51,9 +53,19 @@ async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSu
                 deadline=row.deadline,
                 created_at=row.created_at,
                 updated_at=row.updated_at,
+                waiting_for=turn_of(row.role, row.state),
+                unread=unread.get((row.task, row.mine), 0),
             )
         )
     return tuple(shown)
+
+
+def turn_of(role: str, state: str) -> str:
+    """Whose turn it is in a task in which we have this role: me or peer; "" once it is over, or unknown."""
+    turn = TURNS.get(state)
+    if turn is None:
+        return ""
+    return "me" if turn.value == role else "peer"
 
 
 def _ladder_of(messages: Sequence[MessageRecord], row: TaskRecord) -> Delivery | None:

@@ -79,7 +79,7 @@ async def take_if_named(draft: Draft, envelope: Envelope, sealed: bytes) -> bool
         return False
     held = await _followed(draft, _taken(draft, before, *found), row, found[1])
     await _reopen(draft, before, held)
-    draft.add(SaveTask(row_after(row, held.view, draft.now)))
+    draft.add(SaveTask(row_after(row, held.view, held.contents, draft.now)))
     await _tell(draft, before, held, row)
     return True
 

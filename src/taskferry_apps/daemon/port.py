@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .audit_port import AuditService
     from .doctor_port import DoctorService
     from .gates_port import GateService
+    from .history_port import HistoryService
     from .peers_port import PeerService
     from .runtimes_port import RuntimeService
     from .wake_port import WakeHookService
@@ -239,6 +240,10 @@ class DaemonService(Protocol):
     @property
     def actions(self) -> ActionService:
         """What was passed on to the owner's other devices."""
+
+    @property
+    def history(self) -> HistoryService:
+        """Lists that search, and figures over all that is kept."""
 
     # --- the owner's ---
     async def status(self) -> Status:

@@ -29,6 +29,7 @@ from .devices import Devices
 from .directory import Directory
 from .doctor import Doctor
 from .gates import Gates
+from .history import History
 from .identity_changes import changed_owners
 from .instance import InstanceMark
 from .invite_port import InviteService, LinkService
@@ -105,6 +106,8 @@ class Daemon:
         self.gates = Gates(core, self._link, self._connections, self._tasks, rules)
         """What waits for the owner, and what the owner has decided ahead."""
         self._mail = Mail(core)
+        self.history = History(core)
+        """Lists that search, and figures over all that is kept."""
         self._wakes = Wakes(core)
         self.runtimes = Runtimes(core, self._link, self._mail)
         """The programs that act as agents."""
@@ -165,6 +168,7 @@ class Daemon:
             nursery.start_soon(self._sharing.run)
             nursery.start_soon(self._linking.run)
             nursery.start_soon(self.wakers.run)
+            nursery.start_soon(self.history.run)
             task_status.started()
 
     # --- The owner's

@@ -234,8 +234,9 @@ class _Tasks:
     async def save(self) -> None:
         """Save each row once, as it stands after all; what nobody has accepted waits for the owner."""
         for (task, _), row in self._rows.items():
-            await hold_shared(self._draft, row, self._held[task])
-            self._draft.add(SaveTask(row_after(row, self._held[task].view, row.updated_at)))
+            held = self._held[task]
+            await hold_shared(self._draft, row, held)
+            self._draft.add(SaveTask(row_after(row, held.view, held.contents, row.updated_at)))
 
 
 async def _take_message(draft: Draft, item: SharedMessage, tasks: _Tasks) -> None:

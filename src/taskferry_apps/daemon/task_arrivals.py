@@ -93,7 +93,7 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
         row = attrs.evolve(
             row, title=content.body.title, home=arrival.decision.envelope.device, conv=content.conv
         )
-    row = row_after(row, after.view, arrival.draft.now)
+    row = row_after(row, after.view, after.contents, arrival.draft.now)
     arrival.draft.add(SaveTask(row))
     _report_superseded(arrival, before, after.view, row, role)
     arrival.draft.tell(
@@ -282,7 +282,7 @@ async def _take_copy(arrival: Arrival, task: Hash) -> None:
     held = await _with_late_copies(arrival, held, row)
     held = await with_named(arrival.draft, held, row, event)
     after = held.with_event(event, arrival.content, arrival.draft.core.device)
-    arrival.draft.add(SaveTask(row_after(row, after.view, arrival.draft.now)))
+    arrival.draft.add(SaveTask(row_after(row, after.view, after.contents, arrival.draft.now)))
 
 
 def _only_role(arrival: Arrival) -> Role | None:

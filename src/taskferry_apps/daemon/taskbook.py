@@ -18,11 +18,13 @@ from taskferry_protocol.messages import (
     RevisionRequest,
     TaskComplete,
     TaskExpire,
+    TaskProgress,
     TaskRequest,
     decode_content,
 )
 from taskferry_protocol.records import TaskEventRecord, TaskRecord
 from taskferry_protocol.tasks import (
+    Effect,
     TaskEvent,
     TaskTerms,
     TaskView,
@@ -33,6 +35,7 @@ from taskferry_protocol.tasks import (
 )
 
 from .core import Core
+from .lines import LINE_CHARS, one_line
 
 __all__ = ["Held", "Summary", "event_of", "load_task", "read_summary", "row_after", "view_of"]
 
@@ -135,17 +138,36 @@ class Summary:
     confirmed: bool = True
     final: bool = False
     versions: int = 0
+    percent: int | None = None
+    progress: str = ""
+    """The worker's last word on how far it is, in one line."""
 
 
 def read_summary(row: TaskRecord) -> Summary:
     """The summary that a row carries."""
     members = json.loads(row.snapshot)
-    return Summary(bool(members["confirmed"]), bool(members["final"]), int(members["versions"]))
+    return Summary(
+        bool(members["confirmed"]),
+        bool(members["final"]),
+        int(members["versions"]),
+        members.get("percent"),
+        members.get("progress", ""),
+    )
 
 
-def row_after(row: TaskRecord, view: TaskView, now: Instant) -> TaskRecord:
-    """The row as it stands after an event."""
-    summary = Summary(view.settled, view.is_final, len(view.versions))
+def row_after(row: TaskRecord, view: TaskView, contents: Mapping[Hash, Content], now: Instant) -> TaskRecord:
+    """The row as it stands after an event; `contents` are those of the view's events, as far as at hand."""
+    reports = (
+        content.body
+        for line in reversed(view.taken)
+        if line.effect is Effect.EFFECTIVE
+        and (content := contents.get(line.event.hash)) is not None
+        and isinstance(content.body, TaskProgress)
+    )
+    report = next(reports, TaskProgress())
+    summary = Summary(
+        view.settled, view.is_final, len(view.versions), report.percent, one_line(report.note, LINE_CHARS)
+    )
     return attrs.evolve(
         row,
         state=view.state.value if view.state is not None else "unknown",

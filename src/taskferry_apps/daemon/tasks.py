@@ -164,7 +164,7 @@ class Tasks:
                 created_at=draft.now,
                 updated_at=draft.now,
             )
-            row = row_after(row, view, draft.now)
+            row = row_after(row, view, {}, draft.now)
             record = TaskEventRecord(
                 posted.hash,
                 posted.hash,
@@ -217,7 +217,7 @@ class Tasks:
             check_may_send(way, posted, draft.now)
         count_sent(draft, row.mine, row.peer, posted.hash, posted.content)
         held = add_event(draft, held, posted, step.role)
-        row = row_after(row, held.view, draft.now)
+        row = row_after(row, held.view, held.contents, draft.now)
         draft.add(SaveTask(row))
         await settle(draft, row, kind)
         _tell(draft, row, posted)
@@ -265,7 +265,7 @@ class Tasks:
             return
         posted = await self._post(draft, held, current, TaskExpire(deadline))
         held = add_event(draft, held, posted, Role.REQUESTER)
-        current = row_after(current, held.view, draft.now)
+        current = row_after(current, held.view, held.contents, draft.now)
         draft.add(SaveTask(current))
         _tell(draft, current, posted)
         await draft.commit()

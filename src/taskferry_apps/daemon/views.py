@@ -290,6 +290,13 @@ class TaskSummary:
     deadline: Instant | None
     created_at: Instant
     updated_at: Instant
+    waiting_for: str = ""
+    """Whose turn it is: me, peer or, when the task is over, nobody ("")."""
+    unread: int = 0
+    """Messages about it that its agent has not read."""
+    percent: int | None = None
+    progress: str = ""
+    """The worker's last word on how far it is, one short line, and the percent that it gave."""
 
 
 @attrs.frozen

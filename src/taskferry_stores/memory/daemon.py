@@ -57,6 +57,7 @@ from .audit import AuditReads
 from .breakers import MemoryBreakerReads
 from .daemon_state import DaemonState
 from .gates import MemoryGateReads
+from .history import MemoryHistoryReads
 from .queries import asked_message, asked_task, place_in_list, quarantine_lines
 from .runtimes import MemoryRuntimeReads
 from .tables import grouped, page, pick
@@ -71,7 +72,9 @@ def _ordered(rows: Iterable[tuple[Place, V]], after: Place | None, order: Order)
     return [r for r in ordered if after is None or (r[0] < after if newest else r[0] > after)]
 
 
-class MemoryDaemonStore(AuditReads, MemoryGateReads, MemoryRuntimeReads, MemoryBreakerReads):
+class MemoryDaemonStore(
+    AuditReads, MemoryGateReads, MemoryRuntimeReads, MemoryBreakerReads, MemoryHistoryReads
+):
     """The daemon's port over dictionaries."""
 
     def __init__(self) -> None:

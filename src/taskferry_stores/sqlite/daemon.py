@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
+import attrs
 import trio
 
 from taskferry_protocol.audit import AuditChain
@@ -54,9 +56,10 @@ from . import audit, daemon_reads, ledger, traffic_reads
 from .breaker_reads import SqliteBreakerReads
 from .daemon_writes import DaemonWriter
 from .engine import Engine
-from .examining import examine
+from .examining import examine, examine_index
 from .files import IntegrityCheck, OpenFile, Tuning, copy_database, open_file
 from .gate_reads import SqliteGateReads
+from .history import SqliteHistoryReads
 from .migrations import load_schema
 from .runtime_rows import SqliteRuntimeReads
 
@@ -83,7 +86,7 @@ async def open_daemon_store(
         await store.aclose()
 
 
-class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads):
+class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads, SqliteHistoryReads):
     """The daemon's port over one file."""
 
     def __init__(self, file: OpenFile) -> None:
@@ -284,8 +287,18 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads)
         return await self._engine.read(audit.chain)
 
     async def examine(self) -> StoreReport:
-        """How the file is; reads all of it."""
-        return await self._engine.read(examine)
+        """How the file is; reads all of it, and holds commits up while it reads the index of words."""
+        report = await self._engine.read(examine)
+        if report.verdict != "ok":
+            return report
+        verdict = ""
+
+        def look(connection: sqlite3.Connection) -> None:
+            nonlocal verdict
+            verdict = examine_index(connection)
+
+        await self._engine.alone(look)
+        return attrs.evolve(report, verdict=verdict)
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor`."""

@@ -287,12 +287,15 @@ class Engine(Generic[C, R]):
             self._failure = failure
         return failure
 
-    async def alone(self, write: Callable[[sqlite3.Connection], None]) -> None:
-        """Run `write` in a transaction of its own, outside of what commits do."""
+    async def alone(self, write: Callable[[sqlite3.Connection], None], changes: int = 1) -> None:
+        """Run `write`, which weighs as much as so many changes, in a transaction of its own."""
         await trio.lowlevel.checkpoint()
         self._require_open()
         with trio.CancelScope(shield=True):
             await trio.to_thread.run_sync(self._write_one, write, limiter=self._write_limit)
+            self._logged += changes * CHANGE_BYTES
+            if self._logged >= CHECKPOINT_BYTES and self._failure is None:
+                await trio.to_thread.run_sync(self._checkpoint, limiter=self._write_limit)
 
     def _write_one(self, write: Callable[[sqlite3.Connection], None]) -> None:
         self._require_open()

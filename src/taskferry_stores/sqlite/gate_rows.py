@@ -38,6 +38,7 @@ from taskferry_protocol.records import (
 )
 
 from ..rules import require_revision, unknown
+from . import history_rows
 from .rows import agent_ref, page_of, select_in, singles, to_signed, to_unsigned
 
 Connection = sqlite3.Connection
@@ -228,16 +229,18 @@ def _show(connection: Connection, agent: str, hash: Hash) -> int:
     )
     row = connection.execute(
         f"DELETE FROM messages WHERE hash = ? AND mine IN (SELECT n FROM agents WHERE name = ?)"  # noqa: S608
-        f" AND direction = 'in' AND inbox IN ('held', 'stopped') RETURNING {columns}",
+        f" AND direction = 'in' AND inbox IN ('held', 'stopped') RETURNING n, {columns}",
         (hash, agent),
     ).fetchone()
     if row is None:
         return 0
-    places = ", ".join("?" * len(row))
-    connection.execute(
-        f"INSERT INTO messages ({columns}, inbox) VALUES ({places}, 'unread')",  # noqa: S608
-        tuple(row),
-    )
+    old, *values = row
+    places = ", ".join("?" * len(values))
+    (new,) = connection.execute(
+        f"INSERT INTO messages ({columns}, inbox) VALUES ({places}, 'unread') RETURNING n",  # noqa: S608
+        values,
+    ).fetchone()
+    history_rows.move(connection, old, new)
     return 1
 
 

@@ -130,7 +130,8 @@ def inbox_counts(connection: Connection, agents: Collection[str]) -> dict[str, I
     rows = select_in(
         connection,
         "SELECT a.name, sum(t.inbox = 'unread'), sum(t.inbox = 'read') FROM agents a"
-        " JOIN messages t ON t.mine = a.n AND t.direction = 'in' AND t.inbox IN ('unread', 'read')"
+        " CROSS JOIN messages t INDEXED BY messages_waiting ON t.mine = a.n"
+        " AND t.direction = 'in' AND t.inbox IN ('unread', 'read')"
         " WHERE a.name",
         singles(agents),
         "GROUP BY a.name",

@@ -49,6 +49,8 @@ from taskferry_protocol.records import (
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import cursor_to_store, require_revision, require_same_seen, unknown
+from . import history_rows
+from .history_rows import Line
 from .rows import to_signed
 from .traffic_rows import SEEN, seen_record
 
@@ -225,7 +227,11 @@ class TrafficWrites:
         ).fetchone()
         if stored is None:
             raise StoreConflict(ConflictKind.EXISTS, "this agent has the message already")
-        return Placed(Place(stored[0]))
+        (n,) = stored
+        mine, peer = self._number(m.mine), self._number(m.peer)
+        line = Line(n, mine, peer, m.direction, m.cls, m.conv, m.task, m.stored_at, m.content)
+        history_rows.add(self._connection, line)
+        return Placed(Place(n))
 
     def _set_rung(self, change: SetRung) -> None:
         times = {Rung.RELAYED: ", relayed_at = ?", Rung.DELIVERED: ", delivered_at = ?"}

@@ -107,6 +107,21 @@ async def test_files_come_back_as_downloads_that_no_browser_shows(house):
     assert (await house.bob.get(f"/tasks/{task}/artifacts/x/1")).error["field"] == "version"
 
 
+async def test_tasks_and_messages_are_searched(house):
+    """Lists take words, give what one message has all of, and say where to go on."""
+    task = await house.task(title="Quarterly figures")
+    alice = house.alice
+    found = await alice.ok("GET", "/tasks", search="figures quarterl", limit=1)
+    assert [row["task_id"] for row in found["tasks"]] == [task]
+    assert (found["cursor"], found["more"], found["cut"]) == ("", False, False)
+    assert (await alice.ok("GET", "/tasks", search="figures nowhere"))["tasks"] == []
+    assert (await alice.ok("GET", "/tasks", search="figures", state="completed"))["tasks"] == []
+    assert (await alice.ok("GET", "/tasks", search='" OR ('))["tasks"] == []
+    (message,) = (await alice.ok("GET", "/messages", search="quarterly"))["messages"]
+    assert message["task_id"] == task
+    assert (await alice.get("/tasks", search="figures", cursor="nowhere")).error["field"] == "cursor"
+
+
 async def test_messages_go_both_ways_and_are_answered(house):
     """A message with JSON arrives once, its answer belongs to its conversation, its ladder is told."""
     body = {"from": "requester", "to": ["@bob/writer"], "payload": {"n": 1}}

@@ -42,6 +42,15 @@ def record(optional: dict[str, Schema] | None = None, /, **members: Schema) -> S
     }
 
 
+SEARCH_BYTES: Final = 1_024
+"""Of words to search for."""
+
+
 def page(name: str, item: Schema) -> Schema:
     """Some items and where to go on: the cursor is empty at the end."""
     return record(**{name: many(item), "cursor": TEXT, "more": FLAG})
+
+
+def searched_page(name: str, item: Schema) -> Schema:
+    """As `page`; `cut` says that there may be more of what was searched for than the page shows."""
+    return record(**{name: many(item), "cursor": TEXT, "more": FLAG, "cut": FLAG})

@@ -7,6 +7,7 @@ from typing import Final
 from taskferry_protocol.limits import TEXT_BYTES
 from taskferry_protocol.messages import Part
 
+from ...history_port import MessageSearch
 from ...port import DaemonRefusal, DaemonService
 from ...views import Sent
 from ..answers import Object, message_object, sent_object
@@ -15,7 +16,8 @@ from ..fields import Choice, Form, OneOrMore, Text, Whole, optional, required, w
 from ..holds import FENCE, RUNTIME, hold_of
 from ..kinds import ID, AnyJson, MaybeOwnAgent, OwnAgent, Peer
 from ..parts import json_part
-from ..schemas import page, ref
+from ..schemas import ref
+from ..shapes import SEARCH_BYTES, searched_page
 from ..table import Call, Repeat, Route
 
 __all__ = ["ROUTES"]
@@ -36,6 +38,7 @@ _ID: Final = required("id", ID, "The message's id, or at least 8 digits of it.")
 _AGENT: Final = optional("agent", MaybeOwnAgent(), "Only those of one agent of yours.", None)
 _CURSOR: Final = optional("cursor", Text(256), "Where to go on.", "")
 _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
+_SEARCH: Final = optional("search", Text(SEARCH_BYTES), "Only those that have all these words.", "")
 
 
 async def _send(daemon: DaemonService, call: Call) -> Object:
@@ -86,13 +89,17 @@ def _said(text: str, payload: object) -> tuple[str, tuple[Part, ...]]:
 
 
 async def _list(daemon: DaemonService, call: Call) -> Object:
-    query = call.query
-    found = await daemon.messages(call.known_caller, query[_AGENT] or "", query[_CURSOR], query[_LIMIT])
-    return {
-        "messages": [message_object(message) for message in found.messages],
-        "cursor": found.cursor,
-        "more": found.more,
-    }
+    query, caller, agent = call.query, call.known_caller, call.query[_AGENT] or ""
+    cut = False
+    if query[_SEARCH]:
+        search = MessageSearch(query[_SEARCH], agent)
+        found = await daemon.history.messages(caller, search, query[_CURSOR], query[_LIMIT])
+        messages, cursor, cut = found.messages, found.cursor, found.cut
+    else:
+        page = await daemon.messages(caller, agent, query[_CURSOR], query[_LIMIT])
+        messages, cursor = page.messages, page.cursor
+    shown = [message_object(message) for message in messages]
+    return {"messages": shown, "cursor": cursor, "more": bool(cursor), "cut": cut}
 
 
 async def _show(daemon: DaemonService, call: Call) -> Object:
@@ -121,8 +128,8 @@ ROUTES: Final = (
         name="list_messages",
         about="Outgoing and incoming messages, newest first.",
         handler=_list,
-        answer=page("messages", ref("Message")),
-        query=Form.of(_AGENT, _CURSOR, _LIMIT),
+        answer=searched_page("messages", ref("Message")),
+        query=Form.of(_SEARCH, _AGENT, _CURSOR, _LIMIT),
     ),
     Route(
         method="GET",

@@ -7,6 +7,7 @@ from typing import Final
 from taskferry_protocol.ids import sha256
 from taskferry_protocol.limits import REASON_BYTES, REASONS, TEXT_BYTES, TITLE_CHARS
 
+from ...history_port import TaskSearch
 from ...port import DaemonService, NewTask
 from ...views import TaskView
 from ..answers import Object, link_object, sent_object, summary_object, task_object
@@ -15,7 +16,8 @@ from ..fields import Choice, Form, Listed, Text, Whole, bad_value, optional, req
 from ..holds import RUNTIME
 from ..kinds import ID, MaybeOwnAgent, Moment, OwnAgent, Peer
 from ..parts import FILES, PARTS_FIELD, attached
-from ..schemas import page, ref
+from ..schemas import ref
+from ..shapes import SEARCH_BYTES, searched_page
 from ..table import BODY_WITH_FILES_BYTES, Call, Download, Repeat, Route
 from ..waits import while_serving
 
@@ -50,6 +52,12 @@ _STATE: Final = optional("state", Text(32), "Only those in this state.", "")
 _ROLE: Final = optional("role", Choice(("requester", "worker")), "Only those in this role.", "")
 _CURSOR: Final = optional("cursor", Text(256), "Where to go on.", "")
 _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
+_SEARCH: Final = optional(
+    "search",
+    Text(SEARCH_BYTES),
+    "Only those in which one message has all these words.",
+    "",
+)
 
 
 async def _create(daemon: DaemonService, call: Call) -> Object:
@@ -82,16 +90,19 @@ async def _create(daemon: DaemonService, call: Call) -> Object:
 
 
 async def _list(daemon: DaemonService, call: Call) -> Object:
-    query = call.query
-    found, cursor = await daemon.tasks(
-        call.known_caller,
-        query[_AGENT] or "",
-        query[_STATE],
-        query[_ROLE],
-        query[_CURSOR],
-        query[_LIMIT],
-    )
-    return {"tasks": [summary_object(task) for task in found], "cursor": cursor, "more": bool(cursor)}
+    query, agent = call.query, call.query[_AGENT] or ""
+    cut = False
+    if query[_SEARCH]:
+        states = frozenset({query[_STATE]} if query[_STATE] else ())
+        search = TaskSearch(query[_SEARCH], states, query[_ROLE], agent)
+        page = await daemon.history.tasks(call.known_caller, search, query[_CURSOR], query[_LIMIT])
+        found, cursor, cut = page.tasks, page.cursor, page.cut
+    else:
+        found, cursor = await daemon.tasks(
+            call.known_caller, agent, query[_STATE], query[_ROLE], query[_CURSOR], query[_LIMIT]
+        )
+    shown = [summary_object(task) for task in found]
+    return {"tasks": shown, "cursor": cursor, "more": bool(cursor), "cut": cut}
 
 
 async def _show(daemon: DaemonService, call: Call) -> Object:
@@ -168,8 +179,8 @@ ROUTES: Final = (
         name="list_tasks",
         about="Tasks, newest first.",
         handler=_list,
-        answer=page("tasks", ref("ListedTask")),
-        query=Form.of(_AGENT, _STATE, _ROLE, _CURSOR, _LIMIT),
+        answer=searched_page("tasks", ref("ListedTask")),
+        query=Form.of(_SEARCH, _AGENT, _STATE, _ROLE, _CURSOR, _LIMIT),
     ),
     Route(
         method="GET",

@@ -1,0 +1,309 @@
+"""The daemon's searches and figures as SQL.
+
+A query walks along one index in the order of the answer, tests what the index does not say, and stops after
+so many rows: it says that it was cut, and where to go on.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from itertools import islice, product
+from typing import Final, TypeVar
+
+from taskferry_protocol.ids import AgentRef, Hash
+from taskferry_protocol.links import Role
+from taskferry_protocol.records import (
+    MessageRecord,
+    Place,
+    TaskCursor,
+    TaskPage,
+    TaskRecord,
+)
+from taskferry_protocol.records.history import (
+    Found,
+    MessageFilter,
+    TaskFilter,
+)
+from taskferry_protocol.task_table import TaskState
+
+from . import history_rows
+from .ledger import agent_numbers
+from .rows import Column, select_in, select_with, singles
+from .traffic_rows import MESSAGES, TASKS, message_record, task_record
+
+Connection = sqlite3.Connection
+T = TypeVar("T")
+
+WALKED_ROWS: Final = 2_000
+"""So many rows are looked at for one page; reading them takes some ten milliseconds on a cold disk."""
+LATEST: Final = Place((1 << 63) - 1)
+_EVERY_STANDING: Final = frozenset((role.value, state) for role in Role for state in (*TaskState, "unknown"))
+
+
+# --- messages ---------------------------------------------------------------------------------------------
+
+
+def messages_filtered(
+    connection: Connection, query: MessageFilter, after: Place | None, limit: int
+) -> Found[MessageRecord]:
+    """Messages by place, newest first."""
+    numbers = agent_numbers(connection, named(query.agents, query.peer))
+    if not are_known(query.agents, query.peer, numbers):
+        return Found((), None)
+    mine = [numbers[agent] for agent in query.agents if agent in numbers]
+    peer = numbers[query.peer] if query.peer is not None else None
+    start = after if after is not None else LATEST
+    columns = "t.n, t.mine, t.peer, t.direction, t.conv, t.inbox"
+    if not query.asked.is_empty:
+        match = history_rows.match_of(query.asked, mine, peer)
+        lead = (
+            f"SELECT {columns} FROM search f CROSS JOIN messages t ON t.n = f.rowid"  # noqa: S608
+            " WHERE f.search MATCH ? AND f.rowid < ? ORDER BY f.rowid DESC"
+        )
+        values: list[Column] = [match, start]
+    else:
+        terms, values = _lead_of(query, mine, peer)
+        lead = f"SELECT {columns} FROM messages t WHERE {terms} AND t.n < ? ORDER BY t.n DESC"  # noqa: S608
+        values.append(start)
+    tests, tested = _tests_of(query, mine, peer)
+    rows = connection.execute(
+        f"SELECT n FROM ({lead} LIMIT {WALKED_ROWS}) w WHERE {tests} LIMIT ?",  # noqa: S608
+        (*values, *tested, limit + 1),
+    )
+    places = [Place(n) for (n,) in rows]
+    following = places[limit - 1] if len(places) > limit else None
+    cut = False
+    if following is None:
+        following = _end_of_walk(connection, lead, values)
+        cut = following is not None or not (query.asked.is_empty or history_rows.is_filled(connection))
+    held = {
+        record.place: record
+        for record in map(message_record, select_in(connection, f"{MESSAGES} t.n", singles(places[:limit])))
+    }
+    return Found(tuple(held[place] for place in places[:limit]), following, cut)
+
+
+def _end_of_walk(connection: Connection, lead: str, values: list[Column]) -> Place | None:
+    """The last place that a walk came to, if it may go on."""
+    row = connection.execute(
+        f"SELECT n FROM ({lead} LIMIT 1 OFFSET {WALKED_ROWS - 1})",  # noqa: S608
+        values,
+    ).fetchone()
+    return Place(row[0]) if row else None
+
+
+def _lead_of(query: MessageFilter, mine: list[int], peer: int | None) -> tuple[str, list[Column]]:
+    """Along which index to walk: that of what there is least of."""
+    if query.inbox == {"unread"}:
+        return "t.direction = 'in' AND t.inbox = 'unread'", []
+    if query.conv is not None:
+        return "t.conv = ?", [query.conv]
+    if peer is not None:
+        return "t.peer = ?", [peer]
+    if len(mine) == 1:
+        return "t.mine = ?", [mine[0]]
+    return "1", []
+
+
+def _tests_of(query: MessageFilter, mine: list[int], peer: int | None) -> tuple[str, list[Column]]:
+    terms, values = ["1"], list[Column]()
+    if query.agents:
+        terms.append(f"w.mine IN ({', '.join('?' * len(mine))})")
+        values += mine
+    if peer is not None:
+        terms.append("w.peer = ?")
+        values.append(peer)
+    if query.conv is not None:
+        terms.append("w.conv = ?")
+        values.append(query.conv)
+    if query.direction is not None:
+        terms.append("w.direction = ?")
+        values.append(query.direction)
+    if query.inbox:
+        terms.append(f"w.direction = 'in' AND w.inbox IN ({', '.join('?' * len(query.inbox))})")
+        values += sorted(query.inbox)
+    if query.unseen:
+        terms.append(f"w.inbox NOT IN ({', '.join('?' * len(query.unseen))})")
+        values += sorted(query.unseen)
+    return " AND ".join(terms), values
+
+
+# --- tasks ------------------------------------------------------------------------------------------------
+
+
+def tasks_filtered(
+    connection: Connection, query: TaskFilter, after: TaskCursor | None, limit: int
+) -> TaskPage:
+    """Tasks, the last updated first: out of one walk for each agent and standing."""
+    numbers = agent_numbers(connection, named(query.agents, query.peer))
+    if not are_known(query.agents, query.peer, numbers):
+        return TaskPage((), None)
+    mine = [numbers[agent] for agent in query.agents if agent in numbers]
+    standings = query.standings
+    if query.peer is not None and not standings:
+        standings = _EVERY_STANDING
+    terms, values = ["1"], list[Column]()
+    if query.peer is not None:
+        terms.append("t.peer = ?")
+        values.append(numbers[query.peer])
+    if query.since is not None:
+        terms.append("t.updated_at >= ?")
+        values.append(query.since)
+    if query.until is not None:
+        terms.append("t.updated_at <= ?")
+        values.append(query.until)
+    if after is not None:
+        terms.append("(t.updated_at, t.task, t.role) < (?, ?, ?)")
+        values += [after.updated_at, after.task, after.role]
+    found: list[tuple[int, bytes, str]] = []
+    for agent, standing in product(each(mine), each(standings)):
+        narrowed, narrow = [*terms], [*values]
+        if agent is not None:
+            narrowed.append("t.mine = ?")
+            narrow.append(agent)
+        if standing is not None:
+            narrowed.append("t.role = ? AND t.state = ?")
+            narrow += standing
+        found += connection.execute(
+            f"SELECT t.updated_at, t.task, t.role FROM tasks t WHERE {' AND '.join(narrowed)}"  # noqa: S608
+            " ORDER BY t.updated_at DESC, t.task DESC, t.role DESC LIMIT ?",
+            (*narrow, limit + 1),
+        )
+    found.sort(reverse=True)
+    records = _tasks(connection, [(task, role) for _, task, role in found[:limit]])
+    last = records[-1] if len(found) > limit else None
+    cursor = TaskCursor(last.updated_at, last.task, last.role) if last else None
+    return TaskPage(tuple(records), cursor)
+
+
+def tasks_saying(
+    connection: Connection, query: TaskFilter, after: Place | None, limit: int
+) -> Found[TaskRecord]:
+    """Tasks in which words were said, the last to say so first."""
+    numbers = agent_numbers(connection, named(query.agents, query.peer))
+    if not are_known(query.agents, query.peer, numbers):
+        return Found((), None)
+    mine = [numbers[agent] for agent in query.agents if agent in numbers]
+    peer = numbers[query.peer] if query.peer is not None else None
+    said = history_rows.match_of(query.asked, mine, peer)
+    lead = (
+        "SELECT t.n, t.task, t.mine, t.inbox FROM search f CROSS JOIN messages t ON t.n = f.rowid"
+        " WHERE f.search MATCH ? AND f.rowid < ? ORDER BY f.rowid DESC"
+    )
+    values: list[Column] = [history_rows.match_in_tasks(said, ()), after if after is not None else LATEST]
+    tests, tested = _task_tests(query)
+    rows = connection.execute(
+        f"SELECT w.n, t.task, t.role FROM ({lead} LIMIT {WALKED_ROWS}) w"  # noqa: S608
+        f" CROSS JOIN tasks t ON t.task = w.task AND +t.mine = w.mine WHERE {tests}",
+        (*values, *tested),
+    )
+    shown: dict[tuple[bytes, str], Place] = {}
+    known: set[tuple[bytes, str]] = set()
+    while len(shown) <= limit:
+        piece = {(task, role): Place(n) for n, task, role in _fresh(rows, known, limit + 1 - len(shown))}
+        if not piece:
+            break
+        for key in _said_later(connection, said, query, piece, after):
+            del piece[key]
+        shown |= piece
+    rows.close()
+    places = list(shown.values())
+    following = places[limit - 1] if len(places) > limit else None
+    cut = False
+    if following is None:
+        following = _end_of_walk(connection, lead, values)
+        cut = following is not None or not history_rows.is_filled(connection)
+    return Found(tuple(_tasks(connection, list(shown)[:limit])), following, cut)
+
+
+def _fresh(
+    rows: Iterator[tuple[int, bytes, str]], known: set[tuple[bytes, str]], count: int
+) -> Iterator[tuple[int, bytes, str]]:
+    """The first `count` rows of tasks that were not there before."""
+
+    def fresh() -> Iterator[tuple[int, bytes, str]]:
+        for n, task, role in rows:
+            if (task, role) not in known:
+                known.add((task, role))
+                yield n, task, role
+
+    return islice(fresh(), count)
+
+
+def _said_later(
+    connection: Connection,
+    said: str,
+    query: TaskFilter,
+    tasks: Collection[tuple[bytes, str]],
+    after: Place | None,
+) -> list[tuple[bytes, str]]:
+    """Those of the tasks that stand on an earlier page, since the words were said in them later as well."""
+    if after is None:
+        return []
+    hidden = sorted(query.unseen)
+    rows = connection.execute(
+        "SELECT DISTINCT k.task, k.role FROM search f CROSS JOIN messages t ON t.n = f.rowid"  # noqa: S608
+        " CROSS JOIN tasks k ON k.task = t.task AND +k.mine = t.mine WHERE f.search MATCH ? AND f.rowid >= ?"
+        f" AND t.inbox NOT IN ({', '.join('?' * len(hidden))})",
+        (history_rows.match_in_tasks(said, [Hash(task) for task, _ in tasks]), after, *hidden),
+    )
+    return [(task, role) for task, role in rows if (task, role) in tasks]
+
+
+def _task_tests(query: TaskFilter) -> tuple[str, list[Column]]:
+    terms, values = ["1"], list[Column]()
+    if query.standings:
+        terms.append(f"(t.role, t.state) IN (VALUES {', '.join(['(?, ?)'] * len(query.standings))})")
+        values += [word for standing in sorted(query.standings) for word in standing]
+    if query.since is not None:
+        terms.append("t.updated_at >= ?")
+        values.append(query.since)
+    if query.until is not None:
+        terms.append("t.updated_at <= ?")
+        values.append(query.until)
+    if query.unseen:
+        terms.append(f"w.inbox NOT IN ({', '.join('?' * len(query.unseen))})")
+        values += sorted(query.unseen)
+    return " AND ".join(terms), values
+
+
+def _tasks(connection: Connection, keys: list[tuple[bytes, str]]) -> list[TaskRecord]:
+    """Tasks by id and role, in this order."""
+    rows = select_in(connection, f"{TASKS} t.task", singles([task for task, _ in keys]))
+    held = {(record.task, record.role): record for record in map(task_record, rows)}
+    return [held[Hash(task), role] for task, role in keys]
+
+
+def unread_in_tasks(
+    connection: Connection, tasks: Collection[tuple[Hash, AgentRef]]
+) -> dict[tuple[Hash, AgentRef], int]:
+    """How many messages about tasks are not read."""
+    numbers = agent_numbers(connection, {mine for _, mine in tasks})
+    keys = {(task, numbers[mine]): (task, mine) for task, mine in tasks if mine in numbers}
+    rows = select_with(
+        connection,
+        "SELECT t.task, t.mine, count(*) FROM keys CROSS JOIN messages t"
+        " INDEXED BY messages_unread_in_task ON t.task = column1 AND t.mine = column2"
+        " AND t.direction = 'in' AND t.inbox = 'unread' GROUP BY t.task, t.mine",
+        keys,
+    )
+    return {keys[Hash(task), mine]: count for task, mine, count in rows}
+
+
+# --- whose ------------------------------------------------------------------------------------------------
+
+
+def each(narrow: Collection[T]) -> Collection[T | None]:
+    """One walk for each, or one for all."""
+    return narrow or (None,)
+
+
+def named(agents: Collection[AgentRef], peer: AgentRef | None) -> set[AgentRef]:
+    """All agents that a query names."""
+    return {*agents, *([] if peer is None else [peer])}
+
+
+def are_known(agents: Collection[AgentRef], peer: AgentRef | None, numbers: Collection[AgentRef]) -> bool:
+    """Whether anything can be of these: who has no number has neither sent nor received."""
+    return (peer is None or peer in numbers) and (not agents or any(agent in numbers for agent in agents))
