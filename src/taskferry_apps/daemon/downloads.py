@@ -1,8 +1,10 @@
-"""A part of a task as a file: its name, its media type and its bytes."""
+"""A part of a task as a file: its name, its media type and its bytes; how browsers are given files."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
 
 from taskferry_protocol.messages import FilePart, JsonPart, Part, TextPart
 
@@ -10,7 +12,21 @@ from .names import not_found
 from .port import DaemonRefusal
 from .views import TaskView
 
-__all__ = ["download_of", "part_of"]
+__all__ = ["DOWNLOAD_POLICY", "attachment", "download_of", "part_of"]
+
+#: On files that peers sent: should a browser ever show one, it is nobody's page.
+DOWNLOAD_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
+
+
+def attachment(name: str) -> str:
+    """The Content-Disposition of a file to be saved (RFC 6266), with a plain name for clients that know no
+    other (RFC 8187 for the rest).
+    """
+    fallback = "".join(
+        character if character.isascii() and (character.isalnum() or character in "._-") else "_"
+        for character in name
+    ).lstrip(".")
+    return f"attachment; filename=\"{fallback or 'file'}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 def download_of(task: TaskView, version: int, part: int) -> tuple[str, str, bytes]:

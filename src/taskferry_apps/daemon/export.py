@@ -6,7 +6,7 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.handoff import Kept, export_handoff
 from taskferry_protocol.ids import Hash
-from taskferry_protocol.records import ConnectionState
+from taskferry_protocol.records import ConnectionState, TaskRecord
 
 from .audit_hours import audit_often
 from .bonds import bonds_between
@@ -16,7 +16,7 @@ from .names import not_found
 from .port import Caller
 from .taskbook import Held
 
-__all__ = ["export_task"]
+__all__ = ["export_task", "handoff_of"]
 
 _CONSENTED = frozenset({ConnectionState.ACCEPTED, ConnectionState.ENDED})
 
@@ -31,6 +31,11 @@ async def export_task(core: Core, caller: Caller, held: Held, role: str) -> byte
         by = "owner" if caller.is_owner else "local program"
         await audit_often(draft, AuditKind.EXPORT, f"task {held.task.hex()[:16]}", by=by)
         await draft.commit()
+    return await handoff_of(core, held, row)
+
+
+async def handoff_of(core: Core, held: Held, row: TaskRecord) -> bytes:
+    """The same, for this machine itself. Raises LocalProtocolError for stored events that do not open."""
     hashes = [event.hash for event in held.events]
     sealed = await core.store.sealed(hashes)
     got = await core.store.receipts_got(hashes)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .gates_port import GateService
     from .history_port import HistoryService
     from .peers_port import PeerService
+    from .proof_port import ProofService
     from .runtimes_port import RuntimeService
     from .wake_port import WakeHookService
 
@@ -240,6 +241,10 @@ class DaemonService(Protocol):
     @property
     def actions(self) -> ActionService:
         """What was passed on to the owner's other devices."""
+
+    @property
+    def proofs(self) -> ProofService:
+        """What the signatures of a task prove."""
 
     @property
     def history(self) -> HistoryService:

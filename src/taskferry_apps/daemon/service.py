@@ -46,6 +46,7 @@ from .outgoing import posted_before, sent
 from .owner import Owner
 from .peers import PeerBook
 from .port import Caller, GrantChange, Hold, Look, NewAgent, NewTask, TaskAction
+from .proofs import Proofs
 from .recovery import Recovery
 from .rules import Rules
 from .runtimes import Runtimes
@@ -101,6 +102,8 @@ class Daemon:
         self._tasks = Tasks(core)
         self._looking = Looking(core, self._tasks)
         rules = Rules(core, directory.look_up)
+        self.proofs = Proofs(core)
+        """What the signatures of a task prove."""
         self.actions = Actions(core, self._link, self._tasks)
         """What is done in tasks, here or on another device."""
         self.gates = Gates(core, self._link, self._connections, self._tasks, rules)

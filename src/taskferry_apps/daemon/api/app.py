@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from typing import Final, cast
-from urllib.parse import quote
 
 import trio
 from quart import Response, request
@@ -14,13 +13,14 @@ from werkzeug.exceptions import MethodNotAllowed
 from taskferry_transports.guarded_server import DRAINING_STATE, GuardConfig
 
 from ...settings import DaemonSettings
+from ..downloads import DOWNLOAD_POLICY, attachment
 from ..pages import add_pages
 from ..port import Caller, DaemonRefusal, DaemonService
 from .body import Json, compact, parse_json
 from .errors import error_object, refusal, refusal_for, too_large
 from .feed import FeedBody
 from .fields import Values
-from .guard import DOWNLOAD_POLICY, SECURITY_HEADERS, Guard, bearer_secret, identify, unauthorized
+from .guard import SECURITY_HEADERS, Guard, bearer_secret, identify, unauthorized
 from .repeats import Repeats, digest_of, read_key
 from .routes import ROUTES
 from .streams import StreamBody
@@ -184,7 +184,7 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
     match answer:
         case Download():
             response = Response(answer.content, content_type=answer.media)
-            response.headers["Content-Disposition"] = _attachment(answer.name)
+            response.headers["Content-Disposition"] = attachment(answer.name)
             response.headers["Content-Security-Policy"] = DOWNLOAD_POLICY
             return response
         case EventStream():
@@ -200,7 +200,7 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
             response = Response(StreamBody(answer.pieces), content_type="application/octet-stream")
             response.timeout = None
             response.headers["Content-Length"] = str(answer.size)
-            response.headers["Content-Disposition"] = _attachment(answer.name)
+            response.headers["Content-Disposition"] = attachment(answer.name)
             response.headers["Content-Security-Policy"] = DOWNLOAD_POLICY
             return response
         case _:
@@ -209,15 +209,6 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
 
 def _status(answer: object) -> int:
     return 202 if isinstance(answer, dict) and "passed_on" in answer else 200
-
-
-def _attachment(name: str) -> str:
-    """RFC 6266, with a plain name for clients that know no other (RFC 8187 for the rest)."""
-    fallback = "".join(
-        character if character.isascii() and (character.isalnum() or character in "._-") else "_"
-        for character in name
-    ).lstrip(".")
-    return f"attachment; filename=\"{fallback or 'file'}\"; filename*=UTF-8''{quote(name, safe='')}"
 
 
 async def _secure(response: Response) -> Response:

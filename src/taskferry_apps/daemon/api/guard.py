@@ -16,7 +16,7 @@ from werkzeug.datastructures import Headers
 from ..port import Caller, DaemonRefusal, DaemonService
 from .errors import refusal
 
-__all__ = ["DOWNLOAD_POLICY", "SECURITY_HEADERS", "Guard", "bearer_secret", "identify", "unauthorized"]
+__all__ = ["SECURITY_HEADERS", "Guard", "bearer_secret", "identify", "unauthorized"]
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _UNSPECIFIC: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - never bound here, only never believed
@@ -37,8 +37,6 @@ SECURITY_HEADERS: Final[Mapping[str, str]] = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-#: On files that peers sent: should a browser ever show one, it is nobody's page.
-DOWNLOAD_POLICY: Final = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
 @attrs.frozen

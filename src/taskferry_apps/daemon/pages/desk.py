@@ -12,11 +12,14 @@ from urllib.parse import quote
 import attrs
 from quart import Response, request
 
+from taskferry_protocol.messages import Part
+
 from ...settings import DaemonSettings
 from ..port import DaemonRefusal, DaemonService
-from .door import Visitor, press, visit
+from .door import Visitor, press, press_with_files, visit
 from .sheet import Sheet
 from .standing import look
+from .uploads import part_of_file
 
 __all__ = ["Desk", "Pressed"]
 
@@ -29,6 +32,7 @@ class Pressed:
 
     visitor: Visitor
     form: dict[str, str]
+    files: tuple[Part, ...] = ()
 
     def text(self, name: str, most: int) -> str:
         """A field's text with plain line breaks; "" if it is not there. Raises DaemonRefusal(bad-value)."""
@@ -58,6 +62,11 @@ class Desk:
     async def press(self) -> Pressed:
         """Who presses a button of ours. Raises DaemonRefusal: another-user, signed-out, bad-origin."""
         return Pressed(*await press(self.daemon))
+
+    async def press_with_files(self) -> Pressed:
+        """The same of a form that may bring files. Raises DaemonRefusal: bad-value, too-large, too."""
+        visitor, form, chosen = await press_with_files(self.daemon)
+        return Pressed(visitor, form, tuple(map(part_of_file, chosen)))
 
     async def show(self, template: str, visitor: Visitor, *, status: int = 200, **values: object) -> Response:
         """A page in the frame: with the ways to all others, what waits, and the line that a button left."""

@@ -15,16 +15,30 @@ from typing import Final
 import attrs
 import trio
 from quart import request
+from quart.datastructures import FileStorage
 
 from ..browser_port import BrowserSession
 from ..port import DaemonRefusal, DaemonService
 from .socket_owners import owner_of_peer
 
-__all__ = ["FORM_TOKEN", "Visitor", "check_user", "cookie_name", "port_served", "press", "visit"]
+__all__ = [
+    "FILES_FORM_BYTES",
+    "FORM_TOKEN",
+    "Visitor",
+    "check_user",
+    "cookie_name",
+    "port_served",
+    "press",
+    "press_with_files",
+    "visit",
+]
 
 #: The hidden field of every form.
 FORM_TOKEN: Final = "form_token"  # noqa: S105 - a field's name
 _FORM: Final = "application/x-www-form-urlencoded"
+_FORM_WITH_FILES: Final = "multipart/form-data"
+#: More than fits into one message; and less than what is kept in memory while it is read.
+FILES_FORM_BYTES: Final = 400 * 1024
 
 
 @attrs.frozen
@@ -84,19 +98,53 @@ async def press(daemon: DaemonService) -> tuple[Visitor, dict[str, str]]:
 
     Raises DaemonRefusal: another-user, signed-out, bad-origin.
     """
+    _check_page()
+    visitor = await visit(daemon)
+    _check_media(_FORM)
+    form = (await request.form).to_dict()
+    _check_token(visitor, form)
+    return visitor, form
+
+
+async def press_with_files(daemon: DaemonService) -> tuple[Visitor, dict[str, str], list[FileStorage]]:
+    """The same of a form that brings files, which are all those that were chosen.
+
+    Raises DaemonRefusal: another-user, signed-out, bad-origin, too-large.
+    """
+    _check_page()
+    visitor = await visit(daemon)
+    _check_media(_FORM_WITH_FILES)
+    # Looked at before anything is read: what is larger would be laid on the disk while it comes.
+    if request.content_length is None or request.content_length > FILES_FORM_BYTES:
+        raise DaemonRefusal(
+            "too-large",
+            f"That is more than the {FILES_FORM_BYTES // 1024} KiB that one form may bring.",
+            "Go back, and choose smaller files.",
+            status=413,
+        )
+    form = (await request.form).to_dict()
+    _check_token(visitor, form)
+    chosen = [file for found in (await request.files).listvalues() for file in found if file.filename]
+    return visitor, form, chosen
+
+
+def _check_page() -> None:
     if (
         "Origin" not in request.headers
         or request.headers.get("Sec-Fetch-Site", "same-origin") != "same-origin"
     ):
         raise _not_from_here()
-    if request.mimetype != _FORM:
+
+
+def _check_media(media: str) -> None:
+    if request.mimetype != media:
         raise _not_from_here()
-    visitor = await visit(daemon)
-    form = (await request.form).to_dict()
+
+
+def _check_token(visitor: Visitor, form: dict[str, str]) -> None:
     shown = form.pop(FORM_TOKEN, "")
     if not hmac.compare_digest(shown.encode(), visitor.session.form_token.encode()):
         raise _not_from_here()
-    return visitor, form
 
 
 def _not_from_here() -> DaemonRefusal:
