@@ -27,7 +27,7 @@ from taskferry_protocol.tasks import TaskState
 
 from .core import Core
 from .describe import message_views
-from .describe_tasks import task_summaries, turn_of
+from .describe_tasks import task_summaries, turn_of, with_progress
 from .history_port import (
     AgentFigures,
     ConversationView,
@@ -44,8 +44,6 @@ from .listing import parse_task_cursor, task_cursor, task_query
 from .mail import MOST, parse_cursor
 from .names import handle_of, may_use, named_peer, own_agent, require_owner
 from .port import Caller, DaemonRefusal
-from .taskbook import read_summary
-from .views import TaskSummary
 from .visibility import UNSEEN, shown_rows, without_hidden
 
 __all__ = ["History"]
@@ -160,7 +158,7 @@ class History:
         )
         shown = await task_summaries(self._core, rows)
         if caller.is_owner:
-            shown = tuple(_with_progress(*pair) for pair in zip(shown, rows, strict=True))
+            shown = tuple(with_progress(*pair) for pair in zip(shown, rows, strict=True))
         if "created" in search.states and "sent" not in search.states:
             shown = tuple(summary for summary in shown if summary.state != "sent")
         return FoundTasks(shown, following, cut)
@@ -268,11 +266,6 @@ def _standings(search: TaskSearch) -> frozenset[tuple[str, str]] | None:
         for role, state in pairs
         if search.role in {"", role} and search.waiting_for in {"", turn_of(role, state)}
     )
-
-
-def _with_progress(summary: TaskSummary, row: TaskRecord) -> TaskSummary:
-    known = read_summary(row)
-    return attrs.evolve(summary, percent=known.percent, progress=known.progress)
 
 
 def _conversation(text: str) -> ConversationId | None:

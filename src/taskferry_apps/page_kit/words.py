@@ -15,7 +15,19 @@ from markupsafe import Markup
 
 from ..visible import one_line, visible
 
-__all__ = ["FILTERS", "STATE_TONES", "ago", "exact", "lines", "pill", "said", "short", "size", "when"]
+__all__ = [
+    "FILTERS",
+    "STATE_TONES",
+    "ago",
+    "exact",
+    "lines",
+    "pill",
+    "plain",
+    "said",
+    "short",
+    "size",
+    "when",
+]
 
 #: Longer titles and names are cut in lists; their own page shows the whole.
 _LINE_CHARS: Final = 160
@@ -112,6 +124,11 @@ def lines(text: object, most: int = _TEXT_CHARS) -> Markup:
     return Markup('<bdi class="said">{}</bdi>').format(cut)
 
 
+def plain(text: object) -> str:
+    """A piece of others' words, within an element that keeps it apart."""
+    return visible(str(text))
+
+
 def pill(state: str, words: str = "") -> Markup:
     """A state as a small label in its tone."""
     tone = STATE_TONES.get(state, "quiet")
@@ -129,6 +146,7 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "size": size,
     "said": said,
     "lines": lines,
+    "plain": plain,
     "pill": pill,
     "short": short,
 }

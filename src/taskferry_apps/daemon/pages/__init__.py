@@ -17,7 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from ...page_kit import asset_of, environment_of
 from ...settings import DaemonSettings
 from ..port import DaemonRefusal, DaemonService
-from . import overview
+from . import acting, asking, overview, task, tasks
 from .confirm import Confirm
 from .desk import Desk
 from .door import FORM_TOKEN, check_user, cookie_name, press
@@ -29,7 +29,13 @@ from .sheet import Sheet
 __all__ = ["PAGES", "add_pages"]
 
 #: The dashboard, by subject.
-_SUBJECTS: Final[tuple[Page, ...]] = (*overview.PAGES,)
+_SUBJECTS: Final[tuple[Page, ...]] = (
+    *overview.PAGES,
+    *tasks.PAGES,
+    *asking.PAGES,
+    *task.PAGES,
+    *acting.PAGES,
+)
 
 #: The rooms of the dashboard in their order, by the first part of their paths.
 _ROOMS: Final = (
