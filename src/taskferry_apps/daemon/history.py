@@ -64,9 +64,8 @@ class History:
 
     async def run(self) -> None:
         """Take what was stored before there was an index into it, step by step. Raises the store's errors."""
-        while await self._core.store.index_history(_FILL_BATCH):
-            with trio.move_on_after(_FILL_PAUSE_S):
-                await trio.sleep_forever()
+        while await self._core.store.index_history(_FILL_BATCH):  # noqa: ASYNC110 - it does not wait for anything
+            await trio.sleep(_FILL_PAUSE_S)
 
     # --- Figures
 
@@ -223,7 +222,7 @@ class History:
                     task=last.task,
                 )
             )
-        return FoundConversations(tuple(views), _cursor(found.next))
+        return FoundConversations(tuple(views), _cursor(found.next), found.cut)
 
     async def _agents(self, caller: Caller, agent: str) -> frozenset[AgentRef] | None:
         """The agents that count, empty for all; None if there is none that the caller may act as."""
