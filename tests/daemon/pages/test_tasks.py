@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from taskferry_apps.daemon.pages.door import FILES_FORM_BYTES
-from taskferry_apps.daemon.port import GrantChange
+from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange
 from taskferry_protocol.handoff import verify_handoff
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.limits import MINUTE_MS
@@ -514,6 +514,17 @@ async def test_event_that_was_changed_on_disk_is_found(desk, monkeypatch):
     text = await desk.see(page_of(task))
     assert "do not hold" in text
     assert 'class="alarm"' in text
+
+
+async def test_agents_credential_checks_no_proof(desk):
+    """The check reads all that was said, whatever a breaker holds: it is the owner's."""
+    task = await ask(desk.here, "requester", "@bob/writer")
+    program = Caller(frozenset({"requester"}))
+    with pytest.raises(DaemonRefusal) as refused:
+        await desk.here.proofs.check(program, task.hex())
+    assert refused.value.code == "owner-only"
+    with pytest.raises(DaemonRefusal):
+        desk.here.proofs.last(program, await desk.here.task(OWNER, task.hex()))
 
 
 async def test_proof_is_downloaded_by_a_button_and_verifies_elsewhere(desk):

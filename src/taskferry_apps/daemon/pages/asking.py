@@ -17,7 +17,7 @@ from ..port import DaemonRefusal, NewTask
 from ..views import ConnectionView
 from .acting import lines_of
 from .desk import Desk, Pressed
-from .door import FILES_FORM_BYTES, Visitor
+from .door import Visitor
 from .owner import OWNER
 from .page import Page
 from .task_words import sent_words
@@ -51,7 +51,6 @@ async def _show(
         pairs=[(_between(found), found) for found in connections[:_OFFERED]],
         left=max(0, len(connections) - _OFFERED),
         title_chars=TITLE_CHARS,
-        kib=FILES_FORM_BYTES // 1024,
     )
 
 
