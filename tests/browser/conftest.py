@@ -26,7 +26,7 @@ from tests.cli.conftest import Shell, owner_with
 from .town import Town
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, BrowserContext, Page
+    from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 HERE = Path(__file__).parent
 AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
@@ -84,9 +84,13 @@ class Watched:
 
     def follow(self, page: Page) -> None:
         """Note what this page does."""
-        page.on("console", lambda said: self._note(said.text) if said.type in ("error", "warning") else None)
+        page.on("console", lambda message: self._said(message))  # noqa: PLW0108 - it keeps attributes there
         page.on("pageerror", lambda error: self._note(f"script: {error}"))
         page.on("request", lambda request: self._asked(page, request.url))
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self._note(f"{message.text} at {message.location.get('url', '')}")
 
     def _asked(self, page: Page, url: str) -> None:
         there, here = urlsplit(url), urlsplit(page.url)

@@ -414,6 +414,19 @@ RELAYS = [
         "@alice is held no longer: it was recovered (account 3f9c01ab).",
     ),
     (
+        "suspended",
+        "@alice",
+        {"account": ID, "by": "page", "reason": "spam."},
+        "You suspended @alice (account 3f9c01ab): spam.",
+    ),
+    ("released", "@alice", {"account": ID, "by": "page"}, "You released @alice (account 3f9c01ab)."),
+    (
+        "operator_sign_in",
+        "browser",
+        {},
+        "A browser was let into the operator's pages by a one-time link.",
+    ),
+    (
         "evidence",
         "equivocation",
         {"account": ID, "device": ID},

@@ -25,10 +25,10 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_the_address_that_is_nearest_counts(data, monkeypatch):
     """Named, environment, the daemon that holds the data directory: in this order, and nothing else."""
     monkeypatch.setenv("TASKFERRY_CLIENT_ADDR", "127.0.0.1:1")
-    (data / "daemon.json").write_text(json.dumps({"url": "http://127.0.0.1:2"}))
     with Client(token="t") as client:
         assert client.url == ""
         with hold_directory(data):
+            (data / "daemon.json").write_text(json.dumps({"url": "http://127.0.0.1:2"}))
             assert client.url == "http://127.0.0.1:2"
     monkeypatch.setenv("TASKFERRY_LOCAL_URL", "http://127.0.0.1:3/")
     with Client(token="t") as client:
@@ -40,9 +40,10 @@ def test_the_address_that_is_nearest_counts(data, monkeypatch):
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"url": 1', '{"url": 1}', '{"url": "file:/x"}', "\x00"])
 def test_a_damaged_note_of_the_daemon_is_passed_over(data, text):
     """A file that is half written, or none of ours, is as none: the daemon does not listen yet."""
-    (data / "daemon.json").write_text(text)
-    with hold_directory(data), pytest.raises(DaemonStarting):
-        Holder(data)()
+    with hold_directory(data):
+        (data / "daemon.json").write_text(text)
+        with pytest.raises(DaemonStarting):
+            Holder(data)()
 
 
 def test_the_owners_credential_is_taken_only_when_it_is_asked_for(data, monkeypatch):

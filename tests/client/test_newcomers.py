@@ -220,9 +220,15 @@ def test_a_program_that_is_started_with_its_daemon_waits_for_it(data, call):
     assert TOKEN in daemon.heard[0]
     begun = time.monotonic()
     with hold_directory(data), pytest.raises(DaemonStarting):
-        (data / "daemon.json").unlink()
         call(None)
     assert time.monotonic() - begun < 10
+
+
+def test_what_a_killed_daemon_wrote_counts_no_more_when_another_program_holds_its_directory(data):
+    """Such as one that moves the secrets elsewhere: it is no daemon, and the port may be anybody's."""
+    note(data, "http://127.0.0.1:9")
+    with hold_directory(data), pytest.raises(DaemonStarting):
+        Holder(data)()
 
 
 def test_a_directory_that_others_can_write_names_no_daemon(data):

@@ -189,7 +189,7 @@ async def test_what_was_read_before_a_put_off_wake_is_not_announced():
 
 async def test_a_task_that_failed_to_arrive_wakes_the_program_that_asked_for_it():
     """What is in no inbox is somebody's as well: whoever asked is told, and the other one is not."""
-    async with a_world() as world, connected(world) as (_, b):
+    async with a_world() as world, connected(world) as (a, b):
         one, two = await bind(b), await bind(b)
         async with watching(b, one, two) as (first, second):
             # Alice allows Bob no tasks, so her daemon says that this one has come to nothing.
@@ -197,6 +197,14 @@ async def test_a_task_that_failed_to_arrive_wakes_the_program_that_asked_for_it(
             await first.woken(1)
             assert first.wakes[0][1]["needs"][0]["kind"] == "delivery"
             assert second.wakes == []
+            await say(a, b, "for both")
+            await second.woken(1)
+            place = second.wakes[0][0]
+            assert place > first.wakes[0][0]
+            # That one was told; should it go, what is in no inbox is told to the other.
+            await b.runtimes.unbind(WRITER, one.id)
+            await second.woken(2)
+            assert second.wakes[1][1]["needs"][0]["kind"] == "delivery"
 
 
 async def test_what_is_unread_is_told_when_the_feed_has_forgotten_it():

@@ -1,4 +1,7 @@
-"""A model that says the same to whatever it is asked, over the Responses API, and keeps what it was told."""
+"""A model that says the same to whatever it is asked, and keeps what it was told.
+
+It speaks the Responses API and Chat Completions, as far as Codex and Hermes ask for them.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,13 @@ from typing import Any
 __all__ = ["ScriptedModel", "scripted_model"]
 
 _SAYS = {"type": "message", "role": "assistant", "id": "m1"}
-_COUNTED = {"input_tokens": 1, "output_tokens": 1, "total_tokens": 2}
+_COUNTED = {
+    "input_tokens": 1,
+    "output_tokens": 1,
+    "prompt_tokens": 1,
+    "completion_tokens": 1,
+    "total_tokens": 2,
+}
 
 
 class ScriptedModel:
@@ -26,10 +35,9 @@ class ScriptedModel:
     def hear(self, request: dict[str, Any]) -> None:
         """Keep what a request says that no request before it said."""
         with self._changed:
-            for item in request.get("input", ()):
+            for item in (*request.get("input", ()), *request.get("messages", ())):
                 if item.get("role") == "user":
-                    texts = [part.get("text", "") for part in item.get("content", ())]
-                    self.told += [text for text in texts if text not in self.told]
+                    self.told += [text for text in _texts(item.get("content")) if text not in self.told]
             self._changed.notify_all()
 
     def wait_for(self, text: str, seconds: float = 60) -> str:
@@ -37,6 +45,25 @@ class ScriptedModel:
         with self._changed:
             assert self._changed.wait_for(lambda: any(text in told for told in self.told), seconds), self.told
             return next(told for told in self.told if text in told)
+
+
+def _texts(content: Any) -> list[str]:
+    if isinstance(content, str):
+        return [content]
+    return [part.get("text", "") for part in content or ()]
+
+
+def _response() -> list[dict[str, Any]]:
+    said = {**_SAYS, "content": [{"type": "output_text", "text": "understood"}]}
+    return [
+        {"type": "response.created", "response": {"id": "r1"}},
+        {"type": "response.output_item.done", "output_index": 0, "item": said},
+        {"type": "response.completed", "response": {"id": "r1", "usage": _COUNTED}},
+    ]
+
+
+def _completion(**choice: Any) -> dict[str, Any]:
+    return {"id": "c1", "model": "scripted", "choices": [{"index": 0, **choice}]}
 
 
 @contextmanager
@@ -53,15 +80,20 @@ def scripted_model() -> Iterator[ScriptedModel]:
             self._answer("application/json", b'{"object": "list", "data": [], "models": []}')
 
         def do_POST(self) -> None:
-            model.hear(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            said = {**_SAYS, "content": [{"type": "output_text", "text": "understood"}]}
-            events: list[dict[str, Any]] = [
-                {"type": "response.created", "response": {"id": "r1"}},
-                {"type": "response.output_item.done", "output_index": 0, "item": said},
-                {"type": "response.completed", "response": {"id": "r1", "usage": _COUNTED}},
-            ]
-            lines = [f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events]
-            self._answer("text/event-stream", "".join(lines).encode())
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            model.hear(request)
+            said = {"role": "assistant", "content": "understood"}
+            if self.path.endswith("/responses"):
+                lines = [f"event: {event['type']}\ndata: {json.dumps(event)}" for event in _response()]
+            elif request.get("stream"):
+                ends = _completion(delta={}, finish_reason="stop")
+                lines = [f"data: {json.dumps(chunk)}" for chunk in (_completion(delta=said), ends)]
+                lines.append("data: [DONE]")
+            else:
+                whole = _completion(message=said, finish_reason="stop") | {"usage": _COUNTED}
+                self._answer("application/json", json.dumps(whole).encode())
+                return
+            self._answer("text/event-stream", "".join(f"{line}\n\n" for line in lines).encode())
 
         def _answer(self, media: str, body: bytes) -> None:
             self.send_response(200)

@@ -13,12 +13,12 @@ from pathlib import Path
 import attrs
 import pytest
 
-from taskferry_apps.demo.stage import Stage
-from tests.cli.conftest import Shell, items, owner_with, request_of, until
+from tests.cli.conftest import Shell, items
 
 from .open_terminal import on_a_terminal
 from .scripted_model import ScriptedModel, scripted_model
 from .test_real_programs import PROGRAMS
+from .two_owners import two_owners
 
 pytestmark = pytest.mark.programs
 
@@ -71,19 +71,10 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 @contextmanager
-def connected(folder: Path, session: Session) -> Iterator[tuple[Shell, Shell]]:
-    """Alice, and Bob whose daemon finds Codex; their agents connected, and a wake for Bob's."""
-    with Stage(folder) as stage:
-        url, _ = stage.start_relay()
-        alice = owner_with(stage, url, "alice", "requester")
-        settings = {name: session.environment[name] for name in ("PATH", "CODEX_HOME")}
-        bob = owner_with(stage, url, "bob", "writer", **settings)
-        assert alice("connect", "requester", "@bob/writer").code == 0
-        assert bob("approve", request_of(bob, "@alice/requester"), "--no-gate").code == 0
-        until(
-            lambda: alice("connections", "--state", "accepted", "--json"),
-            lambda ran: bool(items(ran, "connections")),
-        )
+def waking(folder: Path, session: Session) -> Iterator[tuple[Shell, Shell]]:
+    """Alice and Bob, whose daemon finds Codex, and a wake for Bob's agent."""
+    settings = {name: session.environment[name] for name in ("PATH", "CODEX_HOME")}
+    with two_owners(folder, **settings) as (alice, bob):
         kept = bob("wake", "add", "writer", "--codex", session.thread, **settings)
         assert kept.code == 0, kept.err
         yield alice, bob
@@ -118,7 +109,7 @@ def local_server(session: Session) -> Iterator[None]:
 def test_a_message_wakes_a_session_with_a_count_and_no_word_of_its_own(tmp_path, session, running):
     """The model is told that something waits, as a turn of the session, and nothing that was written."""
     (tmp_path / "stage").mkdir()
-    with connected(tmp_path / "stage", session) as (alice, bob), running(session):
+    with waking(tmp_path / "stage", session) as (alice, bob), running(session):
         assert alice("message", "send", "requester", "@bob/writer", TELLING).code == 0
         told = session.model.wait_for("writer")
         assert "1" in told
@@ -130,7 +121,7 @@ def test_a_message_wakes_a_session_with_a_count_and_no_word_of_its_own(tmp_path,
 def test_what_is_queued_while_nobody_runs_codex_comes_when_the_session_is_opened(tmp_path, session):
     """Nothing is lost by a session that is closed: Codex keeps the hint, and says that it took it."""
     (tmp_path / "stage").mkdir()
-    with connected(tmp_path / "stage", session) as (_, bob):
+    with waking(tmp_path / "stage", session) as (_, bob):
         (wake,) = items(bob("wake", "list", "--json"), "wakes")
         assert bob("wake", "test", str(wake["id"])).out == "The hint got through.\n"
         assert not any("writer" in told for told in session.model.told)

@@ -106,3 +106,28 @@ def test_codex_reads_the_block_that_is_written_without_it(home):
     home.environment["PATH"] = path
     (server,) = json.loads(home("codex", "mcp", "list", "--json"))
     assert "mcp" in server["transport"]["args"]
+
+
+@pytest.mark.parametrize("check", [("plugins", "validate"), ("plugins", "build", "--check")])
+def test_openclaw_finds_nothing_to_complain_of(home, check):
+    """Its own validation of entry, manifest and package; and it would build no other manifest."""
+    home("openclaw", *check, "--root", str(PLUGINS / "openclaw"))
+
+
+def test_openclaw_takes_the_plugin_and_gives_it_back(home):
+    """Installed by the one command, it loads, with our server; undone, it is gone."""
+    home("taskferry", "integrate", "openclaw", "--agent", "writer")
+    found = home("openclaw", "plugins", "inspect", "taskferry", "--runtime")
+    for part in ("Status: loaded", "MCP servers:\ntaskferry"):
+        assert part in found
+    home("taskferry", "integrate", "openclaw", "--undo")
+    assert "taskferry" not in home("openclaw", "plugins", "list")
+
+
+def test_openclaw_loads_the_folder_that_is_written_without_it(home):
+    """Where it was not on the PATH: it finds the plugin by itself when it is there."""
+    path = home.environment["PATH"]
+    home.environment["PATH"] = str(Path(sys.executable).parent)
+    home("taskferry", "integrate", "openclaw", "--agent", "writer")
+    home.environment["PATH"] = path
+    assert "taskferry" in home("openclaw", "plugins", "list")

@@ -101,7 +101,7 @@ def test_a_clock_that_was_set_back_silences_nothing():
 
 
 def test_who_only_says_that_it_lives_reads_for_a_while():
-    """For 90 seconds, an hour while it is busy, never beyond its lease; without heartbeats for all that."""
+    """For 90 seconds, an hour while it is busy, never beyond its lease; without heartbeats for all of it."""
     bound = bind(
         (),
         agent="writer",

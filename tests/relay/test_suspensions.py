@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 import trio
+import trio.testing
 
 from taskferry_apps.relay.account_office import AccountOffice, NoAccount
 from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.presence import Presence
+from taskferry_apps.relay.suspensions import Suspensions
 from taskferry_apps.relay_client import CallRefused, LinkEnded
 from taskferry_protocol.accounts import revoke_device
 from taskferry_protocol.calls import GetAccount, GetCard, PutCard
@@ -14,9 +17,11 @@ from taskferry_protocol.cards import Card, Visibility, sign_card
 from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import DeviceId
 from taskferry_protocol.records import Order
+from taskferry_protocol.records.operations import SuspensionList
 from taskferry_protocol.sessions import LogExtension
+from taskferry_stores.memory import MemoryRelayStore
 
-from .conftest import ORIGIN, codes, mails, serving, take
+from .conftest import GENERATION, ORIGIN, codes, mails, serving, take
 from .people import person, read_text, seal
 
 REASON = "spam was reported by three owners"
@@ -173,3 +178,36 @@ async def test_a_public_card_is_not_shown_to_strangers(friends):
         with pytest.raises(CallRefused, match="unknown-agent"):
             await stranger.call(GetCard(alice.agent))
         assert await friend.call(GetCard(alice.agent))
+
+
+class SlowStore(MemoryRelayStore):
+    """A store whose list of suspensions, once asked for, comes when a test lets it."""
+
+    def __init__(self) -> None:
+        super().__init__(GENERATION)
+        self.gate: trio.Event | None = None
+
+    async def suspensions(self, known: int | None) -> SuspensionList | None:
+        """As it was when it was asked for."""
+        found, gate = await super().suspensions(known), self.gate
+        if gate is not None:
+            await gate.wait()
+        return found
+
+
+async def test_an_answer_that_comes_late_lifts_nothing():
+    """What was read before a suspension, and arrives after it, does not stand against it."""
+    store = SlowStore()
+    async with serving(store, Policy([ORIGIN])) as world:
+        await world.introduce()
+        late = Suspensions(store, Presence())
+        await office(world).suspend("bob", REASON)
+        store.gate = gate = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(late.refresh)
+            await trio.testing.wait_all_tasks_blocked()
+            store.gate = None
+            await office(world).suspend("alice", REASON)
+            await late.refresh()
+            gate.set()
+        assert world.alice.log.account in late

@@ -12,6 +12,7 @@ from taskferry_protocol.records import (
     Equivocation,
     Expire,
     Expired,
+    InboxState,
     Mark,
     MarkMessages,
     MessageQuery,
@@ -33,6 +34,7 @@ from taskferry_protocol.records import (
     TaskQuery,
     UseSequence,
 )
+from taskferry_protocol.records.history import STEP_MS, MessageFilter, TaskFilter
 from taskferry_stores.port import StoreConflict
 
 from .conftest import DAEMONS, RELAYS
@@ -193,6 +195,12 @@ async def daemon_view(daemon, now):
         await daemon.task_page(TaskQuery(), None, 100),
         await daemon.sequences([agent("bob/coder")]),
         await daemon.stats(),
+        await daemon.messages_filtered(MessageFilter(inbox=frozenset({InboxState.UNREAD})), None, 100),
+        await daemon.tasks_filtered(TaskFilter(peer=agent("bob/coder")), None, 3),
+        await daemon.talks((), None, None, 100),
+        await daemon.unread_in_tasks([(sha("t"), agent("alice/helper"))]),
+        await daemon.open_tasks(),
+        await daemon.traffic((), Instant(0), Instant(NOW - NOW % STEP_MS + STEP_MS), STEP_MS),
     )
 
 

@@ -63,7 +63,7 @@ def list_accounts(prefix: str, state: str | None, limit: int, cursor: str) -> No
     from .render import ago, clean, short, table
 
     table(
-        ["name", "state", "waiting", "oldest", "account"],
+        ["name", "state", "waiting", "oldest", "account", "reason"],
         (
             [
                 f"@{clean(line.name)}",
@@ -71,6 +71,7 @@ def list_accounts(prefix: str, state: str | None, limit: int, cursor: str) -> No
                 str(line.waiting),
                 ago(_time(line.oldest)),
                 short(line.account.hex()),
+                clean(line.suspension.reason) if line.suspension is not None else "",
             ]
             for line in lines
         ),

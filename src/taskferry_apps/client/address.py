@@ -76,7 +76,7 @@ class Holder:
         return url
 
     def _written(self) -> str | None:
-        from ..daemon.holding import WHEREABOUTS
+        from ..daemon.private_files import WHEREABOUTS
 
         try:
             url = json.loads((self.data / WHEREABOUTS).read_text())["url"]
@@ -115,8 +115,8 @@ class Way:
     def check(self, url: str) -> None:
         """Nothing, if the daemon still is at `url`. Raises DaemonAway.
 
-        Asked once the connection there stands: a daemon lets go of its directory before it lets go of its
-        port, so whoever answers then is the daemon.
+        Asked once the connection there stands: a daemon takes its address back before it lets go of its port,
+        so whoever is connected then is the daemon.
         """
         if callable(self._address) and self.find() != url:
             raise DaemonAway(f"The daemon is not at {url} any more.", "Try again.")

@@ -29,14 +29,10 @@ from ..logs import get_logger, set_up_logs
 from ..origins import origin_of
 from ..settings import DaemonSettings
 from .backups import Copying, clear_copies
-from .holding import WHEREABOUTS
 from .instance import open_instance
 from .keys import DamagedKeys
 from .link import Route, RouteTo
-from .private_files import (
-    UnsafeFile,
-    write_private,
-)
+from .private_files import WHEREABOUTS, UnsafeFile, write_private
 from .secret_choice import SecretsMisplaced, open_secrets
 from .secret_port import OWNER, SecretStore, SecretsUnavailable
 from .service import Daemon

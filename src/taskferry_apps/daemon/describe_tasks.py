@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import attrs
+
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import ArtifactSubmit, Content, RevisionRequest
@@ -21,7 +23,7 @@ from .possible import may_act, possible_actions, writer_of
 from .taskbook import Held, read_summary
 from .views import Delivery, TaskEventView, TaskSummary, TaskView, VersionView
 
-__all__ = ["state_shown", "task_summaries", "task_view", "turn_of"]
+__all__ = ["state_shown", "task_summaries", "task_view", "turn_of", "with_progress"]
 
 
 def state_shown(state: str, delivery: Delivery | None) -> str:
@@ -66,6 +68,12 @@ def turn_of(role: str, state: str) -> str:
     if turn is None:
         return ""
     return "me" if turn.value == role else "peer"
+
+
+def with_progress(summary: TaskSummary, row: TaskRecord) -> TaskSummary:
+    """The same with the worker's last word on how far it is, which is for the owner's eyes."""
+    known = read_summary(row)
+    return attrs.evolve(summary, percent=known.percent, progress=known.progress)
 
 
 def _ladder_of(messages: Sequence[MessageRecord], row: TaskRecord) -> Delivery | None:

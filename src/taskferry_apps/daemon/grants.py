@@ -32,7 +32,15 @@ from taskferry_protocol.records import GrantRecord
 
 from .port import DaemonRefusal, GrantChange
 
-__all__ = ["Allowance", "answering", "held_allowance", "next_allowance", "read_allowance", "welcome"]
+__all__ = [
+    "Allowance",
+    "answering",
+    "held_allowance",
+    "next_allowance",
+    "next_wish",
+    "read_allowance",
+    "welcome",
+]
 
 DEFAULT_RATE: Final = 60
 DEFAULT_LARGEST: Final = ENVELOPE_BYTES

@@ -27,7 +27,7 @@ from taskferry_protocol.tasks import TaskState
 
 from .core import Core
 from .describe import message_views
-from .describe_tasks import task_summaries, turn_of
+from .describe_tasks import task_summaries, turn_of, with_progress
 from .history_port import (
     AgentFigures,
     ConversationView,
@@ -44,8 +44,6 @@ from .listing import parse_task_cursor, task_cursor, task_query
 from .mail import MOST, parse_cursor
 from .names import handle_of, may_use, named_peer, own_agent, require_owner
 from .port import Caller, DaemonRefusal
-from .taskbook import read_summary
-from .views import TaskSummary
 from .visibility import UNSEEN, shown_rows, without_hidden
 
 __all__ = ["History"]
@@ -66,9 +64,8 @@ class History:
 
     async def run(self) -> None:
         """Take what was stored before there was an index into it, step by step. Raises the store's errors."""
-        while await self._core.store.index_history(_FILL_BATCH):
-            with trio.move_on_after(_FILL_PAUSE_S):
-                await trio.sleep_forever()
+        while await self._core.store.index_history(_FILL_BATCH):  # noqa: ASYNC110 - it does not wait for anything
+            await trio.sleep(_FILL_PAUSE_S)
 
     # --- Figures
 
@@ -160,7 +157,7 @@ class History:
         )
         shown = await task_summaries(self._core, rows)
         if caller.is_owner:
-            shown = tuple(_with_progress(*pair) for pair in zip(shown, rows, strict=True))
+            shown = tuple(with_progress(*pair) for pair in zip(shown, rows, strict=True))
         if "created" in search.states and "sent" not in search.states:
             shown = tuple(summary for summary in shown if summary.state != "sent")
         return FoundTasks(shown, following, cut)
@@ -225,7 +222,7 @@ class History:
                     task=last.task,
                 )
             )
-        return FoundConversations(tuple(views), _cursor(found.next))
+        return FoundConversations(tuple(views), _cursor(found.next), found.cut)
 
     async def _agents(self, caller: Caller, agent: str) -> frozenset[AgentRef] | None:
         """The agents that count, empty for all; None if there is none that the caller may act as."""
@@ -268,11 +265,6 @@ def _standings(search: TaskSearch) -> frozenset[tuple[str, str]] | None:
         for role, state in pairs
         if search.role in {"", role} and search.waiting_for in {"", turn_of(role, state)}
     )
-
-
-def _with_progress(summary: TaskSummary, row: TaskRecord) -> TaskSummary:
-    known = read_summary(row)
-    return attrs.evolve(summary, percent=known.percent, progress=known.progress)
 
 
 def _conversation(text: str) -> ConversationId | None:

@@ -103,10 +103,11 @@ class ConversationView:
 
 @attrs.frozen
 class FoundConversations:
-    """Some conversations, the last spoken in first, and the cursor to go on from ("" at the end)."""
+    """Some conversations, the last spoken in first; the rest as in `FoundTasks`."""
 
     conversations: tuple[ConversationView, ...]
     cursor: str
+    cut: bool = False
 
 
 @attrs.frozen
@@ -158,7 +159,8 @@ class HistoryService(Protocol):
         """The owner's: what went and came from `since` until now, oldest first, quiet steps as zeros.
 
         `since` is rounded down, and `step_ms` has to be a multiple of 900,000, a quarter of an hour.
-        At most 200 bars: refusal `bad-value` where more are asked for.
+        At most 200 bars: refusal `bad-value` where more are asked for. Whole hours from a full hour on cost
+        least. What was stored before an update, and is still being indexed, is not in it.
         """
 
     async def tasks(self, caller: Caller, search: TaskSearch, cursor: str, limit: int) -> FoundTasks:

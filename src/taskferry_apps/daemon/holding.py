@@ -17,10 +17,7 @@ from .private_files import DataInUse, UnsafeFile, hold_directory, make_private_d
 if TYPE_CHECKING:
     from ..settings import DaemonSettings
 
-__all__ = ["WHEREABOUTS", "run_daemon"]
-
-WHEREABOUTS: Final = "daemon.json"
-"""The file in a held directory that says where its daemon listens, as soon as it does."""
+__all__ = ["run_daemon"]
 
 #: What a user can do about a refusal of the system's, by its number.
 _CAUSES: Final = {
@@ -48,8 +45,6 @@ def run_daemon(settings: DaemonSettings) -> int:
 def _hold_and_run(settings: DaemonSettings) -> BaseException | None:
     make_private_directory(settings.data)
     with hold_directory(settings.data):
-        # What an earlier daemon wrote would send commands, and the owner's credential, to its former port.
-        (settings.data / WHEREABOUTS).unlink(missing_ok=True)
         from .compose import run_held
 
         return run_held(settings)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 __all__ = [
+    "WHEREABOUTS",
     "DataInUse",
     "UnsafeFile",
     "hold_directory",
@@ -23,6 +24,9 @@ __all__ = [
     "read_private",
     "write_private",
 ]
+
+WHEREABOUTS: Final = "daemon.json"
+"""The file in a held directory that says where its daemon listens, as soon as it does."""
 
 #: How often a held directory is tried again before it counts as in use, and how many seconds apart.
 _TRIES: Final = 5
@@ -87,7 +91,7 @@ def read_private(path: Path) -> bytes:
 
 @contextmanager
 def hold_directory(data: Path) -> Iterator[None]:
-    """Hold `data` for this process while the context lasts. Raises DataInUse.
+    """Hold `data` for this process while the context lasts: it is told of no daemon before. Raises DataInUse.
 
     The lock is the system's (flock), so it goes with the process, however that ends.
     """
@@ -100,6 +104,8 @@ def hold_directory(data: Path) -> Iterator[None]:
                 f"Another daemon is running with the data directory {data}. "
                 "Stop it, or choose another with --data."
             ) from None
+        # What a killed daemon has written would send programs, and their credentials, to its former port.
+        (data / WHEREABOUTS).unlink(missing_ok=True)
         yield
     finally:
         os.close(descriptor)

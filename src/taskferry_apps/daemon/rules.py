@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -84,7 +85,7 @@ class Rules:
         """Those that were not removed, oldest first."""
         require_owner(caller)
         rules = await self._core.store.standing_rules()
-        return tuple([await self._view(rule) for rule in rules if rule.removed_at is None])
+        return await self._views([rule for rule in rules if rule.removed_at is None])
 
     async def add(self, caller: Caller, new: NewRule) -> RuleView:
         """Make a rule about the account that has the name now. It is bound to that account for ever."""
@@ -168,11 +169,22 @@ class Rules:
         draft.audit(AuditKind.RULE_CHANGED, whom, rule=rule.id.hex()[:16], mine=rule.mine, **facts)
 
     async def _view(self, rule: RuleRecord) -> RuleView:
+        (shown,) = await self._views((rule,))
+        return shown
+
+    async def _views(self, rules: Sequence[RuleRecord]) -> tuple[RuleView, ...]:
+        store, now = self._core.store, self._core.now()
+        pinned = await store.accounts({rule.account for rule in rules})
+        used = await store.rule_uses([rule.id for rule in rules], RuleUse.TASK, Instant(now - DAY_MS))
+        return tuple(
+            [await self._shown(rule, pinned.get(rule.account), used[rule.id], now) for rule in rules]
+        )
+
+    async def _shown(
+        self, rule: RuleRecord, pinned: PinnedAccount | None, tasks_today: int, now: Instant
+    ) -> RuleView:
         core = self._core
-        pinned = (await core.store.accounts((rule.account,))).get(rule.account)
         trust = pinned.trust if pinned is not None else Trust.UNVERIFIED
-        now = core.now()
-        used = await core.store.rule_uses((rule.id,), RuleUse.TASK, Instant(now - DAY_MS))
         wish = wish_by(rule)
         return RuleView(
             id=rule.id,
@@ -181,7 +193,7 @@ class Rules:
             account=rule.account.hex(),
             trust=trust.value,
             tasks_per_day=rule.tasks_per_day,
-            tasks_today=used[rule.id],
+            tasks_today=tasks_today,
             until=rule.until,
             grant=GrantView(
                 version=0,

@@ -56,8 +56,10 @@ class RuntimeWakes:
         self._runtime = runtime
         self._needs = Needs(core)
         self._place = Place(after)
-        #: Lines that were not told yet, because their time has not come.
-        self._later: list[EventRecord] = []
+        #: Lines that were not told yet: their time has not come, or another one has what they are about.
+        self._untold: list[EventRecord] = []
+        #: The first of them whose time comes; another one's is told to that one.
+        self._first_later: Place | None = None
         #: Lines before the place are gone, so that unread items are looked for in the inbox.
         self._is_blind = False
         self._told: set[_Turn] = set()
@@ -97,27 +99,28 @@ class RuntimeWakes:
         gathered, self._place = await self._needs.gather(self._place, visible)
         self._let_go |= {event.refs[0] for event in page.items if _lets_go(event, self._runtime)}
         if me.agent in gathered:
-            self._later = [*self._later, *gathered[me.agent].events][-_KEPT:]
+            self._untold = [*self._untold, *gathered[me.agent].events][-_KEPT:]
         return bool(page.items)
 
     async def _due(self, me: RuntimeRecord, live: frozenset[RuntimeId]) -> _Due | None:
         store, now = self._core.store, self._core.now()
-        units = {unit for event in self._later if (unit := _unit(event)) is not None}
+        units = {unit for event in self._untold if (unit := _unit(event)) is not None}
         leases = await store.leases(me.agent, units)
-        unread = await store.unread(me.agent, {event.refs[0] for event in self._later if is_item(event)})
-        events: list[EventRecord] = []
-        later: list[EventRecord] = []
-        for event in self._later:
-            if is_item(event) and event.refs[0] not in unread:
-                continue
-            unit = _unit(event)
-            word = nudge(leases.get(unit), me, live, now) if unit is not None else Nudge.NOW
-            if word is Nudge.NOW:
-                events.append(event)
-            elif word is Nudge.LATER or not is_item(event):
-                # Items that another one has are found in the inbox again when it is gone.
-                later.append(event)
-        self._later = later
+        unread = await store.unread(me.agent, {event.refs[0] for event in self._untold if is_item(event)})
+        words = [
+            (event, nudge(leases.get(unit), me, live, now) if (unit := _unit(event)) else Nudge.NOW)
+            for event in self._untold
+            if not is_item(event) or event.refs[0] in unread
+        ]
+        events = [event for event, word in words if word is Nudge.NOW]
+        later = [event for event, word in words if word is Nudge.LATER]
+        # Items that another one has are found in the inbox again when it is gone.
+        self._untold = [
+            event
+            for event, word in words
+            if word is Nudge.LATER or (word is Nudge.THEIRS and not is_item(event))
+        ]
+        self._first_later = later[0].place if later else None
         named = {event.refs[0] for event in events if is_item(event)}
         waiting = await store.waiting(me.agent, SCANNED)
         items = [item for item in self._left_behind(waiting, me, live) if item.hash not in named]
@@ -161,8 +164,9 @@ class RuntimeWakes:
         return told(self._reached(), me.agent, at, count + len(due.items), [*needs, *items])
 
     def _reached(self) -> Place:
-        """Where the next watch goes on: before the first line that is still to be told."""
-        return min([self._place, *(Place(event.place - 1) for event in self._later)])
+        """Where the next watch goes on: before the first line whose time comes."""
+        first = self._first_later
+        return self._place if first is None else Place(min(self._place, first - 1))
 
     async def _wait(self, heard: trio.Event, runtimes: Sequence[RuntimeRecord]) -> None:
         """Until something happens, or somebody may be gone."""

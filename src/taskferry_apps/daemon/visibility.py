@@ -14,7 +14,7 @@ from taskferry_protocol.links import Role
 from taskferry_protocol.records import GateState, InboxState, MessageRecord, TaskRecord
 
 from .core import Core
-from .describe_tasks import task_view
+from .describe_tasks import task_view, with_progress
 from .port import Caller, DaemonRefusal
 from .taskbook import Held
 from .views import TaskView
@@ -86,7 +86,7 @@ async def shown_task(core: Core, caller: Caller, held: Held, row: TaskRecord) ->
     """
     view = await task_view(core, held, row)
     if caller.is_owner:
-        return view
+        return attrs.evolve(view, summary=with_progress(view.summary, row))
     shown = await _shown_events(core, row.mine, held)
     if len(shown) == len(held.events):
         return view

@@ -6,6 +6,7 @@ is neither held nor suspended. What cannot be verified when it is shown is not s
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -21,15 +22,17 @@ from taskferry_protocol.records.operations import (
     ListedAgent,
     UnlistAgent,
 )
-from taskferry_stores.port import RelayStore
+from taskferry_stores.port import RelayStore, StoreFull
 
 from .facts import Account, Facts
 
 __all__ = ["QUERY_CHARS", "Directory", "Listing", "ListingPage", "listing_change", "word_of"]
 
-#: Agents on a page, and those that are looked at for one: some 10 ms of one reader.
+#: Agents on a page, and those that are looked at for one: some 20 ms of one reader.
 PAGE: Final = 20
-LOOK: Final = 10_000
+LOOK: Final = 5_000
+#: As many where each fits that is not stopped.
+LOOK_PLAIN: Final = 4 * PAGE
 QUERY_CHARS: Final = 100
 _FILLED: Final = "directory/filled"
 _STEP: Final = 256
@@ -90,13 +93,18 @@ class Directory:
         """A page of agents with this text, capability and tag, each empty for any; newest first."""
         words = {word_of(kind, word) for kind, word in (("cap", capability), ("tag", tag)) if word}
         query = DirectoryQuery(text.casefold(), frozenset(words))
-        found = await self._store.directory(query, before, PAGE, LOOK)
+        look = LOOK if query.text or len(words) > 1 else LOOK_PLAIN
+        found = await self._store.directory(query, before, PAGE, look)
         accounts = await self._facts.accounts({listed.card.agent.account for listed in found.agents})
         shown = [_shown(listed, accounts.get(listed.card.agent.account)) for listed in found.agents]
         return ListingPage(tuple([listing for listing in shown if listing is not None]), found.next)
 
     async def fill(self) -> None:
-        """List, once, what was public before there was a directory."""
+        """List, once, what was public before there was a directory; on a full disk, at the next start."""
+        with suppress(StoreFull):
+            await self._fill()
+
+    async def _fill(self) -> None:
         if await self._store.settings((_FILLED,)):
             return
         after: AgentRef | None = None

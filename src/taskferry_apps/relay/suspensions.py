@@ -50,8 +50,8 @@ class Suspensions:
     async def refresh(self) -> None:
         """Take over what the store has, and end the sessions of those who are new among them."""
         found = await self._store.suspensions(self._version)
-        if found is None:
-            return
+        if found is None or (self._version is not None and found.version < self._version):
+            return  # nothing new, or somebody who asked later was answered before
         before, self._held = self._held, {held.account: held for held in found.suspensions}
         self._version = found.version
         for account, held in self._held.items():

@@ -179,6 +179,11 @@ class Worker:
         """
         if not await self._have(task):
             return False
+        if (
+            self._has_enough()
+            or with_room(self.rules, self.desk.room.taken_today(now())).choice is Choice.LATER
+        ):
+            return False  # others were begun meanwhile
         is_new = "accept" in task.actions
         moment = now()
         self.desk.room.keep(Kept(task.id, Stage.ACCEPTING if is_new else Stage.ACCEPTED, moment))

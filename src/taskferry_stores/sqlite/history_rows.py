@@ -40,7 +40,10 @@ class Line:
 
     @property
     def words(self) -> str:
-        """What is indexed: in one order, since what is taken out again has to be the same; "" for nothing."""
+        """What is indexed; "" for nothing.
+
+        What is taken out again has to be the same: a version that makes other words indexes everything anew.
+        """
         words = indexed_words(self.content)
         if not words:
             return ""

@@ -45,7 +45,7 @@ _OLDEST: Final = (
 #: Where accounts of a state come from, and the column of their name. A former name is listed for nobody.
 _LISTED: Final = {
     Standing.ALL: ("names w JOIN accounts a ON a.n = w.account AND a.name = w.name", "w.name"),
-    Standing.SUSPENDED: ("suspensions t JOIN accounts a ON a.n = t.account", "a.name"),
+    Standing.SUSPENDED: ("suspensions t CROSS JOIN accounts a ON a.n = t.account", "a.name"),
     Standing.HELD: ("(SELECT * FROM accounts WHERE held <> '') a", "a.name"),
 }
 

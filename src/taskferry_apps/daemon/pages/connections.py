@@ -9,7 +9,7 @@ import attrs
 from quart import Response, request
 
 from taskferry_protocol.ids import Instant, is_name
-from taskferry_protocol.limits import CONTACT_NOTE_BYTES, ENVELOPE_BYTES, REASON_BYTES
+from taskferry_protocol.limits import CONTACT_NOTE_BYTES, ENVELOPE_BYTES, REASON_BYTES, TIME_LIMIT
 
 from ...system import now
 from ...trust_words import trust_words
@@ -90,7 +90,6 @@ async def _show(desk: Desk, id: str) -> Response:
         stop=stop,
         reason_bytes=REASON_BYTES,
         is_over=found.expires_at <= now(),
-        trust_words=trust_words,
     )
 
 
@@ -111,6 +110,10 @@ async def _decide(desk: Desk, id: str) -> Response:
         again = moment_typed(pressed.text("again", 64), now(), "again")
         shown = await desk.daemon.end_connection(OWNER, named, "declined", reason, again)
         return desk.done(pressed, f"{shown.peer} was declined, and is told when it may ask again.", back)
+    # To withdraw a request is another thing than to end the connection that it has become.
+    found = await _find(desk, named)
+    if form.get("state") != found.state:
+        raise stale(f"The connection with {found.peer}")
     kind = {"block": "blocked", "revoke": "revoked"}[do]
     shown = await desk.daemon.end_connection(OWNER, named, kind, reason)
     told = {
@@ -185,7 +188,7 @@ async def _save(desk: Desk, id: str) -> Response:
     found, grant = await _granted(desk, id)
     fields = {name: pressed.form.get(name, "") for name in _FIELDS}
     # Here the time is the one that was shown, in milliseconds.
-    until = whole_typed(fields["until"], _MOST * 100, "until") if fields["until"] else None
+    until = whole_typed(fields["until"], TIME_LIMIT - 1, "until") if fields["until"] else None
     wanted = attrs.evolve(
         _wanted({**fields, "until": ""}, grant), until=None if until is None else Instant(until)
     )

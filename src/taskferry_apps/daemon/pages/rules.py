@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from quart import Response
+from quart import Response, request
 
 from ...system import now
 from ..gates_port import NewRule
@@ -19,11 +19,14 @@ __all__ = ["PAGES"]
 
 _ROOM: Final = "/dashboard/rules"
 _MOST_TASKS: Final = 10_000
+_SHOWN: Final = 40
 
 
 async def _list(desk: Desk) -> Response:
     visitor = await desk.visit()
-    rules = await desk.daemon.gates.rules(OWNER)
+    every = await desk.daemon.gates.rules(OWNER)
+    start = whole_typed(request.args.get("from", "0"), len(every), "from")
+    rules = every[start : start + _SHOWN]
     return await desk.show(
         "rules.html",
         visitor,
@@ -33,6 +36,7 @@ async def _list(desk: Desk) -> Response:
         ],
         agents=await desk.daemon.agents(OWNER),
         most_tasks=_MOST_TASKS,
+        more=f"{_ROOM}?from={start + _SHOWN}" if len(every) > start + _SHOWN else "",
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import attrs
 from quart import Response
 
 from taskferry_protocol.ids import fingerprint
@@ -124,17 +125,28 @@ def _shown(whole: WholeTask, sender: str, receiver: str, way: str) -> dict[str, 
     }
 
 
-def _part(part: Part) -> dict[str, object]:
-    shown: dict[str, object] = {"name": part.name, "size": part.size}
+@attrs.frozen
+class _Part:
+    """A part as it is shown; `text` of texts and JSON, the rest of files."""
+
+    kind: str
+    name: str
+    size: int
+    text: str | None = None
+    media: str = ""
+    sha256: str = ""
+
+
+def _part(part: Part) -> _Part:
     match part:
         case TextPart():
-            return {"kind": "text", **shown, "text": part.text}
+            return _Part("text", part.name, part.size, part.text)
         case JsonPart():
-            return {"kind": "JSON", **shown, "text": part.json}
+            return _Part("JSON", part.name, part.size, part.json)
         case FilePart():
-            return {"kind": "file", **shown, "media": part.media, "sha256": part.sha256.hex()}
+            return _Part("file", part.name, part.size, None, part.media, part.sha256.hex())
         case BlobPart():
-            return {"kind": "large file", **shown, "media": part.media, "sha256": part.sha256.hex()}
+            return _Part("large file", part.name, part.size, None, part.media, part.sha256.hex())
 
 
 def _unseen(*texts: str) -> int:

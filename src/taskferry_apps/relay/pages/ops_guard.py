@@ -10,6 +10,8 @@ import attrs
 from quart import Response, request
 from werkzeug.exceptions import MethodNotAllowed
 
+from taskferry_stores.port import StoreFull
+
 from ..account_office import NoAccount
 from ..ops_door import OpsDoor, OpsSession, Standpoint, is_own_button, standpoint_of
 from ..turnstile import Busy
@@ -90,7 +92,12 @@ class OpsGuard:
             if request.method != "GET":
                 # Quart adds HEAD to every GET; but looking at a one-time address uses it up.
                 raise MethodNotAllowed(valid_methods=["GET"])
-            secret = await self.door.let_in(request.args.get("ticket", ""))
+            try:
+                secret = await self.door.let_in(request.args.get("ticket", ""))
+            except StoreFull:
+                return self._pages.fault(
+                    503, "The disk is full", "The link was not used up. Free space where the database is."
+                )
             if secret is None:
                 return self._signed_out(
                     standpoint, 401, "That link was used already, or two minutes are over."
@@ -152,6 +159,10 @@ class OpsGuard:
         except NoAccount:
             return self.fault(
                 visitor, 404, "There is no such account here", "Look for it by name in the list of accounts."
+            )
+        except StoreFull:
+            return self.fault(
+                visitor, 503, "The disk is full", "Nothing was changed. Free space where the database is."
             )
         except Busy:
             page = self.fault(

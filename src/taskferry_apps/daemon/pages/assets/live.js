@@ -3,6 +3,8 @@
 "use strict";
 (() => {
   const LATER_MS = 3000;
+  const PAUSE_MS = 500;
+  const MOST_PUT_OFF = 20;
   const note = document.getElementById("stale");
   let source = null;
   let lost = false;
@@ -22,15 +24,41 @@
   document.addEventListener("input", (event) => {
     if (event.target.closest("#page form")) begun = true;
   });
-  document.addEventListener("submit", () => { begun = false; });
+  document.addEventListener("submit", (event) => {
+    begun = false;
+    if (event.defaultPrevented) return;
+    // The answer leads to another page; one that is a download does not, and this one goes on.
+    close();
+    lost = true;
+    setTimeout(open, LATER_MS);
+  });
 
+  const keepTyped = () =>
+    say("Something changed meanwhile. What you have typed is kept; load the page again to see it.");
+  // Nothing moves under a pointer that is about to press: what comes just then would be pressed instead.
+  // A finger leaves its pointer where it last touched, so that is waited for only so long.
+  let later = 0;
+  let putOff = 0;
   const refresh = () => {
     if (begun) {
-      say("Something changed meanwhile. What you have typed is kept; load the page again to see it.");
+      keepTyped();
       return;
     }
+    clearTimeout(later);
+    if (document.querySelector("#page form:hover, #page summary:hover") && putOff < MOST_PUT_OFF) {
+      putOff += 1;
+      later = setTimeout(refresh, PAUSE_MS);
+      return;
+    }
+    putOff = 0;
     htmx.trigger(page(), "changed");
   };
+  // Whoever begins to type while the page is under way keeps it, too.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!begun) return;
+    event.detail.shouldSwap = false;
+    keepTyped();
+  });
 
   document.addEventListener("htmx:responseError", (event) => {
     if (event.detail.xhr.status === 401 || event.detail.xhr.status === 404) location.reload();
