@@ -49,6 +49,7 @@ _GROUPS: Final = (
             AuditKind.RULE_CHANGED,
             AuditKind.GATE_CHANGED,
             AuditKind.BREAKER,
+            AuditKind.BREAKER_CHANGED,
         ),
     ),
     (
@@ -71,6 +72,7 @@ _GROUPS: Final = (
             AuditKind.SET_UP,
             AuditKind.SIGN_IN,
             AuditKind.AGENT_CHANGED,
+            AuditKind.CARD_CHANGED,
             AuditKind.DEVICE_ADDED,
             AuditKind.DEVICE_REVOKED,
             AuditKind.DEVICE_RENAMED,
