@@ -51,7 +51,9 @@ def inert(answer: Answer) -> str:
     text = answer.raw.decode()
     assert re.search(r"<style|\sstyle=|\son[a-z]+=", text) is None
     assert re.findall(r"<script(?! src=\"/assets/[a-z.-]+\?v=[0-9a-f]{12}\" defer></script>)", text) == []
-    assert "\u202e" not in text
+    # What is to be changed stands in its field as it is; a field keeps it apart from the text around.
+    around = re.sub(r'<textarea[^>]*>[^<]*</textarea>|\svalue="[^"]*"', "", text)
+    assert "\u202e" not in around
     assert re.search(r'(?:src|href|action)="(?!/|#)', text) is None
     assert len(re.findall(r"<h1", text)) == 1
     labelled = set(re.findall(r'<label for="([^"]+)"', text))

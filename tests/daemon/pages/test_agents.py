@@ -36,6 +36,26 @@ async def test_agent_is_made_from_the_page(alice):
     assert "is made." not in await alice.page(f"{PLACE}/writer")
 
 
+async def test_card_is_changed_from_the_page(alice):
+    """What is there stands in the form; a form that began with another card changes nothing."""
+    place = f"{PLACE}/requester"
+    first = {"do": "card", "version": "1", "tagline": "Asks & asks", "capabilities": "review, , prose"}
+    text = await alice.done(place, "", **first, description="One\r\ntwo", public="yes")
+    for words in (
+        "is signed anew",
+        'value="Asks &amp; asks"',
+        'value="prose, review"',
+        "One\ntwo</textarea>",
+    ):
+        assert words in text
+    assert 'name="public" value="yes" checked' in text
+    late = await alice.press(place, "", **{**first, "tagline": "Late"})
+    assert late.status == 409
+    assert "Late" not in await alice.page(place)
+    again = {**first, "version": "2", "description": "One\ntwo", "public": "yes"}
+    assert "The card is as it was." in await alice.done(place, "", **again)
+
+
 async def test_agents_words_stay_words(alice):
     """Whatever stands in a card runs nowhere and turns nothing around."""
     await alice.done(PLACE, "", do="create", name="odd", tagline=ODD, description=ODD, display_name=ODD[:40])

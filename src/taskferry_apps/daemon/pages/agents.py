@@ -6,7 +6,7 @@ from typing import Final
 
 from quart import Response
 
-from ..port import DaemonRefusal, NewAgent
+from ..port import CardChange, DaemonRefusal, NewAgent
 from ..views import AgentView
 from .choices import choice, unknown_button
 from .desk import Desk, Pressed
@@ -107,11 +107,36 @@ async def _change(desk: Desk, name: str) -> Response:
             tells = choice(pressed, "tells", ("all", "nothing")) == "all"
             await gates.set_telling(OWNER, agent.name, tells=tells)
             said = f"Who sends to {agent.handle} is told {'all' if tells else 'nothing'} from now on."
+        case "card":
+            said = await _change_card(desk, agent, pressed)
         case "policies":
             said = await _decide_ahead(desk, agent, pressed)
         case _:
             raise unknown_button()
     return desk.done(pressed, said, f"{_PLACE}/{agent.name}")
+
+
+async def _change_card(desk: Desk, agent: AgentView, pressed: Pressed) -> str:
+    """Sign the card anew. DaemonRefusal(conflict) if it is another one than the form began with."""
+    if pressed.form.get("version") != str(agent.version):
+        raise DaemonRefusal(
+            "conflict",
+            "The card was changed meanwhile; nothing was changed now.",
+            "Load the page again, look at it, and press then.",
+            status=409,
+        )
+    words = pressed.text("capabilities", _TEXT_BYTES).split(",")
+    change = CardChange(
+        display_name=pressed.text("display_name", 256).strip(),
+        tagline=pressed.text("tagline", 512).strip(),
+        description=pressed.text("description", _TEXT_BYTES).strip(),
+        capabilities=tuple(word.strip() for word in words if word.strip()),
+        public=pressed.form.get("public") == "yes",
+    )
+    made = await desk.daemon.edit_agent(OWNER, agent.name, change)
+    if made.version == agent.version:
+        return "The card is as it was."
+    return f"The card of {made.handle} is signed anew; those connected with it are told."
 
 
 async def _decide_ahead(desk: Desk, agent: AgentView, pressed: Pressed) -> str:
