@@ -127,6 +127,28 @@ def test_the_system_bounds_each_file_that_a_command_writes(tmp_path):
     assert (tmp_path / "big").stat().st_size == 300_000
 
 
+def test_a_command_ends_with_a_worker_that_heard_nothing_of_it(tmp_path):
+    """The worker is gone, and what its keeper has told it was never read: all is killed all the same."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        (tmp_path / "hang").write_text(STUBBORN + "time.sleep(600)")
+        words = (str(theirs.fileno()), "1000000", sys.executable, str(tmp_path / "hang"))
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", keeper.__file__, *words],
+            pass_fds=(theirs.fileno(),),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+        )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        left = living(tmp_path)
+        assert len(left) == 3
+        ours.close()
+        process.wait(30)
+    assert [pid for pid in left if is_alive(pid)] == []
+
+
 async def test_many_files_together_are_bounded(shop):
     """Each is small enough, all are not: it is stopped while it writes on, and its folder does not stay."""
     handle = await shop.send()
