@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import trio
 
-from taskferry_apps.worker import disk
+from taskferry_apps.worker import disk, keeper
 from taskferry_apps.worker.disk import size_of
 from taskferry_apps.worker.telling import What
 
@@ -100,12 +104,49 @@ async def test_a_flood_of_output_is_bounded_and_stopped(shop):
 
 
 async def test_a_file_that_grows_without_end_is_cut_off(shop):
-    """The system ends the command that writes it; the reason names the limit."""
+    """The system ends the command that writes past the limit, which the reason names, or a look is faster."""
     handle = await shop.send()
     words = ("/bin/dd", "if=/dev/zero", "of=out/big", "bs=65536", "count=1000")
     assert await shop.work(*words, disk_bytes=300_000) == 1
     task = await shop.ended(handle, "failed")
-    assert any("it wrote a file of more than 300,000 bytes" in event.note for event in task.events)
+    (note,) = [event.note for event in task.events if event.type == "task_fail"]
+    assert "it wrote a file of more than 300,000 bytes" in note or "300,000 bytes into its folder" in note
+    assert not (shop.room / "tasks" / handle.id).exists()
+
+
+def test_the_system_bounds_each_file_that_a_command_writes(tmp_path):
+    """Whatever looks on: what is written past the limit is not on the disk, and the writer is ended."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        subprocess.run(
+            [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), "300000", "/bin/dd",
+             "if=/dev/zero", f"of={tmp_path / 'big'}", "bs=65536", "count=1000"],
+            pass_fds=(theirs.fileno(),), check=True, timeout=30,
+        )  # fmt: skip
+        assert f"signal {signal.SIGXFSZ.value}" in ours.recv(4_096).decode()
+    assert (tmp_path / "big").stat().st_size == 300_000
+
+
+def test_a_command_ends_with_a_worker_that_heard_nothing_of_it(tmp_path):
+    """The worker is gone, and what its keeper has told it was never read: all is killed all the same."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        (tmp_path / "hang").write_text(STUBBORN + "time.sleep(600)")
+        words = (str(theirs.fileno()), "1000000", sys.executable, str(tmp_path / "hang"))
+        process = subprocess.Popen(
+            [sys.executable, "-I", "-S", keeper.__file__, *words],
+            pass_fds=(theirs.fileno(),),
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+        )
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        left = living(tmp_path)
+        assert len(left) == 3
+        ours.close()
+        process.wait(30)
+    assert [pid for pid in left if is_alive(pid)] == []
 
 
 async def test_many_files_together_are_bounded(shop):

@@ -16,7 +16,7 @@ import pytest
 
 from tests.client.stage import daemons_of
 
-from .test_limits import STUBBORN, living
+from .test_limits import STUBBORN, is_alive, living
 from .town import PAGE, PATIENCE_S, Town, a_town, until
 
 pytestmark = pytest.mark.journey
@@ -44,13 +44,14 @@ def test_killed_with_its_command_under_way_it_begins_anew(town: Town, tmp_path: 
     task = town.send("Killed")
     with town.working("--", hang, folder=tmp_path, log=log) as worker:
         until(lambda: len(list(town.folder(task).glob("*.pid"))) == 3)
-        assert len(living(town.folder(task))) == 3
+        left = living(town.folder(task))
+        assert len(left) == 3
         worker.send_signal(signal.SIGKILL)
         worker.wait()
         # At once: it waits until the other's processes are gone.
         done = town.work("--", program(tmp_path, "print('done')"), folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert living(town.folder(task)) == []
+    assert [pid for pid in left if is_alive(pid)] == []
     found = town.until(task, "submitted")
     assert [event["type"] for event in found["events"]].count("task_accept") == 1
     assert len(found["versions"]) == 1

@@ -85,7 +85,7 @@ def _watch(child: int, link: socket.socket, wake: int) -> int:
         if wake in ready:
             os.read(wake, 4096)
         if link.fileno() in ready:
-            words = link.recv(64).decode(errors="replace").split()
+            words = _heard(link)
             if not words:
                 watched = [wake]
                 deadline = time.monotonic()
@@ -95,6 +95,15 @@ def _watch(child: int, link: socket.socket, wake: int) -> int:
         if deadline is not None and time.monotonic() >= deadline:
             _signal(child, signal.SIGKILL)
             deadline = None if watched == [wake] else time.monotonic() + 3600
+
+
+def _heard(link: socket.socket) -> list[str]:
+    """What the worker says; nothing once it is gone."""
+    try:
+        return link.recv(64).decode(errors="replace").split()
+    except OSError:
+        # A worker that was killed has not read what it was told, which breaks the link instead of ending it.
+        return []
 
 
 def _reaped(child: int) -> int | None:

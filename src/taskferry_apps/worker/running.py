@@ -180,7 +180,8 @@ async def run(
     is_cut_off = told.get("signal") == _CUT_OFF
     if not is_cut_off and await trio.to_thread.run_sync(size_of, folder, most) > most:
         output.overfill()
-    why = why or output.fault or _verdict(told, most)
+    # Whoever was cut off may have been seen with too much at the same time.
+    why = _verdict(told, most) if is_cut_off else why or output.fault or _verdict(told, most)
     return Ended(_quoting(why, folder), is_too_large=is_cut_off or output.is_too_large)
 
 
