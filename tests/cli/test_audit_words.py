@@ -14,7 +14,7 @@ from taskferry_protocol.audit import AuditKind, RelayAuditKind
 
 ID = "3f9c01ab" + "0" * 56
 SOON = int(time.time() * 1000) + 3 * 86_400_000 + 60_000
-AGO = SOON - 5 * 86_400_000
+AGO = SOON - 4 * 86_400_000 - 43_200_000
 WITH = {"mine": "writer", "connection": ID[:16]}
 GRANT = {
     "version": 2, "classes": "message task", "rate_per_minute": 60, "largest_bytes": 262_144,
