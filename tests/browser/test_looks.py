@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
+from taskferry_apps.demo.stage import Stage
 from tests.cli.conftest import Shell
 
 from .conftest import AXE, HUGE, NARROW, WIDE, Seat, is_too_wide
@@ -24,6 +26,7 @@ ROOMS = {
     "tasks": "/dashboard/tasks",
     "new-task": "/dashboard/tasks/new",
     "messages": "/dashboard/messages",
+    "found-messages": "/dashboard/messages?q=morning",
     "new-message": "/dashboard/messages/new",
     "quarantine": "/dashboard/messages/quarantine",
     "connections": "/dashboard/connections",
@@ -31,15 +34,27 @@ ROOMS = {
     "invites": "/dashboard/invites",
     "rules": "/dashboard/rules",
     "agents": "/dashboard/agents",
+    "agent": "/dashboard/agents/writer",
     "programs": "/dashboard/programs",
     "devices": "/dashboard/devices",
     "audit": "/dashboard/audit",
+    "audit-check": "/dashboard/audit/check",
     "settings": "/dashboard/settings",
+    "checks": "/dashboard/settings/checks",
 }
-#: What cannot be named before it is there: where it is linked from, and a part of the link's address.
+#: What cannot be named before it is there: where it is linked from, and the link's words, one after another.
 LINKED = {
     "task": ("/dashboard/tasks", "Review the release notes"),
+    "compare": ("/dashboard/tasks", "Review the release notes", "what changed"),
     "conversation": ("/dashboard/messages", "@bob/writer and @alice/requester"),
+    "held-task": ("/dashboard/waiting", "Tidy up the archive"),
+    "question": ("/dashboard/waiting", "Read all of it"),
+    "stop": ("/dashboard/waiting", "@alice/courier"),
+    "request": ("/dashboard/waiting", "Look closer"),
+    "connection": ("/dashboard/connections", "@alice/requester"),
+    "permissions": ("/dashboard/connections", "@alice/requester", "Change it"),
+    "peer": ("/dashboard/peers", "@alice"),
+    "invite": ("/dashboard/invites", "@bob/writer"),
 }
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
@@ -55,6 +70,12 @@ SHOWN_AS = """([was, shown]) => {
 def town(lived: Town, bob: Shell) -> Shell:
     """Bob, who has lived through all that."""
     return bob
+
+
+@pytest.fixture(scope="module")
+def newcomer(stage: Stage) -> Shell:
+    """A machine without an account."""
+    return Shell(stage.folder, stage.start_daemon("newcomer").data)
 
 
 def faults(seat: Seat, name: str) -> list[str]:
@@ -80,8 +101,11 @@ def keep_picture(seat: Seat, name: str) -> None:
         seat.page.screenshot(path=str(Path(folder) / f"{name}.png"), full_page=True)
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [NARROW, WIDE, HUGE])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [(NARROW, True), (WIDE, False), (WIDE, True), (HUGE, False)],
+    ids=["360-dark", "1280-light", "1280-dark", "2560-light"],
+)
 def test_every_room_is_readable_at_every_width_in_both_themes(town, sit, width, dark):
     """No rule of WCAG 2.2 AA that axe-core knows is broken, and nobody has to scroll sideways."""
     seat = sit(town, width=width, dark=dark)
@@ -92,11 +116,76 @@ def test_every_room_is_readable_at_every_width_in_both_themes(town, sit, width, 
         seat.go(path)
         found += faults(seat, name)
         keep_picture(seat, name + ending)
-    for name, (path, words) in LINKED.items():
-        seat.go(path).get_by_role("link", name=words).first.click()
-        seat.page.wait_for_load_state("load")
+    for name, (path, *links) in LINKED.items():
+        seat.go(path)
+        for words in links:
+            seat.page.locator("main").get_by_role("link", name=words).first.click()
+            seat.page.wait_for_load_state("load")
         found += faults(seat, name)
         keep_picture(seat, name + ending)
+    assert found == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(NARROW, False), (WIDE, True)], ids=["360-light", "1280-dark"])
+def test_pages_that_a_button_leads_to_are_readable(town, sit, width, dark):
+    """The review of permissions, an invite's link, refusals, forms that are open, the signed-out page."""
+    seat = sit(town, width=width, dark=dark)
+    page = seat.enter()
+    seat.watched.expected += ["404", "409", "400"]
+    found: list[str] = []
+    ending = ("-narrow" if width == NARROW else "") + ("-dark" if dark else "")
+
+    def look(name: str) -> None:
+        page.wait_for_load_state("load")
+        found.extend(faults(seat, name))
+        keep_picture(seat, name + ending)
+
+    seat.go("/dashboard/connections").locator("main").get_by_role(
+        "link", name="@alice/requester"
+    ).first.click()
+    page.get_by_role("link", name="Change it").click()
+    page.get_by_label("artifacts: the results").uncheck()
+    page.get_by_label("wait for me").check()
+    page.get_by_label("Open tasks at once").fill("2")
+    page.get_by_label("Until").fill("3d")
+    page.get_by_role("button", name="See what that changes").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Change what")
+    look("permissions-review")
+    page.goto(page.url.replace("task_budget=2", "task_budget=many"))
+    look("refusal")
+    page.goto(seat.origin + "/dashboard/tasks/" + "0" * 64)
+    look("not-found")
+    seat.go("/dashboard/invites").get_by_role("button", name="Make the link").click()
+    look("invite-made")
+    for name in ("devices", "programs", "rules", "agents/writer", "tasks"):
+        seat.go(f"/dashboard/{name}")
+        if name == "tasks":
+            page.locator("main").get_by_role("link", name="Draft the announcement").first.click()
+            page.wait_for_load_state("load")
+        page.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
+        look(f"{name.replace('/', '-')}-open")
+    page.get_by_role("button", name="Sign out", exact=True).click()
+    expect(page.locator("body")).to_contain_text("igned out")
+    look("signed-out")
+    assert found == []
+
+
+@pytest.mark.parametrize(("width", "dark"), [(NARROW, False), (WIDE, True)], ids=["360-light", "1280-dark"])
+def test_the_pages_of_a_new_machine_are_readable(newcomer, sit, width, dark):
+    """Setting up, with what was refused, linking, and its rooms as far as they are there."""
+    seat = sit(newcomer, width=width, dark=dark)
+    page = seat.enter()
+    seat.watched.expected.append("400")
+    found: list[str] = []
+    for path in ("/setup", "/setup/link", "/dashboard/settings", "/dashboard/audit"):
+        seat.go(path)
+        found += faults(seat, path)
+        keep_picture(seat, f"new{path.replace('/', '-')}{'-dark' if dark else ''}{width}")
+    seat.go("/setup").get_by_label("Your public name").fill("Not A Name")
+    page.get_by_label("The relay’s address").fill("https://relay.example")
+    page.get_by_role("button", name="Make the account").click()
+    expect(page.get_by_role("alert")).to_contain_text("A name is")
+    found += faults(seat, "refused setup")
     assert found == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import attrs
@@ -19,6 +20,11 @@ FIRST = "The notes are clear.\nTwo terms want an explanation.\nThe figures are r
 SECOND = (
     "The notes are clear now.\nTwo terms are explained below.\nThe figures are right.\nfence: it only rises\n"
 )
+
+
+def in_days(days: int) -> str:
+    """A time to come, as the API reads it."""
+    return (datetime.now(UTC) + timedelta(days=days)).isoformat(timespec="seconds")
 
 
 def waited(ask: Callable[[], T | None]) -> T:
@@ -57,6 +63,14 @@ class Town:
 
         waited(accepted)
 
+    def trip(self, mine: str, theirs: str, *texts: str) -> None:
+        """A breaker of Bob's between the two, which the second of these messages trips."""
+        self.connect(mine, theirs)
+        self.bob.post("/breakers", {"from": theirs, "to": f"@alice/{mine}", "messages": 1})
+        for text in texts:
+            self.alice.post("/messages/send", {"from": mine, "to": f"@bob/{theirs}", "text": text})
+        waited(lambda: self.bob.get("/stops")["stops"])
+
     def ask(self, title: str, brief: str = "", **more: object) -> str:
         """A task of Alice's requester for Bob's writer; its id."""
         asked = {
@@ -87,7 +101,7 @@ class Town:
 
     def settle(self) -> None:
         """Let all of it happen."""
-        for who, names in ((self.alice, ("planner",)), (self.bob, ("coder",))):
+        for who, names in ((self.alice, ("planner", "courier")), (self.bob, ("coder", "desk"))):
             for name in names:
                 who.post("/agents", {"handle": name, "tagline": f"The {name}", "capabilities": ["review"]})
         self.connect("requester", "writer", human_gate=False)
@@ -132,6 +146,21 @@ class Town:
                 "what": "Run the tests of the manual",
                 "why": "To see that its examples work",
             },
+        )
+        self.bob.post(
+            "/approvals",
+            {
+                "from": "writer",
+                "class": "local-files",
+                "what": "Write the manual anew. " * 40,
+                "task_id": working,
+            },
+        )
+        self.trip("courier", "desk", "Is it there yet?", "Is it there now?", "And now?")
+        self.bob.post("/rules", {"accept": "@alice/planner", "agent": "coder", "tasks_per_day": 3})
+        self.bob.post(
+            "/invites",
+            {"agent": "writer", "expires_at": in_days(7), "note": "For the printers", "uses": 3},
         )
         self.bob.post("/runtimes", {"agent": "writer", "program": "Claude Code", "lease_s": 3600})
         self.bob.post("/tokens", {"agents": ["writer"], "label": "Claude Code"})
