@@ -80,7 +80,7 @@ test-browser: browser-setup ## Click through the dashboard and the relay's pages
 	@$(RUN) -m pytest --quiet -m browser $(ARGS) tests/browser
 
 images: browser-setup ## Take the pictures of the documents anew: docs/images
-	@TASKFERRY_IMAGES=docs/images $(RUN) -m pytest --quiet -m browser tests/browser/test_looks.py -k "every_room_is_readable and 1280"
+	@TASKFERRY_IMAGES=docs/images $(RUN) -m pytest --quiet -m browser tests/browser -k "read and 1280 and light"
 
 browser-setup: setup
 	@$(RUN) -c "import playwright" 2>/dev/null || $(STEP) "install the browser's driver" \
