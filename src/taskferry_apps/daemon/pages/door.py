@@ -88,7 +88,9 @@ async def visit(daemon: DaemonService) -> Visitor:
         raise DaemonRefusal(
             "signed-out",
             "This browser is not signed in, or no longer.",
-            "Pages open from the command line: open the link again with taskferry open",
+            "Open the link again from the command line: taskferry open"
+            if request.path.startswith("/connect/")
+            else "Come in again from the command line: taskferry dashboard",
             status=401,
         )
     # Counted before anything is looked at: what changes while a page is made, or before it follows, is told.
