@@ -12,6 +12,8 @@ class Bell:
 
     def __init__(self) -> None:
         self._event = trio.Event()
+        self.rings = 0
+        """How often it has rung: who looked at one number and comes back at another has missed some."""
 
     @property
     def next(self) -> trio.Event:
@@ -20,5 +22,6 @@ class Bell:
 
     def ring(self) -> None:
         """Wake everybody who waits."""
+        self.rings += 1
         self._event.set()
         self._event = trio.Event()

@@ -54,3 +54,7 @@ class BrowserService(Protocol):
     @property
     def news(self) -> trio.Event:
         """Set as soon as anything changes that a page may show. Take it before looking."""
+
+    @property
+    def changes(self) -> int:
+        """How often anything has changed that a page may show, since this daemon began."""

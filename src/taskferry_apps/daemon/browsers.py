@@ -138,6 +138,11 @@ class Browsers:
         """Set by the next change."""
         return self._core.shown.next
 
+    @property
+    def changes(self) -> int:
+        """How many there were."""
+        return self._core.shown.rings
+
     def _forget_old(self, now: Instant) -> None:
         self._sessions = {
             digest: kept

@@ -97,6 +97,7 @@ class Desk:
         is_reload = request.headers.get("HX-Request") == "true"
         return {
             "visitor": visitor.session,
+            "as_of": visitor.changes,
             "notice": "" if is_reload else self.daemon.browsers.take_notice(visitor.secret),
             "here": request.full_path.rstrip("?"),
             "section": _PART_OF.get(room, room),

@@ -43,10 +43,11 @@ FILES_FORM_BYTES: Final = 400 * 1024
 
 @attrs.frozen
 class Visitor:
-    """A browser with a session, and the session's secret."""
+    """A browser with a session, the session's secret, and how many changes there were when it came."""
 
     session: BrowserSession
     secret: str = attrs.field(repr=False)
+    changes: int
 
 
 def port_served() -> int:
@@ -87,10 +88,13 @@ async def visit(daemon: DaemonService) -> Visitor:
         raise DaemonRefusal(
             "signed-out",
             "This browser is not signed in, or no longer.",
-            "Pages open from the command line: open the link again with taskferry open",
+            "Open the link again from the command line: taskferry open"
+            if request.path.startswith("/connect/")
+            else "Come in again from the command line: taskferry dashboard",
             status=401,
         )
-    return Visitor(session, secret)
+    # Counted before anything is looked at: what changes while a page is made, or before it follows, is told.
+    return Visitor(session, secret, daemon.browsers.changes)
 
 
 async def press(daemon: DaemonService) -> tuple[Visitor, dict[str, str]]:

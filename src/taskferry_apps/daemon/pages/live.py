@@ -36,18 +36,20 @@ _SIGNED_OUT: Final = b"event: signed-out\ndata: .\n\n"
 class LiveBody(ResponseBody):
     """Hints until the browser goes, its session ends, or the daemon stops.
 
-    `news` gives an event that the next change sets, `is_known` says whether the session still counts, and
-    `let_go` is called at the end.
+    `news` gives an event that the next change sets, `is_old` says whether there were changes since the page
+    was made, `is_known` whether the session still counts, and `let_go` is called at the end.
     """
 
     def __init__(
         self,
         news: Callable[[], trio.Event],
+        is_old: Callable[[], bool],
         is_known: Callable[[], bool],
         draining: trio.Event,
         let_go: Callable[[], None],
     ) -> None:
         self._news = news
+        self._is_old = is_old
         self._is_known = is_known
         self._draining = draining
         self._let_go = let_go
@@ -71,9 +73,12 @@ class LiveBody(ResponseBody):
                 await self._open.aclose()
 
     async def _hints(self) -> AsyncGenerator[bytes, None]:
-        # Taken before the greeting: whatever changes after the page was made is told.
+        # Taken before looking whether the page is old: no change in between is missed.
         news = self._news()
         yield _GREETING
+        if self._is_old():
+            yield _HINT
+            await _either(self._draining, self._draining, PAUSE_S)
         while not self._draining.is_set():
             await _either(news, self._draining, LOOK_AGAIN_S)
             changed, news = news.is_set(), self._news() if news.is_set() else news
@@ -122,9 +127,11 @@ def live_page() -> Page:
                 status=429,
             )
         browsers = desk.daemon.browsers
+        seen = request.args.get("as_of", "")
         streams.open += 1
         body = LiveBody(
             lambda: browsers.news,
+            lambda: seen != "" and seen != str(browsers.changes),
             lambda: browsers.session(visitor.secret) is not None,
             _draining(),
             streams.let_go,

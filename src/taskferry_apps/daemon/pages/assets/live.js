@@ -70,7 +70,8 @@
   };
   const open = () => {
     if (source || document.hidden) return;
-    source = new EventSource("/dashboard/live");
+    // What changed since this page was made, before it began to follow, is told at once.
+    source = new EventSource(`/dashboard/live?as_of=${page().dataset.asOf}`);
     source.addEventListener("open", () => {
       if (lost) refresh();
       lost = false;
