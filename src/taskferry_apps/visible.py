@@ -11,6 +11,8 @@ __all__ = ["one_line", "visible"]
 _NEEDED: Final = frozenset("\u200c\u200d\ufe0e\ufe0f")
 #: Letters and marks that show nothing, though Unicode does not call them invisible.
 _BLANK: Final = frozenset("\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0\u034f")
+#: Of a text that is shown in one line, so many characters for each that may be shown are looked at.
+_LOOKED_AT: Final = 16
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
 
@@ -23,9 +25,13 @@ def visible(text: str) -> str:
 
 
 def one_line(text: str, most: int) -> str:
-    """The same in one line of at most `most` characters; what is cut off is marked."""
-    line = " ".join(visible(text).split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    """The same in one line of at most `most` characters; what is cut off is marked.
+
+    A list of giant texts costs no more than one of short ones: the end of such a text is not looked at.
+    """
+    looked_at = _LOOKED_AT * most
+    line = " ".join(visible(text[:looked_at]).split())
+    return line if len(line) <= most and len(text) <= looked_at else line[: most - 1] + "…"
 
 
 def _shown(character: str) -> str:

@@ -50,6 +50,12 @@ def test_a_title_is_one_short_line(text: str, most: int) -> None:
     assert len(line.splitlines()) <= 1
 
 
+def test_the_end_of_a_giant_text_is_not_looked_at() -> None:
+    """Blanks before it hide a text from a line, and what is left out is marked."""
+    assert one_line(" " * 1_000_000 + "hidden", 60) == "…"
+    assert one_line("\u202e" * 1_000_000, 20) == "<U+202E><U+202E><U+…"
+
+
 @given(st.text())
 def test_the_text_stands_between_two_lines_that_it_does_not_hold(text: str) -> None:
     """The boundary occurs only where the fence itself puts it."""

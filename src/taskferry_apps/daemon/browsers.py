@@ -59,6 +59,8 @@ class Browsers:
         self._entropy = core.entropy
         self._tickets: dict[bytes, _Ticket] = {}
         self._sessions: dict[bytes, _Session] = {}
+        self._closings = 0
+        """How often all browsers were put out."""
 
     def _secret(self) -> str:
         return base64.urlsafe_b64encode(self._entropy(SECRET_BYTES)).rstrip(b"=").decode()
@@ -86,13 +88,16 @@ class Browsers:
         kept, now = self._tickets.pop(_digest(ticket), None), self._now()
         if kept is None or kept.until <= now:
             return None
-        secret = self._secret()
-        self._forget_old(now)
-        _make_room(self._sessions, SESSIONS)
+        secret, closings = self._secret(), self._closings
         async with self._core.lock:
             draft = Draft(self._core)
             draft.audit(AuditKind.SIGN_IN, "browser", page=kept.to)
             await draft.commit()
+        # All browsers may have been put out while it was written down, and this one is one of them.
+        if closings != self._closings:
+            return None
+        self._forget_old(now)
+        _make_room(self._sessions, SESSIONS)
         self._sessions[_digest(secret)] = _Session(self._secret(), Instant(now + LIFE_MS), now)
         return secret, kept.to
 
@@ -115,6 +120,7 @@ class Browsers:
         require_owner(caller)
         self._forget_old(self._now())
         count = len(self._sessions)
+        self._closings += 1
         self._tickets.clear()
         self._sessions.clear()
         return count

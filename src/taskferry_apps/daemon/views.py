@@ -80,7 +80,7 @@ class SetUp:
     owner: str
     account: AccountId
     device: DeviceId
-    recovery_key: str
+    recovery_key: str = attrs.field(repr=False)
     name_claimed: bool
 
 

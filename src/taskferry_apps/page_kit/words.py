@@ -125,7 +125,8 @@ def said(text: object, most: int = _LINE_CHARS) -> Markup:
 
 def lines(text: object, most: int = _TEXT_CHARS) -> Markup:
     """Others' words with their line breaks; the page's style keeps those."""
-    whole = visible(str(text))
+    # Two characters may become one, and none becomes less: what is beyond is cut off in any case.
+    whole = visible(str(text)[: 2 * most + 1])
     cut = whole if len(whole) <= most else whole[: most - 1] + "…"
     return Markup('<bdi class="said">{}</bdi>').format(cut)
 

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from taskferry_apps.daemon.pages.comparing import LINE_CHARS, MOST_LINES, compare
+from taskferry_apps.daemon.pages.comparing import LINE_CHARS, MOST_LINES, WORK, compare
 
 ROWS, CHARS = 400, 50_000
 
@@ -84,6 +84,17 @@ def test_pathological_pair_says_so_instead_of_taking_the_time(old, new):
     found = compare(old, new, ROWS, CHARS)
     assert not found.rows
     assert found.trouble
+
+
+def test_work_that_several_pairs_share_is_counted_and_kept_to():
+    """What one pair took is told; with little left another is left out, and with none words stay unmarked."""
+    old, new = ("\n".join(str(at * step % 97) for at in range(700)) for step in (7, 11))
+    assert compare(old, new, ROWS, CHARS).work > WORK
+    little = compare(old, new, ROWS, CHARS, 1_000)
+    assert WORK > little.work > 1_000
+    assert "Left out" in little.trouble
+    easy = compare("one\ntwo words\nthree", "one\ntwo woods\nthree", ROWS, CHARS)
+    assert 0 < easy.work < 100
 
 
 def test_long_lines_are_cut_and_the_whole_stays_within_its_bounds():

@@ -8,12 +8,12 @@ import trio
 import trio.testing
 
 from taskferry_apps.daemon.bell import Bell
-from taskferry_apps.daemon.pages.live import LiveBody
+from taskferry_apps.daemon.pages.live import LiveBody, Streams
 
 
 def body(bell: Bell, seen: int) -> LiveBody:
     """The feed of a page that was made when the bell had rung so often."""
-    return LiveBody(lambda: bell.next, lambda: seen != bell.rings, lambda: True, trio.Event(), lambda: None)
+    return LiveBody(lambda: bell.next, lambda: seen != bell.rings, lambda: True, trio.Event(), Streams())
 
 
 async def test_a_page_from_before_a_change_is_told_as_soon_as_it_follows():

@@ -37,9 +37,9 @@ async def look(guests: Guests, path: str) -> str:
     return text
 
 
-async def said_by_bob(guests: Guests, text: str) -> str:
+async def said_by_bob(guests: Guests, text: str, within: str = "") -> str:
     """The conversation in which Alice has what Bob says."""
-    sent = await guests.bob.daemon.send_message(OWNER, "writer", "@alice/requester", text, (), "", "")
+    sent = await guests.bob.daemon.send_message(OWNER, "writer", "@alice/requester", text, (), within, "")
 
     async def arrived():
         page = await guests.alice.daemon.messages(OWNER, "requester", "", 50)
@@ -60,6 +60,23 @@ async def test_what_a_peer_says_stays_words_in_lists_search_and_conversation(gue
         assert 'href="javascript' not in text
         assert "\u202e" not in text
         assert "\x1b" not in text
+
+
+async def test_giant_messages_do_not_make_a_giant_page(guests):
+    """Of each its beginning, and the whole of the one that is asked for."""
+    conversation = ""
+    for at in range(4):
+        conversation = await said_by_bob(guests, f"{at}: " + '"\u202e' * 16_000 + f"end {at}", conversation)
+    path = f"/dashboard/messages/{conversation}"
+    text = await look(guests, path)
+    assert len(text) < 150_000
+    assert "end 0" not in text
+    ways = re.findall(r'href="([^"]*whole=[^"]*)"', text)
+    assert len(ways) == 4
+    whole = await look(guests, ways[0].partition("#")[0].replace("&amp;", "&"))
+    assert "end 0" in whole
+    assert "end 1" not in whole
+    assert f'id="{ways[0].partition("#")[2]}"' in whole
 
 
 async def test_looking_at_a_conversation_reads_nothing_for_the_agent(guests):

@@ -315,6 +315,25 @@ async def test_giant_and_binary_parts_do_not_make_giant_pages(desk):
     assert len(await desk.see(f"{page_of(task)}/compare?from=0&to=1")) < 150_000
 
 
+async def test_many_parts_that_differ_in_everything_take_no_more_time_than_one(desk):
+    """A peer sends as many of them as fit: one is compared within the page's bounds, the rest is left out."""
+    task = await ask(desk.here, "requester", "@bob/writer", brief="Write")
+    await in_state(desk.there, task, "sent")
+    await act(desk.there, task, "accept")
+    for step in (7, 11):
+        lines = [str(at * step % 97) for at in range(700)]
+        parts = tuple(TextPart("\n".join(lines[at:]), f"part-{at}") for at in range(32))
+        await act(desk.there, task, "submit", parts=parts)
+
+    async def both_came():
+        return len((await desk.here.task(OWNER, task.hex())).versions) == 2
+
+    await until(both_came)
+    text = await desk.see(f"{page_of(task)}/compare?from=1&to=2")
+    assert text.count("too little in common") == 1
+    assert text.count("the page is full") == 31
+
+
 # --- Buttons
 
 

@@ -27,6 +27,9 @@ LINE_CHARS: Final = 1_000
 _AROUND: Final = 3
 _WORDS: Final = re.compile(r"\w+|\s+|[^\w\s]")
 
+_TOO_DIFFERENT: Final = "The two have too little in common to be compared line by line. Read each by itself."
+_NO_WORK_LEFT: Final = "Left out here: what stands above took too long to compare. Read each by itself."
+
 Step = tuple[int, int]
 """A place in the old and one in the new sequence."""
 
@@ -63,6 +66,8 @@ class Comparison:
     removed: int = 0
     same: bool = False
     trouble: str = ""
+    work: int = 0
+    """Steps that it took."""
 
     @property
     def chars(self) -> int:
@@ -74,8 +79,8 @@ def _chars(row: Row) -> int:
     return sum(len(piece.text) for piece in (*row.old_pieces, *row.new_pieces))
 
 
-def compare(old: str, new: str, most_rows: int, most_chars: int) -> Comparison:
-    """What changed from `old` to `new`, in at most so many rows and characters."""
+def compare(old: str, new: str, most_rows: int, most_chars: int, most_work: int = WORK) -> Comparison:
+    """What changed from `old` to `new`, in at most so many rows and characters, and about so many steps."""
     if old == new:
         return Comparison(same=True)
     before, after = old.splitlines(), new.splitlines()
@@ -83,22 +88,22 @@ def compare(old: str, new: str, most_rows: int, most_chars: int) -> Comparison:
         return Comparison(
             trouble=f"More than {MOST_LINES:,} lines: too long to be compared here. Download both."
         )
-    common = _common(before, after, WORK)
+    common, work = _common(before, after, min(WORK, most_work))
     if common is None:
-        return Comparison(
-            trouble="The two have too little in common to be compared line by line. Read each by itself."
-        )
-    rows, added, removed = _rows(before, after, common)
+        return Comparison(trouble=_TOO_DIFFERENT if most_work >= WORK else _NO_WORK_LEFT, work=work)
+    words_work = min(_LINES_WORK, most_work - work)
+    rows, added, removed, left = _rows(before, after, common, words_work)
+    work += words_work - left
     shown = _folded(rows)
     if not (added or removed):
-        return Comparison(trouble="Only the ends of lines differ.")
+        return Comparison(trouble="Only the ends of lines differ.", work=work)
     kept = _within(shown, most_rows, most_chars)
     cut = "" if len(kept) == len(shown) else "The rest is left out here. Download both to see all."
-    return Comparison(tuple(kept), added, removed, trouble=cut)
+    return Comparison(tuple(kept), added, removed, trouble=cut, work=work)
 
 
-def _common(old: Sequence[str], new: Sequence[str], work: int) -> list[Step] | None:
-    """The places of a longest common subsequence, in order; None where finding it takes too long.
+def _common(old: Sequence[str], new: Sequence[str], work: int) -> tuple[list[Step] | None, int]:
+    """The places of a longest common subsequence, in order, and the steps that it took; None after `work`.
 
     Greedy, by the number of differences: after `d` of them, on each diagonal the furthest place.
     """
@@ -108,38 +113,39 @@ def _common(old: Sequence[str], new: Sequence[str], work: int) -> list[Step] | N
     tail = 0
     while tail < min(len(old), len(new)) - head and old[-1 - tail] == new[-1 - tail]:
         tail += 1
-    middle = _middle(old[head : len(old) - tail], new[head : len(new) - tail], work)
+    middle, spent = _middle(old[head : len(old) - tail], new[head : len(new) - tail], work)
     if middle is None:
-        return None
+        return None, spent
     ends = range(tail, 0, -1)
     return [
         *((at, at) for at in range(head)),
         *((a + head, b + head) for a, b in middle),
         *((len(old) - left, len(new) - left) for left in ends),
-    ]
+    ], spent
 
 
-def _middle(old: Sequence[str], new: Sequence[str], work: int) -> list[Step] | None:
+def _middle(old: Sequence[str], new: Sequence[str], most: int) -> tuple[list[Step] | None, int]:
     if not old or not new:
-        return []
+        return [], 0
+    work = 0
     furthest = {1: 0}
     trail: list[Mapping[int, int]] = []
     for differences in range(len(old) + len(new) + 1):
         edge = range(-differences - 1, differences + 2, 2)
         trail.append({diagonal: furthest[diagonal] for diagonal in edge if diagonal in furthest})
-        work -= differences
+        work += differences
         for diagonal in range(-differences, differences + 1, 2):
             a = _entered(furthest, diagonal, differences)
             b = a - diagonal
             start = a
             while a < len(old) and b < len(new) and old[a] == new[b]:
                 a, b = a + 1, b + 1
-            work -= 1 + a - start
+            work += 1 + a - start
             furthest[diagonal] = a
             if a >= len(old) and b >= len(new):
-                return _traced(trail, len(old), len(new))
-        if work < 0:
-            return None
+                return _traced(trail, len(old), len(new)), work
+        if work > most:
+            return None, work
     raise AssertionError("two sequences differ in no more than all that they hold")
 
 
@@ -172,11 +178,15 @@ def _traced(trail: Sequence[Mapping[int, int]], a: int, b: int) -> list[Step]:
     return common
 
 
-def _rows(old: Sequence[str], new: Sequence[str], common: Sequence[Step]) -> tuple[list[Row], int, int]:
-    """All rows: what lies between two common lines stands side by side as far as both sides have lines."""
+def _rows(
+    old: Sequence[str], new: Sequence[str], common: Sequence[Step], left: int
+) -> tuple[list[Row], int, int, int]:
+    """All rows: what lies between two common lines stands side by side as far as both sides have lines.
+
+    Then how many lines came, how many went, and how much is left of the steps for their words.
+    """
     rows: list[Row] = []
     a = b = added = removed = 0
-    left = _LINES_WORK
     for next_a, next_b in (*common, (len(old), len(new))):
         gone, came = range(a, next_a), range(b, next_b)
         removed, added = removed + len(gone), added + len(came)
@@ -193,7 +203,7 @@ def _rows(old: Sequence[str], new: Sequence[str], common: Sequence[Step]) -> tup
             line = (_piece(old[next_a]),)
             rows.append(Row("same", next_a + 1, next_b + 1, line, line))
         a, b = next_a + 1, next_b + 1
-    return rows, added, removed
+    return rows, added, removed, left
 
 
 def _piece(line: str) -> Piece:
@@ -205,7 +215,7 @@ def _pieces(old: str, new: str, left: int) -> tuple[tuple[Piece, ...], tuple[Pie
     if max(len(old), len(new)) > LINE_CHARS or left <= 0:
         return (_piece(old),), (_piece(new),), 0
     before, after = _WORDS.findall(old), _WORDS.findall(new)
-    common = _common(before, after, min(_LINE_WORK, left))
+    common, _ = _common(before, after, min(_LINE_WORK, left))
     if common is None or not any(before[a].strip() for a, _ in common):
         return (_piece(old),), (_piece(new),), _LINE_WORK
     kept_old, kept_new = {a for a, _ in common}, {b for _, b in common}

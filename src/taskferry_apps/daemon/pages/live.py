@@ -21,7 +21,7 @@ from ..port import DaemonRefusal
 from .desk import Desk
 from .page import Needs, Page
 
-__all__ = ["LiveBody", "live_page"]
+__all__ = ["LiveBody", "Streams", "live_page"]
 
 PAUSE_S: Final = 0.5
 LOOK_AGAIN_S: Final = 25.0
@@ -33,11 +33,18 @@ _TICK: Final = b"event: tick\ndata: .\n\n"
 _SIGNED_OUT: Final = b"event: signed-out\ndata: .\n\n"
 
 
+class Streams:
+    """How many pages follow."""
+
+    def __init__(self) -> None:
+        self.open = 0
+
+
 class LiveBody(ResponseBody):
     """Hints until the browser goes, its session ends, or the daemon stops.
 
     `news` gives an event that the next change sets, `is_old` says whether there were changes since the page
-    was made, `is_known` whether the session still counts, and `let_go` is called at the end.
+    was made, `is_known` whether the session still counts; `streams` counts this one while it is sent.
     """
 
     def __init__(
@@ -46,17 +53,18 @@ class LiveBody(ResponseBody):
         is_old: Callable[[], bool],
         is_known: Callable[[], bool],
         draining: trio.Event,
-        let_go: Callable[[], None],
+        streams: Streams,
     ) -> None:
         self._news = news
         self._is_old = is_old
         self._is_known = is_known
         self._draining = draining
-        self._let_go = let_go
+        self._streams = streams
         self._open: AsyncGenerator[bytes, None] | None = None
 
     async def __aenter__(self) -> AsyncIterable[bytes]:
-        """Begin."""
+        """Begin. A browser that has gone before was never counted, and nobody would take it off again."""
+        self._streams.open += 1
         self._open = self._hints()
         return self._open
 
@@ -67,7 +75,7 @@ class LiveBody(ResponseBody):
         trace: TracebackType | None,
     ) -> None:
         """End."""
-        self._let_go()
+        self._streams.open -= 1
         if self._open is not None:
             with trio.CancelScope(shield=True):
                 await self._open.aclose()
@@ -102,20 +110,9 @@ async def _either(one: trio.Event, other: trio.Event, seconds: float) -> None:
             nursery.start_soon(watch, other)
 
 
-class _Streams:
-    """How many pages follow."""
-
-    def __init__(self) -> None:
-        self.open = 0
-
-    def let_go(self) -> None:
-        """One follows no more."""
-        self.open -= 1
-
-
 def live_page() -> Page:
     """The page, which counts who follows it."""
-    streams = _Streams()
+    streams = Streams()
 
     async def live(desk: Desk) -> Response:
         visitor = await desk.visit()
@@ -128,13 +125,12 @@ def live_page() -> Page:
             )
         browsers = desk.daemon.browsers
         seen = request.args.get("as_of", "")
-        streams.open += 1
         body = LiveBody(
             lambda: browsers.news,
             lambda: seen != "" and seen != str(browsers.changes),
             lambda: browsers.session(visitor.secret) is not None,
             _draining(),
-            streams.let_go,
+            streams,
         )
         response = Response(body, content_type="text/event-stream; charset=utf-8")
         response.timeout = None

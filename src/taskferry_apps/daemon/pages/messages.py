@@ -25,6 +25,9 @@ from .page import Page
 __all__ = ["PAGES"]
 
 _SHOWN: Final = 30
+#: What stands of one message among others; the whole of it is a press away.
+_CHARS: Final = 2_000
+_WHOLE_CHARS: Final = 1_000_000
 _CONVERSATION: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _QUERY_CHARS: Final = 512
 
@@ -54,6 +57,10 @@ class Line:
     step: str
     text: str
     attached: tuple[tuple[str, int], ...]
+    chars: int = _CHARS
+    """What is shown of the text."""
+    more: str = ""
+    """Where the whole of it is, if that is more."""
 
 
 def _line(message: MessageView) -> Line:
@@ -138,7 +145,9 @@ async def _conversation(desk: Desk, conversation: str) -> Response:
     found = await desk.daemon.history.messages(OWNER, search, cursor, _SHOWN)
     if not found.messages and not cursor and not found.cut:
         raise DaemonRefusal("not-found", "There is no such conversation.", "Look in the list.", status=404)
-    shown = [_line(message) for message in reversed(found.messages) if message.type != "task_seen"]
+    shown = [
+        _cut(_line(message), cursor) for message in reversed(found.messages) if message.type != "task_seen"
+    ]
     newest = found.messages[0] if found.messages else None
     return await desk.show(
         "conversation.html",
@@ -150,6 +159,17 @@ async def _conversation(desk: Desk, conversation: str) -> Response:
         older=_further(found.cursor),
         most=PART_TEXT_BYTES,
     )
+
+
+def _cut(line: Line, cursor: str) -> Line:
+    """A long text is shown whole where it is asked for, one at a time: thirty of them would be no page."""
+    id = line.message.id.hex()
+    if len(line.text) <= _CHARS:
+        return line
+    if request.args.get("whole") == id:
+        return attrs.evolve(line, chars=_WHOLE_CHARS)
+    asked = {name: value for name, value in (("cursor", cursor), ("whole", id)) if value}
+    return attrs.evolve(line, more=f"{request.path}?{urlencode(asked)}#m-{id}")
 
 
 def _tasks(messages: tuple[MessageView, ...]) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from ..downloads import DOWNLOAD_POLICY, attachment, part_of
 from ..names import not_found
 from ..port import DaemonRefusal
 from ..views import TaskEventView, TaskView, VersionView
-from .comparing import Comparison, compare
+from .comparing import WORK, Comparison, compare
 from .desk import Desk
 from .door import Visitor
 from .owner import OWNER
@@ -290,7 +290,7 @@ def _partners(old: Sequence[Part], new: Sequence[Part]) -> list[tuple[int | None
 async def _pairs(old: Sequence[Part], new: Sequence[Part]) -> list[_Pair]:
     """The parts side by side; all of them together within the page's bounds."""
     pairs: list[_Pair] = []
-    rows, chars = _ROWS, _COMPARED_CHARS
+    rows, chars, work = _ROWS, _COMPARED_CHARS, WORK
     for at, index in _partners(old, new):
         before = old[at] if at is not None else None
         after = new[index] if index is not None else None
@@ -303,12 +303,13 @@ async def _pairs(old: Sequence[Part], new: Sequence[Part]) -> list[_Pair]:
         if texts[0] is None or texts[1] is None:
             words = "the same" if before == after else "no text: it cannot be compared here"
             pairs.append(_Pair(name, words, at, index))
-        elif rows <= 0 or chars <= 0:
+        elif texts[0] != texts[1] and (rows <= 0 or chars <= 0 or work <= 0):
             pairs.append(_Pair(name, "left out here: the page is full", at, index))
         else:
-            found = await trio.to_thread.run_sync(compare, texts[0], texts[1], rows, chars)
+            found = await trio.to_thread.run_sync(compare, texts[0], texts[1], rows, chars, work)
             rows -= len(found.rows) + 1
             chars -= found.chars
+            work -= found.work
             pairs.append(_Pair(name, _amount(found), at, index, found))
     return pairs
 

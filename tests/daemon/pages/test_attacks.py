@@ -1,0 +1,57 @@
+"""What a page, a program or another tab tries against the dashboard, beside what each room's tests have."""
+
+from __future__ import annotations
+
+import trio
+import trio.testing
+
+from taskferry_apps.daemon.pages.live import LiveBody, Streams
+from tests.daemon.worlds import OWNER
+
+from .browsing import inert
+
+TURNED = "tool\u202etxt.exe"
+
+
+async def test_line_that_a_button_leaves_shows_what_is_hidden_in_it(alice):
+    """It may name what a program calls itself, or what a peer's side answered."""
+    secret = alice.guests.cookie.partition("=")[2]
+    alice.api.daemon.browsers.leave_notice(secret, f"{TURNED} <b>is</b> bound no more.")
+    text = await alice.page("/dashboard")
+    assert "tool&lt;U+202E&gt;txt.exe" in text
+    assert "&lt;b&gt;is&lt;/b&gt;" in text
+
+
+async def test_refusal_shows_what_is_hidden_in_what_it_repeats(alice):
+    """Of the address, or of what a relay said."""
+    for path in ("/dashboard/tasks?state=%E2%80%AE", "/dashboard/peers/@%E2%80%AE"):
+        answer = await alice.get(path)
+        assert answer.status in (400, 404)
+        inert(answer)
+
+
+async def test_browser_that_comes_in_while_all_are_put_out_is_put_out(alice):
+    """Its ticket was used before, its session would begin after: it gets none."""
+    browsers, core = alice.api.daemon.browsers, alice.api.daemon._core
+    ticket, _ = browsers.invite_browser(OWNER, "/dashboard")
+    let_in = []
+
+    async def come() -> None:
+        let_in.append(await browsers.let_in(ticket))
+
+    async with trio.open_nursery() as nursery, core.lock:
+        nursery.start_soon(come)
+        await trio.testing.wait_all_tasks_blocked()
+        browsers.sign_out_everywhere(OWNER)
+    assert let_in == [None]
+
+
+async def test_browser_that_goes_before_its_stream_begins_takes_no_place():
+    """Pages that are left at once would else use up the places of all."""
+    streams = Streams()
+    bodies = [LiveBody(trio.Event, lambda: False, lambda: True, trio.Event(), streams) for _ in range(3)]
+    assert streams.open == 0
+    async with bodies[0] as hints:
+        assert streams.open == 1
+        assert b"open" in await anext(aiter(hints))
+    assert streams.open == 0
