@@ -44,3 +44,21 @@ async def test_a_requesters_program_gives_its_task_back_where_both_agents_are_on
         await b.runtimes.give_back(both, mine.id, task.hex(), lease.fence)
         (again,) = [await b.runtimes.take(both, mine.id, task.hex(), only_left=True)]
         assert again.fence == lease.fence + 1
+
+
+async def test_what_was_taken_in_an_answer_that_was_lost_is_given_again():
+    """Older than the program's place, and its own by now: it asks from the same cursor, and gets it."""
+    async with a_world() as world, connected(world) as (a, b):
+        one, two = await bind(b), await bind(b)
+        await say(a, b, "a")
+        await look(b, one)
+        await say(a, b, "x")
+        page = await b.inbox(WRITER, "writer", True, "", 50, 0, runtime=two.id)
+        assert texts(page.messages) == ["x"]
+        await b.runtimes.unbind(WRITER, one.id)
+        assert texts(await look(b, two, cursor=page.cursor)) == ["a"]
+        again = await b.inbox(WRITER, "writer", True, page.cursor, 50, 0, runtime=two.id)
+        assert texts(again.messages) == ["a"]
+        assert await look(b, two, cursor=again.cursor) == ()
+        # Whoever is not bound sees all that is after the place.
+        assert (await b.inbox(WRITER, "writer", True, again.cursor, 50, 0)).messages == ()
