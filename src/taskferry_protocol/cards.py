@@ -10,13 +10,13 @@ import attrs
 from .accounts import AccountLog
 from .cbor import Value
 from .crypto import Kind, SigningKey
-from .documents import authorize, open_document, sign_document
+from .documents import authorize, open_document, recall_document, sign_document
 from .errors import RejectCode, RemoteProtocolError
 from .ids import AgentRef, Instant, LogPosition
 from .limits import CARD_BYTES
 from .shape import MapReader, as_array, as_text, check_ascending
 
-__all__ = ["Card", "Visibility", "read_card", "sign_card"]
+__all__ = ["Card", "Visibility", "read_card", "recall_card", "sign_card"]
 
 DISPLAY_NAME_BYTES: Final = 80
 TAGLINE_BYTES: Final = 160
@@ -88,7 +88,23 @@ def read_card(raw: bytes, log: AccountLog) -> Card:
     wrong-account, not-authorized, not-an-extension.
     """
     signed, reader = open_document(raw, Kind.CARD, _FIELDS, log, limit=CARD_BYTES)
-    card = Card(
+    card = _card(reader)
+    authorize(log, card.agent.account, signed, card.log)
+    return card
+
+
+def recall_card(raw: bytes) -> Card:
+    """A card that this side verified when it took it, also if the machine that signed it was put out since.
+
+    For this owner's own, which others take no word of from here. Raises RemoteProtocolError as `read_card`,
+    without the codes of signatures and authority.
+    """
+    _, reader = recall_document(raw, _FIELDS)
+    return _card(reader)
+
+
+def _card(reader: MapReader) -> Card:
+    return Card(
         reader.agent("agent"),
         reader.uint("version", low=1),
         reader.time("at"),
@@ -100,8 +116,6 @@ def read_card(raw: bytes, log: AccountLog) -> Card:
         reader.read("tags", _words),
         _visibility(reader),
     )
-    authorize(log, card.agent.account, signed, card.log)
-    return card
 
 
 def _words(value: Value, field: str) -> tuple[str, ...]:

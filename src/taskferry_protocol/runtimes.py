@@ -191,13 +191,17 @@ def hand_out(
     limit: int,
     now: Instant,
     passed: Collection[Hash] = (),
+    since: Instant | None = None,
 ) -> HandedOut:
     """The first `limit` items that no other live runtime has, of those that wait for the agent.
 
     What belongs to a task goes to the runtime that has the task, however late it comes. Of what `me` has
-    already, only items after the place `after` are new to it; of what it takes now, all are. What is `passed`
-    it has given back, and does not get again.
+    already, only items after the place `after` are new to it; of what it takes now, all are, and of what it
+    took after `since`, the newest taking that it knows of: an answer with that was lost. What is `passed` it
+    has given back, and does not get again.
     """
+    # A clock that stands, or was set back, makes no taking older than one that is known.
+    at = now if since is None else Instant(max(now, since + 1))
     given: list[WaitingItem] = []
     taken: dict[Hash, LeaseRecord] = {}
     for item in items:
@@ -205,7 +209,8 @@ def hand_out(
         is_mine = lease is not None and lease.runtime == me.id
         if lease is not None and not is_mine and lease.runtime in live:
             continue
-        if is_mine and item.unit not in taken and after is not None and item.place <= after:
+        is_known = lease is not None and (since is None or lease.at <= since)
+        if is_mine and is_known and item.unit not in taken and after is not None and item.place <= after:
             continue
         if not is_mine and item.unit in passed:
             continue
@@ -213,7 +218,7 @@ def hand_out(
             return HandedOut(tuple(given), tuple(taken.values()), more=True)
         if not is_mine:
             fence = 1 if lease is None else lease.fence + 1
-            taken[item.unit] = LeaseRecord(item.unit, me.agent, me.id, fence, now)
+            taken[item.unit] = LeaseRecord(item.unit, me.agent, me.id, fence, at)
         given.append(item)
     return HandedOut(tuple(given), tuple(taken.values()), more=False)
 

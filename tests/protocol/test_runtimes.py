@@ -129,6 +129,19 @@ def test_a_flood_of_heartbeats_is_not_written_down():
     assert heartbeat_ms(LEASE_MS) * 3 == LEASE_MS
 
 
+def test_what_a_lost_answer_took_is_new_once_more():
+    """From the place and the taking that a program knows of, also where the clock was set back since."""
+    first = bound(number=1).runtime
+    item = WaitingItem(Place(1), task(101), task(1), None)
+    for now, since in ((later(5), NOW), (later(-5_000), NOW), (NOW, NOW)):
+        lost = hand_out([item], first, (), after=Place(9), limit=1, now=now, since=since)
+        held = attrs.evolve(item, lease=lost.taken[0])
+        again = hand_out([held], first, (), after=Place(9), limit=1, now=now, since=since)
+        assert (again.given, again.taken) == ((held,), ())
+        known = lost.taken[0].at
+        assert hand_out([held], first, (), after=Place(9), limit=1, now=now, since=known).given == ()
+
+
 def test_time_without_a_daemon_counts_against_nobody():
     """At a start, who may only have been unable to reach the daemon has a whole lease; who left has none."""
     first = bound().runtime

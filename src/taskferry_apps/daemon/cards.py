@@ -13,7 +13,7 @@ import attrs
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
+from taskferry_protocol.cards import Card, Visibility, read_card, recall_card, sign_card
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import AccountId, AgentRef
 from taskferry_protocol.inbound import Standing
@@ -29,7 +29,7 @@ from .port import Caller, CardChange
 from .publications import Publication, Subject, note
 from .shares import share
 
-__all__ = ["Cards", "peer_cards", "sign_and_store", "take_card"]
+__all__ = ["Cards", "peer_cards", "sign_again", "sign_and_store", "take_card"]
 
 #: What can be changed, as the audit log names it.
 _NAMED: Final = ("display_name", "tagline", "description", "capabilities", "visibility")
@@ -56,17 +56,12 @@ class Cards:
                 raise no_agent(name, "agent")
             ref = core.agent(name)
             record = (await core.store.cards((ref,))).get(ref)
-            held = read_card(record.raw, log) if record is not None else Card(ref, 0, draft.now, log.position)
+            held = recall_card(record.raw) if record is not None else Card(ref, 0, draft.now, log.position)
             card = _changed(held, change)
-            if card == held and record is not None:
+            if card == held and record is not None and _stands(record.raw, log):
                 return
             core.check_may_sign()
-            card = attrs.evolve(card, version=held.version + 1, at=draft.now, log=log.position)
-            raw = sign_and_store(draft, log, card)
-            await share(draft, (SharedCard(raw),))
-            await _tell_connected(draft, ref, raw)
-            await note(draft, Publication(Subject.CARD, ref.name.encode()))
-            draft.tell("agent", ref.name, state="edited", version=card.version)
+            card = await _publish(draft, log, card)
             draft.audit(
                 AuditKind.CARD_CHANGED,
                 ref.name,
@@ -76,6 +71,38 @@ class Cards:
             )
             await draft.commit()
         core.outgoing.ring()
+
+
+async def sign_again(draft: Draft, log: AccountLog) -> None:
+    """Sign the cards anew that a machine signed which was put out: nobody else takes its word any more.
+
+    DaemonRefusal where this device may not sign for the account.
+    """
+    core = draft.core
+    refs = [core.agent(name) for name in sorted(log.state.agents)]
+    for record in (await core.store.cards(refs)).values():
+        if not _stands(record.raw, log):
+            await _publish(draft, log, recall_card(record.raw))
+
+
+def _stands(raw: bytes, log: AccountLog) -> bool:
+    try:
+        read_card(raw, log)
+    except RemoteProtocolError:
+        return False
+    return True
+
+
+async def _publish(draft: Draft, log: AccountLog, card: Card) -> Card:
+    """Sign a card's next version, and tell whoever shows it."""
+    ref = card.agent
+    card = attrs.evolve(card, version=card.version + 1, at=draft.now, log=log.position)
+    raw = sign_and_store(draft, log, card)
+    await share(draft, (SharedCard(raw),))
+    await _tell_connected(draft, ref, raw)
+    await note(draft, Publication(Subject.CARD, ref.name.encode()))
+    draft.tell("agent", ref.name, state="edited", version=card.version)
+    return card
 
 
 def _changed(card: Card, change: CardChange) -> Card:

@@ -13,6 +13,7 @@ from taskferry_protocol.ids import DeviceId
 from taskferry_protocol.messages import SharedLabel
 from taskferry_protocol.shape import has_controls
 
+from .cards import sign_again
 from .core import Core
 from .device_views import DevicesView, DeviceView, LinkingView, ProgressView
 from .draft import Draft, refusal_of
@@ -132,6 +133,8 @@ class Devices:
                 raise refusal_of(error) from error
             log = await self._owner.extend(draft, statement)
             await settle_served(draft, log)
+            if found != core.device:
+                await sign_again(draft, log)
             draft.tell("device", "", state="revoked", id=found.hex())
             await draft.commit()
         core.outgoing.ring()

@@ -85,6 +85,7 @@ async def hand_over(
     caller: Caller,
     text: str,
     after: Place | None,
+    since: Instant | None,
     limit: int,
     marks: tuple[Mark, ...],
     handing: Handing,
@@ -100,7 +101,9 @@ async def hand_over(
         items = await core.store.waiting(runtime.agent, SCANNED)
         if handing is Handing.TAKEN:
             passed = core.passed.get(runtime.id, ())
-            handed = hand_out(items, runtime, live, after=after, limit=limit, now=now, passed=passed)
+            handed = hand_out(
+                items, runtime, live, after=after, limit=limit, now=now, passed=passed, since=since
+            )
         else:
             handed = look_over(items, runtime, live, after=after, limit=limit)
         note_run(core, runtime.agent)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from taskferry_protocol.cards import Card, Visibility, read_card
+from taskferry_protocol.cards import Card, Visibility, recall_card
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.links import Role
 from taskferry_protocol.records import ConnectionQuery, ConnectionState, Order, Place, TaskCursor, TaskQuery
@@ -70,7 +70,7 @@ async def agent_views(core: Core, caller: Caller) -> tuple[AgentView, ...]:
         runtimes = [runtime for runtime in bound if runtime.agent == agent.name]
         ran = _latest(core.ran.get(agent.name), seen.get(agent.name))
         here = presence(runtimes, ran, now)
-        card = read_card(raw.raw, log) if raw is not None else Card(ref, 1, agent.created_at, log.position)
+        card = recall_card(raw.raw) if raw is not None else Card(ref, 1, agent.created_at, log.position)
         shown.append(
             AgentView(
                 handle=f"@{log.state.name}/{agent.name}",

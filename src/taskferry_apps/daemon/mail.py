@@ -63,7 +63,7 @@ class Mail:
         query = MessageQuery(
             agent=mine.name, direction=Direction.IN, inbox=_WAITING if unprocessed else _SHOWN
         )
-        after = parse_cursor(cursor)
+        after, _ = _parse_handed(cursor)
         with trio.move_on_after(wait_s):
             while True:
                 heard = core.feed.next
@@ -93,7 +93,7 @@ class Mail:
         me = await find_runtime(core, caller, runtime)
         if me.agent != mine.name:
             raise other_agent(me, mine.name)
-        after = parse_cursor(cursor)
+        after, since = _parse_handed(cursor)
         handed = HandedOut((), (), more=False)
         leases: Mapping[Hash, LeaseRecord] = {}
         with trio.move_on_after(wait_s):
@@ -102,7 +102,7 @@ class Mail:
                 with trio.CancelScope(shield=True):
                     # What was handed out is given, or handed out again: it is never lost in between.
                     handed, leases = await hand_over(
-                        core, caller, runtime, after, _within(limit), _MARKS[look], handing
+                        core, caller, runtime, after, since, _within(limit), _MARKS[look], handing
                     )
                 if handed.given:
                     break
@@ -120,7 +120,10 @@ class Mail:
             else view
             for view in await message_views(core, given)
         )
-        return InboxPage(views, _cursor_after(handed, after), handed.more)
+        # Who only looked has not been told what it took.
+        new = leases.values() if handing is Handing.TAKEN else ()
+        known = max([*(lease.at for lease in new), *([] if since is None else [since])], default=None)
+        return InboxPage(views, _cursor_after(handed, known, after), handed.more)
 
     async def _mark(
         self, caller: Caller, agent: str, messages: tuple[MessageRecord, ...], look: Look
@@ -229,12 +232,24 @@ class Mail:
                 await heard.wait()
 
 
-def _cursor_after(handed: HandedOut, after: Place | None) -> str:
+def _cursor_after(handed: HandedOut, known: Instant | None, after: Place | None) -> str:
+    """The place where a program goes on, and the newest taking that it knows of: `PLACE-TIME`."""
     if handed.more:
         # What came free may be older than where the program was: it goes on behind that, lest some be left.
-        return str(handed.given[-1].place)
-    last = max([*(item.place for item in handed.given), *([] if after is None else [after])], default=None)
-    return "" if last is None else str(last)
+        last: Place | None = handed.given[-1].place
+    else:
+        places = [item.place for item in handed.given]
+        last = max([*places, *([] if after is None else [after])], default=None)
+    if last is None:
+        return ""
+    return str(last) if known is None else f"{last}-{known}"
+
+
+def _parse_handed(text: str) -> tuple[Place | None, Instant | None]:
+    """What a cursor of a program's inbox says; one of an inbox of all says the place alone."""
+    place, _, known = text.partition("-")
+    since = parse_cursor(known)
+    return parse_cursor(place), None if since is None else Instant(since)
 
 
 def parse_cursor(text: str) -> Place | None:

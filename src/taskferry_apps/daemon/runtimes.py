@@ -184,12 +184,14 @@ class Runtimes:
     async def give_back(self, caller: Caller, runtime: str, message: str, fence: int | None) -> None:
         """Let others have an item, and the task that it belongs to."""
         core = self._core
-        record = await self._mail.find(caller, message)
+        agent = (await find_runtime(core, caller, runtime)).agent
+        record = await self._mail.find(caller, message, agent)
         unit: Hash = record.task or record.hash
         async with core.lock:
             draft = Draft(core)
-            agent = record.mine.name
-            draft.add(*await check_hold(core, caller, agent, unit, Hold(runtime, fence)))
+            held = await check_hold(core, caller, agent, unit, Hold(runtime, fence))
+            # What no program has, or one that is gone had, is not taken first.
+            draft.add(*(change for change in held if not isinstance(change, PutLeases)))
             lease = (await core.store.leases(agent, (unit,))).get(unit)
             if lease is not None:
                 draft.add(PutLeases((given_back(lease, draft.now),)))

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 import trio
 
-from ..client.binding import Binding, beat, bind, held, take, unbind
+from ..client.binding import Binding, beat, bind, held, release, take, unbind
 from ..client.errors import TaskFerryError, Unauthorized
 from ..client.plans import Doing, Plan
 from ..client.results import Lease
@@ -77,6 +77,10 @@ class Seat:
         """
         lease: Lease = await self._line.do(partial(take, self._binding, task, only_left=only_left))
         return lease
+
+    async def give_back(self, task: str, lease: Lease) -> None:
+        """Let others have a task at once. Raises TakenOver where another program has it."""
+        await self._line.do(partial(release, task, lease))
 
     async def leave(self) -> None:
         """Let others have at once what is not finished; whoever is not heard loses it anyway."""

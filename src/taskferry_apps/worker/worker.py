@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Final
 
@@ -10,7 +12,7 @@ import trio
 
 from ..client import calls, task_calls
 from ..client.errors import Conflict, NotFound, NotPossible, Refused, TakenOver, TaskFerryError, Unauthorized
-from ..client.results import InboxPage, Message
+from ..client.results import InboxPage, Lease, Message
 from ..client.task_results import Task
 from ..system import now
 from .asking import may_run
@@ -103,20 +105,25 @@ class Worker:
         for item in page.messages:
             if self._has_enough():
                 return
-            try:
+            with self._going_on(item.task_id or ""):
                 await self._consider(nursery, asking, item)
-            except TakenOver as error:
-                # Another program's, until that is heard of no more.
-                self._again(error.retry_after)
-            except (NotFound, NotPossible):
-                pass  # it has gone meanwhile
-            except Refused as error:
-                # One task at which the daemon fails keeps nobody from the others.
-                if not is_fault(error):
-                    raise
-                self._say_once(What.TROUBLE, item.task_id or "", error.message)
-                self._again()
         self._cursor = page.cursor
+
+    @contextmanager
+    def _going_on(self, task: str) -> Iterator[None]:
+        """One task that cannot be had, or at which the daemon fails, keeps nobody from the others."""
+        try:
+            yield
+        except TakenOver as error:
+            # Another program's, until that is heard of no more.
+            self._again(error.retry_after)
+        except (NotFound, NotPossible):
+            pass  # it has gone meanwhile
+        except Refused as error:
+            if not is_fault(error):
+                raise
+            self._say_once(What.TROUBLE, task, error.message)
+            self._again()
 
     async def _consider(self, nursery: trio.Nursery, asking: trio.Nursery, item: Message) -> None:
         if item.task_id is None or item.type not in _NEWS | {_ASKS}:
@@ -148,10 +155,13 @@ class Worker:
             case Choice.DECLINE:
                 await self._decline(task, verdict.why)
             case Choice.ASK:
+                if task.id in self._asked:
+                    return
                 # The owner is asked of nothing that this worker could not carry on.
-                if task.id not in self._asked and (is_new or await self._have(task)):
+                lease = None if is_new else await self._have(task)
+                if is_new or lease is not None:
                     self._asked.add(task.id)
-                    asking.start_soon(self._ask, nursery, item, task)
+                    asking.start_soon(self._ask, nursery, item, task, lease)
             case Choice.TAKE:
                 await self.desk.slots.acquire()
                 try:
@@ -177,13 +187,17 @@ class Worker:
         One that is accepted already is taken over where another program has left it; False where none has.
         Raises TakenOver.
         """
-        if not await self._have(task):
+        lease = await self._have(task)
+        if lease is None:
             return False
         if (
             self._has_enough()
             or with_room(self.rules, self.desk.room.taken_today(now())).choice is Choice.LATER
         ):
-            return False  # others were begun meanwhile
+            # Others were begun meanwhile.
+            await self._let_go(task, lease)
+            self._again()
+            return False
         is_new = "accept" in task.actions
         moment = now()
         self.desk.room.keep(Kept(task.id, Stage.ACCEPTING if is_new else Stage.ACCEPTED, moment))
@@ -198,17 +212,22 @@ class Worker:
             self._looking.cancel()
         return True
 
-    async def _have(self, task: Task) -> bool:
+    async def _have(self, task: Task) -> Lease | None:
         try:
-            await self.desk.seat.take(task.id, only_left="accept" not in task.actions)
+            return await self.desk.seat.take(task.id, only_left="accept" not in task.actions)
         except TakenOver:
             raise
         except Conflict:
             self._leave(task, "it was accepted, and by no program that has left it")
-            return False
-        return True
+            return None
 
-    async def _ask(self, nursery: trio.Nursery, item: Message, task: Task) -> None:
+    async def _let_go(self, task: Task, lease: Lease | None) -> None:
+        """Let other programs have at once what this worker took, and does not do."""
+        if lease is not None:
+            with suppress(Refused):
+                await self.desk.seat.give_back(task.id, lease)
+
+    async def _ask(self, nursery: trio.Nursery, item: Message, task: Task, lease: Lease | None) -> None:
         room = self.desk.room
         try:
             refused = await may_run(self.desk.line, self.desk.command.words, task, self.desk.tell)
@@ -217,22 +236,27 @@ class Worker:
                     await self._decline(task, "the owner does not want it done")
                 else:
                     self._leave(task, refused)
+                await self._let_go(task, lease)
                 return
         except Unauthorized:
             raise
         except Refused as error:
             self._leave(task, error.message)
+            await self._let_go(task, lease)
+            if is_fault(error):
+                self._asked.discard(task.id)
+                self._again()
             return
         await self.desk.slots.acquire()
         verdict = with_room(self.rules, room.taken_today(now()))
         is_taken = False
         try:
             if not self._has_enough() and verdict.choice is Choice.TAKE:
-                is_taken = await self._take(nursery, item.id, task)
+                with self._going_on(task.id):
+                    is_taken = await self._take(nursery, item.id, task)
             else:
                 self._later(task, verdict.why)
-        except TakenOver as error:
-            self._again(error.retry_after)
+                await self._let_go(task, lease)
         finally:
             if not is_taken:
                 self.desk.slots.release()
