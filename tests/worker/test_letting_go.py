@@ -34,8 +34,8 @@ def failing(monkeypatch: pytest.MonkeyPatch, owner: type, name: str, times: int)
 @pytest.mark.parametrize("where", ["asking", "taking"])
 async def test_a_daemon_that_fails_at_a_question_is_asked_again(shop, monkeypatch, where):
     """Before the owner has answered, and after: the worker goes on, and the task is done."""
-    call = (Approvals, "ask") if where == "asking" else (Runtimes, "take")
-    failing(monkeypatch, *call, 5)
+    owner, name = (Approvals, "ask") if where == "asking" else (Runtimes, "take")
+    failing(monkeypatch, owner, name, 5)
     handle = await shop.send("Ask first")
     async with shop.working(shop.script(ECHO), is_asking=True):
         await answer(shop, "approve")
