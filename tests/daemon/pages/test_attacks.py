@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 import trio.testing
 
 from taskferry_apps.daemon.pages.live import LiveBody, Streams
+from taskferry_apps.daemon.pages.typed import moment_typed
+from taskferry_apps.daemon.port import DaemonRefusal
+from taskferry_protocol.ids import Instant
 from tests.daemon.worlds import OWNER
 
 from .browsing import inert
@@ -44,6 +48,14 @@ async def test_browser_that_comes_in_while_all_are_put_out_is_put_out(alice):
         await trio.testing.wait_all_tasks_blocked()
         browsers.sign_out_everywhere(OWNER)
     assert let_in == [None]
+
+
+@pytest.mark.parametrize("typed", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00+23:59"])
+def test_time_beyond_the_calendar_is_refused(typed):
+    """By its zone it lies outside the years that there are."""
+    with pytest.raises(DaemonRefusal) as refused:
+        moment_typed(typed, Instant(0), "until")
+    assert refused.value.code == "bad-value"
 
 
 async def test_browser_that_goes_before_its_stream_begins_takes_no_place():
