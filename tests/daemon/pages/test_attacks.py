@@ -9,7 +9,9 @@ import trio.testing
 from taskferry_apps.daemon.pages.live import LiveBody, Streams
 from taskferry_apps.daemon.pages.typed import moment_typed
 from taskferry_apps.daemon.port import DaemonRefusal
+from taskferry_apps.page_kit.words import exact
 from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import TIME_LIMIT
 from tests.daemon.worlds import OWNER
 
 from .browsing import inert
@@ -67,3 +69,8 @@ async def test_browser_that_goes_before_its_stream_begins_takes_no_place():
         assert streams.open == 1
         assert b"open" in await anext(aiter(hints))
     assert streams.open == 0
+
+
+def test_time_that_a_peer_names_beyond_every_calendar_is_shown_as_the_last():
+    """An invite may end in a year that no calendar has, and its page is shown."""
+    assert exact(TIME_LIMIT - 1).startswith("31 December 9999")
