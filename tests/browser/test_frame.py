@@ -46,6 +46,26 @@ def test_what_a_command_changes_is_on_the_page_within_a_second(pair, sit):
     assert page.evaluate("performance.timeOrigin") == loaded
 
 
+def test_button_that_has_the_focus_stays_that_of_the_same_question(lived, bob, sit):
+    """An agent asked twice: once the first is gone from the list, Return does not allow the second."""
+    first, second = (
+        str(
+            lived.bob.post("/approvals", {"from": "writer", "class": "shell", "what": what})["approval"]["id"]
+        )
+        for what in ("list the files", "remove the files")
+    )
+    page = sit(bob).enter("/dashboard/waiting")
+    shown = page.locator("li.ask form[action*='/questions/']").evaluate_all(
+        "forms => forms.map(form => form.getAttribute('action'))"
+    )
+    mine = [path for path in shown if path.endswith((first, second))]
+    page.locator(f"form[action='{mine[0]}'] button").first.focus()
+    lived.bob.post(f"/approvals/{mine[0].rpartition('/')[2]}/deny", {})
+    expect(page.locator(f"form[action='{mine[0]}']")).to_have_count(0)
+    expect(page.locator(f"form[action='{mine[1]}']")).to_have_count(1)
+    assert page.evaluate("document.activeElement.form?.getAttribute('action') ?? null") is None
+
+
 def test_a_page_says_when_the_daemon_is_gone_and_goes_on_when_it_is_back(stage, relay, sit):
     """While nobody answers what is shown may be old, and the page says so; later it says so no more."""
     carol = owner_with(stage, relay, "carol", "typist")

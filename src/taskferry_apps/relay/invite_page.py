@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 from quart import Response
 from quart_trio import QuartTrio
 
 from taskferry_protocol.errors import RemoteProtocolError
-from taskferry_protocol.ids import Instant, fingerprint
+from taskferry_protocol.ids import fingerprint
 from taskferry_protocol.invites import invite_code, read_invite_code
 
+from ..page_kit.words import exact
 from .invites import Invites
 from .pages import Pages
 
@@ -37,10 +36,6 @@ def add_invite_page(app: QuartTrio, invites: Invites, pages: Pages) -> None:
             "invite.html",
             invitation=found,
             fingerprint=fingerprint(found.account),
-            until=_date(found.expires_at),
+            until=exact(found.expires_at),
             link=f"taskferry://{pages.address.authority}/invite/{invite_code(found.id)}",
         )
-
-
-def _date(at: Instant) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 import trio.testing
 
 from taskferry_apps.daemon.pages.live import LiveBody, Streams
+from taskferry_apps.daemon.pages.typed import moment_typed
+from taskferry_apps.daemon.port import DaemonRefusal
+from taskferry_apps.page_kit.words import exact
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import TIME_LIMIT
 from tests.daemon.worlds import OWNER
 
 from .browsing import inert
@@ -46,6 +52,14 @@ async def test_browser_that_comes_in_while_all_are_put_out_is_put_out(alice):
     assert let_in == [None]
 
 
+@pytest.mark.parametrize("typed", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00+23:59"])
+def test_time_beyond_the_calendar_is_refused(typed):
+    """By its zone it lies outside the years that there are."""
+    with pytest.raises(DaemonRefusal) as refused:
+        moment_typed(typed, Instant(0), "until")
+    assert refused.value.code == "bad-value"
+
+
 async def test_browser_that_goes_before_its_stream_begins_takes_no_place():
     """Pages that are left at once would else use up the places of all."""
     streams = Streams()
@@ -55,3 +69,8 @@ async def test_browser_that_goes_before_its_stream_begins_takes_no_place():
         assert streams.open == 1
         assert b"open" in await anext(aiter(hints))
     assert streams.open == 0
+
+
+def test_time_that_a_peer_names_beyond_every_calendar_is_shown_as_the_last():
+    """An invite may end in a year that no calendar has, and its page is shown."""
+    assert exact(TIME_LIMIT - 1).startswith("31 December 9999")

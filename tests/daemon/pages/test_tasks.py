@@ -462,6 +462,8 @@ async def test_wrong_request_is_explained_with_what_was_typed(desk, field, value
     assert 400 <= answer.status < 500
     assert b'role="alert"' in answer.raw
     assert b"My long brief" in answer.raw
+    assert b"hx-get" not in answer.raw, "the empty form would take its place at the next change"
+    assert b"hx-get" in (await desk.browse("GET", "/dashboard/tasks/new")).raw
     assert (await desk.here.tasks(OWNER, "", "", "", "", 5))[0] == ()
 
 

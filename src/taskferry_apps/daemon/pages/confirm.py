@@ -6,15 +6,14 @@ takes a machine in would be pressed by whoever was sent the link of somebody els
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final
 from urllib.parse import quote
 
 from quart import Response
 
-from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import CONTACT_NOTE_BYTES
 
+from ...page_kit.words import exact
 from ..link_faults import SETUP_LINK
 from ..port import DaemonRefusal
 from .desk import Desk
@@ -58,7 +57,7 @@ class Confirm:
             visitor,
             link=found,
             trust=_TRUST.get(found.trust, found.trust),
-            until=_date(found.expires_at),
+            until=exact(found.expires_at),
             free=free,
             note_bytes=CONTACT_NOTE_BYTES,
         )
@@ -80,7 +79,3 @@ class Confirm:
         note = pressed.text("note", CONTACT_NOTE_BYTES)
         asked = await self._daemon.links.connect(OWNER, link, pressed.form.get("agent", ""), note)
         return await self._desk.show_still("asked.html", pressed.visitor, connection=asked)
-
-
-def _date(at: Instant) -> str:
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%d %B %Y, %H:%M UTC").lstrip("0")

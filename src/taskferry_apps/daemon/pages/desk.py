@@ -100,6 +100,8 @@ class Desk:
             "as_of": visitor.changes,
             "notice": "" if is_reload else self.daemon.browsers.take_notice(visitor.secret),
             "here": request.full_path.rstrip("?"),
+            # The answer to a form holds what was typed: no other page takes its place by itself.
+            "follows": request.method == "GET",
             "section": _PART_OF.get(room, room),
             "standing": await look(self.daemon),
         }

@@ -39,7 +39,10 @@ def moment_typed(text: str, now: Instant, field: str) -> Instant | None:
         raise _bad(field, "A time looks like 30m, 2h, 3d or 2030-12-24T18:00Z.") from None
     if moment.tzinfo is None:
         raise _bad(field, "A time needs its zone, as in 2030-12-24T18:00Z.")
-    at = (moment.astimezone(UTC) - _EPOCH) // _MS
+    try:
+        at = (moment.astimezone(UTC) - _EPOCH) // _MS
+    except OverflowError:
+        raise _bad(field, "That time is beyond every calendar.") from None
     if at <= now:
         raise _bad(field, "That time has passed already.")
     return Instant(at)
