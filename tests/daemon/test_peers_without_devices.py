@@ -23,6 +23,10 @@ async def test_a_peer_that_has_no_device_any_more_stops_no_news_of_ours():
         await connect(alice, carol, "requester", "@carol/reader")
         await bob.devices.revoke(OWNER, bob._core.device.hex(), "the end", lose=True)
 
+        async def both():
+            return len(await alice.connections(OWNER, "accepted", "")) == 2
+
+        await until(both)
         # As the relay shows it to whoever asks.
         log = await bob._core.own_log()
         assert not log.state.active_devices()
@@ -37,6 +41,8 @@ async def test_a_peer_that_has_no_device_any_more_stops_no_news_of_ours():
         async def told():
             length = len((await alice._core.own_log()).statements)
             log = await carol._core.logs.get(alice._core.own)
-            return len(log.statements) == length
+            (connection,) = await carol.connections(OWNER, "accepted", "")
+            is_new = connection.card is not None and connection.card.version == 2
+            return is_new and len(log.statements) == length
 
         await until(told)
