@@ -15,12 +15,13 @@ from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.cards import Card, Visibility, read_card, recall_card, sign_card
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import AccountId, AgentRef
+from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.inbound import Standing
 from taskferry_protocol.messages import CardUpdate, SharedCard
 from taskferry_protocol.records import CardRecord, ConnectionState, PutCard
 
 from .arrival import Arrival
+from .audience import connected_owners
 from .bonds import all_bonds
 from .core import Core
 from .draft import Draft, refusal_of
@@ -137,12 +138,7 @@ def _record(card: Card, raw: bytes) -> CardRecord:
 
 
 async def _tell_connected(draft: Draft, agent: AgentRef, raw: bytes) -> None:
-    told: set[AccountId] = {
-        bond.record.peer.account
-        for bond in await all_bonds(draft.core.store, agent.name)
-        if bond.record.state is ConnectionState.ACCEPTED
-    }
-    for account in sorted(told):
+    for account in await connected_owners(draft, agent.name):
         await draft.post_quietly(CardUpdate(raw), AgentRef(draft.core.own, ""), AgentRef(account, ""))
 
 

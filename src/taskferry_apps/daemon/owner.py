@@ -14,10 +14,9 @@ from taskferry_protocol.backups import backup_key
 from taskferry_protocol.cards import Card, Visibility
 from taskferry_protocol.crypto import KEY_BYTES, SigningKey
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import AccountId, AgentRef, Instant, is_name
+from taskferry_protocol.ids import AgentRef, Instant, is_name
 from taskferry_protocol.messages import AccountUpdate, SharedCard
 from taskferry_protocol.records import (
-    ConnectionState,
     LocalAgent,
     PutAgent,
     PutSetting,
@@ -30,8 +29,8 @@ from ..origins import origin_of
 from ..phrase import phrase_of
 from ..relay_client import CallRefused
 from .agents_told import shared_agent
+from .audience import connected_owners
 from .beginning import Beginning
-from .bonds import all_bonds
 from .cards import sign_and_store
 from .core import Core
 from .draft import Draft, refusal_of
@@ -342,11 +341,7 @@ class Owner:
 async def announce(draft: Draft, start: int, statements: Sequence[bytes]) -> None:
     """Tell every connected account, and the owner's other devices, of statements from index `start` on."""
     own = AgentRef(draft.core.own, "")
-    told: set[AccountId] = {
-        bond.record.peer.account
-        for bond in await all_bonds(draft.core.store)
-        if bond.record.state is ConnectionState.ACCEPTED
-    }
+    told = set(await connected_owners(draft))
     log = await draft.own_log()
     if len(log.state.active_devices()) > 1:
         told.add(draft.core.own)
