@@ -161,7 +161,11 @@ def inert(page: Page, where: str) -> list[str]:
         ".map(one => one.outerHTML.slice(0, 200))"
     )
     found += [f"{where}: {one}" for one in planted]
-    text = page.evaluate("document.documentElement.textContent")
+    # What stands in a field for its owner to change is as it was written, or saving would change it.
+    text = page.evaluate(
+        "(() => { const whole = document.documentElement.cloneNode(true);"
+        " whole.querySelectorAll('textarea').forEach(one => one.remove()); return whole.textContent; })()"
+    )
     found += [f"{where}: U+{ord(one):04X} is there unseen" for one in UNSEEN if one in text]
     if is_too_wide(page):
         widest = page.evaluate(

@@ -33,6 +33,7 @@ async def test_a_peer_that_has_no_device_any_more_stops_no_news_of_ours():
         async with alice._core.lock:
             draft = Draft(alice._core)
             held = await draft.log(log.account)
+            assert held is not None
             draft.replace_log(held, log, held.state.length, "bob")
             await draft.commit()
         await alice.edit_agent(OWNER, "requester", CardChange(tagline="Asks"))
@@ -43,6 +44,6 @@ async def test_a_peer_that_has_no_device_any_more_stops_no_news_of_ours():
             log = await carol._core.logs.get(alice._core.own)
             (connection,) = await carol.connections(OWNER, "accepted", "")
             is_new = connection.card is not None and connection.card.version == 2
-            return is_new and len(log.statements) == length
+            return is_new and log is not None and len(log.statements) == length
 
         await until(told)
