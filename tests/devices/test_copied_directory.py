@@ -35,7 +35,7 @@ def _end(data: Path, how: signal.Signals) -> None:
     pid = _pid(data)
     os.kill(pid, how)
     until(lambda: not _runs(pid))
-    (data / "daemon.json").unlink()
+    (data / "daemon.json").unlink(missing_ok=True)
 
 
 def _runs(pid: int) -> bool:
