@@ -148,6 +148,9 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
                 assert life.ask(fresh, "GET", f"/{path}") == 200
             life.seen["status"] = life.run(fresh, "status").encode()
             life.seen["doctor"] = life.run(fresh, "doctor").encode()
+            # A daemon that ends takes its own away.
+            for machine in (alice, fresh):
+                life.seen[f"{machine.name}'s whereabouts"] = (machine / "daemon.json").read_bytes()
             life.modes = {
                 str(path.relative_to(folder)): stat.S_IMODE(path.stat().st_mode)
                 for data in (alice, fresh)
@@ -157,8 +160,6 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Life:
             life.seen[log.name] = log.read_bytes()
         for file in relay_folder.iterdir():
             life.seen[f"relay's {file.name}"] = file.read_bytes()
-        for machine in (alice, fresh):
-            life.seen[f"{machine.name}'s whereabouts"] = (machine / "daemon.json").read_bytes()
     finally:
         os.umask(mask)
         life.running = False
