@@ -27,7 +27,7 @@ def shown(page: Page, name: str) -> str:
     """What a machine shows for the other one."""
     line = page.get_by_label(name, exact=True)
     expect(line).to_be_visible()
-    return line.inner_text().strip()
+    return str(line.inner_text().strip())
 
 
 def meet(old: Seat, new: Seat, relay: str, *, manage: bool = False) -> tuple[str, str]:
