@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlencode
 
 import attrs
 from quart import Response, request
@@ -15,6 +14,7 @@ from ...audit_words import audit_sentence
 from .desk import Desk
 from .owner import OWNER
 from .page import Needs, Page
+from .paging import further
 
 __all__ = ["PAGES"]
 
@@ -103,7 +103,6 @@ async def _list(desk: Desk) -> Response:
     if kind not in set(AuditKind):
         kind = ""
     page = await desk.daemon.audit.entries(OWNER, kind, request.args.get("cursor", ""), _SHOWN, subject)
-    asked = {name: value for name, value in (("kind", kind), ("subject", subject)) if value}
     return await desk.show(
         "audit.html",
         visitor,
@@ -111,7 +110,7 @@ async def _list(desk: Desk) -> Response:
         groups=_GROUPS,
         kind=kind,
         subject=subject,
-        further=f"{_PLACE}?{urlencode({**asked, 'cursor': page.cursor})}" if page.cursor else "",
+        further=further(_PLACE, {"kind": kind, "subject": subject}, page.cursor),
         begun=bool(request.args.get("cursor")),
     )
 

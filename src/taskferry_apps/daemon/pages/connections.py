@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import urlencode
 
 import attrs
 from quart import Response, request
@@ -19,6 +18,7 @@ from .desk import Desk, Pressed
 from .grant_changes import allowed, changes
 from .owner import OWNER
 from .page import Page
+from .paging import further
 from .typed import chosen, moment_text, moment_typed, stale, whole_hash, whole_typed
 
 __all__ = ["PAGES"]
@@ -41,7 +41,6 @@ async def _list(desk: Desk) -> Response:
         raise DaemonRefusal("bad-value", "That is no agent's name.", "Choose one from the list.")
     listed, more = await gates.connection_page(OWNER, agent, state, cursor, _SHOWN)
     asked = await gates.requests(OWNER, _CARDS) if not (state or agent or cursor) else ()
-    query = {name: text for name, text in (("state", state), ("agent", agent)) if text}
     return await desk.show(
         "connections.html",
         visitor,
@@ -51,7 +50,7 @@ async def _list(desk: Desk) -> Response:
         states=_STATES,
         state=state,
         agent=agent,
-        older=f"{_LIST}?{urlencode({**query, 'cursor': more})}" if more else "",
+        older=further(_LIST, {"state": state, "agent": agent}, more),
         note_bytes=CONTACT_NOTE_BYTES,
         trust_words=trust_words,
     )

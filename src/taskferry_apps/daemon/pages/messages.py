@@ -21,6 +21,7 @@ from ..views import MessageView
 from .desk import Desk
 from .owner import OWNER
 from .page import Page
+from .paging import further
 
 __all__ = ["PAGES"]
 
@@ -92,14 +93,6 @@ def _asked(name: str) -> str:
     return request.args.get(name, "")[:_QUERY_CHARS]
 
 
-def _further(cursor: str, **kept: str) -> str:
-    """The address of the page that goes on from a cursor; "" where there is none."""
-    if not cursor:
-        return ""
-    asked = {name: value for name, value in {**kept, "cursor": cursor}.items() if value}
-    return f"{request.path}?{urlencode(asked)}"
-
-
 async def _conversations(desk: Desk) -> Response:
     visitor = await desk.visit()
     text, agent, peer, cursor = _asked("q"), _asked("agent"), _asked("peer"), _asked("cursor")
@@ -113,7 +106,7 @@ async def _conversations(desk: Desk) -> Response:
             "found_messages.html",
             visitor,
             lines=[_line(message) for message in found.messages],
-            more=_further(found.cursor, **kept),
+            more=further(request.path, kept, found.cursor),
             cut=found.cut,
             agents=agents,
             quarantined=quarantined,
@@ -124,7 +117,7 @@ async def _conversations(desk: Desk) -> Response:
         "messages.html",
         visitor,
         conversations=page.conversations,
-        more=_further(page.cursor, **kept),
+        more=further(request.path, kept, page.cursor),
         agents=agents,
         quarantined=quarantined,
         steps=_STEPS,
@@ -156,7 +149,7 @@ async def _conversation(desk: Desk, conversation: str) -> Response:
         lines=shown,
         newest=newest,
         tasks=_tasks(found.messages),
-        older=_further(found.cursor),
+        older=further(request.path, {}, found.cursor),
         most=PART_TEXT_BYTES,
     )
 
@@ -221,7 +214,7 @@ async def _quarantine(desk: Desk) -> Response:
         visitor,
         items=items,
         count=await desk.daemon.history.quarantined(OWNER),
-        more=_further(items[-1].cursor if len(items) == _SHOWN else ""),
+        more=further(request.path, {}, items[-1].cursor if len(items) == _SHOWN else ""),
     )
 
 

@@ -12,6 +12,7 @@ from ..port import DaemonRefusal
 from .desk import Desk
 from .owner import OWNER
 from .page import Page
+from .paging import further
 from .task_words import STATES
 
 __all__ = ["PAGES"]
@@ -54,7 +55,7 @@ async def _list(desk: Desk) -> Response:
         is_filtered=bool(filters),
         is_first=not cursor,
         first=f"/dashboard/tasks?{urlencode(filters)}",
-        older=f"/dashboard/tasks?{urlencode({**filters, 'cursor': found.cursor})}" if found.cursor else "",
+        older=further("/dashboard/tasks", filters, found.cursor),
         agents=await desk.daemon.agents(OWNER),
         groups={name: words for name, (words, _) in _GROUPS.items()},
         states=STATES,
