@@ -28,6 +28,7 @@ from taskferry_protocol.records.history import STEP_MS
 from taskferry_stores.sqlite import open_daemon_store
 
 from .big_history import COMMON, DAY_MS, MINE, PEERS, Size, make_history
+from .pages import measure_pages
 from .results import Bar, Figure, Way
 from .traffic import Workshop
 
@@ -49,7 +50,9 @@ def measure_history(shop: Workshop) -> list[Figure]:
         shop.tell(f"making a history of {tasks:,} tasks and {messages:,} messages")
         trio.run(partial(make_history, folder, Size(tasks, messages), lambda done: None))
         shop.tell("asking")
-        return trio.run(partial(measure, folder, shop.scale.questions, f"{messages:,} messages"))
+        what = f"{messages:,} messages"
+        figures = trio.run(partial(measure, folder, shop.scale.questions, what))
+        return [*figures, *measure_pages(folder, shop.scale.starts, shop.tell, what)]
 
 
 async def measure(folder: Path, count: int, what: str) -> list[Figure]:

@@ -28,6 +28,7 @@ GROUPS = {
     "waking": "Waking a watch on another machine, by a task over WebSocket",
     "stored": "Cost as the relay fills, 50 pairs, 4 a frame",
     "history": "Lists, searches and figures of a daemon with a long history",
+    "pages": "Pages of the dashboard over that history",
     "idle": "Memory",
     "sealing": "Cryptography",
     "startup": "Start-up of the command line",

@@ -48,7 +48,7 @@ class Scale:
     operations: int
     """Of each kind of cryptographic operation."""
     starts: int
-    """Of the command line."""
+    """Of the command line; and looks at each page."""
     history: tuple[int, int]
     """Tasks and messages that a daemon keeps while its lists are measured."""
     questions: int

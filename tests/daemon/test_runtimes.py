@@ -366,6 +366,6 @@ async def test_when_an_agent_was_last_run_outlives_the_daemon():
             await a.inbox(WRITER, "writer", True, "", 50, 0)
             ran = (await presence(a))[1]
             assert ran is not None
-            await a._upkeep.round()
+            await a._upkeep.tidy()
         async with world.running(machine) as a:
             assert await presence(a) == ("offline", ran, 0)

@@ -118,10 +118,14 @@ async def test_overdue_tasks_are_found_by_deadline(daemon):
             SaveTask(task("d")),
         ]
     )
-    assert await daemon.next_deadline() == later(10)
+    assert await daemon.next_deadline(Instant(0)) == later(10)
     assert await daemon.tasks_overdue(later(9), 10) == ()
     assert [row.title[-1] for row in await daemon.tasks_overdue(later(30), 10)] == ["b", "a"]
-    assert [row.title[-1] for row in await daemon.tasks_overdue(later(30), 1)] == ["b"]
+    (first,) = await daemon.tasks_overdue(later(30), 1)
+    assert first.title[-1] == "b"
+    assert [row.title[-1] for row in await daemon.tasks_overdue(later(30), 9, first)] == ["a"]
+    assert await daemon.next_deadline(later(10)) == later(30)
+    assert await daemon.next_deadline(later(30)) is None
 
 
 async def test_task_events_come_with_their_content_in_order(daemon):

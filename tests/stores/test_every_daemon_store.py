@@ -272,6 +272,8 @@ async def test_relayed_entry_waits_for_delivery_and_can_be_offered_again(daemon)
     assert await daemon.outbox([sha("m1")]) == {}
     stats = await daemon.stats()
     assert (stats.outbox_waiting, stats.outbox_relayed) == (3, 0)
+    await daemon.commit([RelayedOutbox((sha("m2"),))])
+    assert await daemon.outbox_waiting() == 2
 
 
 async def test_expired_entries_are_told_apart(daemon):

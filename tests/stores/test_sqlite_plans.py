@@ -209,7 +209,7 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
             await daemon.task_page(asked, cursor, 10)
         await daemon.task_events(hashes)
         await daemon.tasks_overdue(NOW, 10)
-        await daemon.next_deadline()
+        await daemon.next_deadline(Instant(0))
         await daemon.receipts_got(hashes)
         await daemon.quarantine(hashes)
         await daemon.seen([SeenKey(device("a"), seen("a").id, bob, n) for n in range(5)])

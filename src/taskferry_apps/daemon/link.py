@@ -84,14 +84,13 @@ class Link:
 
     async def status(self) -> RelayStatus:
         """How the link stands."""
-        stats = await self._core.store.stats()
         client = self._client
         return RelayStatus(
             url=self._url or (await self._relay_url() or ""),
             connected=client is not None,
             transport=client.transport_kind if client is not None else "",
             since=self._since,
-            queued=stats.outbox_waiting,
+            queued=await self._core.store.outbox_waiting(),
             last_error=self._error,
             notice=self._notice,
         )
@@ -345,8 +344,8 @@ class Link:
         self._client = client
         self._since = self._quiet.heard_at = self._core.now()
         self._attempt, self._error, self.refused = 0, "", None
-        self._core.feed.ring()
-        self._core.shown.ring()
+        for bell in (self._core.feed, self._core.shown, self._core.due):
+            bell.ring()
         get_logger().info("connected to the relay", url=self._url, transport=client.transport_kind)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive, client, origin, generation)

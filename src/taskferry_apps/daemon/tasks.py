@@ -33,6 +33,7 @@ from taskferry_protocol.records import (
     TaskRecord,
 )
 from taskferry_protocol.task_actions import ENDING
+from taskferry_protocol.task_table import TaskState
 from taskferry_protocol.tasks import Refusal, TaskView, VersionName
 
 from .breakers import budget_of, count_sent, permit_event, permit_talk
@@ -56,6 +57,10 @@ __all__ = ["Step", "Tasks", "add_event"]
 
 #: What is said about one version of the work.
 _JUDGING: Final = frozenset({EventType.TASK_COMPLETE, EventType.REVISION_REQUEST})
+#: Work that was handed in waits for a word, however late it is.
+_HANDED_IN: Final = frozenset({TaskState.SUBMITTED.value, TaskState.RESUBMITTED.value})
+#: So many tasks past their deadline are looked at in one go.
+_OVERDUE: Final = 64
 _IN_INBOX: Final = frozenset({InboxState.UNREAD, InboxState.READ, InboxState.PROCESSED})
 
 
@@ -246,11 +251,16 @@ class Tasks:
 
     async def expire_overdue(self, drained_until: Instant) -> None:
         """Say of tasks whose deadline passed before `drained_until` that they expired, where that holds."""
-        core = self._core
-        for row in await core.store.tasks_overdue(drained_until, 64):
-            if row.role == Role.REQUESTER.value:
-                async with core.lock:
-                    await self._expire(row)
+        core, last = self._core, None
+        # Some of them are not this device's to end, and come again each time: look past them.
+        while rows := await core.store.tasks_overdue(drained_until, _OVERDUE, last):
+            for row in rows:
+                if row.role == Role.REQUESTER.value and row.state not in _HANDED_IN:
+                    async with core.lock:
+                        await self._expire(row)
+            last = rows[-1] if len(rows) == _OVERDUE else None
+            if last is None:
+                return
 
     async def _expire(self, row: TaskRecord) -> None:
         draft = Draft(self._core)

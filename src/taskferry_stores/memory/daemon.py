@@ -327,17 +327,21 @@ class MemoryDaemonStore(
             for task, events in rows.items()
         }
 
-    async def tasks_overdue(self, now: Instant, limit: int) -> tuple[TaskRecord, ...]:
+    async def tasks_overdue(
+        self, now: Instant, limit: int, after: TaskRecord | None = None
+    ) -> tuple[TaskRecord, ...]:
         """Open tasks past their deadline."""
         state = await self._begin()
         rows = [(t.deadline, key) for key, t in state.tasks.items() if t.open and t.deadline is not None]
-        return tuple([state.tasks[key] for at, key in sorted(rows) if at <= now][:limit])
+        start = (after.deadline, (after.task, after.role)) if after is not None else (-1, (b"", ""))
+        found = [row for row in sorted(rows) if row[0] <= now and row > start]
+        return tuple([state.tasks[key] for _, key in found[:limit]])
 
-    async def next_deadline(self) -> Instant | None:
-        """The earliest deadline of an open task."""
+    async def next_deadline(self, after: Instant) -> Instant | None:
+        """The earliest deadline of an open task that is later than that."""
         state = await self._begin()
         deadlines = [t.deadline for t in state.tasks.values() if t.open and t.deadline is not None]
-        return min(deadlines, default=None)
+        return min((at for at in deadlines if at > after), default=None)
 
     async def events(
         self, after: Place, limit: int, agents: Collection[str] | None = None
@@ -359,6 +363,11 @@ class MemoryDaemonStore(
         """There is no file that could be damaged."""
         await self._begin()
         return StoreReport("ok", 0, 0)
+
+    async def outbox_waiting(self) -> int:
+        """How much waits in the outbox."""
+        state = await self._begin()
+        return sum(1 for entry in state.outbox.values() if entry.state is OutboxState.WAITING)
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor`."""

@@ -258,13 +258,15 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
         """All events held of tasks."""
         return await self._engine.read(lambda c: traffic_reads.task_events(c, tasks))
 
-    async def tasks_overdue(self, now: Instant, limit: int) -> tuple[TaskRecord, ...]:
+    async def tasks_overdue(
+        self, now: Instant, limit: int, after: TaskRecord | None = None
+    ) -> tuple[TaskRecord, ...]:
         """Open tasks past their deadline."""
-        return await self._engine.read(lambda c: traffic_reads.tasks_overdue(c, now, limit))
+        return await self._engine.read(lambda c: traffic_reads.tasks_overdue(c, now, limit, after))
 
-    async def next_deadline(self) -> Instant | None:
-        """The earliest deadline of an open task."""
-        return await self._engine.read(traffic_reads.next_deadline)
+    async def next_deadline(self, after: Instant) -> Instant | None:
+        """The earliest deadline of an open task that is later than that."""
+        return await self._engine.read(lambda c: traffic_reads.next_deadline(c, after))
 
     async def events(
         self, after: Place, limit: int, agents: Collection[str] | None = None
@@ -299,6 +301,10 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
         await self._engine.alone(look)
         return attrs.evolve(report, verdict=verdict)
+
+    async def outbox_waiting(self) -> int:
+        """How much waits in the outbox."""
+        return await self._engine.read(traffic_reads.outbox_waiting)
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor`."""

@@ -37,6 +37,8 @@ T = TypeVar("T")
 
 WALKED_ROWS: Final = 2_000
 """So many rows are looked at for one page; reading them takes some ten milliseconds on a cold disk."""
+WALKS: Final = 128
+"""So many walks are one statement; SQLite joins 500 at most."""
 LATEST: Final = Place((1 << 63) - 1)
 _EVERY_STANDING: Final = frozenset((role.value, state) for role in Role for state in (*TaskState, "unknown"))
 
@@ -156,7 +158,7 @@ def tasks_filtered(
     if after is not None:
         terms.append("(t.updated_at, t.task, t.role) < (?, ?, ?)")
         values += [after.updated_at, after.task, after.role]
-    found: list[tuple[int, bytes, str]] = []
+    walks: list[tuple[str, list[Column]]] = []
     for agent, standing in product(each(mine), each(standings)):
         narrowed, narrow = [*terms], [*values]
         if agent is not None:
@@ -165,11 +167,16 @@ def tasks_filtered(
         if standing is not None:
             narrowed.append("t.role = ? AND t.state = ?")
             narrow += standing
-        found += connection.execute(
+        walk = (
             f"SELECT t.updated_at, t.task, t.role FROM tasks t WHERE {' AND '.join(narrowed)}"  # noqa: S608
-            " ORDER BY t.updated_at DESC, t.task DESC, t.role DESC LIMIT ?",
-            (*narrow, limit + 1),
+            " ORDER BY t.updated_at DESC, t.task DESC, t.role DESC LIMIT ?"
         )
+        walks.append((f"SELECT * FROM ({walk})", [*narrow, limit + 1]))  # noqa: S608
+    found: list[tuple[int, bytes, str]] = []
+    for first in range(0, len(walks), WALKS):
+        some = walks[first : first + WALKS]
+        query_of_all = " UNION ALL ".join(walk for walk, _ in some)
+        found += connection.execute(query_of_all, [value for _, narrow in some for value in narrow])
     found.sort(reverse=True)
     records = _tasks(connection, [(task, role) for _, task, role in found[:limit]])
     last = records[-1] if len(found) > limit else None

@@ -303,20 +303,23 @@ def task_events(connection: Connection, ids: Collection[Hash]) -> dict[Hash, tup
     return _by_hash(rows, task_event_record, lambda event: event.task)
 
 
-def tasks_overdue(connection: Connection, now: Instant, limit: int) -> tuple[TaskRecord, ...]:
+def tasks_overdue(
+    connection: Connection, now: Instant, limit: int, after: TaskRecord | None
+) -> tuple[TaskRecord, ...]:
     """Open tasks past their deadline."""
+    start = (after.deadline, after.task, after.role) if after is not None else (-1, b"", "")
     rows = connection.execute(
         f"{TASKS} t.open AND t.deadline IS NOT NULL AND t.deadline <= ?"
-        " ORDER BY t.deadline, t.task, t.role LIMIT ?",
-        (now, limit),
+        " AND (t.deadline, t.task, t.role) > (?, ?, ?) ORDER BY t.deadline, t.task, t.role LIMIT ?",
+        (now, *start, limit),
     )
     return tuple([task_record(row) for row in rows])
 
 
-def next_deadline(connection: Connection) -> Instant | None:
-    """The earliest deadline of an open task."""
-    query = "SELECT min(deadline) FROM tasks WHERE open AND deadline IS NOT NULL"
-    (deadline,) = connection.execute(query).fetchone()
+def next_deadline(connection: Connection, after: Instant) -> Instant | None:
+    """The earliest deadline of an open task that is later than that."""
+    query = "SELECT min(deadline) FROM tasks WHERE open AND deadline > ?"
+    (deadline,) = connection.execute(query, (after,)).fetchone()
     return None if deadline is None else Instant(deadline)
 
 
@@ -344,6 +347,12 @@ def feed_bounds(connection: Connection) -> tuple[Place, Place]:
     newest = row[0] if row else 0
     (oldest,) = connection.execute("SELECT min(place) FROM events").fetchone()
     return Place(oldest if oldest is not None else newest + 1), Place(newest)
+
+
+def outbox_waiting(connection: Connection) -> int:
+    """How much waits in the outbox."""
+    (count,) = connection.execute("SELECT count(*) FROM outbox WHERE state = 'waiting'").fetchone()
+    return int(count)
 
 
 def stats(connection: Connection) -> DaemonStats:

@@ -6,17 +6,18 @@ thing, then leads back to a page with a line that says what it did, so that load
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 from urllib.parse import quote
 
 import attrs
-from quart import Response, request
+from quart import Response, g, request
 
 from taskferry_protocol.messages import Part
 
 from ...settings import DaemonSettings
 from ...system import entropy
 from ..port import DaemonRefusal, DaemonService
+from ..views import Status
 from .door import Visitor, press, press_with_files, visit
 from .once import Once
 from .proofs import Proofs
@@ -66,7 +67,15 @@ class Desk:
     async def has_account(self) -> bool:
         """Whether this machine is set up, told to whoever may look. Raises DaemonRefusal as `visit` does."""
         await self.visit()
-        return (await self.daemon.status()).set_up
+        return (await self.status()).set_up
+
+    async def status(self) -> Status:
+        """How things stand: asked once for all of a page, and anew by a button, which may have changed it."""
+        if request.method != "GET":
+            return await self.daemon.status()
+        if "status" not in g:
+            g.status = await self.daemon.status()
+        return cast(Status, g.status)
 
     async def visit(self) -> Visitor:
         """Who looks. Raises DaemonRefusal: another-user, signed-out."""
@@ -103,7 +112,7 @@ class Desk:
             # The answer to a form holds what was typed: no other page takes its place by itself.
             "follows": request.method == "GET",
             "section": _PART_OF.get(room, room),
-            "standing": await look(self.daemon),
+            "standing": await look(self.daemon, await self.status()),
         }
 
     def done(self, pressed: Pressed, notice: str, to: str) -> Response:

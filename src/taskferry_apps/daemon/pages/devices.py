@@ -147,7 +147,7 @@ async def _key(desk: Desk, pressed: Pressed, deed: str) -> str:
 async def _from_elsewhere(desk: Desk) -> Response:
     """Where people look for a device: this machine's own, or, while it has no account, how to get in one."""
     await desk.visit()
-    is_set_up = (await desk.daemon.status()).set_up
+    is_set_up = (await desk.status()).set_up
     return Response("", 303, {"Location": _PLACE if is_set_up else "/setup/link"})
 
 

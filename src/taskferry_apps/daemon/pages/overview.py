@@ -43,7 +43,7 @@ class Step:
 
 async def _overview(desk: Desk) -> Response:
     visitor = await desk.visit()
-    status = await desk.daemon.status()
+    status = await desk.status()
     history = desk.daemon.history
     agents = await desk.daemon.agents(OWNER)
     counts = await history.counts(OWNER)

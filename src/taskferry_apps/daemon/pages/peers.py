@@ -30,7 +30,7 @@ async def _list(desk: Desk) -> Response:
         found = await desk.daemon.peers.peer(OWNER, named if named.startswith("@") else f"@{named}")
         return Response("", 303, {"Location": f"{_ROOM}/{found.account.hex()}"})
     lines, more = await desk.daemon.peers.peer_page(OWNER, request.args.get("cursor", ""), _SHOWN)
-    status = await desk.daemon.status()
+    status = await desk.status()
     return await desk.show(
         "peers.html",
         visitor,

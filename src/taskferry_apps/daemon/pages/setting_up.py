@@ -45,7 +45,7 @@ class _Wanted:
 
 async def _show(desk: Desk) -> Response:
     visitor = await desk.visit()
-    status = await desk.daemon.status()
+    status = await desk.status()
     if status.relay is not None and status.relay.connected:
         return Response("", 303, {"Location": "/dashboard"})
     relay = status.relay.url if status.relay is not None else desk.settings.relay or ""
@@ -67,7 +67,7 @@ async def _form(desk: Desk, visitor: Visitor, wanted: _Wanted, problem: DaemonRe
         status=problem.status if problem is not None and request.method == "POST" else 200,
         wanted=wanted,
         problem=problem,
-        standing=await desk.daemon.status(),
+        standing=await desk.status(),
         action=_FORM,
     )
 
@@ -158,7 +158,7 @@ async def _prove(desk: Desk) -> Response:
             "Nothing is asked for any more. Check what you wrote down with: taskferry recovery check",
             "/dashboard/devices",
         )
-    status = await desk.daemon.status()
+    status = await desk.status()
     return desk.sheet.render(
         "phrase.html",
         status=409,
@@ -178,7 +178,7 @@ async def _prove(desk: Desk) -> Response:
 async def _joining(desk: Desk) -> Response:
     visitor = await desk.visit()
     link = await desk.daemon.devices.linking(OWNER, "", 0)
-    if (await desk.daemon.status()).set_up:
+    if (await desk.status()).set_up:
         if request.headers.get("HX-Request") == "true":
             # The page that follows the daemon is to go there, and not to show the dashboard in its place.
             return Response("", 200, {"HX-Redirect": "/dashboard"})

@@ -52,9 +52,8 @@ class Standing:
         return "connected"
 
 
-async def look(daemon: DaemonService) -> Standing:
-    """How things stand now."""
-    status = await daemon.status()
+async def look(daemon: DaemonService, status: Status) -> Standing:
+    """How things stand, given the status."""
     if not status.set_up:
         return Standing(status)
     counts = await daemon.gates.counts(OWNER)

@@ -41,7 +41,7 @@ _PARTS: Final = 32
 async def _room(desk: Desk) -> Response:
     visitor, gates = await desk.visit(), desk.daemon.gates
     questions = (await gates.approvals(OWNER, "", "asked", _MOST_ASKED))[::-1]
-    status = await desk.daemon.status()
+    status = await desk.status()
     return await desk.show(
         "waiting.html",
         visitor,

@@ -1,0 +1,64 @@
+"""Housekeeping: what is overdue is said, and a round with nothing to do disturbs nobody."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import attrs
+import trio
+
+from taskferry_apps.daemon.upkeep import Upkeep
+from taskferry_protocol.ids import Instant, sha256
+from taskferry_protocol.records import SaveTask
+
+from .worlds import Machine, a_world, ask, connect, in_state, set_up
+
+SOON_MS = 60_000
+
+
+@asynccontextmanager
+async def a_pair():
+    """Alice's daemon and Bob's, connected."""
+    async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
+        await set_up(a, "alice", "requester")
+        await set_up(b, "bob", "writer")
+        await connect(a, b, "requester", "@bob/writer")
+        yield world, a, b
+
+
+def upkeep_of(daemon):
+    """Its housekeeping, to be done by hand."""
+    return Upkeep(daemon._core, daemon._owner, daemon._tasks, daemon._link, daemon._connections)
+
+
+async def test_tasks_that_others_must_end_do_not_keep_ours_from_expiring():
+    """A hundred overdue tasks of peers stand before the one that is ours to end."""
+    async with a_pair() as (world, a, _):
+        soon = Instant(world.clock.now() + SOON_MS)
+        task = await ask(a, "requester", "@bob/writer", deadline=soon)
+        (ours,) = await a._core.store.tasks_overdue(soon, 2)
+        theirs = [
+            attrs.evolve(ours, task=sha256(bytes([n])), role="worker", deadline=Instant(soon - 1), revision=0)
+            for n in range(100)
+        ]
+        await a._core.commit([SaveTask(row) for row in theirs])
+        world.clock.ahead_ms += 2 * SOON_MS
+        await in_state(a, task, "expired")
+
+
+async def test_a_round_with_nothing_to_do_has_no_page_loaded_again():
+    """A deadline that passed while the relay is away cannot be said: once it is, it is."""
+    async with a_pair() as (world, a, _):
+        task = await ask(a, "requester", "@bob/writer", deadline=Instant(world.clock.now() + SOON_MS))
+        world.stop_relay()
+        with trio.fail_after(20):
+            while a._link.connected:
+                await trio.lowlevel.checkpoint()
+        world.clock.ahead_ms += 2 * SOON_MS
+        upkeep = upkeep_of(a)
+        await upkeep.round()
+        rings, pause = a._core.shown.rings, await upkeep._pause()
+        await upkeep.round()
+        assert (a._core.shown.rings, pause) == (rings, 60.0)
+        await world.start_relay()
+        await in_state(a, task, "expired")
