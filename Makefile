@@ -10,6 +10,7 @@ STEP := tools/step
 WORKERS ?= auto
 MINUTES ?= 5
 SEEDS ?= 500
+DEVICES ?= 5000
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
@@ -39,7 +40,7 @@ NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
-	check-generated format bench fuzz fuzz-setup sim crash crowd lock clean
+	check-generated format bench load fuzz fuzz-setup sim crash crowd lock clean
 
 help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,6 +126,9 @@ fuzz-setup: setup
 
 bench: setup ## Measure throughput and latency (ARGS="...")
 	@$(RUN) -m benchmarks $(ARGS)
+
+load: setup ## Run DEVICES=5000 devices at one relay for MINUTES=n, and plot what that costs it
+	@$(RUN) -m benchmarks.load --minutes $(MINUTES) --devices $(DEVICES) $(ARGS)
 
 # --- Checking --------------------------------------------------------------------------------------------
 

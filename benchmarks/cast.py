@@ -31,6 +31,7 @@ AGENT = "agent"
 DAY_MS = 86_400_000
 #: Messages a minute that a grant allows: what is measured is the relay, not its brake.
 RATE = 1_000_000
+MESSAGES = frozenset({MessageClass.MESSAGE})
 CONVERSATION = ConversationId(bytes(16))
 
 
@@ -70,8 +71,10 @@ def make_owner(number: int, now: Instant) -> Owner:
     return Owner(keys, keys.manage, log, entropy)
 
 
-def connect(one: Owner, other: Owner, now: Instant) -> PutConnection:
-    """The call that connects the agents of both, each granting the other messages."""
+def connect(
+    one: Owner, other: Owner, now: Instant, classes: frozenset[MessageClass] = MESSAGES
+) -> PutConnection:
+    """The call that connects the agents of both, each granting the other messages of these classes."""
     raw = sign_request(
         one.agent,
         other.agent,
@@ -90,7 +93,7 @@ def connect(one: Owner, other: Owner, now: Instant) -> PutConnection:
             before=None,
             at=now,
             until=None,
-            classes=frozenset({MessageClass.MESSAGE}),
+            classes=classes,
             rate=RATE,
             largest=262_144,
             terms=sha256(b"terms"),

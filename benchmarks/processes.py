@@ -106,10 +106,10 @@ def _wait_listening(process: subprocess.Popen[bytes], log: Path) -> str:
 class Client:
     """A client process that follows a plan: it says `ready`, waits for a word, and says what came of it."""
 
-    def __init__(self, plan: Mapping[str, object]) -> None:
+    def __init__(self, plan: Mapping[str, object], module: str = "benchmarks.client") -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.client"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -16,6 +17,7 @@ __all__ = ["GROUPS", "print_table", "write_docs"]
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs" / "performance.md"
+LONG_RUN = Path(__file__).parent / "results" / "load.json"
 TEMPLATE = Path(__file__).parent / "performance.md.template"
 
 #: What each benchmark is called in the table.
@@ -75,6 +77,36 @@ def print_table(report: Report) -> None:
     Console(width=None if sys.stdout.isatty() else 120).print(table)
 
 
+_GROWTH = {
+    "resident_mib": ("resident memory", "MiB"),
+    "descriptors": ("open files and sockets", ""),
+    "wal_mib": ("write-ahead log", "MiB"),
+    "database_mib": ("database", "MiB"),
+    "p99_ms": ("latency, p99", "ms"),
+}
+
+
+def _long_run() -> str:
+    """What `python -m benchmarks.load` found last; a sentence where it has not been run."""
+    if not LONG_RUN.exists():
+        return "It has not been run on this machine yet."
+    run = json.loads(LONG_RUN.read_text())
+    counts = run["counts"]
+    lines = [
+        f"{run['devices']:,} devices, {run['minutes']:g} minutes, {counts['arrived']:,} messages of "
+        f"{counts['accepted']:,} accepted arrived, {run['never_arrived']:,} never did; "
+        f"{counts.get('went away', 0):,} times a device went away and came back. `{run['command']}`, "
+        f"{run['machine']['processor']}, load before {run['machine']['load before']}.",
+        "",
+        "| | highest | growth an hour, after the first quarter |",
+        "|---|---:|---:|",
+    ]
+    for name, (label, unit) in _GROWTH.items():
+        highest, growth = run["highest"][name], run["growth_per_hour"][name]
+        lines.append(f"| {label} | {_number(highest)} {unit} | {growth:+,.1f} {unit} |")
+    return "\n".join([*lines, "", "![The relay during the long run](images/load.svg)"])
+
+
 def write_docs(report: Report) -> Path:
     """Write `docs/performance.md` from a report; its path. The prose is in the template, figures are not."""
     lines: list[str] = []
@@ -95,6 +127,7 @@ def write_docs(report: Report) -> Path:
         taken_at=report.taken_at,
         minutes=f"{report.seconds / 60:.0f}",
         verdict=f"{met} of {len(judged)} bars are met",
+        long_run=_long_run(),
     )
     DOCS.write_text(text)
     return DOCS

@@ -171,6 +171,8 @@ async def open_relay(
             client._leave()
             writing.cancel_scope.deadline = trio.current_time() + _GOODBYE_S
     finally:
+        # Whoever was cancelled has not left: other tasks may wait for what will never be answered.
+        client._end(LinkEnded(None, "closed here"))
         with trio.CancelScope(shield=True, deadline=trio.current_time() + _GOODBYE_S):
             await transport.aclose()
     if failure is not None:

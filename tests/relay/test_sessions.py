@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.entrance import SignUp
@@ -230,3 +231,29 @@ async def test_a_silent_client_is_sent_away(friends):
         friends.clock.ahead_ms += 30_000
         with trio.fail_after(5):
             assert (await bob.wait_ended()).code == "timeout"
+
+
+async def test_who_waits_for_an_answer_hears_of_it_when_the_session_is_cancelled():
+    """A session that its owner cancels answers nobody any more, and says so to those who wait elsewhere."""
+    store = PausedStore()
+    async with serving(store, Policy([ORIGIN])) as world:
+        await world.introduce()
+        heard: list[str] = []
+
+        async def send(client, parcel) -> None:
+            with pytest.raises(LinkEnded) as ended:
+                await client.send([parcel])
+            heard.append(ended.value.text)
+
+        with trio.fail_after(10):
+            async with trio.open_nursery() as waiting:
+                with trio.CancelScope() as scope:
+                    async with world.open(world.alice) as alice:
+                        store.gate = trio.Event()
+                        parcel = seal(world.alice, world.bob, "hi", world.now).parcel
+                        waiting.start_soon(send, alice, parcel)
+                        await trio.testing.wait_all_tasks_blocked()
+                        scope.cancel()
+                        await trio.sleep_forever()
+        assert heard == ["closed here"]
+        store.gate.set()
