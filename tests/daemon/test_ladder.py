@@ -8,13 +8,15 @@ import pytest
 
 from taskferry_apps.daemon.delivery import delivery_words, idle_warning
 from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.daemon.outbound import Outbound
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, Look
 from taskferry_apps.daemon.runtimes_port import NewRuntime
 from taskferry_apps.daemon.views import Delivery
+from taskferry_protocol.frame_items import ParcelAccepted
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant, sha256
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem
-from taskferry_protocol.records import Flow, PeerWord
+from taskferry_protocol.records import DropOutbox, Flow, PeerWord, Rung, SetRung
 
 from .worlds import OWNER, Machine, World, a_world, ask, connect, set_up, until
 
@@ -282,3 +284,26 @@ def test_times_that_no_calendar_has_are_no_trouble():
     hours = idle_warning("@bob/writer", word(True, NOW), Instant(NOW + 7 * 3_600_000))
     assert hours is not None
     assert "7 hours" in hours
+
+
+async def test_a_recipients_word_outranks_the_relays_late_answer():
+    """What its recipient has set aside is failed, though the relay answers its sending only after that."""
+    async with a_world() as world, connected(world) as (a, _):
+        world.stop_relay()
+        sent = await say(a)
+        core = a._core
+        outbound = Outbound(core, _nothing_new)
+        (due,) = [entry for entry in await outbound.due() if entry.hash == sent]
+        await core.commit(
+            (
+                SetRung(sent, "requester", Rung.FAILED, "quarantined: not-permitted", core.now()),
+                DropOutbox((sent,)),
+            )
+        )
+        await outbound.settle((due,), (ParcelAccepted(1),))
+        delivery = (await a.message(OWNER, sent.hex())).delivery
+        assert (delivery.rung, delivery.code) == ("failed", "quarantined: not-permitted")
+
+
+async def _nothing_new(account, refusal):
+    return False

@@ -108,7 +108,11 @@ class Outbound:
         stale: list[tuple[OutboxRecord, Refusal]] = []
         async with self._core.lock:
             draft = Draft(self._core)
+            held = await self._core.store.outbox([entry.hash for entry in sent])
             for entry, outcome in zip(sent, outcomes, strict=True):
+                if entry.hash not in held:
+                    # Its recipient's word, or its end, came before the relay's: what that says stays.
+                    continue
                 if isinstance(outcome, ParcelAccepted):
                     await self._relayed(draft, entry)
                 elif outcome.code is RejectCode.STALE_LOG and entry.attempts < PATIENCE:

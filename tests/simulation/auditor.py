@@ -1,0 +1,235 @@
+"""What must hold when a world has settled, whatever befell it; each breach is a sentence."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import attrs
+
+from taskferry_apps.daemon.taskbook import Held, load_task, read_summary
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.ids import Hash
+from taskferry_protocol.messages import TextMessage, decode_content
+from taskferry_protocol.records import (
+    Direction,
+    MessageQuery,
+    MessageRecord,
+    Order,
+    Rung,
+    TaskQuery,
+    TaskRecord,
+)
+
+from .ledger import Accepted
+from .plan import Kind
+from .programs import DaemonMachine
+from .town import Town
+
+__all__ = ["Books", "audit", "is_put_out", "open_books", "unended"]
+
+#: A quiet pair waits for nobody but the relay itself.
+QUIET_BOUND_S = 60.0
+
+
+@attrs.frozen
+class Books:
+    """Everything that one machine holds when all is over."""
+
+    machine: DaemonMachine
+    messages: tuple[MessageRecord, ...]
+    quarantined: Mapping[Hash, str]
+    tasks: Mapping[Hash, Held]
+    rows: tuple[TaskRecord, ...]
+    waiting: int
+
+    def message(self, hash: Hash) -> list[MessageRecord]:
+        """The rows of a message."""
+        return [row for row in self.messages if row.hash == hash]
+
+
+async def open_books(machine: DaemonMachine) -> Books:
+    """Read all of it."""
+    daemon = machine.daemon
+    assert daemon is not None
+    core = daemon._core
+    store = core.store
+    messages: list[MessageRecord] = []
+    after = None
+    while True:
+        page = await store.message_page(MessageQuery(), after, 200, Order.OLDEST_FIRST)
+        messages += page.items
+        if page.next is None:
+            break
+        after = page.next
+    quarantined = {
+        row.hash: row.code for row in (await store.quarantine_page(None, 500, Order.OLDEST_FIRST)).items
+    }
+    rows: list[TaskRecord] = []
+    cursor = None
+    while True:
+        found = await store.task_page(TaskQuery(), cursor, 200)
+        rows += found.items
+        if found.next is None:
+            break
+        cursor = found.next
+    tasks = {task: await load_task(core, task) for task in sorted({row.task for row in rows})}
+    stats = await store.stats()
+    return Books(machine, tuple(messages), quarantined, tasks, tuple(rows), stats.outbox_waiting)
+
+
+def audit(town: Town, books: Mapping[str, Books]) -> list[str]:
+    """All breaches, when whatever is to come to an end has done so."""
+    found = [*town.crashes, *town.ledger.broken, *_unended(town, books)]
+    for check in (_accounted, _once, _agree, _folds, _unforged, _unhindered):
+        found += check(town, books)
+    return found
+
+
+def unended(town: Town, books: Mapping[str, Books]) -> list[str]:
+    """What should have come to an end by now, under an honest relay; a device that is put out has to wait."""
+    return list(_unended(town, {name: book for name, book in books.items() if not is_put_out(book.machine)}))
+
+
+def _unended(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    for promise in town.ledger.accepted:
+        for row in books[promise.machine].message(promise.hash) if promise.machine in books else ():
+            if row.rung in (Rung.QUEUED, Rung.RELAYED):
+                yield f"{_name(promise)} has no end: it is still {row.rung.value} {row.code}".strip()
+
+
+def is_put_out(machine: DaemonMachine) -> bool:
+    """Whether the relay takes no session of the machine any more."""
+    return machine.daemon is not None and machine.daemon._link.refused is RejectCode.DEVICE_GONE
+
+
+def _accounted(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    """What a daemon accepted has come to an end that its agent can see."""
+    for promise in town.ledger.accepted:
+        book = books.get(promise.machine)
+        if book is None:
+            continue
+        rows = [row for row in book.message(promise.hash) if row.rung is not None]
+        name = _name(promise)
+        if not rows:
+            yield f"{name} was accepted and is gone"
+            continue
+        for row in rows:
+            if row.rung is Rung.DELIVERED:
+                yield from _arrived(town, books, promise, name)
+            elif row.rung not in (Rung.QUEUED, Rung.RELAYED) and not row.code:
+                yield f"{name} failed without a reason"
+
+
+def _name(promise: Accepted) -> str:
+    return f"{promise.what} ({promise.hash.hex()[:8]}) of {promise.machine}"
+
+
+def _arrived(town: Town, books: Mapping[str, Books], promise: Accepted, name: str) -> Iterator[str]:
+    peer = promise.peer.partition("/")[0].removeprefix("@")
+    theirs = [book for book in books.values() if town.owner_of(book.machine.name).name == peer]
+    if not any(book.message(promise.hash) or promise.hash in book.quarantined for book in theirs):
+        yield f"{name} is said to be delivered, and {peer} has nothing of it"
+
+
+def _once(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    """Nothing takes effect twice."""
+    for name, book in books.items():
+        keys = Counter((row.hash, row.mine) for row in book.messages)
+        for (hash, _), count in keys.items():
+            if count > 1:
+                yield f"{name} holds {hash.hex()[:8]} {count} times"
+        texts = Counter(
+            body.text
+            for row in book.messages
+            if row.direction is Direction.IN
+            and isinstance(body := decode_content(row.content).body, TextMessage)
+        )
+        for text, count in texts.items():
+            if count > 1:
+                yield f"{name} was told {text!r} {count} times"
+        for task, held in book.tasks.items():
+            taken = Counter(line.event.hash for line in held.view.taken)
+            if any(count > 1 for count in taken.values()):
+                yield f"{name} took an event of task {task.hex()[:8]} twice"
+
+
+def _agree(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    """Whoever holds the same events of a task shows the same."""
+    for task in sorted({task for book in books.values() for task in book.tasks}):
+        holding = [(name, book.tasks[task]) for name, book in books.items() if task in book.tasks]
+        for (one, first), (other, second) in _pairs(holding):
+            if first.records.keys() != second.records.keys() or first.revoked != second.revoked:
+                continue
+            if _shown(first) != _shown(second):
+                yield (
+                    f"{one} and {other} hold the same events of task {task.hex()[:8]}, and see "
+                    f"{first.view.state} and {second.view.state}"
+                )
+        if town.plan.lies:
+            continue
+        if all(_is_all_delivered(books, name, task) for name, _ in holding):
+            states = {name: held.view.state for name, held in holding}
+            if len(set(states.values())) > 1:
+                yield f"everything of task {task.hex()[:8]} is delivered, and they see {states}"
+
+
+def _is_all_delivered(books: Mapping[str, Books], name: str, task: Hash) -> bool:
+    own = [row for row in books[name].messages if row.task == task and row.rung is not None]
+    return all(row.rung is Rung.DELIVERED for row in own) and not books[name].quarantined
+
+
+def _shown(held: Held) -> Any:
+    view = held.view
+    return view.state, [(line.event.hash, line.effect, line.state) for line in view.taken]
+
+
+def _pairs(items: list[Any]) -> Iterator[tuple[Any, Any]]:
+    for index, one in enumerate(items):
+        for other in items[index + 1 :]:
+            yield one, other
+
+
+def _folds(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    """The stored row of a task is what its stored events come to."""
+    for name, book in books.items():
+        for row in book.rows:
+            view = book.tasks[row.task].view
+            state = view.state.value if view.state is not None else "unknown"
+            summary = read_summary(row)
+            stored = (row.state, row.open, summary.versions, summary.final)
+            folded = (state, not view.is_final, len(view.versions), view.is_final)
+            if stored != folded:
+                yield f"{name} shows task {row.task.hex()[:8]} as {stored}; its events come to {folded}"
+
+
+def _unforged(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    """What has an effect was written by the one whose name it bears."""
+    sent = {
+        row.hash: row.mine
+        for book in books.values()
+        for row in book.messages
+        if row.direction is not Direction.IN
+    }
+    for name, book in books.items():
+        for row in book.messages:
+            if row.direction is Direction.IN and row.hash not in sent and row.rung is None:
+                yield f"{name} believes {row.hash.hex()[:8]} ({row.type}), which nobody sent"
+
+
+def _unhindered(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    """A pair that nothing befalls waits for nobody else's trouble."""
+    if any(fault.kind is Kind.ROLLBACK for fault in town.plan.faults):
+        return
+    trouble = [fault for fault in town.plan.faults if fault.who == town.relay.name]
+    bound = QUIET_BOUND_S + sum(abs(fault.amount) + 30 for fault in trouble)
+    for promise in town.ledger.accepted:
+        if not town.owner_of(promise.machine).quiet:
+            continue
+        for row in books[promise.machine].message(promise.hash):
+            if row.delivered_at is None:
+                yield f"{promise.what} of {promise.machine}, whom nothing befell, did not arrive"
+            elif row.delivered_at - row.created_at > bound * 1000:
+                late = (row.delivered_at - row.created_at) / 1000
+                yield f"{promise.what} of {promise.machine}, whom nothing befell, took {late:.0f} s"

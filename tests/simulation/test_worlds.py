@@ -1,0 +1,62 @@
+"""Whole worlds by seed, the same twice, and an auditor that is able to find fault."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from .plan import Deed, Fault, Kind, Owner, Plan, Step
+from .running import run_plan
+from .shrink import shrink
+from .workload import make_plan
+
+#: Enough for each kind of fault to come up; `make sim` runs as many more as one likes.
+SEEDS = range(1, 25)
+
+CALM = Plan(
+    seed=7,
+    owners=(Owner("alice", "planner"), Owner("bob", "writer")),
+    relay_store="memory",
+    delay_s=(0.001, 0.02),
+    ends_s=10.0,
+    steps=(
+        Step(1.0, "alice1", Deed.ASK, 0),
+        Step(2.0, "bob1", Deed.ACT, 0),
+        Step(3.0, "alice1", Deed.SAY, 0),
+    ),
+    faults=(),
+)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_world_holds(seed):
+    """Whatever befalls it, nothing is lost, nothing comes twice, and both ends agree."""
+    outcome = run_plan(make_plan(seed))
+    assert outcome.holds, "\n".join((*outcome.breaches, str(outcome.plan), *outcome.trace))
+
+
+@pytest.mark.parametrize("seed", [3, 9])
+def test_one_seed_gives_one_run(seed):
+    """Two runs of a seed are the same to the last frame."""
+    assert run_plan(make_plan(seed)).digest == run_plan(make_plan(seed)).digest
+
+
+def test_another_seed_gives_another_run():
+    """The trace holds enough to tell two runs apart."""
+    assert run_plan(CALM).digest != run_plan(attrs.evolve(CALM, seed=8)).digest
+
+
+def test_a_killed_program_goes_on_from_its_disk():
+    """At whichever touch a daemon dies, what its agents were told is there in its next life."""
+    for touch in range(10, 300, 30):
+        plan = attrs.evolve(CALM, faults=(Fault(Kind.KILL, "alice1", touch, 0.5),))
+        outcome = run_plan(plan)
+        assert outcome.holds, outcome.breaches
+
+
+def test_a_failing_plan_is_made_short():
+    """What a failure does not need is left out of its plan."""
+    plan = make_plan(4)
+    needed = plan.steps[3]
+    short = shrink(plan, lambda candidate: needed in candidate.steps, runs=200)
+    assert (short.steps, short.faults) == ((needed,), ())

@@ -1,0 +1,147 @@
+"""Plans by seed: what people do in a world, weighed so that whole tasks come about, and what fails."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from .chance import Chance
+from .plan import Deed, Fault, Kind, Owner, Plan, Step
+
+__all__ = ["LIES", "make_plan"]
+
+#: How often each deed comes up; in so many steps of a world each comes up somewhere in a few dozen worlds.
+_DEEDS = {
+    Deed.ACT: 60,
+    Deed.ASK: 9,
+    Deed.ASK_BRIEFLY: 4,
+    Deed.ACT_BLINDLY: 5,
+    Deed.SAY: 10,
+    Deed.READ: 8,
+    Deed.PERMIT: 4,
+    Deed.ROTATE: 3,
+    Deed.LINK: 4,
+    Deed.REVOKE: 2,
+    Deed.SEVER: 0.5,
+    Deed.RECONNECT: 3,
+    Deed.ACCEPT: 5,
+    Deed.APPROVE: 2,
+    Deed.INTRODUCE: 2,
+    Deed.PROVE: 2,
+}
+_FAULTS = {
+    Kind.KILL: 16,
+    Kind.CUT: 8,
+    Kind.SILENCE: 3,
+    Kind.DEAF: 2,
+    Kind.MUTE: 2,
+    Kind.PARTITION: 4,
+    Kind.JUMP: 2,
+    Kind.FULL: 2,
+    Kind.SYNC: 2,
+    Kind.SLOW: 2,
+    Kind.RESTORE: 1,
+}
+#: The ways in which a relay may lie about one frame.
+LIES = (
+    "drop",
+    "replay",
+    "reorder",
+    "false-accept",
+    "false-refuse",
+    "swallow",
+    "truncate-log",
+    "other-log",
+    "false-notice",
+    "goaway",
+)
+#: A program touches the world, and a link carries a frame, about so often in a world of this size.
+_TOUCHES = 1_500
+_FRAMES = 120
+
+
+def make_plan(seed: int) -> Plan:
+    """The world of a seed."""
+    chance = Chance(seed)
+    draw = chance.stream("plan")
+    owners = tuple(_owners(draw))
+    storm = [one for one in owners if not one.quiet]
+    steps_count = draw.randrange(20, 140)
+    ends_s = draw.choice((30.0, 90.0, 240.0))
+    steps = [_step(draw, storm, ends_s) for _ in range(steps_count)]
+    for one in owners:
+        if one.quiet:
+            steps += [
+                Step(round(draw.uniform(0, ends_s), 3), one.machines[0], Deed.SAY, draw.getrandbits(30))
+                for _ in range(3)
+            ]
+    lying = draw.random() < 0.25
+    faults = list(_faults(draw, storm, ends_s, lying=lying))
+    slow = draw.random() < 0.3
+    return Plan(
+        seed=seed,
+        owners=owners,
+        relay_store="sqlite" if draw.random() < 0.3 else "memory",
+        delay_s=(0.001, 2.0) if slow else (0.001, 0.08),
+        ends_s=ends_s,
+        steps=tuple(sorted(steps, key=lambda step: step.at_s)),
+        faults=tuple(faults),
+    )
+
+
+def _owners(draw: random.Random) -> Iterator[Owner]:
+    names = [("alice", "planner"), ("bob", "writer"), ("carol", "reader")]
+    for name, agent in names[: draw.choice((2, 2, 3))]:
+        yield Owner(
+            name,
+            agent,
+            devices=2 if draw.random() < 0.4 else 1,
+            store="sqlite" if draw.random() < 0.25 else "memory",
+            skew_s=round(draw.uniform(-60, 60), 3) if draw.random() < 0.3 else 0.0,
+        )
+    if draw.random() < 0.35:
+        yield Owner("erin", "sower", quiet=True)
+        yield Owner("frank", "reaper", quiet=True)
+
+
+def _step(draw: random.Random, owners: list[Owner], ends_s: float) -> Step:
+    (deed,) = draw.choices(tuple(_DEEDS), tuple(_DEEDS.values()))
+    owner = draw.choice(owners)
+    machine = draw.choice(owner.machines)
+    return Step(round(draw.uniform(0, ends_s), 3), machine, deed, draw.getrandbits(30))
+
+
+def _faults(draw: random.Random, owners: list[Owner], ends_s: float, *, lying: bool) -> Iterator[Fault]:
+    names = [name for owner in owners for name in owner.machines]
+    for _ in range(draw.choice((0, 2, 5, 9, 14))):
+        (kind,) = draw.choices(tuple(_FAULTS), tuple(_FAULTS.values()))
+        if kind is Kind.RESTORE and lying:
+            continue
+        yield _fault(draw, kind, names, ends_s)
+    if lying:
+        for _ in range(draw.randrange(1, 8)):
+            kind = Kind.ROLLBACK if draw.random() < 0.15 else Kind.LIE
+            at = draw.randrange(1, _FRAMES // 3) if kind is Kind.LIE else round(draw.uniform(0, ends_s), 3)
+            yield Fault(kind, draw.choice(names), at, draw.randrange(len(LIES)))
+
+
+def _fault(draw: random.Random, kind: Kind, names: list[str], ends_s: float) -> Fault:
+    who = draw.choice(names)
+    length = round(draw.choice((0.5, 5.0, 40.0)) * draw.random(), 3)
+    at: float = round(draw.uniform(0, ends_s), 3)
+    match kind:
+        case Kind.KILL:
+            who = draw.choice((*names, "relay", "relay"))
+            at = draw.randrange(1, _TOUCHES)
+        case Kind.CUT | Kind.SILENCE | Kind.DEAF | Kind.MUTE:
+            at = draw.randrange(1, _FRAMES)
+        case Kind.JUMP:
+            who = draw.choice((*names, "relay"))
+            length = round(draw.uniform(-100, 100), 3)
+        case Kind.FULL | Kind.SYNC | Kind.SLOW:
+            who = draw.choice((*names, "relay"))
+        case Kind.RESTORE:
+            who = "relay"
+        case _:
+            pass
+    return Fault(kind, who, at, length)
