@@ -262,7 +262,8 @@ async def test_an_acceptance_that_crosses_the_linking_counts_on_both_machines(mo
                 await bob.accept_connection(OWNER, ("writer", "@alice/requester"), accepted)
 
                 async def relayed():
-                    return (await bob.status()).relay.queued == 0
+                    relay = (await bob.status()).relay
+                    return relay is not None and relay.queued == 0
 
                 await until(relayed)
                 await serve(sharing, draft, device)
