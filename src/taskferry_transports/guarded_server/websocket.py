@@ -9,6 +9,7 @@ events, which cannot say "no more frames", nor "too large", nor how a connection
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Protocol
 
 import trio
@@ -188,12 +189,12 @@ class GuardedWebSocket(WSStream):
         self._inbox = FrameQueue(max_bytes=guard.receive_buffer, max_frames=guard.receive_frames)
         return self._inbox
 
-    async def send_frame(self, frame: bytes) -> None:
-        """Send one binary message, or raise `trio.BrokenResourceError`."""
+    async def send_frames(self, frames: Iterable[bytes]) -> None:
+        """Send a binary message for each frame, or raise `trio.BrokenResourceError`."""
         if self.closed or self.state is not ASGIWebsocketState.CONNECTED:
             await trio.lowlevel.checkpoint()
             raise trio.BrokenResourceError("the peer has gone")
-        await self.wire.write(_head(len(frame)) + frame)
+        await self.wire.write(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
 
     async def close_with(self, code: CloseReason, reason: str) -> None:
         """Send a close frame and hang up; our reader is told `reason` unless it already knows of an end."""
