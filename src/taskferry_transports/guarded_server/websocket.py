@@ -23,6 +23,7 @@ from wsproto.utilities import LocalProtocolError
 
 from taskferry_transports.frame_queue import FrameQueue
 from taskferry_transports.guarded_server.config import GuardConfig
+from taskferry_transports.guarded_server.usual_messages import Kind, UsualMessages
 
 LINK_STATE = "taskferry.link"
 """Key in the ASGI scope's `state` under which a WebSocket handler finds its `GuardedWebSocket`."""
@@ -62,6 +63,7 @@ class GuardedWebSocket(WSStream):
         self._text: list[str] = []
         self._length = 0
         self._peer_finished = False
+        self._usual: UsualMessages | None = None
 
     def has_ended(self) -> bool:
         """Whether nothing more comes or goes."""
@@ -108,6 +110,28 @@ class GuardedWebSocket(WSStream):
             # RFC 6455 section 4.1: the client waits for our answer before it sends anything.
             await self._hang_up("the peer sent data before the upgrade was answered")
             return
+        if self._usual is not None:
+            await self._feed_usual(self._usual, data)
+        else:
+            await self._feed_parser(data)
+
+    async def _feed_usual(self, usual: UsualMessages, data: bytes) -> None:
+        usual.feed(data)
+        while not self.closed:
+            kind, found = usual.next()
+            match kind:
+                case Kind.MESSAGE:
+                    await self._deliver(found)
+                case Kind.CONTROL:
+                    await self._feed_parser(found)
+                case Kind.PART:
+                    return
+                case Kind.OTHER:
+                    self.read_in_general()
+                    await self._feed_parser(found)
+                    return
+
+    async def _feed_parser(self, data: bytes) -> None:
         try:
             self.connection.receive_data(data)
             for event in self.connection.events():
@@ -187,7 +211,12 @@ class GuardedWebSocket(WSStream):
         """From now on frames go straight into the returned queue. Call it before accepting."""
         guard = self.wire.guard
         self._inbox = FrameQueue(max_bytes=guard.receive_buffer, max_frames=guard.receive_frames)
+        self._usual = UsualMessages(guard.max_frame)
         return self._inbox
+
+    def read_in_general(self) -> None:
+        """From now on wsproto reads everything. Call it before anything has arrived."""
+        self._usual = None
 
     async def send_frames(self, frames: Iterable[bytes]) -> None:
         """Send a binary message for each frame, or raise `trio.BrokenResourceError`."""
