@@ -49,8 +49,9 @@ __all__ = ["Engine", "Sender"]
 
 #: Parcels that may wait for the disk, over all links; then links stop reading.
 WAITING: Final = 8_192
-#: An acknowledgement that is lost is said again, so it waits for others to the same mailbox.
-ACK_LINGER_S: Final = 0.05
+#: An acknowledgement that is lost is said again, so it waits for later ones of the same mailbox, which stand
+#: for it; until then the mailbox counts as a little fuller than it is.
+ACK_LINGER_S: Final = 0.2
 #: While more batches than this come with each commit, waiting a little for more of them pays: a commit costs
 #: much the same however many share it. Whoever sends a message now and then never waits.
 LINGER_ABOVE: Final = 6
