@@ -147,6 +147,8 @@ _KEY_AT: Final = len(_HEAD)
 _UNPROTECTED_AT: Final = _KEY_AT + KEY_BYTES
 _PAYLOAD_AT: Final = _UNPROTECTED_AT + 1
 _SIGNATURE: Final = b"\x58\x40"
+#: The bytes of a byte string's head by its first, where they are more than one.
+_HEAD_BYTES: Final = {b"\x58": 2, b"\x59": 3, b"\x5a": 5}
 
 
 @attrs.frozen
@@ -181,8 +183,9 @@ _AAD: Final = {kind: _aad(kind) for kind in Kind}
 _SIG_STRUCTURE: Final = b"\x84\x6aSignature1\x58\x26"
 
 
-def _to_be_signed(kind: Kind, protected: bytes, payload: bytes) -> bytes:
-    return b"".join((_SIG_STRUCTURE, protected, _AAD[kind], _bstr_head(len(payload)), payload))
+def _to_be_signed(kind: Kind, protected: bytes, payload: bytes, before: bytes = b"") -> bytes:
+    """What is signed, behind `before`, which spares a copy of it."""
+    return b"".join((before, _SIG_STRUCTURE, protected, _AAD[kind], _bstr_head(len(payload)), payload))
 
 
 def parse_signed(raw: bytes, *, limit: int = ENVELOPE_BYTES) -> Signed:
@@ -195,13 +198,15 @@ def parse_signed(raw: bytes, *, limit: int = ENVELOPE_BYTES) -> Signed:
     if not raw.startswith(_HEAD) or raw[_UNPROTECTED_AT:_PAYLOAD_AT] != b"\xa0":
         raise RemoteProtocolError(RejectCode.BAD_COSE, "not the COSE_Sign1 structure of this protocol")
     end = len(raw) - 66
-    for head in (1, 2, 3, 5):
-        length = end - _PAYLOAD_AT - head
-        if length >= 0 and raw.startswith(_bstr_head(length), _PAYLOAD_AT):
-            start = _PAYLOAD_AT + head
-            if len(_bstr_head(length)) == head and raw[end : end + 2] == _SIGNATURE:
-                return Signed(raw[_KEY_AT:_UNPROTECTED_AT], raw[start:end], raw[end + 2 :], sha256(raw), raw)
-    raise RemoteProtocolError(RejectCode.BAD_COSE, "not the COSE_Sign1 structure of this protocol")
+    start = _PAYLOAD_AT + _HEAD_BYTES.get(raw[_PAYLOAD_AT : _PAYLOAD_AT + 1], 1)
+    # The payload fills what is left, so only one head is possible there.
+    if (
+        start > end
+        or not raw.startswith(_bstr_head(end - start), _PAYLOAD_AT)
+        or raw[end : end + 2] != _SIGNATURE
+    ):
+        raise RemoteProtocolError(RejectCode.BAD_COSE, "not the COSE_Sign1 structure of this protocol")
+    return Signed(raw[_KEY_AT:_UNPROTECTED_AT], raw[start:end], raw[end + 2 :], sha256(raw), raw)
 
 
 def verify_signed(signed: Signed, kind: Kind) -> None:
@@ -216,9 +221,9 @@ def verify_by_known_key(signed: Signed, kind: Kind) -> None:
 
 
 def _check_signature(signed: Signed, kind: Kind) -> None:
-    message = _to_be_signed(kind, _PROTECTED_HEAD + signed.key, signed.payload)
+    message = _to_be_signed(kind, _PROTECTED_HEAD + signed.key, signed.payload, before=signed.signature)
     try:
-        sodium.crypto_sign_open(signed.signature + message, signed.key)
+        sodium.crypto_sign_open(message, signed.key)
     except (CryptoError, ValueError) as error:
         raise RemoteProtocolError(RejectCode.BAD_SIGNATURE, f"does not verify as {kind.value}") from error
 

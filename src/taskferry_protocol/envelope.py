@@ -197,11 +197,15 @@ def read_parcel(value: Value) -> Parcel:
 
     Raises RemoteProtocolError: the codes of shape, too-many, not-canonical.
     """
+    match value:
+        # The usual case by far: nothing to sort, and nothing to say.
+        case [bytes(raw), [[bytes(key), bytes(sealed)]]]:
+            if len(key) == crypto.KEY_BYTES and len(sealed) == crypto.SEALED_KEY_BYTES:
+                return Parcel(raw, (Wrap(key, sealed),))
+        case _:
+            pass
     envelope, wraps = as_pair(value, "parcel")
     raw = as_bytes(envelope, "envelope")
-    if type(wraps) is list and len(wraps) == 1:
-        # The usual case by far: nothing to sort.
-        return Parcel(raw, (_read_wrap(wraps[0]),))
     listed = tuple(map(_read_wrap, as_array(wraps, "wraps", least=1, most=WRAPS)))
     check_ascending([wrap.key for wrap in listed], "wraps")
     return Parcel(raw, listed)

@@ -7,6 +7,7 @@ the code of every fault. Whatever the quick reader takes, the careful one takes 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -180,6 +181,8 @@ _USUAL: Final = re.compile(
     rb"\x66to_log" + _POSITION + rb"\x6acreated_at" + _TIME + rb"\x6aexpires_at" + _TIME,
     re.DOTALL,
 )
+#: Agents and log positions named in the latest envelopes, some 300 bytes each.
+_REFERENCES_HELD: Final = 8_192
 _CLASS_ITEMS: Final = {encode(cls.value): cls for cls in MessageClass}
 
 
@@ -214,14 +217,18 @@ def _read_quickly(h: bytes) -> Header | None:
         created,
         expires,
     ) = match.groups()
+    cls = _CLASS_ITEMS[cls_item]
+    from_, to = _reference(from_account, from_name), _reference(to_account, to_name)
+    if from_ is None or to is None or not is_message_id(id) or not _names_fit(cls, from_.name, to.name):
+        return None
     header = Header(
         MessageId(id),
-        _CLASS_ITEMS[cls_item],
-        AgentRef(AccountId(from_account), from_name[1:].decode()),
-        AgentRef(AccountId(to_account), to_name[1:].decode()),
+        cls,
+        from_,
+        to,
         _uint(seq),
-        LogPosition(_uint(log_length), Hash(log_head)),
-        LogPosition(_uint(to_log_length), Hash(to_log_head)),
+        _position(log_length, log_head),
+        _position(to_log_length, to_log_head),
         Instant(int.from_bytes(created, "big")),
         Instant(int.from_bytes(expires, "big")),
         crypto.SUITE,
@@ -229,16 +236,12 @@ def _read_quickly(h: bytes) -> Header | None:
         commit,
     )
     sound = (
-        from_name[0] == 0x5F + len(from_name)
-        and to_name[0] == 0x5F + len(to_name)
-        and header.seq
+        header.seq
         and header.log.length
         and header.to_log.length
         # Times of eight bytes are as short as they can be from 2^32 on.
         and 2**32 <= header.created_at < header.expires_at < TIME_LIMIT
         and header.expires_at - header.created_at <= LIFETIME_MS
-        and is_message_id(id)
-        and _names_fit(header.cls, header.from_.name, header.to.name)
     )
     return header if sound else None
 
@@ -248,7 +251,26 @@ def _uint(item: bytes) -> int:
     return item[0] if len(item) == 1 else int.from_bytes(item[1:], "big")
 
 
+@lru_cache(maxsize=_REFERENCES_HELD)
+def _reference(account: bytes, name: bytes) -> AgentRef | None:
+    """The agent with the name of this encoding: "", a name, or a channel's. None if it is none of these.
+
+    Remembered, since most envelopes are of agents that were named just before; nothing else depends on it.
+    """
+    if name[0] != 0x5F + len(name):
+        return None
+    text = name[1:].decode()
+    return AgentRef(AccountId(account), text) if not text or is_name(text.removeprefix("#")) else None
+
+
+@lru_cache(maxsize=_REFERENCES_HELD)
+def _position(length: bytes, head: bytes) -> LogPosition:
+    """The position with a length of this encoding; remembered likewise."""
+    return LogPosition(_uint(length), Hash(head))
+
+
 def _names_fit(cls: MessageClass, from_name: str, to_name: str) -> bool:
+    """Whether names that `_reference` took may stand in an envelope of this class."""
     if cls is MessageClass.ACCOUNT:
         return not from_name and not to_name
-    return is_name(from_name) and is_name(to_name.removeprefix("#"))
+    return bool(from_name and to_name) and not from_name.startswith("#")

@@ -34,6 +34,7 @@ from .limits import (
     OPENING_BYTES,
     PING_AFTER_MS,
 )
+from .usual_frames import read_usual_deliver, read_usual_send
 
 __all__ = [
     "TURNS",
@@ -187,6 +188,8 @@ class Line:
     def __init__(self, side: Side, *, now: Instant) -> None:
         self.phase = Phase.GREETING
         self._side = side
+        # Mail is what an open session mostly brings, and never out of turn there.
+        self._read_usual = read_usual_send if side is Side.RELAY else read_usual_deliver
         self._started = now
         self._heard = now
         self._pings = 0
@@ -195,6 +198,10 @@ class Line:
 
     def take(self, data: bytes, *, now: Instant) -> Frame:
         """The peer's next frame, if it is one and its turn. Raises RemoteProtocolError."""
+        if self.phase is Phase.OPEN and (mail := self._read_usual(data)) is not None:
+            self._heard = now
+            self._asked = False
+            return mail
         limit, items = _OPENING.get(self.phase, _PROVED)
         kind, fields = open_frame(data, limit=limit, items=items)
         following = TURNS[self.phase][_PEER[self._side]].get(kind)

@@ -98,6 +98,10 @@ class FrameQueue:
                     self._wake = None
             return self._pop()
 
+    def get_nowait(self) -> bytes | None:
+        """The next frame, if there is one and nobody waits for it."""
+        return self._pop() if self._frames and not self._reading.busy else None
+
     def take_all(self) -> list[bytes]:
         """Every frame that is in now, without waiting."""
         return [self._pop() for _ in range(len(self._frames))]

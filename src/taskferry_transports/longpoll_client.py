@@ -39,13 +39,13 @@ from taskferry_transports.port import (
     SUBPROTOCOL,
     DialRefused,
     DialTimedOut,
-    FrameTooLarge,
     Liveness,
     PlaintextForbidden,
     TlsFailed,
     TransportKind,
     Unreachable,
     UpgradeRefused,
+    check_frames,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -177,13 +177,10 @@ class LongPollTransport:
         self._said_goodbye: trio.Event | None = None
         self._heard_at = trio.current_time()
 
-    async def send(self, frame: bytes) -> None:
-        """Hold one frame for the next post, waiting while the buffer is full."""
-        if not frame:
-            raise ValueError("a frame is never empty")
-        if len(frame) > self.max_frame:
-            raise FrameTooLarge(len(frame), self.max_frame)
-        await self._put(frame)
+    async def send(self, *frames: bytes) -> None:
+        """Hold frames for the next post, waiting while the buffer is full."""
+        check_frames(frames, self.max_frame)
+        await self._put(*frames)
 
     async def send_eof(self) -> None:
         """Finish our direction."""
@@ -192,6 +189,10 @@ class LongPollTransport:
     async def receive(self) -> bytes:
         """Wait for the next fetched frame."""
         return await self._inbox.get()
+
+    def receive_nowait(self) -> bytes | None:
+        """The next fetched frame, if there is one."""
+        return self._inbox.get_nowait()
 
     async def aclose(self) -> None:
         """Post what is held within the close timeout, say goodbye, and stop."""
@@ -216,12 +217,13 @@ class LongPollTransport:
             self._scope.cancel()
         await trio.lowlevel.checkpoint()
 
-    async def _put(self, frame: bytes) -> None:
+    async def _put(self, *frames: bytes) -> None:
         with self._sending:
             await trio.lowlevel.checkpoint()
             if self._closed or self._outbox.finished:
                 raise trio.ClosedResourceError("this transport was closed here")
-            await self._outbox.put(frame)
+            for frame in frames:
+                await self._outbox.put(frame)
 
     # --- the tasks -----------------------------------------------------------------------------------------
 

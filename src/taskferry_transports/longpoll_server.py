@@ -38,11 +38,11 @@ from taskferry_transports.longpoll_wire import (
 from taskferry_transports.port import (
     DEFAULT_MAX_FRAME,
     SUBPROTOCOL,
-    FrameTooLarge,
     Handler,
     LinkInfo,
     Liveness,
     TransportKind,
+    check_frames,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -98,13 +98,10 @@ class LongPollServerTransport:
         self.heard_at = trio.current_time()
         """When the last request arrived."""
 
-    async def send(self, frame: bytes) -> None:
-        """Hold one frame until it is fetched, waiting while the buffer is full."""
-        if not frame:
-            raise ValueError("a frame is never empty")
-        if len(frame) > self.max_frame:
-            raise FrameTooLarge(len(frame), self.max_frame)
-        await self._put(frame)
+    async def send(self, *frames: bytes) -> None:
+        """Hold frames until they are fetched, waiting while the buffer is full."""
+        check_frames(frames, self.max_frame)
+        await self._put(*frames)
 
     async def send_eof(self) -> None:
         """Finish our direction."""
@@ -114,6 +111,10 @@ class LongPollServerTransport:
         """Wait for the next posted frame."""
         return await self._inbox.get()
 
+    def receive_nowait(self) -> bytes | None:
+        """Take the next posted frame, if there is one."""
+        return self._inbox.get_nowait()
+
     async def aclose(self) -> None:
         """Close; what was sent stays to be fetched for as long as the client keeps asking."""
         self._closed = True
@@ -121,12 +122,13 @@ class LongPollServerTransport:
         self._finish(_Phase.CLOSED, trio.ClosedResourceError("this transport was closed here"))
         await trio.lowlevel.checkpoint()
 
-    async def _put(self, frame: bytes) -> None:
+    async def _put(self, *frames: bytes) -> None:
         with self._sending:
             await trio.lowlevel.checkpoint()
             if self._closed or self._outbox.finished:
                 raise trio.ClosedResourceError("this transport was closed here")
-            await self._outbox.put(frame)
+            for frame in frames:
+                await self._outbox.put(frame)
 
     # --- what the requests do ------------------------------------------------------------------------------
 

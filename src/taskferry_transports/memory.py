@@ -15,12 +15,12 @@ import trio
 from taskferry_transports.frame_queue import FrameQueue, OneAtATime
 from taskferry_transports.port import (
     DEFAULT_MAX_FRAME,
-    FrameTooLarge,
     Handler,
     LinkInfo,
     Liveness,
     TransportKind,
     Unreachable,
+    check_frames,
 )
 
 
@@ -40,20 +40,18 @@ class MemoryTransport:
         self._verdict_at = inf
         self._waiting: set[trio.CancelScope] = set()
 
-    async def send(self, frame: bytes) -> None:
-        """Put one frame into the peer's buffer, waiting while it is full."""
-        if not frame:
-            raise ValueError("a frame is never empty")
-        if len(frame) > self.max_frame:
-            raise FrameTooLarge(len(frame), self.max_frame)
+    async def send(self, *frames: bytes) -> None:
+        """Put frames into the peer's buffer, waiting while it is full."""
+        check_frames(frames, self.max_frame)
         with self._sending:
             await trio.lowlevel.checkpoint()
             self._check_open()
             with self._until_verdict():
-                await self._outbox.put(frame)
-                if self._outbox.ended:
-                    self._check_open()
-                    raise trio.BrokenResourceError("the peer has gone")
+                for frame in frames:
+                    await self._outbox.put(frame)
+                    if self._outbox.ended:
+                        self._check_open()
+                        raise trio.BrokenResourceError("the peer has gone")
 
     async def send_eof(self) -> None:
         """Finish our direction."""
@@ -68,6 +66,10 @@ class MemoryTransport:
         with self._until_verdict():
             frame = await self._inbox.get()
         return frame
+
+    def receive_nowait(self) -> bytes | None:
+        """Take the next frame from our buffer, if there is one."""
+        return self._inbox.get_nowait()
 
     async def aclose(self) -> None:
         """Close both directions. Frames that the peer's buffer holds stay readable there."""

@@ -7,7 +7,7 @@ Redelivery belongs to the layer above. Nothing here knows WebSocket, HTTP or the
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import ClassVar, Literal, Protocol
 
 import attrs
@@ -31,6 +31,15 @@ class FrameTooLarge(ValueError):
         self.limit = limit
 
 
+def check_frames(frames: Iterable[bytes], max_frame: int) -> None:
+    """Raise `FrameTooLarge`, or `ValueError` for an empty frame, unless all of these may be sent."""
+    for frame in frames:
+        if not frame:
+            raise ValueError("a frame is never empty")
+        if len(frame) > max_frame:
+            raise FrameTooLarge(len(frame), max_frame)
+
+
 class Transport(Protocol):
     """One link to one peer. Errors are trio's, in trio's meanings.
 
@@ -52,10 +61,10 @@ class Transport(Protocol):
     def max_frame(self) -> int:
         """The largest frame in bytes, in either direction."""
 
-    async def send(self, frame: bytes) -> None:
-        """Send one frame; blocks while the peer does not take what it was sent.
+    async def send(self, *frames: bytes) -> None:
+        """Send frames, in order; blocks while the peer does not take what it was sent.
 
-        Return means "on its way", not "arrived".
+        Several at once cost little more than one. Return means "on their way", not "arrived".
         Raises `FrameTooLarge`, or `ValueError` for an empty frame, before anything is sent.
         A send that is cancelled half-way breaks the transport: half a frame is never followed by another.
         """
@@ -65,6 +74,9 @@ class Transport(Protocol):
 
     async def receive(self) -> bytes:
         """Wait for the next frame. A cancelled call loses nothing."""
+
+    def receive_nowait(self) -> bytes | None:
+        """The next frame, if it is known to have arrived; None also at the end, which `receive` tells."""
 
     async def aclose(self) -> None:
         """Close both directions; frames already sent are still delivered if the peer takes them soon.

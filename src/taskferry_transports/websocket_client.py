@@ -24,13 +24,13 @@ from taskferry_transports.port import (
     DEFAULT_MAX_FRAME,
     SUBPROTOCOL,
     DialTimedOut,
-    FrameTooLarge,
     Liveness,
     PlaintextForbidden,
     TlsFailed,
     TransportKind,
     Unreachable,
     UpgradeRefused,
+    check_frames,
 )
 from taskferry_transports.watched_stream import WatchedStream
 
@@ -144,13 +144,10 @@ class WebSocketTransport:
         self._finished = False
         self._peer_finished = False
 
-    async def send(self, frame: bytes) -> None:
-        """Send one binary message."""
-        if not frame:
-            raise ValueError("a frame is never empty")
-        if len(frame) > self.max_frame:
-            raise FrameTooLarge(len(frame), self.max_frame)
-        await self._send(frame)
+    async def send(self, *frames: bytes) -> None:
+        """Send a binary message for each frame."""
+        check_frames(frames, self.max_frame)
+        await self._send(*frames)
 
     async def send_eof(self) -> None:
         """Send the empty message that ends our direction."""
@@ -176,6 +173,10 @@ class WebSocketTransport:
                 raise trio.EndOfChannel
             return message
 
+    def receive_nowait(self) -> bytes | None:
+        """None: trio-websocket does not tell what has arrived."""
+        return None
+
     async def aclose(self) -> None:
         """Say goodbye within the close timeout, then drop the connection."""
         if self._closed:
@@ -192,12 +193,13 @@ class WebSocketTransport:
             self._scope.cancel()
         await trio.lowlevel.checkpoint()
 
-    async def _send(self, message: bytes) -> None:
+    async def _send(self, *messages: bytes) -> None:
         with self._sending:
             if self._closed or self._finished:
                 raise trio.ClosedResourceError("this transport was closed here")
             try:
-                await self._socket.send_message(message)
+                for message in messages:
+                    await self._socket.send_message(message)
             except ConnectionClosed:
                 if self._closed:
                     raise trio.ClosedResourceError("this transport was closed here") from None

@@ -15,7 +15,7 @@ from wsproto.frame_protocol import CloseReason
 
 from taskferry_transports.frame_queue import OneAtATime
 from taskferry_transports.guarded_server import DRAINING_STATE, LINK_STATE, GuardedWebSocket, refusal_body
-from taskferry_transports.port import SUBPROTOCOL, FrameTooLarge, Handler, LinkInfo, TransportKind
+from taskferry_transports.port import SUBPROTOCOL, Handler, LinkInfo, TransportKind, check_frames
 
 _LOG = logging.getLogger(__name__)
 
@@ -36,13 +36,10 @@ class WebSocketServerTransport:
         self._closed = False
         self._finished = False
 
-    async def send(self, frame: bytes) -> None:
-        """Send one binary message."""
-        if not frame:
-            raise ValueError("a frame is never empty")
-        if len(frame) > self.max_frame:
-            raise FrameTooLarge(len(frame), self.max_frame)
-        await self._send(frame)
+    async def send(self, *frames: bytes) -> None:
+        """Send a binary message for each frame, all in one write."""
+        check_frames(frames, self.max_frame)
+        await self._send(*frames)
 
     async def send_eof(self) -> None:
         """Send the empty message that ends our direction."""
@@ -52,6 +49,10 @@ class WebSocketServerTransport:
     async def receive(self) -> bytes:
         """Wait for the next binary message."""
         return await self._inbox.get()
+
+    def receive_nowait(self) -> bytes | None:
+        """The next binary message, if it has arrived."""
+        return self._inbox.get_nowait()
 
     async def aclose(self) -> None:
         """Say goodbye and hang up."""
@@ -69,12 +70,12 @@ class WebSocketServerTransport:
                     await self._link.close_with(code, "closed here")
         await trio.lowlevel.checkpoint()
 
-    async def _send(self, message: bytes) -> None:
+    async def _send(self, *messages: bytes) -> None:
         with self._sending:
             if self._closed or self._finished:
                 raise trio.ClosedResourceError("this transport was closed here")
             try:
-                await self._link.send_frame(message)
+                await self._link.send_frames(messages)
             except trio.BrokenResourceError:
                 if self._closed:
                     raise trio.ClosedResourceError("this transport was closed here") from None

@@ -102,9 +102,13 @@ class Tampering(MemoryTransport):
             return data
         return encode_frame(tamper(read_frame(*open_frame(data))))
 
-    async def send(self, frame: bytes) -> None:
-        """Pass a frame on."""
-        await self._inner.send(frame)
+    def receive_nowait(self) -> bytes | None:
+        """None: every frame goes through the liar's hands."""
+        return None
+
+    async def send(self, *frames: bytes) -> None:
+        """Pass frames on."""
+        await self._inner.send(*frames)
 
     async def aclose(self) -> None:
         """Close."""

@@ -96,7 +96,7 @@ async def test_a_batch_that_is_broken_off_fills_nothing():
             for _ in range(3):
                 with trio.CancelScope() as scope:
                     scope.cancel()
-                    await world.relay._engine.take(Gone(alice.agent.account, alice.keys.id), 0, values)
+                    await world.relay._engine.take(Gone(alice.agent.account, alice.keys.id), [(0, values)])
                 assert scope.cancelled_caught
             outcome = await client.send([seal(alice, bob, "last", world.now).parcel])
             assert outcome == (ParcelAccepted(2),)

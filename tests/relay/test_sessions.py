@@ -19,7 +19,7 @@ from taskferry_protocol.accounts import (
     set_agent,
 )
 from taskferry_protocol.calls import AppendStatements
-from taskferry_protocol.frame_items import Cursor
+from taskferry_protocol.frame_items import Cursor, ParcelAccepted, Refusal
 from taskferry_protocol.frames import AckFrame, HelloFrame, PingFrame, encode_frame, encode_send
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.sessions import ClientSession, LogExtension
@@ -170,6 +170,36 @@ async def test_a_client_that_breaks_the_rules_is_sent_away(friends, lie):
         async with friends.open(friends.alice) as alice:
             await alice.send([seal(friends.alice, friends.bob, "still here", friends.now).parcel])
         assert len(await take(bob, 1)) == 1
+
+
+async def test_what_came_before_a_fault_is_carried(friends):
+    """Frames that arrived together are taken in order, up to the one that breaks the rules."""
+    parcels = [seal(friends.alice, friends.bob, f"{n}", friends.now).parcel for n in range(3)]
+    async with friends.open(friends.alice) as alice, friends.open(friends.bob) as bob:
+        alice._put([*[encode_send(n, [parcel]) for n, parcel in enumerate(parcels)], b"\xff\xff"])
+        assert [read_text(friends.bob, mail) for mail in mails(await take(bob, 3))] == ["0", "1", "2"]
+        with trio.fail_after(5):
+            assert (await alice.wait_ended()).code == "malformed"
+
+
+async def test_each_of_many_frames_that_arrive_together_has_its_own_result(friends):
+    """Decided on together, accepted and refused ones are told apart, batch by batch."""
+    texts = [f"{n}" for n in range(120)]
+    good = [seal(friends.alice, friends.bob, text, friends.now).parcel for text in texts]
+    forged = bytearray(good[50])
+    forged[-200] ^= 1
+    batches = [*([parcel] for parcel in good[:50]), [bytes(forged)], *([parcel] for parcel in good[51:])]
+    async with friends.open(friends.alice) as alice, friends.open(friends.bob) as bob:
+        pending = [await alice.submit(batch) for batch in batches]
+        with trio.fail_after(10):
+            outcomes = [(await one.wait())[0] for one in pending]
+        refused = outcomes.pop(50)
+        assert isinstance(refused, Refusal)
+        assert refused.code == "bad-signature"
+        assert outcomes == [ParcelAccepted(place) for place in range(1, 120)]
+        assert [read_text(friends.bob, mail) for mail in mails(await take(bob, 119))] == [
+            text for text in texts if text != "50"
+        ]
 
 
 async def test_more_than_the_window_ends_the_session():

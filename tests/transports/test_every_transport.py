@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+from functools import partial
 
 import pytest
 import trio
@@ -55,6 +56,56 @@ async def test_random_frames_cross_unchanged(pair, seed):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_send_all, pair.near, frames)
             assert [await pair.far.receive() for _ in frames] == frames
+
+
+async def test_frames_sent_together_arrive_one_by_one(pair):
+    """What goes out in one call comes in frame by frame, between what was sent before and after."""
+    frames = [bytes([n]) * (n * 37 + 1) for n in range(40)]
+
+    async def push(end):
+        await end.send(b"first")
+        await end.send(*frames)
+        await end.send(b"last")
+
+    with trio.fail_after(PATIENCE):
+        async with trio.open_nursery() as nursery:
+            for end in (pair.near, pair.far):
+                nursery.start_soon(push, end)
+            for end in (pair.far, pair.near):
+                assert [await end.receive() for _ in range(42)] == [b"first", *frames, b"last"]
+
+
+async def test_of_frames_sent_together_none_goes_where_one_may_not(pair):
+    """An empty or an oversized one among them is refused before any of them is sent."""
+    with trio.fail_after(PATIENCE):
+        for bad, error in ((b"", ValueError), (bytes(MAX_FRAME + 1), FrameTooLarge)):
+            with pytest.raises(error):
+                await pair.near.send(b"lost", bad)
+        await pair.near.send(b"still here")
+        assert await pair.far.receive() == b"still here"
+
+
+@pytest.mark.parametrize("direction", ["near", "far"])
+async def test_what_has_arrived_can_be_taken_without_waiting(pair, direction):
+    """Taken with or without waiting, frames come in order, each once; then there is none, and the end."""
+    sender, reader = (pair.near, pair.far) if direction == "near" else (pair.far, pair.near)
+    frames = [bytes([n]) * (n + 1) for n in range(30)]
+    taken: list[bytes] = []
+    with trio.fail_after(PATIENCE):
+        assert reader.receive_nowait() is None
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(partial(sender.send, *frames))
+            while len(taken) < len(frames):
+                taken.append(await reader.receive())
+                while (frame := reader.receive_nowait()) is not None:
+                    taken.append(frame)
+        assert taken == frames
+        await sender.send_eof()
+        with pytest.raises(trio.EndOfChannel):
+            await reader.receive()
+        assert reader.receive_nowait() is None
+        await reader.aclose()
+        assert reader.receive_nowait() is None
 
 
 async def test_oversized_frame_is_refused_locally(pair):

@@ -25,9 +25,10 @@ from .entrance import Entrance, SignUp
 from .expiry import Housekeeping
 from .facts import Facts
 from .invites import Invites
-from .link import Link, Office, first_failure
+from .link import Link, first_failure
 from .mailbox import TailBudget
 from .meter import Meter
+from .office import Office
 from .presence import Presence
 from .sign_ups import Allowance, SignUpBudget
 from .suspensions import Suspensions

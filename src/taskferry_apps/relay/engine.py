@@ -1,6 +1,6 @@
 """Parcels in, outcomes out: decide on whole batches, commit many batches at once, and only then speak.
 
-A link hands in a batch and goes on reading; decisions are made in its own task as the batch comes, while the
+A link hands in batches and goes on reading; decisions are made in its own task as they come, while the
 committer's task has what was decided before written to disk. Nothing here awaits once for each parcel.
 """
 
@@ -11,14 +11,11 @@ from typing import Final
 
 import trio
 
-from taskferry_protocol.admission import Admitted, Prior, admit, read_for_admission
 from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.cbor import Value
-from taskferry_protocol.envelope import Envelope, Wrap, read_parcel
-from taskferry_protocol.errors import RejectCode, RemoteProtocolError
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Mail, Notice, Outcome, ParcelAccepted, Refusal
-from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant, MessageId
-from taskferry_protocol.messages import MessageClass
+from taskferry_protocol.ids import AccountId, DeviceId, Instant
 from taskferry_protocol.records import (
     AckMailbox,
     AlreadyStored,
@@ -29,7 +26,6 @@ from taskferry_protocol.records import (
     PurgeInvites,
     PurgeSeen,
     PutEvidence,
-    RecordContact,
     RelayChange,
     RelayResult,
     Stored,
@@ -44,40 +40,28 @@ from .accusations import Accusations
 from .audit import RelayAudit
 from .facts import Facts
 from .jobs import Chore, Deliver, Job, Sender
+from .judge import Judge
 from .meter import Meter
 from .usage import Landing
 from .witness import Witness
 
 __all__ = ["Engine", "Sender"]
 
-#: Parcels decided on before others get their turn: some 3 ms.
-CHUNK: Final = 32
 #: Parcels that may wait for the disk, over all links; then links stop reading.
 WAITING: Final = 8_192
-#: An acknowledgement that is lost is said again, so it waits for others to the same mailbox.
-ACK_LINGER_S: Final = 0.05
+#: An acknowledgement that is lost is said again, so it waits for later ones of the same mailbox, which stand
+#: for it; until then the mailbox counts as a little fuller than it is.
+ACK_LINGER_S: Final = 0.2
+#: While more batches than this come with each commit, waiting a little for more of them pays: a commit costs
+#: much the same however many share it. Whoever sends a message now and then never waits.
+LINGER_ABOVE: Final = 6
+LINGER_S: Final = 0.002
 
-_NO_PRIOR: Final = Prior()
-#: Refusals that do not hold for an envelope that was accepted before.
-_PERMISSION: Final = frozenset(
-    {
-        RejectCode.NOT_CONNECTED,
-        RejectCode.NOT_PERMITTED,
-        RejectCode.CONTACT_LIMIT,
-        RejectCode.RATE_LIMITED,
-        RejectCode.MAILBOX_FULL,
-        RejectCode.SUSPENDED,
-    }
-)
 _NO_ROOM: Final = Refusal(
     RejectCode.INTERNAL, Detail(retry_after=10_000, text="the relay's disk is full; try again later")
 )
 
 _LOG = get_logger()
-
-
-_Read = tuple[int, Envelope, tuple[Wrap, ...]]
-"""An envelope with its wraps, and its place in the batch."""
 
 
 class Engine:
@@ -99,11 +83,10 @@ class Engine:
         self._facts = facts
         self._deliver = deliver
         self._now = now
-        self._witness = witness
+        self._judge = Judge(store, facts, now, witness)
         self._jobs: list[Job] = []
         self._waiting = 0
-        # Contacts that are decided on and not yet in the store.
-        self._asked: dict[tuple[DeviceId, MessageId], Hash] = {}
+        self._last_jobs = 0
         self._acks: dict[DeviceId, int] = {}
         self._acks_due = 0.0
         self._stored = 0
@@ -119,99 +102,19 @@ class Engine:
 
     # --- decide
 
-    async def take(self, sender: Sender, batch: int, parcels: Sequence[Value]) -> None:
-        """Decide on a batch. Its sender is answered once what was accepted is committed."""
+    async def take(self, sender: Sender, batches: Sequence[tuple[int, Sequence[Value]]]) -> None:
+        """Decide on batches. Their sender is answered once what was accepted of each is committed."""
         while self._waiting >= WAITING:
             await self._room.wait()
-        job = Job(sender, batch, [None] * len(parcels))
-        try:
-            for start in range(0, len(parcels), CHUNK):
-                if start:
-                    await trio.lowlevel.checkpoint()
-                await self._decide(job, start, parcels[start : start + CHUNK])
-        except BaseException:
-            # The link is gone: nothing of it is stored, so nothing of it may count as pending.
-            self._take_back([job])
-            raise
-        if job.stores:
-            self._jobs.append(job)
-            self._waiting += len(job.stores)
-            self._wake.set()
-        else:
-            sender.answer(batch, [outcome for outcome in job.outcomes if outcome is not None])
-
-    async def _decide(self, job: Job, start: int, parcels: Sequence[Value]) -> None:
-        now = self._now()
-        read: list[_Read] = []
-        for index, value in enumerate(parcels, start):
-            try:
-                parcel = read_parcel(value)
-                read.append((index, read_for_admission(parcel, now=now), parcel.wraps))
-            except RemoteProtocolError as error:
-                job.outcomes[index] = Refusal.of(error)
-        # A contact counts once, so whether it is new has to be known before.
-        contacts = [entry for entry in read if entry[1].header.cls is MessageClass.CONNECTION]
-        priors = await self._priors(contacts) if contacts else {}
-        await self._judge(job, read, priors, now)
-        refused = [entry for entry in read if self._may_be_known(job.outcomes[entry[0]])]
-        if refused:
-            priors = await self._priors(refused)
-            known = [entry for entry in refused if entry[0] in priors]
-            await self._judge(job, known, priors, now)
-
-    @staticmethod
-    def _may_be_known(outcome: Outcome | None) -> bool:
-        return isinstance(outcome, Refusal) and outcome.code in _PERMISSION
-
-    async def _priors(self, read: Sequence[_Read]) -> dict[int, Prior]:
-        """What was accepted before under the same ids, by the index in the batch."""
-        keys = {index: (envelope.device, envelope.header.id) for index, envelope, _ in read}
-        found: dict[tuple[DeviceId, MessageId], Hash] = dict(await self._store.accepted(keys.values()))
-        return {index: Prior(by_id=found[key]) for index, key in keys.items() if key in found}
-
-    async def _judge(self, job: Job, read: Sequence[_Read], priors: dict[int, Prior], now: Instant) -> None:
-        if not read:
-            return
-        sender, facts = job.sender, self._facts
-        account, device = sender.account, sender.device
-        await facts.prepare(account, [envelope.header for _, envelope, _ in read])
-        view = facts.view(account, device)
-        for index, envelope, wraps in read:
-            header = envelope.header
-            prior = priors.get(index, _NO_PRIOR) if priors else _NO_PRIOR
-            if header.cls is MessageClass.CONNECTION and (device, header.id) in self._asked:
-                prior = Prior(by_id=self._asked[device, header.id])
-            known = view.of(header, prior)
-            while known is None:
-                await facts.prepare(account, [header])
-                view = facts.view(account, device)
-                known = view.of(header, prior)
-            admission = admit(envelope, wraps, known, now=now)
-            if not isinstance(admission, Admitted):
-                job.outcomes[index] = admission
-                continue
-            job.outcomes[index] = None
-            if self._witness is not None:
-                self._witness(known, envelope)
-            view.note(admission)
-            if header.cls is MessageClass.CONNECTION:
-                self._asked[device, header.id] = envelope.hash
-            for flow, contact in admission.contacts:
-                facts.contact_changed(flow, contact)
-                job.contacts.append(RecordContact(flow, contact))
-            change = StoreEnvelope(
-                device,
-                header.id,
-                header.to,
-                header.seq,
-                envelope.hash,
-                header.created_at,
-                header.expires_at,
-                now,
-                envelope.raw,
-                admission.entries,
-            )
-            job.stores.append((index, change))
+        jobs = [Job(sender, batch, parcels) for batch, parcels in batches]
+        await self._judge.decide(sender, jobs)
+        for job in jobs:
+            if job.stores:
+                self._jobs.append(job)
+                self._waiting += len(job.stores)
+                self._wake.set()
+            else:
+                sender.answer(job.batch, [outcome for outcome in job.outcomes if outcome is not None])
 
     def acknowledge(self, device: DeviceId, offset: int) -> None:
         """A device has committed all up to `offset`; the store is told with some later commit."""
@@ -266,6 +169,8 @@ class Engine:
                     while not self._jobs and not self._hurry:
                         self._wake = trio.Event()
                         await self._wake.wait()
+            if self._last_jobs > LINGER_ABOVE and not self._hurry:
+                await trio.sleep(LINGER_S)
             self._wake = trio.Event()
             await self._commit()
 
@@ -278,6 +183,7 @@ class Engine:
 
     async def _commit(self) -> None:
         jobs, self._jobs = self._jobs, []
+        self._last_jobs = len(jobs)
         self._waiting = 0
         self._room.set()
         self._room = trio.Event()
@@ -309,10 +215,7 @@ class Engine:
                     self._finish(chore, result)
                 for device in acks:
                     self._facts.went_out(device)
-        if self._asked:
-            for job in jobs:
-                for _, change in job.stores:
-                    self._asked.pop((change.device, change.id), None)
+        self._judge.ended(jobs)
         for chore in chores:
             chore.done.set()
         if jobs:
@@ -340,18 +243,9 @@ class Engine:
                 self._deliver(device, Notice(offset, notice.hash, RejectCode(notice.code)))
 
     def _refuse(self, jobs: Sequence[Job]) -> None:
-        self._take_back(jobs)
+        self._judge.take_back(jobs)
         for job in jobs:
             job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in job.outcomes])
-
-    def _take_back(self, jobs: Sequence[Job]) -> None:
-        """What was decided on for these comes to nothing."""
-        landing = Landing()
-        for job in jobs:
-            for _, change in job.stores:
-                landing.some_of(change, ())
-                self._asked.pop((change.device, change.id), None)
-        self._facts.landed(landing)
 
     def _publish(self, jobs: Sequence[Job], results: Sequence[RelayResult]) -> None:
         at = 0

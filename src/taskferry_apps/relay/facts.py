@@ -264,15 +264,14 @@ class View:
     __slots__ = (
         "_account",
         "_device",
+        "_ends",
         "_facts",
-        "_from",
         "_held",
         "_recipient",
         "_route",
         "_sender",
         "_shares",
         "_suspended",
-        "_to",
     )
 
     def __init__(self, facts: Facts, account: AccountId, device: DeviceId) -> None:
@@ -284,12 +283,12 @@ class View:
         self._route: _Route | None = None
         self._held = self._suspended = _NOBODY
         self._shares: Mapping[DeviceId, Load] = {}
-        self._from: AgentRef | None = None
-        self._to: AgentRef | None = None
+        self._ends: _Ends | None = None
 
     def of(self, header: Header, prior: Prior) -> AdmissionFacts | None:
         """The facts about one envelope; None if something that `prepare` loaded was dropped meanwhile."""
-        if header.to != self._to or header.from_ != self._from:
+        # Tuples compare by identity first, and the same names are mostly the same objects.
+        if self._ends != (header.from_, header.to):
             self._turn(header.from_, header.to)
         sender, recipient, route = self._sender, self._recipient, self._route
         if sender is None or route is None:
@@ -315,7 +314,7 @@ class View:
 
     def _turn(self, from_: AgentRef, to: AgentRef) -> None:
         facts, sender = self._facts, self._sender
-        self._from, self._to = from_, to
+        self._ends = (from_, to)
         self._route = facts._routes.get((from_, to))
         self._recipient = sender if to.account == self._account else facts._accounts.get(to.account)
         both = (sender, self._recipient)

@@ -8,6 +8,7 @@ from typing import Protocol
 import attrs
 import trio
 
+from taskferry_protocol.cbor import Value
 from taskferry_protocol.frame_items import Entry, Outcome
 from taskferry_protocol.ids import AccountId, DeviceId
 from taskferry_protocol.records import (
@@ -49,9 +50,13 @@ class Job:
 
     sender: Sender
     batch: int
-    outcomes: list[Outcome | None]
+    parcels: Sequence[Value]
+    outcomes: list[Outcome | None] = attrs.field(init=False)
     stores: list[tuple[int, StoreEnvelope]] = attrs.field(factory=list)
     contacts: list[RecordContact] = attrs.field(factory=list)
+
+    def __attrs_post_init__(self) -> None:
+        self.outcomes = [None] * len(self.parcels)
 
 
 @attrs.define(eq=False)

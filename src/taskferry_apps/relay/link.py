@@ -7,10 +7,9 @@ mail as the daemon's window allows. Whatever goes wrong in here ends this link a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Sequence
 from typing import Final, assert_never
 
-import attrs
 import trio
 
 from taskferry_protocol.audit import RelayAuditKind
@@ -39,25 +38,24 @@ from taskferry_protocol.sessions import (
     TimedOut,
     WentAway,
 )
-from taskferry_stores.port import RelayStore, StoreFailed, StoreFull
+from taskferry_stores.port import StoreFailed, StoreFull
 from taskferry_transports.port import Transport
 
 from ..logs import get_logger
-from .accounts import Accounts
-from .audit import RelayAudit
-from .calls import Calls
-from .engine import Engine
 from .instances import check_alone, remember_instance
 from .look_ups import LookUps
-from .mailbox import Mailbox, TailBudget
+from .mailbox import Mailbox
+from .office import Office
 from .opening import account_of, check_active, cursor_of
-from .presence import Presence
-from .visits import NOWHERE, Visits
+from .outbox import Outbox
+from .visits import NOWHERE
 
-__all__ = ["Link", "Office", "first_failure"]
+__all__ = ["Link", "first_failure"]
 
 #: Frames that wait to be written before the daemon is heard again: whoever does not listen may not talk.
 OUTBOX: Final = 64
+#: So much of what has arrived is dealt with together.
+TOGETHER_BYTES: Final = 65_536
 #: How long a goodbye may take to be written.
 GOODBYE_S: Final = 2.0
 #: How long a visitor may stay: anybody can be one.
@@ -66,23 +64,6 @@ VISIT_S: Final = 60.0
 FULL_RETRY_MS: Final = 10_000
 
 _LOG = get_logger()
-
-
-@attrs.frozen
-class Office:
-    """What all links of a relay share."""
-
-    store: RelayStore
-    engine: Engine
-    accounts: Accounts
-    calls: Calls
-    presence: Presence
-    visits: Visits
-    origins: Collection[str]
-    budget: TailBudget
-    audit: RelayAudit
-    now: Callable[[], Instant]
-    fail: Callable[[Exception], None]
 
 
 class Link:
@@ -116,7 +97,7 @@ class Link:
         self._device = DeviceId(b"")
         self._run = b""
         self._mailbox: Mailbox | None = None
-        self._outbox: deque[bytes] = deque()
+        self._outbox = Outbox()
         self._answers: deque[tuple[int, Sequence[Outcome]]] = deque()
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
@@ -207,14 +188,10 @@ class Link:
     # --- reading and deciding
 
     async def _read(self) -> None:
-        transport, session, now = self._transport, self._session, self._office.now
+        transport = self._transport
         try:
             while not self._leaving:
-                data = await transport.receive()
-                step = session.receive(data, now=now())
-                self._send(step)
-                for event in step.events:
-                    await self._take(event)
+                await self._hear(await transport.receive())
                 while len(self._outbox) > OUTBOX and not self._leaving:
                     self._room = trio.Event()
                     await self._room.wait()
@@ -223,16 +200,45 @@ class Link:
                 "a daemon broke the protocol", device=self._name(), code=broken.code, field=broken.field
             )
             if broken.reply is not None:
-                self._outbox.append(broken.reply)
+                self._outbox.extend((broken.reply,))
             self._leave()
 
-    async def _take(self, event: RelayEvent) -> None:
-        if self._account == VISITOR and isinstance(event, ParcelsReceived):
-            self.end(RejectCode.NOT_AUTHORIZED, "a visitor sends no mail")
+    async def _hear(self, frame: bytes | None) -> None:
+        """Take a frame, and those that have arrived behind it; their parcels are decided on together."""
+        batches: list[ParcelsReceived] = []
+        size = 0
+        try:
+            while frame is not None:
+                step = self._session.receive(frame, now=self._office.now())
+                self._send(step)
+                for event in step.events:
+                    if isinstance(event, ParcelsReceived):
+                        batches.append(event)
+                    else:
+                        await self._decide(batches)
+                        await self._take(event)
+                size += len(frame)
+                frame = None if size >= TOGETHER_BYTES or self._leaving else self._transport.receive_nowait()
+        except SessionBroken:
+            # What came before the fault was in order.
+            await self._decide(batches)
+            raise
+        await self._decide(batches)
+
+    async def _decide(self, batches: list[ParcelsReceived]) -> None:
+        """Have the parcels of these batches decided on; afterwards the list is empty."""
+        if not batches:
             return
+        if self._account == VISITOR:
+            self.end(RejectCode.NOT_AUTHORIZED, "a visitor sends no mail")
+        else:
+            await self._office.engine.take(self, [(batch.batch, batch.parcels) for batch in batches])
+        batches.clear()
+
+    async def _take(self, event: RelayEvent) -> None:
         match event:
-            case ParcelsReceived(batch=batch, parcels=parcels):
-                await self._office.engine.take(self, batch, parcels)
+            case ParcelsReceived():
+                await self._decide([event])
             case Acked(offset=offset):
                 self._office.engine.acknowledge(self._device, offset)
                 self._rouse()
@@ -311,7 +317,7 @@ class Link:
         while True:
             self._flush_answers()
             if outbox:
-                await self._transport.send(outbox.popleft())
+                await self._transport.send(*outbox.take())
                 if self._room is not None:
                     self._room.set()
             elif self._leaving:
@@ -370,7 +376,8 @@ class Link:
 
     def _flush_answers(self) -> None:
         while self._answers:
-            self._submit(SendResult(*_as_result(self._answers.popleft())))
+            batch, outcomes = self._answers.popleft()
+            self._submit(SendResult(batch, tuple(outcomes)))
 
     def _rouse(self) -> None:
         if self._writing is not None:
@@ -383,11 +390,6 @@ class Link:
         if self._room is not None:
             self._room.set()
         self._rouse()
-
-
-def _as_result(answer: tuple[int, Sequence[Outcome]]) -> tuple[int, tuple[Outcome, ...]]:
-    batch, outcomes = answer
-    return batch, tuple(outcomes)
 
 
 def first_failure(group: BaseExceptionGroup[Exception]) -> Exception:

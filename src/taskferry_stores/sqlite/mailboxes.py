@@ -29,7 +29,7 @@ from taskferry_protocol.records import (
 )
 
 from .ledger import number_agents
-from .rows import Column, select_in, to_signed
+from .rows import Column, insert, select_in, to_signed
 
 _RECEIVER = struct.Struct("<IQ")
 """One device's number, and the offset that it has an envelope at."""
@@ -131,16 +131,10 @@ class Mailboxes:
 
     def _flush_rows(self) -> None:
         if self._envelopes:
-            self._connection.executemany(
-                "INSERT INTO envelopes (n, expires_at, wraps, raw) VALUES (?, ?, ?, ?)",
-                self._envelopes,
-            )
+            insert(self._connection, "envelopes (n, expires_at, wraps, raw)", self._envelopes)
             self._envelopes.clear()
         if self._entries:
-            self._connection.executemany(
-                "INSERT INTO mailbox (device, offset, size, envelope, hash, code) VALUES (?, ?, ?, ?, ?, ?)",
-                self._entries,
-            )
+            insert(self._connection, "mailbox (device, offset, size, envelope, hash, code)", self._entries)
             self._entries.clear()
 
     # --- in ----------------------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ T = TypeVar("T")
 
 _STEPS = (1, 4, 16, 64, 256)
 """How many keys one query takes. Few sizes, so that SQLite's prepared statements are used again."""
+_ROWS = 16
+"""How many rows one statement inserts; more of them gain little."""
 _TOP = 1 << 64
 _SIGN = 1 << 63
 
@@ -75,6 +77,19 @@ def select_with(connection: sqlite3.Connection, query: str, keys: Iterable[Row])
     for values, parameters in _pieces(keys):
         found += connection.execute(f"WITH keys AS ({values}) {query}", parameters).fetchall()
     return found
+
+
+def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row]) -> None:
+    """Insert rows of one width into a table, named with its columns.
+
+    Many at a time: a statement for each would give up and take back the interpreter's lock for each.
+    """
+    group = "(" + ",".join("?" * len(rows[0])) + ")"
+    whole = len(rows) - len(rows) % _ROWS
+    for start in range(0, whole, _ROWS):
+        values = [value for row in rows[start : start + _ROWS] for value in row]
+        connection.execute(f"INSERT INTO {into} VALUES {','.join([group] * _ROWS)}", values)  # noqa: S608
+    connection.executemany(f"INSERT INTO {into} VALUES {group}", rows[whole:])  # noqa: S608
 
 
 def singles(keys: Collection[Column] | Collection[bytes] | Collection[str]) -> Iterator[Row]:

@@ -9,6 +9,7 @@ events, which cannot say "no more frames", nor "too large", nor how a connection
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from typing import Protocol
 
 import trio
@@ -22,6 +23,7 @@ from wsproto.utilities import LocalProtocolError
 
 from taskferry_transports.frame_queue import FrameQueue
 from taskferry_transports.guarded_server.config import GuardConfig
+from taskferry_transports.guarded_server.usual_messages import Kind, UsualMessages
 
 LINK_STATE = "taskferry.link"
 """Key in the ASGI scope's `state` under which a WebSocket handler finds its `GuardedWebSocket`."""
@@ -61,6 +63,7 @@ class GuardedWebSocket(WSStream):
         self._text: list[str] = []
         self._length = 0
         self._peer_finished = False
+        self._usual: UsualMessages | None = None
 
     def has_ended(self) -> bool:
         """Whether nothing more comes or goes."""
@@ -107,6 +110,28 @@ class GuardedWebSocket(WSStream):
             # RFC 6455 section 4.1: the client waits for our answer before it sends anything.
             await self._hang_up("the peer sent data before the upgrade was answered")
             return
+        if self._usual is not None:
+            await self._feed_usual(self._usual, data)
+        else:
+            await self._feed_parser(data)
+
+    async def _feed_usual(self, usual: UsualMessages, data: bytes) -> None:
+        usual.feed(data)
+        while not self.closed:
+            kind, found = usual.next()
+            match kind:
+                case Kind.MESSAGE:
+                    await self._deliver(found)
+                case Kind.CONTROL:
+                    await self._feed_parser(found)
+                case Kind.PART:
+                    return
+                case Kind.OTHER:
+                    self.read_in_general()
+                    await self._feed_parser(found)
+                    return
+
+    async def _feed_parser(self, data: bytes) -> None:
         try:
             self.connection.receive_data(data)
             for event in self.connection.events():
@@ -186,14 +211,19 @@ class GuardedWebSocket(WSStream):
         """From now on frames go straight into the returned queue. Call it before accepting."""
         guard = self.wire.guard
         self._inbox = FrameQueue(max_bytes=guard.receive_buffer, max_frames=guard.receive_frames)
+        self._usual = UsualMessages(guard.max_frame)
         return self._inbox
 
-    async def send_frame(self, frame: bytes) -> None:
-        """Send one binary message, or raise `trio.BrokenResourceError`."""
+    def read_in_general(self) -> None:
+        """From now on wsproto reads everything. Call it before anything has arrived."""
+        self._usual = None
+
+    async def send_frames(self, frames: Iterable[bytes]) -> None:
+        """Send a binary message for each frame, or raise `trio.BrokenResourceError`."""
         if self.closed or self.state is not ASGIWebsocketState.CONNECTED:
             await trio.lowlevel.checkpoint()
             raise trio.BrokenResourceError("the peer has gone")
-        await self.wire.write(_head(len(frame)) + frame)
+        await self.wire.write(b"".join([part for frame in frames for part in (_head(len(frame)), frame)]))
 
     async def close_with(self, code: CloseReason, reason: str) -> None:
         """Send a close frame and hang up; our reader is told `reason` unless it already knows of an end."""

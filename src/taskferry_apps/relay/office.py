@@ -1,0 +1,37 @@
+"""What all links of a relay share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+import attrs
+
+from taskferry_protocol.ids import Instant
+from taskferry_stores.port import RelayStore
+
+from .accounts import Accounts
+from .audit import RelayAudit
+from .calls import Calls
+from .engine import Engine
+from .mailbox import TailBudget
+from .presence import Presence
+from .visits import Visits
+
+__all__ = ["Office"]
+
+
+@attrs.frozen
+class Office:
+    """What all links of a relay share."""
+
+    store: RelayStore
+    engine: Engine
+    accounts: Accounts
+    calls: Calls
+    presence: Presence
+    visits: Visits
+    origins: Collection[str]
+    budget: TailBudget
+    audit: RelayAudit
+    now: Callable[[], Instant]
+    fail: Callable[[Exception], None]
