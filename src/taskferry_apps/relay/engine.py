@@ -6,7 +6,8 @@ committer's task has what was decided before written to disk. Nothing here await
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -43,35 +44,21 @@ from ..logs import get_logger
 from .accusations import Accusations
 from .audit import RelayAudit
 from .facts import Facts
-from .jobs import Chore, Deliver, Job, Sender
+from .jobs import NO_ROOM, Chore, Deliver, Job, Sender, entry_for, may_be_known, storing, too_much
+from .limits import USUAL
 from .meter import Meter
+from .senders import Senders
 from .usage import Landing
 from .witness import Witness
 
 __all__ = ["Engine", "Sender"]
 
-#: Parcels decided on before others get their turn: some 3 ms.
-CHUNK: Final = 32
-#: Parcels that may wait for the disk, over all links; then links stop reading.
-WAITING: Final = 8_192
+CHUNK: Final = USUAL.decided_at_once
+WAITING: Final = USUAL.waiting
 #: An acknowledgement that is lost is said again, so it waits for others to the same mailbox.
 ACK_LINGER_S: Final = 0.05
 
 _NO_PRIOR: Final = Prior()
-#: Refusals that do not hold for an envelope that was accepted before.
-_PERMISSION: Final = frozenset(
-    {
-        RejectCode.NOT_CONNECTED,
-        RejectCode.NOT_PERMITTED,
-        RejectCode.CONTACT_LIMIT,
-        RejectCode.RATE_LIMITED,
-        RejectCode.MAILBOX_FULL,
-        RejectCode.SUSPENDED,
-    }
-)
-_NO_ROOM: Final = Refusal(
-    RejectCode.INTERNAL, Detail(retry_after=10_000, text="the relay's disk is full; try again later")
-)
 
 _LOG = get_logger()
 
@@ -92,7 +79,9 @@ class Engine:
         witness: Witness | None,
         audit: RelayAudit,
         meter: Meter,
+        senders: Senders,
     ) -> None:
+        self._senders = senders
         self._audit = audit
         self._meter = meter
         self._store = store
@@ -121,9 +110,15 @@ class Engine:
 
     async def take(self, sender: Sender, batch: int, parcels: Sequence[Value]) -> None:
         """Decide on a batch. Its sender is answered once what was accepted is committed."""
-        while self._waiting >= WAITING:
+        account, count = sender.account, len(parcels)
+        wait = self._senders.wait_ms(account, self._now())
+        if wait:
+            sender.answer(batch, [too_much(wait)] * count)
+            return
+        while self._waiting >= WAITING or self._senders.is_waiting(account):
             await self._room.wait()
-        job = Job(sender, batch, [None] * len(parcels))
+        self._senders.begin(account, count)
+        job = Job(sender, batch, [None] * count)
         try:
             for start in range(0, len(parcels), CHUNK):
                 if start:
@@ -132,13 +127,22 @@ class Engine:
         except BaseException:
             # The link is gone: nothing of it is stored, so nothing of it may count as pending.
             self._take_back([job])
+            self._make_room([job])
             raise
+        self._senders.spend(account, max(count, job.entries), self._now())
         if job.stores:
             self._jobs.append(job)
             self._waiting += len(job.stores)
             self._wake.set()
         else:
+            self._make_room([job])
             sender.answer(batch, [outcome for outcome in job.outcomes if outcome is not None])
+
+    def _make_room(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._senders.end(job.sender.account, len(job.outcomes))
+        self._room.set()
+        self._room = trio.Event()
 
     async def _decide(self, job: Job, start: int, parcels: Sequence[Value]) -> None:
         now = self._now()
@@ -153,15 +157,11 @@ class Engine:
         contacts = [entry for entry in read if entry[1].header.cls is MessageClass.CONNECTION]
         priors = await self._priors(contacts) if contacts else {}
         await self._judge(job, read, priors, now)
-        refused = [entry for entry in read if self._may_be_known(job.outcomes[entry[0]])]
+        refused = [entry for entry in read if may_be_known(job.outcomes[entry[0]])]
         if refused:
             priors = await self._priors(refused)
             known = [entry for entry in refused if entry[0] in priors]
             await self._judge(job, known, priors, now)
-
-    @staticmethod
-    def _may_be_known(outcome: Outcome | None) -> bool:
-        return isinstance(outcome, Refusal) and outcome.code in _PERMISSION
 
     async def _priors(self, read: Sequence[_Read]) -> dict[int, Prior]:
         """What was accepted before under the same ids, by the index in the batch."""
@@ -199,19 +199,7 @@ class Engine:
             for flow, contact in admission.contacts:
                 facts.contact_changed(flow, contact)
                 job.contacts.append(RecordContact(flow, contact))
-            change = StoreEnvelope(
-                device,
-                header.id,
-                header.to,
-                header.seq,
-                envelope.hash,
-                header.created_at,
-                header.expires_at,
-                now,
-                envelope.raw,
-                admission.entries,
-            )
-            job.stores.append((index, change))
+            job.stores.append((index, storing(device, envelope, admission.entries, now)))
 
     def acknowledge(self, device: DeviceId, offset: int) -> None:
         """A device has committed all up to `offset`; the store is told with some later commit."""
@@ -279,8 +267,7 @@ class Engine:
     async def _commit(self) -> None:
         jobs, self._jobs = self._jobs, []
         self._waiting = 0
-        self._room.set()
-        self._room = trio.Event()
+        self._make_room(jobs)
         changes: list[RelayChange] = [change for job in jobs for _, change in job.stores]
         for job in jobs:
             changes.extend(job.contacts)
@@ -301,14 +288,14 @@ class Engine:
                 _LOG.warning("the disk is full, envelopes are refused", count=len(changes))
                 self._facts.forget_all()
                 self._refuse(jobs)
+                if jobs:
+                    # What makes room goes alone, or those who find none would keep it from coming.
+                    await self._commit_alone(acks, chores)
             else:
                 stored = sum([len(job.stores) for job in jobs])
                 self._meter.committed(trio.current_time() - began, stored)
                 self._publish(jobs, results)
-                for chore, result in zip(chores, results[len(results) - len(chores) :], strict=True):
-                    self._finish(chore, result)
-                for device in acks:
-                    self._facts.went_out(device)
+                self._kept_house(acks, chores, results)
         if self._asked:
             for job in jobs:
                 for _, change in job.stores:
@@ -323,6 +310,20 @@ class Engine:
             self._wake.set()
         elif not self._jobs:
             self._settled.set()
+
+    async def _commit_alone(self, acks: Mapping[DeviceId, int], chores: Sequence[Chore]) -> None:
+        changes: list[RelayChange] = [AckMailbox(device, Offset(offset)) for device, offset in acks.items()]
+        changes.extend([chore.change for chore in chores])
+        with suppress(StoreFull):
+            self._kept_house(acks, chores, await self._store.commit(changes))
+
+    def _kept_house(
+        self, acks: Mapping[DeviceId, int], chores: Sequence[Chore], results: Sequence[RelayResult]
+    ) -> None:
+        for chore, result in zip(chores, results[len(results) - len(chores) :], strict=True):
+            self._finish(chore, result)
+        for device in acks:
+            self._facts.went_out(device)
 
     def _due_acks(self, jobs: Sequence[Job]) -> dict[DeviceId, int]:
         """The acknowledgements to commit now; later ones to the same mailboxes stand for those that wait."""
@@ -342,7 +343,7 @@ class Engine:
     def _refuse(self, jobs: Sequence[Job]) -> None:
         self._take_back(jobs)
         for job in jobs:
-            job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in job.outcomes])
+            job.sender.answer(job.batch, [outcome or NO_ROOM for outcome in job.outcomes])
 
     def _take_back(self, jobs: Sequence[Job]) -> None:
         """What was decided on for these comes to nothing."""
@@ -361,7 +362,7 @@ class Engine:
             for index, change in job.stores:
                 outcomes[index] = self._outcome(job.sender.account, change, results[at], landing)
                 at += 1
-            job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in outcomes])
+            job.sender.answer(job.batch, [outcome or NO_ROOM for outcome in outcomes])
         self._facts.landed(landing)
 
     def _outcome(
@@ -390,10 +391,6 @@ class Engine:
             landing.some_of(change, [device for device, _ in offsets])
         for index, (device, offset) in enumerate(offsets):
             # Mostly each entry got its place, in order; a rewrapped envelope adds only some.
-            key = sealed[index] if len(sealed) == len(offsets) else _entry(sealed, device)
+            key = sealed[index] if len(sealed) == len(offsets) else entry_for(sealed, device)
             self._deliver(device, Mail(offset, change.envelope, key[1]))
         return ParcelAccepted(place)
-
-
-def _entry(entries: Sequence[tuple[DeviceId, bytes]], device: DeviceId) -> tuple[DeviceId, bytes]:
-    return next(entry for entry in entries if entry[0] == device)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 import trio
 
-from taskferry_protocol.frame_items import Entry, Outcome
-from taskferry_protocol.ids import AccountId, DeviceId
+from taskferry_protocol.envelope import Envelope
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
+from taskferry_protocol.ids import AccountId, DeviceId, Instant
 from taskferry_protocol.records import (
     Expire,
     PurgeInvites,
@@ -21,7 +23,71 @@ from taskferry_protocol.records import (
     SweepSignUps,
 )
 
-__all__ = ["Chore", "Deliver", "Job", "Sender"]
+__all__ = [
+    "NO_ROOM",
+    "Chore",
+    "Deliver",
+    "Job",
+    "Sender",
+    "entry_for",
+    "may_be_known",
+    "storing",
+    "too_much",
+]
+
+#: Refusals that do not hold for an envelope that was accepted before.
+_PERMISSION: Final = frozenset(
+    {
+        RejectCode.NOT_CONNECTED,
+        RejectCode.NOT_PERMITTED,
+        RejectCode.CONTACT_LIMIT,
+        RejectCode.RATE_LIMITED,
+        RejectCode.MAILBOX_FULL,
+        RejectCode.SUSPENDED,
+    }
+)
+NO_ROOM: Final = Refusal(
+    RejectCode.INTERNAL, Detail(retry_after=10_000, text="the relay's disk is full; try again later")
+)
+
+
+Entries = Sequence[tuple[DeviceId, bytes]]
+"""Each device that an envelope is for, with its key for it."""
+
+
+def may_be_known(outcome: Outcome | None) -> bool:
+    """Whether what was refused may have been accepted before, so that the refusal does not hold."""
+    return isinstance(outcome, Refusal) and outcome.code in _PERMISSION
+
+
+def storing(
+    device: DeviceId, envelope: Envelope, entries: tuple[tuple[DeviceId, bytes], ...], now: Instant
+) -> StoreEnvelope:
+    """The change that stores an envelope which was admitted."""
+    header = envelope.header
+    return StoreEnvelope(
+        device,
+        header.id,
+        header.to,
+        header.seq,
+        envelope.hash,
+        header.created_at,
+        header.expires_at,
+        now,
+        envelope.raw,
+        entries,
+    )
+
+
+def entry_for(entries: Entries, device: DeviceId) -> tuple[DeviceId, bytes]:
+    """The entry of a device that has one."""
+    return next(entry for entry in entries if entry[0] == device)
+
+
+def too_much(wait_ms: int) -> Refusal:
+    """What each parcel of a batch is answered whose account has sent as much as one may."""
+    text = "your account has sent as much in a minute as one may here"
+    return Refusal(RejectCode.RATE_LIMITED, Detail(retry_after=wait_ms, text=text))
 
 
 class Sender(Protocol):
@@ -52,6 +118,11 @@ class Job:
     outcomes: list[Outcome | None]
     stores: list[tuple[int, StoreEnvelope]] = attrs.field(factory=list)
     contacts: list[RecordContact] = attrs.field(factory=list)
+
+    @property
+    def entries(self) -> int:
+        """How many mailbox entries it comes to."""
+        return sum([len(change.entries) for _, change in self.stores])
 
 
 @attrs.define(eq=False)

@@ -48,20 +48,18 @@ from .audit import RelayAudit
 from .calls import Calls
 from .engine import Engine
 from .instances import check_alone, remember_instance
+from .limits import USUAL, RelayLimits
 from .look_ups import LookUps
 from .mailbox import Mailbox, TailBudget
 from .opening import account_of, check_active, cursor_of
+from .outbox import Outbox
 from .presence import Presence
 from .visits import NOWHERE, Visits
 
 __all__ = ["Link", "Office", "first_failure"]
 
-#: Frames that wait to be written before the daemon is heard again: whoever does not listen may not talk.
-OUTBOX: Final = 64
-#: How long a goodbye may take to be written.
-GOODBYE_S: Final = 2.0
-#: How long a visitor may stay: anybody can be one.
-VISIT_S: Final = 60.0
+GOODBYE_S: Final = USUAL.goodbye_s
+VISIT_S: Final = USUAL.visit_s
 #: When to come back to a relay whose disk is full: its operator needs a moment.
 FULL_RETRY_MS: Final = 10_000
 
@@ -80,6 +78,7 @@ class Office:
     visits: Visits
     origins: Collection[str]
     budget: TailBudget
+    limits: RelayLimits
     audit: RelayAudit
     now: Callable[[], Instant]
     fail: Callable[[Exception], None]
@@ -116,12 +115,12 @@ class Link:
         self._device = DeviceId(b"")
         self._run = b""
         self._mailbox: Mailbox | None = None
-        self._outbox: deque[bytes] = deque()
+        self._outbox = Outbox()
         self._answers: deque[tuple[int, Sequence[Outcome]]] = deque()
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._leaving = False
-        self._lookups = LookUps(office.now())
+        self._lookups = LookUps(office.limits, office.now())
         self._writing: trio.Event | None = None
         self._room: trio.Event | None = None
 
@@ -215,7 +214,7 @@ class Link:
                 self._send(step)
                 for event in step.events:
                     await self._take(event)
-                while len(self._outbox) > OUTBOX and not self._leaving:
+                while self._outbox.is_full and not self._leaving:
                     self._room = trio.Event()
                     await self._room.wait()
         except SessionBroken as broken:
@@ -223,7 +222,7 @@ class Link:
                 "a daemon broke the protocol", device=self._name(), code=broken.code, field=broken.field
             )
             if broken.reply is not None:
-                self._outbox.append(broken.reply)
+                self._outbox.extend((broken.reply,))
             self._leave()
 
     async def _take(self, event: RelayEvent) -> None:
@@ -311,7 +310,7 @@ class Link:
         while True:
             self._flush_answers()
             if outbox:
-                await self._transport.send(outbox.popleft())
+                await self._transport.send(outbox.pop())
                 if self._room is not None:
                     self._room.set()
             elif self._leaving:
