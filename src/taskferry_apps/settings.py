@@ -18,7 +18,8 @@ from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.ids import Hash
 
 from . import setting_values as values
-from .breaker_settings import read_limits
+from .breaker_settings import read_limits as read_breakers
+from .relay.limits import USUAL, RelayLimits, read_limits
 
 __all__ = [
     "DaemonSettings",
@@ -131,6 +132,10 @@ class RelaySettings:
         default=None, metadata=_secret(values.ops_token, "TASKFERRY_OPS_TOKEN"), repr=False
     )
     """SHA-256 of what reads /metrics and /v1/ops/status; None: programs of this machine read them."""
+    limits: RelayLimits = attrs.field(
+        default=USUAL, metadata=_from(read_limits, "TASKFERRY_RELAY_LIMITS"), repr=False
+    )
+    """Limits that are not as usual, `name=number` each (docs/limits.md)."""
     log: str = attrs.field(default="info", metadata=_from(values.level, "TASKFERRY_LOG"))
     """The least level that is logged."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)
@@ -169,7 +174,7 @@ class DaemonSettings:
     )
     """Days that one whose request was declined waits before asking again, unless the owner says otherwise."""
     breakers: BreakerLimits = attrs.field(
-        default=DEFAULT_LIMITS, metadata=_from(read_limits, "TASKFERRY_BREAKERS")
+        default=DEFAULT_LIMITS, metadata=_from(read_breakers, "TASKFERRY_BREAKERS")
     )
     """When breakers trip."""
     local_api_token: str | None = attrs.field(

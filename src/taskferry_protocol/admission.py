@@ -25,7 +25,7 @@ from .envelope import (
 from .errors import EnvelopeRejected, RejectCode, RemoteProtocolError
 from .frame_items import Refusal, statement_page
 from .ids import AccountId, DeviceId, Hash, Instant
-from .limits import CONTACT_RECEIPTS, CONTACTS, LIFETIME_MS, SERVICE_RATE
+from .limits import CONTACT_RECEIPTS, CONTACTS, DEVICES, LIFETIME_MS, SERVICE_RATE
 from .messages.base import MessageClass
 from .permissions import Grant, permits
 from .rates import RateState, take
@@ -62,13 +62,22 @@ class MailboxLimits:
 
     Strangers have a smaller share of both, so that no crowd of them keeps out those whom the owner let in.
     And no account may have more waiting than there is room left: one alone fills a half, which is more than
-    20,000 messages of a device that was away, two fill two thirds.
+    20,000 messages of a device that was away, two fill two thirds. Of `account_size` each of an account's n
+    active devices has an n-th, so that more devices hold no more than four full ones.
     """
 
     entries: int = 65_536
     size: int = 256 * 1_048_576
     strangers: int = 2_000
     strangers_size: int = 32 * 1_048_576
+    account_size: int = 1_024 * 1_048_576
+
+    def holds(self, size: int, account: AccountState) -> bool:
+        """Whether a mailbox of one of the account's devices may hold so many bytes."""
+        # Every account's share is at least that of one with the most devices there may be.
+        if size <= self.account_size // DEVICES:
+            return True
+        return size <= self.account_size // max(1, len(account.active_devices()))
 
 
 @attrs.frozen
@@ -356,7 +365,8 @@ def _fit(
         share = facts.shares.get(device, _UNUSED)
         entries_taken = usage.count + share.count
         bytes_taken = usage.bytes + share.bytes + len(envelope.raw) + len(sealed)
-        if entries_taken < most and bytes_taken <= largest:
+        owner = recipient if device in recipient.devices else facts.sender.state
+        if entries_taken < most and bytes_taken <= largest and facts.limits.holds(bytes_taken, owner):
             fitting.append((device, sealed))
         elif any(device == served.id for served in recipient.serving(header.to.name)):
             raise _refuse(RejectCode.MAILBOX_FULL, "the recipient has too much waiting", "to")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -55,6 +55,12 @@ def require_name(owner: AccountId | None, change: AppendStatements) -> None:
     """Refuse a name that another account has ever claimed (`name-taken`)."""
     if owner is not None and owner != change.account:
         raise StoreConflict(ConflictKind.NAME_TAKEN, f"the name {change.name!r} belongs to another account")
+
+
+def require_few_connections(counts: Iterable[int], most: int) -> None:
+    """Refuse one more connection of an account that has as many as it may (`too-many`)."""
+    if any(count >= most for count in counts):
+        raise StoreConflict(ConflictKind.TOO_MANY, f"an account may have {most} connections here")
 
 
 def require_few_names(count: int) -> None:

@@ -17,6 +17,7 @@ import trio
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from taskferry_transports.counting import counted_as
 from taskferry_transports.frame_queue import FrameQueue, OneAtATime
 from taskferry_transports.guarded_server import DRAINING_STATE, refusal_body
 from taskferry_transports.longpoll_outbox import Outbox
@@ -84,6 +85,7 @@ class LongPollServerTransport:
 
     def __init__(self, peer: str, limits: LongPollLimits) -> None:
         self.peer = peer
+        self.counted = counted_as(peer)
         self.max_frame = limits.max_frame
         self._limits = limits
         self._inbox = FrameQueue(max_bytes=limits.buffer_bytes, max_frames=limits.buffer_frames)
@@ -307,10 +309,16 @@ class LongPollServer:
         token = request.headers.get(LINK_HEADER, "")
         return self._links.get(hashlib.sha256(token.encode("utf-8", "replace")).digest())
 
+    @property
+    def open_links(self) -> int:
+        """Links that are held, those among them whose end can still be told."""
+        return len(self._links)
+
     def _too_many(self, peer: str) -> bool:
         if len(self._links) >= self._limits.max_links:
             self._forget([key for key, link in self._links.items() if not link.is_open])
-        mine = sum(link.peer == peer and link.is_open for link in self._links.values())
+        network = counted_as(peer)
+        mine = sum(link.counted == network and link.is_open for link in self._links.values())
         counted = peer not in self._limits.uncounted_peers
         return len(self._links) >= self._limits.max_links or (
             counted and mine >= self._limits.max_links_per_peer

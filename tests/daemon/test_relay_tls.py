@@ -60,7 +60,7 @@ async def tls_relay(folder, name, **validity):
     )
     shown = Shown(MailboxLimits(), "open", 60, "memory", lambda kind, subject, facts: kind)
     surface = Surface(OpsPolicy(), shown, community=False)
-    app, longpoll = create_app(relay, store, system.entropy, pages, desk, surface)
+    app, longpoll, _ = create_app(relay, store, system.entropy, pages, desk, surface)
     async with trio.open_nursery() as nursery:
         await nursery.start(relay.run)
         await nursery.start(longpoll.run)

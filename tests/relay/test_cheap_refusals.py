@@ -10,7 +10,7 @@ import pytest
 
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.hourly import HOUR_MS
-from taskferry_apps.relay.look_ups import LOOKUPS
+from taskferry_apps.relay.limits import USUAL
 from taskferry_apps.relay.sign_ups import Allowance, SignUpBudget
 from taskferry_apps.relay_client import CallRefused, LinkEnded
 from taskferry_protocol.accounts import (
@@ -150,7 +150,7 @@ async def test_looking_accounts_up_has_a_rate(cold):
     """Who asks faster than any daemon needs to is told when to come back."""
     async with cold.open(cold.bob) as client:
         with pytest.raises(CallRefused) as caught:
-            for _ in range(LOOKUPS + 100):
+            for _ in range(USUAL.lookups + 100):
                 await client.call(GetAccount(cold.alice.log.account, 2))
         refusal = caught.value.refusal
         assert refusal.code == "rate-limited"

@@ -12,7 +12,8 @@ from taskferry_apps import system
 from taskferry_apps.relay.account_office import AccountOffice
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.directory import PAGE, listing_change
-from taskferry_apps.relay.turnstile import WAITING, Busy, Turnstile
+from taskferry_apps.relay.limits import USUAL
+from taskferry_apps.relay.turnstile import Busy, Turnstile
 from taskferry_protocol.accounts import set_agent
 from taskferry_protocol.calls import PutCard
 from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
@@ -196,8 +197,8 @@ async def test_a_crowd_is_turned_away_and_harms_nobody():
         for n in range(10_000):
             nursery.start_soon(visit, n)
         with trio.fail_after(10):
-            while len(done) + len(busy) + WAITING + 1 < 10_000:
+            while len(done) + len(busy) + USUAL.pages_waiting + 1 < 10_000:
                 await trio.sleep(0.01)
         gate.set()
-    assert len(done) == WAITING + 1
-    assert len(busy) == 10_000 - WAITING - 1
+    assert len(done) == USUAL.pages_waiting + 1
+    assert len(busy) == 10_000 - USUAL.pages_waiting - 1

@@ -77,7 +77,7 @@ async def inside(operator):
     return operator
 
 
-PAGES = ("/ops", "/ops/accounts", "/ops/accounts/owner000010", "/ops/mailboxes", "/ops/audit")
+PAGES = ("/ops", "/ops/accounts", "/ops/accounts/owner000010", "/ops/mailboxes", "/ops/limits", "/ops/audit")
 
 
 async def test_nobody_sees_anything_without_a_link(operator):

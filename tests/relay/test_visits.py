@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from taskferry_apps.relay.visits import NOWHERE, VISITS_PER_HOUR, Visits
+from taskferry_apps.relay.limits import USUAL
+from taskferry_apps.relay.visits import NOWHERE, Visits
 from taskferry_apps.relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
 from taskferry_protocol import calls
 from taskferry_protocol.crypto import SigningKey
@@ -106,7 +107,7 @@ async def test_a_visitor_brings_no_statements_and_dials_the_right_relay(world):
 def test_visits_from_one_address_are_counted():
     """Guessing by the thousand is turned away, with the time to come back."""
     visits = Visits(None)  # type: ignore[arg-type]
-    for _ in range(VISITS_PER_HOUR):
+    for _ in range(USUAL.visits):
         visits.admit(0, (), "192.0.2.1", Instant(0))
     with pytest.raises(RemoteProtocolError) as failure:
         visits.admit(0, (), "192.0.2.1", Instant(0))

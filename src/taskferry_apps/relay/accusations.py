@@ -8,12 +8,12 @@ from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AccountId, DeviceId
 from taskferry_protocol.records import EvidenceRecord, PutEvidence, StoreEnvelope
 
+from .limits import USUAL
+
 __all__ = ["Accusations"]
 
-#: Accounts of which is remembered whose equivocation is proven.
-ACCUSED: Final = 10_000
-#: Devices of one account that are accused: their owner answers for them all.
-ACCUSED_OF_ONE: Final = 8
+ACCUSED: Final = USUAL.accused
+ACCUSED_OF_ONE: Final = USUAL.accused_of_one
 
 
 class Accusations:

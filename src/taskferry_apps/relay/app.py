@@ -8,11 +8,12 @@ from quart_trio import QuartTrio
 
 from taskferry_protocol.ids import Entropy
 from taskferry_stores.port import RelayStore
-from taskferry_transports.longpoll_server import LongPollServer
+from taskferry_transports.longpoll_server import LongPollLimits, LongPollServer
 from taskferry_transports.websocket_server import add_websocket_route
 
 from .. import system
 from .core import Relay
+from .gauges import Gauges
 from .invite_page import add_invite_page
 from .meetings import Meetings, mount_meetings
 from .ops_door import OpsDoor, OpsPolicy
@@ -45,13 +46,26 @@ class Surface:
 
 def create_app(
     relay: Relay, store: RelayStore, entropy: Entropy, pages: Pages, desk: SignUpDesk, surface: Surface
-) -> tuple[QuartTrio, LongPollServer]:
-    """The application, for the guarded server alone, and the long-poll side, to be run beside it."""
+) -> tuple[QuartTrio, LongPollServer, Gauges]:
+    """The application, for the guarded server alone; the long-poll side, to be run beside it; its gauges."""
+    bounds = surface.shown.bounds
+    longpoll = LongPollServer(
+        relay.handle,
+        entropy,
+        LongPollLimits(
+            max_links=bounds.longpoll_links,
+            max_links_per_peer=bounds.longpoll_links_per_address,
+            buffer_bytes=bounds.receive_bytes,
+            room_timeout=bounds.longpoll_room_s,
+            token_lifetime=bounds.longpoll_token_s,
+        ),
+    )
+    gauges = Gauges(relay, bounds, surface.shown.bounds_source, lambda: longpoll.open_links)
     app = QuartTrio("taskferry_relay", static_folder=None)
     pages.mount(app)
     mount_sign_up(app, pages, desk)
     add_invite_page(app, relay.invites, pages)
-    _mount_operations(app, relay, store, entropy, pages, desk, surface)
+    _mount_operations(app, relay, store, entropy, pages, desk, surface, gauges)
 
     @app.get("/health")
     async def health() -> tuple[Response, int]:
@@ -61,9 +75,8 @@ def create_app(
 
     mount_meetings(app, Meetings(system.now, entropy))
     add_websocket_route(app, WEBSOCKET_PATH, relay.handle)
-    longpoll = LongPollServer(relay.handle, entropy)
     longpoll.mount(app, LONGPOLL_PATH)
-    return app, longpoll
+    return app, longpoll, gauges
 
 
 def _mount_operations(
@@ -74,15 +87,16 @@ def _mount_operations(
     pages: Pages,
     desk: SignUpDesk,
     surface: Surface,
+    gauges: Gauges,
 ) -> None:
     """Serve what shows how the relay is: to anybody, to the operator's programs, and to the operator."""
-    turnstile = Turnstile()
+    turnstile = Turnstile(surface.shown.bounds.pages_waiting)
     snapshots = Snapshots(relay, store, surface.shown.limits, system.now)
     door = OpsDoor(surface.policy, store, relay.audit, system.now, entropy)
     pages.show_always(community=surface.community)
     mount_front(app, pages, snapshots, relay.meter, desk.offer)
     if surface.community:
         mount_community(app, pages, relay.directory, turnstile)
-    mount_numbers(app, door, snapshots, relay.meter)
+    mount_numbers(app, door, snapshots, relay.meter, gauges)
     guard = OpsGuard(pages, door)
-    mount_ops(app, guard, relay, store, snapshots, turnstile, surface.shown, system.now)
+    mount_ops(app, guard, relay, store, snapshots, turnstile, surface.shown, gauges, system.now)

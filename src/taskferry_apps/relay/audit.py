@@ -14,24 +14,22 @@ import trio
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditNote, Fact, RelayAuditKind, audit_note
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.limits import DAY_MS, MINUTE_MS
+from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.records import AppendAudit, PruneAudit, RelayChange
 from taskferry_stores.port import RelayStore, StoreFull
 
 from ..audit_logs import own_changes
+from .limits import USUAL
 from .meter import Meter
 
 __all__ = ["DISTINCT", "RelayAudit", "ticket_audit"]
 
 HOUR_MS: Final = 60 * MINUTE_MS
-#: Different things of one kind written down within an hour; what goes beyond is only counted.
-DISTINCT: Final = 256
-#: What waits to be written, at most, while the disk is full.
-WAITING: Final = 4_096
+DISTINCT: Final = USUAL.audit_distinct
+WAITING: Final = USUAL.audit_waiting
 FLUSH_S: Final = 1.0
-#: How long and how much is kept: a year of a busy relay.
-KEPT_MS: Final = 400 * DAY_MS
-KEPT: Final = 200_000
+KEPT_MS: Final = USUAL.audit_ms
+KEPT: Final = USUAL.audit_entries
 PRUNED: Final = 512
 _OTHERS: Final = ("others", ())
 #: Of what statements say, this much concerns an operator.

@@ -58,6 +58,7 @@ from .accounts import Accounts
 from .directory import listing_change
 from .facts import Facts, grant_of
 from .invites import Invites
+from .limits import USUAL
 from .presence import Presence
 
 __all__ = ["Calls"]
@@ -75,8 +76,15 @@ class Calls:
     """Answers one session's questions after another's; holds nothing of either."""
 
     def __init__(
-        self, store: RelayStore, facts: Facts, accounts: Accounts, presence: Presence, invites: Invites
+        self,
+        store: RelayStore,
+        facts: Facts,
+        accounts: Accounts,
+        presence: Presence,
+        invites: Invites,
+        most_connections: int = USUAL.connections_of_account,
     ) -> None:
+        self._most_connections = most_connections
         self._store = store
         self._facts = facts
         self._accounts = accounts
@@ -193,7 +201,7 @@ class Calls:
             stored = StoredConnection(
                 hash, request.from_, request.to, call.request, call.accept, tuple(grants)
             )
-            await self._store.commit([StoreConnection(stored)])
+            await self._store.commit([StoreConnection(stored, self._most_connections)])
         elif found.end_raw:
             raise RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, "this connection has ended")
         else:

@@ -30,6 +30,7 @@ from ..settings import RelaySettings
 from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
 from .core import Policy, Relay
 from .entrance import SignUp
+from .limits import RelayLimits, mailbox_limits
 from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
 from .mail_room import MailRoom
@@ -105,7 +106,9 @@ async def _main(settings: RelaySettings) -> None:
     generation = Generation(system.entropy(GENERATION_BYTES))
     stop = trio.Event()
     async with (
-        open_relay_store(settings.database, generation=generation) as store,
+        open_relay_store(
+            settings.database, generation=generation, most_bytes=settings.limits.database_bytes
+        ) as store,
         trio.open_nursery() as nursery,
     ):
         await nursery.start(_watch_signals, stop)
@@ -170,7 +173,7 @@ async def serve_relay(
     Raises CannotListen, CannotStart, and the store's errors.
     """
     host, port = settings.addr
-    guard = attrs.evolve(_guard(host, port), trusted_proxies=settings.trusted_proxies)
+    guard = attrs.evolve(_guard(host, port, settings.limits), trusted_proxies=settings.trusted_proxies)
     if not settings.origins and not is_loopback(host):
         raise CannotStart(
             f"Say how daemons reach this relay, since {host} is open to others: "
@@ -184,6 +187,8 @@ async def serve_relay(
         (),
         _sign_up(settings),
         allowance,
+        limits=mailbox_limits(settings.limits),
+        bounds=settings.limits,
         witness=witness,
         client_tokens=tuple(settings.client_tokens.values()),
     )
@@ -200,7 +205,7 @@ async def serve_relay(
         now=system.now,
         entropy=system.entropy,
     )
-    app, longpoll = create_app(relay, store, system.entropy, pages, desk, _surface(settings, policy))
+    app, longpoll, gauges = create_app(relay, store, system.entropy, pages, desk, _surface(settings, policy))
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)
         await behind.start(longpoll.run)
@@ -211,6 +216,7 @@ async def serve_relay(
             # Which port the system chose is known only now; nobody can have dialled an origin before.
             relay.reachable_at(_origins(settings.origins or _local_origins(bound)))
             pages.reachable_at(public_address(settings, bound))
+            gauges.connections = lambda: len(bound.connections)
             relay.audit.note(RelayAuditKind.STARTED, bound.urls[0], state=_sign_up(settings).value)
             _LOG.info("listening", url=bound.urls[0], pid=os.getpid(), state=_sign_up(settings).value)
             task_status.started(bound)
@@ -238,15 +244,17 @@ def _surface(settings: RelaySettings, policy: Policy) -> Surface:
             settings.signups_per_hour,
             str(settings.database),
             relay_sentence,
+            settings.limits,
+            settings.sources.get("limits", "default"),
         ),
         settings.community,
     )
 
 
-def _guard(host: str, port: int) -> GuardConfig:
+def _guard(host: str, port: int, limits: RelayLimits) -> GuardConfig:
     """The server's limits: as many connections as file descriptors can be had for."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = GuardConfig().max_connections + SPARE_DESCRIPTORS
+    wanted = limits.connections + SPARE_DESCRIPTORS
     most = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft < most:
@@ -254,6 +262,21 @@ def _guard(host: str, port: int) -> GuardConfig:
     return GuardConfig(
         bind=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}",),
         max_connections=max(1, most - SPARE_DESCRIPTORS),
+        max_connections_per_peer=limits.connections_per_address,
+        max_frame=limits.frame_bytes,
+        receive_buffer=limits.receive_bytes,
+        receive_frames=limits.receive_frames,
+        max_head=limits.head_bytes,
+        max_body=limits.body_bytes,
+        bodies_total=limits.held_bodies_bytes,
+        frames_total=limits.held_frames_bytes,
+        tls_timeout=limits.handshake_s,
+        head_timeout=limits.handshake_s,
+        body_timeout=limits.body_s,
+        message_timeout=limits.message_s,
+        idle_timeout=limits.idle_s,
+        send_timeout=limits.send_s,
+        handler_timeout=limits.handler_s,
         body_limits=(
             (LONGPOLL_PATH, LongPollLimits().max_body),
             (MEETINGS_PATH, LINKING_LETTER_BYTES),

@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from taskferry_protocol.admission import MailboxLimits
+from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import DeviceId, Entropy, Hash, Instant
 from taskferry_stores.port import RelayStore, StoreError
@@ -20,16 +21,19 @@ from .accounts import Accounts
 from .audit import RelayAudit
 from .calls import Calls
 from .directory import Directory
+from .doors import Doors
 from .engine import Engine
 from .entrance import Entrance, SignUp
 from .expiry import Housekeeping
 from .facts import Facts
 from .invites import Invites
+from .limits import USUAL, RelayLimits
 from .link import Link, first_failure
 from .mailbox import TailBudget
 from .meter import Meter
 from .office import Office
 from .presence import Presence
+from .senders import Senders
 from .sign_ups import Allowance, SignUpBudget
 from .suspensions import Suspensions
 from .visits import Visits
@@ -42,6 +46,8 @@ NONCE_BYTES: Final = 32
 CLOCK_S: Final = 1.0
 #: When a daemon may come back after a planned stop.
 COME_BACK_MS: Final = 1_000
+#: And after there were too many of its address.
+CROWDED_MS: Final = 10_000
 
 _LOG = get_logger()
 
@@ -57,6 +63,8 @@ class Policy:
     client_tokens: Collection[Hash] = ()
     """SHA-256 of what lets any number of new accounts in, as a ticket does one."""
     limits: MailboxLimits = attrs.field(factory=MailboxLimits)
+    bounds: RelayLimits = USUAL
+    """All other limits."""
     witness: Witness | None = None
     """Hears of each envelope that is admitted; for an operator who wants to see what a relay sees."""
 
@@ -87,12 +95,21 @@ class Relay:
         """What it counts of itself."""
         self.audit = RelayAudit(store, now, self.meter)
         """What the operator can look up later."""
+        self._senders = Senders(policy.bounds.sends)
         self._engine = Engine(
-            store, facts, self._presence.deliver, now, policy.witness, self.audit, self.meter
+            store,
+            facts,
+            self._presence.deliver,
+            now,
+            policy.witness,
+            self.audit,
+            self.meter,
+            self._senders,
         )
         self._housekeeping = Housekeeping(self._engine, now)
+        bounds = policy.bounds
         budget = SignUpBudget(policy.sign_ups)
-        entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
+        entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget, bounds.accounts)
         accounts = Accounts(store, facts, self._presence, entrance, now, self.audit, self.suspensions)
         self.invites = Invites(store, facts, now)
         self.directory = Directory(store, facts)
@@ -101,16 +118,19 @@ class Relay:
             store=store,
             engine=self._engine,
             accounts=accounts,
-            calls=Calls(store, facts, accounts, self._presence, self.invites),
+            calls=Calls(store, facts, accounts, self._presence, self.invites, bounds.connections_of_account),
             presence=self._presence,
-            visits=Visits(accounts),
+            visits=Visits(accounts, bounds.visits),
             origins=frozenset(policy.origins),
-            budget=TailBudget(),
+            budget=TailBudget(bounds.tails_bytes),
+            limits=bounds,
             audit=self.audit,
             now=now,
             fail=self._fail,
         )
         self._links: set[Link] = set()
+        self.doors = Doors(bounds.sessions_per_address)
+        """How many sessions come from one network."""
         self._one_gone = trio.Event()
         self._draining = False
         self._failure: Exception | None = None
@@ -125,6 +145,15 @@ class Relay:
     def online(self) -> int:
         """How many devices have a session."""
         return len(self._presence)
+
+    def taken(self) -> dict[str, int]:
+        """What is taken of its limits, by their fields' names."""
+        bounds, office = self._office.limits, self._office
+        return {
+            "sessions_per_address": self.doors.fullest,
+            "waiting": self._senders.waiting,
+            "tails_bytes": bounds.tails_bytes - office.budget.left,
+        }
 
     def is_online(self, device: DeviceId) -> bool:
         """Whether a device has a session."""
@@ -141,7 +170,17 @@ class Relay:
         link = Link(self._office, transport, self._entropy(NONCE_BYTES))
         self._links.add(link)
         try:
-            await link.run()
+            with self.doors.entered(transport.peer) as may_stay:
+                if not may_stay:
+                    self.audit.count(
+                        RelayAuditKind.REFUSAL,
+                        "session",
+                        code=RejectCode.TOO_MANY.value,
+                        address=transport.peer,
+                    )
+                    text = "your address has as many sessions here as it may"
+                    link.end(RejectCode.TOO_MANY, text, CROWDED_MS)
+                await link.run()
         finally:
             self._links.discard(link)
             self._one_gone.set()

@@ -25,15 +25,15 @@ from taskferry_protocol.records.operations import (
 from taskferry_stores.port import RelayStore, StoreFull
 
 from .facts import Account, Facts
+from .limits import USUAL
 
 __all__ = ["QUERY_CHARS", "Directory", "Listing", "ListingPage", "listing_change", "word_of"]
 
-#: Agents on a page, and those that are looked at for one: some 20 ms of one reader.
-PAGE: Final = 20
-LOOK: Final = 5_000
+PAGE: Final = USUAL.page_agents
+LOOK: Final = USUAL.page_looks
 #: As many where each fits that is not stopped.
 LOOK_PLAIN: Final = 4 * PAGE
-QUERY_CHARS: Final = 100
+QUERY_CHARS: Final = USUAL.query_chars
 _FILLED: Final = "directory/filled"
 _STEP: Final = 256
 

@@ -6,7 +6,8 @@ committer's task has what was decided before written to disk. Nothing here await
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -39,16 +40,17 @@ from ..logs import get_logger
 from .accusations import Accusations
 from .audit import RelayAudit
 from .facts import Facts
-from .jobs import Chore, Deliver, Job, Sender
+from .jobs import NO_ROOM, Chore, Deliver, Job, Sender, entry_for, too_much
 from .judge import Judge
+from .limits import USUAL
 from .meter import Meter
+from .senders import Senders
 from .usage import Landing
 from .witness import Witness
 
 __all__ = ["Engine", "Sender"]
 
-#: Parcels that may wait for the disk, over all links; then links stop reading.
-WAITING: Final = 8_192
+WAITING: Final = USUAL.waiting
 #: An acknowledgement that is lost is said again, so it waits for later ones of the same mailbox, which stand
 #: for it; until then the mailbox counts as a little fuller than it is.
 ACK_LINGER_S: Final = 0.2
@@ -56,10 +58,6 @@ ACK_LINGER_S: Final = 0.2
 #: much the same however many share it. Whoever sends a message now and then never waits.
 LINGER_ABOVE: Final = 6
 LINGER_S: Final = 0.002
-
-_NO_ROOM: Final = Refusal(
-    RejectCode.INTERNAL, Detail(retry_after=10_000, text="the relay's disk is full; try again later")
-)
 
 _LOG = get_logger()
 
@@ -76,7 +74,9 @@ class Engine:
         witness: Witness | None,
         audit: RelayAudit,
         meter: Meter,
+        senders: Senders,
     ) -> None:
+        self._senders = senders
         self._audit = audit
         self._meter = meter
         self._store = store
@@ -104,17 +104,36 @@ class Engine:
 
     async def take(self, sender: Sender, batches: Sequence[tuple[int, Sequence[Value]]]) -> None:
         """Decide on batches. Their sender is answered once what was accepted of each is committed."""
-        while self._waiting >= WAITING:
+        account, count = sender.account, sum([len(parcels) for _, parcels in batches])
+        wait = self._senders.wait_ms(account, self._now())
+        if wait:
+            for batch, parcels in batches:
+                sender.answer(batch, [too_much(wait)] * len(parcels))
+            return
+        while self._waiting >= WAITING or self._senders.is_waiting(account):
             await self._room.wait()
+        self._senders.begin(account, count)
         jobs = [Job(sender, batch, parcels) for batch, parcels in batches]
-        await self._judge.decide(sender, jobs)
+        try:
+            await self._judge.decide(sender, jobs)
+        except BaseException:
+            self._make_room(jobs)
+            raise
+        self._senders.spend(account, max(count, sum([job.entries for job in jobs])), self._now())
         for job in jobs:
             if job.stores:
                 self._jobs.append(job)
                 self._waiting += len(job.stores)
                 self._wake.set()
             else:
+                self._make_room([job])
                 sender.answer(job.batch, [outcome for outcome in job.outcomes if outcome is not None])
+
+    def _make_room(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            self._senders.end(job.sender.account, len(job.outcomes))
+        self._room.set()
+        self._room = trio.Event()
 
     def acknowledge(self, device: DeviceId, offset: int) -> None:
         """A device has committed all up to `offset`; the store is told with some later commit."""
@@ -185,8 +204,7 @@ class Engine:
         jobs, self._jobs = self._jobs, []
         self._last_jobs = len(jobs)
         self._waiting = 0
-        self._room.set()
-        self._room = trio.Event()
+        self._make_room(jobs)
         changes: list[RelayChange] = [change for job in jobs for _, change in job.stores]
         for job in jobs:
             changes.extend(job.contacts)
@@ -207,14 +225,14 @@ class Engine:
                 _LOG.warning("the disk is full, envelopes are refused", count=len(changes))
                 self._facts.forget_all()
                 self._refuse(jobs)
+                if jobs:
+                    # What makes room goes alone, or those who find none would keep it from coming.
+                    await self._commit_alone(acks, chores)
             else:
                 stored = sum([len(job.stores) for job in jobs])
                 self._meter.committed(trio.current_time() - began, stored)
                 self._publish(jobs, results)
-                for chore, result in zip(chores, results[len(results) - len(chores) :], strict=True):
-                    self._finish(chore, result)
-                for device in acks:
-                    self._facts.went_out(device)
+                self._kept_house(acks, chores, results)
         self._judge.ended(jobs)
         for chore in chores:
             chore.done.set()
@@ -226,6 +244,20 @@ class Engine:
             self._wake.set()
         elif not self._jobs:
             self._settled.set()
+
+    async def _commit_alone(self, acks: Mapping[DeviceId, int], chores: Sequence[Chore]) -> None:
+        changes: list[RelayChange] = [AckMailbox(device, Offset(offset)) for device, offset in acks.items()]
+        changes.extend([chore.change for chore in chores])
+        with suppress(StoreFull):
+            self._kept_house(acks, chores, await self._store.commit(changes))
+
+    def _kept_house(
+        self, acks: Mapping[DeviceId, int], chores: Sequence[Chore], results: Sequence[RelayResult]
+    ) -> None:
+        for chore, result in zip(chores, results[len(results) - len(chores) :], strict=True):
+            self._finish(chore, result)
+        for device in acks:
+            self._facts.went_out(device)
 
     def _due_acks(self, jobs: Sequence[Job]) -> dict[DeviceId, int]:
         """The acknowledgements to commit now; later ones to the same mailboxes stand for those that wait."""
@@ -245,7 +277,7 @@ class Engine:
     def _refuse(self, jobs: Sequence[Job]) -> None:
         self._judge.take_back(jobs)
         for job in jobs:
-            job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in job.outcomes])
+            job.sender.answer(job.batch, [outcome or NO_ROOM for outcome in job.outcomes])
 
     def _publish(self, jobs: Sequence[Job], results: Sequence[RelayResult]) -> None:
         at = 0
@@ -255,7 +287,7 @@ class Engine:
             for index, change in job.stores:
                 outcomes[index] = self._outcome(job.sender.account, change, results[at], landing)
                 at += 1
-            job.sender.answer(job.batch, [outcome or _NO_ROOM for outcome in outcomes])
+            job.sender.answer(job.batch, [outcome or NO_ROOM for outcome in outcomes])
         self._facts.landed(landing)
 
     def _outcome(
@@ -284,10 +316,6 @@ class Engine:
             landing.some_of(change, [device for device, _ in offsets])
         for index, (device, offset) in enumerate(offsets):
             # Mostly each entry got its place, in order; a rewrapped envelope adds only some.
-            key = sealed[index] if len(sealed) == len(offsets) else _entry(sealed, device)
+            key = sealed[index] if len(sealed) == len(offsets) else entry_for(sealed, device)
             self._deliver(device, Mail(offset, change.envelope, key[1]))
         return ParcelAccepted(place)
-
-
-def _entry(entries: Sequence[tuple[DeviceId, bytes]], device: DeviceId) -> tuple[DeviceId, bytes]:
-    return next(entry for entry in entries if entry[0] == device)

@@ -16,9 +16,14 @@ from taskferry_protocol.ids import AccountId, Hash, Instant, sha256
 from taskferry_protocol.records import RedeemTicket, RelayChange, RequireUnreserved
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
+from .limits import USUAL
 from .sign_ups import SignUpBudget
 
 __all__ = ["Entrance", "SignUp", "digest_of"]
+
+
+#: How long a count of the accounts is good for; whoever tries meanwhile is counted as one more.
+COUNTED_MS: Final = 5_000
 
 
 class SignUp(StrEnum):
@@ -56,8 +61,16 @@ class Entrance:
     """Decides who may begin. It reads tickets; taking them is part of the commit that takes the account."""
 
     def __init__(
-        self, store: RelayStore, sign_up: SignUp, tokens: Collection[Hash], budget: SignUpBudget
+        self,
+        store: RelayStore,
+        sign_up: SignUp,
+        tokens: Collection[Hash],
+        budget: SignUpBudget,
+        most: int = USUAL.accounts,
     ) -> None:
+        self._most = most
+        self._accounts = 0
+        self._count_at = Instant(0)
         self._store = store
         self._sign_up = sign_up
         self._tokens = tuple(tokens)
@@ -71,6 +84,7 @@ class Entrance:
         """
         self.require_open()
         self._budget.spend(peer, now)
+        await self._require_room(now)
         if not ticket:
             if self._sign_up is SignUp.TICKET:
                 raise RemoteProtocolError(
@@ -85,6 +99,17 @@ class Entrance:
                 raise self._refused(ConflictKind.TICKET_USED)
             if now >= held.expires_at:
                 raise self._refused(ConflictKind.TICKET_OVER)
+
+    async def _require_room(self, now: Instant) -> None:
+        """Raise RemoteProtocolError(signup-refused) where as many have begun as may."""
+        if not 0 <= now - self._count_at < COUNTED_MS:
+            self._count_at = now
+            self._accounts = (await self._store.stats()).accounts
+        if self._accounts >= self._most:
+            raise RemoteProtocolError(
+                RejectCode.SIGNUP_REFUSED, "this relay has as many accounts as it takes; ask its operator"
+            )
+        self._accounts += 1
 
     def require_open(self) -> None:
         """Raise RemoteProtocolError(signup-refused) where nobody may begin."""

@@ -35,15 +35,16 @@ from taskferry_protocol.records import (
 )
 from taskferry_stores.port import RelayStore
 
+from .limits import USUAL
 from .lru import Lru
 from .usage import Landing, Usages
 
 __all__ = ["Account", "Facts", "View", "grant_of"]
 
-#: Statements held folded, over all accounts: some 40 MB.
-STATEMENTS_HELD: Final = 65_536
-#: Pairs of agents whose connection, rate and contact are held.
-ROUTES_HELD: Final = 32_768
+STATEMENTS_HELD: Final = USUAL.statements_held_bytes
+ROUTES_HELD: Final = USUAL.routes_held
+#: What a statement costs in memory beside its bytes, in bytes.
+_STATEMENT_COST: Final = 128
 _SERVICE: Final = frozenset({MessageClass.RECEIPT, MessageClass.CONNECTION, MessageClass.ACCOUNT})
 #: Between two agents who have a grant, contact plays no part.
 _NO_CONTACT: Final = ContactState()
@@ -128,12 +129,16 @@ class Facts:
         for record in records:
             if self._accounts.get(record.account) is None:
                 log = refold(record.statements)
-                self._accounts.put(record.account, Account(log, record.held), len(record.statements))
+                self._hold(record.account, Account(log, record.held))
 
     def account_changed(self, account: AccountId, log: AccountLog, held: str) -> None:
         """The store holds another log or hold from now on."""
         self._version += 1
-        self._accounts.put(account, Account(log, held), len(log.statements))
+        self._hold(account, Account(log, held))
+
+    def _hold(self, id: AccountId, account: Account) -> None:
+        # By bytes: a log of the largest statements is a hundred times one of the usual.
+        self._accounts.put(id, account, sum([len(raw) + _STATEMENT_COST for raw in account.log.statements]))
 
     def forget_account(self, account: AccountId) -> None:
         """Read the account anew when it is next needed."""

@@ -7,11 +7,12 @@ from typing import Final
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import MINUTE_MS
 
+from .limits import USUAL
+
 __all__ = ["HOUR_MS", "HourlyBudget", "next_hour_ms"]
 
 HOUR_MS: Final = 60 * MINUTE_MS
-#: Keys counted in one hour; once there are more, further ones wait for the next.
-KEYS: Final = 65_536
+KEYS: Final = USUAL.hourly_keys
 
 
 class HourlyBudget:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Final, Protocol
 
 import attrs
 import trio
 
 from taskferry_protocol.cbor import Value
-from taskferry_protocol.frame_items import Entry, Outcome
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId
 from taskferry_protocol.records import (
     Expire,
@@ -22,7 +23,26 @@ from taskferry_protocol.records import (
     SweepSignUps,
 )
 
-__all__ = ["Chore", "Deliver", "Job", "Sender"]
+__all__ = ["NO_ROOM", "Chore", "Deliver", "Job", "Sender", "entry_for", "too_much"]
+
+NO_ROOM: Final = Refusal(
+    RejectCode.INTERNAL, Detail(retry_after=10_000, text="the relay's disk is full; try again later")
+)
+
+
+Entries = Sequence[tuple[DeviceId, bytes]]
+"""Each device that an envelope is for, with its key for it."""
+
+
+def entry_for(entries: Entries, device: DeviceId) -> tuple[DeviceId, bytes]:
+    """The entry of a device that has one."""
+    return next(entry for entry in entries if entry[0] == device)
+
+
+def too_much(wait_ms: int) -> Refusal:
+    """What each parcel of a batch is answered whose account has sent as much as one may."""
+    text = "your account has sent as much in a minute as one may here"
+    return Refusal(RejectCode.RATE_LIMITED, Detail(retry_after=wait_ms, text=text))
 
 
 class Sender(Protocol):
@@ -57,6 +77,11 @@ class Job:
 
     def __attrs_post_init__(self) -> None:
         self.outcomes = [None] * len(self.parcels)
+
+    @property
+    def entries(self) -> int:
+        """How many mailbox entries it comes to."""
+        return sum([len(change.entries) for _, change in self.stores])
 
 
 @attrs.define(eq=False)

@@ -21,13 +21,13 @@ from taskferry_stores.port import RelayStore
 
 from .facts import Facts
 from .jobs import Job, Sender
+from .limits import USUAL
 from .usage import Landing
 from .witness import Witness
 
 __all__ = ["Judge"]
 
-#: Parcels decided on before others get their turn: some 3 ms.
-CHUNK: Final = 32
+CHUNK: Final = USUAL.decided_at_once
 
 _NO_PRIOR: Final = Prior()
 #: Refusals that do not hold for an envelope that was accepted before.

@@ -43,6 +43,7 @@ from taskferry_transports.port import Transport
 
 from ..logs import get_logger
 from .instances import check_alone, remember_instance
+from .limits import USUAL
 from .look_ups import LookUps
 from .mailbox import Mailbox
 from .office import Office
@@ -52,14 +53,10 @@ from .visits import NOWHERE
 
 __all__ = ["Link", "first_failure"]
 
-#: Frames that wait to be written before the daemon is heard again: whoever does not listen may not talk.
-OUTBOX: Final = 64
 #: So much of what has arrived is dealt with together.
 TOGETHER_BYTES: Final = 65_536
-#: How long a goodbye may take to be written.
-GOODBYE_S: Final = 2.0
-#: How long a visitor may stay: anybody can be one.
-VISIT_S: Final = 60.0
+GOODBYE_S: Final = USUAL.goodbye_s
+VISIT_S: Final = USUAL.visit_s
 #: When to come back to a relay whose disk is full: its operator needs a moment.
 FULL_RETRY_MS: Final = 10_000
 
@@ -102,7 +99,7 @@ class Link:
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._leaving = False
-        self._lookups = LookUps(office.now())
+        self._lookups = LookUps(office.limits, office.now())
         self._writing: trio.Event | None = None
         self._room: trio.Event | None = None
 
@@ -192,7 +189,7 @@ class Link:
         try:
             while not self._leaving:
                 await self._hear(await transport.receive())
-                while len(self._outbox) > OUTBOX and not self._leaving:
+                while self._outbox.is_full and not self._leaving:
                     self._room = trio.Event()
                     await self._room.wait()
         except SessionBroken as broken:
@@ -218,7 +215,8 @@ class Link:
                         await self._decide(batches)
                         await self._take(event)
                 size += len(frame)
-                frame = None if size >= TOGETHER_BYTES or self._leaving else self._transport.receive_nowait()
+                enough = size >= TOGETHER_BYTES or self._leaving or self._outbox.is_full
+                frame = None if enough else self._transport.receive_nowait()
         except SessionBroken:
             # What came before the fault was in order.
             await self._decide(batches)

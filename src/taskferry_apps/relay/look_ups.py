@@ -1,37 +1,46 @@
-"""How often one session may look things up: each is a page that is read from the disk."""
+"""How often one session may look things up or change them: each is a page that is read, or a write."""
 
 from __future__ import annotations
 
-from typing import Final
-
-from taskferry_protocol.calls import CallRequest, FindAccount, GetAccount, GetInvite, ListConnections
+from taskferry_protocol.calls import (
+    CallRequest,
+    FindAccount,
+    GetAccount,
+    GetCard,
+    GetInvite,
+    GetPresence,
+    ListConnections,
+)
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Refusal
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.rates import RateState, take
 
-__all__ = ["LOOKUPS", "LookUps"]
+from .limits import RelayLimits
 
-#: Accounts, invites and lists of connections that a session may look up in a minute, each a page read from
-#: the disk: more than a daemon needs that comes back to a relay and asks after everybody whom it knows.
-LOOKUPS: Final = 600
+__all__ = ["LookUps"]
+
+_READS = (GetAccount, FindAccount, GetInvite, ListConnections, GetCard, GetPresence)
 
 
 class LookUps:
-    """What is left to one session of its look-ups."""
+    """What is left to one session of its calls."""
 
-    __slots__ = ("_left",)
+    __slots__ = ("_changes", "_limits", "_reads")
 
-    def __init__(self, now: Instant) -> None:
-        self._left = RateState.full(LOOKUPS, now)
+    def __init__(self, limits: RelayLimits, now: Instant) -> None:
+        self._limits = limits
+        self._reads = RateState.full(limits.lookups, now)
+        self._changes = RateState.full(limits.changes, now)
 
     def count(self, request: CallRequest, now: Instant) -> Refusal | None:
-        """Count a call, if it is a look-up; the refusal of one too many."""
-        if not isinstance(request, GetAccount | FindAccount | GetInvite | ListConnections):
-            return None
-        self._left, wait = take(self._left, LOOKUPS, now)
+        """Count a call; the refusal of one too many."""
+        if isinstance(request, _READS):
+            rate = self._limits.lookups
+            self._reads, wait = take(self._reads, rate, now)
+        else:
+            rate = self._limits.changes
+            self._changes, wait = take(self._changes, rate, now)
         if not wait:
             return None
-        return Refusal(
-            RejectCode.RATE_LIMITED, Detail(retry_after=wait, text=f"{LOOKUPS} a minute are allowed")
-        )
+        return Refusal(RejectCode.RATE_LIMITED, Detail(retry_after=wait, text=f"{rate} a minute are allowed"))

@@ -18,12 +18,12 @@ from taskferry_stores.port import StoreFull
 
 from ..logs import get_logger
 from .audit import RelayAudit
+from .limits import USUAL
 from .mail import Mailer, MailFailed, MailFault
 
 __all__ = ["Letter", "MailRoom", "NoMailNow"]
 
-#: Letters that are held, a kilobyte each: as many as may be sent in an hour.
-LETTERS: Final = 1_024
+LETTERS: Final = USUAL.letters
 #: Before each try. What a mail's link is good for is an hour; who waits longer than this has asked again.
 PAUSES_S: Final = (0.0, 30.0, 120.0, 480.0)
 #: For how long a mail server that could not be used counts as down, unless another try says otherwise.

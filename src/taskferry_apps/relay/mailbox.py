@@ -16,17 +16,17 @@ import attrs
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Entry, Mail, Notice
 from taskferry_protocol.ids import DeviceId
-from taskferry_protocol.limits import BATCH, FRAME_BYTES
+from taskferry_protocol.limits import BATCH
 from taskferry_protocol.records import MailboxEntry, MailboxItem, Offset
 from taskferry_stores.port import RelayStore
 
+from .limits import USUAL
+
 __all__ = ["Mailbox", "TailBudget", "as_entry"]
 
-#: One page fills a frame, and leaves room for what stands around the entries.
-PAGE_BYTES: Final = 3 * FRAME_BYTES // 4
-#: New mail beyond this waits in the store alone: a full window, and a page more.
-TAIL_ENTRIES: Final = 1_280
-TAIL_BYTES: Final = 4 * FRAME_BYTES
+PAGE_BYTES: Final = USUAL.page_bytes
+TAIL_ENTRIES: Final = USUAL.tail_entries
+TAIL_BYTES: Final = USUAL.tail_bytes
 
 
 @attrs.define

@@ -21,6 +21,7 @@ from taskferry_protocol.limits import LINKING_LETTER_BYTES, LINKING_MS
 from taskferry_protocol.linking import PLACE_ALPHABET, PLACE_LETTERS
 from taskferry_transports.loopback import is_loopback
 
+from .limits import USUAL
 from .networks import Networks, networks_of
 
 __all__ = ["MEETINGS_PATH", "Meetings", "mount_meetings"]
@@ -28,15 +29,11 @@ __all__ = ["MEETINGS_PATH", "Meetings", "mount_meetings"]
 MEETINGS_PATH: Final = "/v1/meetings"
 TOKEN_HEADER: Final = "TaskFerry-Meeting"  # noqa: S105 - the name of a header
 TOKEN_BYTES: Final = 32
-#: What one side may leave: one letter more than it needs, and its word that it gives up.
-LETTERS: Final = 6
-#: At most 24 KiB each: some megabytes in all.
-PLACES: Final = 512
-#: A machine needs one place at a time; an office behind one address has several.
-PLACES_OF_ONE: Final = 8
-#: Whoever holds a whole site's or provider's network leaves most places to everybody else.
-PLACES_OF_SITE: Final = 32
-PLACES_OF_PROVIDER: Final = 128
+LETTERS: Final = USUAL.place_letters
+PLACES: Final = USUAL.places
+PLACES_OF_ONE: Final = USUAL.places_of_one
+PLACES_OF_SITE: Final = USUAL.places_of_site
+PLACES_OF_PROVIDER: Final = USUAL.places_of_provider
 WAIT_S: Final = 25.0
 
 

@@ -13,6 +13,7 @@ from .accounts import Accounts
 from .audit import RelayAudit
 from .calls import Calls
 from .engine import Engine
+from .limits import RelayLimits
 from .mailbox import TailBudget
 from .presence import Presence
 from .visits import Visits
@@ -32,6 +33,7 @@ class Office:
     visits: Visits
     origins: Collection[str]
     budget: TailBudget
+    limits: RelayLimits
     audit: RelayAudit
     now: Callable[[], Instant]
     fail: Callable[[Exception], None]

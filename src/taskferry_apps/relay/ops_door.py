@@ -24,17 +24,17 @@ from taskferry_stores.port import RelayStore
 from taskferry_transports.loopback import is_loopback
 
 from .audit import RelayAudit
+from .limits import USUAL
 
 __all__ = ["Approach", "OpsDoor", "OpsPolicy", "OpsSession", "Standpoint", "make_sign_in", "standpoint_of"]
 
 SECRET_BYTES: Final = 32
 #: From the command that makes a link to the browser that opens.
 SIGN_IN_MS: Final = 2 * MINUTE_MS
-SIGN_INS: Final = 16
-#: A page that nobody uses is closed before somebody else sits down at it.
-IDLE_MS: Final = 30 * MINUTE_MS
-LIFE_MS: Final = 12 * 60 * MINUTE_MS
-SESSIONS: Final = 16
+SIGN_INS: Final = USUAL.operator_links
+IDLE_MS: Final = USUAL.operator_idle_ms
+LIFE_MS: Final = USUAL.operator_life_ms
+SESSIONS: Final = USUAL.operator_sessions
 _SECRET: Final = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _HOST: Final = re.compile(r"(\[[0-9a-f:.]{2,45}\]|[a-z0-9.-]{1,253})(?::([0-9]{1,5}))?", re.ASCII)
 

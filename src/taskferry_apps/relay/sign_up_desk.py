@@ -40,6 +40,7 @@ from ..logs import get_logger
 from .audit import ticket_audit
 from .entrance import digest_of
 from .hourly import HourlyBudget, next_hour_ms
+from .limits import USUAL
 from .mail_room import Letter, MailRoom, NoMailNow
 from .pages import PublicAddress
 from .sign_up_mail import known_mail, new_mail
@@ -52,9 +53,8 @@ CODE_MS: Final = 60 * MINUTE_MS
 MAILED_TICKET_MS: Final = DAY_MS
 #: A ticket that anybody may have at once keeps its name for no longer than setting up takes.
 OPEN_TICKET_MS: Final = 60 * MINUTE_MS
-#: Mails in an hour: to one address, which may not be its owner's wish; and in all, a server's good name.
-MAILS_TO_ONE: Final = 3
-MAILS_IN_ALL: Final = 1_000
+MAILS_TO_ONE: Final = USUAL.mails_to_one
+MAILS_IN_ALL: Final = USUAL.mails
 EMAIL_CHARS: Final = 254
 EMAIL_KEY: Final = "sign-up-email-key"
 _ALL: Final = "all"

@@ -19,11 +19,11 @@ from taskferry_stores.port import RelayStore
 from .core import Relay
 from .health import Facts, Finding, Verdict, findings_of, verdict_of
 from .hourly import HOUR_MS
+from .limits import USUAL
 
 __all__ = ["Snapshot", "Snapshots"]
 
-#: A stranger's thousand requests cost what one does.
-FRESH_MS: Final = 5_000
+FRESH_MS: Final = USUAL.snapshot_ms
 FULLEST: Final = 8
 _FAILURES: Final = 8
 

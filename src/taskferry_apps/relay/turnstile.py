@@ -8,11 +8,11 @@ from typing import Final
 
 import trio
 
+from .limits import USUAL
+
 __all__ = ["Busy", "Turnstile"]
 
-#: Of the store's readers one stays free for mail, whatever pages are asked for.
-AT_ONCE: Final = 1
-WAITING: Final = 64
+AT_ONCE: Final = USUAL.pages_at_once
 
 
 class Busy(Exception):
@@ -20,15 +20,16 @@ class Busy(Exception):
 
 
 class Turnstile:
-    """Lets `AT_ONCE` through, has `WAITING` wait, and turns the rest away."""
+    """Lets `AT_ONCE` through, has a few wait, and turns the rest away."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: int = USUAL.pages_waiting) -> None:
+        self._waiting = waiting
         self._limit = trio.CapacityLimiter(AT_ONCE)
 
     @asynccontextmanager
     async def passed(self) -> AsyncIterator[None]:
         """Inside the block it is this one's turn. Raises Busy."""
-        if self._limit.statistics().tasks_waiting >= WAITING:
+        if self._limit.statistics().tasks_waiting >= self._waiting:
             raise Busy
         async with self._limit:
             yield

@@ -17,9 +17,11 @@ from taskferry_protocol.ids import AccountId, DeviceId
 from taskferry_protocol.records import MailboxShare, MailboxUsage, StoreEnvelope
 from taskferry_stores.port import RelayStore
 
+from .limits import USUAL
+
 __all__ = ["Landing", "Usages"]
 
-USAGES_HELD: Final = 65_536
+USAGES_HELD: Final = USUAL.usages_held
 #: Whose mail fills a mailbox is a sum over all that waits there, so it is asked anew once a second at most.
 SHARES_EVERY_S: Final = 1.0
 

@@ -15,22 +15,21 @@ from taskferry_protocol.frame_items import Refusal, statement_page
 from taskferry_protocol.ids import Hash, Instant, LogPosition
 
 from .accounts import Accounts
+from .limits import USUAL
 from .sign_ups import Allowance, SignUpBudget
 
 __all__ = ["NOWHERE", "Visits"]
 
 #: The position that a visitor is told: of no log, since none was named yet.
 NOWHERE: Final = LogPosition(1, Hash(bytes(32)))
-#: Visits from one network address in an hour; an owner needs one or two.
-VISITS_PER_HOUR: Final = 60
 
 
 class Visits:
     """Lets visitors in, so many an hour from one address, and answers them."""
 
-    def __init__(self, accounts: Accounts) -> None:
+    def __init__(self, accounts: Accounts, per_hour: int = USUAL.visits) -> None:
         self._accounts = accounts
-        self._budget = SignUpBudget(Allowance.of(VISITS_PER_HOUR))
+        self._budget = SignUpBudget(Allowance.of(per_hour))
 
     def admit(self, start: int, statements: Sequence[bytes], peer: str, now: Instant) -> None:
         """Nothing if the visitor may come in. Raises RemoteProtocolError: bad-value, rate-limited."""

@@ -172,9 +172,13 @@ class NameKeys:
 
 @attrs.frozen
 class PutConnection:
-    """Store an accepted connection with its first grants. The same request again is nothing new; `ended`."""
+    """Store an accepted connection with its first grants. The same request again is nothing new; `ended`.
+
+    Neither account may have more than `most`, ended ones among them: `too-many`.
+    """
 
     connection: StoredConnection
+    most: int = 10_000
 
 
 @attrs.frozen

@@ -42,3 +42,8 @@ def linked_accounts(
     """Those of the pairs of accounts between which there is one, whichever asked."""
     linked = {(connection.from_.account, connection.to.account) for connection in live}
     return frozenset((a, b) for a, b in pairs if (a, b) in linked or (b, a) in linked)
+
+
+def counts_beside(held: Mapping[Hash, StoredConnection], new: StoredConnection) -> tuple[int, int]:
+    """How many connections each side of a new one has already, ended ones too."""
+    return len(connections_of(held, new.from_.account, None)), len(connections_of(held, new.to.account, None))

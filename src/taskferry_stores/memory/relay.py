@@ -78,9 +78,9 @@ from taskferry_protocol.records.operations import (
 )
 
 from ..errors import ConflictKind, StoreClosed, StoreConflict
-from ..rules import add_grant, require_few_names, unknown
+from ..rules import add_grant, require_few_connections, require_few_names, unknown
 from .audit import AuditReads, AuditTable
-from .connections import connections_between, connections_of, linked_accounts, live
+from .connections import connections_between, connections_of, counts_beside, linked_accounts, live
 from .invites import InviteTable
 from .mailboxes import Mailboxes
 from .operations import Elsewhere, OperatorReads, OperatorTables
@@ -161,7 +161,7 @@ class MemoryRelayStore(AuditReads, OperatorReads):
             case PutCard():
                 self._ledger.put_card(change)
             case PutConnection():
-                self._connect(change.connection)
+                self._connect(change.connection, change.most)
             case EndConnection():
                 self._end(change)
             case PutGrant():
@@ -211,11 +211,12 @@ class MemoryRelayStore(AuditReads, OperatorReads):
 
     # --- connections -------------------------------------------------------------------------------------
 
-    def _connect(self, connection: StoredConnection) -> None:
+    def _connect(self, connection: StoredConnection, most: int) -> None:
         held = self._connections.get(connection.request)
         if held is not None and held.end_raw:
             raise StoreConflict(ConflictKind.ENDED, "the connection is ended")
         if held is None:
+            require_few_connections(counts_beside(self._connections, connection), most)
             self._journal.put(self._connections, connection.request, connection)
 
     def _end(self, change: EndConnection) -> None:

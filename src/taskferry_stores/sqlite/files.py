@@ -119,6 +119,12 @@ def open_beside(path: Path, schema: Schema, tuning: Tuning) -> OpenFile:
         return OpenFile(path, writer, tuple(readers), None)
 
 
+def bound_size(writer: sqlite3.Connection, most_bytes: int) -> None:
+    """Let the file grow no further; one that is larger stays as it is. Raises sqlite3.Error."""
+    (page,) = writer.execute("PRAGMA page_size").fetchone()
+    writer.execute(f"PRAGMA max_page_count = {max(1, most_bytes // page)}")
+
+
 def _why_not_opened(error: sqlite3.Error, path: Path) -> StoreError:
     """The store's error for SQLite's; on a full disk it speaks of trouble with reading and writing."""
     failure = translate(error, path)

@@ -52,7 +52,7 @@ from ..errors import StoreUnavailable
 from . import audit, directory, ledger, operations, relay_reads, sign_ups
 from .engine import Engine
 from .faults import translate
-from .files import IntegrityCheck, OpenFile, Tuning, open_beside, open_file
+from .files import IntegrityCheck, OpenFile, Tuning, bound_size, open_beside, open_file
 from .migrations import load_schema
 from .relay_writes import RelayWriter, write_generation
 
@@ -64,13 +64,18 @@ TUNING = Tuning(readers=2, cache_bytes=32 * 1024 * 1024, erase=False)
 
 @asynccontextmanager
 async def open_relay_store(
-    path: Path, *, generation: Generation, check: IntegrityCheck = IntegrityCheck.NONE
+    path: Path,
+    *,
+    generation: Generation,
+    check: IntegrityCheck = IntegrityCheck.NONE,
+    most_bytes: int = 0,
 ) -> AsyncIterator[SqliteRelayStore]:
     """Open the relay's store at `path`, or create it with `generation`: 16 random bytes of the caller's.
 
+    Beyond `most_bytes` the file does not grow: what would make it raises StoreFull; 0 is no bound.
     Raises a kind of `StoreUnavailable`, `StoreCorrupt`, `StoreFull` or `StoreFailed`.
     """
-    opening = partial(_open, path, generation, check)
+    opening = partial(_open, path, generation, check, most_bytes)
     file, held = await trio.to_thread.run_sync(opening)
     store = SqliteRelayStore(file, held)
     try:
@@ -106,13 +111,17 @@ def _open_beside(path: Path) -> tuple[OpenFile, Generation]:
     return file, held
 
 
-def _open(path: Path, generation: Generation, check: IntegrityCheck) -> tuple[OpenFile, Generation]:
+def _open(
+    path: Path, generation: Generation, check: IntegrityCheck, most_bytes: int
+) -> tuple[OpenFile, Generation]:
     schema = load_schema("relay", APPLICATION_ID)
     file = open_file(path, schema, TUNING, check)
     try:
         held = relay_reads.generation(file.writer)
         if held is None:
             write_generation(file.writer, generation)
+        if most_bytes:
+            bound_size(file.writer, most_bytes)
     except sqlite3.Error as error:
         file.close()
         raise translate(error, path) from error

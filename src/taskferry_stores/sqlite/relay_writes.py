@@ -58,7 +58,7 @@ from taskferry_protocol.records.operations import (
 )
 
 from ..errors import ConflictKind, StoreConflict
-from ..rules import invite_to_publish, require_few_names, unknown
+from ..rules import invite_to_publish, require_few_connections, require_few_names, unknown
 from . import audit, ledger, operations, relay_reads, sign_ups
 from .mailboxes import Mailboxes
 
@@ -142,7 +142,7 @@ class RelaySession:
             case PutCard():
                 ledger.put_card(self._connection, change.card)
             case PutConnection():
-                self._connect(change.connection)
+                self._connect(change.connection, change.most)
             case EndConnection():
                 self._end(change)
             case PutGrant():
@@ -216,7 +216,7 @@ class RelaySession:
             raise unknown("connection", request)
         return row[0], row[1] != b""
 
-    def _connect(self, connection: StoredConnection) -> None:
+    def _connect(self, connection: StoredConnection, most: int) -> None:
         row = self._connection.execute(
             "SELECT end_raw FROM connections WHERE request = ?", (connection.request,)
         ).fetchone()
@@ -224,6 +224,7 @@ class RelaySession:
             if row[0]:
                 raise StoreConflict(ConflictKind.ENDED, "the connection is ended")
             return
+        require_few_connections(self._count_connections(connection), most)
         numbers = ledger.number_agents(self._connection, (connection.from_, connection.to))
         (n,) = self._connection.execute(
             "INSERT INTO connections (request, from_agent, to_agent, request_raw, accept_raw, end_raw)"
@@ -238,6 +239,14 @@ class RelaySession:
             ),
         ).fetchone()
         ledger.replace_grants(self._connection, n, connection.grants)
+
+    def _count_connections(self, connection: StoredConnection) -> list[int]:
+        head = "SELECT count(*) FROM agents a CROSS JOIN connections c ON "
+        one = [f"{head}c.{end} = a.n WHERE a.account = ?1" for end in ("from_agent", "to_agent")]
+        return [
+            sum(int(self._connection.execute(query, (side.account,)).fetchone()[0]) for query in one)
+            for side in (connection.from_, connection.to)
+        ]
 
     def _end(self, change: EndConnection) -> None:
         n, _ = self._find(change.request)

@@ -43,6 +43,9 @@ class GuardConfig:
     """(path prefix, bytes) for paths with a body limit of their own; the longest prefix that fits counts."""
     bodies_total: int = 67_108_864
     """Bytes held for all request bodies that are longer than 64 KiB; past it, reading waits for answers."""
+    frames_total: int = 33_554_432
+    """Bytes held for all unfinished WebSocket messages that are longer than 64 KiB; one address may hold a
+    quarter. Anybody may begin a message, also before anything is proved."""
 
     tls_timeout: float = 10.0
     """For the TLS handshake."""
@@ -50,6 +53,8 @@ class GuardConfig:
     """From the first byte of a request to the end of its headers: whoever drips bytes is not a browser."""
     body_timeout: float = 30.0
     """For the whole body: `max_body` in that time needs 35 kB/s."""
+    message_timeout: float = 30.0
+    """For a whole WebSocket message longer than 64 KiB, so that its memory is held for no longer."""
     idle_timeout: float = 30.0
     """For a kept-alive HTTP connection between requests. WebSockets are not idle: they ping."""
     send_timeout: float = 30.0

@@ -14,9 +14,11 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
+from wsproto.frame_protocol import CloseReason
 
+from taskferry_transports.guarded_server.budgets import BodyBudget, FrameBudget
 from taskferry_transports.guarded_server.config import GuardConfig
-from taskferry_transports.guarded_server.http import BodyBudget, GuardedH11
+from taskferry_transports.guarded_server.http import GuardedH11
 from taskferry_transports.guarded_server.websocket import GuardedWebSocket
 
 _LOG = logging.getLogger(__name__)
@@ -47,11 +49,15 @@ class Connection:
         context: WorkerContext,
         state: ConnectionState,
         budget: BodyBudget,
+        frames: FrameBudget,
+        counted: str,
         draining: trio.Event,
     ) -> None:
         self.guard = guard
         self.draining = draining
         self.budget = budget
+        self.frames = frames
+        self.counted = counted
         self.peer = f"{address[0]}:{address[1]}"
         self.websocket: GuardedWebSocket | None = None
         self.idle = False
@@ -101,6 +107,7 @@ class Connection:
         finally:
             if self.websocket is not None:
                 self.websocket.fail("the server closed the connection")
+                self.websocket.let_go()
             self.drop()
 
     # --- reading -------------------------------------------------------------------------------------------
@@ -126,7 +133,9 @@ class Connection:
                     await self._protocol.handle(RawData(data))
                 except _PeerGone:
                     return
-        if not self._last_word_said and not self.idle:
+        if self.websocket is not None:
+            await self.websocket.close_with(CloseReason.POLICY_VIOLATION, "a message came too slowly")
+        elif not self._last_word_said and not self.idle:
             await self._protocol.refuse(
                 HTTPStatus.REQUEST_TIMEOUT,
                 "request-too-slow",
@@ -168,9 +177,14 @@ class Connection:
         """A body is due."""
         self._reading.deadline = trio.current_time() + self.guard.body_timeout
 
+    def await_message(self) -> None:
+        """A large message is due."""
+        self._reading.deadline = trio.current_time() + self.guard.message_timeout
+
     def await_handler(self) -> None:
         """The peer owes us nothing now."""
-        self._reading.deadline = inf
+        if not self._last_word_said:
+            self._reading.deadline = inf
 
     # --- sending -------------------------------------------------------------------------------------------
 

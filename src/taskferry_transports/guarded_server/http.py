@@ -20,40 +20,11 @@ from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import ASGISendEvent, ConnectionState
 from hypercorn.utils import suppress_body
 
+from taskferry_transports.guarded_server.budgets import UNCOUNTED_BYTES, BodyBudget
 from taskferry_transports.guarded_server.refusals import refusal_body, refusal_headers
 from taskferry_transports.guarded_server.websocket import LINK_STATE, GuardedWebSocket, Wire
 
-_UNCOUNTED_BODY = 65_536  # Ordinary requests pass, however many large ones wait for the budget.
 _FORWARDING = {b"forwarded", b"x-real-ip"}
-
-
-class BodyBudget:
-    """Bytes of request bodies that the whole server holds. Whoever wants more waits.
-
-    One request at a time may overdraw: otherwise many half-received bodies could wait for each other.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._free = total
-        self._overdrawing: object | None = None
-        self._changed = trio.Event()
-
-    async def take(self, owner: object, size: int) -> None:
-        """Wait until `size` bytes are free for this request and take them."""
-        while size > self._free and self._overdrawing is not owner:
-            if self._overdrawing is None:
-                self._overdrawing = owner
-            else:
-                await self._changed.wait()
-        self._free -= size
-
-    def give_back(self, owner: object, size: int) -> None:
-        """Free all `size` bytes that this request took."""
-        self._free += size
-        if self._overdrawing is owner:
-            self._overdrawing = None
-        self._changed.set()
-        self._changed = trio.Event()
 
 
 class Link(Wire, Protocol):
@@ -123,7 +94,7 @@ class GuardedRequest(HTTPStream):
             if self._received > self._limit:
                 await self._refuse_body()
                 return
-            if self._received > _UNCOUNTED_BODY:
+            if self._received > UNCOUNTED_BYTES:
                 await self.link.budget.take(self, len(event.data))
                 self._held += len(event.data)
             await super().handle(event)

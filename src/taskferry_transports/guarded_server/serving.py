@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import socket
 from collections import Counter
@@ -21,9 +20,10 @@ from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState, Lifespa
 from hypercorn.utils import wrap_app
 from wsproto.frame_protocol import CloseReason
 
+from taskferry_transports.counting import counted_as
+from taskferry_transports.guarded_server.budgets import BodyBudget, FrameBudget
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.connection import Connection
-from taskferry_transports.guarded_server.http import BodyBudget
 from taskferry_transports.guarded_server.refusals import raw_refusal, refusal_body
 from taskferry_transports.guarded_server.websocket import DRAINING_STATE
 
@@ -110,8 +110,10 @@ class _Server:
         self._draining = draining
         self._context = WorkerContext(None)
         self._budget = BodyBudget(guard.bodies_total)
+        self._frames = FrameBudget(guard.frames_total)
         self._open: set[Connection] = set()
         self._per_peer: Counter[str] = Counter()
+        self._exempt = guard.uncounted_peers | guard.trusted_proxies
         self._turning_away = 0
         self._one_ended = trio.Event()
 
@@ -150,7 +152,7 @@ class _Server:
             host, port, *_ = tcp.socket.getpeername()
         except OSError:
             return
-        peer = _counted_as(host)
+        peer = counted_as(host)
         refusal = self._too_many(host, peer)
         if refusal is not None:
             await self._turn_away(stream, refusal)
@@ -164,6 +166,8 @@ class _Server:
             context=self._context,
             state=self._state,
             budget=self._budget,
+            frames=self._frames,
+            counted="" if host in self._exempt else peer,
             draining=self._draining,
         )
         self._open.add(connection)
@@ -180,8 +184,7 @@ class _Server:
     def _too_many(self, host: str, peer: str) -> str | None:
         if len(self._open) >= self._guard.max_connections:
             return "This server has as many connections as it may."
-        exempt = self._guard.uncounted_peers | self._guard.trusted_proxies
-        if host not in exempt and self._per_peer[peer] >= self._guard.max_connections_per_peer:
+        if host not in self._exempt and self._per_peer[peer] >= self._guard.max_connections_per_peer:
             return "Your address has as many connections as it may."
         return None
 
@@ -269,13 +272,3 @@ def _why_not(bind: str, error: Exception) -> str:
             return f"{bind} is not an address of this machine."
         case _:
             return f"{bind} cannot be listened on: {error}."
-
-
-def _counted_as(host: str) -> str:
-    """The key under which connections of an address are counted: an IPv6 customer holds a whole /64."""
-    address = ipaddress.ip_address(host.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return str(address.ipv4_mapped)
-        return str(ipaddress.ip_network((address, 64), strict=False))
-    return host

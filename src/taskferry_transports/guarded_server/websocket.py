@@ -22,6 +22,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
 from taskferry_transports.frame_queue import FrameQueue
+from taskferry_transports.guarded_server.budgets import UNCOUNTED_BYTES, Crowded, FrameBudget
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.usual_messages import Kind, UsualMessages
 
@@ -37,11 +38,19 @@ class Wire(Protocol):
     """What a WebSocket needs of its connection."""
 
     guard: GuardConfig
+    frames: FrameBudget
+    counted: str
     peer: str
     draining: trio.Event
 
     async def write(self, data: bytes) -> None:
         """Send everything in time, or raise `trio.BrokenResourceError`."""
+
+    def await_message(self) -> None:
+        """A large message is due: be patient for `message_timeout`."""
+
+    def await_handler(self) -> None:
+        """The message is complete: the peer owes us nothing."""
 
     def start_pings(self, websocket: GuardedWebSocket) -> None:
         """Watch the peer's silence from now on."""
@@ -62,6 +71,7 @@ class GuardedWebSocket(WSStream):
         self._parts = bytearray()
         self._text: list[str] = []
         self._length = 0
+        self._held = 0
         self._peer_finished = False
         self._usual: UsualMessages | None = None
 
@@ -73,6 +83,8 @@ class GuardedWebSocket(WSStream):
 
     async def handle(self, event: Event) -> None:
         """Take one event of the connection."""
+        if isinstance(event, StreamClosed):
+            self.let_go()
         if self.closed:
             return
         if isinstance(event, (Body, Data)):
@@ -152,6 +164,8 @@ class GuardedWebSocket(WSStream):
             await self.close_with(CloseReason.MESSAGE_TOO_BIG, "the peer sent an oversized frame")
             return
         self._length += len(data)
+        if self._length > UNCOUNTED_BYTES and not await self._hold(len(data)):
+            return
         if isinstance(event, TextMessage):
             if self._inbox is not None:
                 await self.close_with(CloseReason.UNSUPPORTED_DATA, "the peer sent text")
@@ -165,10 +179,30 @@ class GuardedWebSocket(WSStream):
         if event.message_finished:
             await self._deliver("".join(self._text) if self._text else bytes(self._parts))
 
+    async def _hold(self, size: int) -> bool:
+        """Take memory for more of a large message; False if there is none for this peer."""
+        if not self._held:
+            self.wire.await_message()
+        try:
+            await self.wire.frames.take(self, self.wire.counted, size)
+        except Crowded:
+            await self.close_with(CloseReason.TRY_AGAIN_LATER, "the peer has too much under way")
+            return False
+        self._held += size
+        return True
+
+    def let_go(self) -> None:
+        """Give back the memory of a message that is complete, or will not be."""
+        if self._held:
+            self.wire.frames.give_back(self, self.wire.counted, self._held)
+            self._held = 0
+            self.wire.await_handler()
+
     async def _deliver(self, message: bytes | str) -> None:
         self._length = 0
         self._parts = bytearray()
         self._text = []
+        self.let_go()
         if self._inbox is None:
             if self.app_put is not None:
                 text = message if isinstance(message, str) else None

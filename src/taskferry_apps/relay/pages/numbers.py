@@ -5,6 +5,7 @@ from __future__ import annotations
 from quart import Response, jsonify, request
 from quart_trio import QuartTrio
 
+from ..gauges import Gauges
 from ..meter import Meter
 from ..ops_door import Approach, OpsDoor
 from ..snapshot import Snapshots
@@ -26,7 +27,7 @@ def approach_of_request() -> Approach:
     )
 
 
-def mount_numbers(app: QuartTrio, door: OpsDoor, snapshots: Snapshots, meter: Meter) -> None:
+def mount_numbers(app: QuartTrio, door: OpsDoor, snapshots: Snapshots, meter: Meter, gauges: Gauges) -> None:
     """Serve both to whom `door` lets read them."""
 
     def refusal() -> Response | None:
@@ -94,6 +95,16 @@ def mount_numbers(app: QuartTrio, door: OpsDoor, snapshots: Snapshots, meter: Me
                 "refusals": [
                     {"what": what, "code": code, "count": count}
                     for (what, code), count in sorted(meter.refusals.items())
+                ],
+                "limits": [
+                    {
+                        "name": row.limit.name,
+                        "value": row.value,
+                        "unit": row.limit.unit.value,
+                        "source": row.source,
+                        "used": row.used,
+                    }
+                    for row in gauges.rows(latest)
                 ],
                 "findings": [
                     {

@@ -19,6 +19,8 @@ from taskferry_stores.port import RelayStore
 
 from ..account_office import REASON_CHARS, AccountFound, AccountOffice
 from ..core import Relay
+from ..gauges import Gauges, grouped
+from ..limits import USUAL, RelayLimits
 from ..snapshot import Snapshots
 from ..turnstile import Turnstile
 from .ops_guard import OpsGuard, View, Visitor
@@ -42,6 +44,8 @@ class Shown:
     sign_ups_per_hour: int
     database: str
     sentence: Sentence
+    bounds: RelayLimits = USUAL
+    bounds_source: str = "default"
 
 
 @attrs.frozen
@@ -62,8 +66,10 @@ class _Views:
         snapshots: Snapshots,
         turnstile: Turnstile,
         shown: Shown,
+        gauges: Gauges,
         now: Callable[[], Instant],
     ) -> None:
+        self._gauges = gauges
         self._guard = guard
         self._relay = relay
         self._store = store
@@ -172,6 +178,12 @@ class _Views:
             now=self._now(),
         )
 
+    async def limits(self, visitor: Visitor) -> Response:
+        """Every limit, where it comes from, and how near the relay is to it."""
+        async with self._turnstile.passed():
+            rows = self._gauges.rows(await self._snapshots.latest())
+        return self._guard.render(visitor, "ops_limits.html", here="limits", groups=grouped(rows))
+
     async def audit(self, visitor: Visitor) -> Response:
         """What happened, newest first."""
         kind, before = request.args.get("kind", ""), request.args.get("before", "")
@@ -221,15 +233,17 @@ def mount_ops(
     snapshots: Snapshots,
     turnstile: Turnstile,
     shown: Shown,
+    gauges: Gauges,
     now: Callable[[], Instant],
 ) -> None:
     """Serve the pages."""
-    views = _Views(guard, relay, store, snapshots, turnstile, shown, now)
+    views = _Views(guard, relay, store, snapshots, turnstile, shown, gauges, now)
     looks: dict[str, Callable[..., Awaitable[Response]]] = {
         "/ops": views.overview,
         "/ops/accounts": views.accounts,
         "/ops/accounts/<who>": views.account,
         "/ops/mailboxes": views.mailboxes,
+        "/ops/limits": views.limits,
         "/ops/audit": views.audit,
     }
     presses: dict[str, Callable[..., Awaitable[Response]]] = {

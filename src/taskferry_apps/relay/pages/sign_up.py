@@ -12,13 +12,13 @@ from quart_trio import QuartTrio
 
 from taskferry_stores.port import StoreFull
 
+from ..limits import USUAL
 from ..sign_up_desk import Issued, Offer, SignUpDesk, SignUpRefused
 from . import Pages
 
 __all__ = ["BODY_BYTES", "SIGN_UP_PATHS", "mount_sign_up"]
 
-#: A name, an address and a code need a small part of it.
-BODY_BYTES: Final = 8_192
+BODY_BYTES: Final = USUAL.form_bytes
 #: Where bodies are no larger than that.
 SIGN_UP_PATHS: Final = ("/signup", "/v1/signup")
 

@@ -1,0 +1,67 @@
+"""What one account may cause at the relay, whatever recipients grant it: entries a minute, and its turn.
+
+A batch is refused here before anything of it is read. What waits for the disk is counted by account, so that
+one that floods waits for the disk by itself, while everybody else's mail goes with the next commit.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.rates import RateState, take
+
+from .limits import USUAL
+from .lru import Lru
+
+__all__ = ["Senders"]
+
+WAITING_OF_ONE: Final = USUAL.waiting_of_one
+HELD: Final = USUAL.senders_held
+
+
+class Senders:
+    """Counts by account; touched once for each batch, never for each parcel."""
+
+    def __init__(self, entries_per_minute: int) -> None:
+        self._rate = entries_per_minute
+        self._spent: Lru[AccountId, RateState] = Lru(HELD)
+        self._waiting: dict[AccountId, int] = {}
+
+    # --- a minute's entries
+
+    def wait_ms(self, account: AccountId, now: Instant) -> int:
+        """0 if the account may send; else how long it has to wait, in ms."""
+        state = self._spent.get(account)
+        if state is None:
+            return 0
+        return take(state, self._rate, now)[1]
+
+    def spend(self, account: AccountId, entries: int, now: Instant) -> None:
+        """Count the mailbox entries of a batch; the last batch may go into debt."""
+        before = self._spent.get(account)
+        state = RateState.full(self._rate, now) if before is None else take(before, self._rate, now, 0)[0]
+        self._spent.put(account, RateState(state.tokens_milli - entries * 1_000, state.at))
+
+    # --- turns
+
+    @property
+    def waiting(self) -> int:
+        """Parcels that are being decided on or wait for the disk, of all accounts."""
+        return sum(self._waiting.values())
+
+    def is_waiting(self, account: AccountId) -> bool:
+        """Whether the account has as much under way as it may."""
+        return self._waiting.get(account, 0) >= WAITING_OF_ONE
+
+    def begin(self, account: AccountId, parcels: int) -> None:
+        """Parcels are being decided on, or wait for the disk."""
+        self._waiting[account] = self._waiting.get(account, 0) + parcels
+
+    def end(self, account: AccountId, parcels: int) -> None:
+        """They came to an end."""
+        left = self._waiting[account] - parcels
+        if left:
+            self._waiting[account] = left
+        else:
+            del self._waiting[account]
