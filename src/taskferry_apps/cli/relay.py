@@ -62,7 +62,9 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
 
     run = run_restored_relay if restored else run_relay
     # The sentence on what went wrong is said already.
-    raise SystemExit(Exit.TROUBLE if run(settings) else Exit.OK)
+    raise SystemExit(
+        Exit.TROUBLE if run(settings, lambda: load_relay(flags, os.environ, config)) else Exit.OK
+    )
 
 
 relay.add_command(account)

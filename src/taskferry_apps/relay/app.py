@@ -15,7 +15,7 @@ from .. import system
 from .core import Relay
 from .invite_page import add_invite_page
 from .meetings import Meetings, mount_meetings
-from .ops_door import OpsDoor, OpsPolicy
+from .ops_door import OpsDoor
 from .pages import Pages
 from .pages.community import mount_community
 from .pages.front import mount_front
@@ -38,7 +38,7 @@ OPS_PATH = "/ops"
 class Surface:
     """What the operator decided about the pages."""
 
-    policy: OpsPolicy
+    door: OpsDoor
     shown: Shown
     community: bool
 
@@ -51,7 +51,7 @@ def create_app(
     pages.mount(app)
     mount_sign_up(app, pages, desk)
     add_invite_page(app, relay.invites, pages)
-    _mount_operations(app, relay, store, entropy, pages, desk, surface)
+    _mount_operations(app, relay, store, pages, desk, surface)
 
     @app.get("/health")
     async def health() -> tuple[Response, int]:
@@ -70,7 +70,6 @@ def _mount_operations(
     app: QuartTrio,
     relay: Relay,
     store: RelayStore,
-    entropy: Entropy,
     pages: Pages,
     desk: SignUpDesk,
     surface: Surface,
@@ -78,11 +77,10 @@ def _mount_operations(
     """Serve what shows how the relay is: to anybody, to the operator's programs, and to the operator."""
     turnstile = Turnstile()
     snapshots = Snapshots(relay, store, surface.shown.limits, system.now)
-    door = OpsDoor(surface.policy, store, relay.audit, system.now, entropy)
     pages.show_always(community=surface.community)
     mount_front(app, pages, snapshots, relay.meter, desk.offer)
     if surface.community:
         mount_community(app, pages, relay.directory, turnstile)
-    mount_numbers(app, door, snapshots, relay.meter)
-    guard = OpsGuard(pages, door)
+    mount_numbers(app, surface.door, snapshots, relay.meter)
+    guard = OpsGuard(pages, surface.door)
     mount_ops(app, guard, relay, store, snapshots, turnstile, surface.shown, system.now)

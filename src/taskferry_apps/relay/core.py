@@ -91,8 +91,9 @@ class Relay:
         )
         self._housekeeping = Housekeeping(self._engine, now)
         budget = SignUpBudget(policy.sign_ups)
-        entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
-        accounts = Accounts(store, facts, self._presence, entrance, now, self.audit, self.suspensions)
+        self.entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget)
+        """Decides which new accounts may begin."""
+        accounts = Accounts(store, facts, self._presence, self.entrance, now, self.audit, self.suspensions)
         self.invites = Invites(store, facts, now)
         self.directory = Directory(store, facts)
         """Agents that want to be found."""

@@ -16,7 +16,7 @@ from taskferry_protocol.ids import AccountId, Hash, Instant, sha256
 from taskferry_protocol.records import RedeemTicket, RelayChange, RequireUnreserved
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
-from .sign_ups import SignUpBudget
+from .sign_ups import Allowance, SignUpBudget
 
 __all__ = ["Entrance", "SignUp", "digest_of"]
 
@@ -62,6 +62,11 @@ class Entrance:
         self._sign_up = sign_up
         self._tokens = tuple(tokens)
         self._budget = budget
+
+    def allow(self, tokens: Collection[Hash], allowance: Allowance) -> None:
+        """Take these tokens, and so many new accounts, from now on."""
+        self._tokens = tuple(tokens)
+        self._budget.limit(allowance)
 
     async def check(self, ticket: str, peer: str, now: Instant) -> None:
         """Turn away, before anything of it is folded, an account that may not begin.
