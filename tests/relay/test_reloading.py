@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import attrs
 import httpx
@@ -96,7 +97,8 @@ def test_every_setting_is_live_or_waits() -> None:
     for field in attrs.fields(RelaySettings):
         if field.name == "sources":
             continue
-        found = difference(held, attrs.evolve(held, **{field.name: object()})  # type: ignore[arg-type])
+        changed: dict[str, Any] = {field.name: object()}
+        found = difference(held, attrs.evolve(held, **changed))
         assert found.live + found.waiting == (field.name,)
         assert bool(found.live) is (field.name in LIVE)
     assert difference(held, held) == Difference((), ())
