@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 from quart import Response, jsonify
 from quart_trio import QuartTrio
@@ -81,6 +83,6 @@ def _mount_operations(
     mount_front(app, pages, snapshots, relay.meter, desk.offer)
     if surface.community:
         mount_community(app, pages, relay.directory, turnstile)
-    mount_numbers(app, surface.door, snapshots, relay.meter)
+    mount_numbers(app, surface.door, snapshots, relay.meter, Path(surface.shown.database))
     guard = OpsGuard(pages, surface.door)
     mount_ops(app, guard, relay, store, snapshots, turnstile, surface.shown, system.now)

@@ -105,7 +105,7 @@ class Relay:
             presence=self._presence,
             visits=Visits(accounts),
             origins=frozenset(policy.origins),
-            budget=TailBudget(),
+            budget=TailBudget(wakes=self.meter.wakes),
             audit=self.audit,
             now=now,
             fail=self._fail,
@@ -140,10 +140,12 @@ class Relay:
             return
         link = Link(self._office, transport, self._entropy(NONCE_BYTES))
         self._links.add(link)
+        self.meter.links[transport.kind] += 1
         try:
             await link.run()
         finally:
             self._links.discard(link)
+            self.meter.links[transport.kind] -= 1
             self._one_gone.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

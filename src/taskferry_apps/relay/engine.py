@@ -75,7 +75,6 @@ _NO_ROOM: Final = Refusal(
 
 _LOG = get_logger()
 
-
 _Read = tuple[int, Envelope, tuple[Wrap, ...]]
 """An envelope with its wraps, and its place in the batch."""
 
@@ -136,6 +135,7 @@ class Engine:
         if job.stores:
             self._jobs.append(job)
             self._waiting += len(job.stores)
+            self._meter.queued = self._waiting
             self._wake.set()
         else:
             sender.answer(batch, [outcome for outcome in job.outcomes if outcome is not None])
@@ -278,7 +278,7 @@ class Engine:
 
     async def _commit(self) -> None:
         jobs, self._jobs = self._jobs, []
-        self._waiting = 0
+        self._waiting = self._meter.queued = 0
         self._room.set()
         self._room = trio.Event()
         changes: list[RelayChange] = [change for job in jobs for _, change in job.stores]
