@@ -27,6 +27,7 @@ _FIELDS: Final = frozenset(
         "event",
         "field",
         "kind",
+        "needs_restart",
         "level",
         "owner",
         "peer",
@@ -37,6 +38,7 @@ _FIELDS: Final = frozenset(
         "size",
         "state",
         "table",
+        "taken",
         "timestamp",
         "transport",
         "url",
@@ -50,7 +52,7 @@ def _only_known_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict
 
 
 def set_up_logs(level: str) -> None:
-    """Log from `level` (debug, info or warning) on. Call once, when a program starts."""
+    """Log from `level` (debug, info or warning) on. Called again, it changes that."""
     renderer = (
         structlog.dev.ConsoleRenderer(pad_event_to=28)
         if sys.stderr.isatty()
@@ -65,7 +67,8 @@ def set_up_logs(level: str) -> None:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=True,
+        # The level may change while the program runs.
+        cache_logger_on_first_use=False,
     )
 
 

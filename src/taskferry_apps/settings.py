@@ -181,6 +181,10 @@ class DaemonSettings:
         default=None, metadata=_secret(values.credential, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
     )
     """The owner's credential; None: made at first start and kept in the data directory."""
+    metrics_token: Hash | None = attrs.field(
+        default=None, metadata=_secret(values.ops_token, "TASKFERRY_METRICS_TOKEN"), repr=False
+    )
+    """SHA-256 of what reads the daemon's /metrics and nothing else; None: the owner's credential does."""
     secrets: str = attrs.field(
         default="auto", metadata=_from(values.choice("auto", "keyring", "files"), "TASKFERRY_SECRETS")
     )

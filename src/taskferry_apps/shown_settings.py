@@ -25,6 +25,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "request_pause_days": "Days that one whose request you declined waits before asking again.",
     "breakers": "When a breaker stops agents that go on and on among themselves.",
     "local_api_token": "Your own credential; not set: made at the first start and kept with the keys.",
+    "metrics_token": "What reads the daemon's numbers and nothing else; not set: your own credential.",
     "secrets": "Where keys are kept; auto: in the system's secret store if it was open at the first start.",
     "mcp": "Whether agents are served over MCP, which takes some 50 MB of memory.",
     "take_over": "Your word that no other copy of this data directory counts any more.",

@@ -16,7 +16,7 @@ from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay.app import Surface, create_app
 from taskferry_apps.relay.core import Policy, Relay
-from taskferry_apps.relay.ops_door import OpsPolicy
+from taskferry_apps.relay.ops_door import OpsDoor, OpsPolicy
 from taskferry_apps.relay.pages import Pages
 from taskferry_apps.relay.pages.ops import Shown
 from taskferry_apps.relay.sign_up_desk import Offer, SignUpDesk
@@ -59,7 +59,8 @@ async def tls_relay(folder, name, **validity):
         entropy=system.entropy,
     )
     shown = Shown(MailboxLimits(), "open", 60, "memory", lambda kind, subject, facts: kind)
-    surface = Surface(OpsPolicy(), shown, community=False)
+    door = OpsDoor(OpsPolicy(), store, relay.audit, system.now, system.entropy)
+    surface = Surface(door, shown, community=False)
     app, longpoll, _ = create_app(relay, store, system.entropy, pages, desk, surface)
     async with trio.open_nursery() as nursery:
         await nursery.start(relay.run)

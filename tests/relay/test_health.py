@@ -68,4 +68,4 @@ def test_the_meter_speaks_of_the_latest_commits():
         meter.committed(0.002, 2)
     assert meter.commit_ms == 2.0
     assert meter.disk_full_at is None
-    assert (meter.envelopes, meter.commits, sum(meter.buckets), meter.buckets[-1]) == (513, 257, 257, 1)
+    assert (meter.envelopes, sum(meter.commits.counts), meter.commits.counts[-1]) == (513, 257, 1)

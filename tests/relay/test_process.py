@@ -14,7 +14,7 @@ import pytest
 import trio
 
 from taskferry_apps import system
-from taskferry_apps.relay.compose import _origins
+from taskferry_apps.relay.addresses import both_origins
 from taskferry_apps.relay_client import LinkEnded
 from taskferry_protocol.frame_items import Cursor, ParcelAccepted
 
@@ -217,5 +217,5 @@ def test_an_open_address_needs_its_origins(tmp_path):
 
 def test_origins_are_written_in_full():
     """With port, in small letters, for WebSocket and for the fallback."""
-    assert _origins(["wss://Relay.Example"]) == {"wss://relay.example:443", "https://relay.example:443"}
-    assert _origins(["http://[::1]:8080"]) == {"ws://[::1]:8080", "http://[::1]:8080"}
+    assert both_origins(["wss://Relay.Example"]) == {"wss://relay.example:443", "https://relay.example:443"}
+    assert both_origins(["http://[::1]:8080"]) == {"ws://[::1]:8080", "http://[::1]:8080"}

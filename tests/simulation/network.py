@@ -73,16 +73,21 @@ class PoweredTransport(MemoryTransport):
         self._inner = inner
         self._power = power
 
-    async def send(self, frame: bytes) -> None:
+    async def send(self, *frames: bytes) -> None:
         """Send, if there is power."""
         self._power.touch()
-        await self._inner.send(frame)
+        await self._inner.send(*frames)
 
     async def receive(self) -> bytes:
         """Receive, if there is power."""
         frame = await self._inner.receive()
         self._power.touch()
         return frame
+
+    def receive_nowait(self) -> bytes | None:
+        """Receive what is there, if there is power."""
+        self._power.touch()
+        return self._inner.receive_nowait()
 
     async def aclose(self) -> None:
         """Close; without power the system does."""

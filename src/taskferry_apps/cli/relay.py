@@ -10,6 +10,7 @@ import click
 from .outcome import CommandFailed, Exit
 from .relay_account import account
 from .relay_audit import audit
+from .relay_backup import backup, check, restore, vacuum
 from .relay_ops import ops
 from .relay_ticket import ticket
 
@@ -45,7 +46,8 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
       taskferry relay ops                   (a link into the operator's pages)
       taskferry relay account list          (who is here; suspend and release)
       taskferry relay audit list            (what happened here: who came, what was refused)
-      taskferry relay --restored     (once, after putting back a backup: daemons offer again what is lost)
+      taskferry relay backup /backup/relay.db     (while it runs; put back with: restore)
+      taskferry relay --restored     (once, after putting back a copy by other means than restore)
     """
     from ..settings import SettingsError, load_relay
 
@@ -60,10 +62,14 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
 
     run = run_restored_relay if restored else run_relay
     # The sentence on what went wrong is said already.
-    raise SystemExit(Exit.TROUBLE if run(settings) else Exit.OK)
+    raise SystemExit(
+        Exit.TROUBLE if run(settings, lambda: load_relay(flags, os.environ, config)) else Exit.OK
+    )
 
 
 relay.add_command(account)
 relay.add_command(ops)
 relay.add_command(ticket)
 relay.add_command(audit)
+for _command in (backup, restore, check, vacuum):
+    relay.add_command(_command)

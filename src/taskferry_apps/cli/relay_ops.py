@@ -89,6 +89,6 @@ def _path_of_pages(origin: str | None) -> str | None:
     """Where the pages are at the operator's origin: behind whatever path the relay has there."""
     if origin is None:
         return None
-    from ..relay.compose import public_address
+    from ..relay.addresses import public_address
 
     return origin + public_address(relay_settings(), None).path

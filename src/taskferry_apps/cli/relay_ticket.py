@@ -66,7 +66,7 @@ def create(name: str, expires: str, note: str) -> None:
     made = _in_office(work)
     from taskferry_protocol.setup_links import SetupLink
 
-    from ..relay.compose import public_address
+    from ..relay.addresses import public_address
 
     where = public_address(settings, None)
     link = SetupLink(where.authority, made.ticket).format()

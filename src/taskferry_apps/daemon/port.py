@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from .doctor_port import DoctorService
     from .gates_port import GateService
     from .history_port import HistoryService
+    from .numbers_port import NumbersService
     from .peers_port import PeerService
     from .proof_port import ProofService
     from .runtimes_port import RuntimeService
@@ -122,6 +123,10 @@ class DaemonService(Protocol):
     @property
     def manage(self) -> ManageService:
         """The passphrase before the key that signs for the account."""
+
+    @property
+    def numbers(self) -> NumbersService:
+        """What the daemon counts of itself."""
 
     @property
     def doctor(self) -> DoctorService:

@@ -48,6 +48,7 @@ from .listing import (
 from .looking import Looking
 from .mail import Mail
 from .manage import Manage
+from .numbers import NumbersDesk
 from .outgoing import posted_before, sent
 from .owner import Owner
 from .peers import PeerBook
@@ -124,6 +125,8 @@ class Daemon:
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
+        self.numbers = NumbersDesk(core, self._link)
+        """What the daemon counts of itself."""
         self.doctor = Doctor(core, self._link, self.audit)
         """How this daemon is, seen from inside."""
         self.peers = PeerBook(core, directory.find)

@@ -8,21 +8,26 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..settings import RelaySettings
 
 __all__ = ["run_relay", "run_restored_relay"]
 
 
-def run_relay(settings: RelaySettings) -> int:
-    """Run a relay until it is told to stop; the exit code. Failures are one sentence on standard error."""
+def run_relay(settings: RelaySettings, reread: Callable[[], RelaySettings] | None = None) -> int:
+    """Run a relay until it is told to stop; the exit code. Failures are one sentence on standard error.
+
+    `reread` gives the settings as they are written now, and is asked at SIGHUP; it raises SettingsError.
+    """
     # Imported late: the command line names this function without paying for a server.
     from .compose import run
 
-    return run(settings)
+    return run(settings, reread)
 
 
-def run_restored_relay(settings: RelaySettings) -> int:
+def run_restored_relay(settings: RelaySettings, reread: Callable[[], RelaySettings] | None = None) -> int:
     """As `run_relay`, on a database that was put back from an older copy: its mailboxes begin anew."""
     from .compose import run_restored
 
-    return run_restored(settings)
+    return run_restored(settings, reread)

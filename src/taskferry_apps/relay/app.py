@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 from quart import Response, jsonify
 from quart_trio import QuartTrio
@@ -16,7 +18,7 @@ from .core import Relay
 from .gauges import Gauges
 from .invite_page import add_invite_page
 from .meetings import Meetings, mount_meetings
-from .ops_door import OpsDoor, OpsPolicy
+from .ops_door import OpsDoor
 from .pages import Pages
 from .pages.community import mount_community
 from .pages.front import mount_front
@@ -39,7 +41,7 @@ OPS_PATH = "/ops"
 class Surface:
     """What the operator decided about the pages."""
 
-    policy: OpsPolicy
+    door: OpsDoor
     shown: Shown
     community: bool
 
@@ -65,7 +67,7 @@ def create_app(
     pages.mount(app)
     mount_sign_up(app, pages, desk)
     add_invite_page(app, relay.invites, pages)
-    _mount_operations(app, relay, store, entropy, pages, desk, surface, gauges)
+    _mount_operations(app, relay, store, pages, desk, surface, gauges)
 
     @app.get("/health")
     async def health() -> tuple[Response, int]:
@@ -83,7 +85,6 @@ def _mount_operations(
     app: QuartTrio,
     relay: Relay,
     store: RelayStore,
-    entropy: Entropy,
     pages: Pages,
     desk: SignUpDesk,
     surface: Surface,
@@ -92,11 +93,10 @@ def _mount_operations(
     """Serve what shows how the relay is: to anybody, to the operator's programs, and to the operator."""
     turnstile = Turnstile(surface.shown.bounds.pages_waiting)
     snapshots = Snapshots(relay, store, surface.shown.limits, system.now)
-    door = OpsDoor(surface.policy, store, relay.audit, system.now, entropy)
     pages.show_always(community=surface.community)
     mount_front(app, pages, snapshots, relay.meter, desk.offer)
     if surface.community:
         mount_community(app, pages, relay.directory, turnstile)
-    mount_numbers(app, door, snapshots, relay.meter, gauges)
-    guard = OpsGuard(pages, door)
+    mount_numbers(app, surface.door, snapshots, relay.meter, gauges, Path(surface.shown.database))
+    guard = OpsGuard(pages, surface.door)
     mount_ops(app, guard, relay, store, snapshots, turnstile, surface.shown, gauges, system.now)

@@ -7,10 +7,9 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 import attrs
 import trio
@@ -27,6 +26,7 @@ from taskferry_transports.loopback import is_loopback
 from .. import system
 from ..logs import get_logger, set_up_logs
 from ..settings import RelaySettings
+from .addresses import both_origins, local_origins, public_address
 from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
 from .core import Policy, Relay
 from .entrance import SignUp
@@ -35,17 +35,20 @@ from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
 from .mail_room import MailRoom
 from .meetings import MEETINGS_PATH
-from .ops_door import OpsPolicy
-from .pages import Pages, PublicAddress
+from .ops_door import OpsDoor, OpsPolicy
+from .pages import Pages
 from .pages.ops import Shown
 from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
+from .reloading import Reloading
 from .sign_up_desk import Offer, SignUpDesk
 from .sign_ups import Allowance
 from .witness import log_envelope
 
-__all__ = ["CannotStart", "public_address", "run", "run_on_store", "run_restored", "serve_relay"]
+__all__ = ["CannotStart", "run", "run_on_store", "run_restored", "serve_relay"]
 
 T = TypeVar("T")
+
+Reread = Callable[[], RelaySettings]
 
 GENERATION_BYTES = 16
 #: What the server needs besides its connections: the store, the signals, the standard streams.
@@ -58,25 +61,32 @@ class CannotStart(Exception):
     """The relay cannot start as it is set up; the text is one plain sentence for its operator."""
 
 
-def run(settings: RelaySettings) -> int:
-    """Run a relay until SIGTERM or SIGINT. 0 after a good stop, else 1 and one sentence on standard error."""
-    return _run(_main, settings)
+def run(settings: RelaySettings, reread: Reread | None = None) -> int:
+    """Run a relay until SIGTERM or SIGINT. 0 after a good stop, else 1 and one sentence on standard error.
+
+    `reread` gives the settings as they are written now, and is asked at SIGHUP; it raises SettingsError.
+    """
+    return _run(_main, settings, reread)
 
 
-def run_restored(settings: RelaySettings) -> int:
+def run_restored(settings: RelaySettings, reread: Reread | None = None) -> int:
     """As `run`, on a database that was put back from an older copy.
 
     Its mailboxes begin a new generation first, so that daemons read them again and offer again what was lost.
     """
-    return _run(_main_restored, settings)
+    return _run(_main_restored, settings, reread)
 
 
-def _run(main: Callable[[RelaySettings], Awaitable[None]], settings: RelaySettings) -> int:
+def _run(
+    main: Callable[[RelaySettings, Reread | None], Awaitable[None]],
+    settings: RelaySettings,
+    reread: Reread | None,
+) -> int:
     set_up_logs(settings.log)
     _collect_seldom()
     failure: Exception | None = None
     try:
-        trio.run(main, settings)
+        trio.run(main, settings, reread)
     except* (StoreError, CannotListen, CannotStart) as failures:
         failure = first_failure(failures)
     if failure is None:
@@ -101,7 +111,7 @@ def _collect_seldom() -> None:
     gc.set_threshold(50_000, 20, 100)
 
 
-async def _main(settings: RelaySettings) -> None:
+async def _main(settings: RelaySettings, reread: Reread | None) -> None:
     _make_folder(settings.database.parent)
     generation = Generation(system.entropy(GENERATION_BYTES))
     stop = trio.Event()
@@ -112,19 +122,19 @@ async def _main(settings: RelaySettings) -> None:
         trio.open_nursery() as nursery,
     ):
         await nursery.start(_watch_signals, stop)
-        await serve_relay(settings, store, stop)
+        await serve_relay(settings, store, stop, reread=reread)
         nursery.cancel_scope.cancel()
     _LOG.info("stopped")
 
 
-async def _main_restored(settings: RelaySettings) -> None:
+async def _main_restored(settings: RelaySettings, reread: Reread | None) -> None:
     generation = Generation(system.entropy(GENERATION_BYTES))
     async with open_relay_store(settings.database, generation=generation) as store:
         await store.renew_generation(generation)
         note = audit_note(RelayAuditKind.RESTORED, "database", {"from": "an older copy"}, system.now())
         await store.commit([AppendAudit(note)])
     _LOG.info("a new generation has begun", reason="the database is an older copy")
-    await _main(settings)
+    await _main(settings, reread)
 
 
 def _make_folder(folder: Path) -> None:
@@ -166,6 +176,7 @@ async def serve_relay(
     store: RelayStore,
     stop: trio.Event,
     *,
+    reread: Reread | None = None,
     task_status: trio.TaskStatus[BoundServer] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve a relay on `store` until `stop` is set and its links have been seen off.
@@ -180,9 +191,7 @@ async def serve_relay(
             "set TASKFERRY_RELAY_ORIGINS, for instance to wss://relay.example."
         )
     witness = log_envelope if settings.log == "debug" else None
-    allowance = Allowance.of(
-        settings.signups_per_hour, settings.signups_per_site, settings.signups_per_provider
-    )
+    allowance = _allowance(settings)
     policy = Policy(
         (),
         _sign_up(settings),
@@ -205,16 +214,27 @@ async def serve_relay(
         now=system.now,
         entropy=system.entropy,
     )
-    app, longpoll, gauges = create_app(relay, store, system.entropy, pages, desk, _surface(settings, policy))
+    door = OpsDoor(_ops_policy(settings), store, relay.audit, system.now, system.entropy)
+    surface = _surface(settings, policy, door)
+    app, longpoll, gauges = create_app(relay, store, system.entropy, pages, desk, surface)
+
+    def take(read: RelaySettings) -> None:
+        set_up_logs(read.log)
+        relay.entrance.allow(read.client_tokens.values(), _allowance(read))
+        desk.limit(_allowance(read))
+        door.policy = _ops_policy(read)
+
     async with trio.open_nursery() as behind:
         await behind.start(relay.run)
         await behind.start(longpoll.run)
         if mail is not None:
             await behind.start(mail.run)
+        if reread is not None:
+            await behind.start(_watch_hangups, Reloading(settings, reread, take))
         async with trio.open_nursery() as serving:
             bound: BoundServer = await serving.start(serve, app, guard)
             # Which port the system chose is known only now; nobody can have dialled an origin before.
-            relay.reachable_at(_origins(settings.origins or _local_origins(bound)))
+            relay.reachable_at(both_origins(settings.origins or local_origins(bound)))
             pages.reachable_at(public_address(settings, bound))
             gauges.connections = lambda: len(bound.connections)
             relay.audit.note(RelayAuditKind.STARTED, bound.urls[0], state=_sign_up(settings).value)
@@ -229,15 +249,34 @@ async def serve_relay(
         behind.cancel_scope.cancel()
 
 
-def _surface(settings: RelaySettings, policy: Policy) -> Surface:
+async def _watch_hangups(
+    reloading: Reloading, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
+    with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        task_status.started()
+        async for _ in signals:
+            # The file is small, and whoever edits it waits for what comes of it.
+            reloading.reload()
+
+
+def _allowance(settings: RelaySettings) -> Allowance:
+    return Allowance.of(settings.signups_per_hour, settings.signups_per_site, settings.signups_per_provider)
+
+
+def _ops_policy(settings: RelaySettings) -> OpsPolicy:
+    """To whom the operator's pages and numbers are shown."""
+    behind_proxy = bool(settings.origins) or settings.public_url is not None
+    tells_apart = any(is_loopback(proxy) for proxy in settings.trusted_proxies)
+    return OpsPolicy(settings.ops_origin, settings.ops_token, neighbours=tells_apart or not behind_proxy)
+
+
+def _surface(settings: RelaySettings, policy: Policy, door: OpsDoor) -> Surface:
     """What is shown, and to whom."""
     # The same words as on the command line.
     from ..cli.relay_audit_words import relay_sentence
 
-    behind_proxy = bool(settings.origins) or settings.public_url is not None
-    tells_apart = any(is_loopback(proxy) for proxy in settings.trusted_proxies)
     return Surface(
-        OpsPolicy(settings.ops_origin, settings.ops_token, neighbours=tells_apart or not behind_proxy),
+        door,
         Shown(
             policy.limits,
             policy.sign_up.value,
@@ -338,37 +377,3 @@ def mailer_of(settings: RelaySettings) -> SmtpMailer | None:
         ) from error
     except ValueError as error:
         raise CannotStart(f"Mail cannot be set up: {error}; use starttls or tls.") from error
-
-
-def _local_origins(bound: BoundServer) -> tuple[str, ...]:
-    """What programs of this machine dial: the address itself, or its name."""
-    return tuple(
-        f"ws://{f'[{name}]' if ':' in name else name}:{port}"
-        for host, port in bound.addresses
-        for name in (host, "localhost")
-    )
-
-
-def public_address(settings: RelaySettings, bound: BoundServer | None) -> PublicAddress:
-    """As written down; else where the first origin is, or on this machine alone, where it is bound."""
-    if settings.public_url is not None:
-        return PublicAddress(settings.public_url)
-    if not settings.origins:
-        host, port = settings.addr
-        meant = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        return PublicAddress(meant if bound is None else bound.urls[0])
-    scheme, colon, rest = settings.origins[0].partition(":")
-    return PublicAddress({"ws": "http", "wss": "https"}.get(scheme, scheme) + colon + rest)
-
-
-def _origins(urls: Iterable[str]) -> frozenset[str]:
-    """The origins of these URLs, for a daemon that dials WebSocket and for one that falls back to HTTP."""
-    found: set[str] = set()
-    for url in urls:
-        parts = urlsplit(url.lower())
-        pair = ("wss", "https") if parts.scheme in ("wss", "https") else ("ws", "http")
-        host = parts.hostname or ""
-        name = f"[{host}]" if ":" in host else host
-        port = parts.port or (443 if pair[0] == "wss" else 80)
-        found.update(f"{scheme}://{name}:{port}" for scheme in pair)
-    return frozenset(found)

@@ -109,8 +109,9 @@ class Relay:
         self._housekeeping = Housekeeping(self._engine, now)
         bounds = policy.bounds
         budget = SignUpBudget(policy.sign_ups)
-        entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget, bounds.accounts)
-        accounts = Accounts(store, facts, self._presence, entrance, now, self.audit, self.suspensions)
+        self.entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget, bounds.accounts)
+        """Decides which new accounts may begin."""
+        accounts = Accounts(store, facts, self._presence, self.entrance, now, self.audit, self.suspensions)
         self.invites = Invites(store, facts, now)
         self.directory = Directory(store, facts)
         """Agents that want to be found."""
@@ -122,7 +123,7 @@ class Relay:
             presence=self._presence,
             visits=Visits(accounts, bounds.visits),
             origins=frozenset(policy.origins),
-            budget=TailBudget(bounds.tails_bytes),
+            budget=TailBudget(bounds.tails_bytes, self.meter.wakes),
             limits=bounds,
             audit=self.audit,
             now=now,
@@ -169,6 +170,7 @@ class Relay:
             return
         link = Link(self._office, transport, self._entropy(NONCE_BYTES))
         self._links.add(link)
+        self.meter.links[transport.kind] += 1
         try:
             with self.doors.entered(transport.peer) as may_stay:
                 if not may_stay:
@@ -183,6 +185,7 @@ class Relay:
                 await link.run()
         finally:
             self._links.discard(link)
+            self.meter.links[transport.kind] -= 1
             self._one_gone.set()
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:

@@ -124,6 +124,7 @@ class Engine:
             if job.stores:
                 self._jobs.append(job)
                 self._waiting += len(job.stores)
+                self._meter.queued = self._waiting
                 self._wake.set()
             else:
                 self._make_room([job])
@@ -203,7 +204,7 @@ class Engine:
     async def _commit(self) -> None:
         jobs, self._jobs = self._jobs, []
         self._last_jobs = len(jobs)
-        self._waiting = 0
+        self._waiting = self._meter.queued = 0
         self._make_room(jobs)
         changes: list[RelayChange] = [change for job in jobs for _, change in job.stores]
         for job in jobs:

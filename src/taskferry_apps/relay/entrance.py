@@ -17,7 +17,7 @@ from taskferry_protocol.records import RedeemTicket, RelayChange, RequireUnreser
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
 from .limits import USUAL
-from .sign_ups import SignUpBudget
+from .sign_ups import Allowance, SignUpBudget
 
 __all__ = ["Entrance", "SignUp", "digest_of"]
 
@@ -75,6 +75,11 @@ class Entrance:
         self._sign_up = sign_up
         self._tokens = tuple(tokens)
         self._budget = budget
+
+    def allow(self, tokens: Collection[Hash], allowance: Allowance) -> None:
+        """Take these tokens, and so many new accounts, from now on."""
+        self._tokens = tuple(tokens)
+        self._budget.limit(allowance)
 
     async def check(self, ticket: str, peer: str, now: Instant) -> None:
         """Turn away, before anything of it is folded, an account that may not begin.

@@ -23,6 +23,10 @@ class HourlyBudget:
         self._hour = 0
         self._counts: dict[str, int] = {}
 
+    def limit(self, per_hour: int) -> None:
+        """Count up to so many from now on; what was counted stands."""
+        self._per_hour = per_hour
+
     def has_room(self, key: str, now: Instant) -> bool:
         """Whether one more may happen now."""
         hour = now // HOUR_MS

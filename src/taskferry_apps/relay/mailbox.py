@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Final
 
 import attrs
+import trio
 
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Entry, Mail, Notice
@@ -20,6 +21,7 @@ from taskferry_protocol.limits import BATCH
 from taskferry_protocol.records import MailboxEntry, MailboxItem, Offset
 from taskferry_stores.port import RelayStore
 
+from ..histogram import Histogram
 from .limits import USUAL
 
 __all__ = ["Mailbox", "TailBudget", "as_entry"]
@@ -34,6 +36,8 @@ class TailBudget:
     """Bytes that all queues together may hold of new mail; who would go beyond reads from the store."""
 
     left: int = 64 * 1_048_576
+    wakes: Histogram = attrs.field(factory=lambda: Histogram(()))
+    """How long new mail waits for its frame, in seconds."""
 
 
 def as_entry(item: MailboxItem) -> Entry:
@@ -46,7 +50,7 @@ def as_entry(item: MailboxItem) -> Entry:
 class Mailbox:
     """The mail of one device for its open session, everything above `after`."""
 
-    __slots__ = ("_budget", "_bytes", "_device", "_known", "_late", "_queue", "_store", "behind")
+    __slots__ = ("_budget", "_bytes", "_device", "_known", "_late", "_queue", "_since", "_store", "behind")
 
     def __init__(self, store: RelayStore, device: DeviceId, after: int, budget: TailBudget) -> None:
         self._store = store
@@ -54,6 +58,8 @@ class Mailbox:
         self._budget = budget
         self._queue: deque[Entry] = deque()
         self._bytes = 0
+        # When the first of new mail came into an empty queue.
+        self._since = 0.0
         # Everything up to here was delivered or stands in the queue.
         self._known = after
         # What the committer brought while a page was being read.
@@ -80,6 +86,8 @@ class Mailbox:
             self.behind = True
             return
         self._known = entry.offset
+        if not self._queue:
+            self._since = trio.current_time()
         self._hold(entry, size)
 
     def _hold(self, entry: Entry, size: int) -> None:
@@ -114,6 +122,9 @@ class Mailbox:
 
     def drop(self, count: int) -> None:
         """The first entries are on their way."""
+        if self._since:
+            self._budget.wakes.add(trio.current_time() - self._since)
+            self._since = 0.0
         for _ in range(count):
             size = self._queue.popleft().size
             self._bytes -= size

@@ -3,41 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import accumulate
+from typing import Final
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import (
-    CounterMetricFamily,
-    GaugeMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
+from ..disk import Disk
+from ..exposition import exposition, histogram_family
 from ..release import version
-from .meter import BUCKETS_S, Meter
+from .meter import Meter
 from .snapshot import Snapshot
 
-__all__ = ["metrics_text"]
+__all__ = ["TRANSPORTS", "metrics_text", "relay_families"]
+
+#: Each is there from the start, so that a rate can be asked of it.
+TRANSPORTS: Final = ("websocket", "longpoll")
 
 
-def metrics_text(meter: Meter, snapshot: Snapshot) -> bytes:
-    """The text format of Prometheus, version 0.0.4 and 1.0.0 alike."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Numbers(meter, snapshot))
-    return generate_latest(registry)
+def metrics_text(meter: Meter, snapshot: Snapshot, disk: Disk) -> bytes:
+    """The text format of Prometheus."""
+    return exposition(relay_families(meter, snapshot, disk))
 
 
-class _Numbers(Collector):
-    def __init__(self, meter: Meter, snapshot: Snapshot) -> None:
+def relay_families(meter: Meter, snapshot: Snapshot, disk: Disk) -> Iterator[Metric]:
+    """Every metric of a relay, once."""
+    return _Numbers(meter, snapshot, disk).all()
+
+
+class _Numbers:
+    def __init__(self, meter: Meter, snapshot: Snapshot, disk: Disk) -> None:
         self._meter = meter
         self._snapshot = snapshot
+        self._disk = disk
 
-    def collect(self) -> Iterator[Metric]:
+    def all(self) -> Iterator[Metric]:
         """Every metric, once."""
         yield InfoMetricFamily("taskferry_relay", "The relay's release.", {"version": version()})
         yield from self._counted()
+        yield from self._timed()
         yield from self._gauged()
 
     def _counted(self) -> Iterator[Metric]:
@@ -54,17 +56,39 @@ class _Numbers(Collector):
         for (what, code), count in sorted(meter.refusals.items()):
             refusals.add_metric((what, code), count)
         yield refusals
-        counts = accumulate(meter.buckets)
-        ends = [*map(str, BUCKETS_S), "+Inf"]
-        yield HistogramMetricFamily(
+        admissions = CounterMetricFamily(
+            "taskferry_relay_admissions",
+            "Envelopes decided on since the start, by code; accepted once they are on disk.",
+            labels=("code",),
+        )
+        admissions.add_metric(("accepted",), meter.envelopes)
+        for (what, code), count in sorted(meter.refusals.items()):
+            if what == "envelope":
+                admissions.add_metric((code,), count)
+        yield admissions
+
+    def _timed(self) -> Iterator[Metric]:
+        meter = self._meter
+        yield histogram_family(
             "taskferry_relay_commit_seconds",
             "How long groups of envelopes took to be on disk.",
-            buckets=list(zip(ends, counts, strict=True)),
-            sum_value=meter.commit_seconds,
+            meter.commits,
+        )
+        yield histogram_family(
+            "taskferry_relay_commit_envelopes", "Envelopes in a group that was committed.", meter.groups
+        )
+        yield histogram_family(
+            "taskferry_relay_wake_seconds",
+            "From a commit to the frame with its mail, for recipients who are there.",
+            meter.wakes,
         )
 
     def _gauged(self) -> Iterator[Metric]:
-        view = self._snapshot.overview
+        view, fullest, disk = self._snapshot.overview, self._snapshot.fullest, self._disk
+        links = GaugeMetricFamily("taskferry_relay_links", "Open connections.", labels=("transport",))
+        for transport in sorted({*TRANSPORTS, *self._meter.links}):
+            links.add_metric((transport,), self._meter.links[transport])
+        yield links
         for name, text, value in (
             (
                 "start_time_seconds",
@@ -77,6 +101,12 @@ class _Numbers(Collector):
                 "1 while the disk has no room for mail.",
                 int(self._meter.disk_full_at is not None),
             ),
+            ("queued_envelopes", "Envelopes that wait for the next commit.", self._meter.queued),
+            ("database_bytes", "The database's file.", disk.database),
+            ("log_bytes", "Its write-ahead log.", disk.log),
+            ("disk_free_bytes", "Free space where the database is.", disk.free),
+            ("fullest_mailbox_entries", "Of the fullest.", max((box.count for box in fullest), default=0)),
+            ("fullest_mailbox_bytes", "Of the fullest.", max((box.bytes for box in fullest), default=0)),
             ("online_devices", "Devices that have a session now.", self._snapshot.online),
             ("accounts", "Accounts.", view.accounts),
             ("suspended_accounts", "Accounts that the operator has suspended.", view.suspended),

@@ -132,7 +132,8 @@ class OpsDoor:
         now: Callable[[], Instant],
         entropy: Entropy,
     ) -> None:
-        self.policy: Final = policy
+        self.policy = policy
+        """What the operator decided; another one holds from the next request on."""
         self._store = store
         self._audit = audit
         self._now = now

@@ -141,6 +141,10 @@ class SignUpDesk:
         self._key: bytes | None = None
         self._making_key = trio.Lock()
 
+    def limit(self, allowance: Allowance) -> None:
+        """Let one network ask for so many from now on."""
+        self._by_peer.limit(allowance)
+
     async def apply(self, owner: str, email: str, peer: str) -> Issued | None:
         """A ticket for this owner name, or None: a mail will come. Raises SignUpRefused, store errors."""
         if not self.offer.is_here:

@@ -52,6 +52,12 @@ class SignUpBudget:
         self._sites = HourlyBudget(allowance.site)
         self._providers = HourlyBudget(allowance.provider)
 
+    def limit(self, allowance: Allowance) -> None:
+        """Let so many in from now on; what was counted stands."""
+        self._customers.limit(allowance.customer)
+        self._sites.limit(allowance.site)
+        self._providers.limit(allowance.provider)
+
     def spend(self, peer: str, now: Instant) -> None:
         """One more try. Raises EnvelopeRejected(rate-limited), with the time until the next hour."""
         if is_loopback(peer):

@@ -1,5 +1,14 @@
 """Stores in SQLite files, for one process each."""
 
+from .backups import (
+    Manifest,
+    back_up_relay,
+    compact_relay,
+    manifest_path,
+    read_manifest,
+    restore_relay,
+    verify_manifest,
+)
 from .daemon import SqliteDaemonStore, open_daemon_store
 from .files import IntegrityCheck
 from .peeking import PeekedStore, peek_daemon, peek_relay
@@ -7,12 +16,19 @@ from .relay import SqliteRelayStore, open_relay_store, open_relay_store_beside
 
 __all__ = [
     "IntegrityCheck",
+    "Manifest",
     "PeekedStore",
     "SqliteDaemonStore",
     "SqliteRelayStore",
+    "back_up_relay",
+    "compact_relay",
+    "manifest_path",
     "open_daemon_store",
     "open_relay_store",
     "open_relay_store_beside",
     "peek_daemon",
     "peek_relay",
+    "read_manifest",
+    "restore_relay",
+    "verify_manifest",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
@@ -23,6 +24,8 @@ WAL_KEPT_BYTES = 64 * 1024 * 1024
 
 LEAST_FREE_BYTES = 64 * 1024
 """With less than this no database opens: the index of the write-ahead log alone takes 32 KiB."""
+COPIED_PAGES = 4_096
+"""Pages copied between two words on how far a copy is."""
 
 
 class IntegrityCheck(StrEnum):
@@ -67,7 +70,7 @@ def open_file(path: Path, schema: Schema, tuning: Tuning, check: IntegrityCheck)
     """
     with ExitStack() as undo:
         try:
-            lock = _lock(path)
+            lock = take_lock(path)
             undo.callback(os.close, lock)
             _create_private(path)
             writer = _connect(path, tuning)
@@ -137,8 +140,11 @@ def _why_not_opened(error: sqlite3.Error, path: Path) -> StoreError:
     return no_space(path) if disk.f_bavail * disk.f_frsize < LEAST_FREE_BYTES else failure
 
 
-def _lock(path: Path) -> int:
-    """Take the lock file beside the database; it goes with the process, however that ends."""
+def take_lock(path: Path) -> int:
+    """Take the lock file beside the database; it goes with the process, however that ends.
+
+    Raises StoreLocked, and OSError.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -163,9 +169,12 @@ def _create_private(path: Path) -> None:
         os.close(file)
 
 
-def copy_database(connection: sqlite3.Connection, path: Path) -> None:
+def copy_database(
+    connection: sqlite3.Connection, path: Path, progress: Callable[[int, int], None] | None = None
+) -> None:
     """Copy all that a connection's snapshot shows to a new file, its owner's alone, and synchronise it.
 
+    `progress` is told what is left and what there is in all, in pages.
     Raises sqlite3.Error, or a kind of `StoreUnavailable` or `StoreFull`.
     """
     try:
@@ -173,8 +182,13 @@ def copy_database(connection: sqlite3.Connection, path: Path) -> None:
         copy = sqlite3.connect(path, isolation_level=None)
         try:
             copy.execute("PRAGMA synchronous = FULL")
-            # In one step: the snapshot is held meanwhile, and whoever writes goes on beside it.
-            connection.backup(copy)
+            # The snapshot is held meanwhile, and whoever writes goes on beside it.
+            if progress is None:
+                connection.backup(copy)
+            else:
+                connection.backup(
+                    copy, pages=COPIED_PAGES, progress=lambda _, left, pages: progress(left, pages)
+                )
             # One file, without a log beside it.
             copy.execute("PRAGMA journal_mode = DELETE")
         finally:

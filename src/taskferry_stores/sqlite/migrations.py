@@ -47,25 +47,38 @@ def require_known(connection: sqlite3.Connection, path: Path, schema: Schema) ->
 
 
 def migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
-    """Apply the steps that are missing, each in a transaction of its own; first comes a copy of the file."""
+    """Apply the steps that are missing, all or none; first comes a copy of the file."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if 0 < version < schema.version:
         back_up(connection, path.with_name(f"{path.name}.before-{schema.version}"))
-    for number in range(version + 1, schema.version + 1):
-        try:
-            connection.executescript(
-                f"BEGIN IMMEDIATE;\n{schema.steps[number - 1]}\n"
-                f"PRAGMA application_id = {schema.application_id};\n"
-                f"PRAGMA user_version = {number};\nCOMMIT;"
-            )
-        except sqlite3.Error:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
-            raise
+    apply_steps(connection, schema)
+
+
+def apply_steps(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Apply the steps that are missing, all or none: a file between two versions would be copied over the
+    copy of what it was. Raises sqlite3.Error.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == schema.version:
+        return
+    missing = "\n".join(schema.steps[version:])
+    try:
+        connection.executescript(
+            f"BEGIN IMMEDIATE;\n{missing}\n"
+            f"PRAGMA application_id = {schema.application_id};\n"
+            f"PRAGMA user_version = {schema.version};\nCOMMIT;"
+        )
+    except sqlite3.Error:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
 
 
 def back_up(connection: sqlite3.Connection, target: Path) -> None:
-    """Copy the whole database to `target`, which appears when it is complete, for its owner alone."""
+    """Copy the whole database to `target`, which appears when it is complete, for its owner alone.
+
+    Raises sqlite3.Error and OSError.
+    """
     unfinished = target.with_name(f"{target.name}.part")
     unfinished.unlink(missing_ok=True)
     file = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -76,4 +89,15 @@ def back_up(connection: sqlite3.Connection, target: Path) -> None:
         connection.backup(copy)
     finally:
         copy.close()
+    synchronise(unfinished)
     unfinished.replace(target)
+    synchronise(target.parent)
+
+
+def synchronise(path: Path) -> None:
+    """Make a file, or a folder's names, durable. Raises OSError."""
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

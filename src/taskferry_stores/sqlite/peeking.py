@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from taskferry_protocol.audit import AuditChain
-from taskferry_protocol.records import AuditRow, Order, Page, Place, StoreReport
+from taskferry_protocol.records import AccountRecord, AuditRow, Order, Page, Place, StoreReport
 
 from ..errors import WrongStore
 from . import audit, ledger
@@ -17,16 +17,19 @@ from .daemon import APPLICATION_ID as DAEMON
 from .examining import examine
 from .faults import translate, translate_os
 from .files import BUSY_MS
+from .migrations import load_schema, require_known
 from .relay import APPLICATION_ID as RELAY
+from .soundness import faults_of_relay
 
-__all__ = ["PeekedStore", "peek_daemon", "peek_relay"]
+__all__ = ["PeekedStore", "peek_daemon", "peek_relay", "read_only"]
 
 
 class PeekedStore:
     """What stands in a file as it was when it was opened, whatever is written meanwhile."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
         self._connection = connection
+        self._path = path
 
     def audit_rows(self, kind: str | None, after: Place | None, limit: int, order: Order) -> Page[AuditRow]:
         """Audit entries by number, of one kind or of all."""
@@ -35,6 +38,20 @@ class PeekedStore:
     def audit_chain(self) -> AuditChain:
         """Where the audit log begins and ends."""
         return audit.chain(self._connection)
+
+    def faults(self) -> tuple[str, ...]:
+        """What is wrong with a relay's file, in a few words each; reads all of it. Raises StoreTooNew."""
+        schema = load_schema("relay", RELAY)
+        require_known(self._connection, self._path, schema)
+        return faults_of_relay(self._connection, schema)
+
+    def account_logs(self, after: int, limit: int) -> tuple[int, tuple[AccountRecord, ...]]:
+        """Accounts with their logs as they came, and where to go on; 0 begins and ends."""
+        rows = self._connection.execute(
+            "SELECT n FROM accounts WHERE n > ? ORDER BY n LIMIT ?", (after, limit)
+        ).fetchall()
+        found = ledger.accounts_by_number(self._connection, [n for (n,) in rows])
+        return (rows[-1][0] if len(rows) == limit else 0), tuple(found.values())
 
     def report(self) -> StoreReport:
         """How the file is; reads all of it."""
@@ -61,6 +78,15 @@ def peek_daemon(path: Path) -> Iterator[PeekedStore]:
 
 @contextmanager
 def _peek(path: Path, kind: str, application_id: int) -> Iterator[PeekedStore]:
+    with read_only(path, kind, application_id) as connection:
+        if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit'").fetchone() is None:
+            raise WrongStore(f"The file {path} has no audit log yet; start its program once.")
+        yield PeekedStore(connection, path)
+
+
+@contextmanager
+def read_only(path: Path, kind: str, application_id: int) -> Iterator[sqlite3.Connection]:
+    """A snapshot of a file. Raises a kind of `StoreUnavailable`, `StoreCorrupt` or `StoreFailed`."""
     try:
         path.stat()
         name = f"file:{quote(str(path.absolute()))}?mode=ro"
@@ -70,9 +96,9 @@ def _peek(path: Path, kind: str, application_id: int) -> Iterator[PeekedStore]:
             if application != application_id:
                 raise WrongStore(f"The file {path} is no {kind} store; name another file.")
             connection.execute("BEGIN")
-            if connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'audit'").fetchone() is None:
-                raise WrongStore(f"The file {path} has no audit log yet; start its program once.")
-            yield PeekedStore(connection)
+            # The snapshot begins with the first read.
+            connection.execute("SELECT 1 FROM sqlite_schema").fetchone()
+            yield connection
     except sqlite3.Error as error:
         raise translate(error, path) from error
     except OSError as error:

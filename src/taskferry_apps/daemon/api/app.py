@@ -23,6 +23,7 @@ from .errors import error_object, refusal, refusal_for, too_large
 from .feed import FeedBody
 from .fields import Values
 from .guard import SECURITY_HEADERS, Guard, bearer_secret, identify, unauthorized
+from .metrics import add_metrics
 from .repeats import Repeats, digest_of, read_key
 from .routes import ROUTES
 from .streams import StreamBody
@@ -72,6 +73,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings) -> QuartTrio:
             methods=[route.method],
             provide_automatic_options=False,
         )
+    add_metrics(app, daemon, settings)
     add_pages(app, daemon, settings)
     return app
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from quart import Response, jsonify, request
 from quart_trio import QuartTrio
 
+from ...disk import disk_of
 from ..gauges import Gauges
 from ..meter import Meter
 from ..ops_door import Approach, OpsDoor
 from ..snapshot import Snapshots
 
 __all__ = ["approach_of_request", "mount_numbers"]
-
-_METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def approach_of_request() -> Approach:
@@ -27,7 +28,9 @@ def approach_of_request() -> Approach:
     )
 
 
-def mount_numbers(app: QuartTrio, door: OpsDoor, snapshots: Snapshots, meter: Meter, gauges: Gauges) -> None:
+def mount_numbers(
+    app: QuartTrio, door: OpsDoor, snapshots: Snapshots, meter: Meter, gauges: Gauges, database: Path
+) -> None:
     """Serve both to whom `door` lets read them."""
 
     def refusal() -> Response | None:
@@ -60,10 +63,11 @@ def mount_numbers(app: QuartTrio, door: OpsDoor, snapshots: Snapshots, meter: Me
         if refused is not None:
             return refused
         # Costs a relay that nobody watches neither the time nor the memory.
+        from ...exposition import METRICS_TYPE
         from ..metrics import metrics_text
 
-        text = metrics_text(meter, await snapshots.latest())
-        answer = Response(text, content_type=_METRICS_TYPE)
+        text = metrics_text(meter, await snapshots.latest(), disk_of(database))
+        answer = Response(text, content_type=METRICS_TYPE)
         answer.headers["Cache-Control"] = "no-store"
         return answer
 

@@ -1,0 +1,35 @@
+"""The daemon's numbers, gathered when somebody asks."""
+
+from __future__ import annotations
+
+from .core import Core
+from .link import Link
+from .numbers_port import Numbers
+
+__all__ = ["NumbersDesk"]
+
+
+class NumbersDesk:
+    """Reads them."""
+
+    def __init__(self, core: Core, link: Link) -> None:
+        self._core = core
+        self._link = link
+
+    async def read(self) -> Numbers:
+        """As it is now."""
+        store = self._core.store
+        names = [agent.name for agent in await store.agents()]
+        counts = (await store.inbox_counts(names)).values()
+        status = await self._link.status() if self._core.account is not None else None
+        refused = self._link.refused
+        return Numbers(
+            await store.stats(),
+            unread=sum(count.unread for count in counts),
+            read=sum(count.read for count in counts),
+            programs=len(self._core.last_seen),
+            transport=status.transport if status is not None else "",
+            refused=refused.value if refused is not None else "",
+            commits=self._core.commits,
+            stopped=bool(self._core.suspended),
+        )
