@@ -26,6 +26,8 @@ __all__ = ["Outcome", "run_plan"]
 #: Virtual seconds between two looks at whether all is quiet, and after how many of them one stops waiting.
 LOOK_S = 15.0
 LOOKS = 60
+#: Longer than a daemon lets pass between two rounds of its housekeeping.
+ROUND_S = 90.0
 #: After a month whatever is still on its way has expired.
 MONTH_MS = 31 * 24 * 60 * 60 * 1000
 
@@ -90,7 +92,7 @@ async def _tell(town: Town) -> Outcome:
         # Whatever a liar has lost, or a device cannot send that was put out, is known as lost after its time.
         for machine in (town.relay, *town.machines.values()):
             machine.clock.off_ms += MONTH_MS
-        await trio.sleep(LOOK_S)
+        await trio.sleep(ROUND_S)
         await _settle(town)
         books = await _books(town)
     breaches += audit(town, books)
