@@ -1,179 +1,158 @@
-"""One trial: traffic in both directions, programs killed meanwhile, and an audit at the end.
-
-The audit holds the second promise: what a daemon accepted arrives, once; and the third: both ends agree.
-"""
+"""One trial: several pairs of agents at work, programs killed meanwhile, and an audit at the end."""
 
 from __future__ import annotations
 
 import random
 import threading
 import time
-from collections.abc import Mapping
+from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import attrs
 
-from taskferry_apps.local_client import ApiError, JsonObject, LocalClient
-from tests.crash.world import World, connect, listed, until
+from taskferry_apps.local_client import LocalClient
+from tests.crash.audit import audit, audit_files
+from tests.crash.stories import STORIES, Lane, Pulse
+from tests.crash.world import World, befriend, link, set_up
 
-__all__ = ["Audit", "run_trial"]
+__all__ = ["Outcome", "run_trial"]
 
-#: Seconds between kills, and until the next start.
-PAUSE_S = (0.1, 2.5)
-DOWN_S = (0.0, 0.4)
+#: Seconds between something that succeeds and the kill: within them comes what it leads to.
+AFTER_S: Final = (0.0, 0.15)
+#: How many things succeed between kills; none of them, and programs die while they start.
+BEATS: Final = (0, 1, 2, 3, 5)
+#: However little succeeds, nobody lives longer than so many seconds.
+LONGEST_S: Final = 4.0
+#: Seconds until the next start.
+DOWN_S: Final = (0.0, 0.3)
+#: How often two programs die at once.
+PAIRS: Final = 0.3
 
 
 @attrs.frozen
-class Audit:
-    """What a trial counted. It raises AssertionError if anything does not hold."""
+class Outcome:
+    """What a trial counted; it raises AssertionError if anything does not hold."""
 
-    kills: int
+    seed: int
+    kills: Counter[str]
+    """By program."""
+    pairs: int
+    """How often two were killed at once; both count in `kills`, too."""
     messages: int
     tasks: int
+    stories: Counter[str]
     seconds: float
 
 
-def run_trial(folder: Path, *, seed: int, kills: int, tasks: int) -> Audit:
-    """Kill programs `kills` times while `tasks` tasks and as many messages each way go through."""
+@attrs.define
+class _Reaper:
+    """Kills programs and starts them again, in a thread, until there were enough kills."""
+
+    world: World
+    dice: random.Random
+    kills: int
+    pulse: Pulse
+    pairs: int = 0
+    ending: threading.Event = attrs.field(factory=threading.Event)
+    trouble: list[BaseException] = attrs.field(factory=list)
+
+    def run(self) -> None:
+        """Reap. What goes wrong is kept for the trial, which raises it."""
+        try:
+            while self.world.kills.total() < self.kills and not self.ending.is_set():
+                self._strike()
+        except BaseException as error:  # noqa: BLE001
+            self.trouble.append(error)
+
+    def _strike(self) -> None:
+        dice, left = self.dice, self.kills - self.world.kills.total()
+        self.pulse.wait(dice.choice(BEATS), LONGEST_S)
+        if self.ending.wait(dice.uniform(*AFTER_S)):
+            return
+        two = left > 1 and dice.random() < PAIRS
+        names = dice.sample(self.world.names, 2 if two else 1)
+        self.world.kill(*names)
+        self.pairs += two
+        for name in names:
+            self.ending.wait(dice.uniform(*DOWN_S))
+            self.world.start(name)
+
+
+def run_trial(folder: Path, *, seed: int, kills: int, lanes: int = 3, second: bool | None = None) -> Outcome:
+    """Kill programs `kills` times while `lanes` pairs of agents work, and count.
+
+    Unless `second` says so, the seed decides whether Alice has a second machine.
+    """
     begun = time.monotonic()
     dice = random.Random(seed)
-    with World(folder) as world:
-        alice, bob = world.client("alice"), world.client("bob")
-        with alice, bob:
-            connect(alice, bob, world.relay_url)
-            done = threading.Event()
-            trouble: list[Exception] = []
-            reaper = threading.Thread(target=_reap, args=(world, dice, kills, done, trouble))
-            reaper.start()
-            sent = 0
-            try:
-                while reaper.is_alive() or sent < tasks:
-                    _round(world, alice, bob, f"{seed}-{sent}")
-                    sent += 1
-            finally:
-                done.set()
-                reaper.join()
-                if trouble:
-                    raise trouble[0]
-            _audit(world, alice, bob, seed, sent)
-        return Audit(world.kills, 2 * sent, sent, time.monotonic() - begun)
+    daemons = (
+        ("alice", "bob", "second") if (seed % 2 == 0 if second is None else second) else ("alice", "bob")
+    )
+    with World(folder, daemons=daemons) as world, ExitStack() as clients:
+
+        def client(name: str) -> LocalClient:
+            return clients.enter_context(world.client(name))
+
+        alice, bob = client("alice"), client("bob")
+        other = client("second") if "second" in daemons else None
+        set_up(alice, "alice", [f"asks{number}" for number in range(lanes)], world.relay_url)
+        set_up(bob, "bob", [f"does{number}" for number in range(lanes)], world.relay_url)
+        if other is not None:
+            link(alice, other, world.relay_url)
+        for number in range(lanes):
+            befriend(alice, bob, f"asks{number}", f"does{number}")
+        reaper = _Reaper(world, dice, kills, pulse := Pulse())
+        working = [
+            Lane(
+                world,
+                number,
+                seed,
+                client("alice"),
+                client("bob"),
+                client("second") if other else None,
+                pulse,
+            )
+            for number in range(lanes)
+        ]
+        _work(working, reaper)
+        audit(world, working, alice, bob, other)
+    audit_files(folder)
+    return Outcome(
+        seed,
+        world.kills,
+        reaper.pairs,
+        sum(len(texts) for lane in working for texts in lane.texts.values()),
+        sum(len(lane.tasks) for lane in working),
+        sum((lane.told for lane in working), Counter()),
+        time.monotonic() - begun,
+    )
 
 
-def _reap(
-    world: World, dice: random.Random, kills: int, done: threading.Event, trouble: list[Exception]
-) -> None:
-    try:
-        for _ in range(kills):
-            if done.wait(dice.uniform(*PAUSE_S)):
-                return
-            name = dice.choice(("relay", "alice", "bob"))
-            world.kill(name)
-            time.sleep(dice.uniform(*DOWN_S))
-            world.start(name)
-    # Whatever ends this thread ends the trial, which raises it.
-    except Exception as error:  # noqa: BLE001
-        trouble.append(error)
+def _work(lanes: list[Lane], reaper: _Reaper) -> None:
+    """Tell stories in all lanes for as long as programs are killed, each lane each story once at least."""
 
-
-def _say(world: World, client: LocalClient, path: str, body: Mapping[str, object], key: str) -> JsonObject:
-    """Ask until the daemon has said that it is done; the key makes that once. 409: it was done before."""
-
-    def attempt() -> JsonObject | None:
+    def tell(lane: Lane) -> None:
         try:
-            return client.post(path, body, key=key)
-        except ApiError as error:
-            if error.status in (409, 503) or error.code == "internal":
-                if error.status == 409 and error.code == "not-possible":
-                    return {"already": True}
-                return None
-            raise AssertionError(f"{path}: {error.code} {error}") from error
+            while killing.is_alive() or lane.rounds < len(STORIES):
+                if reaper.trouble:
+                    return
+                names = list(STORIES)
+                name = names[lane.rounds] if lane.rounds < len(names) else lane.dice.choice(names)
+                STORIES[name](lane)
+                lane.told[name] += 1
+                lane.rounds += 1
+        except BaseException as error:  # noqa: BLE001 - the trial raises it
+            reaper.trouble.append(error)
+            reaper.ending.set()
 
-    return until(attempt, path, check=world.check)
-
-
-def _round(world: World, alice: LocalClient, bob: LocalClient, name: str) -> None:
-    """A message each way, and a task from request to completion with one revision."""
-    _say(
-        world,
-        alice,
-        "/messages/send",
-        {"from": "asks", "to": "@bob/does", "text": f"there {name}"},
-        f"there-{name}",
-    )
-    _say(
-        world,
-        bob,
-        "/messages/send",
-        {"from": "does", "to": "@alice/asks", "text": f"back {name}"},
-        f"back-{name}",
-    )
-    asked = {
-        "from": "asks",
-        "to": "@bob/does",
-        "title": f"task {name}",
-        "description": "crash",
-        "requirements": [],
-    }
-    task = str(_say(world, alice, "/tasks", asked, f"task-{name}")["task_id"])
-
-    def shows(client: LocalClient, state: str) -> None:
-        until(
-            lambda: True if client.get(f"/tasks/{task}")["state"] == state else None,
-            f"{task} {state}",
-            check=world.check,
-        )
-
-    shows(bob, "sent")
-    _say(world, bob, f"/tasks/{task}/accept", {}, f"accept-{name}")
-    work = {"artifact_type": "text", "content": f"work on {name}"}
-    _say(world, bob, f"/tasks/{task}/artifacts", work, f"submit-{name}")
-    shows(alice, "submitted")
-    _say(world, alice, f"/tasks/{task}/revision", {"reason": "again"}, f"revise-{name}")
-    shows(bob, "revision_requested")
-    _say(world, bob, f"/tasks/{task}/artifacts", work, f"resubmit-{name}")
-    shows(alice, "resubmitted")
-    _say(world, alice, f"/tasks/{task}/complete", {}, f"complete-{name}")
-
-
-def _texts(client: LocalClient, word: str) -> list[str]:
-    """The texts of all messages received, however many pages they are."""
-    found: list[str] = []
-    cursor: str | None = None
-    while True:
-        page = client.get("/messages", limit=200, cursor=cursor)
-        for item in listed(page, "messages"):
-            payload = item["payload"]
-            if item["type"] == "message" and isinstance(payload, dict):
-                text = str(payload.get("text"))
-                found += [text] if text.startswith(word) else []
-        if not page["more"]:
-            return found
-        cursor = str(page["cursor"])
-
-
-def _audit(world: World, alice: LocalClient, bob: LocalClient, seed: int, rounds: int) -> None:
-    names = [f"{seed}-{number}" for number in range(rounds)]
-    for client, word in ((bob, "there"), (alice, "back")):
-        expected = sorted(f"{word} {name}" for name in names)
-        until(
-            lambda client=client, word=word, expected=expected: (  # type: ignore[misc]
-                True if sorted(_texts(client, word)) == expected else None
-            ),
-            f"every {word} message arrives once",
-            check=world.check,
-        )
-    ours = {str(task["task_id"]) for task in listed(alice.get("/tasks", limit=200), "tasks")}
-    theirs = {str(task["task_id"]) for task in listed(bob.get("/tasks", limit=200), "tasks")}
-    assert ours == theirs
-    assert len(ours) == rounds
-    for task in ours:
-
-        def agree(task: str = task) -> bool | None:
-            one, other = (client.get(f"/tasks/{task}") for client in (alice, bob))
-            same = [event["hash"] for event in listed(one, "events")] == [
-                event["hash"] for event in listed(other, "events")
-            ]
-            final = one["state"] == other["state"] == "completed" and one["final"] and other["final"]
-            return True if same and final else None
-
-        until(agree, f"both ends agree on {task}", check=world.check)
+    killing = threading.Thread(target=reaper.run)
+    killing.start()
+    telling = [threading.Thread(target=tell, args=(lane,)) for lane in lanes]
+    for thread in telling:
+        thread.start()
+    for thread in (*telling, killing):
+        thread.join()
+    if reaper.trouble:
+        raise reaper.trouble[0]

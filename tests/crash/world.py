@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+import threading
 import time
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar
 
 from taskferry_apps.local_client import ApiError, DaemonUnreachable, JsonObject, LocalClient
 from taskferry_transports.backoff import LONGEST
+from tests.crash.starter import Starter
 from tests.ports import free_port
 
 T = TypeVar("T")
@@ -49,11 +48,13 @@ def until(
 
 
 class World:
-    """Three programs and their files. With `front`, daemons reach the relay through that proxy's port."""
+    """A relay, daemons, and their files. With `front`, daemons reach the relay through that proxy's port."""
 
-    def __init__(self, folder: Path, front: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, front: int | None = None, daemons: Sequence[str] = ("alice", "bob")
+    ) -> None:
         self.folder = folder
-        ports = {name: free_port() for name in ("relay", "alice", "bob")}
+        ports = {name: free_port() for name in ("relay", *daemons)}
         self.relay_port = ports["relay"]
         self.relay_url = f"http://127.0.0.1:{front or self.relay_port}"
         origins = ["--origins", self.relay_url] if front else []
@@ -68,12 +69,21 @@ class World:
             ],
             **{
                 owner: ["up", "--addr", f"127.0.0.1:{ports[owner]}", "--data", str(folder / owner)]
-                for owner in ("alice", "bob")
+                for owner in daemons
             },
         }
-        self._urls = {owner: f"http://127.0.0.1:{ports[owner]}" for owner in ("alice", "bob")}
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self.kills = 0
+        self._urls = {owner: f"http://127.0.0.1:{ports[owner]}" for owner in daemons}
+        self._starter = Starter()
+        self._running: dict[str, int] = {}
+        # Several threads look after the programs while another kills them.
+        self._lock = threading.RLock()
+        self.kills: Counter[str] = Counter()
+        """How often each program was killed."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All programs."""
+        return tuple(self._words)
 
     def __enter__(self) -> Self:
         for name in self._words:
@@ -86,35 +96,27 @@ class World:
         if error is not None:
             for name in self._words:
                 error.add_note(f"The end of {name}'s log:\n{self.last_words(name)}")
-        for process in self._running.values():
-            process.kill()
-            process.wait()
+        self._starter.close()
 
     def start(self, name: str, *more: str) -> None:
         """Start a program, or start it again on the files that it left, with `more` on its command line."""
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")}
-        with (self.folder / f"{name}.log").open("ab") as log:
-            self._running[name] = subprocess.Popen(
-                [sys.executable, "-m", "taskferry_apps.cli", *self._words[name], *more],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=environment,
-            )
+        with self._lock:
+            log = self.folder / f"{name}.log"
+            self._running[name] = self._starter.start([*self._words[name], *more], log)
 
-    def kill(self, name: str) -> None:
-        """SIGKILL, and the end of it."""
-        self.check()
-        process = self._running.pop(name)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        self.kills += 1
+    def kill(self, *names: str) -> None:
+        """SIGKILL to programs at once, and the end of them."""
+        with self._lock:
+            self.check()
+            self._starter.kill(*[self._running.pop(name) for name in names])
+            self.kills.update(names)
 
     def check(self) -> None:
         """Raise AssertionError if a program that was not killed has ended."""
-        for name, process in tuple(self._running.items()):
-            status = process.poll()
-            assert status is None, f"{name} ended by itself with {status}: {self.last_words(name)}"
+        with self._lock:
+            for name, process in self._running.items():
+                status = self._starter.poll(process)
+                assert status is None, f"{name} ended by itself with {status}: {self.last_words(name)}"
 
     def last_words(self, name: str) -> str:
         """The end of a program's log."""
@@ -132,23 +134,54 @@ class World:
 
 def connect(alice: LocalClient, bob: LocalClient, relay: str) -> None:
     """Accounts, agents and an accepted connection between @alice/asks and @bob/does."""
-    for client, owner, agent in ((alice, "alice", "asks"), (bob, "bob", "does")):
-        until(lambda client=client: client.get("/health"), "the daemon answers")  # type: ignore[misc]
-        answer = client.post("/setup", {"owner": owner, "relay": relay})
-        assert answer["name_claimed"], answer
+    set_up(alice, "alice", ["asks"], relay)
+    set_up(bob, "bob", ["does"], relay)
+    befriend(alice, bob, "asks", "does")
+
+
+def set_up(client: LocalClient, owner: str, agents: Iterable[str], relay: str) -> None:
+    """An account, its name claimed, with agents."""
+    until(lambda: client.get("/health"), "the daemon answers")
+    answer = client.post("/setup", {"owner": owner, "relay": relay})
+    assert answer["name_claimed"], answer
+    for agent in agents:
         client.post("/agents", {"handle": agent})
-    alice.post("/connections/request", {"from": "asks", "to": "@bob/does"})
+
+
+def befriend(alice: LocalClient, bob: LocalClient, asks: str, does: str) -> None:
+    """An accepted connection between an agent of Alice's and one of Bob's; either may send without a gate."""
+    alice.post("/connections/request", {"from": asks, "to": f"@bob/{does}"})
 
     def asked() -> JsonObject | None:
         found = listed(bob.get("/connections", state="requested_in"), "connections")
         return found[0] if found else None
 
+    def accepted() -> bool | None:
+        found = listed(alice.get("/connections", state="accepted"), "connections")
+        return any(f"/{asks}" in str(one) for one in found) or None
+
     request = until(asked, "the request arrives")
     bob.post("/connections/accept", {"id": request["id"], "permissions": {"human_gate": False}})
-    until(
-        lambda: listed(alice.get("/connections", state="accepted"), "connections") or None,
-        "the acceptance arrives",
-    )
+    until(accepted, "the acceptance arrives")
+
+
+def link(old: LocalClient, new: LocalClient, relay: str) -> None:
+    """Make `new` the second machine of `old`'s owner, by the words that both show."""
+    until(lambda: new.get("/health"), "the daemon answers")
+    code = new.post("/devices/link", {"relay": relay, "device_label": "second"})["code"]
+    old.post("/devices/approve", {"code": code})
+
+    def in_phase(client: LocalClient, phase: str) -> JsonObject:
+        def there() -> JsonObject | None:
+            found = client.get("/devices/link")
+            return found if found["phase"] == phase else None
+
+        return until(there, phase)
+
+    words = [in_phase(client, "comparing")["words"] for client in (new, old)]
+    new.post("/devices/confirm", {"words": words[1]})
+    old.post("/devices/confirm", {"words": words[0]})
+    in_phase(new, "linked")
 
 
 def listed(answer: JsonObject, key: str) -> list[JsonObject]:

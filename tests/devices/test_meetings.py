@@ -5,17 +5,21 @@ from __future__ import annotations
 import pytest
 import trio
 import trio.testing
+from quart_trio import QuartTrio
 
 from taskferry_apps import system
 from taskferry_apps.daemon.linking import _Attempt, _over
 from taskferry_apps.relay.meetings import (
     LETTERS,
+    MEETINGS_PATH,
     PLACES,
     PLACES_OF_ONE,
     PLACES_OF_PROVIDER,
     PLACES_OF_SITE,
+    TOKEN_HEADER,
     Meetings,
     Refused,
+    mount_meetings,
 )
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.ids import Instant
@@ -36,6 +40,18 @@ class _Clock:
 def _meetings() -> tuple[Meetings, _Clock]:
     clock = _Clock()
     return Meetings(clock, system.entropy), clock
+
+
+async def test_nothing_to_take_is_an_answer_without_a_body():
+    """Whoever asks for a letter that is not there yet gets 204, to its end."""
+    meetings, _ = _meetings()
+    app = QuartTrio("meetings")
+    mount_meetings(app, meetings)
+    place, first = meetings.open("203.0.113.9")
+    meetings.join(place)
+    answer = await app.test_client().get(f"{MEETINGS_PATH}/{place}", headers={TOKEN_HEADER: first})
+    assert answer.status_code == 204
+    assert await answer.get_data() == b""
 
 
 async def test_two_sides_exchange_letters_in_order():

@@ -7,9 +7,9 @@ import pytest
 from taskferry_apps.daemon.port import CardChange, DaemonRefusal, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.limits import DAY_MS
-from tests.daemon.worlds import OWNER, Machine, act, ask, connect, in_state, set_up, until
+from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
 
-from .machines import a_pair, log_of, say, texts
+from .machines import a_pair, link_to, log_of, say, texts
 
 
 async def _has(daemon: Daemon, agent: str, text: str) -> None:
@@ -238,3 +238,46 @@ async def test_a_changed_card_comes_to_the_other_machine_and_goes_on_from_there(
         await until(there)
         made = await pair.second.edit_agent(OWNER, "requester", CardChange(public=True))
         assert (made.version, made.tagline) == (3, "from the first")
+
+
+async def test_an_acceptance_that_crosses_the_linking_counts_on_both_machines(monkeypatch):
+    """Accepted when the new machine knew of the request and did not serve the agent yet: it hears of it."""
+    from taskferry_apps.daemon.port import GrantChange
+    from taskferry_apps.daemon.sharing import Sharing
+
+    serve = Sharing._serve
+    async with a_world() as world, world.running(Machine("alice")) as first:
+        await set_up(first, "alice", "requester")
+        async with world.running(Machine("bob")) as bob:
+            await set_up(bob, "bob", "writer")
+            await first.request_connection(OWNER, "requester", "@bob/writer", "hello")
+
+            async def asked():
+                return await bob.connections(OWNER, "requested_in", "")
+
+            await until(asked)
+
+            async def accepted_meanwhile(sharing, draft, device):
+                accepted = GrantChange(human_gate=False)
+                await bob.accept_connection(OWNER, ("writer", "@alice/requester"), accepted)
+
+                async def relayed():
+                    relay = (await bob.status()).relay
+                    return relay is not None and relay.queued == 0
+
+                await until(relayed)
+                await serve(sharing, draft, device)
+
+            monkeypatch.setattr(Sharing, "_serve", accepted_meanwhile)
+            machine = Machine("alice2")
+            await link_to(world, first, machine)
+            async with world.running(machine) as second:
+
+                async def connected():
+                    return await second.connections(OWNER, "accepted", "")
+
+                (bond,) = await until(connected)
+                assert bond.given is not None
+                assert bond.received is not None
+                await say(bob, "writer", "@alice/requester", "to both")
+                await _has(second, "requester", "to both")

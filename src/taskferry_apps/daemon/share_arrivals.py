@@ -36,6 +36,7 @@ from taskferry_protocol.records import (
     MessageRecord,
     PeerConnection,
     PutCard,
+    PutGrant,
     PutSetting,
     RecordSeen,
     SaveConnection,
@@ -140,7 +141,11 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
     mine, peer = request.from_, request.to
     if mine.account != own:
         mine, peer = peer, mine
-    if mine.account != own or (await draft.core.store.connections((request.hash,))).get(request.hash):
+    if mine.account != own:
+        return
+    held = (await draft.core.store.connections((request.hash,))).get(request.hash)
+    if held is not None:
+        _go_on(draft, held, item)
         return
     state = ConnectionState.REQUESTED_OUT if request.from_ == mine else ConnectionState.REQUESTED_IN
     state = ConnectionState.ACCEPTED if item.accept else state
@@ -165,6 +170,25 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
         ),
     )
     draft.add(SaveConnection(record))
+
+
+def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection) -> None:
+    """Bring a connection that is held to where it stands there; it never goes back."""
+    if held.state is ConnectionState.ENDED:
+        return
+    known = {grant.raw for grant in held.grants}
+    grants = [(recall_grant(raw), raw, terms) for raw, terms in item.grants]
+    now = held
+    if item.accept and not held.accept_raw:
+        now = attrs.evolve(now, state=ConnectionState.ACCEPTED, accept_raw=item.accept)
+    for grant, raw, terms in grants:
+        if grant.request == held.request and raw not in known:
+            draft.add(PutGrant(GrantRecord(held.request, grant.grantor, grant.version, raw, terms)))
+    if item.end:
+        kind = recall_end(item.end).kind.value
+        now = attrs.evolve(now, state=ConnectionState.ENDED, end_raw=item.end, end_kind=kind)
+    if now is not held:
+        draft.add(SaveConnection(attrs.evolve(now, updated_at=draft.now)))
 
 
 # --- History ------------------------------------------------------------------------------------------------

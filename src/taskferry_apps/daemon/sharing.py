@@ -42,6 +42,8 @@ _PAGE: Final = 64
 #: An envelope beyond this does not fit into another one with its padding.
 _LARGEST: Final = ENVELOPE_BYTES - 6_000
 _LOOK_AGAIN_S: Final = 0.2
+#: After so long, what waited for this device before is taken, even where its mailbox is never quiet.
+_DRAINED_AT_LAST_MS: Final = 60_000
 
 
 class History(StrEnum):
@@ -56,11 +58,16 @@ class _Phase(StrEnum):
     SHARE = "share"
     SERVE = "serve"
     HISTORY = "history"
+    REST = "rest"
+    """What has come to this device alone, while the new one did not serve yet, and what that changed."""
 
 
 @attrs.frozen
 class Job:
-    """How far a device has been brought. `since` is when history begins; `done` of `total` are looked at."""
+    """How far a device has been brought. `since` is when history begins; `done` of `total` are looked at.
+
+    `through` is when history was first through, 0 before; what came to this device alone is waited for then.
+    """
 
     device: DeviceId
     since: Instant
@@ -69,6 +76,7 @@ class Job:
     done: int = 0
     total: int = 0
     waits: Hash | None = None
+    through: int = 0
 
     @classmethod
     def begin(cls, device: DeviceId, history: History, now: Instant) -> Job:
@@ -88,6 +96,7 @@ def _read(raw: bytes | None) -> dict[DeviceId, Job]:
             row["done"],
             row["total"],
             Hash(bytes.fromhex(row["waits"])) if row["waits"] else None,
+            row.get("through", 0),
         )
         for row in rows
     ]
@@ -172,6 +181,13 @@ class Sharing:
             elif job.phase == _Phase.SERVE:
                 await self._serve(draft, device)
                 await _put(draft, attrs.evolve(job, phase=_Phase.HISTORY.value), device)
+            elif job.phase == _Phase.HISTORY and job.through:
+                if not self._has_drained(job):
+                    return
+                last = await share_with(
+                    draft, device, await self._connections(), done=job.done, total=job.total
+                )
+                await _put(draft, attrs.evolve(job, phase=_Phase.REST.value, waits=last), device)
             else:
                 await self._history(draft, job)
             await draft.commit()
@@ -203,7 +219,18 @@ class Sharing:
                     record.account, record.name, record.statements, pinned.trust, record.held
                 )
         items += await _own_agents(core)
-        for bond in await all_bonds(core.store):
+        items += await self._connections()
+        labels = await labels_of(core.store)
+        return [*items, *(SharedLabel(id, label) for id, label in sorted(labels.items()))]
+
+    def _has_drained(self, job: Job) -> bool:
+        """Whether all is taken that the relay had for this device when history was through."""
+        late = self._core.now() - job.through > _DRAINED_AT_LAST_MS
+        return late or self._link.drained_until >= job.through
+
+    async def _connections(self) -> list[SharedItem]:
+        items: list[SharedItem] = []
+        for bond in await all_bonds(self._core.store):
             made = bond.record
             grants = tuple((grant.raw, grant.terms) for grant in made.grants)
             items.append(
@@ -216,8 +243,7 @@ class Sharing:
                     grants,
                 )
             )
-        labels = await labels_of(core.store)
-        return [*items, *(SharedLabel(id, label) for id, label in sorted(labels.items()))]
+        return items
 
     async def _history(self, draft: Draft, job: Job) -> None:
         """The next page of messages; after the last, the word that nothing more comes."""
@@ -240,6 +266,10 @@ class Sharing:
             if len(sealed[hash].envelope) <= _LARGEST
         ]
         done = job.done + len(page.items)
+        if not page.items and not job.through:
+            # Mail of before the new device served may still wait at the relay for this one alone.
+            await _put(draft, attrs.evolve(job, through=draft.now), job.device)
+            return
         if not page.items:
             await share_with(draft, job.device, (), done=done, total=done)
             await _put(draft, None, job.device)

@@ -1,0 +1,1 @@
+"""Disks that fail: SQLite's files with faults and losses of power, and whole programs whose writes fail."""
