@@ -31,6 +31,7 @@ _DEEDS = {
 }
 _FAULTS = {
     Kind.KILL: 16,
+    Kind.POWER: 6,
     Kind.CUT: 8,
     Kind.SILENCE: 3,
     Kind.DEAF: 2,
@@ -58,6 +59,7 @@ LIES = (
 #: A program touches the world, and a link carries a frame, about so often in a world of this size.
 _TOUCHES = 1_500
 _FRAMES = 120
+_CALLS = 600
 
 
 def make_plan(seed: int) -> Plan:
@@ -133,6 +135,9 @@ def _fault(draw: random.Random, kind: Kind, names: list[str], ends_s: float) -> 
         case Kind.KILL:
             who = draw.choice((*names, "relay", "relay"))
             at = draw.randrange(1, _TOUCHES)
+        case Kind.POWER:
+            who = draw.choice((*names, "relay"))
+            at = draw.randrange(1, _CALLS)
         case Kind.CUT | Kind.SILENCE | Kind.DEAF | Kind.MUTE:
             at = draw.randrange(1, _FRAMES)
         case Kind.JUMP:
