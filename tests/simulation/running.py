@@ -67,7 +67,8 @@ async def _main(plan: Plan, folder: Path) -> Outcome:
         async with founded(plan, folder) as town:
             outcome = await _tell(town)
     except* PowerCut:
-        pass  # of a program that was killed at the very end
+        if outcome is None:
+            raise
     assert outcome is not None
     return outcome
 
