@@ -142,12 +142,12 @@ async def _connect(town: Town, asking: str, answering: str) -> None:
     with trio.fail_after(PATIENCE_S):
         while not (waiting := await second.connections(OWNER, "requested_in", "")):
             await trio.sleep(0.25)
-        await second.accept_connection(OWNER, waiting[0].id.hex(), GrantChange(human_gate=False))
-        while all(
-            one.peer != f"@{answering}/{owners[answering].agent}"
-            for one in await first.connections(OWNER, "accepted", "")
-        ):
+        connection = waiting[0].id
+        await second.accept_connection(OWNER, connection.hex(), GrantChange(human_gate=False))
+        while all(one.id != connection for one in await first.connections(OWNER, "accepted", "")):
             await trio.sleep(0.25)
+        # Whoever asked for the connection lets the other side ask for work, too.
+        await first.set_permissions(OWNER, connection.hex(), GrantChange(human_gate=False, task_budget=20))
 
 
 def held_up_to(machine: DaemonMachine, relay: RelayMachine) -> int | None:
