@@ -108,8 +108,9 @@ $(NODE_STAMP): $(NODE_LOCK)
 	@touch $@
 endif
 
-sim: setup ## Simulate SEEDS=n worlds whose network and machines fail (ARGS="...")
-	@$(RUN) -m tests.harness --seeds $(SEEDS) $(ARGS)
+sim: setup ## Simulate SEEDS=n worlds of real programs that fail, then as many of the harness (ARGS="...")
+	@$(RUN) -m tests.simulation --seeds $(SEEDS) $(ARGS)
+	@$(RUN) -m tests.harness --seeds $(SEEDS)
 
 crash: setup ## Kill relay and daemons under traffic and count what arrived (ARGS="--kills 2000")
 	@$(RUN) -m tests.crash $(ARGS)

@@ -11,6 +11,7 @@ from taskferry_protocol.call_answers import CardFound
 from taskferry_protocol.cards import Card, read_card, sign_card
 from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.messages import CardUpdate
+from taskferry_protocol.records import DropAgent
 
 from .forger import Forger, codes, forging
 from .worlds import OWNER, Machine, a_world, connect, set_up, until
@@ -153,3 +154,15 @@ async def test_a_private_card_is_told_to_whom_its_agent_is_connected_with_alone(
 
         assert (await until(told)).tagline == "known"
         assert not await alice._core.store.cards([bob._core.agent("second")])
+
+
+async def test_the_card_of_an_agent_that_another_machine_serves_is_not_changed_here():
+    """It is refused before anything is signed: what this machine does not show, nobody could see changed."""
+    async with a_world() as world, world.running(Machine("alice")) as alice:
+        await set_up(alice, "alice", "requester")
+        await alice._core.commit((DropAgent("requester"),))
+        before = (await alice._core.store.cards((alice._core.agent("requester"),))).values()
+        with pytest.raises(DaemonRefusal) as refused:
+            await alice.edit_agent(OWNER, "requester", CardChange(tagline="Reports"))
+        assert refused.value.code == "not-found"
+        assert [*(await alice._core.store.cards((alice._core.agent("requester"),))).values()] == [*before]

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from taskferry_apps.daemon.port import CardChange, DaemonRefusal, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.limits import DAY_MS
+from tests.daemon.test_manage import WORDS, cheaply
 from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
 
 from .machines import a_pair, link_to, log_of, say, texts
@@ -281,3 +283,30 @@ async def test_an_acceptance_that_crosses_the_linking_counts_on_both_machines(mo
                 assert bond.received is not None
                 await say(bob, "writer", "@alice/requester", "to both")
                 await _has(second, "requester", "to both")
+
+
+async def test_a_locked_key_makes_a_new_machine_wait_and_ends_no_daemon():
+    """Serving an agent is a statement of the owner's: where the key for it is locked, it waits."""
+    async with a_world() as world:
+        machine, other = Machine("alice"), Machine("alice2")
+        async with world.running(machine) as daemon:
+            await set_up(daemon, "alice", "requester")
+            await cheaply(daemon).manage.set_passphrase(OWNER, WORDS, "")
+            await daemon.manage.unlock(OWNER, WORDS, 5)
+            world.stop_relay()
+            await link_to(world, daemon, other)
+        await world.start_relay()
+        async with world.running(machine) as first, world.running(other) as second:
+            assert (await cheaply(first).status()).manage == "locked"
+
+            async def was_refused() -> bool:
+                return any(entry["event"] == "a new device does not serve yet" for entry in logged)
+
+            async def serves() -> bool:
+                return second._core.account is not None and bool(await second.agents(OWNER))
+
+            with capture_logs() as logged:
+                await until(was_refused)
+            assert not await serves()
+            await first.manage.unlock(OWNER, WORDS, 5)
+            await until(serves)

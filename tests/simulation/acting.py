@@ -120,6 +120,7 @@ class Actor:
     async def act(self, daemon: Daemon, pick: int) -> str:
         """Something that is possible in an open task."""
         rows = [row for row in (await daemon.tasks(OWNER, "", "", "", "", 100))[0] if not row.final]
+        rows = [row for row in rows if row.waiting_for == "me"] or rows
         if not rows:
             return ""
         row = pick_of(rows, pick)

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from unittest.mock import patch
 
 import attrs
 
+from taskferry_apps.daemon import inbound
+from taskferry_apps.daemon.arrival import Arrival
+from taskferry_protocol.messages import Outcome
 from taskferry_protocol.messages.codec import BODIES
 from taskferry_protocol.task_table import TRANSITIONS
 from taskferry_protocol.tasks import Effect, TaskState
@@ -16,7 +21,7 @@ from .plan import Deed, Kind
 from .town import Town
 from .workload import LIES
 
-__all__ = ["Coverage"]
+__all__ = ["Coverage", "effects_counted"]
 
 _EXPECTED: Mapping[str, frozenset[str]] = {
     "message types": frozenset(BODIES),
@@ -53,7 +58,6 @@ class Coverage:
         ledger = town.ledger
         seen.counts |= {"deeds": ledger.done, "faults": ledger.befell, "refusals": ledger.refused}
         for book in books.values():
-            seen.add("message types", (row.type for row in book.messages))
             seen.add("rungs", (f"{row.rung.value} {row.code}".strip() for row in book.messages if row.rung))
             seen.add("quarantine", book.quarantined.values())
             for held in book.tasks.values():
@@ -79,6 +83,20 @@ class Coverage:
             if missing:
                 lines += _wrapped(missing, "  never: ")
         return lines
+
+
+@contextmanager
+def effects_counted() -> Iterator[Counter[str]]:
+    """The types of all messages that take effect at a recipient meanwhile."""
+    seen: Counter[str] = Counter()
+    effect = inbound._effect
+
+    async def counted(arrival: Arrival) -> tuple[Outcome, str]:
+        seen[arrival.content.body.type_name] += 1
+        return await effect(arrival)
+
+    with patch.object(inbound, "_effect", counted):
+        yield seen
 
 
 def _wrapped(items: Iterable[str], head: str = "  ") -> list[str]:

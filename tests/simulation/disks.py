@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from copy import deepcopy
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,8 +13,10 @@ import trio
 
 from taskferry_protocol.records import Generation
 from taskferry_stores.memory import MemoryDaemonStore, MemoryRelayStore
-from taskferry_stores.port import StoreFailed, StoreFull
+from taskferry_stores.port import StoreError, StoreFailed, StoreFull
 from taskferry_stores.sqlite import open_daemon_store, open_relay_store
+from tests.disk.disk import Call, Fault, faulty_disk
+from tests.disk.disk import Kind as DiskCall
 
 from .power import Power, PoweredStore
 
@@ -49,6 +51,9 @@ class Disk(Protocol):
     async def renew(self, generation: Generation) -> None:
         """Say that what a relay has is an older copy, as its operator does. Nothing has it open."""
 
+    def die_at(self, calls: int, happens: Callable[[], None]) -> None:
+        """Let the power go with the n-th call of the disk from now on; a disk without calls never does."""
+
     def read(self) -> Any:
         """The store as it is, for whoever looks from outside while it is open."""
 
@@ -78,6 +83,9 @@ class MemoryDisk:
     async def renew(self, generation: Generation) -> None:
         """A new generation."""
         await self._store.renew_generation(generation)
+
+    def die_at(self, calls: int, happens: Callable[[], None]) -> None:
+        """It has no calls that could be torn."""
 
     def read(self) -> Any:
         """The store itself."""
@@ -125,14 +133,23 @@ async def suffer(trouble: Trouble) -> None:
 
 
 class SqliteDisk:
-    """The real SQLite store on a file. A killed program leaves its file as it was at that moment."""
+    """The real SQLite store on a file, over a layer that fails as told.
 
-    def __init__(self, path: Path, kind: str, generation: Generation) -> None:
+    Where a program was killed its file is as it was at that moment; where the power went, what was not
+    synchronised is lost, kept or torn by seed.
+    """
+
+    def __init__(self, folder: Path, kind: str, generation: Generation, seed: int, under: ExitStack) -> None:
         self.trouble = Trouble()
-        self._path = path
+        folder.mkdir(mode=0o700)
+        self._path = folder / f"{kind}.db"
         self._kind = kind
         self._generation = generation
         self._store: Any = None
+        self._power: Power | None = None
+        self._layer = under.enter_context(faulty_disk(folder, seed=seed))
+        self._layer.decide = self._decide
+        self._dies_at: tuple[int, Callable[[], None]] | None = None
 
     @asynccontextmanager
     async def opened(self, power: Power) -> AsyncIterator[Any]:
@@ -142,31 +159,56 @@ class SqliteDisk:
             if self._kind == "relay"
             else open_daemon_store(self._path)
         )
-        store = await opening.__aenter__()
+        self._power = power
+        try:
+            store = await opening.__aenter__()
+        except StoreError:
+            if not power.is_on:
+                self._layer.restore(power=power.lost_all)
+            raise
         self._store = store
         try:
             yield PoweredStore(store, power, self.before_commit)
         finally:
             with trio.CancelScope(shield=True):
                 if not power.is_on:
-                    self._drop(store)
+                    self._drop(store, power)
                 await opening.__aexit__(None, None, None)
             self._store = None
 
-    def _drop(self, store: Any) -> None:
-        """End as a killed process does: nothing is written any more, the log stays as long as it is."""
-        held = [path for path in self._files() if path.exists()]
-        copies = [(path, path.read_bytes()) for path in held]
+    def _drop(self, store: Any, power: Power) -> None:
+        """End as a process does that is no more: nothing is written any more, and nothing tidied up."""
         store._engine._closed = True
         store._engine._released.set()
-        store._engine._file.close()
-        for path in self._files():
-            path.unlink(missing_ok=True)
-        for path, data in copies:
-            path.write_bytes(data)
+        self._layer.cut_power()
+        try:
+            store._engine._file.close()
+        finally:
+            self._layer.restore(power=power.lost_all)
 
-    def _files(self) -> tuple[Path, ...]:
-        return (self._path, self._path.with_name(self._path.name + "-wal"))
+    def die_at(self, calls: int, happens: Callable[[], None]) -> None:
+        """Let the power go with the n-th call of the disk from now on."""
+        self._dies_at = (self._layer.calls + calls, happens)
+
+    def _decide(self, call: Call) -> Fault | None:
+        power = self._power
+        if (
+            self._dies_at is not None
+            and call.number >= self._dies_at[0]
+            and power is not None
+            and power.is_on
+        ):
+            happens = self._dies_at[1]
+            self._dies_at = None
+            happens()
+            power.lose()
+            return Fault.POWER
+        if self.trouble.full and call.kind in (DiskCall.WRITE, DiskCall.SHARE):
+            return Fault.SHORT if call.number % 3 == 0 else Fault.FULL
+        if self.trouble.loses_sync and call.kind is DiskCall.SYNC:
+            self.trouble.loses_sync = False
+            return Fault.ERROR
+        return None
 
     async def copy(self) -> object:
         """The files as they are."""
@@ -180,6 +222,9 @@ class SqliteDisk:
         for path, data in copy.items():
             path.write_bytes(data)
 
+    def _files(self) -> tuple[Path, ...]:
+        return (self._path, self._path.with_name(self._path.name + "-wal"))
+
     async def renew(self, generation: Generation) -> None:
         """A new generation."""
         async with open_relay_store(self._path, generation=generation) as store:
@@ -190,14 +235,17 @@ class SqliteDisk:
         return self._store
 
     async def before_commit(self) -> None:
-        """What the disk has to say."""
-        await suffer(self.trouble)
+        """A slow disk takes its time; the rest is the layer's."""
+        if self.trouble.slow_s:
+            await trio.sleep(self.trouble.slow_s)
 
 
-def make_disk(kind: str, program: str, name: str, folder: Path, generation: Generation) -> Disk:
-    """A disk for a relay or a daemon, by the kind of store."""
+def make_disk(
+    kind: str, program: str, name: str, folder: Path, generation: Generation, under: ExitStack, seed: int
+) -> Disk:
+    """A disk for a relay or a daemon, by the kind of store; what it needs is closed with `under`."""
     if kind == "sqlite":
-        return SqliteDisk(folder / f"{name}.db", program, generation)
+        return SqliteDisk(folder / name, program, generation, seed, under)
     if program == "relay":
         return MemoryDisk(lambda: MemoryRelayStore(generation))
     return MemoryDisk(MemoryDaemonStore)

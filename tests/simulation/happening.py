@@ -18,6 +18,7 @@ __all__ = ["arm", "heal"]
 SLOW_S = 0.4
 #: How old the copy is that a relay goes on from.
 COPY_AGE_S = 5.0
+_NEVER = 10**9
 
 
 def arm(town: Town, nursery: trio.Nursery, faults: tuple[Fault, ...], liar: Liar) -> None:
@@ -27,6 +28,8 @@ def arm(town: Town, nursery: trio.Nursery, faults: tuple[Fault, ...], liar: Liar
         match fault.kind:
             case Kind.KILL:
                 _arm_kill(town, fault)
+            case Kind.POWER:
+                _arm_power(town, fault)
             case Kind.CUT | Kind.SILENCE | Kind.DEAF | Kind.MUTE:
                 _arm_link(town, fault)
             case Kind.LIE:
@@ -48,6 +51,16 @@ def _arm_kill(town: Town, fault: Fault) -> None:
         machine.down_s = fault.amount
 
     machine.meter.kills[machine.meter.touches + int(fault.at)] = happens
+
+
+def _arm_power(town: Town, fault: Fault) -> None:
+    machine = machine_of(town, fault.who)
+
+    def happens() -> None:
+        _note(town, fault, "loses its power")
+        machine.down_s = fault.amount
+
+    machine.disk.die_at(int(fault.at), happens)
 
 
 def _arm_link(town: Town, fault: Fault) -> None:
@@ -128,6 +141,10 @@ def _note(town: Town, fault: Fault, text: str, who: str = "") -> None:
     town.trace.tell(who or fault.who, f"* {text}")
 
 
+def _nothing() -> None:
+    """Nothing happens."""
+
+
 def heal(town: Town, liar: Liar) -> None:
     """All trouble is over: everything works from now on, and nobody lies."""
     town.trace.tell("world", "heals")
@@ -139,6 +156,7 @@ def heal(town: Town, liar: Liar) -> None:
         town.relay.kill(1.0)
     for machine in (town.relay, *town.machines.values()):
         machine.meter.kills.clear()
+        machine.disk.die_at(_NEVER, _nothing)
         machine.disk.trouble.full = machine.disk.trouble.loses_sync = False
         machine.disk.trouble.slow_s = 0.0
         machine.clock.off_ms = 0

@@ -116,13 +116,16 @@ class Network:
     def serve(self, nursery: trio.Nursery, handler: Handler, power: Power) -> None:
         """From now on `handler` serves what is dialled, until its power is cut."""
         self._serving = (nursery, handler, power)
-        power.when_cut(self.hang_up)
+        power.when_cut(lambda: self.hang_up(silently=power.lost_all))
 
-    def hang_up(self) -> None:
-        """Nobody serves any more, and all links are cut."""
+    def hang_up(self, *, silently: bool) -> None:
+        """Nobody serves any more, and all links are cut, or lead nowhere."""
         self._serving = None
         for link in tuple(self.links):
-            link.cut()
+            if silently:
+                link.fall_silent()
+            else:
+                link.cut()
 
     def frames(self, machine: str) -> int:
         """How many frames its links have carried so far, both ways."""
@@ -152,7 +155,7 @@ class Network:
         link = Link(machine, memory_pair(), memory_pair())
         self.links.append(link)
         self.trace.tell(machine, "dialled", fine=True)
-        power.when_cut(link.cut)
+        power.when_cut(lambda: link.fall_silent() if power.lost_all else link.cut())
         self.nursery.start_soon(self._carry, link, link.near.right, link.far.left, True)
         self.nursery.start_soon(self._carry, link, link.far.left, link.near.right, False)
         nursery.start_soon(self._handle, handler, PoweredTransport(link.far.right, served_by))

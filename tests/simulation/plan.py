@@ -53,6 +53,8 @@ class Kind(StrEnum):
 
     KILL = "kill"
     """The program ends at its n-th touch of the world, and comes back after a while."""
+    POWER = "power"
+    """The machine goes dark at the n-th call of its disk: what was not synchronised is lost or torn."""
     CUT = "cut"
     """The link breaks at the n-th frame, and what was under way is lost."""
     SILENCE = "silence"

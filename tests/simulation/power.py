@@ -40,6 +40,8 @@ class Power:
 
     meter: Meter
     is_on: bool = True
+    lost_all: bool = False
+    """Whether it was the machine that went, not the program alone: nobody is told, and memory is lost."""
     _scopes: list[trio.CancelScope] = attrs.field(factory=list)
     _when_cut: list[Callable[[], None]] = attrs.field(factory=list)
 
@@ -62,6 +64,12 @@ class Power:
                 scope.cancel()
             for then in self._when_cut:
                 then()
+
+    def lose(self) -> None:
+        """The machine itself goes dark."""
+        if self.is_on:
+            self.lost_all = True
+            self.cut()
 
     def when_cut(self, then: Callable[[], None]) -> None:
         """Have something done at the cut: the machine's sockets close, say."""

@@ -75,7 +75,7 @@ class Machine:
     @property
     def is_up(self) -> bool:
         """Whether its program works."""
-        return self._up.is_set()
+        return self._up.is_set() and self.power is not None and self.power.is_on
 
     async def run(self) -> None:
         """One life after another until cancelled."""

@@ -13,7 +13,7 @@ import trio
 
 from .auditor import Books, audit, is_put_out, open_books, unended
 from .chance import Chance
-from .coverage import Coverage
+from .coverage import Coverage, effects_counted
 from .determinism import run_world
 from .happening import arm, heal
 from .liar import Liar
@@ -26,6 +26,8 @@ __all__ = ["Outcome", "run_plan"]
 #: Virtual seconds between two looks at whether all is quiet, and after how many of them one stops waiting.
 LOOK_S = 15.0
 LOOKS = 60
+#: Longer than a daemon lets pass between two rounds of its housekeeping.
+ROUND_S = 90.0
 #: After a month whatever is still on its way has expired.
 MONTH_MS = 31 * 24 * 60 * 60 * 1000
 
@@ -49,9 +51,10 @@ class Outcome:
 
 def run_plan(plan: Plan) -> Outcome:
     """Run it. The same plan gives the same outcome, to the last line of its trace."""
-    with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
+    with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder, effects_counted() as effects:
         outcome = run_world(Chance(plan.seed), partial(_main, plan, Path(folder)))
     gc.collect()
+    outcome.coverage.add("message types", effects.elements())
     return outcome
 
 
@@ -65,7 +68,8 @@ async def _main(plan: Plan, folder: Path) -> Outcome:
         async with founded(plan, folder) as town:
             outcome = await _tell(town)
     except* PowerCut:
-        pass  # of a program that was killed at the very end
+        if outcome is None:
+            raise
     assert outcome is not None
     return outcome
 
@@ -90,7 +94,7 @@ async def _tell(town: Town) -> Outcome:
         # Whatever a liar has lost, or a device cannot send that was put out, is known as lost after its time.
         for machine in (town.relay, *town.machines.values()):
             machine.clock.off_ms += MONTH_MS
-        await trio.sleep(LOOK_S)
+        await trio.sleep(ROUND_S)
         await _settle(town)
         books = await _books(town)
     breaches += audit(town, books)

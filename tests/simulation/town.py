@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -16,7 +16,7 @@ from tests.daemon.worlds import OWNER, URL
 
 from .acting import Actor
 from .chance import Chance
-from .disks import MemoryDisk, make_disk
+from .disks import Disk, MemoryDisk, make_disk
 from .joining import link_second
 from .ledger import Ledger
 from .network import Network, Weather
@@ -76,31 +76,37 @@ async def founded(plan: Plan, folder: Path) -> AsyncIterator[Town]:
         return held_up_to(machines[machine], relays[0])
 
     observer = Observer(trace, ledger, durable_offset)
-    async with trio.open_nursery() as nursery:
-        network = Network(nursery, trace, chance, observer, Weather(0.001, 0.02))
-        around = Surroundings(nursery, network, trace, chance, crashes)
-        generation = Generation(chance.entropy("generation")(16))
-        relay = RelayMachine(RELAY, make_disk(plan.relay_store, "relay", RELAY, folder, generation), around)
-        relays.append(relay)
-        for owner in plan.owners:
-            for name in owner.machines:
-                disk = make_disk(owner.store, "daemon", name, folder, generation)
-                machines[name] = DaemonMachine(name, disk, around, Clock(round(owner.skew_s * 1000)))
-        actors = {}
-        for owner in plan.owners:
-            for name in owner.machines:
-                actors[name] = Actor(machines[name], owner, ledger, trace, _linker(owner, machines))
-        town = Town(plan, chance, trace, ledger, observer, network, relay, machines, actors, crashes)
-        nursery.start_soon(relay.run)
-        await relay.until_up()
-        for owner in plan.owners:
-            nursery.start_soon(machines[owner.machines[0]].run)
-        await _settle_in(town)
-        network.weather = Weather(*plan.delay_s)
-        try:
-            yield town
-        finally:
-            nursery.cancel_scope.cancel()
+    with ExitStack() as under:
+        async with trio.open_nursery() as nursery:
+            network = Network(nursery, trace, chance, observer, Weather(0.001, 0.02))
+            around = Surroundings(nursery, network, trace, chance, crashes)
+            generation = Generation(chance.entropy("generation")(16))
+
+            def disk_of(kind: str, program: str, name: str) -> Disk:
+                seed = chance.stream("disk", name).getrandbits(32)
+                return make_disk(kind, program, name, folder, generation, under, seed)
+
+            relay = RelayMachine(RELAY, disk_of(plan.relay_store, "relay", RELAY), around)
+            relays.append(relay)
+            for owner in plan.owners:
+                for name in owner.machines:
+                    disk = disk_of(owner.store, "daemon", name)
+                    machines[name] = DaemonMachine(name, disk, around, Clock(round(owner.skew_s * 1000)))
+            actors = {}
+            for owner in plan.owners:
+                for name in owner.machines:
+                    actors[name] = Actor(machines[name], owner, ledger, trace, _linker(owner, machines))
+            town = Town(plan, chance, trace, ledger, observer, network, relay, machines, actors, crashes)
+            nursery.start_soon(relay.run)
+            await relay.until_up()
+            for owner in plan.owners:
+                nursery.start_soon(machines[owner.machines[0]].run)
+            await _settle_in(town)
+            network.weather = Weather(*plan.delay_s)
+            try:
+                yield town
+            finally:
+                nursery.cancel_scope.cancel()
 
 
 def _linker(owner: Owner, machines: dict[str, DaemonMachine]):
@@ -136,12 +142,12 @@ async def _connect(town: Town, asking: str, answering: str) -> None:
     with trio.fail_after(PATIENCE_S):
         while not (waiting := await second.connections(OWNER, "requested_in", "")):
             await trio.sleep(0.25)
-        await second.accept_connection(OWNER, waiting[0].id.hex(), GrantChange(human_gate=False))
-        while all(
-            one.peer != f"@{answering}/{owners[answering].agent}"
-            for one in await first.connections(OWNER, "accepted", "")
-        ):
+        connection = waiting[0].id
+        await second.accept_connection(OWNER, connection.hex(), GrantChange(human_gate=False))
+        while all(one.id != connection for one in await first.connections(OWNER, "accepted", "")):
             await trio.sleep(0.25)
+        # Whoever asked for the connection lets the other side ask for work, too.
+        await first.set_permissions(OWNER, connection.hex(), GrantChange(human_gate=False, task_budget=20))
 
 
 def held_up_to(machine: DaemonMachine, relay: RelayMachine) -> int | None:

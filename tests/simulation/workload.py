@@ -13,8 +13,8 @@ __all__ = ["LIES", "make_plan"]
 #: How often each deed comes up; in so many steps of a world each comes up somewhere in a few dozen worlds.
 _DEEDS = {
     Deed.ACT: 60,
-    Deed.ASK: 9,
-    Deed.ASK_BRIEFLY: 4,
+    Deed.ASK: 7,
+    Deed.ASK_BRIEFLY: 3,
     Deed.ACT_BLINDLY: 5,
     Deed.SAY: 10,
     Deed.READ: 8,
@@ -22,7 +22,7 @@ _DEEDS = {
     Deed.ROTATE: 3,
     Deed.LINK: 4,
     Deed.REVOKE: 2,
-    Deed.SEVER: 0.5,
+    Deed.SEVER: 0.3,
     Deed.RECONNECT: 3,
     Deed.ACCEPT: 5,
     Deed.APPROVE: 2,
@@ -31,6 +31,7 @@ _DEEDS = {
 }
 _FAULTS = {
     Kind.KILL: 16,
+    Kind.POWER: 6,
     Kind.CUT: 8,
     Kind.SILENCE: 3,
     Kind.DEAF: 2,
@@ -55,9 +56,12 @@ LIES = (
     "false-notice",
     "goaway",
 )
+#: So much is done at an owner's second machine, if there is one.
+_ELSEWHERE = 0.25
 #: A program touches the world, and a link carries a frame, about so often in a world of this size.
 _TOUCHES = 1_500
 _FRAMES = 120
+_CALLS = 600
 
 
 def make_plan(seed: int) -> Plan:
@@ -107,7 +111,7 @@ def _owners(draw: random.Random) -> Iterator[Owner]:
 def _step(draw: random.Random, owners: list[Owner], ends_s: float) -> Step:
     (deed,) = draw.choices(tuple(_DEEDS), tuple(_DEEDS.values()))
     owner = draw.choice(owners)
-    machine = draw.choice(owner.machines)
+    machine = owner.machines[-1 if draw.random() < _ELSEWHERE else 0]
     return Step(round(draw.uniform(0, ends_s), 3), machine, deed, draw.getrandbits(30))
 
 
@@ -133,6 +137,9 @@ def _fault(draw: random.Random, kind: Kind, names: list[str], ends_s: float) -> 
         case Kind.KILL:
             who = draw.choice((*names, "relay", "relay"))
             at = draw.randrange(1, _TOUCHES)
+        case Kind.POWER:
+            who = draw.choice((*names, "relay"))
+            at = draw.randrange(1, _CALLS)
         case Kind.CUT | Kind.SILENCE | Kind.DEAF | Kind.MUTE:
             at = draw.randrange(1, _FRAMES)
         case Kind.JUMP:

@@ -26,6 +26,8 @@ from taskferry_stores.errors import (
 )
 from taskferry_stores.sqlite import IntegrityCheck, open_daemon_store, open_relay_store
 from taskferry_stores.sqlite.faults import translate_os
+from tests.disk.disk import Fault, Kind, faulty_disk
+from tests.disk.vfs import NoLayer, shim
 
 from .samples import GENERATION, device, envelope
 
@@ -340,3 +342,20 @@ async def test_closing_waits_for_the_commit_under_way(tmp_path):
     assert len(results[0]) == 399
     async with open_relay(tmp_path / "relay.db") as relay:
         assert (await relay.stats()).waiting == 399
+
+
+async def test_a_failed_opening_leaves_nothing_open(tmp_path):
+    """Where the disk is full even for opening, whoever holds on to the error holds no file with it."""
+    try:
+        shim()
+    except NoLayer as reason:
+        pytest.skip(str(reason))
+    path = tmp_path / "relay.db"
+    await fill(path)
+    with faulty_disk(tmp_path, seed=1) as disk:
+        disk.decide = lambda call: Fault.FULL if call.kind is Kind.SHARE else None
+        with pytest.raises(StoreError) as caught:
+            async with open_relay(path):
+                pass
+        assert caught.value.__cause__ is not None
+        assert shim().open_below(tmp_path) == []

@@ -53,7 +53,8 @@ class Cards:
         async with core.lock:
             draft = Draft(core)
             log = await draft.own_log()
-            if name not in log.state.agents:
+            if name not in log.state.agents or name not in {one.name for one in await core.store.agents()}:
+                # An agent that another machine alone serves is shown, and changed, there.
                 raise no_agent(name, "agent")
             ref = core.agent(name)
             record = (await core.store.cards((ref,))).get(ref)

@@ -16,7 +16,7 @@ from .bonds import Bond, all_bonds
 from .core import Core
 from .describe import connection_views as views_of
 from .describe_tasks import task_summaries
-from .names import may_use, own_agent, require_owner
+from .names import may_use, no_agent, own_agent, require_owner
 from .port import Caller, DaemonRefusal
 from .views import AccountView, AgentView, ConnectionView, TaskSummary
 from .visibility import shown_rows
@@ -92,8 +92,11 @@ async def agent_views(core: Core, caller: Caller) -> tuple[AgentView, ...]:
 
 
 async def agent_view(core: Core, caller: Caller, name: str) -> AgentView:
-    """The one of them that is called so."""
-    return next(view for view in await agent_views(core, caller) if view.name == name)
+    """The one of them that is called so. DaemonRefusal(not-found) where this machine serves none."""
+    found = next((view for view in await agent_views(core, caller) if view.name == name), None)
+    if found is None:
+        raise no_agent(name, "agent")
+    return found
 
 
 def _latest(*times: Instant | None) -> Instant | None:

@@ -25,6 +25,7 @@ from taskferry_protocol.messages import (
 )
 from taskferry_protocol.records import DropSetting, MessageQuery, Order, OutboxState, Place, PutSetting, Trust
 
+from ..logs import get_logger
 from .agents_told import shared_agent
 from .bell import Bell
 from .bonds import all_bonds
@@ -33,6 +34,7 @@ from .draft import Draft
 from .labels import labels_of
 from .link import Link
 from .owner import Owner
+from .port import DaemonRefusal
 from .shares import account_items, share_with
 
 __all__ = ["History", "Job", "Sharing"]
@@ -42,6 +44,7 @@ _PAGE: Final = 64
 #: An envelope beyond this does not fit into another one with its padding.
 _LARGEST: Final = ENVELOPE_BYTES - 6_000
 _LOOK_AGAIN_S: Final = 0.2
+_AFTER_REFUSAL_S: Final = 5.0
 #: After so long, what waited for this device before is taken, even where its mailbox is never quiet.
 _DRAINED_AT_LAST_MS: Final = 60_000
 
@@ -153,10 +156,16 @@ class Sharing:
         while True:
             heard = self._wake.next
             jobs = await self.jobs() if self._core.account is not None else ()
+            pause = _LOOK_AGAIN_S if jobs else float("inf")
             for job in jobs:
                 if self._link.connected and not await self._waits(job):
-                    await self._step(job.device)
-            with trio.move_on_after(_LOOK_AGAIN_S if jobs else float("inf")):
+                    try:
+                        await self._step(job.device)
+                    except DaemonRefusal as refused:
+                        # The key is locked, another device was faster, the relay is full or has just gone.
+                        get_logger().info("a new device does not serve yet", reason=refused.code)
+                        pause = _AFTER_REFUSAL_S
+            with trio.move_on_after(pause):
                 await heard.wait()
 
     async def _waits(self, job: Job) -> bool:
