@@ -179,11 +179,15 @@ def copy_database(connection: sqlite3.Connection, path: Path) -> None:
 
 def _connect(path: Path, tuning: Tuning) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
-    connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute("PRAGMA temp_store = MEMORY")
-    connection.execute(f"PRAGMA cache_size = -{tuning.cache_bytes // 1024}")
-    connection.execute(f"PRAGMA secure_delete = {int(tuning.erase)}")
+    try:
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f"PRAGMA cache_size = -{tuning.cache_bytes // 1024}")
+        connection.execute(f"PRAGMA secure_delete = {int(tuning.erase)}")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 
