@@ -23,10 +23,9 @@ def build_or_skip(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("operation", "target", "how", "first", "every", "most"),
     [
-        ("start", "alice", Writes.SHORT, 4, 61, 4),
-        ("set-up", "alice", Writes.FULL, 2, 17, 3),
-        ("talk", "alice", Writes.ERROR, 3, 14, 5),
-        ("task", "relay", Writes.FULL, 5, 19, 3),
+        ("set-up", "alice", Writes.ERROR, 4, 9, 2),
+        ("talk", "alice", Writes.ERROR, 11, 19, 2),
+        ("talk", "relay", Writes.FULL, 5, 17, 2),
     ],
 )
 def test_what_is_done_while_writes_fail_is_done_once(
