@@ -40,7 +40,7 @@ NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
-	check-generated format bench load fuzz fuzz-setup sim crash crowd lock clean
+	check-generated format bench load fuzz fuzz-setup sim crash disk crowd lock clean
 
 help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -114,6 +114,10 @@ sim: setup ## Simulate SEEDS=n worlds of real programs that fail, then as many o
 
 crash: setup ## Kill relay and daemons under traffic and count what arrived (ARGS="--kills 2000")
 	@$(RUN) -m tests.crash $(ARGS)
+
+disk: setup ## Let each write of stores and of whole programs fail in turn; hours (ARGS="--every 11" is a tenth)
+	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) -m slow tests/disk
+	@$(RUN) -m tests.disk $(ARGS)
 
 crowd: setup ## Run many agents' programs at one daemon for MINUTES=n and count what each was told
 	@$(RUN) -m tests.crowd --minutes $(MINUTES) $(ARGS)

@@ -6,6 +6,7 @@ reads orders from its input, a line of JSON each, and answers each with a line.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
 import signal
@@ -30,10 +31,15 @@ _MODULES: Final = (
 
 
 class Starter:
-    """Starts programs that end with it. May be used from several threads."""
+    """Starts programs that end with it. May be used from several threads.
 
-    def __init__(self) -> None:
+    With `preload`, programs have that library loaded before all others, as the system's linker does it.
+    """
+
+    def __init__(self, preload: Path | None = None) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")}
+        if preload is not None:
+            environment["LD_PRELOAD"] = str(preload)
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.crash.starter"],
             stdin=subprocess.PIPE,
@@ -43,21 +49,29 @@ class Starter:
         )
         self._lock = threading.Lock()
 
-    def start(self, words: Sequence[str], log: Path) -> int:
-        """Run `taskferry` with these words, its output appended to `log`; the process's id."""
-        return self._order({"do": "start", "words": list(words), "log": str(log)})
+    def start(self, words: Sequence[str], log: Path, failing: tuple[Path, Path] | None = None) -> int:
+        """Run `taskferry` with these words, its output appended to `log`; the process's id.
+
+        `failing` is for the preloaded library: where it reads what is to fail, and the folder.
+        """
+        asked = [str(path) for path in failing or ()]
+        return self._order({"do": "start", "words": list(words), "log": str(log), "failing": asked})
 
     def poll(self, process: int) -> int | None:
         """With what a process has ended, as Popen says it; None if it runs."""
         status = self._order({"do": "poll", "process": process})
         return None if status == _RUNS else status
 
+    def wait(self, process: int) -> int:
+        """With what a process ends."""
+        return self._order({"do": "wait", "process": process})
+
     def kill(self, *processes: int) -> None:
         """SIGKILL to all, and the end of them."""
         for process in processes:
             os.kill(process, signal.SIGKILL)
         for process in processes:
-            self._order({"do": "wait", "process": process})
+            self.wait(process)
 
     def close(self) -> None:
         """End, and with it what still runs."""
@@ -85,7 +99,7 @@ def _serve() -> None:
             case "start":
                 answer = os.fork()
                 if not answer:
-                    _run(order["words"], order["log"])
+                    _run(order["words"], order["log"], order["failing"])
                 running.add(answer)
             case "poll" | "wait" as word:
                 process, status = os.waitpid(order["process"], os.WNOHANG if word == "poll" else 0)
@@ -99,7 +113,7 @@ def _serve() -> None:
         os.waitpid(process, 0)
 
 
-def _run(words: list[str], log: str) -> NoReturn:
+def _run(words: list[str], log: str, failing: list[str]) -> NoReturn:
     """Be the program, from here to its end."""
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -109,6 +123,8 @@ def _run(words: list[str], log: str) -> NoReturn:
     sys.argv = ["taskferry", *words]
     status = 1
     try:
+        if failing and ctypes.CDLL(None).failing_writes_use(*(path.encode() for path in failing)):
+            raise OSError("the library does not find its orders")
         from taskferry_apps.cli.__main__ import main
 
         main()

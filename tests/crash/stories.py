@@ -51,6 +51,8 @@ class Lane:
     second: LocalClient | None
     """Alice's other machine, if she has one."""
     pulse: Pulse
+    heard: Callable[[LocalClient, str, Mapping[str, object], ApiError], None] = lambda *_: None
+    """Hears of every refusal, with what was asked of whom."""
     dice: random.Random = attrs.field(init=False)
     rounds: int = 0
     told: Counter[str] = attrs.field(factory=Counter)
@@ -87,6 +89,7 @@ class Lane:
             try:
                 return client.post(path, body, key=f"{key}-{self.seed}-{self.number}-{self.rounds}")
             except ApiError as error:
+                self.heard(client, path, body, error)
                 if error.status == 409 and error.code == "not-possible":
                     return {"already": True}
                 if error.status in (409, 503) or error.code == "internal":

@@ -51,9 +51,14 @@ class World:
     """A relay, daemons, and their files. With `front`, daemons reach the relay through that proxy's port."""
 
     def __init__(
-        self, folder: Path, front: int | None = None, daemons: Sequence[str] = ("alice", "bob")
+        self,
+        folder: Path,
+        front: int | None = None,
+        daemons: Sequence[str] = ("alice", "bob"),
+        preload: Path | None = None,
     ) -> None:
         self.folder = folder
+        self.relay_db = folder / "relay.db" if preload is None else folder / "relay" / "relay.db"
         ports = {name: free_port() for name in ("relay", *daemons)}
         self.relay_port = ports["relay"]
         self.relay_url = f"http://127.0.0.1:{front or self.relay_port}"
@@ -64,16 +69,14 @@ class World:
                 "--addr",
                 f"127.0.0.1:{self.relay_port}",
                 "--db",
-                str(folder / "relay.db"),
+                str(self.relay_db),
                 *origins,
             ],
-            **{
-                owner: ["up", "--addr", f"127.0.0.1:{ports[owner]}", "--data", str(folder / owner)]
-                for owner in daemons
-            },
         }
-        self._urls = {owner: f"http://127.0.0.1:{ports[owner]}" for owner in daemons}
-        self._starter = Starter()
+        self._urls: dict[str, str] = {}
+        for owner in daemons:
+            self.add(owner, ports[owner])
+        self._starter = Starter(preload)
         self._running: dict[str, int] = {}
         # Several threads look after the programs while another kills them.
         self._lock = threading.RLock()
@@ -84,6 +87,11 @@ class World:
     def names(self) -> tuple[str, ...]:
         """All programs."""
         return tuple(self._words)
+
+    def add(self, owner: str, port: int) -> None:
+        """One more daemon, which does not run yet."""
+        self._words[owner] = ["up", "--addr", f"127.0.0.1:{port}", "--data", str(self.folder / owner)]
+        self._urls[owner] = f"http://127.0.0.1:{port}"
 
     def __enter__(self) -> Self:
         for name in self._words:
@@ -102,7 +110,12 @@ class World:
         """Start a program, or start it again on the files that it left, with `more` on its command line."""
         with self._lock:
             log = self.folder / f"{name}.log"
-            self._running[name] = self._starter.start([*self._words[name], *more], log)
+            failing = self.failing_of(name)
+            self._running[name] = self._starter.start([*self._words[name], *more], log, failing)
+
+    def failing_of(self, name: str) -> tuple[Path, Path] | None:
+        """What of a program's files fails, and by whose orders; None where nothing does."""
+        return None
 
     def kill(self, *names: str) -> None:
         """SIGKILL to programs at once, and the end of them."""
@@ -124,7 +137,7 @@ class World:
 
     def client(self, owner: str) -> LocalClient:
         """A client with the owner's credential, which is there once the daemon has started."""
-        token = until(lambda: self._token(owner), f"{owner}'s credential")
+        token = until(lambda: self._token(owner), f"{owner}'s credential", check=self.check)
         return LocalClient(self._urls[owner], token)
 
     def _token(self, owner: str) -> str | None:

@@ -174,6 +174,23 @@ async def test_failed_write_stops_the_store_until_it_is_opened_again(tmp_path):
         assert await relay.settings(["before", "within", "after"]) == {"before": b"1"}
 
 
+async def test_whoever_waits_for_the_end_of_a_store_is_told(tmp_path):
+    """A store that does nothing more says so by itself, not only to those who ask something of it."""
+    async with open_daemon_store(tmp_path / "daemon.db") as daemon, trio.open_nursery() as nursery:
+        why = []
+
+        async def watch():
+            why.append(await daemon.failed())
+
+        nursery.start_soon(watch)
+        await daemon.commit([PutSetting("before", b"1")])
+        assert not why
+        with files_limited_to(1), pytest.raises(StoreFailed):
+            await daemon.commit([PutSetting("within", bytes(100_000))])
+        await trio.testing.wait_all_tasks_blocked()
+        assert [type(failure) for failure in why] == [StoreFailed]
+
+
 async def test_everybody_waiting_learns_of_the_failure(tmp_path):
     """When the disk fails, all callers that wait are told, and none is left waiting."""
     outcomes: list[StoreFailed | None] = []

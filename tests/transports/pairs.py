@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 import attrs
 import trio
+from hypercorn.typing import ASGIFramework
 from quart_trio import QuartTrio
 
 from taskferry_transports.guarded_server import BoundServer, GuardConfig, serve
@@ -86,7 +87,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def running(app: QuartTrio, guard: GuardConfig) -> AsyncIterator[BoundServer]:
+async def running(app: ASGIFramework, guard: GuardConfig) -> AsyncIterator[BoundServer]:
     """The real server on a free port of 127.0.0.1, cancelled at the end."""
     async with trio.open_nursery() as nursery:
         bound = await nursery.start(serve, app, guard)

@@ -33,6 +33,24 @@ PATIENCE = 5
 GET = b"GET /health HTTP/1.1\r\nHost: test\r\n"
 
 
+async def test_handler_cancelled_while_it_answers_just_ends_the_connection(caplog):
+    """One that is cancelled as its head goes out leaves no second answer, and no fault in the log."""
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            for word in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{word}.complete"})
+            return
+        with trio.CancelScope() as cancelled:
+            cancelled.cancel()
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    async with running(app, GUARD) as bound:
+        assert b"500" not in await exchange(bound.port, GET + b"\r\n")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 # --- Requests that are slow, large or broken --------------------------------------------------------------
 
 

@@ -17,7 +17,7 @@ from hypercorn.typing import ASGIFramework
 from taskferry_protocol.ids import sha256
 from taskferry_protocol.limits import DAY_MS
 from taskferry_stores.port import StoreError, StoreLocked
-from taskferry_stores.sqlite import open_daemon_store
+from taskferry_stores.sqlite import SqliteDaemonStore, open_daemon_store
 from taskferry_transports.fallback import FallbackDialer
 from taskferry_transports.guarded_server import BoundServer, CannotListen, serve
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
@@ -41,6 +41,7 @@ from .vault import SecretVault
 __all__ = ["routes", "run_held"]
 
 SECRET_BYTES: Final = 32
+_LAST_WORDS_S: Final = 0.2
 _LOG = get_logger()
 
 
@@ -146,6 +147,7 @@ async def _main(settings: DaemonSettings) -> None:
     stop = trio.Event()
     async with open_daemon_store(settings.database) as store, trio.open_nursery() as nursery:
         await nursery.start(_watch_signals, stop)
+        nursery.start_soon(_end_with, store)
         daemon = await Daemon.open(
             store,
             SecretVault(secrets),
@@ -184,6 +186,14 @@ def _write_whereabouts(data: Path, url: str) -> None:
     """Where programs of this machine find the daemon."""
     content = json.dumps({"url": url, "pid": os.getpid()})
     write_private(data / WHEREABOUTS, content.encode())
+
+
+async def _end_with(store: SqliteDaemonStore) -> None:
+    """Raise why the store failed, once it has: before there is an account, nothing else may notice."""
+    failure = await store.failed()
+    # Whoever asked for what failed is still told so.
+    await trio.sleep(_LAST_WORDS_S)
+    raise failure
 
 
 async def _watch_signals(

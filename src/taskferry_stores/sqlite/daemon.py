@@ -52,6 +52,7 @@ from taskferry_protocol.records import (
     TokenRecord,
 )
 
+from ..errors import StoreFailed
 from . import audit, daemon_reads, ledger, traffic_reads
 from .breaker_reads import SqliteBreakerReads
 from .daemon_writes import DaemonWriter
@@ -91,6 +92,10 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     def __init__(self, file: OpenFile) -> None:
         self._engine = Engine[DaemonChange, DaemonResult](file, DaemonWriter())
+
+    async def failed(self) -> StoreFailed:
+        """Wait until the store refuses all further work; why."""
+        return await self._engine.failed()
 
     async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
         """Make all the changes, in order, or none."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
 import trio
 
@@ -23,6 +23,7 @@ R = TypeVar("R")
 C_contra = TypeVar("C_contra", contravariant=True)
 R_co = TypeVar("R_co", covariant=True)
 T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
 
 LINGER_SECONDS = 0.002
 LINGER_ABOVE_CALLERS = 6
@@ -93,6 +94,7 @@ class Engine(Generic[C, R]):
         self._closed = False
         self._released = trio.Event()
         self._failure: StoreFailed | None = None
+        self._broken = trio.Event()
         self._write_limit = trio.CapacityLimiter(1)
         self._read_limit = trio.CapacityLimiter(len(file.readers))
         self._readers = deque(file.readers)
@@ -102,6 +104,21 @@ class Engine(Generic[C, R]):
             raise StoreClosed("the store is closed")
         if self._failure is not None:
             raise type(self._failure)(*self._failure.args)
+
+    async def failed(self) -> StoreFailed:
+        """Wait until nothing more can be done here; why."""
+        await self._broken.wait()
+        assert self._failure is not None  # noqa: S101 - it is set before the event
+        return self._failure
+
+    async def _in_thread(
+        self, call: Callable[[Unpack[Ts]], T], *arguments: *Ts, limiter: trio.CapacityLimiter
+    ) -> T:
+        try:
+            return await trio.to_thread.run_sync(call, *arguments, limiter=limiter)
+        finally:
+            if self._failure is not None:
+                self._broken.set()
 
     # --- commits -----------------------------------------------------------------------------------------
 
@@ -147,11 +164,11 @@ class Engine(Generic[C, R]):
         # From here on the commit is under way, and whoever gives up leaves it to finish.
         with trio.CancelScope(shield=True):
             if group:
-                await trio.to_thread.run_sync(self._write, group, limiter=self._write_limit)
+                await self._in_thread(self._write, group, limiter=self._write_limit)
             for member in group:
                 member.woken.set()
             if self._logged >= CHECKPOINT_BYTES and self._failure is None:
-                await trio.to_thread.run_sync(self._checkpoint, limiter=self._write_limit)
+                await self._in_thread(self._checkpoint, limiter=self._write_limit)
         self._appoint()
 
     def _take_group(self) -> list[_Request[C, R]]:
@@ -292,10 +309,10 @@ class Engine(Generic[C, R]):
         await trio.lowlevel.checkpoint()
         self._require_open()
         with trio.CancelScope(shield=True):
-            await trio.to_thread.run_sync(self._write_one, write, limiter=self._write_limit)
+            await self._in_thread(self._write_one, write, limiter=self._write_limit)
             self._logged += changes * CHANGE_BYTES
             if self._logged >= CHECKPOINT_BYTES and self._failure is None:
-                await trio.to_thread.run_sync(self._checkpoint, limiter=self._write_limit)
+                await self._in_thread(self._checkpoint, limiter=self._write_limit)
 
     def _write_one(self, write: Callable[[sqlite3.Connection], None]) -> None:
         self._require_open()
@@ -313,7 +330,7 @@ class Engine(Generic[C, R]):
         """Run `query` on a snapshot, in a thread."""
         await trio.lowlevel.checkpoint()
         self._require_open()
-        return await trio.to_thread.run_sync(self._read, query, limiter=self._read_limit)
+        return await self._in_thread(self._read, query, limiter=self._read_limit)
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         if self._closed:

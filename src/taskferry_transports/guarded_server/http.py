@@ -77,6 +77,7 @@ class GuardedRequest(HTTPStream):
         self._received = 0
         self._held = 0
         self._begun = False
+        self._answering = False
 
     async def handle(self, event: StreamEvent) -> None:
         """Take one event of the connection."""
@@ -109,6 +110,12 @@ class GuardedRequest(HTTPStream):
             # Without this an endless response would never let go of the event loop again.
             await trio.lowlevel.checkpoint()
             return
+        if message is None and self._answering and self.state is ASGIHTTPState.REQUEST:
+            # The application was cancelled while its head was sent: there is no place for another answer.
+            await self.send(StreamClosed(stream_id=self.stream_id))
+            return
+        if message is not None and message["type"] == "http.response.start":
+            self._answering = True
         if (
             message is not None
             and message["type"] == "http.response.body"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 from typing import Any
 
@@ -29,6 +30,9 @@ from .house import DOCUMENT, check
         (RemoteProtocolError(RejectCode.BAD_VALUE, "no", field="f"), 400, "bad-value"),
         (StoreFull("full"), 503, "storage"),
         (StoreFailed("fsync"), 503, "storage"),
+        (OSError(errno.ENOSPC, "a secret", "/a secret/path"), 503, "storage"),
+        (OSError(errno.EIO, "a secret"), 503, "storage"),
+        (ConnectionResetError(errno.ECONNRESET, "a secret"), 500, "internal"),
         (StoreConflict(ConflictKind.REVISION, "moved"), 409, "conflict"),
         (NotFound(), 404, "not-found"),
         (RequestEntityTooLarge(), 413, "too-large"),
@@ -47,6 +51,12 @@ def test_an_error_has_a_status_a_code_and_the_one_shape(error, status, code, cap
     check(told, {"$ref": "#/components/schemas/Error"})
     assert "a secret" not in str(told)
     assert "a secret" not in "".join(capfd.readouterr())
+
+
+def test_only_a_store_that_knows_says_that_nothing_was_stored():
+    """A full disk takes nothing; what a disk was writing when it failed may be there afterwards."""
+    assert "nothing of this was stored" in refusal_for(StoreFull("full")).message
+    assert "nothing" not in refusal_for(StoreFailed("fsync")).message
 
 
 @given(st.binary(max_size=200))

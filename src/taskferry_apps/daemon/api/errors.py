@@ -5,6 +5,8 @@ The shape is always `{"ok": false, "error": {"code", "message", "next", ...}}`.
 
 from __future__ import annotations
 
+import errno
+import os
 import traceback
 from pathlib import Path
 from typing import Final
@@ -13,13 +15,18 @@ from werkzeug.exceptions import HTTPException
 
 from taskferry_apps.logs import get_logger
 from taskferry_protocol.errors import RemoteProtocolError
-from taskferry_stores.port import StoreConflict, StoreError, StoreFull
+from taskferry_stores.port import StoreConflict, StoreError, StoreFailed, StoreFull
 
 from ..port import DaemonRefusal
 
 __all__ = ["error_object", "refusal", "refusal_for", "too_large"]
 
 _DETAILS: Final = ("field", "state", "actions", "retry_after", "approval")
+
+#: What a disk, or its owner, refuses; from networks these do not come.
+_DISK: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM}
+)
 
 #: What HTTP itself refuses: status, code, sentence, next step.
 _HTTP: Final = {
@@ -74,11 +81,26 @@ def refusal_for(error: Exception) -> DaemonRefusal:
             return refusal(
                 "conflict", "Something else changed this meanwhile.", "Look again, then retry.", status=409
             )
+        case StoreFailed():
+            # What was written when the disk failed may be there when the database is opened again.
+            return refusal(
+                "storage",
+                "The daemon's database failed; whether this was stored is not known.",
+                "See the daemon's log, start it again, and look; under the same Idempotency-Key, ask again.",
+                status=503,
+            )
         case StoreError():
             return refusal(
                 "storage",
-                "The daemon's database failed; nothing of this was stored.",
+                "The daemon's database cannot be used; nothing of this was stored.",
                 "See the daemon's log, then start it again.",
+                status=503,
+            )
+        case OSError(errno=number) if number in _DISK:
+            return refusal(
+                "storage",
+                f"A file of the daemon's cannot be written: {os.strerror(number)}.",
+                "Mend that, look how far it came, and try again.",
                 status=503,
             )
         case HTTPException():
