@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+from collections.abc import Mapping
 from http import HTTPStatus
 from math import inf
 
@@ -17,7 +18,7 @@ from hypercorn.typing import AppWrapper, ConnectionState
 
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.http import BodyBudget, GuardedH11
-from taskferry_transports.guarded_server.websocket import GuardedWebSocket
+from taskferry_transports.guarded_server.websocket import GuardedWebSocket, LinkServer
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,10 +47,12 @@ class Connection:
         guard: GuardConfig,
         context: WorkerContext,
         state: ConnectionState,
+        links: Mapping[str, LinkServer],
         budget: BodyBudget,
         draining: trio.Event,
     ) -> None:
         self.guard = guard
+        self.links = links
         self.draining = draining
         self.budget = budget
         self.peer = f"{address[0]}:{address[1]}"
