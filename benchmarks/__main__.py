@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from .daemon import measure_daemon
 from .history import measure_history
 from .idle import measure_idle
 from .processes import BenchmarkFailed
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Workshop], list[Figure]]] = {
     "latency": measure_latency,
     "backlog": measure_backlog,
     "waking": measure_waking,
+    "daemon": measure_daemon,
     "stored": measure_stored,
     "history": measure_history,
     "idle": measure_idle,

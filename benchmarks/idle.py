@@ -12,7 +12,7 @@ from .traffic import Workshop
 
 __all__ = ["measure_idle"]
 
-PER_CONNECTION = Bar(Way.AT_MOST, 64.0)
+PER_CONNECTION = Bar(Way.AT_MOST, 48.0)
 #: What the relay needs besides its connections.
 SPARE_DESCRIPTORS = 300
 CLIENT_PROCESSES = 4

@@ -17,7 +17,16 @@ from pathlib import Path
 
 import attrs
 
-__all__ = ["BenchmarkFailed", "Client", "Kind", "Server", "clients", "raise_descriptor_limit", "serving"]
+__all__ = [
+    "BenchmarkFailed",
+    "Client",
+    "Kind",
+    "Server",
+    "clients",
+    "cpu_seconds",
+    "raise_descriptor_limit",
+    "serving",
+]
 
 START_S = 30.0
 STOP_S = 20.0
@@ -43,6 +52,12 @@ class Kind(StrEnum):
         return [sys.executable, "-m", "taskferry_apps.cli", "relay", *options]
 
 
+def cpu_seconds(pid: int) -> float:
+    """Processor time that a process has used, in user and system mode, by all its threads."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
 @attrs.frozen
 class Server:
     """A server process that listens."""
@@ -54,8 +69,7 @@ class Server:
     @property
     def cpu_s(self) -> float:
         """Processor time used so far, in user and system mode, by all its threads."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+        return cpu_seconds(self.process.pid)
 
     @property
     def resident_bytes(self) -> int:

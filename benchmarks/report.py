@@ -28,6 +28,7 @@ GROUPS = {
     "latency": "Latency from process to process, 50 messages a second",
     "backlog": "Backlog",
     "waking": "Waking a watch on another machine, by a task over WebSocket",
+    "daemon": "Messages between two daemons, ten agents each, by the local API",
     "stored": "Cost as the relay fills, 50 pairs, 4 a frame",
     "history": "Lists, searches and figures of a daemon with a long history",
     "pages": "Pages of the dashboard over that history",

@@ -26,7 +26,7 @@ from .results import Bar, Figure, Way
 
 __all__ = ["Flow", "Run", "Scale", "Workshop", "carry", "enrol", "measure_backlog", "measure_latency"]
 
-SHARE = Bar(Way.AT_LEAST, 60.0)
+SHARE = Bar(Way.AT_LEAST, 80.0)
 
 
 @attrs.frozen
@@ -73,7 +73,7 @@ class Flow:
 
 
 FLOWS = (
-    Flow("pair", 1, 1, 64),
+    Flow("pair", 1, 1, 64, SHARE),
     Flow("pairs", 50, 4, 8, SHARE),
     Flow("frames", 50, 32, 4, SHARE),
 )
@@ -176,7 +176,7 @@ def _median(group: str, label: str, values: Sequence[float], unit: str, bar: Bar
 PACE_HZ = 50
 #: Before and after the runs, so that a busy disk shows in figures of its own.
 SYNCS, SYNC_BYTES = 50, 16_384
-P50, P99 = Bar(Way.AT_MOST, 2.5), Bar(Way.AT_MOST, 6.0)
+P50, P99 = Bar(Way.AT_MOST, 2.0), Bar(Way.AT_MOST, 4.0)
 
 
 def measure_latency(shop: Workshop) -> list[Figure]:

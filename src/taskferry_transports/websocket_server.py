@@ -1,7 +1,7 @@
-"""The listening side over WebSocket: a Quart-Trio route that hands each link to a handler.
+"""The listening side over WebSocket: a path of an application whose links go to a handler.
 
-It runs on the guarded server only, because the frames bypass ASGI: a framework's WebSocket cannot say that
-the peer finished, and loses the frames that arrived just before it closed.
+It runs on the guarded server only, because links bypass ASGI and the framework: a framework's WebSocket
+cannot say that the peer finished, and loses the frames that arrived just before it closed.
 """
 
 from __future__ import annotations
@@ -9,13 +9,12 @@ from __future__ import annotations
 import logging
 
 import trio
-from quart import Response, websocket
 from quart_trio import QuartTrio
 from wsproto.frame_protocol import CloseReason
 
-from taskferry_transports.frame_queue import OneAtATime
-from taskferry_transports.guarded_server import DRAINING_STATE, LINK_STATE, GuardedWebSocket, refusal_body
-from taskferry_transports.port import SUBPROTOCOL, Handler, LinkInfo, TransportKind, check_frames
+from taskferry_transports.frame_queue import FrameQueue, OneAtATime
+from taskferry_transports.guarded_server import LINKS, GuardedWebSocket
+from taskferry_transports.port import Handler, LinkInfo, TransportKind, check_frames
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,11 +26,11 @@ class WebSocketServerTransport:
 
     kind: TransportKind = "websocket"
 
-    def __init__(self, link: GuardedWebSocket, peer: str) -> None:
+    def __init__(self, link: GuardedWebSocket, inbox: FrameQueue, peer: str) -> None:
         self.peer = peer
         self.max_frame = link.wire.guard.max_frame
         self._link = link
-        self._inbox = link.adopt()
+        self._inbox = inbox
         self._sending = OneAtATime("another task is already sending")
         self._closed = False
         self._finished = False
@@ -86,33 +85,24 @@ def add_websocket_route(app: QuartTrio, path: str, handler: Handler) -> None:
     """Serve WebSocket links at `path`: `handler(transport, info)` runs for each, which is closed afterwards.
 
     A client that does not offer the subprotocol `taskferry.1` is refused with status 400.
-    A handler that raises closes the link with code 1011; the error goes on to Quart, which logs it.
+    A handler that raises closes the link with code 1011; the error goes to the log.
     """
 
-    async def serve_link() -> Response | None:
-        state = websocket.scope["state"]
-        link = state.get(LINK_STATE)
-        if not isinstance(link, GuardedWebSocket):
-            raise RuntimeError("WebSocket links need taskferry_transports.guarded_server")
-        if SUBPROTOCOL not in websocket.requested_subprotocols:
-            body = refusal_body(
-                "unknown-subprotocol", f"This address speaks {SUBPROTOCOL}.", "Use a TaskFerry client."
-            )
-            return Response(body, status=400, content_type="application/json")
-        peer = websocket.headers["Remote-Addr"]
-        transport = WebSocketServerTransport(link, peer)
-        await websocket.accept(subprotocol=SUBPROTOCOL)
-        headers = {name.lower(): value for name, value in websocket.headers.items()}
+    async def serve_link(link: GuardedWebSocket, inbox: FrameQueue, info: LinkInfo) -> None:
+        transport = WebSocketServerTransport(link, inbox, info.peer)
         code = CloseReason.INTERNAL_ERROR
         try:
-            await handler(transport, LinkInfo(peer, websocket.path, headers, state[DRAINING_STATE]))
+            await handler(transport, info)
             code = CloseReason.NORMAL_CLOSURE
         except* (trio.BrokenResourceError, trio.EndOfChannel) as ended:
             # How links end every day; a handler need not catch it, and nobody wants its traceback in a log.
-            _LOG.debug("link of %s ended: %s", peer, ended.exceptions[0])
+            _LOG.debug("link of %s ended: %s", info.peer, ended.exceptions[0])
             code = CloseReason.NORMAL_CLOSURE
+        except* Exception as failed:  # noqa: BLE001
+            # The one boundary: a handler's error ends its own link, with a goodbye, and no other.
+            _LOG.error("handler of the link of %s failed", info.peer, exc_info=failed)
+            code = CloseReason.INTERNAL_ERROR
         finally:
             await transport._end(code)
-        return None
 
-    app.add_websocket(path, endpoint=f"taskferry-link:{path}", view_func=serve_link)
+    app.extensions.setdefault(LINKS, {})[path] = serve_link

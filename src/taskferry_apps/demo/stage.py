@@ -50,6 +50,7 @@ class Machine:
     data: Path
     url: str
     token: str = attrs.field(repr=False)
+    pid: int = 0
 
     def client(self) -> LocalClient:
         """A client with the owner's credential."""
@@ -119,7 +120,7 @@ class Stage:
         process, written = self._start(owner, words, settings)
         url = self._when(process, written, lambda: _written_url(data))
         token = owner_token_path(data).read_text().strip()
-        machine = Machine(owner, data, url, token)
+        machine = Machine(owner, data, url, token, process.pid)
         with machine.client() as client:
             client.wait_healthy(_START_S)
         return machine

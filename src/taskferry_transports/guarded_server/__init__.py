@@ -5,16 +5,17 @@ Import from here. The modules below subclass hypercorn 0.18; nothing of hypercor
 
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.refusals import refusal_body
-from taskferry_transports.guarded_server.serving import BoundServer, CannotListen, serve
-from taskferry_transports.guarded_server.websocket import DRAINING_STATE, LINK_STATE, GuardedWebSocket
+from taskferry_transports.guarded_server.serving import LINKS, BoundServer, CannotListen, serve
+from taskferry_transports.guarded_server.websocket import DRAINING_STATE, GuardedWebSocket, LinkServer
 
 __all__ = [
     "DRAINING_STATE",
-    "LINK_STATE",
+    "LINKS",
     "BoundServer",
     "CannotListen",
     "GuardConfig",
     "GuardedWebSocket",
+    "LinkServer",
     "refusal_body",
     "serve",
 ]

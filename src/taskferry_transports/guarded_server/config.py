@@ -21,7 +21,7 @@ class GuardConfig:
     """Connections that the system may hold before we take them: a reconnecting crowd arrives all at once."""
 
     max_connections: int = 8192
-    """At 64 KiB an idle connection this is half a gibibyte. The process needs as many file descriptors."""
+    """At 48 KiB an idle connection this is under half a gibibyte. Each takes a file descriptor, too."""
     max_connections_per_peer: int = 256
     """One address (for IPv6: one /64) may not take every place; an office behind one address fits."""
     uncounted_peers: frozenset[str] = frozenset({"127.0.0.1", "::1"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+from collections.abc import Mapping
 from http import HTTPStatus
 from math import inf
 
@@ -19,7 +20,7 @@ from wsproto.frame_protocol import CloseReason
 from taskferry_transports.guarded_server.budgets import BodyBudget, FrameBudget
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.http import GuardedH11
-from taskferry_transports.guarded_server.websocket import GuardedWebSocket
+from taskferry_transports.guarded_server.websocket import GuardedWebSocket, LinkServer
 
 _LOG = logging.getLogger(__name__)
 
@@ -48,12 +49,14 @@ class Connection:
         guard: GuardConfig,
         context: WorkerContext,
         state: ConnectionState,
+        links: Mapping[str, LinkServer],
         budget: BodyBudget,
         frames: FrameBudget,
         counted: str,
         draining: trio.Event,
     ) -> None:
         self.guard = guard
+        self.links = links
         self.draining = draining
         self.budget = budget
         self.frames = frames

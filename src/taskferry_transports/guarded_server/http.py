@@ -22,7 +22,7 @@ from hypercorn.utils import suppress_body
 
 from taskferry_transports.guarded_server.budgets import UNCOUNTED_BYTES, BodyBudget
 from taskferry_transports.guarded_server.refusals import refusal_body, refusal_headers
-from taskferry_transports.guarded_server.websocket import LINK_STATE, GuardedWebSocket, Wire
+from taskferry_transports.guarded_server.websocket import GuardedWebSocket, Wire
 
 _FORWARDING = {b"forwarded", b"x-real-ip"}
 
@@ -212,6 +212,11 @@ class GuardedH11(H11Protocol):
             headers = [(name, value) for name, value in headers if name != b"sec-websocket-extensions"]
             if any(not value.isascii() for name, value in headers if name.startswith(b"sec-websocket-")):
                 raise h11.RemoteProtocolError("a WebSocket header is not ASCII", error_status_hint=400)
+            if cast(h11.Connection, self.connection).trailing_data[0]:
+                # RFC 6455 section 4.1: the client waits for our answer before it sends anything.
+                raise h11.RemoteProtocolError(
+                    "data came before the upgrade was answered", error_status_hint=400
+                )
         stream = kind(
             self.app,
             self.config,
@@ -228,7 +233,6 @@ class GuardedH11(H11Protocol):
         if isinstance(stream, GuardedWebSocket):
             self.link.await_handler()
             self.connection = H11WSConnection(cast(h11.Connection, self.connection))
-            state[LINK_STATE] = stream
         await stream.handle(
             Request(
                 stream_id=STREAM_ID,

@@ -25,12 +25,15 @@ from taskferry_transports.guarded_server.budgets import BodyBudget, FrameBudget
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.connection import Connection
 from taskferry_transports.guarded_server.refusals import raw_refusal, refusal_body
-from taskferry_transports.guarded_server.websocket import DRAINING_STATE
+from taskferry_transports.guarded_server.websocket import DRAINING_STATE, LinkServer
 
 _Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 _Listener = trio.SocketListener | trio.SSLListener[trio.SocketStream]
 
 _LOG = logging.getLogger(__name__)
+
+LINKS = "taskferry.links"
+"""Key in an application's `extensions` of its links: a `LinkServer` by path, which goes before its routes."""
 
 _TURNING_AWAY = 64  # So many refused clients at a time get to read why; the rest are just closed.
 _TURN_AWAY_SECONDS = 0.5
@@ -91,7 +94,8 @@ async def serve(
     async with trio.open_nursery() as outer:
         await outer.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()
-        server = _Server(wrapped, config, guard, {**state, DRAINING_STATE: draining}, draining)
+        links: Mapping[str, LinkServer] = getattr(app, "extensions", {}).get(LINKS, {})
+        server = _Server(wrapped, config, guard, {**state, DRAINING_STATE: draining}, links, draining)
         await server.run(listeners, task_status)
         await lifespan.wait_for_shutdown()
         outer.cancel_scope.cancel()
@@ -101,12 +105,19 @@ class _Server:
     """The open connections, and what they share."""
 
     def __init__(
-        self, app: AppWrapper, config: Config, guard: GuardConfig, state: LifespanState, draining: trio.Event
+        self,
+        app: AppWrapper,
+        config: Config,
+        guard: GuardConfig,
+        state: LifespanState,
+        links: Mapping[str, LinkServer],
+        draining: trio.Event,
     ) -> None:
         self._app = app
         self._config = config
         self._guard = guard
         self._state = ConnectionState(state)
+        self._links = links
         self._draining = draining
         self._context = WorkerContext(None)
         self._budget = BodyBudget(guard.bodies_total)
@@ -165,6 +176,7 @@ class _Server:
             guard=self._guard,
             context=self._context,
             state=self._state,
+            links=self._links,
             budget=self._budget,
             frames=self._frames,
             counted="" if host in self._exempt else peer,

@@ -9,12 +9,14 @@ events, which cannot say "no more frames", nor "too large", nor how a connection
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from http import HTTPStatus
 from typing import Protocol
+from urllib.parse import unquote
 
 import trio
-from hypercorn.protocol.events import Body, Data, Event, Request, StreamClosed
-from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
+from hypercorn.protocol.events import Body, Data, EndBody, Event, Request, Response, StreamClosed
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, Handshake, WSStream
 from hypercorn.typing import ASGISendEvent
 from wsproto.connection import ConnectionState
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
@@ -24,19 +26,27 @@ from wsproto.utilities import LocalProtocolError
 from taskferry_transports.frame_queue import FrameQueue
 from taskferry_transports.guarded_server.budgets import UNCOUNTED_BYTES, Crowded, FrameBudget
 from taskferry_transports.guarded_server.config import GuardConfig
+from taskferry_transports.guarded_server.refusals import refusal_body, refusal_headers
 from taskferry_transports.guarded_server.usual_messages import Kind, UsualMessages
+from taskferry_transports.port import SUBPROTOCOL, LinkInfo
 
-LINK_STATE = "taskferry.link"
-"""Key in the ASGI scope's `state` under which a WebSocket handler finds its `GuardedWebSocket`."""
 DRAINING_STATE = "taskferry.draining"
 """Key in the ASGI scope's `state` of the `trio.Event` that is set when the server is about to stop."""
 
 _POLITE_CODES = {1000, 1001, 1005}
 
 
+LinkServer = Callable[["GuardedWebSocket", FrameQueue, LinkInfo], Awaitable[None]]
+"""Serves one link in a task of its own: the WebSocket, already open, and the queue of what arrives on it.
+
+It closes the link, and raises nothing but `trio.Cancelled`.
+"""
+
+
 class Wire(Protocol):
     """What a WebSocket needs of its connection."""
 
+    links: Mapping[str, LinkServer]
     guard: GuardConfig
     frames: FrameBudget
     counted: str
@@ -90,7 +100,12 @@ class GuardedWebSocket(WSStream):
         if isinstance(event, (Body, Data)):
             await self.feed(event.data)
         elif isinstance(event, Request):
-            await super().handle(event)
+            path = unquote(event.raw_path.partition(b"?")[0].decode("ascii"))
+            link = self.wire.links.get(path)
+            if link is not None:
+                await self._begin_link(event, path, link)
+            else:
+                await super().handle(event)
             if self.has_ended():
                 # hypercorn answered that this is no valid upgrade, and would now wait for ever.
                 await self.send(StreamClosed(stream_id=self.stream_id))
@@ -102,6 +117,37 @@ class GuardedWebSocket(WSStream):
                 # `websocket.disconnect` would make the framework cancel it and lose them.
                 self.closed = True
                 self._inbox.end(trio.BrokenResourceError("the peer vanished"))
+
+    async def _begin_link(self, request: Request, path: str, serve: LinkServer) -> None:
+        """Open the WebSocket and have the link served. No framework stands between: it would cost each link
+        tasks, channels and contexts of its own for as long as it lasts.
+        """
+        handshake = Handshake(request.headers, request.http_version)
+        if not handshake.is_valid():
+            await self._refuse("bad-request", "This is no WebSocket upgrade that can be read.")
+        elif SUBPROTOCOL not in (handshake.subprotocols or ()):
+            await self._refuse("unknown-subprotocol", f"This address speaks {SUBPROTOCOL}.")
+        else:
+            status, headers, self.connection = handshake.accept(SUBPROTOCOL, [])
+            inbox = self._adopt()
+            self.state = ASGIWebsocketState.CONNECTED
+            await self.send(Response(stream_id=self.stream_id, status_code=status, headers=headers))
+            self.wire.start_pings(self)
+            said = {name.decode("latin1"): value.decode("latin1") for name, value in request.headers}
+            peer = self.client[0] if self.client is not None else ""
+            self.task_group.spawn(serve, self, inbox, LinkInfo(peer, path, said, self.wire.draining))
+
+    async def _refuse(self, code: str, message: str) -> None:
+        body = refusal_body(code, message, "Use a TaskFerry client.")
+        self.state = ASGIWebsocketState.HTTPCLOSED
+        self.closed = True
+        await self.send(
+            Response(
+                stream_id=self.stream_id, headers=refusal_headers(body), status_code=HTTPStatus.BAD_REQUEST
+            )
+        )
+        await self.send(Body(stream_id=self.stream_id, data=body))
+        await self.send(EndBody(stream_id=self.stream_id))
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
         """Take one ASGI message of the application."""
@@ -241,8 +287,8 @@ class GuardedWebSocket(WSStream):
 
     # --- what a transport calls ----------------------------------------------------------------------------
 
-    def adopt(self) -> FrameQueue:
-        """From now on frames go straight into the returned queue. Call it before accepting."""
+    def _adopt(self) -> FrameQueue:
+        """From now on frames go straight into the returned queue."""
         guard = self.wire.guard
         self._inbox = FrameQueue(max_bytes=guard.receive_buffer, max_frames=guard.receive_frames)
         self._usual = UsualMessages(guard.max_frame)

@@ -1,0 +1,139 @@
+"""How many messages a second two daemons carry between ten agents each, asked through the local API.
+
+Ten programs send at once, each as one agent to one agent of the other owner, a message a call. A call is
+answered once its message is committed. What is counted further is when the sender has the last receipt.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from taskferry_apps.demo.stage import Machine, Stage, wait_until
+from taskferry_apps.local_client import LocalClient
+
+from .processes import BenchmarkFailed, cpu_seconds
+from .results import Bar, Figure, Way
+from .traffic import FULL, Workshop
+
+__all__ = ["measure_daemon"]
+
+AGENTS: Final = 10
+#: Messages of each agent.
+_EACH: Final = {True: 500, False: 20}
+GOAL: Final = Bar(Way.AT_LEAST, 2_000.0)
+_PATIENCE_S: Final = 60.0
+_RECEIPTS_S: Final = 300.0
+_PAGE: Final = 200
+_UNDER_WAY: Final = ("queued", "relayed")
+#: A look costs the daemon as much as some messages.
+_BETWEEN_LOOKS_S: Final = 0.25
+TEXT_BYTES: Final = 1_024
+
+
+def measure_daemon(shop: Workshop) -> list[Figure]:
+    """Sends and receipts a second of ten agents, and what a message costs either daemon."""
+    each = _EACH[shop.scale is FULL]
+    folder = shop.folder / "daemon"
+    folder.mkdir()
+    with Stage(folder) as stage:
+        shop.tell(f"connecting {AGENTS} agents of two owners")
+        relay, _ = stage.start_relay()
+        plenty = {"TASKFERRY_BREAKERS": f"messages={10 * each},messages-a-day={10 * each}"}
+        alice, bob = (stage.start_daemon(owner, "warning", plenty) for owner in ("alice", "bob"))
+        with alice.client() as sender, bob.client() as receiver:
+            _connect(sender, receiver, relay)
+            shop.tell(f"sending {AGENTS * each:,} messages")
+            before = [cpu_seconds(machine.pid) for machine in (alice, bob)]
+            began = time.perf_counter()
+            times = _send_all(alice, each)
+            sent_s = time.perf_counter() - began
+            wait_until(lambda: _is_delivered(sender), "not every message was delivered", _RECEIPTS_S)
+            received_s = time.perf_counter() - began
+            after = [cpu_seconds(machine.pid) for machine in (alice, bob)]
+    count = AGENTS * each
+    cuts = statistics.quantiles(times, n=100)
+    cpu = [(now - then) / count * 1e6 for then, now in zip(before, after, strict=True)]
+    return [
+        Figure("daemon", "sends", count / sent_s, "/s", GOAL),
+        Figure("daemon", "receipts", count / received_s, "/s", GOAL),
+        Figure("daemon", "a send, p50", cuts[49] * 1e3, "ms"),
+        Figure("daemon", "a send, p99", cuts[98] * 1e3, "ms"),
+        Figure("daemon", "sending daemon's CPU", cpu[0], "us/message"),
+        Figure("daemon", "receiving daemon's CPU", cpu[1], "us/message"),
+    ]
+
+
+def _connect(sender: LocalClient, receiver: LocalClient, relay: str) -> None:
+    """Set both owners up, and connect each agent with the one of its number."""
+    sender.post("/setup", {"owner": "alice", "relay": relay})
+    receiver.post("/setup", {"owner": "bob", "relay": relay})
+    for number in range(AGENTS):
+        sender.post("/agents", {"handle": f"sender{number}"})
+        receiver.post("/agents", {"handle": f"reader{number}"})
+        sender.post("/connections/request", {"from": f"sender{number}", "to": f"@bob/reader{number}"})
+    wide = {"human_gate": False, "rate_per_minute": 1_000_000}
+
+    def accepted() -> bool | None:
+        found: Any = receiver.get("/connections", state="requested_in")["connections"]
+        for one in found:
+            receiver.post("/connections/accept", {"id": one["id"], "permissions": wide})
+        done: Any = sender.get("/connections", state="accepted")["connections"]
+        return True if len(done) == AGENTS else None
+
+    wait_until(accepted, "the agents were not connected", _PATIENCE_S)
+
+
+def _send_all(machine: Machine, each: int) -> list[float]:
+    """Let every agent send its messages; the seconds that each call took."""
+    took: list[list[float]] = [[] for _ in range(AGENTS)]
+    failed: list[str] = []
+
+    def one(number: int) -> None:
+        try:
+            _send(machine, number, each, took[number].append)
+        except (OSError, http.client.HTTPException, BenchmarkFailed) as error:
+            failed.append(repr(error))
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(AGENTS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failed:
+        raise BenchmarkFailed(failed[0])
+    return [seconds for of_one in took for seconds in of_one]
+
+
+def _send(machine: Machine, number: int, each: int, note: Callable[[float], None]) -> None:
+    # By hand, since these threads share one processor with both daemons and the relay.
+    address = urlsplit(machine.url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port)
+    words = random.Random(number)
+    said = {"from": f"sender{number}", "to": f"@bob/reader{number}"}
+    headers = {"Authorization": f"Bearer {machine.token}", "Content-Type": "application/json"}
+    for _ in range(each):
+        # No two alike: an agent that says the same over and over is stopped.
+        body = json.dumps({**said, "text": words.randbytes(TEXT_BYTES // 2).hex()})
+        began = time.perf_counter()
+        connection.request("POST", "/messages/send", body, headers)
+        answer = connection.getresponse()
+        text = answer.read()
+        note(time.perf_counter() - began)
+        if answer.status != http.HTTPStatus.OK:
+            raise BenchmarkFailed(text.decode(errors="replace"))
+    connection.close()
+
+
+def _is_delivered(client: LocalClient) -> bool | None:
+    """Whether the receipts of the latest messages are here; they come in the order of what they are for."""
+    time.sleep(_BETWEEN_LOOKS_S)
+    messages: Any = client.get("/messages", limit=_PAGE)["messages"]
+    return True if all(message["delivery"]["rung"] not in _UNDER_WAY for message in messages) else None
