@@ -1,85 +1,115 @@
 """Fuzz every target with coverage guidance: `python -m tests.fuzz --minutes 10 [TARGET ...]`.
 
 The time is shared by the targets, two of which run at once. If one finds a bug, its input is kept, and the
-exit code is 1.
+exit code is 1. With `--state`, corpora and counts are kept between runs: `--executions N` goes on until each
+target has had N in all, and a run that was cut off loses two minutes of each at most.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
-import re
-import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.fuzz.targets import TARGETS, seeds
+from tests.fuzz.kept import keep
+from tests.fuzz.rounds import Progress, fuzz, inputs_in, merged
+from tests.fuzz.targets import TARGETS
 
-AT_ONCE = min(2, os.cpu_count() or 1)
-#: A frame is 1 MiB at most; shorter inputs reach the same code sooner.
-MOST_BYTES = 4096
-MEMORY_MB = 1024
+#: Longer rounds lose more when they are cut off, shorter ones start more processes.
+ROUND_SECONDS = 120
 
 
-def fuzz(name: str, seconds: int, findings: Path) -> tuple[bool, int, str]:
-    """Whether the target held, how often it ran, and the end of its output if it did not."""
-    with tempfile.TemporaryDirectory() as folder:
-        corpus = Path(folder)
-        for number, seed in enumerate(seeds(name)):
-            (corpus / f"{number:05}").write_bytes(seed)
-        process = subprocess.run(
-            [
-                sys.executable,
-                "-m",
-                "tests.fuzz.one",
-                name,
-                str(corpus),
-                f"-max_total_time={seconds}",
-                f"-max_len={MOST_BYTES}",
-                f"-rss_limit_mb={MEMORY_MB}",
-                "-timeout=10",
-                "-print_final_stats=1",
-                f"-artifact_prefix={findings}/{name}-",
-            ],
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            cwd=Path(__file__).parents[2],
-        )
-    runs = re.search(r"number_of_executed_units:\s*(\d+)", process.stderr)
-    held = process.returncode == 0 and runs is not None
-    return held, int(runs[1]) if runs else 0, "" if held else process.stderr[-3000:]
+class Course:
+    """The rounds of one target, until its share of time is over, its executions are done, or it breaks."""
+
+    def __init__(self, state: Path, findings: Path, seconds: int, executions: int) -> None:
+        self.state = state
+        self.findings = findings
+        self.seconds = seconds
+        self.executions = executions
+
+    def run(self, name: str) -> tuple[Progress, str]:
+        """What the target has come to, and the end of the fuzzer's output if it broke."""
+        progress = Progress.load(name, self.state)
+        begun = progress.seconds
+        while True:
+            left = self.executions - progress.executions
+            time = self.seconds - int(progress.seconds - begun) if self.seconds else ROUND_SECONDS
+            if (self.executions and left <= 0) or time < 1:
+                return progress, ""
+            said = fuzz(
+                progress,
+                self.state / name,
+                self.findings,
+                seconds=min(time, ROUND_SECONDS),
+                executions=max(0, left),
+            )
+            progress.save(self.state)
+            if said:
+                return progress, said
+            if not self.executions and time <= ROUND_SECONDS:
+                return progress, ""
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
+    parser.add_argument("--minutes", type=float, default=0.0, help="for all targets together")
+    parser.add_argument("--executions", type=int, default=0, metavar="N", help="for each target, in all runs")
+    parser.add_argument("--state", type=Path, help="a folder outside the repository for corpora and counts")
+    parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="where findings go")
+    parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
+    parser.add_argument("--at-once", type=int, default=min(2, os.cpu_count() or 1))
+    parser.add_argument("--save-corpus", action="store_true", help="only keep what --state holds here")
+    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
+    options = parser.parse_args()
+    unknown = [name for name in options.targets if name not in TARGETS]
+    if unknown:
+        parser.error(f"no such target: {unknown[0]}; there are {', '.join(TARGETS)}")
+    if options.save_corpus and options.state is None:
+        parser.error("--save-corpus needs the --state of a run")
+    return options
+
+
+def _save_corpora(names: list[str], state: Path) -> int:
+    for name in names:
+        with tempfile.TemporaryDirectory() as folder:
+            merged(name, Path(folder), state / name)
+            print(f"{name:<20} {keep(name, inputs_in(Path(folder))):>5} inputs kept", flush=True)
+    return 0
 
 
 def main() -> int:
     """Fuzz, and print a line a target."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
-    parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"))
-    parser.add_argument("targets", nargs="*", metavar="TARGET", help=", ".join(TARGETS))
-    options = parser.parse_args()
-    names = options.targets or list(TARGETS)
-    unknown = [name for name in names if name not in TARGETS]
-    if unknown:
-        parser.error(f"no such target: {unknown[0]}; there are {', '.join(TARGETS)}")
+    options = _arguments()
+    names: list[str] = options.targets or list(TARGETS)
+    if options.save_corpus:
+        return _save_corpora(names, options.state)
+    minutes = options.minutes or (0.0 if options.executions else 10.0)
     options.keep.mkdir(parents=True, exist_ok=True)
-    seconds = max(2, int(options.minutes * 60 * AT_ONCE / len(names)))
+    seconds = max(2, int(minutes * 60 * options.at_once / len(names))) if minutes else 0
+    out = sys.stderr if options.json else sys.stdout
+    found: list[Progress] = []
     failed = 0
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        for name, (held, runs, output) in zip(
-            names, pool.map(lambda name: fuzz(name, seconds, options.keep.resolve()), names), strict=True
-        ):
-            print(
-                f"{'held ' if held else 'BROKE'} {name:<20} {runs:>12,} executions in {seconds} s", flush=True
-            )
-            if not held:
-                failed += 1
-                print(output)
+    with tempfile.TemporaryDirectory() as folder:
+        state = options.state or Path(folder)
+        state.mkdir(parents=True, exist_ok=True)
+        course = Course(state, options.keep.resolve(), seconds, options.executions)
+        with ThreadPoolExecutor(options.at_once) as pool:
+            for progress, said in pool.map(course.run, names):
+                found.append(progress)
+                failed += bool(said)
+                word = "BROKE" if said else "held "
+                line = f"{word} {progress.target:<20} {progress.executions:>12,} executions"
+                rates = f"{progress.rate:>8,.0f}/s {progress.edges:>6} edges"
+                print(line, rates, *([f"\n{said}"] if said else []), file=out, flush=True)
+    if options.json:
+        print(json.dumps([progress.report() for progress in found], indent=1))
     if failed:
-        print(f"{failed} targets broke; the inputs are in {options.keep}")
+        print(f"{failed} targets broke; the inputs are in {options.keep}", file=out)
     elif not any(options.keep.iterdir()):
         options.keep.rmdir()
     return 1 if failed else 0

@@ -1,0 +1,121 @@
+"""One round of libFuzzer on one target, and what is remembered from round to round."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import attrs
+
+from .targets import seeds
+
+__all__ = ["Progress", "fuzz", "inputs_in", "merged"]
+
+#: A frame is 1 MiB at most; shorter inputs reach the same code sooner.
+MOST_BYTES = 4096
+MEMORY_MB = 1024
+_TREE = Path(__file__).parents[2]
+_SAID = 3000
+
+
+@attrs.define
+class Progress:
+    """What one target has come to, over all rounds; starts of processes are counted in `seconds`."""
+
+    target: str
+    executions: int = 0
+    seconds: float = 0.0
+    edges: int = 0
+    features: int = 0
+    findings: list[str] = attrs.field(factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Executions a second."""
+        return self.executions / self.seconds if self.seconds else 0.0
+
+    def report(self) -> dict[str, object]:
+        """It as JSON."""
+        return {**attrs.asdict(self), "seconds": round(self.seconds, 1), "rate": round(self.rate, 1)}
+
+    def save(self, folder: Path) -> None:
+        """Write it down whole or not at all."""
+        new = folder / f"{self.target}.json.new"
+        new.write_text(json.dumps(self.report(), indent=1))
+        new.replace(folder / f"{self.target}.json")
+
+    @classmethod
+    def load(cls, target: str, folder: Path) -> Progress:
+        """What was written down; nothing where no round has ended yet."""
+        path = folder / f"{target}.json"
+        if not path.exists():
+            return cls(target)
+        known = json.loads(path.read_text())
+        return cls(**{field.name: known[field.name] for field in attrs.fields(cls)})
+
+
+def fuzz(progress: Progress, corpus: Path, findings: Path, *, seconds: int, executions: int = 0) -> str:
+    """Run one round and count it; returns the end of what the fuzzer said if it broke, else "".
+
+    It ends after `seconds`, or after so many executions where that is not 0. New inputs stay in `corpus`.
+    """
+    _plant(progress.target, corpus)
+    before = set(findings.iterdir())
+    limits = [f"-max_total_time={seconds}", *([f"-runs={executions}"] if executions else [])]
+    started = time.monotonic()
+    process = _libfuzzer(
+        progress.target,
+        [str(corpus)],
+        *limits,
+        f"-max_len={MOST_BYTES}",
+        f"-rss_limit_mb={MEMORY_MB}",
+        "-timeout=10",
+        "-print_final_stats=1",
+        f"-artifact_prefix={findings}/{progress.target}-",
+    )
+    progress.seconds += time.monotonic() - started
+    runs = re.search(r"number_of_executed_units:\s*(\d+)", process.stderr)
+    reached = re.findall(r"cov: (\d+) ft: (\d+)", process.stderr)
+    if reached:
+        progress.edges = max(progress.edges, int(reached[-1][0]))
+        progress.features = max(progress.features, int(reached[-1][1]))
+    if runs is not None:
+        progress.executions += int(runs[1])
+    new = {path.name for path in set(findings.iterdir()) - before}
+    progress.findings += sorted(name for name in new if name.startswith(f"{progress.target}-"))
+    held = process.returncode == 0 and runs is not None
+    return "" if held else process.stderr[-_SAID:] or f"exit code {process.returncode}"
+
+
+def merged(target: str, into: Path, found: Path) -> None:
+    """Copy to `into` a small part of the inputs in `found` that reaches as much as all of them."""
+    into.mkdir(parents=True, exist_ok=True)
+    _libfuzzer(target, [str(into), str(found)], "-merge=1", f"-max_len={MOST_BYTES}")
+
+
+def inputs_in(folder: Path) -> Iterator[bytes]:
+    """The inputs in a folder."""
+    return (path.read_bytes() for path in sorted(folder.iterdir()))
+
+
+def _plant(target: str, corpus: Path) -> None:
+    corpus.mkdir(parents=True, exist_ok=True)
+    if not any(corpus.iterdir()):
+        for number, seed in enumerate(seeds(target)):
+            (corpus / f"{number:05}").write_bytes(seed)
+
+
+def _libfuzzer(target: str, folders: list[str], *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.fuzz.one", target, *folders, *options],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        check=False,
+        cwd=_TREE,
+    )

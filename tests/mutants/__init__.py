@@ -1,0 +1,1 @@
+"""Deliberate faults, one at a time, to learn whether the tests would notice."""

@@ -1,0 +1,104 @@
+"""Put one fault into a copy of `src`, and run the tests until one fails."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import attrs
+
+from .mutant import SOURCE, TREE, Mutant, mutated
+from .table import WIDER
+
+__all__ = ["Verdict", "copied_source", "try_out"]
+
+
+@attrs.frozen
+class Verdict:
+    """What became of a mutant. `by` is the test that failed, or why none could say."""
+
+    mutant: Mutant
+    killed: bool
+    by: str
+    seconds: float
+
+    def report(self) -> dict[str, object]:
+        """It as JSON."""
+        return {
+            "name": self.mutant.name,
+            "file": self.mutant.file,
+            "promise": self.mutant.promise,
+            "layer": self.mutant.layer,
+            "killed": self.killed,
+            "by": self.by,
+            "survives": self.mutant.survives,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@contextmanager
+def copied_source(folder: Path) -> Iterator[Path]:
+    """A copy of `src` below `folder`, times of files kept so that what was compiled is not compiled again."""
+    copy = folder / "src"
+    shutil.copytree(SOURCE, copy)
+    yield copy
+
+
+def try_out(mutant: Mutant, copy: Path, *, seconds: float, wider: bool = True) -> Verdict:
+    """Whether some test notices the fault in the copy. The file is put back afterwards.
+
+    A run that goes on beyond `seconds` counts as noticed: the suite's own limit on a test would end it.
+    Raises Stale.
+    """
+    path = copy / mutant.file
+    whole = path.read_bytes()
+    began = time.monotonic()
+    path.write_text(mutated(mutant))
+    try:
+        for tests in (mutant.tests, *((WIDER[mutant.layer],) if wider else ())):
+            by = _first_failure(tests, copy, seconds)
+            if by:
+                return Verdict(mutant, True, by, time.monotonic() - began)
+    finally:
+        path.write_bytes(whole)
+    return Verdict(mutant, False, "", time.monotonic() - began)
+
+
+def _first_failure(tests: tuple[str, ...], copy: Path, seconds: float) -> str:
+    """The first test that fails, or why the tests could not run; empty if all pass."""
+    environment = {
+        **os.environ,
+        # Before what the environment has installed: this copy is what programs and tests import.
+        "PYTHONPATH": str(copy),
+        "HYPOTHESIS_STORAGE_DIRECTORY": str(copy.parent / "hypothesis"),
+        "PYTEST_ADDOPTS": "",
+    }
+    command = ["-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", *tests]
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        cwd=TREE,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return f"no end within {seconds:.0f} s"
+    if process.returncode == 0:
+        return ""
+    found = re.search(r"^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)", said, re.MULTILINE)
+    return found[1] if found else f"exit code {process.returncode}: {said.strip()[-200:]}"
