@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,22 +21,30 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @click.command()
 @click.option("--config", type=click.Path(path_type=Path), envvar="TASKFERRY_CONFIG", help="A TOML file.")
+@click.option("--relay", "of", help="Look at a relay instead: its URL, or, on its own machine, its database.")
+@click.option("--backup", type=click.Path(path_type=Path), help="With a relay's database: its newest backup.")
 @json_option
 @daemon_options
-def doctor(config: Path | None) -> None:
+def doctor(config: Path | None, of: str | None, backup: Path | None) -> None:
     """Check this installation, and say of each thing how it is and what to do. Exit code 1 if one fails.
 
     It looks at the configuration and where each value comes from, at files and their modes, at the relay and
     its certificate from here, and, if the daemon answers, at what it sees: clock, account log, queues,
     quarantine, identities, alarms, database and audit log. While it is down, the database is read from here.
 
+    With --relay URL it reaches a relay as daemons do: its certificate, a session by each transport, the
+    clock, and what it says of itself. With --relay FILE it looks at a relay on the operator's machine: files,
+    database, disk, backup, addresses and proxy, and each public address as others reach it.
+
     \b
     Examples:
       taskferry doctor
       taskferry doctor --json
+      taskferry doctor --relay https://relay.example
+      taskferry doctor --relay /var/lib/taskferry/relay.db --backup /backup/relay.db
     """
     found: list[Look] = []
-    for look in _looks(config):
+    for look in _looks(config) if of is None else _of_relay(of, config, backup):
         found.append(look)
         if not is_json_wanted():
             _draw(look)
@@ -70,6 +79,24 @@ def _say_progress(text: str) -> None:
     """What is being looked at, on a terminal, in a line that the next one replaces."""
     if sys.stderr.isatty() and not is_json_wanted():
         click.echo(f"\r\x1b[K{text}", nl=False, err=True)
+
+
+def _of_relay(of: str, config: Path | None, backup: Path | None) -> Iterator[Look]:
+    from .doctor_relay import of_database, of_url
+
+    if "://" in of:
+        from ..settings import SettingsError, load_daemon
+
+        try:
+            authorities = load_daemon({}, os.environ, config).relay_ca
+        except SettingsError as error:
+            raise CommandFailed(str(error), Exit.USAGE) from None
+        _say_progress(f"reaching {of} …")
+        yield from of_url(of, authorities)
+    else:
+        _say_progress("reading the whole database …")
+        yield from of_database(Path(of), config, backup)
+    _say_progress("")
 
 
 def _looks(config: Path | None) -> Iterator[Look]:

@@ -18,7 +18,7 @@ from .secrets import KEPT, kept_kind
 if TYPE_CHECKING:
     from ..settings import DaemonSettings
 
-__all__ = ["Look", "files", "of_python", "settings_of", "stored"]
+__all__ = ["Look", "files", "of_python", "private_file", "settings_of", "stored"]
 
 #: Below this a daemon cannot work for long.
 FREE_BYTES: Final = 100_000_000
@@ -82,7 +82,7 @@ def files(data: Path) -> Iterator[Look]:
     keys = data / "keys"
     secrets = [keys, *(sorted(keys.iterdir()) if keys.is_dir() else ())]
     found = [*secrets, data / "owner.token", *sorted(data.glob("*.db*"))]
-    wrong = [look for path in found if path.exists() for look in _private(path)]
+    wrong = [look for path in found if path.exists() for look in private_file(path)]
     yield from wrong
     if not wrong:
         yield Look("file modes", "ok", "secrets and database are this user's alone")
@@ -92,7 +92,8 @@ def files(data: Path) -> Iterator[Look]:
         yield Look("secret store", "fail", str(error))
 
 
-def _private(path: Path) -> Iterator[Look]:
+def private_file(path: Path) -> Iterator[Look]:
+    """What is wrong with whose a file is, and who may read it."""
     about = path.stat()
     mode = stat.S_IMODE(about.st_mode)
     if about.st_uid != os.geteuid():
