@@ -39,7 +39,7 @@ NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
-	check-generated format bench fuzz fuzz-setup sim crash crowd lock clean
+	check-generated format bench fuzz fuzz-setup sim crash crowd flood lock clean
 
 help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -115,6 +115,9 @@ crash: setup ## Kill relay and daemons under traffic and count what arrived (ARG
 
 crowd: setup ## Run many agents' programs at one daemon for MINUTES=n and count what each was told
 	@$(RUN) -m tests.crowd --minutes $(MINUTES) $(ARGS)
+
+flood: setup ## Attack a relay for MINUTES=n, and measure what honest owners notice (ARGS="--json FILE")
+	@$(RUN) -m tests.floods --minutes $(MINUTES) $(ARGS)
 
 fuzz: fuzz-setup ## Fuzz the decoders and the sessions for MINUTES=n
 	@$(RUN) -m tests.fuzz --minutes $(MINUTES) $(ARGS)
