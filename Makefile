@@ -22,7 +22,7 @@ TREES := $(strip $(foreach tree,src tests spec benchmarks tools examples,\
 TYPED_TREES := $(filter-out examples,$(TREES))
 
 # Modules that write files into the repository; each takes --check and then fails if a file is out of date.
-GENERATORS := spec.generate spec.diagrams tools.plugins
+GENERATORS := spec.generate spec.diagrams tools.plugins tools.limits
 module_exists = $(wildcard $(subst .,/,$(1)).py $(subst .,/,$(1))/__main__.py)
 
 # The locks name every package, so pip resolves nothing: older ones would take a newer release for an extra

@@ -30,10 +30,13 @@ def main() -> int:
         print(f"{attack:22} {told}")
     print(
         f"relay {figures.before_mib:.0f} MiB before, {figures.most_mib:.0f} at most, "
-        f"{figures.last_mib:.0f} at last, {figures.cpu_percent} % of a core; "
+        f"{figures.last_mib:.0f} at last, {figures.cpu_percent} % of a core, "
+        f"{figures.starved_percent} % of the time without one that it wanted; "
         f"{figures.messages:,} honest messages, {figures.lost} lost, p50 {figures.median_ms:.0f} ms, "
         f"p99 {figures.p99_ms:.0f} ms (before {figures.calm_p99_ms:.0f}), at most {figures.worst_ms:.0f} ms"
     )
+    if not figures.is_judged:
+        print("other programs had the processor for most of the time: latency is not judged")
     faults = figures.faults()
     for fault in faults:
         print(fault, file=sys.stderr)

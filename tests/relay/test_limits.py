@@ -20,6 +20,7 @@ from taskferry_apps.settings import SettingsError, load_relay
 from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.calls import GetAccount, PutCard
 from taskferry_protocol.cbor import decode
+from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import AccountId, DeviceId, Instant
 from taskferry_protocol.records import AckMailbox, StoreEnvelope
 from taskferry_stores.memory import MemoryRelayStore
@@ -86,12 +87,10 @@ def test_what_waits_for_one_who_does_not_listen_is_few_frames_and_few_bytes():
     small, large = Outbox(), Outbox()
     small.extend([b"x"] * FRAMES)
     large.extend([bytes(BYTES)])
-    assert not small.is_full
-    assert not large.is_full
+    assert (small.is_full, large.is_full) == (False, False)
     small.extend([b"x"])
     large.extend([b"x"])
-    assert small.is_full
-    assert large.is_full
+    assert (small.is_full, large.is_full) == (True, True)
     small.pop()
     assert large.pop() == bytes(BYTES)
     assert (small.is_full, large.is_full, len(large)) == (False, False, 1)
@@ -158,6 +157,7 @@ async def test_a_sender_beyond_the_relays_rate_is_told_when_to_come_again(store)
             parcels = [seal(alice, bob, f"{n}", world.now).parcel for n in range(61)]
             assert set(codes(await first.send(parcels))) == {"accepted"}
             (refused,) = await first.send([seal(alice, bob, "more", world.now).parcel])
+            assert isinstance(refused, Refusal)
             assert refused.code == "rate-limited"
             assert refused.detail.retry_after
             assert codes(await second.send([seal(bob, alice, "hello", world.now).parcel])) == ["accepted"]
