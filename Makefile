@@ -23,7 +23,7 @@ TREES := $(strip $(foreach tree,src tests spec benchmarks tools examples,\
 TYPED_TREES := $(filter-out examples,$(TREES))
 
 # Modules that write files into the repository; each takes --check and then fails if a file is out of date.
-GENERATORS := spec.generate spec.diagrams tools.plugins tools.dashboard
+GENERATORS := spec.generate spec.diagrams tools.plugins tools.dashboard tools.limits
 module_exists = $(wildcard $(subst .,/,$(1)).py $(subst .,/,$(1))/__main__.py)
 
 # The locks name every package, so pip resolves nothing: older ones would take a newer release for an extra
@@ -40,7 +40,7 @@ NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
-	check-generated format bench load fuzz fuzz-setup sim crash disk crowd lock clean
+	check-generated format bench load fuzz fuzz-setup sim crash disk crowd flood lock clean
 
 help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -121,6 +121,9 @@ disk: setup ## Let each write of stores and of whole programs fail in turn; hour
 
 crowd: setup ## Run many agents' programs at one daemon for MINUTES=n and count what each was told
 	@$(RUN) -m tests.crowd --minutes $(MINUTES) $(ARGS)
+
+flood: setup ## Attack a relay for MINUTES=n, and measure what honest owners notice (ARGS="--json FILE")
+	@$(RUN) -m tests.floods --minutes $(MINUTES) $(ARGS)
 
 fuzz: fuzz-setup ## Fuzz the decoders and the sessions for MINUTES=n
 	@$(RUN) -m tests.fuzz --minutes $(MINUTES) $(ARGS)

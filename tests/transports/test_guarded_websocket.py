@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import struct
 
@@ -9,6 +10,7 @@ import attrs
 import pytest
 import trio
 
+from taskferry_transports.guarded_server import GuardedWebSocket
 from taskferry_transports.port import Liveness
 
 from .pairs import running
@@ -232,3 +234,55 @@ async def _pong_for_ever(stream):
     while True:
         if b"\x89\x00" in await stream.receive_some(1000):
             await stream.send_all(frame(b"", first=0x8A))
+
+
+# --- What is begun and not finished ----------------------------------------------------------------------
+
+#: Half of this is one large message under way.
+FRAMES = attrs.evolve(GUARD, frames_total=400_000, message_timeout=0.4)
+
+
+def close_code(answer: bytes) -> int:
+    """The code of the close frame that an answer ends with."""
+    return int.from_bytes(answer[-2:]) if answer[-4:-3] == b"\x88" else 0
+
+
+async def half_sent(port: int) -> trio.SocketStream:
+    """A WebSocket on which almost all of a large message was sent."""
+    stream = await connect(port, upgrade())
+    await read_head(stream)
+    await stream.send_all(frame(bytes(90_000), claimed=95_000))
+    return stream
+
+
+async def test_one_address_begins_few_large_messages():
+    """Those beyond its share are turned away with 1013, and the others go on."""
+    async with running(make_app(), attrs.evolve(FRAMES, message_timeout=5)) as bound:
+        async with await half_sent(bound.port) as first, await half_sent(bound.port) as second:
+            assert close_code(await read_to_end(second)) == 1013
+            await first.send_all(bytes(5_000))
+            assert await first.receive_some(4_096)
+        async with await half_sent(bound.port) as third:
+            await third.send_all(bytes(5_000))
+            assert await third.receive_some(4_096)
+
+
+async def test_a_large_message_that_does_not_get_on_is_timed_out():
+    """With 1008; a small one is watched by whoever speaks over the WebSocket."""
+    async with running(make_app(), FRAMES) as bound, await half_sent(bound.port) as stream:
+        with trio.fail_after(PATIENCE):
+            assert close_code(await read_to_end(stream)) == 1008
+
+
+async def test_what_a_connection_held_is_freed_when_it_ends_and_not_when_cycles_are_sought(server):
+    """A server whose collector runs seldom does not hold what a crowd of ended connections had read."""
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(20):
+            await (await half_sent(server.port)).aclose()
+        with trio.fail_after(PATIENCE):
+            while sum(isinstance(held, GuardedWebSocket) for held in gc.get_objects()) > 2:
+                await trio.sleep(0.05)
+    finally:
+        gc.enable()

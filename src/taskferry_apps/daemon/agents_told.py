@@ -18,13 +18,13 @@ from taskferry_protocol.messages import SharedAgent
 from taskferry_protocol.records import LocalAgent, PutAgent, PutSetting
 
 from .agent_settings import UNTOLD, AgentSettings, as_told, read_settings, stricter, written
+from .bounds import BOUNDS
 from .draft import Draft
 
 __all__ = ["let_go", "shared_agent", "take_agent", "told_of"]
 
 _KEY: Final = "agents elsewhere"
-#: An account has 64 agents; those that were withdrawn are remembered as long as there is room.
-_MOST: Final = 256
+_MOST: Final = BOUNDS.agents_told
 
 
 @attrs.frozen

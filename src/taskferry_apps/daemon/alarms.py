@@ -12,13 +12,13 @@ from taskferry_protocol.records import PutSetting
 from taskferry_stores.port import DaemonStore
 
 from .audit_hours import audit_often
+from .bounds import BOUNDS
 from .draft import Draft
 
 __all__ = ["alarms", "clear_alarm", "raise_alarm"]
 
 _KEY: Final = "alarms"
-#: The newest are kept; each of them is in the feed and in the evidence, too.
-_KEPT: Final = 32
+_KEPT: Final = BOUNDS.alarms
 
 
 async def alarms(store: DaemonStore) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from taskferry_protocol.records import (
 
 from .agent_settings import agent_settings
 from .audit_hours import audit_often
+from .bounds import BOUNDS
 from .core import Core
 from .draft import Draft
 from .gate_views import ApprovalView, WholeTask
@@ -43,8 +44,7 @@ from .whole_tasks import whole_task
 
 __all__ = ["Approvals"]
 
-#: Questions a minute of one agent, answered ahead or not.
-RATE: Final = 30
+RATE: Final = BOUNDS.question_rate
 MOST_LISTED: Final = 200
 _ANY: Final[frozenset[ApprovalState]] = frozenset()
 _WAITING: Final = frozenset({ApprovalState.ASKED})

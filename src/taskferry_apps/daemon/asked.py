@@ -21,6 +21,7 @@ from taskferry_protocol.messages import ActionOutcome, Upshot
 from taskferry_protocol.records import PutSetting, TaskRecord
 
 from .action_port import AskedView
+from .bounds import BOUNDS
 from .core import Core
 from .draft import Draft
 from .labels import label_of
@@ -41,8 +42,7 @@ __all__ = [
 _KEY: Final = "asked"
 #: How long a request may wait for the other machine. Whoever comes home after a day decides anew.
 ASKED_MS: Final = DAY_MS
-#: More than anybody types before looking why nothing happens.
-MOST_WAITING: Final = 32
+MOST_WAITING: Final = BOUNDS.asked
 #: Rows altogether, and how long one is shown after it ended.
 _KEPT: Final = 100
 _KEPT_MS: Final = 7 * DAY_MS

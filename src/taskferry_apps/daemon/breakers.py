@@ -42,6 +42,7 @@ from taskferry_protocol.records import (
 from taskferry_protocol.task_actions import ENDING
 
 from .arrival import Arrival
+from .bounds import BOUNDS
 from .core import Core
 from .draft import Draft
 from .names import handle_of
@@ -65,9 +66,8 @@ __all__ = [
     "tripped_breakers",
 ]
 
-#: What is held of one pair at a time. Talk beyond it is quarantined; events are folded, and wake nobody.
-HELD_ITEMS: Final = 200
-HELD_BYTES: Final = 4 * 1_048_576
+HELD_ITEMS: Final = BOUNDS.held_items
+HELD_BYTES: Final = BOUNDS.held_bytes
 
 #: How many are listed at once: pairs are connections of the owner's.
 _MOST: Final = 500

@@ -16,6 +16,7 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.ids import Instant, sha256
 from taskferry_protocol.limits import MINUTE_MS
 
+from .bounds import BOUNDS
 from .browser_port import BrowserSession
 from .core import Core
 from .draft import Draft
@@ -27,11 +28,10 @@ __all__ = ["Browsers"]
 SECRET_BYTES: Final = 32
 #: From the command that makes a ticket to the browser that opens.
 TICKET_MS: Final = 2 * MINUTE_MS
-#: A page that nobody uses is closed before somebody else sits down at it.
-IDLE_MS: Final = 30 * MINUTE_MS
-LIFE_MS: Final = 12 * 60 * MINUTE_MS
-TICKETS: Final = 16
-SESSIONS: Final = 32
+IDLE_MS: Final = BOUNDS.browser_idle_ms
+LIFE_MS: Final = BOUNDS.browser_life_ms
+TICKETS: Final = BOUNDS.browser_links
+SESSIONS: Final = BOUNDS.browsers
 #: Pages of this daemon alone: no scheme, no host, no way up, no second slash at the beginning.
 _PAGE: Final = re.compile(r"/(?:[a-z0-9][a-z0-9_-]{0,63}/){0,7}[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 

@@ -20,6 +20,7 @@ from taskferry_protocol.setup_links import SetupLink
 from ..relay_client import CallRefused
 from .alarms import raise_alarm
 from .bonds import bonds_between
+from .bounds import BOUNDS
 from .connections import Connections
 from .core import Core
 from .describe import connection_view
@@ -47,8 +48,7 @@ __all__ = ["Links"]
 
 #: Long enough to read a page, too short to be found on a machine that was left alone.
 HELD_MS: Final = 10 * MINUTE_MS
-#: A web page may open links as often as it likes; the oldest then go.
-HELD_LINKS: Final = 16
+HELD_LINKS: Final = BOUNDS.held_links
 ID_BYTES: Final = 16
 
 

@@ -10,10 +10,12 @@ from taskferry_protocol.accounts import AccountLog, fold, refold
 from taskferry_protocol.ids import AccountId
 from taskferry_stores.port import DaemonStore
 
+from .bounds import BOUNDS
+
 __all__ = ["LogBook", "continued"]
 
-#: Folded logs kept in memory; the rest is folded again when it is needed.
-KEPT: Final = 512
+KEPT: Final = BOUNDS.logs_held
+KEPT_BYTES: Final = BOUNDS.logs_held_bytes
 
 
 class LogBook:
@@ -23,6 +25,8 @@ class LogBook:
         self._store = store
         self._logs: OrderedDict[AccountId, AccountLog] = OrderedDict()
         self._names: dict[AccountId, str] = {}
+        self._sizes: dict[AccountId, int] = {}
+        self._bytes = 0
 
     async def get(self, account: AccountId) -> AccountLog | None:
         """The pinned log of an account, None if there is none."""
@@ -46,9 +50,14 @@ class LogBook:
         self._logs[log.account] = log
         self._names[log.account] = name or log.state.name
         self._logs.move_to_end(log.account)
-        while len(self._logs) > KEPT:
+        size = sum(map(len, log.statements))
+        self._bytes += size - self._sizes.get(log.account, 0)
+        self._sizes[log.account] = size
+        # The one that was put stays, whatever its size: whoever put it reads it next.
+        while len(self._logs) > KEPT or (self._bytes > KEPT_BYTES and len(self._logs) > 1):
             forgotten, _ = self._logs.popitem(last=False)
             del self._names[forgotten]
+            self._bytes -= self._sizes.pop(forgotten)
 
 
 def continued(held: AccountLog | None, start: int, statements: Sequence[bytes]) -> AccountLog:

@@ -25,12 +25,12 @@ from taskferry_protocol.records import (
 )
 from taskferry_stores.port import DaemonStore
 
+from .bounds import BOUNDS
 from .pair_limits import PREFIX, limits_between, limits_key
 
 __all__ = ["Pair", "Pairs"]
 
-#: Pairs that are kept in memory; another one costs a query.
-_KEPT: Final = 512
+_KEPT: Final = BOUNDS.pairs_held
 
 
 @attrs.define

@@ -11,6 +11,7 @@ from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
 from taskferry_protocol.handoff import HandoffReport, verify_handoff
 from taskferry_protocol.ids import AccountId, Hash, sha256
 
+from .bounds import BOUNDS
 from .core import Core
 from .export import handoff_of
 from .names import not_found, require_owner
@@ -22,8 +23,7 @@ from .views import TaskView
 
 __all__ = ["Proofs"]
 
-#: Answers that are kept: those of pages that are open.
-_KEPT: Final = 64
+_KEPT: Final = BOUNDS.proofs
 
 
 class Proofs:

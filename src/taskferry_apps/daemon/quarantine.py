@@ -20,17 +20,15 @@ from taskferry_protocol.records import (
 
 from .alarms import raise_alarm
 from .audit_hours import audit_often
+from .bounds import BOUNDS
 from .draft import Draft
 from .names import handle_of
 
 __all__ = ["MOST_BYTES", "MOST_ITEMS", "audit_refusal", "dropped", "set_aside"]
 
-#: More than an owner will ever look at.
-MOST_ITEMS: Final = 1_000
-#: A hundred of the largest envelopes.
-MOST_BYTES: Final = 32 * 1_048_576
-#: What nobody has signed is kept as far as it may tell a person what it was.
-FIRST_BYTES: Final = 1_024
+MOST_ITEMS: Final = BOUNDS.quarantine_items
+MOST_BYTES: Final = BOUNDS.quarantine_bytes
+FIRST_BYTES: Final = BOUNDS.unsigned_bytes
 #: How often each code was dropped, as JSON.
 _DROPPED: Final = "quarantine-dropped"
 

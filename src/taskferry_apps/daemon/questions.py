@@ -11,14 +11,14 @@ from taskferry_protocol.gates import ActionClass, approval_state
 from taskferry_protocol.ids import Hash, Instant, sha256
 from taskferry_protocol.records import ApprovalQuery, ApprovalRecord, ApprovalState, Order
 
+from .bounds import BOUNDS
 from .core import Core
 from .draft import Draft
 from .port import DaemonRefusal
 
 __all__ = ["MOST_OPEN", "OWNER", "POLICY", "answered", "check_few", "question", "tell"]
 
-#: Questions of one agent that wait at once: an owner who has more to answer answers none.
-MOST_OPEN: Final = 32
+MOST_OPEN: Final = BOUNDS.questions
 #: More than wait; those whose time is over are stored like them.
 _READ: Final = 200
 NONCE_BYTES: Final = 16

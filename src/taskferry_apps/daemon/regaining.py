@@ -36,6 +36,7 @@ from taskferry_stores.port import DaemonStore
 from ..logs import get_logger
 from ..relay_client import CallRefused, RelayClient
 from .bonds import Bond
+from .bounds import BOUNDS
 from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .draft import Draft, Thread
@@ -51,8 +52,7 @@ __all__ = ["DUE", "is_due", "regain"]
 _KEY: Final = "connections to regain"
 DUE: Final = PutSetting(_KEY, b"")
 """What a recovery commits, so that the next session asks the relay."""
-#: More than any owner has; a relay that shows ever more of them holds up the mail no longer.
-MOST: Final = 4_096
+MOST: Final = BOUNDS.regained
 
 
 async def is_due(store: DaemonStore) -> bool:

@@ -21,6 +21,7 @@ from taskferry_protocol.records import (
     UseRule,
 )
 
+from .bounds import BOUNDS
 from .core import Core
 from .draft import Draft
 from .gate_views import RuleView
@@ -36,8 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Rules", "count_use", "find_rule", "wish_by"]
 
-#: Rules in force at once: each is looked at with what comes.
-MOST: Final = 256
+MOST: Final = BOUNDS.rules
 _ALL: Final = "*"
 
 

@@ -30,6 +30,7 @@ from taskferry_protocol.tasks import TaskEvent, TaskView, check_event, confirmat
 
 from .alarms import raise_alarm
 from .arrival import Arrival
+from .bounds import BOUNDS
 from .breakers import count_sent, screen_event
 from .leads import within_task
 from .named_events import with_named
@@ -40,14 +41,10 @@ from .tasks import add_event
 
 __all__ = ["take_task_event"]
 
-#: Tasks of which only later events have come: more of them from one peer than this is no accident.
-_UNBEGUN: Final = 32
-#: Every event of a task is folded again with each that comes: beyond this a task is no task.
-_EVENTS: Final = 10_000
-#: Beyond what a budget comes to: what ends a task, and forks.
-_SPARE: Final = 64
-#: Confirmations that wait to be placed; nobody signs more before anything else of a task has come.
-_LATE: Final = 64
+_UNBEGUN: Final = BOUNDS.unbegun_tasks
+_EVENTS: Final = BOUNDS.task_events
+_SPARE: Final = BOUNDS.task_events_spare
+_LATE: Final = BOUNDS.task_events_late
 
 
 async def take_task_event(arrival: Arrival) -> RejectCode | None:

@@ -7,7 +7,7 @@ from typing import Final
 import trio
 
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.limits import DAY_MS, SEEN_MS
+from taskferry_protocol.limits import SEEN_MS
 from taskferry_protocol.records import (
     PruneEvents,
     PurgeAnswers,
@@ -18,6 +18,7 @@ from taskferry_protocol.records import (
 )
 
 from .audit_hours import close_hour
+from .bounds import BOUNDS
 from .connections import Connections
 from .core import Core
 from .draft import Draft
@@ -35,13 +36,10 @@ ROUND_S: Final = 60.0
 #: A deadline that cannot be acted on yet is not looked at more often than this.
 SHORTEST_S: Final = 1.0
 BATCH: Final = 500
-#: How much of the feed is kept for followers who come late.
-FEED_LINES: Final = 10_000
-FEED_MS: Final = 30 * DAY_MS
-#: How long questions of agents are listed after their time.
-APPROVALS_MS: Final = 7 * DAY_MS
-#: A unit that nobody has taken for so long has no program that still knows its fence.
-LEASES_MS: Final = 90 * DAY_MS
+FEED_LINES: Final = BOUNDS.feed_lines
+FEED_MS: Final = BOUNDS.feed_ms
+APPROVALS_MS: Final = BOUNDS.questions_kept_ms
+LEASES_MS: Final = BOUNDS.leases_kept_ms
 
 
 class Upkeep:

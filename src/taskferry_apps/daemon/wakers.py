@@ -17,6 +17,7 @@ from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.runtimes import is_live
 from taskferry_protocol.waking import READING_MS, Progress, decide, reads_until
 
+from .bounds import BOUNDS
 from .core import Core
 from .names import own_agent, require_owner
 from .port import Caller, DaemonRefusal
@@ -28,8 +29,7 @@ from .wake_store import load_wakes, save_wakes
 
 __all__ = ["Wakers"]
 
-#: Each is looked at whenever something comes.
-MOST: Final = 32
+MOST: Final = BOUNDS.wakers
 #: What comes so soon after the first belongs to one hint.
 GATHER_S: Final = 0.5
 _ROUND_MS: Final = MINUTE_MS

@@ -112,6 +112,18 @@ class Connection:
                 self.websocket.fail("the server closed the connection")
                 self.websocket.let_go()
             self.drop()
+            self._fall_apart()
+
+    def _fall_apart(self) -> None:
+        """Let go of what refers back to us, so that all of it is freed now, and not when cycles are sought.
+
+        A server that seldom seeks them would hold what each of its last thousand connections had read.
+        """
+        websocket, self.websocket = self.websocket, None
+        if websocket is not None:
+            websocket.fall_apart()
+        self._protocol.fall_apart()
+        del self._protocol
 
     # --- reading -------------------------------------------------------------------------------------------
 

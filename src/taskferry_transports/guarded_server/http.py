@@ -197,6 +197,13 @@ class GuardedH11(H11Protocol):
             await self._send_h11_event(h11.Data(data=body))
             await self._send_h11_event(h11.EndOfMessage())
 
+    def fall_apart(self) -> None:
+        """The connection is over: refer to nothing that refers back."""
+        stream, self.stream = self.stream, None
+        if stream is not None:
+            del stream.send
+        del self.can_read, self.send, self.task_group
+
     async def _check_protocol(self, event: h11.Request) -> None:
         # RFC 9110 section 7.8 lets a server ignore an upgrade, and so every offer of h2c is ignored. A client
         # that begins with HTTP/2 outright gets the answer that RFC 9113 section 3.4 wants for it.

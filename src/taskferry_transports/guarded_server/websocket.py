@@ -210,7 +210,7 @@ class GuardedWebSocket(WSStream):
             await self.close_with(CloseReason.MESSAGE_TOO_BIG, "the peer sent an oversized frame")
             return
         self._length += len(data)
-        if self._length > UNCOUNTED_BYTES and not await self._hold(len(data)):
+        if self._length > UNCOUNTED_BYTES and not await self._hold(self._length - self._held):
             return
         if isinstance(event, TextMessage):
             if self._inbox is not None:
@@ -239,6 +239,8 @@ class GuardedWebSocket(WSStream):
 
     def let_go(self) -> None:
         """Give back the memory of a message that is complete, or will not be."""
+        self._parts = bytearray()
+        self._text = []
         if self._held:
             self.wire.frames.give_back(self, self.wire.counted, self._held)
             self._held = 0
@@ -246,8 +248,6 @@ class GuardedWebSocket(WSStream):
 
     async def _deliver(self, message: bytes | str) -> None:
         self._length = 0
-        self._parts = bytearray()
-        self._text = []
         self.let_go()
         if self._inbox is None:
             if self.app_put is not None:
@@ -319,6 +319,10 @@ class GuardedWebSocket(WSStream):
         """Tell our reader why the connection below is being dropped."""
         if self._inbox is not None:
             self._inbox.end(trio.BrokenResourceError(reason))
+
+    def fall_apart(self) -> None:
+        """It is over: refer to nothing that refers back."""
+        del self.send, self.task_group, self.app_put
 
     async def _hang_up(self, reason: str) -> None:
         self.fail(reason)

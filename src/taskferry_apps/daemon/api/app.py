@@ -14,6 +14,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from taskferry_transports.guarded_server import DRAINING_STATE, GuardConfig
 
 from ...settings import DaemonSettings
+from ..bounds import BOUNDS
 from ..downloads import DOWNLOAD_POLICY, attachment
 from ..pages import add_pages
 from ..port import Caller, DaemonRefusal, DaemonService
@@ -39,7 +40,7 @@ def guard_config(settings: DaemonSettings) -> GuardConfig:
     host, port = settings.addr
     return GuardConfig(
         bind=(f"[{host}]:{port}" if ":" in host else f"{host}:{port}",),
-        max_connections=512,
+        max_connections=BOUNDS.connections,
         # A little more than the API takes, so that it is the API that says what is too large.
         max_body=BODY_WITH_FILES_BYTES + 65_536,
     )

@@ -10,14 +10,14 @@ import math
 from collections.abc import Iterable
 from typing import Final, NoReturn, TypeAlias
 
+from ..bounds import BOUNDS
 from .errors import refusal
 
 __all__ = ["JSON_DEPTH", "Json", "canonical", "compact", "parse_json"]
 
 Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 
-#: Deep enough for any artifact that people describe, far from any parser's stack.
-JSON_DEPTH: Final = 32
+JSON_DEPTH: Final = BOUNDS.json_depth
 #: What every language's 64-bit integers hold; larger ones would change on their way.
 _WHOLE_LIMIT: Final = 2**63
 _DIGITS: Final = 19

@@ -14,6 +14,7 @@ from typing import Final
 import attrs
 import trio
 
+from ..bounds import BOUNDS
 from ..port import Caller, DaemonService
 from .answers import Object
 from .fields import Form, NoFields, Schema, Values
@@ -32,10 +33,8 @@ __all__ = [
     "Streamed",
 ]
 
-#: More than any text, and room for how JSON writes it.
-BODY_BYTES: Final = 1_048_576
-#: The largest attachments in base64, and as much again for text.
-BODY_WITH_FILES_BYTES: Final = 2_097_152
+BODY_BYTES: Final = BOUNDS.body_bytes
+BODY_WITH_FILES_BYTES: Final = BOUNDS.body_with_files_bytes
 
 
 class Access(Enum):

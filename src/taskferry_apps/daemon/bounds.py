@@ -1,0 +1,139 @@
+"""Every limit of a daemon beside those of the protocol and of the breakers, each with its reason.
+
+All are fixed: whoever sends and whoever asks here is one owner's peer or program, and no owner gains by
+another number. When breakers trip is set apart from these (docs/breakers.md). Modules take their numbers from
+here; `docs/limits.md` is made of this table.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.limits import DAY_MS, MINUTE_MS
+
+from ..limit_table import Of, Unit, fixed
+
+__all__ = ["BOUNDS", "DaemonBounds"]
+
+_MIB: Final = 1_048_576
+_COUNT, _BYTES, _MS = Unit.COUNT, Unit.BYTES, Unit.MS
+
+
+@attrs.frozen(kw_only=True)
+class DaemonBounds:
+    """A daemon's limits."""
+
+    # --- what others send
+
+    quarantine_items: int = fixed(Of.PEERS, 1_000, _COUNT, "Set aside: more than an owner will ever look at.")
+    quarantine_bytes: int = fixed(
+        Of.PEERS, 32 * _MIB, _BYTES, "The same: a hundred of the largest envelopes."
+    )
+    unsigned_bytes: int = fixed(
+        Of.PEERS, 1_024, _BYTES, "Kept of what nobody has signed: as far as it may tell a person what it was."
+    )
+    held_items: int = fixed(
+        Of.PEERS,
+        200,
+        _COUNT,
+        "Held of one pair at a time once a breaker has tripped; talk beyond it is set aside.",
+    )
+    held_bytes: int = fixed(Of.PEERS, 4 * _MIB, _BYTES, "The same in bytes.")
+    unbegun_tasks: int = fixed(
+        Of.PEERS, 32, _COUNT, "Tasks of one peer of which only later events have come: more are no accident."
+    )
+    task_events: int = fixed(
+        Of.PEERS, 10_000, _COUNT, "Of one task: every event is folded again with each that comes."
+    )
+    task_events_spare: int = fixed(
+        Of.PEERS, 64, _COUNT, "Beyond what a task's budget comes to: what ends it, and forks."
+    )
+    task_events_late: int = fixed(
+        Of.PEERS,
+        64,
+        _COUNT,
+        "Confirmations that wait to be placed; nobody signs more before anything else comes.",
+    )
+    alarms: int = fixed(Of.PEERS, 32, _COUNT, "The newest; each is in the feed and in the evidence, too.")
+    agents_told: int = fixed(
+        Of.PEERS, 256, _COUNT, "Agents of the account's other devices, those that were withdrawn among them."
+    )
+    regained: int = fixed(
+        Of.PEERS,
+        4_096,
+        _COUNT,
+        "Connections that a relay may show after a recovery: more than any owner has.",
+    )
+
+    # --- programs of this machine
+
+    connections: int = fixed(
+        Of.PROGRAMS, 512, _COUNT, "To the local port, event streams and requests that wait among them."
+    )
+    body_bytes: int = fixed(
+        Of.PROGRAMS, _MIB, _BYTES, "Of a request: more than any text, and room for how JSON writes it."
+    )
+    body_with_files_bytes: int = fixed(
+        Of.PROGRAMS, 2 * _MIB, _BYTES, "The largest attachments in base64, and as much again for text."
+    )
+    json_depth: int = fixed(
+        Of.PROGRAMS,
+        32,
+        _COUNT,
+        "Deep enough for any artifact that people describe, far from any parser's stack.",
+    )
+    questions: int = fixed(
+        Of.PROGRAMS, 32, _COUNT, "Of one agent that wait for the owner: who has more to answer answers none."
+    )
+    question_rate: int = fixed(Of.PROGRAMS, 30, Unit.PER_MINUTE, "Of one agent, answered ahead or not.")
+    wakers: int = fixed(Of.PROGRAMS, 32, _COUNT, "Each is looked at whenever something comes.")
+    rules: int = fixed(Of.PROGRAMS, 256, _COUNT, "In force at once: each is looked at with what comes.")
+    asked: int = fixed(
+        Of.PROGRAMS,
+        32,
+        _COUNT,
+        "Requests to another device that wait: more than anybody types before looking why.",
+    )
+    browsers: int = fixed(Of.PROGRAMS, 32, _COUNT, "Sessions of the dashboard; the oldest goes first.")
+    browser_links: int = fixed(Of.PROGRAMS, 16, _COUNT, "One-time links to it, unused.")
+    browser_idle_ms: int = fixed(
+        Of.PROGRAMS,
+        30 * MINUTE_MS,
+        _MS,
+        "A page that nobody uses is closed before somebody else sits down at it.",
+    )
+    browser_life_ms: int = fixed(
+        Of.PROGRAMS, 12 * 60 * MINUTE_MS, _MS, "And a used one at the end of the day."
+    )
+    held_links: int = fixed(
+        Of.PROGRAMS, 16, _COUNT, "Links that wait to be looked at: a web page may open as many as it likes."
+    )
+    proofs: int = fixed(Of.PROGRAMS, 64, _COUNT, "Answers about proofs that are kept: those of open pages.")
+
+    # --- the disk
+
+    feed_lines: int = fixed(Of.DISK, 10_000, _COUNT, "Of the feed, for followers who come late.")
+    feed_ms: int = fixed(Of.DISK, 30 * DAY_MS, _MS, "The same in time.")
+    questions_kept_ms: int = fixed(
+        Of.DISK, 7 * DAY_MS, _MS, "How long questions of agents are listed afterwards."
+    )
+    leases_kept_ms: int = fixed(
+        Of.DISK,
+        90 * DAY_MS,
+        _MS,
+        "What nobody has taken for so long has no program that still knows its fence.",
+    )
+
+    # --- memory
+
+    logs_held: int = fixed(Of.MEMORY, 512, _COUNT, "Accounts whose logs are held folded.")
+    logs_held_bytes: int = fixed(
+        Of.MEMORY, 16 * _MIB, _BYTES, "The same in bytes: a log of the largest statements has 32 MiB."
+    )
+    pairs_held: int = fixed(Of.MEMORY, 512, _COUNT, "Pairs that are held; another one costs a query.")
+
+
+BOUNDS: Final = DaemonBounds()
+"""All of them."""

@@ -1,0 +1,102 @@
+"""`python -m tools.limits` writes the tables of `docs/limits.md`; with `--check` it fails if they are stale.
+
+They are made of the tables in the code, and, for the protocol, of the comments that stand above each number.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable
+from itertools import groupby
+from pathlib import Path
+
+import attrs
+
+from taskferry_apps.daemon.bounds import DaemonBounds
+from taskferry_apps.limit_table import Limit, Unit, described
+from taskferry_apps.relay.limits import RelayLimits
+from taskferry_protocol import limits as protocol
+from tools.generated import ROOT, run
+
+PAGE = ROOT / "docs" / "limits.md"
+_SOURCE = ROOT / "src" / "taskferry_protocol" / "limits.py"
+_THOUSAND = 1_024
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < _THOUSAND or unit == "GiB":
+            return f"{amount:,.0f} {unit}" if amount == int(amount) else f"{amount:,.1f} {unit}"
+        amount /= _THOUSAND
+    raise AssertionError
+
+
+def _time(ms: int) -> str:
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if ms % size == 0 and ms >= size:
+            return f"{ms // size:,} {unit}"
+    return f"{ms} ms"
+
+
+def _value(limit: Limit) -> str:
+    if limit.none and not limit.usual:
+        return "none"
+    match limit.unit:
+        case Unit.BYTES:
+            return _size(limit.usual)
+        case Unit.MS:
+            return _time(limit.usual)
+        case Unit.COUNT:
+            return f"{limit.usual:,}"
+        case _:
+            return f"{limit.usual:,} {limit.unit}"
+
+
+def _table(kind: type[attrs.AttrsInstance]) -> Iterable[str]:
+    for of, some in groupby(described(kind).values(), key=lambda limit: limit.of):
+        yield from (f"### {of.value.capitalize()}", "", "| limit | usual | set | why |", "|---|---|---|---|")
+        for limit in some:
+            can = "yes" if limit.span is not None else ""
+            yield f"| `{limit.name}` | {_value(limit)} | {can} | {limit.why} |"
+        yield ""
+
+
+def _protocol() -> Iterable[str]:
+    yield from ("| limit | value | why |", "|---|---|---|")
+    why = ""
+    comment: list[str] = []
+    for line in _SOURCE.read_text("utf-8").splitlines():
+        if line.startswith("#: "):
+            comment.append(line[3:])
+            continue
+        name = re.match(r"([A-Z_]+): Final", line)
+        if comment:
+            why, comment = " ".join(comment), []
+        if name is None:
+            why = ""
+        elif name[1] not in {"SECOND_MS", "MINUTE_MS", "DAY_MS"}:
+            value = getattr(protocol, name[1])
+            shown = _size(value) if name[1].endswith("_BYTES") else f"{value:,}"
+            yield f"| `{name[1]}` | {_time(value) if name[1].endswith('_MS') else shown} | {why} |"
+    yield ""
+
+
+def wanted() -> dict[Path, str]:
+    """The page with its tables as they have to be."""
+    text = PAGE.read_text("utf-8")
+    for name, lines in (
+        ("relay", _table(RelayLimits)),
+        ("daemon", _table(DaemonBounds)),
+        ("protocol", _protocol()),
+    ):
+        start, end = f"<!-- {name}: written by tools/limits.py -->\n", f"<!-- end of {name} -->"
+        before, _, rest = text.partition(start)
+        _, _, after = rest.partition(end)
+        text = f"{before}{start}\n" + "\n".join(lines) + f"{end}{after}"
+    return {PAGE: text}
+
+
+if __name__ == "__main__":
+    sys.exit(run("tools.limits", wanted()))
