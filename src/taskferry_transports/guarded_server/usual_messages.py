@@ -37,6 +37,11 @@ class UsualMessages:
         self._part = bytearray()
         self._needed = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes of a frame of which a part has arrived."""
+        return len(self._part)
+
     def feed(self, data: bytes) -> None:
         """Take bytes; call `next` until it says PART, or OTHER, with which it ends."""
         if not self._part:

@@ -183,6 +183,8 @@ class GuardedWebSocket(WSStream):
                 case Kind.CONTROL:
                     await self._feed_parser(found)
                 case Kind.PART:
+                    if usual.held > UNCOUNTED_BYTES:
+                        await self._hold(usual.held - self._held)
                     return
                 case Kind.OTHER:
                     self.read_in_general()
