@@ -14,6 +14,7 @@ import trio
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.admission import Load, MailboxLimits
 from taskferry_protocol.ids import AccountId, DeviceId
+from taskferry_protocol.limits import ENVELOPE_BYTES
 from taskferry_protocol.records import MailboxShare, MailboxUsage, StoreEnvelope
 from taskferry_stores.port import RelayStore
 
@@ -24,6 +25,7 @@ __all__ = ["Landing", "Usages"]
 USAGES_HELD: Final = USUAL.usages_held
 #: Whose mail fills a mailbox is a sum over all that waits there, so it is asked anew once a second at most.
 SHARES_EVERY_S: Final = 1.0
+DECIDED: Final = USUAL.decided_at_once
 
 Entries = Sequence[tuple[DeviceId, bytes]]
 
@@ -134,9 +136,13 @@ class Usages:
             wanted[device] = box
 
     def _is_crowded(self, box: _Box) -> bool:
-        """Whether a limit may be near: half of a share limit is the least at which one can be reached."""
+        """Whether a limit may be near: half of a share limit is the least at which one can be reached.
+
+        As much as is decided on with one look may come before the next.
+        """
         limits = self._limits
-        return box.count >= limits.strangers // 2 or box.bytes >= limits.strangers_size // 2
+        count, size = box.count + DECIDED, box.bytes + DECIDED * ENVELOPE_BYTES
+        return count >= limits.strangers // 2 or size >= limits.strangers_size // 2
 
     async def _read(self, wanted: dict[DeviceId, _Box]) -> None:
         if len(self._boxes) > USAGES_HELD:
