@@ -5,9 +5,10 @@ They are made of the tables in the code, and, for the protocol, of the comments 
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from itertools import groupby
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from taskferry_protocol import limits as protocol
 from tools.generated import ROOT, run
 
 PAGE = ROOT / "docs" / "limits.md"
+FLOODS = ROOT / "docs" / "floods.md"
+FIGURES = ROOT / "docs" / "floods.json"
 _SOURCE = ROOT / "src" / "taskferry_protocol" / "limits.py"
 _THOUSAND = 1_024
 
@@ -83,19 +86,46 @@ def _protocol() -> Iterable[str]:
     yield ""
 
 
-def wanted() -> dict[Path, str]:
-    """The page with its tables as they have to be."""
-    text = PAGE.read_text("utf-8")
-    for name, lines in (
-        ("relay", _table(RelayLimits)),
-        ("daemon", _table(DaemonBounds)),
-        ("protocol", _protocol()),
-    ):
+def _figures() -> Iterable[str]:
+    found = json.loads(FIGURES.read_text("utf-8"))
+    starved = found["starved_percent"]
+    yield from (
+        f"`{found['command']}` on {found['machine']}.",
+        "",
+        "| | |",
+        "|---|---|",
+        f"| memory before, at most, at the end | {found['before_mib']:.0f}, {found['most_mib']:.0f}, "
+        f"{found['last_mib']:.0f} MiB |",
+        f"| honest messages, lost | {found['messages']:,}, {found['lost']} |",
+        f"| they took: half, 99 of 100, all | {found['median_ms']:,.0f}, {found['p99_ms']:,.0f}, "
+        f"{found['worst_ms']:,.0f} ms |",
+        f"| 99 of 100 before the attack | {found['calm_p99_ms']:,.0f} ms |",
+        f"| the relay's share of a core; of the time, it wanted one and other programs had it "
+        f"| {found['cpu_percent']} %; {starved} % |",
+        "",
+        "| attack | was told |",
+        "|---|---|",
+    )
+    for attack, outcomes in sorted(found["outcomes"].items()):
+        told = ", ".join(f"`{code}` {count:,}" for code, count in sorted(outcomes.items()))
+        yield f"| {attack} | {told} |"
+    yield ""
+
+
+def _filled(page: Path, tables: Mapping[str, Iterable[str]]) -> str:
+    text = page.read_text("utf-8")
+    for name, lines in tables.items():
         start, end = f"<!-- {name}: written by tools/limits.py -->\n", f"<!-- end of {name} -->"
         before, _, rest = text.partition(start)
         _, _, after = rest.partition(end)
         text = f"{before}{start}\n" + "\n".join(lines) + f"{end}{after}"
-    return {PAGE: text}
+    return text
+
+
+def wanted() -> dict[Path, str]:
+    """The pages with their tables as they have to be."""
+    tables = {"relay": _table(RelayLimits), "daemon": _table(DaemonBounds), "protocol": _protocol()}
+    return {PAGE: _filled(PAGE, tables), FLOODS: _filled(FLOODS, {"figures": _figures()})}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """`python -m tests.floods.attackers`: a process of its own that attacks until its input ends.
 
 Its arguments are host, port, when the trial began, and the names of attacks, if not all. What each was told
-it prints as JSON.
+so far it prints as a line of JSON, now and then and at the end.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from tests.floods.wire import Ledger, Target, Tell
 async def _attack(target: Target, ledger: Ledger, only: frozenset[str]) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(_until_told, nursery.cancel_scope)
+        nursery.start_soon(_report, ledger)
         for attack, count in ATTACKS:
             if only and attack.__name__ not in only:
                 continue
@@ -41,6 +42,16 @@ async def _go_on(attack: Callable[[Target, Tell], Awaitable[None]], target: Targ
             await trio.sleep(0.5)
 
 
+async def _report(ledger: Ledger) -> None:
+    while True:
+        _print(ledger)
+        await trio.sleep(0.5)
+
+
+def _print(ledger: Ledger) -> None:
+    print(json.dumps({attack: dict(outcomes) for attack, outcomes in ledger.outcomes.items()}), flush=True)
+
+
 async def _until_told(scope: trio.CancelScope) -> None:
     await trio.to_thread.run_sync(sys.stdin.read, abandon_on_cancel=True)
     scope.cancel()
@@ -53,7 +64,7 @@ def main() -> None:
     host, port, began, *only = sys.argv[1:]
     ledger = Ledger()
     trio.run(_attack, Target(host, int(port), int(began)), ledger, frozenset(only))
-    print(json.dumps({attack: dict(outcomes) for attack, outcomes in ledger.outcomes.items()}))
+    _print(ledger)
 
 
 if __name__ == "__main__":

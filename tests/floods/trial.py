@@ -6,8 +6,8 @@ import json
 import platform
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -32,12 +32,17 @@ PATIENCE_MS: Final = 2_000
 #: On a machine that is busy with other things everything takes longer, also without an attack.
 BUSY_TIMES: Final = 4
 CALM_S: Final = 4.0
+SLOW_S: Final = 60.0
 #: With less of a processor than half of what it wanted, a relay is not what is slow.
 STARVED_PERCENT: Final = 50
 _MIB: Final = 1_048_576
 _PAUSE_S: Final = 0.1
 #: As an operator would set them who serves strangers.
 _LIMITS: Final = "sends=6000"
+
+
+Outcomes = dict[str, dict[str, int]]
+"""How often each attack was told what."""
 
 
 @attrs.frozen
@@ -59,7 +64,7 @@ class Figures:
     median_ms: float
     p99_ms: float
     worst_ms: float
-    outcomes: dict[str, dict[str, int]]
+    outcomes: Outcomes
 
     @property
     def is_judged(self) -> bool:
@@ -78,12 +83,20 @@ class Figures:
         return found
 
 
-def run_trial(folder: Path, seconds: float, command: str, only: Sequence[str] = ()) -> Figures:
-    """Attack a relay for so long."""
-    return trio.run(_trial, folder, seconds, command, only)
+def run_trial(
+    folder: Path,
+    seconds: float,
+    command: str,
+    only: Sequence[str] = (),
+    enough: Callable[[Outcomes], bool] = lambda _: True,
+) -> Figures:
+    """Attack a relay for so long, and on a slow machine for a minute more if what came is not `enough`."""
+    return trio.run(_trial, folder, seconds, command, only, enough)
 
 
-async def _trial(folder: Path, seconds: float, command: str, only: Sequence[str]) -> Figures:
+async def _trial(
+    folder: Path, seconds: float, command: str, only: Sequence[str], enough: Callable[[Outcomes], bool]
+) -> Figures:
     began = system.now()
     cast = Cast.at(began)
     async with _relay(folder) as (url, process):
@@ -103,7 +116,7 @@ async def _trial(folder: Path, seconds: float, command: str, only: Sequence[str]
             latencies.clear()
             sent.clear()
             used, starved = sum(process.cpu_times()[:2]), _starved_s(process)
-            outcomes = await _attacked(url, began, seconds, only)
+            outcomes = await _attacked(url, began, seconds, only, enough)
             used = sum(process.cpu_times()[:2]) - used
             starved = _starved_s(process) - starved
             quiet.set()
@@ -144,7 +157,28 @@ def _p99(ordered: Sequence[float]) -> float:
     return ordered[int(len(ordered) * 0.99)]
 
 
-async def _attacked(url: str, began: int, seconds: float, only: Sequence[str]) -> dict[str, dict[str, int]]:
+class _Lines:
+    """What the attackers were told so far, line by line."""
+
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._ahead = b""
+
+    async def next(self) -> Outcomes:
+        """The next line. Raises trio.EndOfChannel once there are no more."""
+        while b"\n" not in self._ahead:
+            more = await self._stream.receive_some()
+            if not more:
+                raise trio.EndOfChannel
+            self._ahead += more
+        line, _, self._ahead = self._ahead.partition(b"\n")
+        found: Outcomes = json.loads(line)
+        return found
+
+
+async def _attacked(
+    url: str, began: int, seconds: float, only: Sequence[str], enough: Callable[[Outcomes], bool]
+) -> Outcomes:
     """What the attackers, a process of their own, were told."""
     place = urlsplit(url)
     words = [
@@ -159,14 +193,16 @@ async def _attacked(url: str, began: int, seconds: float, only: Sequence[str]) -
     process = await trio.lowlevel.open_process(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None
     assert process.stdout is not None
+    lines = _Lines(process.stdout)
     try:
-        await trio.sleep(seconds)
+        found = await lines.next()
+        ends = trio.current_time() + seconds
+        while trio.current_time() < ends or (not enough(found) and trio.current_time() < ends + SLOW_S):
+            found = await lines.next()
         await process.stdin.aclose()
-        said = b""
-        with trio.fail_after(60):
-            async for part in process.stdout:
-                said += part
-        found: dict[str, dict[str, int]] = json.loads(said)
+        with trio.move_on_after(SLOW_S), suppress(trio.EndOfChannel):
+            while True:
+                found = await lines.next()
         return found
     finally:
         process.kill()

@@ -25,6 +25,7 @@ from taskferry_protocol.ids import AccountId, DeviceId, Instant
 from taskferry_protocol.records import AckMailbox, StoreEnvelope
 from taskferry_stores.memory import MemoryRelayStore
 from taskferry_stores.port import StoreFull
+from taskferry_stores.rules import APPLICATIONS, UNUSED_TICKETS
 from taskferry_stores.sqlite import open_relay_store
 
 from .conftest import GENERATION, ORIGIN, codes, serving, take
@@ -77,6 +78,11 @@ def test_every_limit_says_why_and_the_usual_ones_are_the_protocols_own():
     for field in attrs.fields(RelayLimits):
         span = field.metadata["span"]
         assert span is None or span[0] <= field.default <= span[1]
+
+
+def test_limits_that_the_store_keeps_are_the_ones_that_are_shown():
+    """Two layers name the same number; neither may be changed alone."""
+    assert (USUAL.tickets, USUAL.tickets) == (UNUSED_TICKETS, APPLICATIONS)
 
 
 # --- sessions

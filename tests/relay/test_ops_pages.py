@@ -12,6 +12,7 @@ import trio
 
 from taskferry_apps import system
 from taskferry_apps.relay.compose import serve_relay
+from taskferry_apps.relay.limits import USUAL, limit_rows
 from taskferry_apps.relay.ops_door import make_sign_in
 from taskferry_apps.settings import load_relay
 from taskferry_stores.port import RelayStore
@@ -228,3 +229,17 @@ async def test_at_the_configured_origin_the_cookie_is_for_it_alone(tmp_path):
         assert (
             await operator.client.get("/ops", headers=sent | {"Host": "other.example"})
         ).status_code == 403
+
+
+async def test_every_limit_is_shown_with_its_reason_and_how_near_it_is(tmp_path):
+    """What was set says where; what is known says how much is taken; programs read the same."""
+    async with served(tmp_path, limits="accounts=110") as operator:
+        await operator.sign_in()
+        page = (await operator.client.get("/ops/limits")).text
+        for row in limit_rows(USUAL, ""):
+            assert f"<code>{row.limit.name}</code>" in page
+        assert "flag" in page
+        assert "50 %" in page
+        status = (await operator.client.get("/v1/ops/status")).json()
+        (accounts,) = [limit for limit in status["limits"] if limit["name"] == "accounts"]
+        assert accounts == {"name": "accounts", "value": 110, "unit": "count", "source": "flag", "used": 55}

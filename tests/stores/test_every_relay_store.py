@@ -210,6 +210,15 @@ async def test_connection_is_found_by_pair_and_by_request(relay):
     await refused(relay, ConflictKind.UNKNOWN, EndConnection(sha("none"), b"end"))
 
 
+async def test_an_account_has_no_more_connections_than_a_change_allows(relay):
+    """Of either side, ended ones too; what is held already is nothing new."""
+    one = connection("alice/helper", "bob/coder")
+    await relay.commit([PutConnection(one, 1), EndConnection(one.request, b"end")])
+    for other in (connection("alice/helper", "carol/coder"), connection("carol/coder", "bob/coder")):
+        await refused(relay, ConflictKind.TOO_MANY, PutConnection(other, 1))
+        await relay.commit([PutConnection(other, 2), PutConnection(other, 1)])
+
+
 async def test_accounts_are_linked_by_a_lasting_connection(relay):
     """Two accounts are linked while any two of their agents are connected, whichever asked."""
     one = connection("alice/helper", "bob/coder")

@@ -229,3 +229,27 @@ async def test_draining_server_opens_no_link():
             assert (await site.open()).status_code == 503
         except httpx.TransportError:
             pass
+
+
+async def test_links_of_one_ipv6_network_are_counted_together():
+    """Whoever has one address has 2^64 of them, and as many links as anybody else."""
+    guard = GuardConfig(trusted_proxies=frozenset({"127.0.0.1"}), linger=0.1)
+
+    async def handler(transport, info):
+        await trio.sleep_forever()
+
+    server = LongPollServer(handler, random.Random(1).randbytes, attrs.evolve(LIMITS, max_links=50))
+    app = QuartTrio("longpoll")
+    server.mount(app, "/link")
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.run)
+        async with (
+            running(app, guard) as bound,
+            httpx.AsyncClient(base_url=bound.urls[0], trust_env=False, timeout=5) as client,
+        ):
+            found = []
+            for peer in [f"2001:db8::{n}" for n in range(5)] + ["2001:db8:0:1::1"]:
+                headers = {"TaskFerry-Protocol": "taskferry.1", "X-Forwarded-For": peer}
+                found.append((await client.post("/link/open", headers=headers)).status_code)
+            assert found == [201, 201, 201, 429, 429, 201]
+        nursery.cancel_scope.cancel()
