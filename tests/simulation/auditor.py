@@ -169,8 +169,10 @@ def _agree(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
                 )
         if town.plan.lies:
             continue
+        # A device that was put out hears no more of it.
+        told = [(name, held) for name, held in holding if not is_put_out(books[name].machine)]
         if all(_is_all_delivered(books, name, task) for name, _ in holding):
-            states = {name: held.view.state for name, held in holding}
+            states = {name: held.view.state for name, held in told}
             if len(set(states.values())) > 1:
                 yield f"everything of task {task.hex()[:8]} is delivered, and they see {states}"
 

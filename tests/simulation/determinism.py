@@ -17,18 +17,18 @@ from trio.testing import MockClock
 
 from .chance import Chance
 
-__all__ = ["NO_WAIT", "run_world"]
+__all__ = ["run_world"]
 
 T = TypeVar("T")
 
-NO_WAIT: Final = 0.0
-#: Seconds of virtual time at which every run begins, so that nothing depends on how long the process has run.
+#: Virtual time jumps as soon as every task waits.
+_NO_WAIT: Final = 0.0
 _scheduling: Final[Any] = trio._core._run
 
 
 def run_world(chance: Chance, main: Callable[[], Awaitable[T]]) -> T:
     """Run `main` to its end in virtual time; the same seed, the same run."""
-    clock = MockClock(autojump_threshold=NO_WAIT)
+    clock = MockClock(autojump_threshold=_NO_WAIT)
     with _one_order(chance), patch.object(trio.to_thread, "run_sync", _inline), _no_collection():
         return trio.run(main, clock=clock)
 

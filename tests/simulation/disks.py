@@ -174,6 +174,8 @@ class SqliteDisk:
                 if not power.is_on:
                     self._drop(store, power)
                 await opening.__aexit__(None, None, None)
+                if self._layer.is_off:  # it went while the file was being closed
+                    self._layer.restore(power=power.lost_all)
             self._store = None
 
     def _drop(self, store: Any, power: Power) -> None:

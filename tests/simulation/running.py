@@ -98,6 +98,9 @@ async def _tell(town: Town) -> Outcome:
         await _settle(town)
         books = await _books(town)
     breaches += audit(town, books)
+    breaches += [
+        f"{one.name} is down for good" for one in town.machines.values() if one.lives and not one.is_up
+    ]
     for breach in breaches:
         town.trace.tell("auditor", f"! {breach}")
     return Outcome(
@@ -111,7 +114,7 @@ async def _tell(town: Town) -> Outcome:
 
 
 async def _books(town: Town) -> dict[str, Books]:
-    return {name: await open_books(machine) for name, machine in town.machines.items() if machine.lives}
+    return {name: await open_books(machine) for name, machine in town.machines.items() if machine.is_up}
 
 
 async def _perform(town: Town, step: Step, base: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Final
 
 import attrs
@@ -24,6 +25,7 @@ from taskferry_protocol.messages import (
     SharedLabel,
     SharedMessage,
     TaskRequest,
+    decode_content,
 )
 from taskferry_protocol.permissions import recall_grant
 from taskferry_protocol.records import (
@@ -209,6 +211,8 @@ class _Tasks:
             return
         parties = (record.mine.account, record.peer.account)
         held = self._held.get(task) or await load_task(self._draft.core, task, parties)
+        if any(event.hash == envelope.hash for event in held.events):
+            return
         row = next((row for row in self._rows_of(task, held) if self._is_of(row, record)), None)
         role = self._author(row, record, content)
         if role is None:
@@ -217,12 +221,11 @@ class _Tasks:
         check_event(event, task)
         if row is None:
             row = self._new_row(envelope, record, role)
-        if envelope.hash not in held.records:
-            held = held.with_event(event, content, self._draft.core.device)
-            stored = TaskEventRecord(
-                task, envelope.hash, role.value, envelope.device, envelope.header.created_at, self._draft.now
-            )
-            self._draft.add(AddTaskEvent(stored))
+        held = held.with_event(event, content, self._draft.core.device)
+        stored = TaskEventRecord(
+            task, envelope.hash, role.value, envelope.device, envelope.header.created_at, self._draft.now
+        )
+        self._draft.add(AddTaskEvent(stored))
         if isinstance(content.body, TaskRequest):
             row = attrs.evolve(row, title=content.body.title, home=envelope.device, conv=content.conv)
         self._held[task] = held
@@ -272,11 +275,19 @@ class _Tasks:
             self._draft.add(SaveTask(row_after(row, held.view, held.contents, row.updated_at)))
 
 
+async def _take_late(held: Sequence[MessageRecord], envelope: Envelope, tasks: _Tasks) -> None:
+    """What another device of ours had signed in a task that was not here yet: now it is known whose it is."""
+    for record in held:
+        if record.direction is Direction.COPY:
+            await tasks.add(envelope, decode_content(record.content), record)
+
+
 async def _take_message(draft: Draft, item: SharedMessage, tasks: _Tasks) -> None:
     envelope = parse_envelope(item.envelope)
     verify_envelope(envelope)
     header, core = envelope.header, draft.core
-    if (await core.store.messages((envelope.hash,))).get(envelope.hash):
+    if held := (await core.store.messages((envelope.hash,))).get(envelope.hash):
+        await _take_late(held, envelope, tasks)
         return
     log = await draft.log(header.from_.account)
     if log is None or not stood(log, envelope):
