@@ -67,12 +67,12 @@ class TrialWorld(World):
                     continue
                 said = self._new_words(name)
                 control = self.control(name)
-                assert control.failed, f"{name} ended by itself with {status}: {said}"
+                assert control.has_failed, f"{name} ended by itself with {status}: {said}"
                 assert status in _ENDS, f"{name} ended with {status}: {said}"
                 assert "Traceback" not in said, f"{name} broke: {said}"
                 assert status == -9 or _WORDS.search(said), f"{name} does not say why it ended: {said}"
                 self.ends.append((name, said.strip().splitlines()[-1] if said.strip() else ""))
-                control.forgive()
+                control.begin()
                 self.start(name)
 
     def run_once(self, name: str, words: list[str]) -> tuple[int, str]:
