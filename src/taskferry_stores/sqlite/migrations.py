@@ -77,3 +77,9 @@ def back_up(connection: sqlite3.Connection, target: Path) -> None:
     finally:
         copy.close()
     unfinished.replace(target)
+    # The copy is there before the database is changed, whenever the power goes.
+    folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
