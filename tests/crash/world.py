@@ -161,9 +161,11 @@ def set_up(client: LocalClient, owner: str, agents: Iterable[str], relay: str) -
         client.post("/agents", {"handle": agent})
 
 
-def befriend(alice: LocalClient, bob: LocalClient, asks: str, does: str) -> None:
+def befriend(
+    alice: LocalClient, bob: LocalClient, asks: str, does: str, check: Callable[[], None] = lambda: None
+) -> None:
     """An accepted connection between an agent of Alice's and one of Bob's; either may send without a gate."""
-    alice.post("/connections/request", {"from": asks, "to": f"@bob/{does}"})
+    wanted = {"from": asks, "to": f"@bob/{does}"}
 
     def asked() -> JsonObject | None:
         found = listed(bob.get("/connections", state="requested_in"), "connections")
@@ -173,9 +175,13 @@ def befriend(alice: LocalClient, bob: LocalClient, asks: str, does: str) -> None
         found = listed(alice.get("/connections", state="accepted"), "connections")
         return any(f"/{asks}" in str(one) for one in found) or None
 
-    request = until(asked, "the request arrives")
-    bob.post("/connections/accept", {"id": request["id"], "permissions": {"human_gate": False}})
-    until(accepted, "the acceptance arrives")
+    until(lambda: alice.post("/connections/request", wanted, key=f"request-{asks}"), "a request", check=check)
+    answer = {
+        "id": until(asked, "the request arrives", check=check)["id"],
+        "permissions": {"human_gate": False},
+    }
+    until(lambda: bob.post("/connections/accept", answer, key=f"accept-{does}"), "an answer", check=check)
+    until(accepted, "the acceptance arrives", check=check)
 
 
 def link(old: LocalClient, new: LocalClient, relay: str) -> None:

@@ -45,7 +45,8 @@ int failing_writes_use(const char *control, const char *below)
 
 static int is_below(const char *path)
 {
-    return words && strncmp(path, folder, folder_length) == 0 && path[folder_length] == '/';
+    return words && strncmp(path, folder, folder_length) == 0
+        && (path[folder_length] == '/' || path[folder_length] == 0);
 }
 
 static int is_ours(int file)

@@ -136,9 +136,10 @@ def _backup(desk: Desk, target: str, arm: Arm) -> Control:
             "cli", ["backup", str(file), "--data", str(desk.world.folder / "alice")]
         )
         desk.world.check()
-        assert not list(file.parent.glob(".*.part")), "a part of it was left"
+        # Who is killed cleans up at the next try.
+        assert status == -9 or not list(file.parent.glob(".*.part")), "a part of it was left"
         assert file.exists() == (status == 0), said
-        assert status == 0 or ("Traceback" not in said and said.strip()), said
+        assert status in (0, -9) or ("Traceback" not in said and said.strip()), said
         if status == 0:
             break
         assert attempt < 2, said

@@ -53,12 +53,16 @@ class Control:
         path.write_bytes(bytes(_WORDS.size))
         with path.open("r+b") as file:
             self._shared = mmap.mmap(file.fileno(), _WORDS.size)
+        self._failed_before = False
+        self._failed_at_start = 0
 
     def fail(self, number: int, how: Writes, *, lasting: bool = False) -> None:
         """Let the call of that number, counted from now on, fail, and with `lasting` all after it."""
+        self._failed_before = self.has_failed
         self._put(3, int(lasting))
         self._put(2, int(how))
         self._put(4, 0)
+        self._failed_at_start = 0
         self._put(1, self.calls + number)
 
     def forgive(self) -> None:
@@ -74,6 +78,17 @@ class Control:
     def failed(self) -> int:
         """How many failed since `fail`."""
         return self._get(4)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether any call failed since `begin`: programs may take their time to end for it."""
+        return self._failed_before or self.failed > self._failed_at_start
+
+    def begin(self) -> None:
+        """The program starts anew, and nothing fails."""
+        self.forgive()
+        self._failed_before = False
+        self._failed_at_start = self.failed
 
     def close(self) -> None:
         """Let go of the file."""

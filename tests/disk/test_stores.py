@@ -171,6 +171,7 @@ async def test_a_commit_whose_writes_fail_is_there_or_not(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("deed", DEEDS)
 async def test_a_commit_of_which_each_write_fails_is_there_or_not(
@@ -239,6 +240,7 @@ async def test_a_store_whose_making_fails_is_made_the_next_time(disk: Disk, kind
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("fault", FAULTS)
 @pytest.mark.parametrize("kind", ["relay", "daemon"])
 async def test_a_store_of_whose_making_each_call_fails_is_made(disk: Disk, kind: str, fault: Fault) -> None:

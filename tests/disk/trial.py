@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -66,12 +67,12 @@ class TrialWorld(World):
                     continue
                 said = self._new_words(name)
                 control = self.control(name)
-                assert control.failed, f"{name} ended by itself with {status}: {said}"
+                assert control.has_failed, f"{name} ended by itself with {status}: {said}"
                 assert status in _ENDS, f"{name} ended with {status}: {said}"
                 assert "Traceback" not in said, f"{name} broke: {said}"
                 assert status == -9 or _WORDS.search(said), f"{name} does not say why it ended: {said}"
                 self.ends.append((name, said.strip().splitlines()[-1] if said.strip() else ""))
-                control.forgive()
+                control.begin()
                 self.start(name)
 
     def run_once(self, name: str, words: list[str]) -> tuple[int, str]:
@@ -107,8 +108,8 @@ class Desk:
         if not self.lanes or self.lanes[-1].rounds >= 6:
             number = len(self.lanes)
             for client, agent in ((self.alice, f"asks{number}"), (self.bob, f"does{number}")):
-                client.post("/agents", {"handle": agent})
-            befriend(self.alice, self.bob, f"asks{number}", f"does{number}")
+                self.until(partial(client.post, "/agents", {"handle": agent}), agent)
+            befriend(self.alice, self.bob, f"asks{number}", f"does{number}", self.world.check)
             lane = Lane(self.world, number, 1, self.alice, self.bob, None, Pulse(), self.hear)
             self.lanes.append(lane)
         return self.lanes[-1]

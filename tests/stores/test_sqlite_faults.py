@@ -8,6 +8,7 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -304,6 +305,49 @@ async def test_bad_change_is_its_callers_alone(tmp_path):
         assert isinstance(outcomes.pop(7), sqlite3.IntegrityError)
         assert all(isinstance(outcome, tuple) for outcome in outcomes.values())
         assert len(await relay.settings([f"k{n}" for n in range(12)])) == 11
+
+
+async def test_a_rollback_that_fails_stops_the_store_and_leaves_nobody_waiting(tmp_path):
+    """What was to be taken back and could not be: all who wait are answered, and nothing more is done."""
+
+    class Stubborn:
+        """A connection that rolls back once, and then no more."""
+
+        def __init__(self, inner):
+            self._inner = inner
+            self.rollbacks = 0
+
+        def execute(self, words, *values):
+            self.rollbacks += words == "ROLLBACK"
+            if words == "ROLLBACK" and self.rollbacks > 1:
+                raise sqlite3.OperationalError("disk I/O error")
+            return self._inner.execute(words, *values)
+
+        def __getattr__(self, name):
+            return getattr(self._inner, name)
+
+    outcomes = []
+    async with open_relay(tmp_path / "relay.db") as relay:
+        file = relay._engine._file
+        relay._engine._file = attrs.evolve(file, writer=Stubborn(file.writer))
+
+        async def put(n):
+            try:
+                outcomes.append(await relay.commit([put_setting(f"k{n}", 5 if n == 1 else b"good")]))
+            except (StoreFailed, sqlite3.IntegrityError) as error:
+                outcomes.append(type(error))
+
+        with trio.fail_after(5):
+            async with trio.open_nursery() as nursery:
+                for n in range(6):
+                    nursery.start_soon(put, n)
+            with pytest.raises(StoreFailed):
+                await relay.commit([PutSetting("after", b"1")])
+    assert len(outcomes) == 6
+    assert StoreFailed in outcomes
+    async with open_relay(tmp_path / "relay.db", check=IntegrityCheck.FULL) as relay:
+        held = await relay.settings([f"k{n}" for n in range(6)])
+        assert len(held) == sum(isinstance(outcome, tuple) for outcome in outcomes)
 
 
 async def test_cancelled_callers_leave_the_others_whole(tmp_path):

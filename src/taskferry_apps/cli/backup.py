@@ -54,6 +54,8 @@ def backup(file: Path, passphrase: bool) -> None:
       taskferry backup ~/taskferry.backup
       taskferry backup /media/usb/taskferry.backup --passphrase
     """
+    from ..daemon.private_files import sync_folder
+
     if file.exists():
         raise CommandFailed(f"{file} exists already; name another file.", Exit.USAGE)
     body = {"passphrase": ask_new_passphrase()} if passphrase else {}
@@ -63,6 +65,12 @@ def backup(file: Path, passphrase: bool) -> None:
             with daemon.download("/backup", body) as (size, pieces), _bar(size, "Backing up") as progress:
                 _write(beside, pieces, size, progress)
             beside.rename(file)
+            try:
+                # Only then does the name survive a loss of power.
+                sync_folder(file.parent)
+            except OSError:
+                file.unlink()
+                raise
         except OSError as error:
             raise CommandFailed(f"{file} cannot be written: {error.strerror}.", Exit.TROUBLE) from None
         finally:

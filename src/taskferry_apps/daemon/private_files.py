@@ -22,6 +22,7 @@ __all__ = [
     "is_directory_held",
     "make_private_directory",
     "read_private",
+    "sync_folder",
     "write_private",
 ]
 
@@ -68,11 +69,16 @@ def write_private(path: Path, content: bytes) -> None:
         stream.flush()
         os.fsync(stream.fileno())
     beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make durable what stands under which name in `folder`. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def read_private(path: Path) -> bytes:

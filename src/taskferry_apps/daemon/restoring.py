@@ -32,7 +32,7 @@ from taskferry_stores.sqlite import IntegrityCheck, open_daemon_store
 
 from .core import SEQUENCE_FLOOR
 from .keys import DamagedKeys, decode_keys, encode_keys
-from .private_files import make_private_directory
+from .private_files import make_private_directory, sync_folder
 from .secret_files import FileSecrets
 from .secret_port import DEVICE
 
@@ -140,10 +140,10 @@ def restore(
         if identity is Identity.SAME:
             ring = decode_keys(keys, "The key part of the backup")
             FileSecrets(beside).write(DEVICE, encode_keys(ring))
-        _sync(beside)
+        sync_folder(beside)
         check_target(data)
         beside.rename(data)
-        _sync(data.parent)
+        sync_folder(data.parent)
     except RemoteProtocolError as error:
         raise refusal(error) from error
     except (StoreError, DamagedKeys) as error:
@@ -217,11 +217,3 @@ async def _check_store(path: Path, header: Header, now: Instant, same_since: Ins
             # More than were ever sent: nobody has sent one each millisecond since 1970.
             await store.commit((PutSetting(SEQUENCE_FLOOR, same_since.to_bytes(8, "big")),))
     return own.record.name
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -283,8 +283,15 @@ class Engine(Generic[C, R]):
 
     def _roll_back(self) -> None:
         # SQLite has rolled back by itself after some errors.
-        if self._file.writer.in_transaction:
+        if not self._file.writer.in_transaction:
+            return
+        try:
             self._file.writer.execute("ROLLBACK")
+        except sqlite3.Error as error:
+            # Raised, it would leave without an answer whoever waits.
+            self._failure = StoreFailed(
+                f"Reading or writing {self._file.path} failed ({error}); check the disk and start again."
+            )
 
     def _checkpoint(self) -> None:
         """Copy the log into the database. What stands in the way of it for now is left to the next time."""

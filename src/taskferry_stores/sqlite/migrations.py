@@ -91,6 +91,7 @@ def back_up(connection: sqlite3.Connection, target: Path) -> None:
         copy.close()
     synchronise(unfinished)
     unfinished.replace(target)
+    # The copy is there before the database is changed, whenever the power goes.
     synchronise(target.parent)
 
 

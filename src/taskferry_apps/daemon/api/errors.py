@@ -24,9 +24,7 @@ __all__ = ["error_object", "refusal", "refusal_for", "too_large"]
 _DETAILS: Final = ("field", "state", "actions", "retry_after", "approval")
 
 #: What a disk, or its owner, refuses; from networks these do not come.
-_DISK: Final = frozenset(
-    {errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES, errno.EPERM}
-)
+_DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES})
 
 #: What HTTP itself refuses: status, code, sentence, next step.
 _HTTP: Final = {
