@@ -14,6 +14,7 @@ from taskferry_transports.longpoll_server import LongPollServer
 from taskferry_transports.websocket_server import add_websocket_route
 
 from .. import system
+from ..request_ids import name_requests
 from .core import Relay
 from .invite_page import add_invite_page
 from .meetings import Meetings, mount_meetings
@@ -50,6 +51,7 @@ def create_app(
 ) -> tuple[QuartTrio, LongPollServer]:
     """The application, for the guarded server alone, and the long-poll side, to be run beside it."""
     app = QuartTrio("taskferry_relay", static_folder=None)
+    name_requests(app, entropy)
     pages.mount(app)
     mount_sign_up(app, pages, desk)
     add_invite_page(app, relay.invites, pages)

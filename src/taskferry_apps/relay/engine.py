@@ -46,7 +46,7 @@ from .facts import Facts
 from .jobs import Chore, Deliver, Job, Sender
 from .meter import Meter
 from .usage import Landing
-from .witness import Witness
+from .witness import Witness, log_refusal
 
 __all__ = ["Engine", "Sender"]
 
@@ -189,6 +189,7 @@ class Engine:
             admission = admit(envelope, wraps, known, now=now)
             if not isinstance(admission, Admitted):
                 job.outcomes[index] = admission
+                log_refusal(envelope, admission)
                 continue
             job.outcomes[index] = None
             if self._witness is not None:
