@@ -13,6 +13,13 @@ from pathlib import Path
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
+
+from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.witness import log_envelope
+
+from .conftest import ORIGIN, codes, serving
+from .people import seal
 
 CANARY = "canary-of-a-secret-path"
 TOKEN = "canary-of-the-operator"
@@ -78,3 +85,18 @@ def test_lines_are_written_as_the_operator_says(tmp_path: Path, form: str, is_js
     for line in lines:
         assert line.startswith("{") is is_json
         assert "\x1b" not in line
+
+
+@pytest.mark.parametrize("witness", [log_envelope, None])
+async def test_a_refused_message_is_named_by_its_id_for_debugging_alone(store, witness) -> None:
+    """Its id and code and nothing that it says; at other levels not a word."""
+    text = "canary in a message"
+    async with serving(store, Policy([ORIGIN], witness=witness)) as world:
+        stranger = seal(world.alice, world.bob, text, world.now)
+        with capture_logs() as lines:
+            async with world.open(world.bob), world.open(world.alice) as client:
+                assert codes(await client.send([stranger.parcel])) == ["not-connected"]
+    refused = [line for line in lines if "refused" in line["event"]]
+    assert [line["code"] for line in refused] == (["not-connected"] if witness is not None else [])
+    assert all(re.fullmatch("[0-9a-f]{32}", line["message"]) for line in refused)
+    assert text not in str(lines)

@@ -188,8 +188,7 @@ class Engine:
                 known = view.of(header, prior)
             admission = admit(envelope, wraps, known, now=now)
             if not isinstance(admission, Admitted):
-                job.outcomes[index] = admission
-                log_refusal(envelope, admission)
+                job.outcomes[index] = admission if self._witness is None else log_refusal(envelope, admission)
                 continue
             job.outcomes[index] = None
             if self._witness is not None:

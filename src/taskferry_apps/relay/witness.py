@@ -33,14 +33,15 @@ def log_envelope(facts: AdmissionFacts, envelope: Envelope) -> None:
     )
 
 
-def log_refusal(envelope: Envelope, refusal: Refusal) -> None:
-    """Log, for debugging, which envelope was refused, and why."""
+def log_refusal(envelope: Envelope, refusal: Refusal) -> Refusal:
+    """Log which envelope was refused, and why; the refusal itself."""
     _LOG.debug(
         "an envelope was refused",
         message=envelope.header.id.hex(),
         code=refusal.code,
         cls=envelope.header.cls.value,
     )
+    return refusal
 
 
 def _handle(log: AccountLog | None, agent: AgentRef) -> str:
