@@ -29,17 +29,23 @@ _FIELDS: Final = frozenset(
         "kind",
         "needs_restart",
         "level",
+        "message",
+        "method",
         "owner",
         "peer",
         "pid",
         "reason",
         "recipient",
+        "request",
+        "route",
         "sender",
         "size",
         "state",
+        "status",
         "table",
         "taken",
         "timestamp",
+        "took_ms",
         "transport",
         "url",
         "version",
@@ -51,15 +57,21 @@ def _only_known_fields(_: WrappedLogger, __: str, event: EventDict) -> EventDict
     return {name: value for name, value in event.items() if name in _FIELDS}
 
 
-def set_up_logs(level: str) -> None:
-    """Log from `level` (debug, info or warning) on. Called again, it changes that."""
+def set_up_logs(level: str, form: str = "auto") -> None:
+    """Log from `level` (debug, info or warning) on. Called again, it changes that.
+
+    `form` is json, text, or auto: text on a terminal, JSON elsewhere.
+    """
+    on_terminal = sys.stderr.isatty()
+    as_text = form == "text" or (form == "auto" and on_terminal)
     renderer = (
-        structlog.dev.ConsoleRenderer(pad_event_to=28)
-        if sys.stderr.isatty()
+        structlog.dev.ConsoleRenderer(pad_event_to=28, colors=on_terminal)
+        if as_text
         else structlog.processors.JSONRenderer()
     )
     structlog.configure(
         processors=[
+            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             _only_known_fields,
             structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -138,6 +138,10 @@ class RelaySettings:
     """Limits that are not as usual, `name=number` each (docs/limits.md)."""
     log: str = attrs.field(default="info", metadata=_from(values.level, "TASKFERRY_LOG"))
     """The least level that is logged."""
+    log_format: str = attrs.field(
+        default="auto", metadata=_from(values.choice("auto", "json", "text"), "TASKFERRY_LOG_FORMAT")
+    )
+    """How a line of the log is written; auto: as text on a terminal, as JSON elsewhere."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)
 
     @property
@@ -195,6 +199,10 @@ class DaemonSettings:
     """The owner's word that no other copy of this data directory counts any more; a flag alone."""
     log: str = attrs.field(default="info", metadata=_from(values.level, "TASKFERRY_LOG"))
     """The least level that is logged."""
+    log_format: str = attrs.field(
+        default="auto", metadata=_from(values.choice("auto", "json", "text"), "TASKFERRY_LOG_FORMAT")
+    )
+    """How a line of the log is written; auto: as text on a terminal, as JSON elsewhere."""
     sources: Mapping[str, Source] = attrs.field(factory=dict, repr=False, eq=False)
 
     @property

@@ -30,6 +30,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "mcp": "Whether agents are served over MCP, which takes some 50 MB of memory.",
     "take_over": "Your word that no other copy of this data directory counts any more.",
     "log": "The least level that is logged.",
+    "log_format": "How a line of the log is written; auto: as text on a terminal, as JSON elsewhere.",
 }
 
 

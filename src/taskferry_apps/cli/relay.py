@@ -27,6 +27,11 @@ __all__ = ["relay"]
     "--signup", type=click.Choice(["open", "ticket", "closed"]), help="Which new accounts may join."
 )
 @click.option("--log", type=click.Choice(["debug", "info", "warning"]), help="The least level to log.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "json", "text"]),
+    help="How to log.  [default: auto, text on a terminal and JSON elsewhere]",
+)
 @click.option("--config", type=click.Path(path_type=Path), envvar="TASKFERRY_CONFIG", help="A TOML file.")
 @click.option("--restored", is_flag=True, help="The database was put back from an older copy.")
 @click.pass_context

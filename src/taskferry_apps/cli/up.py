@@ -24,6 +24,11 @@ __all__ = ["up"]
     help="Where to keep keys.  [default: auto, the system's secret store where there is one]",
 )
 @click.option("--log", type=click.Choice(["debug", "info", "warning"]), help="The least level to log.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "json", "text"]),
+    help="How to log.  [default: auto, text on a terminal and JSON elsewhere]",
+)
 @click.option("--take-over", is_flag=True, help="No other copy of this data directory counts any more.")
 @click.option("--config", type=click.Path(path_type=Path), envvar="TASKFERRY_CONFIG", help="A TOML file.")
 def up(config: Path | None, take_over: bool, **flags: str | None) -> None:

@@ -57,7 +57,7 @@ def run_held(settings: DaemonSettings) -> BaseException | None:
 
     A refusal of the system's is given as the OSError that it is.
     """
-    set_up_logs(settings.log)
+    set_up_logs(settings.log, settings.log_format)
     failure: BaseException | None = None
     try:
         trio.run(_main, settings)

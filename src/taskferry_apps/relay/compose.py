@@ -82,7 +82,7 @@ def _run(
     settings: RelaySettings,
     reread: Reread | None,
 ) -> int:
-    set_up_logs(settings.log)
+    set_up_logs(settings.log, settings.log_format)
     _collect_seldom()
     failure: Exception | None = None
     try:
@@ -219,7 +219,7 @@ async def serve_relay(
     app, longpoll, gauges = create_app(relay, store, system.entropy, pages, desk, surface)
 
     def take(read: RelaySettings) -> None:
-        set_up_logs(read.log)
+        set_up_logs(read.log, read.log_format)
         relay.entrance.allow(read.client_tokens.values(), _allowance(read))
         desk.limit(_allowance(read))
         door.policy = _ops_policy(read)

@@ -23,7 +23,7 @@ from .facts import Facts
 from .jobs import Job, Sender
 from .limits import USUAL
 from .usage import Landing
-from .witness import Witness
+from .witness import Witness, log_refusal
 
 __all__ = ["Judge"]
 
@@ -120,7 +120,7 @@ class Judge:
                 known = view.of(header, prior)
             admission = admit(envelope, wraps, known, now=now)
             if not isinstance(admission, Admitted):
-                job.outcomes[index] = admission
+                job.outcomes[index] = admission if self._witness is None else log_refusal(envelope, admission)
                 continue
             job.outcomes[index] = None
             if self._witness is not None:

@@ -17,6 +17,7 @@ LIVE: Final = frozenset(
     {
         "client_tokens",
         "log",
+        "log_format",
         "ops_token",
         "signups_per_hour",
         "signups_per_site",

@@ -13,6 +13,8 @@ from werkzeug.exceptions import MethodNotAllowed
 
 from taskferry_transports.guarded_server import DRAINING_STATE, GuardConfig
 
+from ... import system
+from ...request_ids import name_requests
 from ...settings import DaemonSettings
 from ..bounds import BOUNDS
 from ..downloads import DOWNLOAD_POLICY, attachment
@@ -63,6 +65,8 @@ def create_api(daemon: DaemonService, settings: DaemonSettings) -> QuartTrio:
         port = server[1] if server is not None and server[1] is not None else settings.addr[1]
         guard.check_source(request.headers, port)
 
+    # First, so that what is refused has a name as well.
+    name_requests(app, system.entropy)
     app.before_request(check_source)
     app.after_request(_secure)
     app.register_error_handler(Exception, _refuse)

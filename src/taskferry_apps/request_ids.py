@@ -1,0 +1,66 @@
+"""Every HTTP request has an id: it stands in the answer, and in what is logged while it is under way."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Final
+
+from quart import Response, g, request, websocket
+from quart_trio import QuartTrio
+from structlog.contextvars import bind_contextvars, clear_contextvars
+
+from taskferry_protocol.ids import Entropy
+
+from .logs import get_logger
+
+__all__ = ["HEADER", "name_requests"]
+
+HEADER: Final = "X-Request-Id"
+#: Whoever calls may name a request; what would break a line, or carry much, is no name.
+_NAME: Final = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
+_BYTES: Final = 12
+_LEAST_FAULT: Final = 500
+
+_LOG = get_logger()
+
+
+def name_requests(app: QuartTrio, entropy: Entropy) -> None:
+    """Give requests their ids, and log each, a fault of ours as a warning, all others for debugging.
+
+    So strangers write no lines into a log. Only which route it was is said, never its path, query, headers or
+    body: some of these are secrets.
+    """
+
+    def begin(given: str) -> None:
+        g.request_name = given if _NAME.fullmatch(given) else entropy(_BYTES).hex()
+        g.request_began = time.monotonic()
+        clear_contextvars()
+        bind_contextvars(request=g.request_name)
+
+    async def begin_request() -> None:
+        begin(request.headers.get(HEADER, ""))
+
+    async def begin_link() -> None:
+        begin(websocket.headers.get(HEADER, ""))
+
+    async def end(response: Response) -> Response:
+        name = g.get("request_name")
+        if name is None:
+            return response
+        response.headers[HEADER] = name
+        status = response.status_code
+        log = _LOG.warning if status >= _LEAST_FAULT else _LOG.debug
+        rule = request.url_rule
+        log(
+            "request",
+            method=request.method,
+            route=rule.rule if rule is not None else "none",
+            status=status,
+            took_ms=round((time.monotonic() - g.request_began) * 1000, 1),
+        )
+        return response
+
+    app.before_request(begin_request)
+    app.before_websocket(begin_link)
+    app.after_request(end)
