@@ -152,7 +152,11 @@ class Draft:
         """Make it all durable, or nothing of it."""
         if self.changes:
             self.add(*record_of(self.changes, self.now))
-            await self.core.commit(self.changes, tuple(self._logs.values()))
+            await self.commit_as_it_is()
+
+    async def commit_as_it_is(self) -> None:
+        """The same, where what each request sent is recorded already."""
+        await self.core.commit(self.changes, tuple(self._logs.values()))
 
     # --- Account logs
 

@@ -23,6 +23,7 @@ from .draft import Draft, Posted, Thread
 from .leads import lead_of, named_message
 from .names import handle_of, named_peer, own_agent
 from .port import Caller, DaemonRefusal
+from .together import Together
 
 __all__ = ["Way", "check_may_send", "open_way", "send_message"]
 
@@ -111,6 +112,7 @@ def _not_permitted(way: Way, text: str) -> DaemonRefusal:
 
 async def send_message(
     core: Core,
+    together: Together,
     caller: Caller,
     mine: str,
     peer: str,
@@ -121,8 +123,8 @@ async def send_message(
 ) -> Posted:
     """Send a message. `conversation`, `reply_to` and `cause` may be "". Raises DaemonRefusal."""
     agent = await own_agent(core, caller, mine)
-    async with core.lock:
-        draft = Draft(core)
+
+    async def fill(draft: Draft) -> Posted:
         await permit_deed(draft, caller, agent, Deed.WORD)
         way = await open_way(core, agent, peer)
         conv = _conversation(conversation) if conversation else None
@@ -142,8 +144,9 @@ async def send_message(
         check_may_send(way, posted, draft.now)
         count_sent(draft, agent, way.peer, posted.hash, posted.content)
         draft.tell("message", agent.name, (posted.hash,), type=body.type_name, direction="out")
-        await draft.commit()
-    return posted
+        return posted
+
+    return await together.post(fill)
 
 
 def _conversation(text: str) -> ConversationId:

@@ -62,6 +62,7 @@ from .setting_up import set_up
 from .sharing import Sharing
 from .taskbook import load_task
 from .tasks import Tasks
+from .together import Together
 from .upkeep import Upkeep
 from .views import (
     AccountView,
@@ -115,6 +116,7 @@ class Daemon:
         self.gates = Gates(core, self._link, self._connections, self._tasks, rules)
         """What waits for the owner, and what the owner has decided ahead."""
         self._mail = Mail(core)
+        self._together = Together(core)
         self.history = History(core)
         """Lists that search, and figures over all that is kept."""
         self._wakes = Wakes(core)
@@ -301,7 +303,9 @@ class Daemon:
         body = TextMessage(text, tuple(parts))
         posted = await posted_before(self._core)
         if posted is None:
-            posted = await send_message(self._core, caller, mine, peer, body, conversation, reply_to, cause)
+            posted = await send_message(
+                self._core, self._together, caller, mine, peer, body, conversation, reply_to, cause
+            )
         return await sent(self._core, self._link, posted)
 
     async def inbox(
