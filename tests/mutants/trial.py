@@ -20,6 +20,8 @@ from .table import WIDER
 
 __all__ = ["Verdict", "copied_source", "try_out"]
 
+_LATE = "no end within"
+
 
 @attrs.frozen
 class Verdict:
@@ -55,8 +57,7 @@ def copied_source(folder: Path) -> Iterator[Path]:
 def try_out(mutant: Mutant, copy: Path, *, seconds: float, wider: bool = True) -> Verdict:
     """Whether some test notices the fault in the copy. The file is put back afterwards.
 
-    A run that goes on beyond `seconds` counts as noticed: the suite's own limit on a test would end it.
-    Raises Stale.
+    A run that goes on beyond `seconds` decides nothing, and does not count as noticed. Raises Stale.
     """
     path = copy / mutant.file
     whole = path.read_bytes()
@@ -66,7 +67,8 @@ def try_out(mutant: Mutant, copy: Path, *, seconds: float, wider: bool = True) -
         for tests in (mutant.tests, *((WIDER[mutant.layer],) if wider else ())):
             by = _first_failure(tests, copy, seconds)
             if by:
-                return Verdict(mutant, True, by, time.monotonic() - began)
+                late = by.startswith(_LATE)
+                return Verdict(mutant, not late, by, time.monotonic() - began)
     finally:
         path.write_bytes(whole)
     return Verdict(mutant, False, "", time.monotonic() - began)
@@ -97,7 +99,7 @@ def _first_failure(tests: tuple[str, ...], copy: Path, seconds: float) -> str:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return f"no end within {seconds:.0f} s"
+        return f"{_LATE} {seconds:.0f} s"
     if process.returncode == 0:
         return ""
     found = re.search(r"^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)", said, re.MULTILINE)

@@ -12,9 +12,11 @@ from taskferry_transports.longpoll_server import LongPollServer
 from taskferry_transports.websocket_server import add_websocket_route
 
 from .. import system
+from ..release import version
 from .core import Relay
 from .invite_page import add_invite_page
 from .meetings import Meetings, mount_meetings
+from .openapi import mount_document
 from .ops_door import OpsDoor, OpsPolicy
 from .pages import Pages
 from .pages.community import mount_community
@@ -59,6 +61,7 @@ def create_app(
             return jsonify({"status": "stopping", "service": "relay"}), 503
         return jsonify({"status": "ok", "service": "relay"}), 200
 
+    mount_document(app, version())
     mount_meetings(app, Meetings(system.now, entropy))
     add_websocket_route(app, WEBSOCKET_PATH, relay.handle)
     longpoll = LongPollServer(relay.handle, entropy)
