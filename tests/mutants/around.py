@@ -26,7 +26,6 @@ AROUND = (
         'writer.execute("PRAGMA synchronous = FULL")\n    writer.execute(f',
         'writer.execute("PRAGMA synchronous = OFF")\n    writer.execute(f',
         "what was acknowledged survives",
-        "tests/stores/test_durable_stores.py",
         "tests/stores/test_sqlite_faults.py",
     ),
     _m(
@@ -43,8 +42,7 @@ AROUND = (
         "            self._roll_back()\n            if _is_fault_of_storage(error):\n                raise\n            return None",
         '            connection.execute("COMMIT")\n            if _is_fault_of_storage(error):\n                raise\n            return None',
         "a commit is all or nothing",
-        "tests/stores/test_every_relay_store.py",
-        "tests/stores/test_every_daemon_store.py",
+        "tests/stores/test_sqlite_faults.py",
     ),
     _m(
         "seen-by-seq-forgotten",
@@ -246,6 +244,8 @@ AROUND = (
         "",
         "proof of a fork is kept",
         "tests/relay/test_accusations.py",
+        "tests/relay/test_refusals.py",
+        "tests/relay/test_calls.py",
     ),
     _m(
         "acked-beyond-memory",
@@ -253,8 +253,9 @@ AROUND = (
         "    if acked > (cursor.offset if cursor is not None else 0):",
         "    if acked < 0:",
         "a copied data directory is found out",
-        "tests/relay/test_sessions.py",
+        "tests/relay/test_stopping.py",
         "tests/devices/test_copied_directory.py",
+        "tests/relay/test_sessions.py",
     ),
     _m(
         "two-processes-of-a-device",
@@ -262,8 +263,9 @@ AROUND = (
         "and not instance.take_over and run and run != instance.run:",
         "and not instance.take_over and run and not instance.run:",
         "one device is one process",
-        "tests/relay/test_sessions.py",
+        "tests/relay/test_stopping.py",
         "tests/devices/test_copied_directory.py",
+        "tests/relay/test_sessions.py",
     ),
     _m(
         "visit-by-any-key",
@@ -338,7 +340,9 @@ AROUND = (
         "    if not hmac.compare_digest(shown.encode(), visitor.session.form_token.encode()):",
         "    if not visitor.session.form_token:",
         "no web page presses a button",
-        "tests/daemon/pages/test_attacks.py",
+        "tests/daemon/pages/test_who.py",
+        "tests/daemon/pages/test_devices.py",
+        "tests/devices/test_linking_in_browser.py",
     ),
     _m(
         "button-without-origin",
@@ -346,7 +350,9 @@ AROUND = (
         '        "Origin" not in request.headers\n        or request',
         "        request",
         "no web page presses a button",
-        "tests/daemon/pages/test_attacks.py",
+        "tests/daemon/pages/test_who.py",
+        "tests/daemon/pages/test_devices.py",
+        "tests/devices/test_linking_in_browser.py",
     ),
     _m(
         "page-link-twice",
@@ -354,8 +360,8 @@ AROUND = (
         "        kept, now = self._tickets.pop(_digest(ticket), None), self._now()",
         "        kept, now = self._tickets.get(_digest(ticket), None), self._now()",
         "a one-time link works once",
+        "tests/daemon/pages/test_who.py",
         "tests/daemon/pages/test_attacks.py",
-        "tests/daemon/pages",
     ),
     _m(
         "page-link-for-ever",
@@ -363,8 +369,8 @@ AROUND = (
         "        if kept is None or kept.until <= now:",
         "        if kept is None:",
         "a one-time link ends",
+        "tests/daemon/pages/test_who.py",
         "tests/daemon/pages/test_attacks.py",
-        "tests/daemon/pages",
     ),
     _m(
         "revoked-credential",

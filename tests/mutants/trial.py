@@ -21,6 +21,8 @@ from .table import WIDER
 __all__ = ["Verdict", "copied_source", "try_out"]
 
 _LATE = "no end within"
+#: What pytest says where a marker has left out every test of the paths.
+_NONE_RAN = 5
 
 
 @attrs.frozen
@@ -100,7 +102,7 @@ def _first_failure(tests: tuple[str, ...], copy: Path, seconds: float) -> str:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
         return f"{_LATE} {seconds:.0f} s"
-    if process.returncode == 0:
+    if process.returncode in (0, _NONE_RAN):
         return ""
     found = re.search(r"^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)", said, re.MULTILINE)
     return found[1] if found else f"exit code {process.returncode}: {said.strip()[-200:]}"

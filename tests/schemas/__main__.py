@@ -2,8 +2,8 @@
 
 A relay and two daemons run as processes. schemathesis makes requests from each document, good and bad, of the
 daemon with no credential, an agent's and the owner's, of the relay with none. No answer may be a fault of the
-server, each has the media type and the shape that the document names, and what is refused carries a code, since
-that is the shape of a refusal.
+server, each has the media type and the shape that the document names, and what is refused carries a code,
+since that is the shape of a refusal.
 """
 
 from __future__ import annotations
