@@ -430,6 +430,8 @@ AROUND = (
         "        if held is None:",
         "what a restored relay has forgotten is offered again",
         "tests/daemon/test_restored_relay.py",
+        "tests/daemon/test_relay_faults.py",
+        "tests/daemon/test_process.py",
     ),
     _m(
         "cursor-not-set",
@@ -481,8 +483,9 @@ AROUND = (
         "        draft.add(RelayedOutbox((entry.hash,)))",
         "        draft.add(DropOutbox((entry.hash,)))",
         "what was not delivered is offered again",
-        "tests/daemon/test_restored_relay.py",
         "tests/daemon/test_ladder.py",
+        "tests/daemon/test_restored_relay.py",
+        "tests/daemon/test_relay_faults.py",
     ),
     _m(
         "refusal-in-silence",
@@ -526,8 +529,7 @@ AROUND = (
         "    if log.account != account:\n        return None\n",
         "",
         "a log is of the account that was asked for",
-        "tests/daemon/test_peer_logs.py",
-        "tests/daemon/test_peers.py",
+        "tests/daemon/test_hostile_mail.py",
     ),
     _m(
         "third-party-in-a-task",
@@ -535,7 +537,6 @@ AROUND = (
         '    if held.rows and arrival.mine.account != arrival.peer.account:\n        raise RemoteProtocolError(RejectCode.WRONG_PARTY, "from a third party")\n',
         "",
         "a task has two sides",
-        "tests/daemon/test_task_path.py",
         "tests/daemon/test_hostile_mail.py",
     ),
     _m(
@@ -563,9 +564,7 @@ AROUND = (
         "    return {name: value for name, value in event.items() if name in _FIELDS}",
         "    return dict(event)",
         "no secret gets into a log",
-        "tests/cli/test_canaries.py",
-        "tests/house",
-        "tests/apps",
+        "tests/apps/test_logs.py",
     ),
     _m(
         "secret-setting-shown",

@@ -3,7 +3,8 @@
 The classes are those of the Community Cryptography Test Vectors (c2sp.org/CCTV/ed25519): A or R of low order
 or with a component of low order, their encodings not canonical, a residue that only a cofactored equation
 forgives, and k hashed over another encoding. They are made here, over structures of this protocol, so what is
-judged is the way that a stranger's signature goes. All are refused: the key by `bad-key`, the rest by `bad-signature`.
+judged is the way that a stranger's signature goes. All are refused: the key by `bad-key`, the rest by
+`bad-signature`.
 """
 
 import itertools
