@@ -23,6 +23,9 @@ __all__ = ["Verdict", "copied_source", "try_out"]
 _LATE = "no end within"
 #: What pytest says where a marker has left out every test of the paths.
 _NONE_RAN = 5
+_QUICK = "not slow and not journey and not examples and not programs and not browser"
+#: A mutant's own tests may be long stories.
+_OWN = "not slow and not examples and not programs and not browser"
 
 
 @attrs.frozen
@@ -66,8 +69,8 @@ def try_out(mutant: Mutant, copy: Path, *, seconds: float, wider: bool = True) -
     began = time.monotonic()
     path.write_text(mutated(mutant))
     try:
-        for tests in (mutant.tests, *((WIDER[mutant.layer],) if wider else ())):
-            by = _first_failure(tests, copy, seconds)
+        for tests, markers in ((mutant.tests, _OWN), *(((WIDER[mutant.layer], _QUICK),) if wider else ())):
+            by = _first_failure(tests, markers, copy, seconds)
             if by:
                 late = by.startswith(_LATE)
                 return Verdict(mutant, not late, by, time.monotonic() - began)
@@ -76,7 +79,7 @@ def try_out(mutant: Mutant, copy: Path, *, seconds: float, wider: bool = True) -
     return Verdict(mutant, False, "", time.monotonic() - began)
 
 
-def _first_failure(tests: tuple[str, ...], copy: Path, seconds: float) -> str:
+def _first_failure(tests: tuple[str, ...], markers: str, copy: Path, seconds: float) -> str:
     """The first test that fails, or why the tests could not run; empty if all pass."""
     environment = {
         **os.environ,
@@ -85,7 +88,19 @@ def _first_failure(tests: tuple[str, ...], copy: Path, seconds: float) -> str:
         "HYPOTHESIS_STORAGE_DIRECTORY": str(copy.parent / "hypothesis"),
         "PYTEST_ADDOPTS": "",
     }
-    command = ["-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", *tests]
+    command = [
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "--no-header",
+        "--tb=no",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        markers,
+        *tests,
+    ]
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=TREE,
