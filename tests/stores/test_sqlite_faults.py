@@ -7,6 +7,7 @@ import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import pytest
 import trio
@@ -363,7 +364,7 @@ async def test_change_that_cannot_be_written_takes_its_commit_along(tmp_path):
     """What stood before it in the same commit is not there either, and the store goes on."""
     async with open_daemon_store(tmp_path / "daemon.db") as daemon:
         with pytest.raises(Exception, match=r"bind|type|interpret"):
-            await daemon.commit([PutSetting("first", b"1"), PutSetting("second", object())])
+            await daemon.commit([PutSetting("first", b"1"), PutSetting("second", cast("bytes", object()))])
         assert await daemon.settings(("first", "second")) == {}
         await daemon.commit([PutSetting("third", b"3")])
         assert await daemon.settings(("first", "third")) == {"third": b"3"}
