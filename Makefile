@@ -11,6 +11,7 @@ WORKERS ?= auto
 MINUTES ?= 5
 SEEDS ?= 500
 DEVICES ?= 5000
+SECONDS ?= 300
 ARGS ?=
 
 MAKEFLAGS += --no-print-directory
@@ -34,13 +35,15 @@ SETUP_STAMP := $(VENV)/.taskferry-setup
 # Agent frameworks bring much, so they have an environment of their own.
 EXAMPLES_VENV := .venv-examples
 EXAMPLES_STAMP := $(EXAMPLES_VENV)/.taskferry-setup
+SCHEMAS_VENV := .venv-schemas
+SCHEMAS_STAMP := $(SCHEMAS_VENV)/.taskferry-setup
 # The specification's own checks in JavaScript run where node and npm are present.
 NODE_LOCK := $(wildcard spec/package-lock.json)
 NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
-	check-generated format bench load fuzz fuzz-setup sim crash disk crowd flood lock clean
+	check-generated format bench load fuzz fuzz-setup mutants schemas sim crash disk crowd flood lock clean
 
 help: ## List these targets
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -125,8 +128,20 @@ crowd: setup ## Run many agents' programs at one daemon for MINUTES=n and count 
 flood: setup ## Attack a relay for MINUTES=n, and measure what honest owners notice (ARGS="--json FILE")
 	@$(RUN) -m tests.floods --minutes $(MINUTES) $(ARGS)
 
-fuzz: fuzz-setup ## Fuzz the decoders and the sessions for MINUTES=n
+fuzz: fuzz-setup ## Fuzz the decoders and the sessions for MINUTES=n (ARGS="--executions N --state FOLDER" goes on between runs)
 	@$(RUN) -m tests.fuzz --minutes $(MINUTES) $(ARGS)
+
+mutants: setup ## Put deliberate faults into a copy of src, one by one, and see the tests notice (ARGS="--only NAME")
+	@$(RUN) -m tests.mutants $(ARGS)
+
+schemas: setup $(SCHEMAS_STAMP) ## Hold running programs to their OpenAPI documents for 4 times SECONDS=n
+	@$(RUN) -m tests.schemas --seconds $(SECONDS) --program $(SCHEMAS_VENV)/bin/schemathesis $(ARGS)
+
+$(SCHEMAS_STAMP): requirements/schemas.lock tools/make-venv
+	@tools/make-venv "$(PYTHON)" "$(SCHEMAS_VENV)"
+	@$(STEP) "install schemathesis" $(SCHEMAS_VENV)/bin/python -m pip install --quiet $(LOCKED) \
+		-r requirements/schemas.lock
+	@touch $@
 
 fuzz-setup: setup
 	@$(RUN) -c "import atheris" 2>/dev/null || $(STEP) "install the fuzzer" \
@@ -178,8 +193,10 @@ lock: ## Resolve the dependencies anew where pyproject.toml asks for it (ARGS=--
 		--output-file requirements/browser.lock
 	@$(STEP) "requirements/examples.lock" $(COMPILE) --extra examples --constraint requirements/dev.lock \
 		--output-file requirements/examples.lock
+	@$(STEP) "requirements/schemas.lock" $(COMPILE) --extra schemas --constraint requirements/dev.lock \
+		--output-file requirements/schemas.lock
 
 clean: ## Remove the environment, caches and build products
-	@rm -rf $(VENV) $(EXAMPLES_VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+	@rm -rf $(VENV) $(EXAMPLES_VENV) $(SCHEMAS_VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache spec/node_modules integrations/node_modules tests/browser/node_modules
 	@find src tests spec benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

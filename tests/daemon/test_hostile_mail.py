@@ -6,7 +6,9 @@ import pytest
 
 from taskferry_apps import system
 from taskferry_apps.daemon.draft import Draft
-from taskferry_apps.daemon.port import GrantChange, TaskAction
+from taskferry_apps.daemon.log_news import judge
+from taskferry_apps.daemon.message_arrivals import take_message
+from taskferry_apps.daemon.port import GrantChange, NewAgent, TaskAction
 from taskferry_protocol.accounts import DeviceKeys, create, fold, rename, set_agent
 from taskferry_protocol.cbor import encode
 from taskferry_protocol.connections import sign_request
@@ -14,7 +16,7 @@ from taskferry_protocol.crypto import Kind, SigningKey, parse_signed
 from taskferry_protocol.envelope import encode_header
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Notice
-from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant
+from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import (
     ConnectionRequested,
@@ -178,6 +180,91 @@ async def test_a_relays_word_that_something_was_not_delivered_does_not_undo_a_re
         at = RelayCursor(URL, OTHER, Offset(1))
         await forger.inbound.take(Notice(1, sent.message, RejectCode.EXPIRED), at)
         assert await delivered()
+
+
+async def test_a_relays_word_about_what_it_never_took_ends_nothing():
+    """What still waits here is not over because a relay says so: it is sent once one takes it."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await set_up(a, "alice", "requester")
+            await set_up(b, "bob", "writer")
+            await connect(a, b, "requester", "@bob/writer")
+            world.stop_relay()
+            sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
+        forger = await forger_between(world, bob, alice)
+        at = RelayCursor(URL, OTHER, Offset(1))
+        await forger.inbound.take(Notice(1, sent.message, RejectCode.EXPIRED), at)
+        shown = await a.message(OWNER, sent.message.hex())
+        assert shown.delivery is not None
+        assert shown.delivery.rung == "queued"
+
+
+async def test_a_request_speaks_for_no_other_agent_than_the_one_it_comes_from():
+    """Signed by its owner all the same, and in an envelope of another agent: there is no such request."""
+    async with forging() as (forger, bob):
+        own, peer = await forger.alice.own_log(), await forger.bob.own_log()
+        manage = forger.alice.keys.device.manage
+        assert manage is not None
+        raw = sign_request(
+            AgentRef(own.account, "another"),
+            AgentRef(peer.account, "writer"),
+            at=forger.clock.now(),
+            expires_at=Instant(forger.clock.now() + 1_000_000),
+            nonce=bytes(16),
+            log=own.position,
+            by=manage,
+        )
+        await forger.deliver(await forger.seal(ConnectionRequested(raw, b"", b"", "", own.statements)))
+        assert await codes(bob) == ["wrong-sender"]
+        assert await bob.connections(OWNER, "requested_in", "") == ()
+
+
+async def test_a_third_agent_has_no_say_in_a_task():
+    """Another agent of the requester's owner, connected as well, cancels nothing of what is not its own."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await set_up(a, "alice", "requester")
+            await set_up(b, "bob", "writer")
+            await a.create_agent(OWNER, NewAgent("second"))
+            await connect(a, b, "requester", "@bob/writer")
+            await connect(a, b, "second", "@bob/writer")
+        forger = await forger_between(world, alice, bob)
+        daemon = await world.open_daemon(bob)
+        request = await forger.seal(TaskRequest("Title", "Brief"), link=FIRST)
+        task = request.envelope.hash
+        await forger.deliver(request)
+        link = TaskLink(task, 1, task, Seen(0, None))
+        await forger.deliver(await forger.seal(TaskCancel("mine"), link=link, from_="second"))
+        assert await codes(daemon) == ["wrong-party"]
+        assert (await daemon.task(OWNER, task.hex())).summary.state == "sent"
+
+
+async def test_a_log_of_another_account_is_not_taken_for_the_one_asked_for():
+    """A relay that shows some good log in place of a peer's has shown nothing."""
+    async with forging() as (forger, _):
+        keys = DeviceKeys.generate_managing("stranger", system.entropy)
+        recovery = SigningKey.from_seed(system.entropy(32))
+        stranger = create("stranger", keys, recovery, at=forger.clock.now())
+        asked = AccountId(b"\x07" * 32)
+        assert await judge(forger.bob, asked, 0, [stranger]) is None
+        assert await judge(forger.bob, fold([stranger]).account, 0, [stranger]) is not None
+
+
+async def test_an_item_that_breaks_the_daemon_is_set_aside_and_blocks_nothing(monkeypatch):
+    """Where a fault of ours meets an item, the owner finds it in the quarantine, and the next comes."""
+
+    async def breaking(arrival, body):
+        if body.text == "poison":
+            raise ZeroDivisionError("a fault of this program")
+        await take_message(arrival, body)
+
+    monkeypatch.setattr("taskferry_apps.daemon.inbound.take_message", breaking)
+    async with forging() as (forger, bob):
+        await forger.deliver(await forger.seal(TextMessage("poison")))
+        assert await codes(bob) == ["internal"]
+        await still_arrives(forger, bob)
 
 
 async def test_a_number_used_twice_is_proof_even_if_the_item_has_another_fault():

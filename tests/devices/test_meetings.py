@@ -97,7 +97,7 @@ def test_a_third_side_a_wrong_token_and_an_unknown_place_learn_nothing():
     for name, token in ((place, "wrong"), ("a" * 16, first)):
         with pytest.raises(Refused) as refused:
             meetings.leave_letter(name, token, b"x")
-        assert (refused.value.status, str(refused.value)) == (404, "there is no such place to meet")
+        assert (refused.value.status, refused.value.code) == (404, "no-such-place")
     meetings.join(place)
     with pytest.raises(Refused) as refused:
         meetings.join(place)

@@ -115,6 +115,8 @@ PROTOCOL = (
         "        nonce=entropy(crypto.NONCE_BYTES),",
         "        nonce=bytes(crypto.NONCE_BYTES),",
         "no nonce is used twice",
+        f"{_P}/test_sealing.py",
+        f"{_P}/test_suite_one.py",
     ),
     _m(
         "one-chunk-twice",
@@ -158,6 +160,7 @@ PROTOCOL = (
         "    if len(data) > items and _has_more_items(data, len(data)):",
         "no peer makes memory grow without a limit",
         f"{_P}/test_cbor.py",
+        f"{_P}/test_attacks_costs.py",
     ),
     _m(
         "unknown-keys-taken",
@@ -218,6 +221,8 @@ PROTOCOL = (
         "old keys are used no more",
         f"{_P}/test_admission.py",
         f"{_P}/test_accounts_log.py",
+        f"{_P}/test_accounts_fold.py",
+        f"{_P}/test_sealing.py",
     ),
     _m(
         "fork-not-noticed",
@@ -458,6 +463,10 @@ PROTOCOL = (
         "        verify_envelope_by_known_key(envelope)\n    else:",
         "        pass\n    else:",
         "the daemon believes no relay",
+        f"{_P}/test_inbound.py",
+        f"{_P}/test_inbound_senders.py",
+        f"{_P}/test_attacks_inbound.py",
+        f"{_P}/test_attacks_history.py",
     ),
     _m(
         "daemon-skips-permission",
@@ -465,6 +474,10 @@ PROTOCOL = (
         "    if grant is None or code is not None:",
         "    if grant is None:",
         "the receiving daemon enforces permissions",
+        f"{_P}/test_inbound.py",
+        f"{_P}/test_inbound_senders.py",
+        f"{_P}/test_attacks_inbound.py",
+        f"{_P}/test_attacks_history.py",
     ),
     _m(
         "daemon-stranger",
@@ -472,6 +485,10 @@ PROTOCOL = (
         "    if facts.relation is not Relation.CONNECTED:",
         "    if facts.relation is Relation.BLOCKED:",
         "the receiving daemon lets no stranger in",
+        f"{_P}/test_inbound.py",
+        f"{_P}/test_inbound_senders.py",
+        f"{_P}/test_attacks_inbound.py",
+        f"{_P}/test_attacks_history.py",
     ),
     _m(
         "blocked-heard",
@@ -479,6 +496,10 @@ PROTOCOL = (
         "    if facts.relation is Relation.BLOCKED:",
         "    if not facts.relation:",
         "whom the owner has blocked is not heard",
+        f"{_P}/test_inbound.py",
+        f"{_P}/test_inbound_senders.py",
+        f"{_P}/test_attacks_inbound.py",
+        f"{_P}/test_attacks_history.py",
     ),
     _m(
         "daemon-equivocation",
@@ -486,6 +507,10 @@ PROTOCOL = (
         "        if before is not None and before.hash != envelope.hash:\n            raise",
         "        if before is not None and not before.hash:\n            raise",
         "one number is one message",
+        f"{_P}/test_inbound.py",
+        f"{_P}/test_inbound_senders.py",
+        f"{_P}/test_attacks_inbound.py",
+        f"{_P}/test_attacks_history.py",
     ),
     _m(
         "duplicate-applied-twice",
@@ -493,6 +518,10 @@ PROTOCOL = (
         "    if before is not None and before.hash == envelope.hash:",
         "    if before is not None and not before.hash:",
         "each message takes effect once",
+        f"{_P}/test_inbound.py",
+        f"{_P}/test_inbound_senders.py",
+        f"{_P}/test_attacks_inbound.py",
+        f"{_P}/test_attacks_history.py",
     ),
     _m(
         "wrong-recipient",
@@ -522,6 +551,10 @@ PROTOCOL = (
         "facts.open_tasks >= terms.task_budget:",
         "facts.open_tasks > terms.task_budget:",
         "a grant bounds open tasks",
+        f"{_P}/test_inbound.py",
+        f"{_P}/test_inbound_senders.py",
+        f"{_P}/test_attacks_inbound.py",
+        f"{_P}/test_attacks_history.py",
     ),
     # --- sessions
     _m(
@@ -556,6 +589,7 @@ PROTOCOL = (
         "        if not frame.parcels:",
         "nobody buffers past the window",
         f"{_P}/test_sessions_windows.py",
+        f"{_P}/test_sessions_hostile.py",
     ),
     _m(
         "generation-ignored",

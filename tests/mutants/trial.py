@@ -20,6 +20,13 @@ from .table import WIDER
 
 __all__ = ["Verdict", "copied_source", "try_out"]
 
+_LATE = "no end within"
+#: What pytest says where a marker has left out every test of the paths.
+_NONE_RAN = 5
+_QUICK = "not slow and not journey and not examples and not programs and not browser"
+#: A mutant's own tests may be long stories.
+_OWN = "not slow and not examples and not programs and not browser"
+
 
 @attrs.frozen
 class Verdict:
@@ -55,24 +62,24 @@ def copied_source(folder: Path) -> Iterator[Path]:
 def try_out(mutant: Mutant, copy: Path, *, seconds: float, wider: bool = True) -> Verdict:
     """Whether some test notices the fault in the copy. The file is put back afterwards.
 
-    A run that goes on beyond `seconds` counts as noticed: the suite's own limit on a test would end it.
-    Raises Stale.
+    A run that goes on beyond `seconds` decides nothing, and does not count as noticed. Raises Stale.
     """
     path = copy / mutant.file
     whole = path.read_bytes()
     began = time.monotonic()
     path.write_text(mutated(mutant))
     try:
-        for tests in (mutant.tests, *((WIDER[mutant.layer],) if wider else ())):
-            by = _first_failure(tests, copy, seconds)
+        for tests, markers in ((mutant.tests, _OWN), *(((WIDER[mutant.layer], _QUICK),) if wider else ())):
+            by = _first_failure(tests, markers, copy, seconds)
             if by:
-                return Verdict(mutant, True, by, time.monotonic() - began)
+                late = by.startswith(_LATE)
+                return Verdict(mutant, not late, by, time.monotonic() - began)
     finally:
         path.write_bytes(whole)
     return Verdict(mutant, False, "", time.monotonic() - began)
 
 
-def _first_failure(tests: tuple[str, ...], copy: Path, seconds: float) -> str:
+def _first_failure(tests: tuple[str, ...], markers: str, copy: Path, seconds: float) -> str:
     """The first test that fails, or why the tests could not run; empty if all pass."""
     environment = {
         **os.environ,
@@ -81,7 +88,19 @@ def _first_failure(tests: tuple[str, ...], copy: Path, seconds: float) -> str:
         "HYPOTHESIS_STORAGE_DIRECTORY": str(copy.parent / "hypothesis"),
         "PYTEST_ADDOPTS": "",
     }
-    command = ["-m", "pytest", "-x", "-q", "--no-header", "--tb=no", "-p", "no:cacheprovider", *tests]
+    command = [
+        "-m",
+        "pytest",
+        "-x",
+        "-q",
+        "--no-header",
+        "--tb=no",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        markers,
+        *tests,
+    ]
     process = subprocess.Popen(
         [sys.executable, *command],
         cwd=TREE,
@@ -97,8 +116,8 @@ def _first_failure(tests: tuple[str, ...], copy: Path, seconds: float) -> str:
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         process.communicate()
-        return f"no end within {seconds:.0f} s"
-    if process.returncode == 0:
+        return f"{_LATE} {seconds:.0f} s"
+    if process.returncode in (0, _NONE_RAN):
         return ""
     found = re.search(r"^(?:FAILED|ERROR) (\S+(?:\[.*?\])?)", said, re.MULTILINE)
     return found[1] if found else f"exit code {process.returncode}: {said.strip()[-200:]}"

@@ -231,3 +231,28 @@ def test_sealing_draws_its_randomness_from_its_argument_alone() -> None:
     """The same entropy, the same envelope; so every test and vector can be repeated."""
     assert sealed_message(seed=5) == sealed_message(seed=5)
     assert sealed_message(seed=5).envelope.hash != sealed_message(seed=6).envelope.hash
+
+
+def test_nonce_and_key_are_drawn_for_each_message():
+    """Two messages that a device seals one after another share neither nonce nor key."""
+    entropy = entropy_of(9)
+    drawn = []
+
+    def draw(size):
+        drawn.append(entropy(size))
+        return drawn[-1]
+
+    sealed = [
+        seal_envelope(
+            SAID,
+            Address(ALICE, BOB, seq, HERE, THERE),
+            created_at=NOW,
+            expires_at=Instant(NOW + DAY),
+            device_key=key_of(1),
+            entropy=draw,
+        )
+        for seq in (1, 2)
+    ]
+    assert [one.key for one in sealed] == [drawn[0], drawn[3]]
+    assert [one.envelope.header.nonce for one in sealed] == [drawn[1], drawn[4]]
+    assert len(set(drawn)) == len(drawn)

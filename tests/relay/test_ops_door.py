@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
 from taskferry_apps.relay.audit import RelayAudit
 from taskferry_apps.relay.ops_door import (
@@ -104,6 +105,22 @@ async def test_a_link_lets_one_browser_in_once(doors):
         assert door.session(other) is None
     door.sign_out(session)
     assert door.session(session) is None
+
+
+async def test_two_who_come_at_once_by_one_link_are_one(doors):
+    """Both find the link good before either has used it up; the store lets one of them in."""
+    make, store, clock = doors
+    door = make()
+    secret, _ = await make_sign_in(store, clock.now(), entropy_from(1))
+    found = []
+
+    async def come():
+        found.append(await door.let_in(secret))
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(come)
+        nursery.start_soon(come)
+    assert sum(session is not None for session in found) == 1
 
 
 async def test_links_and_sessions_end(doors):

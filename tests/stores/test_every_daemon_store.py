@@ -342,3 +342,13 @@ async def test_many_hashes_at_once_are_one_read(daemon):
     await daemon.commit([store(message(f"m{n}")) for n in range(300)])
     found = await daemon.messages([sha(f"m{n}") for n in range(2_000)])
     assert len(found) == 300
+
+
+async def test_task_is_saved_from_the_revision_that_was_read(daemon):
+    """Of two who read the same, the second to save is told, and nothing of its commit is kept."""
+    await daemon.commit([SaveTask(task("t"))])
+    (held,) = (await daemon.tasks((sha("t"),)))[sha("t")]
+    await daemon.commit([SaveTask(attrs.evolve(held, state="accepted"))])
+    await refused(daemon, ConflictKind.REVISION, SaveTask(attrs.evolve(held, state="declined")))
+    (after,) = (await daemon.tasks((sha("t"),)))[sha("t")]
+    assert after.state == "accepted"

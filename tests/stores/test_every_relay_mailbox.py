@@ -381,3 +381,22 @@ async def test_closed_store_says_so(relay):
         await relay.commit([PutSetting("a", b"b")])
     with pytest.raises(StoreClosed):
         await relay.usage([device("bob")])
+
+
+async def test_envelope_that_one_device_has_waits_whole_for_the_other(relay):
+    """Sweeping what one has acknowledged leaves the envelope, bytes and wrap, to whoever comes later."""
+    change = envelope("alice", 1, "bob/coder", ["bob", "bob2"])
+    await relay.commit([change])
+    await relay.commit([ack("bob", 1)])
+    await relay.commit([Sweep(100)])
+    items = await relay.mailbox(device("bob2"), 0, 10, 1_000_000)
+    assert items == (MailboxEntry(Offset(1), change.envelope, change.entries[1][1]),)
+
+
+async def test_what_waits_is_known_however_old_it_is(relay):
+    """Purging forgets no envelope that lies in a mailbox, so that the same one again adds nothing."""
+    change = envelope("alice", 1, "bob/coder", ["bob"], at=NOW)
+    await relay.commit([change])
+    assert await relay.commit([PurgeSeen(Instant(NOW + 10 * DAY), 100)]) == (Counted(0),)
+    assert await relay.commit([change]) == (stored_before(1),)
+    assert len(await texts(relay, "bob")) == 1

@@ -7,6 +7,7 @@ import stat
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 
 import attrs
 import pytest
@@ -420,3 +421,30 @@ async def test_a_failed_opening_leaves_nothing_open(tmp_path):
                 pass
         assert caught.value.__cause__ is not None
         assert shim().open_below(tmp_path) == []
+
+
+async def test_every_commit_is_synchronised(tmp_path, monkeypatch):
+    """Killing a program shows nothing of it, a loss of power does: what was told is on the disk itself."""
+    opened = []
+    known = sqlite3.connect
+
+    def connect(*arguments, **options):
+        opened.append(known(*arguments, **options))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    full = 2
+    async with open_relay(tmp_path / "relay.db"):
+        writers = [each for each in opened if not each.execute("PRAGMA query_only").fetchone()[0]]
+        assert writers
+        assert [each.execute("PRAGMA synchronous").fetchone()[0] for each in writers] == [full] * len(writers)
+
+
+async def test_change_that_cannot_be_written_takes_its_commit_along(tmp_path):
+    """What stood before it in the same commit is not there either, and the store goes on."""
+    async with open_daemon_store(tmp_path / "daemon.db") as daemon:
+        with pytest.raises(Exception, match=r"bind|type|interpret"):
+            await daemon.commit([PutSetting("first", b"1"), PutSetting("second", cast("bytes", object()))])
+        assert await daemon.settings(("first", "second")) == {}
+        await daemon.commit([PutSetting("third", b"3")])
+        assert await daemon.settings(("first", "third")) == {"third": b"3"}

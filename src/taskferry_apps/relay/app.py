@@ -14,11 +14,13 @@ from taskferry_transports.longpoll_server import LongPollLimits, LongPollServer
 from taskferry_transports.websocket_server import add_websocket_route
 
 from .. import system
+from ..release import version
 from ..request_ids import name_requests
 from .core import Relay
 from .gauges import Gauges
 from .invite_page import add_invite_page
 from .meetings import Meetings, mount_meetings
+from .openapi import mount_document
 from .ops_door import OpsDoor
 from .pages import Pages
 from .pages.community import mount_community
@@ -77,6 +79,7 @@ def create_app(
             return jsonify({"status": "stopping", "service": "relay"}), 503
         return jsonify({"status": "ok", "service": "relay"}), 200
 
+    mount_document(app, version())
     mount_meetings(app, Meetings(system.now, entropy))
     add_websocket_route(app, WEBSOCKET_PATH, relay.handle)
     longpoll.mount(app, LONGPOLL_PATH)

@@ -23,6 +23,7 @@ from taskferry_transports.loopback import is_loopback
 
 from .limits import USUAL
 from .networks import Networks, networks_of
+from .refusals import refused_json
 
 __all__ = ["MEETINGS_PATH", "Meetings", "mount_meetings"]
 
@@ -38,11 +39,19 @@ WAIT_S: Final = 25.0
 
 
 class Refused(Exception):
-    """A request that is not carried out: the HTTP status and the reason."""
+    """A request that is not carried out: the HTTP status, a code, the reason, and the next step."""
 
-    def __init__(self, status: int, reason: str) -> None:
+    def __init__(self, status: int, code: str, reason: str, next_step: str) -> None:
         super().__init__(reason)
         self.status = status
+        self.code = code
+        self.next_step = next_step
+
+
+def _nowhere() -> Refused:
+    return Refused(
+        404, "no-such-place", "There is no such place to meet.", "Its ten minutes may be over: begin anew."
+    )
 
 
 class _Side(Enum):
@@ -78,7 +87,7 @@ class Meetings:
         if not is_loopback(peer):
             self._require_share(networks)
         if len(self._places) >= PLACES:
-            raise Refused(503, "all places to meet are taken")
+            raise Refused(503, "no-place", "All places to meet are taken.", "Try again in ten minutes.")
         name = "".join(PLACE_ALPHABET[byte % len(PLACE_ALPHABET)] for byte in self._entropy(PLACE_LETTERS))
         token, digest = self._token()
         self._places[name] = _Place(networks, Instant(self._now() + LINKING_MS), [digest])
@@ -88,7 +97,9 @@ class Meetings:
         """The second side's token. Raises Refused."""
         place = self._place(name)
         if len(place.digests) > 1:
-            raise Refused(409, "two machines have met here already")
+            raise Refused(
+                409, "met-already", "Two machines have met here already.", "Begin anew on the new machine."
+            )
         token, digest = self._token()
         place.digests.append(digest)
         return token
@@ -98,9 +109,14 @@ class Meetings:
         place = self._place(name)
         side = self._side(place, token)
         if not 1 <= len(letter) <= LINKING_LETTER_BYTES:
-            raise Refused(413, f"a letter has 1 to {LINKING_LETTER_BYTES} bytes")
+            raise Refused(
+                413,
+                "bad-letter",
+                f"A letter has 1 to {LINKING_LETTER_BYTES} bytes.",
+                "Send one of that size.",
+            )
         if len(place.letters[side.value]) >= LETTERS:
-            raise Refused(429, "no more letters fit here")
+            raise Refused(429, "too-many-letters", "No more letters fit here.", "Begin anew.")
         place.letters[side.value].append(letter)
         place.tell()
 
@@ -127,7 +143,12 @@ class Meetings:
             or sum(n.site == networks.site for n in taken) >= PLACES_OF_SITE
             or sum(n.provider == networks.provider for n in taken) >= PLACES_OF_PROVIDER
         ):
-            raise Refused(429, "too many places to meet are open from this address or its network")
+            raise Refused(
+                429,
+                "too-many-places",
+                "Too many places to meet are open from this address or its network.",
+                "Try again in ten minutes.",
+            )
 
     def _token(self) -> tuple[str, bytes]:
         token = base64.urlsafe_b64encode(self._entropy(TOKEN_BYTES)).rstrip(b"=").decode()
@@ -137,7 +158,7 @@ class Meetings:
         self._forget_old()
         place = self._places.get(name)
         if place is None:
-            raise Refused(404, "there is no such place to meet")
+            raise _nowhere()
         return place
 
     def _side(self, place: _Place, token: str) -> _Side:
@@ -145,7 +166,7 @@ class Meetings:
         for side, known in zip(_Side, place.digests, strict=False):
             if hmac.compare_digest(known, digest):
                 return side
-        raise Refused(404, "there is no such place to meet")
+        raise _nowhere()
 
     def _forget_old(self) -> None:
         now = self._now()
@@ -160,8 +181,8 @@ def mount_meetings(app: QuartTrio, meetings: Meetings) -> None:
         return request.headers.get(TOKEN_HEADER, "")
 
     @app.errorhandler(Refused)
-    async def refuse(refused: Refused) -> tuple[Response, int]:
-        return jsonify({"error": str(refused)}), refused.status
+    async def refuse(refused: Refused) -> Response:
+        return refused_json(refused.status, refused.code, str(refused), refused.next_step)
 
     @app.post(MEETINGS_PATH)
     async def open_place() -> Response:
@@ -196,5 +217,5 @@ def mount_meetings(app: QuartTrio, meetings: Meetings) -> None:
 def _number(name: str) -> int:
     text = request.args.get(name, "0")
     if not text.isascii() or not text.isdigit() or len(text) > 4:
-        raise Refused(400, f"{name} is a small number")
+        raise Refused(400, "bad-value", f"{name} is a number below 10,000.", "Send such a one.")
     return int(text)

@@ -17,6 +17,7 @@ from werkzeug.exceptions import HTTPException
 from taskferry_protocol.ids import sha256
 
 from ...page_kit import asset_of, environment_of
+from ..refusals import PROGRAMS, refused_json
 from .words import FILTERS
 
 __all__ = ["SECURITY_HEADERS", "Pages", "PublicAddress", "wants_json"]
@@ -128,7 +129,12 @@ class Pages:
         async def explain(error: HTTPException) -> Response:
             status = error.code or 500
             title, text = _FAULTS.get(status, _FAULT)
-            response = self.fault(status, title, text)
+            if request.path.startswith(PROGRAMS):
+                name = (error.name or "refused").lower().replace(" ", "-")
+                next_step = f"What is served is told by GET {request.root_path}/openapi.json"
+                response = refused_json(status, name, f"{title}.", next_step)
+            else:
+                response = self.fault(status, title, text)
             for name, value in error.get_headers():
                 if name.lower() in ("allow", "retry-after"):
                     response.headers[name] = value
