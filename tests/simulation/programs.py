@@ -142,7 +142,11 @@ class RelayMachine(Machine):
             self.around.network.serve(nursery, relay.handle, power)
             self.relay = relay
             self._up.set()
-            await trio.sleep_forever()
+            try:
+                await trio.sleep_forever()
+            finally:
+                # Where its store failed it ends by itself, and takes no more links from then on.
+                self.around.network.hang_up(silently=power.lost_all)
 
 
 @attrs.define(eq=False)
