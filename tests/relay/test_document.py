@@ -30,9 +30,9 @@ async def relay(monkeypatch):
     made: list[QuartTrio] = []
 
     def spied(*arguments):
-        app, longpoll, _ = create_app(*arguments)
+        app, longpoll, gauges = create_app(*arguments)
         made.append(app)
-        return app, longpoll
+        return app, longpoll, gauges
 
     monkeypatch.setattr("taskferry_apps.relay.compose.create_app", spied)
     stop = trio.Event()
