@@ -257,7 +257,6 @@ AROUND = (
         "    if acked > (cursor.offset if cursor is not None else 0):",
         "    if acked < 0:",
         "a copied data directory is found out",
-        "tests/devices/test_copied_directory.py",
         "tests/relay/test_stopping.py",
     ),
     _m(
@@ -378,8 +377,8 @@ AROUND = (
         "        if token is None or token.revoked_at is not None or not",
         "        if token is None or not",
         "a revoked credential is none",
-        "tests/daemon/api/test_scopes.py",
-        "tests/daemon/api",
+        "tests/daemon/api/test_whole_path.py",
+        "tests/daemon/api/test_waiting.py",
     ),
     _m(
         "any-agent",
@@ -474,8 +473,7 @@ AROUND = (
         "            if entry is not None and entry.state is OutboxState.RELAYED:",
         "            if entry is not None:",
         "a relay's word about delivery is hearsay",
-        "tests/daemon/test_ladder.py",
-        "tests/daemon/test_relay_faults.py",
+        "tests/daemon/test_hostile_mail.py",
     ),
     _m(
         "relayed-is-dropped",
