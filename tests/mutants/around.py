@@ -257,7 +257,7 @@ AROUND = (
         "    if acked > (cursor.offset if cursor is not None else 0):",
         "    if acked < 0:",
         "a copied data directory is found out",
-        "tests/relay/test_stopping.py",
+        "tests/relay/test_instances.py",
     ),
     _m(
         "two-processes-of-a-device",
