@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.fuzz.kept import keep
-from tests.fuzz.rounds import Progress, fuzz, inputs_in, merged
+from tests.fuzz.rounds import Progress, fuzz, inputs_in
 from tests.fuzz.targets import TARGETS
 
 #: Longer rounds lose more when they are cut off, shorter ones start more processes.
@@ -76,9 +76,9 @@ def _arguments() -> argparse.Namespace:
 
 def _save_corpora(names: list[str], state: Path) -> int:
     for name in names:
-        with tempfile.TemporaryDirectory() as folder:
-            merged(name, Path(folder), state / name)
-            print(f"{name:<20} {keep(name, inputs_in(Path(folder))):>5} inputs kept", flush=True)
+        # Each input there reached something that none before it did.
+        if (state / name).is_dir():
+            print(f"{name:<20} {keep(name, inputs_in(state / name)):>5} inputs kept")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Inputs kept from earlier runs: a few small ones a target, of those that reach what a long run reached.
+"""Inputs kept from earlier runs: the smallest of each target that reached something new.
 
 One file a target, one input a line, in hexadecimal digits: so that a change of them can be read as one.
 """

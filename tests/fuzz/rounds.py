@@ -14,7 +14,7 @@ import attrs
 
 from .targets import seeds
 
-__all__ = ["Progress", "fuzz", "inputs_in", "merged"]
+__all__ = ["Progress", "fuzz", "inputs_in"]
 
 #: A frame is 1 MiB at most; shorter inputs reach the same code sooner.
 MOST_BYTES = 4096
@@ -90,12 +90,6 @@ def fuzz(progress: Progress, corpus: Path, findings: Path, *, seconds: int, exec
     progress.findings += sorted(name for name in new if name.startswith(f"{progress.target}-"))
     held = process.returncode == 0 and runs is not None
     return "" if held else process.stderr[-_SAID:] or f"exit code {process.returncode}"
-
-
-def merged(target: str, into: Path, found: Path) -> None:
-    """Copy to `into` a small part of the inputs in `found` that reaches as much as all of them."""
-    into.mkdir(parents=True, exist_ok=True)
-    _libfuzzer(target, [str(into), str(found)], "-merge=1", f"-max_len={MOST_BYTES}")
 
 
 def inputs_in(folder: Path) -> Iterator[bytes]:

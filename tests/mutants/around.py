@@ -257,9 +257,7 @@ AROUND = (
         "    if acked > (cursor.offset if cursor is not None else 0):",
         "    if acked < 0:",
         "a copied data directory is found out",
-        "tests/relay/test_stopping.py",
-        "tests/devices/test_copied_directory.py",
-        "tests/relay/test_sessions.py",
+        "tests/relay/test_instances.py",
     ),
     _m(
         "two-processes-of-a-device",
@@ -267,9 +265,8 @@ AROUND = (
         "and not instance.take_over and run and run != instance.run:",
         "and not instance.take_over and run and not instance.run:",
         "one device is one process",
-        "tests/relay/test_stopping.py",
         "tests/devices/test_copied_directory.py",
-        "tests/relay/test_sessions.py",
+        "tests/relay/test_stopping.py",
     ),
     _m(
         "visit-by-any-key",
@@ -364,8 +361,7 @@ AROUND = (
         "        kept, now = self._tickets.pop(_digest(ticket), None), self._now()",
         "        kept, now = self._tickets.get(_digest(ticket), None), self._now()",
         "a one-time link works once",
-        "tests/daemon/pages/test_who.py",
-        "tests/daemon/pages/test_attacks.py",
+        "tests/daemon/api/test_pages.py",
     ),
     _m(
         "page-link-for-ever",
@@ -373,8 +369,7 @@ AROUND = (
         "        if kept is None or kept.until <= now:",
         "        if kept is None:",
         "a one-time link ends",
-        "tests/daemon/pages/test_who.py",
-        "tests/daemon/pages/test_attacks.py",
+        "tests/daemon/api/test_pages.py",
     ),
     _m(
         "revoked-credential",
@@ -382,8 +377,8 @@ AROUND = (
         "        if token is None or token.revoked_at is not None or not",
         "        if token is None or not",
         "a revoked credential is none",
-        "tests/daemon/api/test_scopes.py",
-        "tests/daemon/api",
+        "tests/daemon/api/test_whole_path.py",
+        "tests/daemon/api/test_waiting.py",
     ),
     _m(
         "any-agent",
@@ -478,8 +473,7 @@ AROUND = (
         "            if entry is not None and entry.state is OutboxState.RELAYED:",
         "            if entry is not None:",
         "a relay's word about delivery is hearsay",
-        "tests/daemon/test_ladder.py",
-        "tests/daemon/test_relay_faults.py",
+        "tests/daemon/test_hostile_mail.py",
     ),
     _m(
         "relayed-is-dropped",

@@ -642,7 +642,6 @@ PROTOCOL = (
         "what is over is over",
         _VECTORS,
         f"{_P}/test_tasks_table.py",
-        survives="No final state has a row in TRANSITIONS, so only the reason that is told differs.",
     ),
     _m(
         "seen-forgotten",
