@@ -204,8 +204,8 @@ AROUND = (
     _m(
         "answer-before-the-store",
         f"{_RELAY}/engine.py",
-        "        if job.stores:\n            self._jobs.append(job)",
-        "        if job.stores:\n            sender.answer(batch, [outcome or _NO_ROOM for outcome in job.outcomes])\n            self._jobs.append(job)",
+        "            if job.stores:\n                self._jobs.append(job)",
+        "            if job.stores:\n                sender.answer(job.batch, [outcome or NO_ROOM for outcome in job.outcomes])\n                self._jobs.append(job)",
         "the relay answers once what it says is durable",
         "tests/relay/test_delivery.py",
         "tests/relay/test_stopping.py",
