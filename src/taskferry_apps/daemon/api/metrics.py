@@ -30,7 +30,7 @@ _TRANSPORTS: Final = ("websocket", "longpoll")
 def add_metrics(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings) -> None:
     """Serve them; the application's guard against web pages stands before this, too."""
 
-    @app.get("/metrics")
+    @app.get("/metrics", provide_automatic_options=False)
     async def metrics() -> Response:
         await _admit(daemon, settings.metrics_token)
         # Costs a daemon that nobody watches neither the time nor the memory.
