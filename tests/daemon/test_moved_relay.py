@@ -10,9 +10,10 @@ import attrs
 
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay.core import Policy
-from taskferry_protocol.frames import Frame, ReadyFrame
+from taskferry_protocol.frames import DeliverFrame, Frame, ReadyFrame
 from taskferry_protocol.records import Generation, Offset, RelayCursor, SetCursor
 from taskferry_stores.memory import MemoryRelayStore
+from taskferry_stores.sqlite import open_daemon_store
 
 from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, connect, set_up, until
 
@@ -120,6 +121,36 @@ async def test_a_relay_that_names_the_generation_of_another_has_nothing_skipped_
             await _comes_in(world, bob, MOVED, ["before", "one", "two"])
             await _say(a, "three", "relayed")
             await _comes_in(world, bob, URL, ["before", "one", "two", "three"])
+
+
+async def test_offsets_that_no_database_holds_end_the_session_and_not_the_daemon(tmp_path: Path):
+    """A relay that lies about where the mailbox stands, at the opening or with mail, is told off."""
+
+    def opening(frame: Frame) -> Frame:
+        return attrs.evolve(frame, next_offset=2**64 - 1) if isinstance(frame, ReadyFrame) else frame
+
+    def mail(frame: Frame) -> Frame:
+        if not isinstance(frame, DeliverFrame):
+            return frame
+        return attrs.evolve(frame, entries=(attrs.evolve(frame.entries[0], offset=2**63),))
+
+    async with a_world() as world, open_daemon_store(tmp_path / "bob.db") as store:
+        alice, bob = _machine("alice", tmp_path), attrs.evolve(_machine("bob", tmp_path), store=store)
+        async with world.running(alice) as a:
+            async with world.running(bob) as b:
+                await _pair(a, b)
+            await _say(a, "waiting", "relayed")
+            for lie in (opening, mail):
+                world.tamper = lie
+                async with world.running(bob) as b:
+
+                    async def told(daemon: Daemon = b) -> bool:
+                        relay = (await daemon.status()).relay
+                        return relay is not None and "bad-value" in relay.last_error
+
+                    await until(told)
+            world.tamper = None
+            await _comes_in(world, bob, URL, ["waiting"])
 
 
 async def test_an_older_copy_of_the_moved_relay_has_nothing_skipped(tmp_path: Path):
