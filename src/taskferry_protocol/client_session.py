@@ -30,7 +30,7 @@ from .frames import (
     encode_send,
 )
 from .ids import Instant, LogPosition, sha256
-from .limits import BATCH, CALLS
+from .limits import BATCH, CALLS, OFFSET_LIMIT
 from .session_base import Goaway, Line, Outstanding, Phase, Side, Step, TimedOut, WentAway, encode_checked
 from .tickets import is_ticket
 
@@ -272,6 +272,8 @@ class ClientSession:
         return Step(frames=(auth,))
 
     def _open(self, frame: ReadyFrame) -> _Step:
+        if frame.next_offset > OFFSET_LIMIT:
+            raise RemoteProtocolError(RejectCode.BAD_VALUE, "no offset is so high", field="ready.next")
         cursor = self._hello.cursor
         continued = cursor is not None and cursor.generation == frame.generation
         if cursor is not None and continued and frame.next_offset <= cursor.offset:
@@ -298,6 +300,8 @@ class ClientSession:
                     RejectCode.BAD_VALUE, f"{entry.offset} after {last}", field="deliver.offset"
                 )
             last = entry.offset
+        if last >= OFFSET_LIMIT:
+            raise RemoteProtocolError(RejectCode.BAD_VALUE, "no offset is so high", field="deliver.offset")
         if not self._inbound.admits(len(frame.entries), size):
             raise RemoteProtocolError(RejectCode.WINDOW_EXCEEDED, "more than hello's window allows")
         self._inbound.add(last, len(frame.entries), size)

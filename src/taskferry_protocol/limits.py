@@ -82,6 +82,8 @@ PADDED_FLOOR_BYTES: Final = 256
 #: Times stay below 2^53 so that every language's numbers hold them.
 TIME_LIMIT: Final = 2**53
 UINT_LIMIT: Final = 2**64
+#: A mailbox's offsets stay below 2^53 likewise, which databases hold, too.
+OFFSET_LIMIT: Final = 2**53
 #: How long two machines have to be linked: an owner at both keyboards needs two, a guesser has one try.
 LINKING_MS: Final = 10 * MINUTE_MS
 #: The largest letter between them is a device record.

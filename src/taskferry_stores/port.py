@@ -338,6 +338,9 @@ class DaemonStore(GateReads, RuntimeReads, BreakerReads, HistoryReads, Protocol)
     async def cursor(self, relay: str) -> RelayCursor | None:
         """How far the mailbox at a relay is taken."""
 
+    async def cursors(self) -> tuple[RelayCursor, ...]:
+        """How far the mailboxes at all relays are taken, by origin."""
+
     async def tokens(self) -> tuple[TokenRecord, ...]:
         """All local credentials, revoked ones too, by when they were made."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
@@ -11,6 +12,7 @@ import trio
 
 from taskferry_apps import system
 from taskferry_apps.daemon.beginning import Beginning
+from taskferry_apps.daemon.instance import open_instance
 from taskferry_apps.daemon.keys import KeyRing
 from taskferry_apps.daemon.link import Route
 from taskferry_apps.daemon.port import Caller, GrantChange, NewAgent, NewTask, TaskAction
@@ -84,6 +86,10 @@ class Machine:
     store: DaemonStore = attrs.field(factory=MemoryDaemonStore)
     vault: MemoryVault = attrs.field(factory=MemoryVault)
     limits: BreakerLimits = DEFAULT_LIMITS
+    folder: Path | None = None
+    """Where its starts are marked, for tests of copies."""
+    take_over: bool = False
+    """Whether its owner starts it with `--take-over`."""
 
 
 class Tampering(MemoryTransport):
@@ -152,8 +158,8 @@ class World:
 
     def route_to(self, url: str) -> Route:
         """The route that daemons take."""
-        assert url == URL
-        return Route(self, URL, ("memory",))
+        assert url in self.policy.origins
+        return Route(self, url, ("memory",))
 
     async def open_daemon(self, machine: Machine, relay_token: str = "", relay: str | None = None) -> Daemon:
         """A daemon on what a machine holds; it does not run yet."""
@@ -168,6 +174,9 @@ class World:
             relay=relay,
             relay_token=relay_token,
             limits=machine.limits,
+            instance=None
+            if machine.folder is None
+            else open_instance(machine.folder, system.entropy, take_over=machine.take_over),
         )
 
     @asynccontextmanager

@@ -424,9 +424,9 @@ AROUND = (
     ),
     _m(
         "restored-relay-unnoticed",
-        f"{_DAEMON}/link.py",
-        "        if held is None or held.generation != generation:",
-        "        if held is None:",
+        f"{_DAEMON}/resuming.py",
+        "        return offered is not None and offered.generation == ready.generation != NO_GENERATION",
+        "        return offered is not None and offered.generation != NO_GENERATION",
         "what a restored relay has forgotten is offered again",
         "tests/daemon/test_restored_relay.py",
         "tests/daemon/test_relay_faults.py",

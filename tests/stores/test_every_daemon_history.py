@@ -240,6 +240,9 @@ async def test_cursor_never_goes_back_within_a_generation(daemon):
     renewed = RelayCursor(cursor.relay, Generation(b"h" * 16), Offset(1))
     await daemon.commit([SetCursor(renewed)])
     assert await daemon.cursor(cursor.relay) == renewed
+    other = RelayCursor("wss://another:443", GENERATION, Offset(7))
+    await daemon.commit([SetCursor(other)])
+    assert await daemon.cursors() == (other, renewed)
 
 
 async def test_inbound_commit_is_one(daemon):

@@ -14,9 +14,9 @@ import trio
 from taskferry_protocol import calls
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.frame_items import Cursor, Refusal, statement_page
+from taskferry_protocol.frame_items import Refusal, statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Instant
-from taskferry_protocol.records import Generation, OfferAgain, Offset, RelayCursor, SetCursor
+from taskferry_protocol.records import Generation, Offset, RelayCursor
 from taskferry_protocol.sessions import LogExtension
 from taskferry_transports.backoff import delay
 from taskferry_transports.port import DialRefused
@@ -30,10 +30,11 @@ from .inbound import Inbound
 from .instances import note_other_instance, stand_alone
 from .log_news import take_news, take_own_log, take_own_news
 from .outbound import Outbound
-from .publishing import Publisher, fetch_log, publish_everything
+from .publishing import Publisher, fetch_log
 from .quiet import QUIET_MS, Quiet
 from .receipts import say_receipts
 from .regaining import regain
+from .resuming import Resumption, resume
 from .route import RELAY_SETTING, Route, RouteTo, first_end, unreachable
 from .short_sessions import LASTING, short_session
 from .tickets import FORGET_TICKET, kept_ticket, require_same_relay
@@ -268,7 +269,7 @@ class Link:
         self._notice = route.notice()
         log = await self._core.own_log()
         start = min(self._published, log.state.length)
-        held = await self._core.store.cursor(route.origin)
+        resumption = await resume(self._core, route.origin)
         try:
             async with open_relay(
                 transport,
@@ -277,7 +278,7 @@ class Link:
                 log=LogExtension()
                 if self._is_other_branch
                 else LogExtension(start, statement_page(log.after(start))),
-                cursor=Cursor(held.generation, held.offset) if held is not None else None,
+                cursor=resumption.offered,
                 offered=route.offered,
                 # Whoever may not be known there shows what it has; to a relay that knows it, nothing.
                 ticket="" if start else await kept_ticket(self._core.store, route.origin) or self._token,
@@ -285,8 +286,9 @@ class Link:
                 entropy=self._core.entropy,
                 instance=self._core.instance.hello() if self._core.instance is not None else None,
             ) as client:
+                resumption.check(client.ready)
                 await stand_alone(self._core)
-                await self._serve(client, route.origin, held)
+                await self._serve(client, route.origin, resumption)
         except* LinkEnded as group:
             ended = first_end(group)
             await note_other_instance(self._core, ended.code)
@@ -325,7 +327,7 @@ class Link:
         elif ended.code in LASTING and ended.retry_after is None:
             self._attempt = max(self._attempt, _LASTING_ATTEMPTS)
 
-    async def _serve(self, client: RelayClient, origin: str, held: RelayCursor | None) -> None:
+    async def _serve(self, client: RelayClient, origin: str, resumption: Resumption) -> None:
         generation = Generation(client.ready.generation)
         self._published = client.ready.log.length
         if await kept_ticket(self._core.store, origin):
@@ -334,8 +336,7 @@ class Link:
         await take_own_news(self._core, client)
         # Before any mail: what comes from a peer is for a connection that is known then.
         await regain(self._core, client)
-        if held is None or held.generation != generation:
-            await self._begin_anew(RelayCursor(origin, generation, Offset(0)))
+        await resumption.begin(self._core, client.ready)
         if self._core.caught_up is None:
             # Who was never here before has nothing waiting.
             self._core.caught_up = self._core.now()
@@ -351,11 +352,6 @@ class Link:
             nursery.start_soon(self._receive, client, origin, generation)
             nursery.start_soon(self._send, client)
             raise await client.wait_ended()
-
-    async def _begin_anew(self, cursor: RelayCursor) -> None:
-        """A relay without memory of us: tell it everything, offer again what is not known as delivered."""
-        await publish_everything(self._core)
-        await self._core.commit((SetCursor(cursor), OfferAgain(self._core.now())))
 
     async def _receive(self, client: RelayClient, origin: str, generation: Generation) -> None:
         async def fetch(account: AccountId, start: int) -> Sequence[bytes]:

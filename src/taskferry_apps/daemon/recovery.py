@@ -24,7 +24,6 @@ from taskferry_protocol.ids import AgentRef, DeviceId
 from taskferry_protocol.records import (
     CardRecord,
     ConnectionState,
-    Generation,
     HoldAccount,
     Offset,
     PutCard,
@@ -64,12 +63,11 @@ from .recovery_questions import (
 )
 from .recovery_standing import standing_of, written_down
 from .regaining import DUE, is_due
+from .resuming import NO_GENERATION
 from .served import settle_served
 
 __all__ = ["Recovery"]
 
-#: A cursor of no relay's generation: the mailbox is read from its start.
-_NO_GENERATION: Final = Generation(bytes(16))
 #: How long whoever recovers waits to hear what the relay still has of the connections; they come anyhow.
 REGAIN_S: Final = 10.0
 
@@ -304,7 +302,7 @@ class Recovery:
         draft.add(PutSetting(BACKUP_SETTING, backup_key(recovery.seed).public))
         draft.add(written_down(recovery.public, draft.now))
         if is_new:
-            cursor = RelayCursor(self._link.origin_of(url), _NO_GENERATION, Offset(0))
+            cursor = RelayCursor(self._link.origin_of(url), NO_GENERATION, Offset(0))
             draft.add(SetCursor(cursor))
             await self._put_cards(draft, log, ring.device, cards)
         await settle_served(draft, log)

@@ -238,6 +238,11 @@ class MemoryDaemonStore(
         """How far the mailbox at a relay is taken."""
         return (await self._begin()).cursors.get(relay)
 
+    async def cursors(self) -> tuple[RelayCursor, ...]:
+        """How far the mailboxes at all relays are taken."""
+        held = (await self._begin()).cursors
+        return tuple(held[relay] for relay in sorted(held))
+
     async def quarantine(self, hashes: Collection[Hash]) -> Mapping[Hash, QuarantineRecord]:
         """Quarantined items by hash."""
         return pick((await self._begin()).quarantine, hashes)

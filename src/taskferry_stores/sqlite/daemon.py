@@ -211,6 +211,10 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
         """How far the mailbox at a relay is taken."""
         return await self._engine.read(lambda c: traffic_reads.cursor(c, relay))
 
+    async def cursors(self) -> tuple[RelayCursor, ...]:
+        """How far the mailboxes at all relays are taken."""
+        return await self._engine.read(traffic_reads.cursors)
+
     async def quarantine(self, hashes: Collection[Hash]) -> Mapping[Hash, QuarantineRecord]:
         """Quarantined items by hash."""
         return await self._engine.read(lambda c: traffic_reads.quarantine(c, hashes))

@@ -170,6 +170,12 @@ def cursor(connection: Connection, relay: str) -> RelayCursor | None:
     return RelayCursor(*row) if row else None
 
 
+def cursors(connection: Connection) -> tuple[RelayCursor, ...]:
+    """How far the mailboxes at all relays are taken, by origin."""
+    rows = connection.execute("SELECT relay, generation, offset FROM cursors ORDER BY relay")
+    return tuple(RelayCursor(*row) for row in rows)
+
+
 def quarantine(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, QuarantineRecord]:
     """Quarantined items by hash."""
     rows = select_in(connection, f"{QUARANTINE} t.hash", singles(hashes))
