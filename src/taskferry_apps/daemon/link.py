@@ -16,13 +16,14 @@ from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Cursor, Refusal, statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Instant
-from taskferry_protocol.records import Generation, OfferAgain, Offset, RelayCursor, SetCursor
+from taskferry_protocol.records import Generation, Offset, RelayCursor
 from taskferry_protocol.sessions import LogExtension
 from taskferry_transports.backoff import delay
 from taskferry_transports.port import DialRefused
 
 from ..logs import get_logger
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
+from .anew import begin_anew
 from .audit_hours import audit_sign_in
 from .bell import Bell
 from .core import Core
@@ -30,7 +31,7 @@ from .inbound import Inbound
 from .instances import note_other_instance, stand_alone
 from .log_news import take_news, take_own_log, take_own_news
 from .outbound import Outbound
-from .publishing import Publisher, fetch_log, publish_everything
+from .publishing import Publisher, fetch_log
 from .quiet import QUIET_MS, Quiet
 from .receipts import say_receipts
 from .regaining import regain
@@ -335,7 +336,7 @@ class Link:
         # Before any mail: what comes from a peer is for a connection that is known then.
         await regain(self._core, client)
         if held is None or held.generation != generation:
-            await self._begin_anew(RelayCursor(origin, generation, Offset(0)))
+            await begin_anew(self._core, RelayCursor(origin, generation, Offset(0)))
         if self._core.caught_up is None:
             # Who was never here before has nothing waiting.
             self._core.caught_up = self._core.now()
@@ -351,11 +352,6 @@ class Link:
             nursery.start_soon(self._receive, client, origin, generation)
             nursery.start_soon(self._send, client)
             raise await client.wait_ended()
-
-    async def _begin_anew(self, cursor: RelayCursor) -> None:
-        """A relay without memory of us: tell it everything, offer again what is not known as delivered."""
-        await publish_everything(self._core)
-        await self._core.commit((SetCursor(cursor), OfferAgain(self._core.now())))
 
     async def _receive(self, client: RelayClient, origin: str, generation: Generation) -> None:
         async def fetch(account: AccountId, start: int) -> Sequence[bytes]:
