@@ -14,7 +14,7 @@ from taskferry_protocol.frame_items import Detail, Refusal
 from taskferry_protocol.frames import Frame, ResultFrame
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import TextPart
-from taskferry_protocol.records import Generation
+from taskferry_protocol.records import AckMailbox, Generation, Offset
 from taskferry_stores.memory import MemoryRelayStore
 
 from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
@@ -87,6 +87,34 @@ async def test_a_relay_restored_from_an_empty_copy_is_told_everything_again():
                 assert await _texts(b) == ["accepted by the relay, and lost with it"]
                 task = await ask(a, "requester", "@bob/writer")
                 await in_state(b, task, "sent")
+
+
+async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt():
+    """The older copy knows a message as fetched, and no receipt for it: its sender learns of it still."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a:
+            async with world.running(bob) as b:
+                await _pair(a, b)
+            said = await _say(a, "fetched")
+            await _rung(a, said, "relayed")
+            device = (await a.devices.overview(OWNER)).devices[0].id
+        async with world.running(bob) as b:
+            store, theirs = world.relay_store, (await b.devices.overview(OWNER)).devices[0].id
+
+            async def fetched_and_answered() -> bool:
+                waits = (await bob.store.stats()).outbox_waiting or await bob.store.receipts_owed(1)
+                return not waits and not await store.mailbox(theirs, Offset(0), 1, 1_000_000)
+
+            await until(fetched_and_answered)
+            world.stop_relay()
+            lost = await store.mailbox(device, Offset(0), 100, 1_000_000)
+            await store.commit([AckMailbox(device, lost[-1].offset)])
+            await store.renew_generation(Generation(b"another-one-here"))
+            await world.start_relay()
+            async with world.running(alice) as a:
+                await _rung(a, said, "delivered")
+                assert await _texts(b) == ["fetched"]
 
 
 def _once(change: Callable[[ResultFrame], Frame]) -> Callable[[Frame], Frame]:

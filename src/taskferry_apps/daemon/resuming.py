@@ -13,12 +13,12 @@ import attrs
 
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Cursor
-from taskferry_protocol.records import Generation, OfferAgain, Offset, RelayCursor, SetCursor
+from taskferry_protocol.records import Generation, Offset, RelayCursor
 from taskferry_protocol.sessions import Ready
 
 from ..relay_client import LinkEnded
+from .anew import begin_anew
 from .core import Core
-from .publishing import publish_everything
 
 __all__ = ["NO_GENERATION", "Resumption", "resume"]
 
@@ -74,10 +74,9 @@ class Resumption:
         """Tell a relay that does not go on everything, and offer again what is not known as delivered."""
         if self.continues(ready):
             return
-        await publish_everything(core)
         # Below `next` nothing comes in this session, and a cursor behind it would be an older copy's.
         at = RelayCursor(self.origin, Generation(ready.generation), Offset(_acknowledged(ready)))
-        await core.commit((SetCursor(at), OfferAgain(core.now())))
+        await begin_anew(core, at)
 
     def _furthest(self, generation: Generation) -> int:
         """The highest offset of a generation at whichever origin; -1 if there is none."""
