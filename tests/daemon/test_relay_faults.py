@@ -7,14 +7,16 @@ from collections.abc import Callable
 import attrs
 import pytest
 
+from taskferry_apps.daemon.outbound import PATIENCE, Outbound
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Refusal
 from taskferry_protocol.frames import Frame, ResultFrame
+from taskferry_protocol.ids import Hash
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import TextPart
-from taskferry_protocol.records import AckMailbox, Generation, Offset
+from taskferry_protocol.records import AckMailbox, Generation, Offset, PutOutbox
 from taskferry_stores.memory import MemoryRelayStore
 
 from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
@@ -34,7 +36,7 @@ async def _pair(a: Daemon, b: Daemon) -> None:
     await connect(a, b, "requester", "@bob/writer")
 
 
-async def _say(daemon: Daemon, text: str) -> bytes:
+async def _say(daemon: Daemon, text: str) -> Hash:
     sent = await daemon.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")
     return sent.message
 
@@ -115,6 +117,31 @@ async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt
             async with world.running(alice) as a:
                 await _rung(a, said, "delivered")
                 assert await _texts(b) == ["fetched"]
+
+
+async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same():
+    """Refusals for other reasons use up no tries at wrapping it again: without one it waits in vain."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            world.stop_relay()
+            said = await _say(a, "refused often")
+            renewed: list[bytes] = []
+
+            async def renew(account: bytes, refusal: Refusal) -> bool:
+                renewed.append(account)
+                return True
+
+            kept = (await alice.store.outbox((said,)))[said]
+            often = attrs.evolve(kept, attempts=PATIENCE)
+            await alice.store.commit([PutOutbox(often)])
+            await Outbound(a._core, renew).settle([often], [Refusal(RejectCode.STALE_LOG, Detail())])
+            after = (await alice.store.outbox((said,)))[said]
+            assert renewed == [kept.to.account]
+            assert after.attempts == PATIENCE + 1
+            assert after.parcel != kept.parcel
+            assert after.next_attempt_at > kept.next_attempt_at
 
 
 def _once(change: Callable[[ResultFrame], Frame]) -> Callable[[Frame], Frame]:

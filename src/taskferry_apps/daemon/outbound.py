@@ -115,7 +115,7 @@ class Outbound:
                     continue
                 if isinstance(outcome, ParcelAccepted):
                     await self._relayed(draft, entry)
-                elif outcome.code is RejectCode.STALE_LOG and entry.attempts < PATIENCE:
+                elif outcome.code is RejectCode.STALE_LOG:
                     stale.append((entry, outcome))
                 else:
                     await self._refused(draft, entry, outcome)
@@ -144,15 +144,16 @@ class Outbound:
 
     def _defer(self, draft: Draft, entry: OutboxRecord, refusal: Refusal) -> None:
         attempts = entry.attempts + 1
+        draft.add(DeferOutbox(entry.hash, attempts, self._next_at(draft, attempts, refusal)))
+
+    def _next_at(self, draft: Draft, attempts: int, refusal: Refusal) -> Instant:
         asked = refusal.detail.retry_after
         wait = delay(attempts, self._core.jitter(), retry_after=asked / 1000 if asked is not None else None)
-        draft.add(DeferOutbox(entry.hash, attempts, Instant(draft.now + math.ceil(wait * 1000))))
+        return Instant(draft.now + math.ceil(wait * 1000))
 
     async def _remedy(self, draft: Draft, entry: OutboxRecord, code: RejectCode) -> Remedy:
         if code in _WAIT:
             return Remedy.WAIT
-        if code is RejectCode.STALE_LOG:
-            return Remedy.WAIT  # wrapped again several times already: the relay's view has to settle
         if code is not RejectCode.UNKNOWN_RECIPIENT and entry.attempts >= PATIENCE:
             return Remedy.NONE
         if code in _OURS:
@@ -190,7 +191,12 @@ class Outbound:
             except DaemonRefusal as refused:
                 await _end(draft, current, Rung.FAILED, refused.code)
             else:
-                draft.add(PutOutbox(attrs.evolve(current, parcel=parcel, attempts=current.attempts + 1)))
+                again = attrs.evolve(current, parcel=parcel, attempts=current.attempts + 1)
+                if current.attempts >= PATIENCE:
+                    # Tried often for whatever reason: the relay's view may have to settle first.
+                    at = self._next_at(draft, again.attempts, refusal)
+                    again = attrs.evolve(again, next_attempt_at=at)
+                draft.add(PutOutbox(again))
             await draft.commit()
 
 
