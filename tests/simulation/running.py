@@ -23,9 +23,10 @@ from .town import Town, founded
 
 __all__ = ["Outcome", "run_plan"]
 
-#: Virtual seconds between two looks at whether all is quiet, and after how many of them one stops waiting.
+#: Virtual seconds between two looks at whether all is quiet, and after how many of them one stops waiting:
+#: a peer who lets through two messages a minute makes a long queue wait for most of an hour.
 LOOK_S = 15.0
-LOOKS = 60
+LOOKS = 240
 #: Longer than a daemon lets pass between two rounds of its housekeeping.
 ROUND_S = 90.0
 #: After a month whatever is still on its way has expired.
