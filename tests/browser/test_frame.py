@@ -81,7 +81,7 @@ def test_a_page_says_when_the_daemon_is_gone_and_goes_on_when_it_is_back(stage, 
     environment = {**os.environ, "TASKFERRY_SECRETS": "files"}
     with subprocess.Popen([sys.executable, "-m", "taskferry_apps.cli", *words], env=environment) as again:
         # Browsers' sessions are not kept over a start: the owner is asked to come in again.
-        expect(page.locator("body")).to_contain_text("not signed in")
+        expect(page.locator("body")).to_contain_text("not signed in", timeout=15_000)
         seat.enter()
         expect(page.locator("#page")).to_contain_text("@carol")
         expect(note).to_be_hidden()
