@@ -41,6 +41,7 @@ def test_any_bytes_are_a_frame_or_refused(raw: bytes) -> None:
         b"{}\n",
         b'{"n":true,"word":"read","texts":[],"files":[]}\n',
         b'{"n":1,"word":"exec","texts":[],"files":[]}\n',
+        b'{"n":1,"word":[],"texts":[],"files":[]}\n',
         b'{"n":1,"word":"read","texts":[7],"files":[]}\n',
         b'{"n":1,"word":"files","texts":[],"files":[["a",5]]}\nab',
         b'{"n":1,"word":"files","texts":[],"files":[["a",1]]}\nab',

@@ -51,7 +51,9 @@ def decode(raw: bytes) -> Frame:
         number, word, texts, listed = value["n"], value["word"], value["texts"], value["files"]
     except (ValueError, RecursionError, KeyError, TypeError):
         raise BadFrame("the head is not as it must be") from None
-    if isinstance(number, bool) or not isinstance(number, int) or word not in _WORDS or not _are_texts(texts):
+    if isinstance(number, bool) or not isinstance(number, int) or not _are_texts(texts):
+        raise BadFrame("the head is not as it must be")
+    if not isinstance(word, str) or word not in _WORDS:
         raise BadFrame("the head is not as it must be")
     return Frame(number, word, tuple(texts), _files(listed, body))
 
