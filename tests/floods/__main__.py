@@ -10,6 +10,7 @@ from pathlib import Path
 
 import attrs
 
+from tests.floods.strangers import ATTACKS
 from tests.floods.trial import run_trial
 
 
@@ -18,7 +19,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.floods")
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--json", type=Path, help="where to write the figures")
-    parser.add_argument("--only", nargs="*", default=[], help="names of attacks, such as half_frame insiders")
+    names = [*(attack.__name__ for attack, _ in ATTACKS), "insiders"]
+    parser.add_argument(
+        "--only", nargs="*", default=[], choices=names, metavar="ATTACK", help=f"some of {', '.join(names)}"
+    )
     options = parser.parse_args()
     command = f"make flood MINUTES={options.minutes:g}"
     with tempfile.TemporaryDirectory(prefix="taskferry-floods-") as folder:

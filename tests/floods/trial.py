@@ -28,7 +28,7 @@ __all__ = ["MEMORY_BOUND_MIB", "PATIENCE_MS", "Figures", "run_trial"]
 
 #: What the relay may hold more than before the attack: its limits on what strangers make it hold are 64 MiB
 #: of bodies and frames, and some hundred connections of 60 KiB.
-MEMORY_BOUND_MIB: Final = 128
+MEMORY_BOUND_MIB: Final = 96
 _AGAIN_S: Final = 0.1
 #: Within which 99 of 100 honest messages arrive.
 PATIENCE_MS: Final = 2_000

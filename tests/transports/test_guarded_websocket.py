@@ -11,6 +11,7 @@ import pytest
 import trio
 
 from taskferry_transports.guarded_server import GuardedWebSocket
+from taskferry_transports.guarded_server.usual_messages import UsualMessages
 from taskferry_transports.port import Liveness
 
 from .pairs import running
@@ -265,6 +266,28 @@ async def test_one_address_begins_few_large_messages():
         async with await half_sent(bound.port) as third:
             await third.send_all(bytes(5_000))
             assert await third.receive_some(4_096)
+
+
+def under_way() -> int:
+    """Bytes of unfinished messages that all WebSockets of this process hold."""
+    return sum(each.held for each in gc.get_objects() if isinstance(each, UsualMessages))
+
+
+async def test_whoever_is_turned_away_holds_nothing_any_more():
+    """Also while the link that it was lives on: what is given back to the budget is not kept either."""
+    async with running(make_app(), attrs.evolve(FRAMES, message_timeout=5)) as bound:
+        async with await half_sent(bound.port):
+            with trio.fail_after(PATIENCE):
+                while (first := under_way()) < 90_000:
+                    await trio.sleep(0.01)
+            kept = []
+            for _ in range(4):
+                stream = await half_sent(bound.port)
+                kept += [each for each in gc.get_objects() if isinstance(each, GuardedWebSocket)]
+                assert close_code(await read_to_end(stream)) == 1013
+                await stream.aclose()
+            assert under_way() == first
+            assert len({id(each) for each in kept}) == 5
 
 
 async def test_a_large_message_that_does_not_get_on_is_timed_out():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+import sys
 import time
 
 import pytest
@@ -118,3 +119,19 @@ def test_a_peer_that_sends_byte_by_byte_costs_no_more_than_its_bytes() -> None:
     assert cut([data[n : n + 1] for n in range(len(data))]) == [(Kind.MESSAGE, payload)]
     # Copied for each byte, it would be 20 GB.
     assert time.process_time() - began < 2
+
+
+def test_a_message_that_was_taken_is_not_kept_until_the_next_one_comes() -> None:
+    """A crowd of quiet connections would each hold its last message; and nothing is left once it is over."""
+    usual = UsualMessages(MOST)
+    began = sys.getrefcount(data := masked(0x82, bytes(50_000)))
+    usual.feed(data)
+    assert usual.next()[0] is Kind.MESSAGE
+    assert sys.getrefcount(data) == began + 1
+    assert usual.next() == (Kind.PART, b"")
+    assert sys.getrefcount(data) == began
+    usual.feed(data[:40_000])
+    usual.next()
+    assert usual.held == 40_000
+    usual.let_go()
+    assert usual.held == 0

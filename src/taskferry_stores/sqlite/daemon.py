@@ -66,7 +66,7 @@ from .runtime_rows import SqliteRuntimeReads
 
 APPLICATION_ID = 0x54464431
 """`TFD1` in the file's header."""
-TUNING = Tuning(readers=2, cache_bytes=16 * 1024 * 1024, erase=True)
+TUNING = Tuning(readers=2, cache_bytes=48 * 1024 * 1024, erase=True)
 """Keys stand in it, so what is deleted is overwritten."""
 
 

@@ -42,6 +42,7 @@ class Tuning:
 
     readers: int
     cache_bytes: int
+    """Pages that its connections keep, together: half is the writer's, which looks most things up."""
     erase: bool
 
 
@@ -73,12 +74,12 @@ def open_file(path: Path, schema: Schema, tuning: Tuning, check: IntegrityCheck)
             lock = take_lock(path)
             undo.callback(os.close, lock)
             _create_private(path)
-            writer = _connect(path, tuning)
+            writer = _connect(path, tuning, tuning.cache_bytes // 2)
             undo.callback(writer.close)
             _prepare(writer, path, schema, check)
             reading = []
             for _ in range(tuning.readers):
-                reading.append(_connect(path, tuning))
+                reading.append(_connect(path, tuning, tuning.cache_bytes // 2 // tuning.readers))
                 undo.callback(reading[-1].close)
                 reading[-1].execute("PRAGMA query_only = ON")
         except sqlite3.Error as error:
@@ -100,7 +101,7 @@ def open_beside(path: Path, schema: Schema, tuning: Tuning) -> OpenFile:
         try:
             opened = []
             for _ in range(1 + tuning.readers):
-                opened.append(_connect(path, tuning))
+                opened.append(_connect(path, tuning, tuning.cache_bytes // (1 + tuning.readers)))
                 undo.callback(opened[-1].close)
             writer, *readers = opened
             (application,) = writer.execute("PRAGMA application_id").fetchone()
@@ -197,13 +198,13 @@ def copy_database(
         raise translate_os(error, path) from error
 
 
-def _connect(path: Path, tuning: Tuning) -> sqlite3.Connection:
+def _connect(path: Path, tuning: Tuning, cache_bytes: int) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=256)
     try:
         connection.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute(f"PRAGMA cache_size = -{tuning.cache_bytes // 1024}")
+        connection.execute(f"PRAGMA cache_size = -{cache_bytes // 1024}")
         connection.execute(f"PRAGMA secure_delete = {int(tuning.erase)}")
     except BaseException:
         # Some of these read the file, which may fail; what is left open then would hold it.

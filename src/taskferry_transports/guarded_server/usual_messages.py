@@ -42,6 +42,11 @@ class UsualMessages:
         """Bytes of a frame of which a part has arrived."""
         return len(self._part)
 
+    def let_go(self) -> None:
+        """Keep nothing: no more comes."""
+        self._bytes, self._at = b"", 0
+        self._part = bytearray()
+
     def feed(self, data: bytes) -> None:
         """Take bytes; call `next` until it says PART, or OTHER, with which it ends."""
         if not self._part:
@@ -60,6 +65,8 @@ class UsualMessages:
         """What stands next, and its bytes."""
         data, at = self._bytes, self._at
         if at == len(data):
+            # The last message is not kept until the next one comes.
+            self._bytes, self._at = b"", 0
             return Kind.PART, b""
         if len(data) < at + 2:
             return self._wait(2)

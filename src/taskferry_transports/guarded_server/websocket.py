@@ -95,6 +95,8 @@ class GuardedWebSocket(WSStream):
         """Take one event of the connection."""
         if isinstance(event, StreamClosed):
             self.let_go()
+            if self._usual is not None:
+                self._usual.let_go()
         if self.closed:
             return
         if isinstance(event, (Body, Data)):
