@@ -21,6 +21,7 @@ from typing import Any
 
 import attrs
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from benchmarks.processes import BenchmarkFailed, Client, Kind, Server, raise_descriptor_limit, serving
 from benchmarks.results import describe_machine
@@ -66,14 +67,12 @@ def _run(asked: argparse.Namespace) -> dict[str, Any]:
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=asked.folder)))
         server = stack.enter_context(serving(Kind.RELAY, folder))
-        console.print(f"{asked.devices:,} devices join and are connected, which takes some minutes")
         said: SimpleQueue[dict[str, Any]] = SimpleQueue()
         people = [Client(plan, "benchmarks.load.people") for plan in _plans(asked, server)]
         for one in people:
             stack.callback(one.close)
             threading.Thread(target=_listen, args=(one, said), daemon=True).start()
-        for _ in people:
-            _hear(said, PATIENCE_S)
+        _join(asked.devices, said, console)
         for one in people:
             one.go()
         samples, counts, never = _watch(asked, server, folder, said, console)
@@ -91,6 +90,18 @@ def _run(asked: argparse.Namespace) -> dict[str, Any]:
         "highest": {name: max(getattr(s, name) for s in samples) for name in GROWING},
         "samples": [attrs.asdict(sample) for sample in samples],
     }
+
+
+def _join(devices: int, said: SimpleQueue[dict[str, Any]], console: Console) -> None:
+    """Wait until all processes have their devices in and connected, which takes some minutes."""
+    columns = (TextColumn("devices join"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task("", total=devices)
+        ready = 0
+        while ready < PROCESSES:
+            heard = _hear(said, PATIENCE_S)
+            ready += bool(heard.get("ready"))
+            progress.advance(bar, heard.get("joined", 0))
 
 
 def _plans(asked: argparse.Namespace, server: Server) -> list[dict[str, object]]:

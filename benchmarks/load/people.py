@@ -37,6 +37,8 @@ LINES = 5.0
 AWAY_S, LONGEST_AWAY_S = 20.0, 120.0
 CALM_S = 120.0
 AGAIN_S = 1.0
+TOLD_JOINED = 50
+"""Devices that are connected, between two words about it."""
 
 
 @attrs.define(eq=False)
@@ -96,6 +98,7 @@ class People:
         self._counts: Counter[str] = Counter()
         self._delays: list[float] = []
         self._telling = 0
+        self._joined = 0
         self._over = trio.Event()
 
     async def run(self, seconds: float, every: float) -> None:
@@ -103,8 +106,9 @@ class People:
         async with trio.open_nursery() as nursery:
             for device in self._devices:
                 nursery.start_soon(self._hold, device)
-            for one, other in self._pairs:
-                await self._connect(one, other)
+            async with trio.open_nursery() as joining:
+                for one, other in self._pairs:
+                    joining.start_soon(self._connect, one, other)
             say(ready=True)
             await trio.to_thread.run_sync(sys.stdin.readline)
             with trio.move_on_after(seconds):
@@ -124,7 +128,10 @@ class People:
         while True:
             with suppress(LinkEnded):
                 await (await one.session()).call(connect(one.owner, other.owner, self._now, CLASSES))
-                return
+                break
+        self._joined += 2
+        if self._joined % TOLD_JOINED == 0:
+            say(joined=TOLD_JOINED)
 
     async def _hold(self, device: Device) -> None:
         while True:
