@@ -5,6 +5,7 @@ import resource
 import sqlite3
 import stat
 import tempfile
+import threading
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -385,6 +386,43 @@ async def test_cancelled_callers_leave_the_others_whole(tmp_path):
             pair = [envelope(f"s{n}", k, "bob/coder", []).envelope in held for k in (1, 2)]
             assert pair[0] == pair[1]
             assert pair[0] or n not in answered
+
+
+async def test_whoever_gives_up_waits_for_a_commit_that_is_being_written(tmp_path, monkeypatch):
+    """Also where another caller writes it: what is done after a commit, made or not, comes after it."""
+    async with open_relay(tmp_path / "relay.db") as relay:
+        write, gates = relay._engine._write, [threading.Event(), threading.Event()]
+        sizes, ended = [], []
+
+        def slowly(group):
+            sizes.append(len(group))
+            gates[len(sizes) - 1].wait(10)
+            return write(group)
+
+        monkeypatch.setattr(relay._engine, "_write", slowly)
+        scopes = {key: trio.CancelScope() for key in ("first", "leads", "follows")}
+
+        async def put(key):
+            with scopes[key]:
+                try:
+                    await relay.commit([PutSetting(key, b"1")])
+                finally:
+                    ended.append(key)
+
+        async with trio.open_nursery() as nursery:
+            for key in scopes:
+                nursery.start_soon(put, key)
+                await trio.testing.wait_all_tasks_blocked()
+            gates[0].set()
+            with trio.fail_after(10):
+                while len(sizes) < 2:
+                    await trio.sleep(0.005)
+            scopes["follows"].cancel()
+            await trio.testing.wait_all_tasks_blocked()
+            assert ended == ["first"]
+            gates[1].set()
+        assert sizes == [1, 2]
+        assert len(await relay.settings(list(scopes))) == 3
 
 
 async def test_closing_waits_for_the_commit_under_way(tmp_path):

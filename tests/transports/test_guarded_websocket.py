@@ -275,19 +275,21 @@ def under_way() -> int:
 
 async def test_whoever_is_turned_away_holds_nothing_any_more():
     """Also while the link that it was lives on: what is given back to the budget is not kept either."""
-    async with running(make_app(), attrs.evolve(FRAMES, message_timeout=5)) as bound:
-        async with await half_sent(bound.port):
-            with trio.fail_after(PATIENCE):
-                while (first := under_way()) < 90_000:
-                    await trio.sleep(0.01)
-            kept = []
-            for _ in range(4):
-                stream = await half_sent(bound.port)
-                kept += [each for each in gc.get_objects() if isinstance(each, GuardedWebSocket)]
-                assert close_code(await read_to_end(stream)) == 1013
-                await stream.aclose()
-            assert under_way() == first
-            assert len({id(each) for each in kept}) == 5
+    async with (
+        running(make_app(), attrs.evolve(FRAMES, message_timeout=5)) as bound,
+        await half_sent(bound.port),
+    ):
+        with trio.fail_after(PATIENCE):
+            while (first := under_way()) < 90_000:
+                await trio.sleep(0.01)
+        kept = []
+        for _ in range(4):
+            stream = await half_sent(bound.port)
+            kept += [each for each in gc.get_objects() if isinstance(each, GuardedWebSocket)]
+            assert close_code(await read_to_end(stream)) == 1013
+            await stream.aclose()
+        assert under_way() == first
+        assert len({id(each) for each in kept}) == 5
 
 
 async def test_a_large_message_that_does_not_get_on_is_timed_out():

@@ -147,6 +147,10 @@ class Engine(Generic[C, R]):
         except BaseException:
             if request in self._queue:
                 self._queue.remove(request)
+            elif not request.woken.is_set():
+                # It is being written, and whoever drops what it knew before must not do so too early.
+                with trio.CancelScope(shield=True):
+                    await request.woken.wait()
             if request.leads:
                 self._appoint()
             raise
