@@ -231,6 +231,66 @@ async def test_cancelling_the_server_does_not_wait_for_a_stuck_send():
             await stream.aclose()
 
 
+class AtTheEnd(trio.abc.Instrument):
+    """Looks after each connection whose nursery has just closed, as the server's timer may."""
+
+    def __init__(self, connections):
+        self.connections = connections
+        self.looked, self.failures = set(), []
+
+    def after_task_step(self, task):
+        """Look whether one has come to its end."""
+        for connection in self.connections:
+            nursery = connection._group._nursery
+            if nursery is not None and nursery._closed and connection not in self.looked:
+                self.looked.add(connection)
+                connection._next_ping = 0.0
+                try:
+                    connection.look_after(trio.current_time())
+                except RuntimeError as failure:
+                    self.failures.append(failure)
+
+
+async def test_a_connection_that_just_ended_is_not_pinged_any_more():
+    """A nursery that has closed takes no ping; a server that tried one would end for everybody."""
+    async with running(make_app(), GUARD) as bound:
+        watching = AtTheEnd(bound.connections)
+        trio.lowlevel.add_instrument(watching)
+        try:
+            for _ in range(5):
+                stream = await connect(bound.port, upgrade())
+                await read_head(stream)
+                await stream.aclose()
+            with trio.fail_after(PATIENCE):
+                while bound.connections:
+                    await trio.sleep(0.01)
+        finally:
+            trio.lowlevel.remove_instrument(watching)
+        assert len(watching.looked) == 5
+        assert watching.failures == []
+
+
+async def test_one_connection_that_cannot_be_looked_after_ends_alone(monkeypatch, caplog):
+    """It is dropped, with a word in the log, and the others go on."""
+    async with (
+        running(make_app(), attrs.evolve(GUARD, liveness=Liveness(0.05, 5))) as bound,
+        await connect(bound.port, upgrade()) as broken,
+    ):
+        await read_head(broken)
+        (first,) = [each for each in bound.connections if each.websocket is not None]
+
+        def fail(now):
+            raise RuntimeError("broken")
+
+        monkeypatch.setattr(first, "look_after", fail)
+        async with await connect(bound.port, upgrade()) as well:
+            await read_head(well)
+            with trio.fail_after(PATIENCE):
+                await read_to_end(broken)
+                assert await well.receive_some(100)
+    assert "RuntimeError: broken" in caplog.text
+
+
 async def _pong_for_ever(stream):
     while True:
         if b"\x89\x00" in await stream.receive_some(1000):

@@ -75,6 +75,7 @@ class Connection:
         self._next_ping = inf
         self._ahead = b""
         self._last_word_said = False
+        self._has_read_all = False
         self._dropped = False
         own = self._socket.getsockname()
         self._protocol = GuardedH11(
@@ -99,7 +100,10 @@ class Connection:
                 if handshake.cancelled_caught:
                     return
             async with self._group:
-                await self._read_all()
+                try:
+                    await self._read_all()
+                finally:
+                    self._has_read_all = True
                 await self._protocol.handle(Closed())
                 self._nursery.cancel_scope.deadline = trio.current_time() + self.guard.handler_timeout
         except* (OSError, trio.BrokenResourceError, trio.ClosedResourceError) as error:
@@ -274,7 +278,8 @@ class Connection:
 
         Silence counts only while we listen: a slow handler of ours is not the peer's silence.
         """
-        if self.websocket is None or self._last_word_said:
+        # Once nothing more is read, the nursery may take no new task any more.
+        if self.websocket is None or self._last_word_said or self._has_read_all:
             return
         liveness = self.guard.liveness
         if now - self._waiting_since > liveness.dead_after:

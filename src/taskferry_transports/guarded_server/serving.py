@@ -225,7 +225,11 @@ class _Server:
             await trio.sleep(self._guard.liveness.check_every)
             now = trio.current_time()
             for connection in tuple(self._open):
-                connection.look_after(now)
+                try:
+                    connection.look_after(now)
+                except Exception as error:  # noqa: BLE001 - no connection ends the others
+                    _LOG.warning("connection of %s failed", connection.peer, exc_info=error)
+                    connection.drop()
 
     async def _see_off(self) -> None:
         await self._context.terminated.set()
