@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Final
 
 from taskferry_protocol.ids import AgentRef, DeviceId, Hash
 from taskferry_protocol.records import (
@@ -23,6 +25,7 @@ from taskferry_protocol.records import (
     PurgeSeen,
     PutNotice,
     RelayChange,
+    RelayResult,
     Stored,
     StoreEnvelope,
     Sweep,
@@ -53,6 +56,28 @@ def find_wrap(wraps: bytes, device: int) -> bytes:
             return wraps[at : at + length]
         at += length
     raise LookupError("the envelope has no wrap for this device")
+
+
+_TOGETHER: Final = (16, 4, 1)
+"""So many envelopes are accepted by one statement: a statement each would cost as much as what it writes."""
+
+
+@lru_cache(maxsize=len(_TOGETHER))
+def _see(count: int) -> str:
+    """The statement that accepts so many envelopes."""
+    rows = ",".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * count)
+    columns = "n, device, id, target, seq, hash, place, at, receivers"
+    return f"INSERT INTO seen ({columns}) VALUES {rows} ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+def _distinct(entries: Sequence[tuple[DeviceId, bytes]]) -> Iterable[tuple[DeviceId, bytes]]:
+    """The first entry of each device."""
+    if len(entries) == 1:
+        return entries
+    found: dict[DeviceId, bytes] = {}
+    for device, sealed in entries:
+        found.setdefault(device, sealed)
+    return found.items()
 
 
 def _pack(receivers: Iterable[tuple[int, int]]) -> bytes:
@@ -100,6 +125,7 @@ class Mailboxes:
         self._next = 0
         self._envelopes: list[tuple[Column, ...]] = []
         self._entries: list[tuple[Column, ...]] = []
+        self._notices: list[tuple[Column, ...]] = []
 
     def _load(self, devices: set[DeviceId]) -> None:
         self._keep(select_in(self._connection, f"{_BOXES} id", ((device,) for device in devices)))
@@ -134,63 +160,90 @@ class Mailboxes:
             insert(self._connection, "envelopes (n, expires_at, wraps, raw)", self._envelopes)
             self._envelopes.clear()
         if self._entries:
-            insert(self._connection, "mailbox (device, offset, size, envelope, hash, code)", self._entries)
+            insert(self._connection, "mailbox (device, offset, size, envelope)", self._entries)
             self._entries.clear()
+        if self._notices:
+            insert(self._connection, "mailbox (device, offset, size, hash, code)", self._notices)
+            self._notices.clear()
 
     # --- in ----------------------------------------------------------------------------------------------
 
-    def store(self, change: StoreEnvelope) -> Stored | AlreadyStored | Equivocation:
-        """Accept an envelope, or say why it is not new."""
-        sender = self._boxes[change.device]
-        target = self._targets[change.to]
+    def store_all(self, changes: Sequence[StoreEnvelope]) -> list[RelayResult]:
+        """Accept envelopes in their order, and say of each that is not new why."""
+        results: list[RelayResult] = []
+        while len(results) < len(changes):
+            start = len(results)
+            size = next(step for step in _TOGETHER if start + step <= len(changes))
+            results += self._store(changes[start : start + size])
+        return results
+
+    def _store(self, changes: Sequence[StoreEnvelope]) -> Sequence[RelayResult]:
+        """Accept some together, or, if one of them was seen before, each by itself."""
+        new = self._store_new(changes)
+        if new is not None:
+            return new
+        if len(changes) == 1:
+            return [self._judge_repeat(changes[0])]
+        return [result for change in changes for result in self._store([change])]
+
+    def _store_new(self, changes: Sequence[StoreEnvelope]) -> list[Stored] | None:
+        """Accept envelopes by one statement. None, and nothing has happened, unless all of them are new."""
         if self._next == 0:
             (self._next,) = self._connection.execute("SELECT coalesce(max(n), 0) + 1 FROM seen").fetchone()
-        n = self._next
+        first = self._next
+        places: dict[_Box, int] = {}
+        lasts: dict[_Box, int] = {}
+        rows: list[Column] = []
+        planned: list[tuple[StoreEnvelope, int, list[tuple[_Box, int, bytes]]]] = []
+        for n, change in enumerate(changes, first):
+            sender = self._boxes[change.device]
+            place = places[sender] = places.get(sender, sender.place) + 1
+            receivers: list[tuple[_Box, int, bytes]] = []
+            for device, sealed in _distinct(change.entries):
+                box = self._boxes[device]
+                offset = lasts[box] = lasts.get(box, box.last) + 1
+                receivers.append((box, offset, sealed))
+            packed = b"".join([_RECEIVER.pack(box.n, offset) for box, offset, _ in receivers])
+            target, seq = self._targets[change.to], to_signed(change.seq)
+            rows += (n, sender.n, change.id, target, seq, change.hash, place, change.at, packed)
+            planned.append((change, place, receivers))
+        inserted = self._connection.execute(_see(len(changes)), rows).rowcount
+        if inserted < len(changes):
+            if inserted:
+                self._connection.execute("DELETE FROM seen WHERE n >= ?", (first,))
+            return None
+        self._next += len(changes)
+        for sender, place in places.items():
+            sender.place = place
+            sender.touched = True
+        return [self._hold(n, *plan) for n, plan in enumerate(planned, first)]
+
+    def _hold(
+        self, n: int, change: StoreEnvelope, place: int, receivers: list[tuple[_Box, int, bytes]]
+    ) -> Stored:
+        """Hold back the rows of an envelope that is new, and count them."""
         size = len(change.envelope)
-        places: dict[int, tuple[_Box, int, bytes]] = {}
-        for device, sealed in change.entries:
-            box = self._boxes[device]
-            places.setdefault(box.n, (box, box.last + 1, sealed))
-        inserted = self._connection.execute(
-            "INSERT INTO seen (n, device, id, target, seq, hash, place, at, receivers)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (
-                n,
-                sender.n,
-                change.id,
-                target,
-                to_signed(change.seq),
-                change.hash,
-                sender.place + 1,
-                change.at,
-                _pack([(number, offset) for number, (_, offset, _) in places.items()]),
-            ),
-        )
-        if inserted.rowcount == 0:
-            return self._judge_repeat(change, sender, target)
-        self._next += 1
-        sender.place += 1
-        sender.touched = True
         offsets = []
         wraps = []
-        for box, offset, sealed in places.values():
+        for box, offset, sealed in receivers:
             self._put(box, offset, size + len(sealed), n)
             offsets.append((box.id, Offset(offset)))
             wraps.append(_pack_wrap(box.n, sealed))
         if wraps:
             self._envelopes.append((n, change.expires_at, b"".join(wraps), change.envelope))
-        return Stored(Place(sender.place), tuple(offsets))
+        return Stored(Place(place), tuple(offsets))
 
     def _put(self, box: _Box, offset: int, size: int, envelope: int) -> None:
-        self._entries.append((box.n, offset, size, envelope, None, None))
+        self._entries.append((box.n, offset, size, envelope))
         box.last = offset
         box.count += 1
         box.bytes += size
         box.touched = True
 
-    def _judge_repeat(self, change: StoreEnvelope, sender: _Box, target: int) -> AlreadyStored | Equivocation:
+    def _judge_repeat(self, change: StoreEnvelope) -> AlreadyStored | Equivocation:
         """What stands where this envelope would: itself, which may have new receivers, or another."""
         self._flush_rows()
+        sender, target = self._boxes[change.device], self._targets[change.to]
         query = "SELECT n, hash, place, receivers FROM seen WHERE device = ? AND"
         row = self._connection.execute(f"{query} id = ?", (sender.n, change.id)).fetchone()
         by_id = row is not None
@@ -231,7 +284,7 @@ class Mailboxes:
         box.last += 1
         box.count += 1
         box.touched = True
-        self._entries.append((box.n, box.last, 0, None, notice.hash, notice.code))
+        self._notices.append((box.n, box.last, 0, notice.hash, notice.code))
         return Offset(box.last)
 
     # --- out ---------------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import assert_never
 
 from taskferry_protocol.ids import AccountId
@@ -113,11 +113,25 @@ class RelaySession:
         """Write what was held back."""
         self._mailboxes.flush()
 
-    def apply(self, change: RelayChange) -> RelayResult:
-        """Make one change."""
+    def apply_all(self, changes: Sequence[RelayChange]) -> tuple[RelayResult, ...]:
+        """Make changes in their order; envelopes that follow one another together."""
+        results: list[RelayResult] = []
+        envelopes: list[StoreEnvelope] = []
+        for change in changes:
+            if isinstance(change, StoreEnvelope):
+                envelopes.append(change)
+                continue
+            if envelopes:
+                results += self._mailboxes.store_all(envelopes)
+                envelopes = []
+            results.append(self._apply(change))
+        results += self._mailboxes.store_all(envelopes)
+        return tuple(results)
+
+    def _apply(self, change: RelayChange) -> RelayResult:
         match change:
             case StoreEnvelope():
-                return self._mailboxes.store(change)
+                return self._mailboxes.store_all([change])[0]
             case AckMailbox():
                 self._mailboxes.ack(change)
             case PutNotice():
