@@ -380,6 +380,19 @@ async def test_conflict_in_one_commit_spares_its_neighbours(relay):
     assert [o for o, _ in await texts(relay, "bob")] == list(range(1, 12))
 
 
+async def test_what_was_taken_back_leaves_no_gap(relay):
+    """After commits that came to nothing, places, offsets and usage go on where the last good one ended."""
+    await relay.commit([append("alice"), envelope("alice", 1, "bob/coder", ["bob"])])
+    for n in range(2, 5):
+        with pytest.raises(StoreConflict):
+            await relay.commit(
+                [envelope("alice", n, "bob/coder", ["bob", "new"]), ack("bob", 1), append("alice", held=7)]
+            )
+    change = envelope("alice", 5, "bob/coder", ["bob", "new"])
+    assert await relay.commit([change]) == (stored(2, ("bob", 2), ("new", 1)),)
+    assert (await relay.usage([device("bob")]))[device("bob")].count == 2
+
+
 async def test_cancelled_commit_is_whole_or_absent(relay):
     """A caller that gives up leaves either all of its changes or none, and the store goes on."""
     with trio.CancelScope() as scope:

@@ -84,6 +84,9 @@ _MAY_CONFLICT = (
 class DaemonWriter:
     """What the engine asks about a daemon's changes."""
 
+    def forget(self) -> None:
+        """Nothing is held."""
+
     def may_conflict(self, change: DaemonChange) -> bool:
         """Whether the change can raise `StoreConflict`."""
         return isinstance(change, _MAY_CONFLICT)

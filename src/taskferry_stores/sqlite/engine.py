@@ -60,6 +60,9 @@ class Writer(Protocol[C_contra, R_co]):
     def session(self, connection: sqlite3.Connection, changes: Iterable[C_contra]) -> Session[C_contra, R_co]:
         """Begin to write these changes; they are named so that what they need is read in one go."""
 
+    def forget(self) -> None:
+        """What was written since the last commit is taken back."""
+
 
 def _is_fault_of_storage(error: BaseException) -> bool:
     """Whether disk or file are to blame, not what was asked of them."""
@@ -273,6 +276,7 @@ class Engine(Generic[C, R]):
             results = session.apply_all(changes)
             session.flush()
         except StoreConflict as conflict:
+            self._writer.forget()
             connection.execute("ROLLBACK TO caller")
             connection.execute("RELEASE caller")
             return conflict
@@ -280,6 +284,7 @@ class Engine(Generic[C, R]):
         return results
 
     def _roll_back(self) -> None:
+        self._writer.forget()
         # SQLite has rolled back by itself after some errors.
         if not self._file.writer.in_transaction:
             return

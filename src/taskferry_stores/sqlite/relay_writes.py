@@ -60,6 +60,7 @@ from taskferry_protocol.records.operations import (
 from ..errors import ConflictKind, StoreConflict
 from ..rules import invite_to_publish, require_few_connections, require_few_names, unknown
 from . import audit, ledger, operations, relay_reads, sign_ups
+from .boxes import Boxes
 from .mailboxes import Mailboxes
 
 
@@ -70,6 +71,13 @@ def write_generation(connection: sqlite3.Connection, generation: Generation) -> 
 
 class RelayWriter:
     """What the engine asks about a relay's changes."""
+
+    def __init__(self) -> None:
+        self._boxes = Boxes()
+
+    def forget(self) -> None:
+        """Something was taken back."""
+        self._boxes.forget()
 
     def may_conflict(self, change: RelayChange) -> bool:
         """Whether the change can raise `StoreConflict`."""
@@ -99,15 +107,15 @@ class RelayWriter:
 
     def session(self, connection: sqlite3.Connection, changes: Iterable[RelayChange]) -> RelaySession:
         """Begin to write these changes."""
-        return RelaySession(connection, changes)
+        return RelaySession(connection, changes, self._boxes)
 
 
 class RelaySession:
     """Writes a relay's changes inside a transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, changes: Iterable[RelayChange]) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Iterable[RelayChange], boxes: Boxes) -> None:
         self._connection = connection
-        self._mailboxes = Mailboxes(connection, changes)
+        self._mailboxes = Mailboxes(connection, changes, boxes)
 
     def flush(self) -> None:
         """Write what was held back."""

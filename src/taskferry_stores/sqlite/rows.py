@@ -99,6 +99,27 @@ def _inserting(into: str, width: int, rows: int) -> str:
     return f"INSERT INTO {into} VALUES {','.join([group] * rows)}"  # noqa: S608
 
 
+def update(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Set columns of rows that are found by the first of them, many at a time."""
+    done = 0
+    for step in _ROWS:
+        while len(rows) - done >= step:
+            values = [value for row in rows[done : done + step] for value in row]
+            connection.execute(_updating(table, tuple(columns), step), values)
+            done += step
+
+
+@lru_cache(maxsize=32)
+def _updating(table: str, columns: tuple[str, ...], rows: int) -> str:
+    group = "(" + ",".join("?" * len(columns)) + ")"
+    key, *others = columns
+    named = ", ".join(f"{name} = to_set.column{at}" for at, name in enumerate(others, 2))
+    return (
+        f"WITH to_set AS (VALUES {','.join([group] * rows)}) UPDATE {table}"  # noqa: S608
+        f" SET {named} FROM to_set WHERE {table}.{key} = to_set.column1"
+    )
+
+
 def singles(keys: Collection[Column] | Collection[bytes] | Collection[str]) -> Iterator[Row]:
     """Keys of one column."""
     return ((key,) for key in keys)
