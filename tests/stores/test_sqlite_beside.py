@@ -64,9 +64,12 @@ async def test_counters_that_another_process_moved_are_read_anew(tmp_path):
     ):
         for n in range(1, 9):
             store = (holder, guest)[n % 2]
-            assert await store.commit([envelope("alice", n, "bob/coder", ["bob"])]) == (
-                stored(n, ("bob", n)),
-            )
+            (result,) = await store.commit([envelope("alice", n, "bob/coder", ["bob"])])
+            assert result == stored(n, ("bob", n))
+        await guest.commit([ack("bob", 6)])
+        await holder.commit([envelope("alice", 9, "bob/coder", ["bob"])])
+        usage = (await guest.usage([device("bob")]))[device("bob")]
+        assert (usage.count, usage.acked) == (3, 6)
 
 
 async def test_a_guest_changes_no_file_that_it_does_not_know(tmp_path):
