@@ -30,6 +30,7 @@ from .messages.base import MessageClass
 from .permissions import Grant, permits
 from .rates import RateState, take
 from .records import ContactState, Flow, MailboxUsage
+from .values import value
 
 __all__ = [
     "Admission",
@@ -100,7 +101,7 @@ _NO_CONTACT: Final = ContactState()
 _UNUSED: Final = MailboxUsage()
 
 
-@attrs.frozen
+@value
 class AdmissionFacts:
     """What the relay knows when it decides on one envelope, all of it looked up by the envelope's header.
 
@@ -131,7 +132,7 @@ class AdmissionFacts:
     suspended: frozenset[AccountId] = frozenset()
 
 
-@attrs.frozen
+@value
 class Admitted:
     """Store this: the envelope, an entry for each device, and the states that it changed.
 

@@ -18,6 +18,7 @@ from nacl.exceptions import CryptoError
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .ids import Hash, sha256
 from .limits import ENVELOPE_BYTES, PADDED_FLOOR_BYTES
+from .values import value
 
 __all__ = [
     "EncryptionKey",
@@ -151,7 +152,7 @@ _SIGNATURE: Final = b"\x58\x40"
 _HEAD_BYTES: Final = {b"\x58": 2, b"\x59": 3, b"\x5a": 5}
 
 
-@attrs.frozen
+@value
 class Signed:
     """A COSE_Sign1 structure taken apart but not yet believed: `verify_signed` before using the payload."""
 

@@ -22,6 +22,7 @@ from .ids import (
 )
 from .limits import ENVELOPE_BYTES, SKEW_MS, WRAPS
 from .shape import as_array, as_bytes, as_pair, check_ascending
+from .values import value
 
 __all__ = [
     "Envelope",
@@ -41,7 +42,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen
+@value
 class Envelope:
     """A signed, sealed object as parsed. `h` is the header's encoding, `raw` the tagged structure as sent.
 
@@ -163,7 +164,7 @@ def _read_payload(signed: Signed) -> Envelope:
 # --- The parcel ---------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class Wrap:
     """K sealed for one device: its X25519 public key, and 80 bytes that its secret half opens."""
 
@@ -175,7 +176,7 @@ class Wrap:
         return [self.key, self.sealed]
 
 
-@attrs.frozen
+@value
 class Parcel:
     """What travels: the envelope as opaque bytes, and 1 to 64 wraps sorted by key. Wraps are not signed."""
 

@@ -10,8 +10,6 @@ import re
 from functools import lru_cache
 from typing import Final
 
-import attrs
-
 from . import crypto
 from .cbor import Value, decode, encode
 from .errors import RejectCode, RemoteProtocolError
@@ -19,6 +17,7 @@ from .ids import AccountId, AgentRef, Hash, Instant, LogPosition, MessageId, is_
 from .limits import ENVELOPE_BYTES, LIFETIME_MS, TIME_LIMIT
 from .messages.base import MessageClass
 from .shape import MapReader, as_bytes, as_pair, as_position, as_text, as_uint
+from .values import value
 
 __all__ = ["Header", "encode_header", "is_channel", "read_header"]
 
@@ -27,7 +26,7 @@ VERSION: Final = 1
 _NAME_BYTES: Final = 65
 
 
-@attrs.frozen
+@value
 class Header:
     """What a relay sees of an envelope, and what the cipher binds (spec/envelope.md section 3).
 

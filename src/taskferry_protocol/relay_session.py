@@ -36,6 +36,7 @@ from .frames import (
 from .ids import Hash, Instant, LogPosition, sha256
 from .limits import BATCH, CALLS, WINDOW_BYTES, WINDOW_ENTRIES
 from .session_base import Goaway, Line, Outstanding, Phase, Side, Step, TimedOut, WentAway, encode_checked
+from .values import value
 
 __all__ = [
     "Acked",
@@ -64,7 +65,7 @@ class Admit:
     next_offset: int
 
 
-@attrs.frozen
+@value
 class SendResult:
     """What became of the parcels of a batch, once what was accepted is committed."""
 
@@ -72,7 +73,7 @@ class SendResult:
     outcomes: tuple[Outcome, ...]
 
 
-@attrs.frozen
+@value
 class Deliver:
     """Deliver entries, their offsets rising, in one frame; ask `fitting` first how many may go."""
 
@@ -109,7 +110,7 @@ class AuthRequested:
     ticket: str = attrs.field(default="", repr=False)
 
 
-@attrs.frozen
+@value
 class ParcelsReceived:
     """A batch to be judged, parcel by parcel: `read_parcel` takes each value and refuses it alone.
 
@@ -121,7 +122,7 @@ class ParcelsReceived:
     size: int
 
 
-@attrs.frozen
+@value
 class Acked:
     """Everything up to and including `offset` is committed by the device."""
 

@@ -35,6 +35,7 @@ from .limits import (
     PING_AFTER_MS,
 )
 from .usual_frames import read_usual_deliver, read_usual_send
+from .values import value
 
 __all__ = [
     "TURNS",
@@ -54,7 +55,7 @@ __all__ = [
 EventT_co = TypeVar("EventT_co", covariant=True)
 
 
-@attrs.frozen
+@value
 class Step(Generic[EventT_co]):
     """What one call came to: `events` for the application, `frames` for the peer, both in order."""
 
