@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.records import (
@@ -69,6 +69,27 @@ def write_generation(connection: sqlite3.Connection, generation: Generation) -> 
     connection.execute("INSERT OR REPLACE INTO about (key, value) VALUES ('generation', ?)", (generation,))
 
 
+_MAY_CONFLICT: Final = frozenset(
+    {
+        AppendStatements,
+        HoldAccount,
+        NameKeys,
+        PutCard,
+        PutGrant,
+        PutConnection,
+        EndConnection,
+        PutTicket,
+        RedeemTicket,
+        RequireUnreserved,
+        PutApplication,
+        GrantApplication,
+        PublishInvite,
+        SuspendAccount,
+    }
+)
+"""A set of types, since each change of each commit is asked for its own."""
+
+
 class RelayWriter:
     """What the engine asks about a relay's changes."""
 
@@ -81,23 +102,7 @@ class RelayWriter:
 
     def may_conflict(self, change: RelayChange) -> bool:
         """Whether the change can raise `StoreConflict`."""
-        return isinstance(
-            change,
-            AppendStatements
-            | HoldAccount
-            | NameKeys
-            | PutCard
-            | PutGrant
-            | PutConnection
-            | EndConnection
-            | PutTicket
-            | RedeemTicket
-            | RequireUnreserved
-            | PutApplication
-            | GrantApplication
-            | PublishInvite
-            | SuspendAccount,
-        )
+        return type(change) in _MAY_CONFLICT
 
     def weight(self, change: RelayChange) -> int:
         """The bytes that the change carries, and a page for each mailbox."""
