@@ -65,11 +65,13 @@ class Account:
 class _Route:
     """One flow: what connects its ends, and what was spent of its rate."""
 
-    __slots__ = ("acquainted", "connection", "contact", "flow", "rate", "reverse")
+    __slots__ = ("acquainted", "connection", "contact", "ends", "flow", "is_limited", "rate", "reverse")
 
     def __init__(self, flow: Flow, connection: RelayConnection | None, acquainted: bool) -> None:
         self.flow = flow
+        self.ends = (flow.from_, flow.to)
         self.connection = connection
+        self.is_limited = is_limited(connection)
         self.acquainted = acquainted
         self.contact = _NO_CONTACT
         self.reverse = _NO_CONTACT
@@ -184,9 +186,8 @@ class Facts:
             version = self._version
             routes = await self._read_routes(ends)
         for route in routes:
-            ends_of = (route.flow.from_, route.flow.to)
-            if self._routes.get(ends_of) is None:
-                self._routes.put(ends_of, route)
+            if self._routes.get(route.ends) is None:
+                self._routes.put(route.ends, route)
 
     async def _read_routes(self, ends: Collection[_Ends]) -> list[_Route]:
         foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
@@ -373,10 +374,10 @@ class View:
             return
         if admitted.rate is not None:
             route.rate = admitted.rate
-            if is_limited(route.connection):
+            if route.is_limited:
                 facts._unsaved[route.flow] = admitted.rate
         if admitted.service is not None:
-            facts._service.put((route.flow.from_, route.flow.to), admitted.service)
+            facts._service.put(route.ends, admitted.service)
 
 
 _NOBODY: Final[frozenset[AccountId]] = frozenset()

@@ -157,16 +157,18 @@ class Mailboxes:
         lasts: dict[Box, int] = {}
         rows: list[Column] = []
         planned: list[tuple[StoreEnvelope, int, list[tuple[Box, int, bytes]]]] = []
+        boxes, targets = self._boxes.of, self._boxes.targets
         for n, change in enumerate(changes, first):
-            sender = self._boxes.of[change.device]
+            sender = boxes[change.device]
             place = places[sender] = places.get(sender, sender.place) + 1
             receivers: list[tuple[Box, int, bytes]] = []
+            packed = b""
             for device, sealed in _distinct(change.entries):
-                box = self._boxes.of[device]
+                box = boxes[device]
                 offset = lasts[box] = lasts.get(box, box.last) + 1
                 receivers.append((box, offset, sealed))
-            packed = b"".join([_RECEIVER.pack(box.n, offset) for box, offset, _ in receivers])
-            target, seq = self._boxes.targets[change.to], to_signed(change.seq)
+                packed += _RECEIVER.pack(box.n, offset)
+            target, seq = targets[change.to], to_signed(change.seq)
             rows += (n, sender.n, change.id, target, seq, change.hash, place, change.at, packed)
             planned.append((change, place, receivers))
         inserted = self._connection.execute(_see(len(changes)), rows).rowcount
@@ -185,6 +187,11 @@ class Mailboxes:
     ) -> Stored:
         """Hold back the rows of an envelope that is new, and count them."""
         size = len(change.envelope)
+        if len(receivers) == 1:
+            ((box, offset, sealed),) = receivers
+            self._put(box, offset, size + len(sealed), n)
+            self._envelopes.append((n, change.expires_at, _pack_wrap(box.n, sealed), change.envelope))
+            return Stored(Place(place), ((box.id, Offset(offset)),))
         offsets = []
         wraps = []
         for box, offset, sealed in receivers:
@@ -200,7 +207,8 @@ class Mailboxes:
         box.last = offset
         box.count += 1
         box.bytes += size
-        self._boxes.touch(box)
+        if not box.touched:
+            self._boxes.touch(box)
 
     def _judge_repeat(self, change: StoreEnvelope) -> AlreadyStored | Equivocation:
         """What stands where this envelope would: itself, which may have new receivers, or another."""
