@@ -30,8 +30,10 @@ from .messages.base import MessageClass
 from .permissions import Grant, permits
 from .rates import RateState, take
 from .records import ContactState, Flow, MailboxUsage
+from .values import value
 
 __all__ = [
+    "UNUSED",
     "Admission",
     "AdmissionFacts",
     "Admitted",
@@ -39,7 +41,9 @@ __all__ = [
     "MailboxLimits",
     "Prior",
     "RelayConnection",
+    "address",
     "admit",
+    "check_parties",
     "read_for_admission",
 ]
 
@@ -72,12 +76,10 @@ class MailboxLimits:
     strangers_size: int = 32 * 1_048_576
     account_size: int = 1_024 * 1_048_576
 
-    def holds(self, size: int, account: AccountState) -> bool:
-        """Whether a mailbox of one of the account's devices may hold so many bytes."""
+    def most_of(self, account: AccountState) -> int:
+        """How many bytes the mailbox of one of the account's devices may hold, whatever else bounds them."""
         # Every account's share is at least that of one with the most devices there may be.
-        if size <= self.account_size // DEVICES:
-            return True
-        return size <= self.account_size // max(1, len(account.active_devices()))
+        return self.account_size // min(DEVICES, max(1, len(account.active_devices())))
 
 
 @attrs.frozen
@@ -97,10 +99,11 @@ class Prior:
 
 
 _NO_CONTACT: Final = ContactState()
-_UNUSED: Final = MailboxUsage()
+UNUSED: Final = MailboxUsage()
+"""What waits for a device of which nothing is known."""
 
 
-@attrs.frozen
+@value
 class AdmissionFacts:
     """What the relay knows when it decides on one envelope, all of it looked up by the envelope's header.
 
@@ -131,7 +134,7 @@ class AdmissionFacts:
     suspended: frozenset[AccountId] = frozenset()
 
 
-@attrs.frozen
+@value
 class Admitted:
     """Store this: the envelope, an entry for each device, and the states that it changed.
 
@@ -167,8 +170,8 @@ def admit(envelope: Envelope, wraps: Iterable[Wrap], facts: AdmissionFacts, *, n
     accepted, and its sender must not be told otherwise. Never raises for anything that a sender can do.
     """
     try:
-        recipient = _check_parties(envelope, facts)
-        entries = _address(envelope, wraps, facts.sender.state, recipient, now)
+        recipient = check_parties(envelope, facts)
+        entries = address(envelope, wraps, facts.sender.state, recipient, now)
         if facts.prior.by_id == envelope.hash:
             return Admitted(envelope, entries)
         _check_prior(envelope, facts.prior)
@@ -187,7 +190,7 @@ def _refuse(code: RejectCode, text: str, field: str = "") -> RemoteProtocolError
 # --- Who and where ------------------------------------------------------------------------------------------
 
 
-def _check_parties(envelope: Envelope, facts: AdmissionFacts) -> AccountLog:
+def check_parties(envelope: Envelope, facts: AdmissionFacts) -> AccountLog:
     """The recipient's log, once sender and recipient are who they must be."""
     header, state = envelope.header, facts.sender.state
     if envelope.device != facts.device:
@@ -216,7 +219,7 @@ def _check_parties(envelope: Envelope, facts: AdmissionFacts) -> AccountLog:
 # --- Whose mailboxes ----------------------------------------------------------------------------------------
 
 
-def _address(
+def address(
     envelope: Envelope, wraps: Iterable[Wrap], sender: AccountState, recipient: AccountLog, now: Instant
 ) -> tuple[tuple[DeviceId, bytes], ...]:
     """An entry for each device that a wrap is for. Raises EnvelopeRejected(stale-log)."""
@@ -361,12 +364,12 @@ def _fit(
         most, largest = limits.strangers, limits.strangers_size
     fitting = []
     for device, sealed in entries:
-        usage = facts.usage.get(device, _UNUSED)
-        share = facts.shares.get(device, _UNUSED)
+        usage = facts.usage.get(device, UNUSED)
+        share = facts.shares.get(device, UNUSED)
         entries_taken = usage.count + share.count
         bytes_taken = usage.bytes + share.bytes + len(envelope.raw) + len(sealed)
         owner = recipient if device in recipient.devices else facts.sender.state
-        if entries_taken < most and bytes_taken <= largest and facts.limits.holds(bytes_taken, owner):
+        if entries_taken < most and bytes_taken <= largest and bytes_taken <= facts.limits.most_of(owner):
             fitting.append((device, sealed))
         elif any(device == served.id for served in recipient.serving(header.to.name)):
             raise _refuse(RejectCode.MAILBOX_FULL, "the recipient has too much waiting", "to")

@@ -18,6 +18,7 @@ from nacl.exceptions import CryptoError
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .ids import Hash, sha256
 from .limits import ENVELOPE_BYTES, PADDED_FLOOR_BYTES
+from .values import value
 
 __all__ = [
     "EncryptionKey",
@@ -151,7 +152,13 @@ _SIGNATURE: Final = b"\x58\x40"
 _HEAD_BYTES: Final = {b"\x58": 2, b"\x59": 3, b"\x5a": 5}
 
 
-@attrs.frozen
+# The head, the key, no unprotected members, and the length of a payload of 256 bytes or more, up to 64 KiB.
+_USUAL: Final = struct.Struct(">10s32s2sH")
+_USUAL_PAYLOAD: Final = b"\xa0\x59"
+_LEAST_USUAL: Final = _USUAL.size + 0xFF + 66
+
+
+@value
 class Signed:
     """A COSE_Sign1 structure taken apart but not yet believed: `verify_signed` before using the payload."""
 
@@ -181,11 +188,11 @@ def _aad(kind: Kind) -> bytes:
 _AAD: Final = {kind: _aad(kind) for kind in Kind}
 # ["Signature1", bstr 38, aad, payload]
 _SIG_STRUCTURE: Final = b"\x84\x6aSignature1\x58\x26"
+_SIGNED_HEAD: Final = _SIG_STRUCTURE + _PROTECTED_HEAD
 
 
-def _to_be_signed(kind: Kind, protected: bytes, payload: bytes, before: bytes = b"") -> bytes:
-    """What is signed, behind `before`, which spares a copy of it."""
-    return b"".join((before, _SIG_STRUCTURE, protected, _AAD[kind], _bstr_head(len(payload)), payload))
+def _to_be_signed(kind: Kind, protected: bytes, payload: bytes) -> bytes:
+    return b"".join((_SIG_STRUCTURE, protected, _AAD[kind], _bstr_head(len(payload)), payload))
 
 
 def parse_signed(raw: bytes, *, limit: int = ENVELOPE_BYTES) -> Signed:
@@ -193,8 +200,19 @@ def parse_signed(raw: bytes, *, limit: int = ENVELOPE_BYTES) -> Signed:
 
     Raises RemoteProtocolError: too-large, bad-cose. Neither key nor signature is checked here.
     """
-    if len(raw) > limit:
-        raise RemoteProtocolError(RejectCode.TOO_LARGE, f"{len(raw)} bytes, {limit} allowed")
+    size = len(raw)
+    if size > limit:
+        raise RemoteProtocolError(RejectCode.TOO_LARGE, f"{size} bytes, {limit} allowed")
+    if size > _LEAST_USUAL:
+        # Mostly the payload's length takes two bytes, and all stands where it must.
+        head, key, before, length = _USUAL.unpack_from(raw)
+        if (
+            head == _HEAD
+            and before == _USUAL_PAYLOAD
+            and length == size - _USUAL.size - 66
+            and raw[-66:-64] == _SIGNATURE
+        ):
+            return Signed(key, raw[_USUAL.size : -66], raw[-64:], sha256(raw), raw)
     if not raw.startswith(_HEAD) or raw[_UNPROTECTED_AT:_PAYLOAD_AT] != b"\xa0":
         raise RemoteProtocolError(RejectCode.BAD_COSE, "not the COSE_Sign1 structure of this protocol")
     end = len(raw) - 66
@@ -221,7 +239,9 @@ def verify_by_known_key(signed: Signed, kind: Kind) -> None:
 
 
 def _check_signature(signed: Signed, kind: Kind) -> None:
-    message = _to_be_signed(kind, _PROTECTED_HEAD + signed.key, signed.payload, before=signed.signature)
+    # The payload, its head before it, stands in the structure as it is signed.
+    payload = signed.raw[_PAYLOAD_AT:-66]
+    message = b"".join((signed.signature, _SIGNED_HEAD, signed.key, _AAD[kind], payload))
     try:
         sodium.crypto_sign_open(message, signed.key)
     except (CryptoError, ValueError) as error:

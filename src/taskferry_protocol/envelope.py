@@ -7,6 +7,7 @@ What it says of itself is in `header`; what is inside, and who may open it, in `
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 import attrs
 
@@ -22,6 +23,7 @@ from .ids import (
 )
 from .limits import ENVELOPE_BYTES, SKEW_MS, WRAPS
 from .shape import as_array, as_bytes, as_pair, check_ascending
+from .values import value
 
 __all__ = [
     "Envelope",
@@ -41,7 +43,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen
+@value
 class Envelope:
     """A signed, sealed object as parsed. `h` is the header's encoding, `raw` the tagged structure as sent.
 
@@ -128,26 +130,30 @@ def _decoded_strings(payload: bytes) -> tuple[bytes, bytes]:
     return as_bytes(h, "h"), as_bytes(ct, "ct")
 
 
+#: Two strings of 256 bytes with their heads, and the head of the pair.
+_LEAST_PAYLOAD: Final = 1 + 2 * (3 + 0x100)
+
+
 def _two_strings(payload: bytes) -> tuple[bytes, bytes] | None:
     """`[h, ct]` of the usual encoding: heads with lengths of two bytes, or of four for a long `ct`.
 
     None for anything else, which the decoder then reads or refuses: this only spares its general walk.
     """
-    if payload[:2] != b"\x82\x59":
+    size = len(payload)
+    if size < _LEAST_PAYLOAD or payload[:2] != b"\x82\x59":
         return None
-    end = 4 + int.from_bytes(payload[2:4], "big")
-    kind = payload[end : end + 1]
-    start = end + 3 if kind == b"\x59" else end + 5
-    length = int.from_bytes(payload[end + 1 : start], "big")
-    shortest = 0x100 if kind == b"\x59" else 0x10000
-    if (
-        kind not in (b"\x59", b"\x5a")
-        or end < 4 + 0x100
-        or length < shortest
-        or start + length != len(payload)
-    ):
+    end = 4 + (payload[2] << 8 | payload[3])
+    if end < 4 + 0x100 or end + 5 > size:
         return None
-    return payload[4:end], payload[start:]
+    if payload[end] == 0x59:
+        start, length = end + 3, payload[end + 1] << 8 | payload[end + 2]
+        shortest = 0x100
+    elif payload[end] == 0x5A:
+        start, length = end + 5, int.from_bytes(payload[end + 1 : end + 5], "big")
+        shortest = 0x10000
+    else:
+        return None
+    return (payload[4:end], payload[start:]) if length >= shortest and start + length == size else None
 
 
 def _read_payload(signed: Signed) -> Envelope:
@@ -163,7 +169,7 @@ def _read_payload(signed: Signed) -> Envelope:
 # --- The parcel ---------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class Wrap:
     """K sealed for one device: its X25519 public key, and 80 bytes that its secret half opens."""
 
@@ -175,7 +181,7 @@ class Wrap:
         return [self.key, self.sealed]
 
 
-@attrs.frozen
+@value
 class Parcel:
     """What travels: the envelope as opaque bytes, and 1 to 64 wraps sorted by key. Wraps are not signed."""
 

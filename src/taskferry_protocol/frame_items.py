@@ -15,6 +15,7 @@ from .errors import EnvelopeRejected, RejectCode, RemoteProtocolError
 from .ids import Hash
 from .limits import BATCH, FRAME_BYTES, WINDOW_BYTES, WINDOW_ENTRIES
 from .shape import MapReader, as_array, as_bytes, as_pair, as_uint
+from .values import value
 
 __all__ = [
     "DETAIL_TEXT_BYTES",
@@ -165,7 +166,7 @@ class Detail:
         )
 
 
-@attrs.frozen
+@value
 class ParcelAccepted:
     """Committed by the relay. `place` is its running number for the sending device; it proves nothing."""
 
@@ -248,7 +249,7 @@ def outcomes_to_cbor(outcomes: Iterable[Outcome]) -> list[list[object]]:
 # --- Mailbox entries ----------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class Mail:
     """An envelope in a mailbox, with the wrapped key of the mailbox's device (80 bytes)."""
 

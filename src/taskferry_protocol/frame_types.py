@@ -11,6 +11,7 @@ from .cbor import Value
 from .errors import RejectCode
 from .frame_items import Cursor, Entry, Outcome, Refusal, Window
 from .ids import AccountId, DeviceId, Instant, LogPosition
+from .values import value
 
 __all__ = [
     "AckFrame",
@@ -116,7 +117,7 @@ class ReadyFrame:
     now: Instant
 
 
-@attrs.frozen
+@value
 class SendFrame:
     """A batch of parcels as decoded values: each is judged alone, so none can spoil another."""
 
@@ -124,7 +125,7 @@ class SendFrame:
     parcels: tuple[Value, ...] = attrs.field(repr=False)
 
 
-@attrs.frozen
+@value
 class ResultFrame:
     """What became of each parcel of a batch, in its order."""
 
@@ -132,14 +133,14 @@ class ResultFrame:
     outcomes: tuple[Outcome, ...]
 
 
-@attrs.frozen
+@value
 class DeliverFrame:
     """Entries of the device's mailbox, their offsets rising."""
 
     entries: tuple[Entry, ...]
 
 
-@attrs.frozen
+@value
 class AckFrame:
     """Everything up to and including `offset` is committed."""
 

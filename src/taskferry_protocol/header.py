@@ -10,8 +10,6 @@ import re
 from functools import lru_cache
 from typing import Final
 
-import attrs
-
 from . import crypto
 from .cbor import Value, decode, encode
 from .errors import RejectCode, RemoteProtocolError
@@ -19,6 +17,7 @@ from .ids import AccountId, AgentRef, Hash, Instant, LogPosition, MessageId, is_
 from .limits import ENVELOPE_BYTES, LIFETIME_MS, TIME_LIMIT
 from .messages.base import MessageClass
 from .shape import MapReader, as_bytes, as_pair, as_position, as_text, as_uint
+from .values import value
 
 __all__ = ["Header", "encode_header", "is_channel", "read_header"]
 
@@ -27,7 +26,7 @@ VERSION: Final = 1
 _NAME_BYTES: Final = 65
 
 
-@attrs.frozen
+@value
 class Header:
     """What a relay sees of an envelope, and what the cipher binds (spec/envelope.md section 3).
 
@@ -157,32 +156,31 @@ def _check_names(cls: MessageClass, from_: AgentRef, to: AgentRef) -> None:
 
 # --- The quick way ------------------------------------------------------------------------------------------
 
-_UINT: Final = rb"([\x00-\x17]|\x18[\x18-\xff]|\x19[\x01-\xff].|\x1a(?!\x00\x00).{4})"
-_POSITION: Final = rb"\x82" + _UINT + rb"\x58\x20(.{32})"
+_UINT: Final = rb"(?:[\x00-\x17]|\x18[\x18-\xff]|\x19[\x01-\xff].|\x1a(?!\x00\x00).{4})"
+_POSITION: Final = rb"\x82" + _UINT + rb"\x58\x20.{32}"
 # Names of at most 23 bytes, whose head is one byte; that it counts them rightly is looked at afterwards.
-_REFERENCE: Final = rb"\x82\x58\x20(.{32})([\x60-\x77][#a-z0-9_-]{0,23})"
+_REFERENCE: Final = rb"\x82\x58\x20.{32}[\x60-\x77][#a-z0-9_-]{0,23}"
+_CLASS: Final = rb"(?:\x67account|\x68artifact|\x6aconnection|\x67message|\x67receipt|\x64task)"
 _TIME: Final = rb"\x1b(.{8})"
 #: The deterministic encoding of a header of version 1 and suite 1: its keys stand in this order and no other.
 _USUAL: Final = re.compile(
     rb"\xad\x61v\x01"
     rb"\x62id\x50(.{16})"
-    rb"\x62to"
-    + _REFERENCE
-    + rb"\x63log"
-    + _POSITION
-    + rb"\x63seq"
-    + _UINT
-    + rb"\x64from"
-    + _REFERENCE
-    + rb"\x65class(\x67account|\x68artifact|\x6aconnection|\x67message|\x67receipt|\x64task)"
+    rb"\x62to(" + _REFERENCE + rb"\x63log" + _POSITION + rb")"
+    rb"\x63seq(" + _UINT + rb")"
+    rb"\x64from(" + _REFERENCE + rb"\x65class" + _CLASS + rb")"
     rb"\x65nonce\x58\x18(.{24})"
     rb"\x65suite\x01"
     rb"\x66commit\x58\x20(.{32})"
-    rb"\x66to_log" + _POSITION + rb"\x6acreated_at" + _TIME + rb"\x6aexpires_at" + _TIME,
+    rb"\x66to_log(" + _POSITION + rb")\x6acreated_at" + _TIME + rb"\x6aexpires_at" + _TIME,
     re.DOTALL,
 )
-#: Agents and log positions named in the latest envelopes, some 300 bytes each.
-_REFERENCES_HELD: Final = 8_192
+_ONE_POSITION: Final = re.compile(_POSITION, re.DOTALL)
+#: Where the account and the head of the name stand in a reference.
+_ACCOUNT_AT: Final = 3
+_NAME_AT: Final = _ACCOUNT_AT + 32
+#: Agents and log positions named in the latest envelopes, some 500 bytes each.
+_REFERENCES_HELD: Final = 4_096
 _CLASS_ITEMS: Final = {encode(cls.value): cls for cls in MessageClass}
 
 
@@ -200,26 +198,13 @@ def _read_quickly(h: bytes) -> Header | None:
     match = _USUAL.fullmatch(h)
     if match is None:
         return None
-    (
-        id,
-        to_account,
-        to_name,
-        log_length,
-        log_head,
-        seq,
-        from_account,
-        from_name,
-        cls_item,
-        nonce,
-        commit,
-        to_log_length,
-        to_log_head,
-        created,
-        expires,
-    ) = match.groups()
-    cls = _CLASS_ITEMS[cls_item]
-    from_, to = _reference(from_account, from_name), _reference(to_account, to_name)
-    if from_ is None or to is None or not is_message_id(id) or not _names_fit(cls, from_.name, to.name):
+    id, to_and_log, seq, from_and_class, nonce, commit, to_log, created, expires = match.groups()
+    receiving, sending = _to_and_log(to_and_log), _from_and_class(from_and_class)
+    if receiving is None or sending is None or not is_message_id(id):
+        return None
+    to, log = receiving
+    from_, cls = sending
+    if not _names_fit(cls, from_.name, to.name):
         return None
     header = Header(
         MessageId(id),
@@ -227,8 +212,8 @@ def _read_quickly(h: bytes) -> Header | None:
         from_,
         to,
         _uint(seq),
-        _position(log_length, log_head),
-        _position(to_log_length, to_log_head),
+        log,
+        _position(to_log),
         Instant(int.from_bytes(created, "big")),
         Instant(int.from_bytes(expires, "big")),
         crypto.SUITE,
@@ -252,21 +237,47 @@ def _uint(item: bytes) -> int:
 
 
 @lru_cache(maxsize=_REFERENCES_HELD)
-def _reference(account: bytes, name: bytes) -> AgentRef | None:
-    """The agent with the name of this encoding: "", a name, or a channel's. None if it is none of these.
+def _to_and_log(item: bytes) -> tuple[AgentRef, LogPosition] | None:
+    """The recipient, and the sender's log position behind it. None if the recipient has no such name.
 
-    Remembered, since most envelopes are of agents that were named just before; nothing else depends on it.
+    Remembered, since most envelopes name what was named just before; nothing else depends on it.
     """
-    if name[0] != 0x5F + len(name):
+    at = _end_of_name(item)
+    to = _reference(item[:at])
+    if to is None or item[at : at + 4] != b"\x63log" or not _ONE_POSITION.fullmatch(item, at + 4):
         return None
-    text = name[1:].decode()
-    return AgentRef(AccountId(account), text) if not text or is_name(text.removeprefix("#")) else None
+    return to, _position(item[at + 4 :])
 
 
 @lru_cache(maxsize=_REFERENCES_HELD)
-def _position(length: bytes, head: bytes) -> LogPosition:
-    """The position with a length of this encoding; remembered likewise."""
-    return LogPosition(_uint(length), Hash(head))
+def _from_and_class(item: bytes) -> tuple[AgentRef, MessageClass] | None:
+    """The sender, and the class behind it; remembered likewise. None if the sender has no such name."""
+    at = _end_of_name(item)
+    from_, cls = _reference(item[:at]), _CLASS_ITEMS.get(item[at + 6 :])
+    if from_ is None or cls is None or item[at : at + 6] != b"\x65class":
+        return None
+    return from_, cls
+
+
+def _end_of_name(item: bytes) -> int:
+    """Where the name ends by its head. The bytes of the next key may stand in a name as well: `clog`."""
+    return _NAME_AT + 1 + (item[_NAME_AT] & 0x1F)
+
+
+@lru_cache(maxsize=_REFERENCES_HELD)
+def _reference(item: bytes) -> AgentRef | None:
+    """The agent of this encoding: its name is "", a name, or a channel's. None if it is none of these."""
+    if len(item) != _end_of_name(item):
+        return None
+    text = item[_NAME_AT + 1 :].decode()
+    account = AccountId(item[_ACCOUNT_AT:_NAME_AT])
+    return AgentRef(account, text) if not text or is_name(text.removeprefix("#")) else None
+
+
+@lru_cache(maxsize=_REFERENCES_HELD)
+def _position(item: bytes) -> LogPosition:
+    """The position of this encoding; remembered likewise."""
+    return LogPosition(_uint(item[1:-34]), Hash(item[-32:]))
 
 
 def _names_fit(cls: MessageClass, from_name: str, to_name: str) -> bool:

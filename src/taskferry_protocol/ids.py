@@ -53,7 +53,7 @@ def check_name(text: str, field: str) -> str:
     return text
 
 
-@attrs.frozen(order=True)
+@attrs.frozen(order=True, cache_hash=True)
 class AgentRef:
     """An agent in everything signed: the account id and the agent's name ("" for the account itself).
 

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final, Self
 
-import attrs
-
 from .ids import Instant
 from .limits import DAY_MS, MINUTE_MS
+from .values import value
 
 __all__ = ["RATE_CEILING", "RateState", "take", "take_by_either"]
 
@@ -18,7 +17,7 @@ _MILLI: Final = 1_000
 _EARLY_MS: Final = 5_000
 
 
-@attrs.frozen
+@value
 class RateState:
     """What is left of a rate: thousandths of an envelope, as of `at`."""
 

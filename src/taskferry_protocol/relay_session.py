@@ -36,6 +36,8 @@ from .frames import (
 from .ids import Hash, Instant, LogPosition, sha256
 from .limits import BATCH, CALLS, WINDOW_BYTES, WINDOW_ENTRIES
 from .session_base import Goaway, Line, Outstanding, Phase, Side, Step, TimedOut, WentAway, encode_checked
+from .usual_frames import write_usual_deliver, write_usual_result
+from .values import value
 
 __all__ = [
     "Acked",
@@ -64,7 +66,7 @@ class Admit:
     next_offset: int
 
 
-@attrs.frozen
+@value
 class SendResult:
     """What became of the parcels of a batch, once what was accepted is committed."""
 
@@ -72,7 +74,7 @@ class SendResult:
     outcomes: tuple[Outcome, ...]
 
 
-@attrs.frozen
+@value
 class Deliver:
     """Deliver entries, their offsets rising, in one frame; ask `fitting` first how many may go."""
 
@@ -109,7 +111,7 @@ class AuthRequested:
     ticket: str = attrs.field(default="", repr=False)
 
 
-@attrs.frozen
+@value
 class ParcelsReceived:
     """A batch to be judged, parcel by parcel: `read_parcel` takes each value and refuses it alone.
 
@@ -121,7 +123,7 @@ class ParcelsReceived:
     size: int
 
 
-@attrs.frozen
+@value
 class Acked:
     """Everything up to and including `offset` is committed by the device."""
 
@@ -346,7 +348,9 @@ class RelaySession:
             raise LocalProtocolError(f"no batch {command.batch} is open")
         if count != len(command.outcomes):
             raise LocalProtocolError(f"{len(command.outcomes)} outcomes for {count} parcels")
-        data = encode_frame(ResultFrame(command.batch, command.outcomes))
+        data = write_usual_result(command.batch, command.outcomes) or encode_frame(
+            ResultFrame(command.batch, command.outcomes)
+        )
         self._inbound.settle(command.batch)
         return Step(frames=(data,))
 
@@ -359,7 +363,7 @@ class RelaySession:
             if entry.offset <= last:
                 raise LocalProtocolError(f"offset {entry.offset} after {last}")
             last = entry.offset
-        data = encode_frame(DeliverFrame(entries))
+        data = write_usual_deliver(entries) or encode_frame(DeliverFrame(entries))
         if not self._outbound.admits(len(entries), len(data)):
             raise LocalProtocolError("more than the daemon's window allows: ask `fitting` first")
         self._outbound.add(last, len(entries), len(data))

@@ -34,7 +34,8 @@ from .limits import (
     OPENING_BYTES,
     PING_AFTER_MS,
 )
-from .usual_frames import read_usual_deliver, read_usual_send
+from .usual_frames import read_usual_deliver, read_usual_from_daemon
+from .values import value
 
 __all__ = [
     "TURNS",
@@ -54,7 +55,7 @@ __all__ = [
 EventT_co = TypeVar("EventT_co", covariant=True)
 
 
-@attrs.frozen
+@value
 class Step(Generic[EventT_co]):
     """What one call came to: `events` for the application, `frames` for the peer, both in order."""
 
@@ -188,8 +189,8 @@ class Line:
     def __init__(self, side: Side, *, now: Instant) -> None:
         self.phase = Phase.GREETING
         self._side = side
-        # Mail is what an open session mostly brings, and never out of turn there.
-        self._read_usual = read_usual_send if side is Side.RELAY else read_usual_deliver
+        # Mail and its answers are what an open session mostly brings, and never out of turn there.
+        self._read_usual = read_usual_from_daemon if side is Side.RELAY else read_usual_deliver
         self._started = now
         self._heard = now
         self._pings = 0
@@ -305,8 +306,12 @@ class Outstanding:
 
         Raises LocalProtocolError for an entry that no frame can hold.
         """
+        known = list(sizes)
+        most = sum(known) + _FRAME_HEAD_BYTES
+        if len(known) <= BATCH and most <= FRAME_BYTES and self.admits(len(known), most):
+            return len(known)
         count, total = 0, _FRAME_HEAD_BYTES
-        for size in sizes:
+        for size in known:
             if size + _FRAME_HEAD_BYTES > FRAME_BYTES:
                 raise LocalProtocolError(f"no frame can hold an entry of {size} bytes")
             total += size

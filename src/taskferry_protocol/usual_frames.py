@@ -1,33 +1,45 @@
-"""The two frames that carry mail, read without the general decoder where they have their usual form.
+"""The frames that carry mail and answer it, read and written without the general codec in their usual form.
 
 A frame of the usual form has one deterministic encoding, so what is read here is what `open_frame` and
-`read_frame` would read. Anything else is None: the general way then reads it, or says what is wrong with it.
+`read_frame` would read, and what is written is what `encode_frame` would write. Anything else is None: the
+general way then reads it, or says what is wrong with it, or writes it.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from .cbor import Value
-from .frame_items import Entry, Mail
-from .frame_types import DeliverFrame, SendFrame
+from .frame_items import Entry, Mail, Outcome, ParcelAccepted
+from .frame_types import AckFrame, DeliverFrame, SendFrame
 from .limits import FRAME_BYTES
 
-__all__ = ["read_usual_deliver", "read_usual_send"]
+__all__ = ["read_usual_deliver", "read_usual_from_daemon", "write_usual_deliver", "write_usual_result"]
 
 _UINT: Final = rb"([\x00-\x17]|\x18[\x18-\xff]|\x19[\x01-\xff].|\x1a(?!\x00\x00).{4}|\x1b(?!\x00{4}).{8})"
 # The head of an array: its length in the first byte, or in one more, or 256.
 _COUNT: Final = rb"([\x81-\x97]|\x98[\x18-\xff]|\x99\x01\x00)"
 _SEND: Final = re.compile(rb"\x83\x05" + _UINT + _COUNT, re.DOTALL)
 _DELIVER: Final = re.compile(rb"\x82\x07" + _COUNT, re.DOTALL)
+_ACK: Final = re.compile(rb"\x82\x08" + _UINT, re.DOTALL)
 _OFFSET: Final = re.compile(rb"\x84" + _UINT + rb"\x00\x59(..)", re.DOTALL)
 # [[key, sealed]]: arrays of one and of two, strings of 32 and of 80 bytes.
 _WRAP: Final = struct.Struct("4s32s2s80s")
 _SEALED: Final = struct.Struct("2s80s")
+_SEALED_BYTES: Final = 80
 #: A length of two bytes is the shortest from here on.
 _LEAST: Final = 0x100
+
+
+def read_usual_from_daemon(data: bytes) -> SendFrame | AckFrame | None:
+    """The `send` or `ack` that `data` encodes, if it is one of the usual form."""
+    if data[:2] == b"\x82\x08":
+        ack = _ACK.fullmatch(data)
+        return None if ack is None else AckFrame(_uint(ack[1]))
+    return read_usual_send(data)
 
 
 def read_usual_send(data: bytes) -> SendFrame | None:
@@ -77,6 +89,55 @@ def read_usual_deliver(data: bytes) -> DeliverFrame | None:
     except struct.error:
         return None
     return DeliverFrame(tuple(entries)) if at == len(data) else None
+
+
+def write_usual_deliver(entries: Sequence[Entry]) -> bytes | None:
+    """The `deliver` with these entries, if all of them are mail of usual size; they are at most 256."""
+    parts = [b"\x82\x07", _counted(len(entries))]
+    for entry in entries:
+        if not isinstance(entry, Mail):
+            return None
+        size = len(entry.envelope)
+        if not _LEAST <= size < 0x10000 or len(entry.sealed) != _SEALED_BYTES:
+            return None
+        parts += (
+            b"\x84" + _uint_item(entry.offset) + b"\x00\x59" + size.to_bytes(2, "big"),
+            entry.envelope,
+            b"\x58\x50",
+            entry.sealed,
+        )
+    data = b"".join(parts)
+    return data if len(data) <= FRAME_BYTES else None
+
+
+def write_usual_result(batch: int, outcomes: Sequence[Outcome]) -> bytes | None:
+    """The `result` of a batch of which all was accepted, at most 256 parcels."""
+    parts = [b"\x83\x06" + _uint_item(batch) + _counted(len(outcomes))]
+    for outcome in outcomes:
+        if not isinstance(outcome, ParcelAccepted):
+            return None
+        parts.append(b"\x82\x00" + _uint_item(outcome.place))
+    return b"".join(parts)
+
+
+def _counted(length: int) -> bytes:
+    """The head of an array of at most 256."""
+    if length < 24:
+        return bytes((0x80 | length,))
+    return bytes((0x98, length)) if length < 0x100 else b"\x99" + length.to_bytes(2, "big")
+
+
+def _uint_item(number: int) -> bytes:
+    """The encoding of an unsigned integer."""
+    if number < 24:
+        return bytes((number,))
+    if number < 0x100:
+        return bytes((0x18, number))
+    if number < 0x10000:
+        return b"\x19" + number.to_bytes(2, "big")
+    if number < 0x100000000:
+        return b"\x1a" + number.to_bytes(4, "big")
+    return b"\x1b" + number.to_bytes(8, "big")
 
 
 def _count(head: bytes) -> int:

@@ -384,6 +384,22 @@ PROTOCOL = (
         "tests/fuzz/test_targets.py",
     ),
     _m(
+        "usual-envelope-unsigned",
+        "lanes.py",
+        "            verify_envelope_by_known_key(envelope)\n",
+        "            pass\n",
+        "each signature is checked",
+        f"{_P}/test_lanes.py",
+    ),
+    _m(
+        "usual-envelope-of-another-device",
+        "lanes.py",
+        "            envelope.device != first.device\n",
+        "            not envelope.device\n",
+        "nobody sends for somebody else",
+        f"{_P}/test_lanes.py",
+    ),
+    _m(
         "relay-skips-signature",
         "admission.py",
         "        entries = _fit(envelope, entries, recipient.state, facts)\n        verify_envelope_by_known_key(envelope)",

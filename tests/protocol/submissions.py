@@ -9,6 +9,7 @@ import attrs
 from taskferry_protocol.admission import (
     Admission,
     AdmissionFacts,
+    Prior,
     RelayConnection,
     admit,
     read_for_admission,
@@ -17,6 +18,7 @@ from taskferry_protocol.envelope import Parcel
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import Instant
+from taskferry_protocol.lanes import Lane
 from taskferry_protocol.messages import Content
 from taskferry_protocol.sealing import Sealed
 
@@ -42,8 +44,13 @@ def facts_of(world: World, **changes: Any) -> AdmissionFacts:
 
 
 def decided(parcel: Parcel, facts: AdmissionFacts, *, now: Instant = NOW) -> Admission:
-    """The decision on a parcel, from its bytes."""
-    return admit(read_for_admission(parcel, now=now), parcel.wraps, facts, now=now)
+    """The decision on a parcel, from its bytes; by its own lane, if it has one, it is the same."""
+    envelope = read_for_admission(parcel, now=now)
+    admission = admit(envelope, parcel.wraps, facts, now=now)
+    lane = Lane.of(envelope, parcel.wraps, facts, now)
+    if lane is not None and facts.prior == Prior():
+        assert lane.admit(envelope, parcel.wraps, facts.rate) in (None, admission)
+    return admission
 
 
 def decided_on(world: World, content: Content, **changes: Any) -> Admission:

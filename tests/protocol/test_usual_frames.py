@@ -9,11 +9,26 @@ import pytest
 
 from taskferry_protocol.cbor import Value, encode
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.frame_items import Mail, Notice
-from taskferry_protocol.frames import DeliverFrame, Frame, SendFrame, encode_frame, open_frame, read_frame
+from taskferry_protocol.frame_items import Entry, Mail, Notice, Outcome, ParcelAccepted, Refusal
+from taskferry_protocol.frames import (
+    AckFrame,
+    DeliverFrame,
+    Frame,
+    ResultFrame,
+    SendFrame,
+    encode_frame,
+    open_frame,
+    read_frame,
+)
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.limits import FRAME_BYTES
-from taskferry_protocol.usual_frames import read_usual_deliver, read_usual_send
+from taskferry_protocol.usual_frames import (
+    read_usual_deliver,
+    read_usual_from_daemon,
+    read_usual_send,
+    write_usual_deliver,
+    write_usual_result,
+)
 
 BYTES = random.Random(7).randbytes
 #: On both sides of each length that an unsigned integer's encoding can have.
@@ -154,3 +169,57 @@ def test_more_than_a_frame_may_hold_is_left_to_the_decoder_to_refuse() -> None:
     data = b"\x83\x05\x00\x92" + one * 18
     assert len(data) > FRAME_BYTES
     assert read_usual_send(data) is None
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_any_acknowledgement_is_read_as_the_decoder_reads_it(number: int) -> None:
+    """Whatever its length; and each of its bytes changed gives what the decoder reads, or nothing."""
+    data = encode_frame(AckFrame(number))
+    assert read_usual_from_daemon(data) == general(data) is not None
+    for at in range(len(data)):
+        for value in range(256):
+            for changed in (data[:at] + bytes((value,)) + data[at + 1 :] + more for more in (b"", b"\0")):
+                found = read_usual_from_daemon(changed)
+                assert found is None or found == general(changed)
+    assert all(read_usual_from_daemon(data[:end]) is None for end in range(len(data)))
+
+
+def test_sends_are_read_among_all_that_a_daemon_says() -> None:
+    """The reader of a relay takes both frames of the usual form."""
+    data = send(1, parcel())
+    assert read_usual_from_daemon(data) == general(data) is not None
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_what_is_written_is_what_the_encoder_writes(count: int) -> None:
+    """Results and deliveries of any length, with numbers of any length."""
+    numbers = [NUMBERS[at % len(NUMBERS)] for at in range(count)]
+    outcomes = tuple([ParcelAccepted(number) for number in numbers])
+    mail = tuple([Mail(number, BYTES(size), BYTES(80)) for number, size in zip(numbers, SIZES, strict=False)])
+    assert write_usual_deliver(mail) == encode_frame(DeliverFrame(mail))
+    for batch in NUMBERS:
+        assert write_usual_result(batch, outcomes) == encode_frame(ResultFrame(batch, outcomes))
+
+
+#: Of envelopes: the shortest and the longest of usual size, and others.
+SIZES = [256, 65_535, *[300] * 254]
+
+UNUSUAL_MAIL: dict[str, Entry] = {
+    "a notice": Notice(2, Hash(BYTES(32)), RejectCode.EXPIRED),
+    "a short envelope": Mail(2, BYTES(255), BYTES(80)),
+    "a long envelope": Mail(2, BYTES(65_536), BYTES(80)),
+    "a wrap of another length": Mail(2, BYTES(300), BYTES(81)),
+}
+
+
+@pytest.mark.parametrize("case", UNUSUAL_MAIL)
+def test_unusual_mail_is_left_to_the_encoder(case: str) -> None:
+    """One entry of another kind among others is enough."""
+    assert write_usual_deliver((Mail(1, BYTES(300), BYTES(80)), UNUSUAL_MAIL[case])) is None
+
+
+def test_refusals_and_what_no_frame_holds_are_left_to_the_encoder() -> None:
+    """It says what is wrong, or leaves out what is too long."""
+    outcomes: tuple[Outcome, ...] = (ParcelAccepted(1), Refusal(RejectCode.EXPIRED))
+    assert write_usual_result(1, outcomes) is None
+    assert write_usual_deliver(tuple([Mail(n, BYTES(60_000), BYTES(80)) for n in range(18)])) is None

@@ -132,6 +132,23 @@ async def test_other_bytes_under_an_id_or_number_are_equivocation(relay):
     assert [o for o, _ in await texts(relay, "bob")] == [1]
 
 
+async def test_many_together_come_out_as_one_by_one(relay):
+    """In a large commit repeats and equivocations are told apart, and leave no gap in places and offsets."""
+    many = [envelope("alice", n, "bob/coder", ["bob"]) for n in range(1, 41)]
+    await relay.commit([many[5]])
+    forged = envelope("alice", 20, "bob/coder", ["bob"], text="other")
+    results = await relay.commit([*many[:20], forged, many[3], *many[20:], many[30]])
+    new = [result for result in results if isinstance(result, Stored)]
+    assert new == [stored(n, ("bob", n)) for n in range(2, 41)]
+    assert results[5] == stored_before(1)
+    assert isinstance(results[20], Equivocation)
+    assert results[21] == stored_before(results[3].place)
+    assert results[42] == stored_before(results[32].place)
+    waiting = await relay.mailbox(device("bob"), 0, 100, 1_000_000)
+    order = [5, *range(5), *range(6, 40)]
+    assert [item.envelope for item in waiting] == [many[at].envelope for at in order]
+
+
 async def test_hashes_of_what_was_accepted_are_read_by_id(relay):
     """What a device has had accepted is found by its ids, long after delivery, and nobody else's is."""
     one, two = (envelope("alice", n, "bob/coder", ["bob"]) for n in (1, 2))
@@ -361,6 +378,19 @@ async def test_conflict_in_one_commit_spares_its_neighbours(relay):
     assert sorted(claims) == [ConflictKind.LOG_MOVED] * 9 + ["stored"]
     assert all(outcomes[f"t{n}"] == "stored" for n in range(10))
     assert [o for o, _ in await texts(relay, "bob")] == list(range(1, 12))
+
+
+async def test_what_was_taken_back_leaves_no_gap(relay):
+    """After commits that came to nothing, places, offsets and usage go on where the last good one ended."""
+    await relay.commit([append("alice"), envelope("alice", 1, "bob/coder", ["bob"])])
+    for n in range(2, 5):
+        with pytest.raises(StoreConflict):
+            await relay.commit(
+                [envelope("alice", n, "bob/coder", ["bob", "new"]), ack("bob", 1), append("alice", held=7)]
+            )
+    change = envelope("alice", 5, "bob/coder", ["bob", "new"])
+    assert await relay.commit([change]) == (stored(2, ("bob", 2), ("new", 1)),)
+    assert (await relay.usage([device("bob")]))[device("bob")].count == 2
 
 
 async def test_cancelled_commit_is_whole_or_absent(relay):

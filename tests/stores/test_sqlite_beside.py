@@ -12,7 +12,7 @@ from taskferry_stores.errors import StoreUnavailable, WrongStore
 from taskferry_stores.port import StoreLocked
 from taskferry_stores.sqlite import open_daemon_store, open_relay_store, open_relay_store_beside
 
-from .samples import GENERATION, account, append, sha
+from .samples import GENERATION, account, ack, append, device, envelope, sha, stored
 from .test_every_sign_up import redeem, ticket
 
 
@@ -53,6 +53,23 @@ async def test_both_write_at_once(tmp_path):
         nursery.start_soon(write, guest, "guest")
     async with open_relay_store(path, generation=GENERATION) as again:
         assert len(await again.tickets(None, 1_000)) == 100
+
+
+async def test_counters_that_another_process_moved_are_read_anew(tmp_path):
+    """Two that take envelopes in turns give no place and no offset twice, whatever either has held."""
+    path = tmp_path / "relay.db"
+    async with (
+        open_relay_store(path, generation=GENERATION) as holder,
+        open_relay_store_beside(path) as guest,
+    ):
+        for n in range(1, 9):
+            store = (holder, guest)[n % 2]
+            (result,) = await store.commit([envelope("alice", n, "bob/coder", ["bob"])])
+            assert result == stored(n, ("bob", n))
+        await guest.commit([ack("bob", 6)])
+        await holder.commit([envelope("alice", 9, "bob/coder", ["bob"])])
+        usage = (await guest.usage([device("bob")]))[device("bob")]
+        assert (usage.count, usage.acked) == (3, 6)
 
 
 async def test_a_guest_changes_no_file_that_it_does_not_know(tmp_path):

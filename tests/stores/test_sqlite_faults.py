@@ -32,7 +32,7 @@ from taskferry_stores.sqlite.faults import translate_os
 from tests.disk.disk import Fault, Kind, faulty_disk
 from tests.disk.vfs import NoLayer, shim
 
-from .samples import GENERATION, device, envelope
+from .samples import GENERATION, device, envelope, stored
 
 NOBODY = 65_534
 
@@ -138,17 +138,21 @@ async def test_sound_file_passes_the_check(tmp_path):
 async def test_full_disk_refuses_the_commit_and_passes(tmp_path):
     """Without space a commit is refused whole; with space the store goes on."""
     async with open_relay(tmp_path / "relay.db") as relay:
-        await relay.commit([PutSetting("before", b"1")])
+        await relay.commit([PutSetting("before", b"1"), envelope("alice", 1, "bob/coder", ["bob"])])
         writer = relay._engine._file.writer
         (pages,) = writer.execute("PRAGMA page_count").fetchone()
         writer.execute(f"PRAGMA max_page_count = {pages + 5}")
         large = [PutSetting(f"k{n}", bytes(100_000)) for n in range(5)]
         with pytest.raises(StoreFull):
-            await relay.commit([PutSetting("within", b"1"), *large])
+            await relay.commit(
+                [PutSetting("within", b"1"), envelope("alice", 2, "bob/coder", ["bob"]), *large]
+            )
         assert await relay.settings(["before", "within"]) == {"before": b"1"}
         writer.execute("PRAGMA max_page_count = 1000000")
         await relay.commit([PutSetting("after", b"1"), *large])
         assert len(await relay.settings(["before", "after", "k0", "k4"])) == 4
+        (result,) = await relay.commit([envelope("alice", 2, "bob/coder", ["bob"])])
+        assert result == stored(2, ("bob", 2))
 
 
 @contextmanager
@@ -346,7 +350,7 @@ async def test_a_rollback_that_fails_stops_the_store_and_leaves_nobody_waiting(t
             with pytest.raises(StoreFailed):
                 await relay.commit([PutSetting("after", b"1")])
     assert len(outcomes) == 6
-    assert StoreFailed in outcomes
+    assert sqlite3.IntegrityError in outcomes
     async with open_relay(tmp_path / "relay.db", check=IntegrityCheck.FULL) as relay:
         held = await relay.settings([f"k{n}" for n in range(6)])
         assert len(held) == sum(isinstance(outcome, tuple) for outcome in outcomes)

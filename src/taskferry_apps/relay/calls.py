@@ -56,7 +56,8 @@ from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict, Store
 
 from .accounts import Accounts
 from .directory import listing_change
-from .facts import Facts, grant_of
+from .facts import Facts
+from .in_force import grant_of
 from .invites import Invites
 from .limits import USUAL
 from .presence import Presence

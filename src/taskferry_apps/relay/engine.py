@@ -286,8 +286,16 @@ class Engine:
         for job in jobs:
             outcomes = job.outcomes
             for index, change in job.stores:
-                outcomes[index] = self._outcome(job.sender.account, change, results[at], landing)
+                result = results[at]
                 at += 1
+                if isinstance(result, Stored) and len(result.offsets) == len(change.entries):
+                    # Each entry got its place, in order.
+                    landing.all_of(change)
+                    for (device, offset), (_, sealed) in zip(result.offsets, change.entries, strict=True):
+                        self._deliver(device, Mail(offset, change.envelope, sealed))
+                    outcomes[index] = ParcelAccepted(result.place)
+                else:
+                    outcomes[index] = self._outcome(job.sender.account, change, result, landing)
             job.sender.answer(job.batch, [outcome or NO_ROOM for outcome in outcomes])
         self._facts.landed(landing)
 
@@ -310,13 +318,8 @@ class Engine:
                 return Refusal(RejectCode.EQUIVOCATION, Detail(text="its id or number was used for another"))
             case _:
                 raise TypeError(f"a store answered {type(result).__name__} for an envelope")
-        sealed = change.entries
-        if len(sealed) == len(offsets):
-            landing.all_of(change)
-        else:
-            landing.some_of(change, [device for device, _ in offsets])
-        for index, (device, offset) in enumerate(offsets):
-            # Mostly each entry got its place, in order; a rewrapped envelope adds only some.
-            key = sealed[index] if len(sealed) == len(offsets) else entry_for(sealed, device)
-            self._deliver(device, Mail(offset, change.envelope, key[1]))
+        # A rewrapped envelope adds only some.
+        landing.some_of(change, [device for device, _ in offsets])
+        for device, offset in offsets:
+            self._deliver(device, Mail(offset, change.envelope, entry_for(change.entries, device)[1]))
         return ParcelAccepted(place)

@@ -12,18 +12,20 @@ import attrs
 
 from taskferry_protocol.accounts import AccountLog, refold
 from taskferry_protocol.admission import (
+    Admission,
     AdmissionFacts,
     Admitted,
     Load,
     MailboxLimits,
     Prior,
     RelayConnection,
+    admit,
 )
-from taskferry_protocol.envelope import Header
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId
+from taskferry_protocol.envelope import Envelope, Header, Wrap
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Instant
+from taskferry_protocol.lanes import Lane
 from taskferry_protocol.messages import MessageClass
-from taskferry_protocol.permissions import Grant, newer_grant, recall_grant
-from taskferry_protocol.rates import RATE_CEILING, RateState
+from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     AccountRecord,
     AgentPair,
@@ -31,21 +33,23 @@ from taskferry_protocol.records import (
     Flow,
     RateRecord,
     RecordRate,
-    StoredConnection,
 )
 from taskferry_stores.port import RelayStore
 
+from .in_force import connection_for, is_limited
 from .limits import USUAL
 from .lru import Lru
 from .usage import Landing, Usages
 
-__all__ = ["Account", "Facts", "View", "grant_of"]
+__all__ = ["NO_PRIOR", "Account", "Facts", "View"]
 
 STATEMENTS_HELD: Final = USUAL.statements_held_bytes
 ROUTES_HELD: Final = USUAL.routes_held
 #: What a statement costs in memory beside its bytes, in bytes.
 _STATEMENT_COST: Final = 128
 _SERVICE: Final = frozenset({MessageClass.RECEIPT, MessageClass.CONNECTION, MessageClass.ACCOUNT})
+NO_PRIOR: Final = Prior()
+"""Of an envelope that was not looked up, as most are not."""
 #: Between two agents who have a grant, contact plays no part.
 _NO_CONTACT: Final = ContactState()
 
@@ -61,11 +65,13 @@ class Account:
 class _Route:
     """One flow: what connects its ends, and what was spent of its rate."""
 
-    __slots__ = ("acquainted", "connection", "contact", "flow", "rate", "reverse")
+    __slots__ = ("acquainted", "connection", "contact", "ends", "flow", "is_limited", "rate", "reverse")
 
     def __init__(self, flow: Flow, connection: RelayConnection | None, acquainted: bool) -> None:
         self.flow = flow
+        self.ends = (flow.from_, flow.to)
         self.connection = connection
+        self.is_limited = is_limited(connection)
         self.acquainted = acquainted
         self.contact = _NO_CONTACT
         self.reverse = _NO_CONTACT
@@ -180,9 +186,8 @@ class Facts:
             version = self._version
             routes = await self._read_routes(ends)
         for route in routes:
-            ends_of = (route.flow.from_, route.flow.to)
-            if self._routes.get(ends_of) is None:
-                self._routes.put(ends_of, route)
+            if self._routes.get(route.ends) is None:
+                self._routes.put(route.ends, route)
 
     async def _read_routes(self, ends: Collection[_Ends]) -> list[_Route]:
         foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
@@ -200,7 +205,7 @@ class Facts:
         for a, b in ends:
             flow = Flow(a, b)
             known = connections.get(AgentPair.of(a, b), ())
-            route = _Route(flow, _connection(known, b), (a.account, b.account) in linked)
+            route = _Route(flow, connection_for(known, b), (a.account, b.account) in linked)
             route.contact = contacts.get(flow, _NO_CONTACT)
             route.reverse = contacts.get(Flow(b, a), _NO_CONTACT)
             saved = rates.get(flow)
@@ -272,11 +277,13 @@ class View:
         "_ends",
         "_facts",
         "_held",
+        "_lane",
         "_recipient",
         "_route",
         "_sender",
         "_shares",
         "_suspended",
+        "_tried",
     )
 
     def __init__(self, facts: Facts, account: AccountId, device: DeviceId) -> None:
@@ -289,6 +296,33 @@ class View:
         self._held = self._suspended = _NOBODY
         self._shares: Mapping[DeviceId, Load] = {}
         self._ends: _Ends | None = None
+        self._lane: Lane | None = None
+        self._tried = False
+
+    def decide(
+        self, envelope: Envelope, wraps: tuple[Wrap, ...], prior: Prior, now: Instant
+    ) -> Admission | None:
+        """The decision on one envelope; None if something that `prepare` loaded was dropped meanwhile.
+
+        `now` is the same each time: what was found for one envelope of a way holds for the next.
+        """
+        header = envelope.header
+        if self._ends != (header.from_, header.to):
+            self._turn(header.from_, header.to)
+        known: AdmissionFacts | None = None
+        if prior is NO_PRIOR:
+            if not self._tried:
+                known = self.of(header, prior)
+                if known is None:
+                    return None
+                self._tried, self._lane = True, Lane.of(envelope, wraps, known, now)
+            lane, route = self._lane, self._route
+            if lane is not None and route is not None:
+                admission = lane.admit(envelope, wraps, route.rate)
+                if admission is not None:
+                    return admission
+        known = known or self.of(header, prior)
+        return None if known is None else admit(envelope, wraps, known, now=now)
 
     def of(self, header: Header, prior: Prior) -> AdmissionFacts | None:
         """The facts about one envelope; None if something that `prepare` loaded was dropped meanwhile."""
@@ -320,6 +354,7 @@ class View:
     def _turn(self, from_: AgentRef, to: AgentRef) -> None:
         facts, sender = self._facts, self._sender
         self._ends = (from_, to)
+        self._lane, self._tried = None, False
         self._route = facts._routes.get((from_, to))
         self._recipient = sender if to.account == self._account else facts._accounts.get(to.account)
         both = (sender, self._recipient)
@@ -339,34 +374,10 @@ class View:
             return
         if admitted.rate is not None:
             route.rate = admitted.rate
-            if _is_limited(route.connection):
+            if route.is_limited:
                 facts._unsaved[route.flow] = admitted.rate
         if admitted.service is not None:
-            facts._service.put((route.flow.from_, route.flow.to), admitted.service)
+            facts._service.put(route.ends, admitted.service)
 
 
 _NOBODY: Final[frozenset[AccountId]] = frozenset()
-
-
-def _is_limited(connection: RelayConnection | None) -> bool:
-    """Whether a flow has a rate that can be reached: the state of one that has none is worth no row."""
-    return connection is None or connection.grant is None or connection.grant.rate < RATE_CEILING
-
-
-def grant_of(connection: StoredConnection, grantor: AgentRef) -> Grant | None:
-    """What `grantor` lets the other agent of a stored connection send."""
-    held: Grant | None = None
-    for record in connection.grants:
-        if record.grantor == grantor:
-            held = newer_grant(held, recall_grant(record.raw))
-    return held
-
-
-def _connection(known: Iterable[StoredConnection], recipient: AgentRef) -> RelayConnection | None:
-    """The connection that counts for what `recipient` gets: the newest with a grant of its, or the newest."""
-    found: RelayConnection | None = None
-    for connection in known:
-        grant = grant_of(connection, recipient)
-        if found is None or grant is not None or found.grant is None:
-            found = RelayConnection(connection.request, grant)
-    return found

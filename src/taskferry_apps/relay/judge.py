@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from taskferry_protocol.admission import Admitted, Prior, admit, read_for_admission
+from taskferry_protocol.admission import Admitted, Prior, read_for_admission
 from taskferry_protocol.envelope import Envelope, Wrap, read_parcel
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Outcome, Refusal
@@ -19,7 +19,7 @@ from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.records import RecordContact, StoreEnvelope
 from taskferry_stores.port import RelayStore
 
-from .facts import Facts
+from .facts import NO_PRIOR, Facts
 from .jobs import Job, Sender
 from .limits import USUAL
 from .usage import Landing
@@ -29,7 +29,6 @@ __all__ = ["Judge"]
 
 CHUNK: Final = USUAL.decided_at_once
 
-_NO_PRIOR: Final = Prior()
 #: Refusals that do not hold for an envelope that was accepted before.
 _PERMISSION: Final = frozenset(
     {
@@ -110,20 +109,19 @@ class Judge:
         view = facts.view(account, device)
         for job, index, envelope, wraps in read:
             header = envelope.header
-            prior = priors.get(_key(envelope), _NO_PRIOR) if priors else _NO_PRIOR
+            prior = priors.get(_key(envelope), NO_PRIOR) if priors else NO_PRIOR
             if header.cls is MessageClass.CONNECTION and (device, header.id) in self._asked:
                 prior = Prior(by_id=self._asked[device, header.id])
-            known = view.of(header, prior)
-            while known is None:
+            admission = view.decide(envelope, wraps, prior, now)
+            while admission is None:
                 await facts.prepare(account, [header])
                 view = facts.view(account, device)
-                known = view.of(header, prior)
-            admission = admit(envelope, wraps, known, now=now)
+                admission = view.decide(envelope, wraps, prior, now)
             if not isinstance(admission, Admitted):
                 job.outcomes[index] = admission if self._witness is None else log_refusal(envelope, admission)
                 continue
             job.outcomes[index] = None
-            if self._witness is not None:
+            if self._witness is not None and (known := view.of(header, prior)) is not None:
                 self._witness(known, envelope)
             view.note(admission)
             if header.cls is MessageClass.CONNECTION:

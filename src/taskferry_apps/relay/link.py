@@ -124,12 +124,13 @@ class Link:
         """Mail that was committed just now."""
         if self._mailbox is not None:
             self._mailbox.put(entry)
-            self._rouse()
+            if self._writing is not None:
+                self._rouse()
 
     def answer(self, batch: int, outcomes: Sequence[Outcome]) -> None:
         """A batch is decided on and committed."""
         for outcome in outcomes:
-            if isinstance(outcome, Refusal):
+            if type(outcome) is Refusal:
                 self._office.audit.count(
                     RelayAuditKind.REFUSAL, "envelope", code=outcome.code.value, account=self._account.hex()
                 )

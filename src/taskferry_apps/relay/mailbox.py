@@ -88,7 +88,9 @@ class Mailbox:
         self._known = entry.offset
         if not self._queue:
             self._since = trio.current_time()
-        self._hold(entry, size)
+        self._queue.append(entry)
+        self._bytes += size
+        self._budget.left -= size
 
     def _hold(self, entry: Entry, size: int) -> None:
         self._queue.append(entry)
@@ -125,10 +127,9 @@ class Mailbox:
         if self._since:
             self._budget.wakes.add(trio.current_time() - self._since)
             self._since = 0.0
-        for _ in range(count):
-            size = self._queue.popleft().size
-            self._bytes -= size
-            self._budget.left += size
+        size = sum([self._queue.popleft().size for _ in range(count)])
+        self._bytes -= size
+        self._budget.left += size
 
     def close(self) -> None:
         """Give back what the queue holds."""

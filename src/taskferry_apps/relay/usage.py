@@ -76,8 +76,12 @@ class Landing:
 
     def all_of(self, change: StoreEnvelope) -> None:
         """Every entry of a change got its place."""
+        size = len(change.envelope)
         for device, sealed in change.entries:
-            self._of(device)[0].add(len(change.envelope) + len(sealed))
+            found = self.boxes.get(device)
+            stored = (self._of(device) if found is None else found)[0]
+            stored.count += 1
+            stored.bytes += size + len(sealed)
 
     def some_of(self, change: StoreEnvelope, stored: Collection[DeviceId]) -> None:
         """Only the entries of some devices got a place; the others had one, or it came to nothing."""
@@ -195,8 +199,11 @@ class Usages:
             if box is None:
                 box = self._boxes[device] = _Box()
             total = size + len(sealed)
-            box.add(total)
-            box.pending.add(total)
+            pending = box.pending
+            box.count += 1
+            box.bytes += total
+            pending.count += 1
+            pending.bytes += total
             if box.shares is not None:
                 share = box.shares.get(account)
                 if share is not None:

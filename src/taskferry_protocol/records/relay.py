@@ -7,6 +7,7 @@ from typing import Literal
 import attrs
 
 from ..ids import AccountId, AgentRef, DeviceId, Hash, Instant, LogPosition, MessageId
+from ..values import value
 from .audit import AppendAudit, Placed, PruneAudit
 from .base import MAILBOX_START, Counted, Done, Flow, GrantRecord, Offset, Place, SharedChange
 from .operations import OperatorChange
@@ -137,7 +138,7 @@ class RelayStats:
 # --- Changes ----------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class StoreEnvelope:
     """Accept an envelope and put it into mailboxes.
 
@@ -225,7 +226,7 @@ class PurgeInvites:
     limit: int
 
 
-@attrs.frozen
+@value
 class AckMailbox:
     """A device has committed everything up to `offset`. Never goes back, never past what was given out.
 
@@ -287,7 +288,7 @@ RelayChange = (
 # --- Results ----------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class Stored:
     """Accepted for the first time: the sender device's running number, and where it lies in each mailbox."""
 

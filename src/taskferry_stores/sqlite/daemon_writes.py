@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.records import (
@@ -84,6 +84,9 @@ _MAY_CONFLICT = (
 class DaemonWriter:
     """What the engine asks about a daemon's changes."""
 
+    def forget(self) -> None:
+        """Nothing is held."""
+
     def may_conflict(self, change: DaemonChange) -> bool:
         """Whether the change can raise `StoreConflict`."""
         return isinstance(change, _MAY_CONFLICT)
@@ -126,8 +129,11 @@ class DaemonSession:
             number = self._numbers[agent] = ledger.number_agent(self._connection, agent)
         return number
 
-    def apply(self, change: DaemonChange) -> DaemonResult:
-        """Make one change."""
+    def apply_all(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
+        """Make changes in their order."""
+        return tuple([self._apply(change) for change in changes])
+
+    def _apply(self, change: DaemonChange) -> DaemonResult:
         if isinstance(change, RuntimeChange):
             return runtime_rows.apply(self._connection, change, self._number)
         if isinstance(change, GateChange):

@@ -41,8 +41,8 @@ CHANGE_BYTES = 8_192
 class Session(Protocol[C_contra, R_co]):
     """Writes changes inside a transaction; may hold back rows until `flush`."""
 
-    def apply(self, change: C_contra) -> R_co:
-        """Make one change, or raise `StoreConflict`."""
+    def apply_all(self, changes: Sequence[C_contra]) -> tuple[R_co, ...]:
+        """Make changes in their order, or raise `StoreConflict`."""
 
     def flush(self) -> None:
         """Write what was held back."""
@@ -59,6 +59,9 @@ class Writer(Protocol[C_contra, R_co]):
 
     def session(self, connection: sqlite3.Connection, changes: Iterable[C_contra]) -> Session[C_contra, R_co]:
         """Begin to write these changes; they are named so that what they need is read in one go."""
+
+    def forget(self) -> None:
+        """What was written since the last commit is taken back."""
 
 
 def _is_fault_of_storage(error: BaseException) -> bool:
@@ -251,7 +254,7 @@ class Engine(Generic[C, R]):
             self._require_open()
             self._file.writer.execute("BEGIN IMMEDIATE")
             session = self._writer.session(self._file.writer, changes)
-            results = tuple([session.apply(change) for change in changes])
+            results = session.apply_all(changes)
             session.flush()
             self._file.writer.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the same boundary, for one caller
@@ -264,9 +267,7 @@ class Engine(Generic[C, R]):
     def _apply_plain(self, lists: list[Sequence[C]]) -> list[tuple[R, ...] | Exception]:
         """Write what cannot conflict, all of it in one session."""
         session = self._writer.session(self._file.writer, [c for changes in lists for c in changes])
-        outcomes: list[tuple[R, ...] | Exception] = [
-            tuple([session.apply(change) for change in changes]) for changes in lists
-        ]
+        outcomes: list[tuple[R, ...] | Exception] = [session.apply_all(changes) for changes in lists]
         session.flush()
         return outcomes
 
@@ -276,9 +277,10 @@ class Engine(Generic[C, R]):
         connection.execute("SAVEPOINT caller")
         try:
             session = self._writer.session(connection, changes)
-            results = tuple([session.apply(change) for change in changes])
+            results = session.apply_all(changes)
             session.flush()
         except StoreConflict as conflict:
+            self._writer.forget()
             connection.execute("ROLLBACK TO caller")
             connection.execute("RELEASE caller")
             return conflict
@@ -286,6 +288,7 @@ class Engine(Generic[C, R]):
         return results
 
     def _roll_back(self) -> None:
+        self._writer.forget()
         # SQLite has rolled back by itself after some errors.
         if not self._file.writer.in_transaction:
             return

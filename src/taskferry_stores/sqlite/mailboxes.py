@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import sqlite3
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Final
 
 from taskferry_protocol.ids import AgentRef, DeviceId, Hash
 from taskferry_protocol.records import (
@@ -23,12 +25,13 @@ from taskferry_protocol.records import (
     PurgeSeen,
     PutNotice,
     RelayChange,
+    RelayResult,
     Stored,
     StoreEnvelope,
     Sweep,
 )
 
-from .ledger import number_agents
+from .boxes import Box, Boxes
 from .rows import Column, insert, select_in, to_signed
 
 _RECEIVER = struct.Struct("<IQ")
@@ -55,6 +58,28 @@ def find_wrap(wraps: bytes, device: int) -> bytes:
     raise LookupError("the envelope has no wrap for this device")
 
 
+_TOGETHER: Final = (16, 4, 1)
+"""So many envelopes are accepted by one statement: a statement each would cost as much as what it writes."""
+
+
+@lru_cache(maxsize=len(_TOGETHER))
+def _see(count: int) -> str:
+    """The statement that accepts so many envelopes."""
+    rows = ",".join(["(?, ?, ?, ?, ?, ?, ?, ?, ?)"] * count)
+    columns = "n, device, id, target, seq, hash, place, at, receivers"
+    return f"INSERT INTO seen ({columns}) VALUES {rows} ON CONFLICT DO NOTHING"  # noqa: S608
+
+
+def _distinct(entries: Sequence[tuple[DeviceId, bytes]]) -> Iterable[tuple[DeviceId, bytes]]:
+    """The first entry of each device."""
+    if len(entries) == 1:
+        return entries
+    found: dict[DeviceId, bytes] = {}
+    for device, sealed in entries:
+        found.setdefault(device, sealed)
+    return found.items()
+
+
 def _pack(receivers: Iterable[tuple[int, int]]) -> bytes:
     return b"".join([_RECEIVER.pack(device, offset) for device, offset in receivers])
 
@@ -63,23 +88,10 @@ def _unpack(receivers: bytes) -> Iterator[tuple[int, int]]:
     return _RECEIVER.iter_unpack(receivers)
 
 
-class _Box:
-    """A device's counters, as in its row."""
-
-    __slots__ = ("acked", "bytes", "count", "id", "last", "n", "place", "swept", "touched")
-
-    def __init__(self, row: sqlite3.Row) -> None:
-        (self.n, self.id, self.place, self.last, self.acked, self.swept, self.count, self.bytes) = row
-        self.touched = False
-
-
-_BOXES = "SELECT n, id, place, last, acked, swept, count, bytes FROM devices WHERE"
-
-
 class Mailboxes:
     """Mailboxes inside one transaction; `flush` writes what is still held back."""
 
-    def __init__(self, connection: sqlite3.Connection, changes: Iterable[RelayChange]) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Iterable[RelayChange], boxes: Boxes) -> None:
         self._connection = connection
         devices: set[DeviceId] = set()
         targets: set[AgentRef] = set()
@@ -93,104 +105,115 @@ class Mailboxes:
                     devices.add(change.device)
                 case _:
                     pass
-        self._boxes: dict[DeviceId, _Box] = {}
-        self._numbered: dict[int, _Box] = {}
-        self._load(devices)
-        self._targets = number_agents(connection, targets) if targets else {}
+        self._boxes = boxes
+        boxes.begin(connection, devices, targets)
         self._next = 0
         self._envelopes: list[tuple[Column, ...]] = []
         self._entries: list[tuple[Column, ...]] = []
-
-    def _load(self, devices: set[DeviceId]) -> None:
-        self._keep(select_in(self._connection, f"{_BOXES} id", ((device,) for device in devices)))
-        if missing := devices - self._boxes.keys():
-            self._connection.executemany("INSERT INTO devices (id) VALUES (?)", [(d,) for d in missing])
-            self._keep(select_in(self._connection, f"{_BOXES} id", ((device,) for device in missing)))
-
-    def _load_numbered(self, numbers: Iterable[int]) -> None:
-        unknown = set(numbers) - self._numbered.keys()
-        self._keep(select_in(self._connection, f"{_BOXES} n", ((n,) for n in unknown)))
-
-    def _keep(self, rows: list[sqlite3.Row]) -> None:
-        for row in rows:
-            box = _Box(row)
-            self._boxes[box.id] = box
-            self._numbered[box.n] = box
+        self._notices: list[tuple[Column, ...]] = []
 
     def flush(self) -> None:
         """Write held-back rows and all counters that changed."""
         self._flush_rows()
-        self._connection.executemany(
-            "UPDATE devices SET place = ?, last = ?, acked = ?, swept = ?, count = ?, bytes = ? WHERE n = ?",
-            [
-                (box.place, box.last, box.acked, box.swept, box.count, box.bytes, box.n)
-                for box in self._numbered.values()
-                if box.touched
-            ],
-        )
+        self._boxes.write(self._connection)
 
     def _flush_rows(self) -> None:
         if self._envelopes:
             insert(self._connection, "envelopes (n, expires_at, wraps, raw)", self._envelopes)
             self._envelopes.clear()
         if self._entries:
-            insert(self._connection, "mailbox (device, offset, size, envelope, hash, code)", self._entries)
+            insert(self._connection, "mailbox (device, offset, size, envelope)", self._entries)
             self._entries.clear()
+        if self._notices:
+            insert(self._connection, "mailbox (device, offset, size, hash, code)", self._notices)
+            self._notices.clear()
 
     # --- in ----------------------------------------------------------------------------------------------
 
-    def store(self, change: StoreEnvelope) -> Stored | AlreadyStored | Equivocation:
-        """Accept an envelope, or say why it is not new."""
-        sender = self._boxes[change.device]
-        target = self._targets[change.to]
+    def store_all(self, changes: Sequence[StoreEnvelope]) -> list[RelayResult]:
+        """Accept envelopes in their order, and say of each that is not new why."""
+        results: list[RelayResult] = []
+        while len(results) < len(changes):
+            start = len(results)
+            size = next(step for step in _TOGETHER if start + step <= len(changes))
+            results += self._store(changes[start : start + size])
+        return results
+
+    def _store(self, changes: Sequence[StoreEnvelope]) -> Sequence[RelayResult]:
+        """Accept some together, or, if one of them was seen before, each by itself."""
+        new = self._store_new(changes)
+        if new is not None:
+            return new
+        if len(changes) == 1:
+            return [self._judge_repeat(changes[0])]
+        return [result for change in changes for result in self._store([change])]
+
+    def _store_new(self, changes: Sequence[StoreEnvelope]) -> list[Stored] | None:
+        """Accept envelopes by one statement. None, and nothing has happened, unless all of them are new."""
         if self._next == 0:
             (self._next,) = self._connection.execute("SELECT coalesce(max(n), 0) + 1 FROM seen").fetchone()
-        n = self._next
+        first = self._next
+        places: dict[Box, int] = {}
+        lasts: dict[Box, int] = {}
+        rows: list[Column] = []
+        planned: list[tuple[StoreEnvelope, int, list[tuple[Box, int, bytes]]]] = []
+        boxes, targets = self._boxes.of, self._boxes.targets
+        for n, change in enumerate(changes, first):
+            sender = boxes[change.device]
+            place = places[sender] = places.get(sender, sender.place) + 1
+            receivers: list[tuple[Box, int, bytes]] = []
+            packed = b""
+            for device, sealed in _distinct(change.entries):
+                box = boxes[device]
+                offset = lasts[box] = lasts.get(box, box.last) + 1
+                receivers.append((box, offset, sealed))
+                packed += _RECEIVER.pack(box.n, offset)
+            target, seq = targets[change.to], to_signed(change.seq)
+            rows += (n, sender.n, change.id, target, seq, change.hash, place, change.at, packed)
+            planned.append((change, place, receivers))
+        inserted = self._connection.execute(_see(len(changes)), rows).rowcount
+        if inserted < len(changes):
+            if inserted:
+                self._connection.execute("DELETE FROM seen WHERE n >= ?", (first,))
+            return None
+        self._next += len(changes)
+        for sender, place in places.items():
+            sender.place = place
+            self._boxes.touch(sender)
+        return [self._hold(n, *plan) for n, plan in enumerate(planned, first)]
+
+    def _hold(
+        self, n: int, change: StoreEnvelope, place: int, receivers: list[tuple[Box, int, bytes]]
+    ) -> Stored:
+        """Hold back the rows of an envelope that is new, and count them."""
         size = len(change.envelope)
-        places: dict[int, tuple[_Box, int, bytes]] = {}
-        for device, sealed in change.entries:
-            box = self._boxes[device]
-            places.setdefault(box.n, (box, box.last + 1, sealed))
-        inserted = self._connection.execute(
-            "INSERT INTO seen (n, device, id, target, seq, hash, place, at, receivers)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-            (
-                n,
-                sender.n,
-                change.id,
-                target,
-                to_signed(change.seq),
-                change.hash,
-                sender.place + 1,
-                change.at,
-                _pack([(number, offset) for number, (_, offset, _) in places.items()]),
-            ),
-        )
-        if inserted.rowcount == 0:
-            return self._judge_repeat(change, sender, target)
-        self._next += 1
-        sender.place += 1
-        sender.touched = True
+        if len(receivers) == 1:
+            ((box, offset, sealed),) = receivers
+            self._put(box, offset, size + len(sealed), n)
+            self._envelopes.append((n, change.expires_at, _pack_wrap(box.n, sealed), change.envelope))
+            return Stored(Place(place), ((box.id, Offset(offset)),))
         offsets = []
         wraps = []
-        for box, offset, sealed in places.values():
+        for box, offset, sealed in receivers:
             self._put(box, offset, size + len(sealed), n)
             offsets.append((box.id, Offset(offset)))
             wraps.append(_pack_wrap(box.n, sealed))
         if wraps:
             self._envelopes.append((n, change.expires_at, b"".join(wraps), change.envelope))
-        return Stored(Place(sender.place), tuple(offsets))
+        return Stored(Place(place), tuple(offsets))
 
-    def _put(self, box: _Box, offset: int, size: int, envelope: int) -> None:
-        self._entries.append((box.n, offset, size, envelope, None, None))
+    def _put(self, box: Box, offset: int, size: int, envelope: int) -> None:
+        self._entries.append((box.n, offset, size, envelope))
         box.last = offset
         box.count += 1
         box.bytes += size
-        box.touched = True
+        if not box.touched:
+            self._boxes.touch(box)
 
-    def _judge_repeat(self, change: StoreEnvelope, sender: _Box, target: int) -> AlreadyStored | Equivocation:
+    def _judge_repeat(self, change: StoreEnvelope) -> AlreadyStored | Equivocation:
         """What stands where this envelope would: itself, which may have new receivers, or another."""
         self._flush_rows()
+        sender, target = self._boxes.of[change.device], self._boxes.targets[change.to]
         query = "SELECT n, hash, place, receivers FROM seen WHERE device = ? AND"
         row = self._connection.execute(f"{query} id = ?", (sender.n, change.id)).fetchone()
         by_id = row is not None
@@ -206,7 +229,7 @@ class Mailboxes:
         added = []
         wraps = []
         for device, sealed in change.entries:
-            box = self._boxes[device]
+            box = self._boxes.of[device]
             if box.n not in have:
                 have[box.n] = box.last + 1
                 added.append((device, Offset(box.last + 1)))
@@ -227,18 +250,18 @@ class Mailboxes:
 
     def notify(self, device: DeviceId, notice: Notice) -> Offset:
         """Put a notice into a mailbox."""
-        box = self._boxes[device]
+        box = self._boxes.of[device]
         box.last += 1
         box.count += 1
-        box.touched = True
-        self._entries.append((box.n, box.last, 0, None, notice.hash, notice.code))
+        self._boxes.touch(box)
+        self._notices.append((box.n, box.last, 0, notice.hash, notice.code))
         return Offset(box.last)
 
     # --- out ---------------------------------------------------------------------------------------------
 
     def ack(self, change: AckMailbox) -> None:
         """Note an acknowledgement; the entries are deleted later, by `sweep`."""
-        box = self._boxes[change.device]
+        box = self._boxes.of[change.device]
         upto = min(box.last, change.offset)
         if upto <= box.acked:
             return
@@ -251,7 +274,7 @@ class Mailboxes:
         box.acked = upto
         box.count -= count
         box.bytes -= size
-        box.touched = True
+        self._boxes.touch(box)
 
     def sweep(self, change: Sweep) -> Counted:
         """Delete acknowledged entries, and the envelopes for which they were the last."""
@@ -259,11 +282,11 @@ class Mailboxes:
         left = change.limit
         waiting = self._connection.execute("SELECT n FROM devices WHERE swept < acked LIMIT ?", (left,))
         numbers = [n for (n,) in waiting.fetchall()]
-        self._load_numbered(numbers)
+        self._boxes.load_numbered(self._connection, numbers)
         for n in numbers:
             if left == 0:
                 break
-            box = self._numbered[n]
+            box = self._boxes.numbered[n]
             rows = self._connection.execute(
                 "SELECT offset, envelope FROM mailbox WHERE device = ? AND offset > ? AND offset <= ?"
                 " ORDER BY offset LIMIT ?",
@@ -273,7 +296,7 @@ class Mailboxes:
             self._connection.execute("DELETE FROM mailbox WHERE device = ? AND offset <= ?", (n, upto))
             self._drop_unneeded([envelope for _, envelope in rows if envelope is not None])
             box.swept = upto
-            box.touched = True
+            self._boxes.touch(box)
             # A mailbox whose entries have all expired costs a step too.
             left -= max(1, len(rows))
         return Counted(change.limit - left)
@@ -282,11 +305,13 @@ class Mailboxes:
         """Delete those of the envelopes that every receiver has acknowledged."""
         rows = select_in(self._connection, "SELECT n, receivers FROM seen WHERE n", ((n,) for n in envelopes))
         receivers = {n: list(_unpack(packed)) for n, packed in rows}
-        self._load_numbered({device for pairs in receivers.values() for device, _ in pairs})
+        self._boxes.load_numbered(
+            self._connection, {device for pairs in receivers.values() for device, _ in pairs}
+        )
         done = [
             (n,)
             for n, pairs in receivers.items()
-            if all(offset <= self._numbered[device].acked for device, offset in pairs)
+            if all(offset <= self._boxes.numbered[device].acked for device, offset in pairs)
         ]
         self._connection.executemany("DELETE FROM envelopes WHERE n = ?", done)
 
@@ -299,13 +324,13 @@ class Mailboxes:
             (change.now, change.limit),
         ).fetchall()
         pairs = [(n, list(_unpack(receivers))) for n, _, _, receivers in rows]
-        self._load_numbered({device for _, some in pairs for device, _ in some})
-        self._load_numbered({sender for _, sender, _, _ in rows})
+        self._boxes.load_numbered(self._connection, {device for _, some in pairs for device, _ in some})
+        self._boxes.load_numbered(self._connection, {sender for _, sender, _, _ in rows})
         notices = []
         for (_, receivers), (n, sender, hash, _) in zip(pairs, rows, strict=True):
             undelivered = False
             for device, offset in receivers:
-                box = self._numbered[device]
+                box = self._boxes.numbered[device]
                 if offset <= box.acked:
                     continue
                 gone = self._connection.execute(
@@ -317,11 +342,11 @@ class Mailboxes:
                     continue
                 box.count -= 1
                 box.bytes -= gone[0]
-                box.touched = True
+                self._boxes.touch(box)
             self._connection.execute("DELETE FROM envelopes WHERE n = ?", (n,))
             if undelivered:
                 notice = Notice(Hash(hash), "expired")
-                told = self._numbered[sender].id
+                told = self._boxes.numbered[sender].id
                 notices.append((told, self.notify(told, notice), notice))
         return Expired(len(rows), tuple(notices))
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
-from typing import assert_never
+from collections.abc import Iterable, Sequence
+from typing import Final, assert_never
 
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.records import (
@@ -60,6 +60,7 @@ from taskferry_protocol.records.operations import (
 from ..errors import ConflictKind, StoreConflict
 from ..rules import invite_to_publish, require_few_connections, require_few_names, unknown
 from . import audit, ledger, operations, relay_reads, sign_ups
+from .boxes import Boxes
 from .mailboxes import Mailboxes
 
 
@@ -68,28 +69,40 @@ def write_generation(connection: sqlite3.Connection, generation: Generation) -> 
     connection.execute("INSERT OR REPLACE INTO about (key, value) VALUES ('generation', ?)", (generation,))
 
 
+_MAY_CONFLICT: Final = frozenset(
+    {
+        AppendStatements,
+        HoldAccount,
+        NameKeys,
+        PutCard,
+        PutGrant,
+        PutConnection,
+        EndConnection,
+        PutTicket,
+        RedeemTicket,
+        RequireUnreserved,
+        PutApplication,
+        GrantApplication,
+        PublishInvite,
+        SuspendAccount,
+    }
+)
+"""A set of types, since each change of each commit is asked for its own."""
+
+
 class RelayWriter:
     """What the engine asks about a relay's changes."""
 
+    def __init__(self) -> None:
+        self._boxes = Boxes()
+
+    def forget(self) -> None:
+        """Something was taken back."""
+        self._boxes.forget()
+
     def may_conflict(self, change: RelayChange) -> bool:
         """Whether the change can raise `StoreConflict`."""
-        return isinstance(
-            change,
-            AppendStatements
-            | HoldAccount
-            | NameKeys
-            | PutCard
-            | PutGrant
-            | PutConnection
-            | EndConnection
-            | PutTicket
-            | RedeemTicket
-            | RequireUnreserved
-            | PutApplication
-            | GrantApplication
-            | PublishInvite
-            | SuspendAccount,
-        )
+        return type(change) in _MAY_CONFLICT
 
     def weight(self, change: RelayChange) -> int:
         """The bytes that the change carries, and a page for each mailbox."""
@@ -99,25 +112,39 @@ class RelayWriter:
 
     def session(self, connection: sqlite3.Connection, changes: Iterable[RelayChange]) -> RelaySession:
         """Begin to write these changes."""
-        return RelaySession(connection, changes)
+        return RelaySession(connection, changes, self._boxes)
 
 
 class RelaySession:
     """Writes a relay's changes inside a transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, changes: Iterable[RelayChange]) -> None:
+    def __init__(self, connection: sqlite3.Connection, changes: Iterable[RelayChange], boxes: Boxes) -> None:
         self._connection = connection
-        self._mailboxes = Mailboxes(connection, changes)
+        self._mailboxes = Mailboxes(connection, changes, boxes)
 
     def flush(self) -> None:
         """Write what was held back."""
         self._mailboxes.flush()
 
-    def apply(self, change: RelayChange) -> RelayResult:
-        """Make one change."""
+    def apply_all(self, changes: Sequence[RelayChange]) -> tuple[RelayResult, ...]:
+        """Make changes in their order; envelopes that follow one another together."""
+        results: list[RelayResult] = []
+        envelopes: list[StoreEnvelope] = []
+        for change in changes:
+            if isinstance(change, StoreEnvelope):
+                envelopes.append(change)
+                continue
+            if envelopes:
+                results += self._mailboxes.store_all(envelopes)
+                envelopes = []
+            results.append(self._apply(change))
+        results += self._mailboxes.store_all(envelopes)
+        return tuple(results)
+
+    def _apply(self, change: RelayChange) -> RelayResult:
         match change:
             case StoreEnvelope():
-                return self._mailboxes.store(change)
+                return self._mailboxes.store_all([change])[0]
             case AckMailbox():
                 self._mailboxes.ack(change)
             case PutNotice():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import TypeAlias, TypeVar
 
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant, LogPosition
@@ -23,7 +24,7 @@ T = TypeVar("T")
 
 _STEPS = (1, 4, 16, 64, 256)
 """How many keys one query takes. Few sizes, so that SQLite's prepared statements are used again."""
-_ROWS = 16
+_ROWS = (16, 4, 1)
 """How many rows one statement inserts; more of them gain little."""
 _TOP = 1 << 64
 _SIGN = 1 << 63
@@ -84,12 +85,39 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row]) -> No
 
     Many at a time: a statement for each would give up and take back the interpreter's lock for each.
     """
-    group = "(" + ",".join("?" * len(rows[0])) + ")"
-    whole = len(rows) - len(rows) % _ROWS
-    for start in range(0, whole, _ROWS):
-        values = [value for row in rows[start : start + _ROWS] for value in row]
-        connection.execute(f"INSERT INTO {into} VALUES {','.join([group] * _ROWS)}", values)  # noqa: S608
-    connection.executemany(f"INSERT INTO {into} VALUES {group}", rows[whole:])  # noqa: S608
+    width, done = len(rows[0]), 0
+    for step in _ROWS:
+        while len(rows) - done >= step:
+            values = [value for row in rows[done : done + step] for value in row]
+            connection.execute(_inserting(into, width, step), values)
+            done += step
+
+
+@lru_cache(maxsize=32)
+def _inserting(into: str, width: int, rows: int) -> str:
+    group = "(" + ",".join("?" * width) + ")"
+    return f"INSERT INTO {into} VALUES {','.join([group] * rows)}"  # noqa: S608
+
+
+def update(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
+    """Set columns of rows that are found by the first of them, many at a time."""
+    done = 0
+    for step in _ROWS:
+        while len(rows) - done >= step:
+            values = [value for row in rows[done : done + step] for value in row]
+            connection.execute(_updating(table, tuple(columns), step), values)
+            done += step
+
+
+@lru_cache(maxsize=32)
+def _updating(table: str, columns: tuple[str, ...], rows: int) -> str:
+    group = "(" + ",".join("?" * len(columns)) + ")"
+    key, *others = columns
+    named = ", ".join(f"{name} = to_set.column{at}" for at, name in enumerate(others, 2))
+    return (
+        f"WITH to_set AS (VALUES {','.join([group] * rows)}) UPDATE {table}"  # noqa: S608
+        f" SET {named} FROM to_set WHERE {table}.{key} = to_set.column1"
+    )
 
 
 def singles(keys: Collection[Column] | Collection[bytes] | Collection[str]) -> Iterator[Row]:
