@@ -65,10 +65,11 @@ class Thread:
 
 @attrs.frozen
 class Posted:
-    """An envelope made in a draft."""
+    """An envelope made in a draft; `record` is how it is stored, where it was made just now as a message."""
 
     envelope: Envelope
     content: Content
+    record: MessageRecord | None = None
 
     @property
     def hash(self) -> Hash:
@@ -236,7 +237,7 @@ class Draft:
         )
         self.add(StoreMessage(record, sealed.envelope.raw, sealed.key))
         await self._queue(sealed)
-        return Posted(sealed.envelope, content)
+        return Posted(sealed.envelope, content, record)
 
     async def post_quietly(self, body: Body, mine: AgentRef, peer: AgentRef) -> Posted:
         """Seal something that is no message of anybody's, such as a receipt. Raises as `post` does."""

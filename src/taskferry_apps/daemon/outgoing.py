@@ -5,7 +5,7 @@ from __future__ import annotations
 from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.ids import AgentRef, Instant
 from taskferry_protocol.messages import ArtifactSubmit, decode_content
-from taskferry_protocol.records import Flow
+from taskferry_protocol.records import Flow, MessageRecord
 
 from .core import Core
 from .delivery import deliveries, idle_warning
@@ -32,7 +32,10 @@ async def posted_before(core: Core) -> Posted | None:
 
 async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None) -> Sent:
     """The answer to a sender; `held` is the task that it belongs to."""
-    found = (await core.store.messages((posted.hash,))).get(posted.hash, ())
+    if posted.record is not None:
+        found: tuple[MessageRecord, ...] = (posted.record,)
+    else:
+        found = (await core.store.messages((posted.hash,))).get(posted.hash, ())
     ladders = tuple((await deliveries(core, found)).values())
     created = posted.envelope.header.created_at
     delivery = ladders[0] if ladders else Delivery("queued", Instant(created), "")

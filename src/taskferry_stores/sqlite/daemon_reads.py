@@ -186,10 +186,10 @@ def tokens(connection: Connection) -> tuple[TokenRecord, ...]:
     return tuple([_token_record(row) for row in connection.execute(f"{_TOKENS} ORDER BY created_at, digest")])
 
 
-def token(connection: Connection, digest: bytes) -> TokenRecord | None:
-    """A credential by digest."""
-    row = connection.execute(f"{_TOKENS} WHERE digest = ?", (digest,)).fetchone()
-    return _token_record(row) if row else None
+def tokens_of(connection: Connection, digests: Collection[bytes]) -> dict[bytes, TokenRecord]:
+    """Credentials by digest."""
+    found = map(_token_record, select_in(connection, f"{_TOKENS} WHERE digest", singles(digests)))
+    return {token.digest: token for token in found}
 
 
 def answer(connection: Connection, scope: str, key: str) -> IdempotencyRecord | None:
