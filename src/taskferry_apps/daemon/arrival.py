@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
@@ -29,10 +30,14 @@ _SILENT: Final = frozenset({MessageClass.RECEIPT, MessageClass.ACCOUNT})
 
 @attrs.frozen
 class Arrival:
-    """What was decided to apply, and the draft that it goes into."""
+    """What was decided to apply, and the draft that it goes into.
+
+    `messages` are those that it speaks of, where they were looked up already.
+    """
 
     draft: Draft
     decision: Apply
+    messages: Mapping[Hash, tuple[MessageRecord, ...]] | None = None
 
     @property
     def mine(self) -> AgentRef:

@@ -162,9 +162,9 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
         """A credential by digest."""
         return (await self._known(self._facts.tokens, (digest,), daemon_reads.tokens_of)).get(digest)
 
-    async def answer(self, scope: str, key: str) -> IdempotencyRecord | None:
-        """What was answered under a key."""
-        return await self._engine.read(lambda c: daemon_reads.answer(c, scope, key))
+    async def answers(self, scope: str, keys: Collection[str]) -> Mapping[str, IdempotencyRecord]:
+        """What was answered under keys."""
+        return await self._engine.read(lambda c: daemon_reads.answers(c, scope, keys))
 
     async def invites(self) -> tuple[InviteRecord, ...]:
         """All invites."""
