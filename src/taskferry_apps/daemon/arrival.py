@@ -9,7 +9,7 @@ import attrs
 
 from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.inbound import Apply
-from taskferry_protocol.messages import Content, MessageClass, Outcome, encode_content
+from taskferry_protocol.messages import Content, MessageClass, Outcome
 from taskferry_protocol.records import (
     Direction,
     InboxState,
@@ -70,9 +70,8 @@ class Arrival:
     def keep(self) -> None:
         """Keep it as a proof only."""
         envelope = self.decision.envelope
-        kept = SealedRecord(
-            envelope.hash, envelope.raw, self.decision.opened.key, encode_content(self.content)
-        )
+        opened = self.decision.opened
+        kept = SealedRecord(envelope.hash, envelope.raw, opened.key, opened.raw)
         self.draft.add(KeepSealed(kept))
 
     def _store(
@@ -91,7 +90,7 @@ class Arrival:
             cls=header.cls.value,
             type=content.body.type_name,
             conv=content.conv,
-            content=encode_content(content),
+            content=self.decision.opened.raw,
             created_at=header.created_at,
             expires_at=header.expires_at,
             stored_at=self.draft.now,

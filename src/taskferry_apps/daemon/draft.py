@@ -18,7 +18,7 @@ from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProt
 from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.links import TaskLink
-from taskferry_protocol.messages import Body, Content, MessageClass, encode_content
+from taskferry_protocol.messages import Body, Content, MessageClass
 from taskferry_protocol.records import (
     AppendAudit,
     AppendEvent,
@@ -251,7 +251,7 @@ class Draft:
             cls=header.cls.value,
             type=body.type_name,
             conv=thread.conv,
-            content=encode_content(content),
+            content=sealed.content,
             created_at=header.created_at,
             expires_at=header.expires_at,
             stored_at=self.now,
@@ -267,7 +267,7 @@ class Draft:
         """Seal something that is no message of anybody's, such as a receipt. Raises as `post` does."""
         content = Content(body, ConversationId(self.core.entropy(16)))
         sealed = await self._seal(content, mine, peer)
-        kept = SealedRecord(sealed.envelope.hash, sealed.envelope.raw, sealed.key, encode_content(content))
+        kept = SealedRecord(sealed.envelope.hash, sealed.envelope.raw, sealed.key, sealed.content)
         self.add(KeepSealed(kept))
         await self._queue(sealed)
         return Posted(sealed.envelope, content)
