@@ -64,6 +64,7 @@ def main() -> int:
     if file_system(base) in NO_DISKS:
         print(f"{base} is in memory; name a folder on a disk with --folder.", file=sys.stderr)
         return 1
+    scale = QUICK if asked.quick else FULL
     names = [name for name in BENCHMARKS if not asked.only or name in asked.only]
     machine = describe_machine(base)
     began = time.monotonic()
@@ -71,14 +72,13 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="taskferry-bench-", dir=base) as folder:
         for number, name in enumerate(names, 1):
             heading = f"[{number}/{len(names)}] {GROUPS[name]}"
-            shop = Workshop(Path(folder), QUICK if asked.quick else FULL, partial(_tell, began, heading))
+            shop = Workshop(Path(folder), scale, partial(_tell, began, heading), kept=asked.history)
             try:
                 figures += BENCHMARKS[name](shop)
             except BenchmarkFailed as failure:
                 print(f"{heading}: {failure}", file=sys.stderr)
                 return 1
-    scale = "quick" if asked.quick else "full"
-    report = make_report(figures, scale, time.monotonic() - began, machine)
+    report = make_report(figures, scale.name, time.monotonic() - began, machine)
     if asked.output:
         write_report(report, asked.output)
     elif not asked.quick and not asked.only:
@@ -110,6 +110,11 @@ def _arguments() -> argparse.Namespace:
         type=Path,
         default=Path(tempfile.gettempdir()),
         help="where databases go: a folder on a disk",
+    )
+    parser.add_argument(
+        "--history",
+        type=Path,
+        help="a directory that `python -m benchmarks.big_history` made: `daemon` sends from a copy of it",
     )
     return parser.parse_args()
 

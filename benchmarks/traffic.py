@@ -97,6 +97,8 @@ class Workshop:
     scale: Scale
     tell: Callable[[str], None]
     now: Instant = attrs.field(factory=system.now)
+    kept: Path | None = None
+    """A daemon's directory with a long history, to begin with where a benchmark can."""
     _sealed: dict[tuple[int, int], Path] = attrs.field(factory=dict)
 
     @contextmanager

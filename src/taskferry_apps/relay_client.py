@@ -182,6 +182,10 @@ async def open_relay(
 _GOODBYE_S: Final = 1.0
 
 
+#: Entries of deliveries that are taken together.
+TOGETHER: Final = 256
+
+
 class RelayClient:
     """An open session. Any number of tasks may use it; deliveries go to whoever asks first."""
 
@@ -249,11 +253,14 @@ class RelayClient:
         return pending
 
     async def deliveries(self) -> tuple[Entry, ...]:
-        """The entries of the next delivery. Raises LinkEnded once the session is over and all were taken."""
+        """What was delivered next, as far as it waits. Raises LinkEnded once it is over and all is taken."""
         while not self._inbox:
             self._check()
             await self._news.wait()
-        return self._inbox.popleft()
+        entries = self._inbox.popleft()
+        while self._inbox and len(entries) + len(self._inbox[0]) <= TOGETHER:
+            entries = (*entries, *self._inbox.popleft())
+        return entries
 
     async def ack(self, offset: int) -> None:
         """Everything delivered up to `offset` is committed here. Raises LinkEnded."""

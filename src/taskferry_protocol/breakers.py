@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from typing import Final
 
@@ -108,51 +108,83 @@ class Exchanges:
     def __init__(self, limits: BreakerLimits, known: Iterable[ExchangeRecord] = ()) -> None:
         """`known` is what was counted before, oldest first."""
         self._limits = limits
-        self._talk: deque[tuple[Instant, Hash | None]] = deque(maxlen=max(limits.talk, limits.talk_a_day))
+        self._talk: deque[tuple[Instant, Hash | None]] = deque()
+        self._talk_most = max(limits.talk, limits.talk_a_day)
+        self._said: dict[Hash, deque[Instant]] = {}
+        """When which words were said, of the talk that is kept."""
         self._events: deque[Instant] = deque(maxlen=max(limits.events, limits.events_a_day))
         for exchange in known:
             self.count(exchange)
 
     def count(self, exchange: ExchangeRecord) -> None:
         """One more thing has passed."""
-        if exchange.talk:
-            self._talk.append((exchange.at, exchange.words))
-        else:
+        if not exchange.talk:
             self._events.append(exchange.at)
+            return
+        self._talk.append((exchange.at, exchange.words))
+        if exchange.words is not None:
+            self._said.setdefault(exchange.words, deque()).append(exchange.at)
+        if len(self._talk) > self._talk_most:
+            _, words = self._talk.popleft()
+            if words is not None:
+                times = self._said[words]
+                times.popleft()
+                if not times:
+                    del self._said[words]
 
     def forget(self) -> None:
         """A person has decided."""
         self._talk.clear()
+        self._said.clear()
         self._events.clear()
 
-    def talk_from(self, now: Instant) -> Instant | None:
-        """When the two may exchange one more message or new task; None: now."""
-        times = tuple(at for at, _ in self._talk)
+    def talk_from(self, now: Instant, more: Sequence[ExchangeRecord] = ()) -> Instant | None:
+        """When the two may exchange one more message or new task; None: now.
+
+        `more` is what passes in the commit that is being made, oldest first, and is not counted yet.
+        """
+        times = [one.at for one in more if one.talk]
+
+        def back(number: int) -> Instant:
+            return times[-number] if number <= len(times) else self._talk[len(times) - number][0]
+
+        count = len(self._talk) + len(times)
         return _later(
-            _room_from(times, self._limits.talk, WINDOW_MS, now),
-            _room_from(times, self._limits.talk_a_day, DAY_MS, now),
+            _room_from(back, count, self._limits.talk, WINDOW_MS, now),
+            _room_from(back, count, self._limits.talk_a_day, DAY_MS, now),
         )
 
-    def event_from(self, now: Instant) -> Instant | None:
+    def event_from(self, now: Instant, more: Sequence[ExchangeRecord] = ()) -> Instant | None:
         """When there may be one more event of a task; None: now."""
+        times = [one.at for one in more if not one.talk]
+
+        def back(number: int) -> Instant:
+            return times[-number] if number <= len(times) else self._events[len(times) - number]
+
+        count = len(self._events) + len(times)
         return _later(
-            _room_from(self._events, self._limits.events, WINDOW_MS, now),
-            _room_from(self._events, self._limits.events_a_day, DAY_MS, now),
+            _room_from(back, count, self._limits.events, WINDOW_MS, now),
+            _room_from(back, count, self._limits.events_a_day, DAY_MS, now),
         )
 
-    def words_from(self, words: Hash, now: Instant) -> Instant | None:
+    def words_from(self, words: Hash, now: Instant, more: Sequence[ExchangeRecord] = ()) -> Instant | None:
         """When these words may be said once more; None: now."""
-        said = tuple(at for at, known in self._talk if known == words)
-        return _room_from(said, self._limits.repeats, SAME_WORDS_MS, now)
+        said = self._said.get(words, ())
+        times = [one.at for one in more if one.talk and one.words == words]
+
+        def back(number: int) -> Instant:
+            return times[-number] if number <= len(times) else said[len(times) - number]
+
+        return _room_from(back, len(said) + len(times), self._limits.repeats, SAME_WORDS_MS, now)
 
 
 def _room_from(
-    times: deque[Instant] | tuple[Instant, ...], most: int, span: int, now: Instant
+    back: Callable[[int], Instant], count: int, most: int, span: int, now: Instant
 ) -> Instant | None:
-    """When fewer than `most` of `times`, in the order in which they were counted, lie within `span`."""
-    if len(times) < most:
+    """When fewer than `most` of `count` lie within `span`; `back(n)` is when the last but n-1 was counted."""
+    if count < most:
         return None
-    free = Instant(times[-most] + span)
+    free = Instant(back(most) + span)
     return free if free > now else None
 
 
@@ -161,43 +193,63 @@ def _later(one: Instant | None, other: Instant | None) -> Instant | None:
 
 
 def judge_incoming(
-    exchanges: Exchanges, limits: BreakerLimits, now: Instant, *, hop: int, words: Hash | None
+    exchanges: Exchanges,
+    limits: BreakerLimits,
+    now: Instant,
+    *,
+    hop: int,
+    words: Hash | None,
+    more: Sequence[ExchangeRecord] = (),
 ) -> Tripped | None:
     """Whether what a peer sent is to be held: talk where `words` is given, else an event of a task.
 
     Talk that has come as far as hops go is held, since nobody could answer it. Events are bounded by their
-    task, whatever `hop` they claim.
+    task, whatever `hop` they claim. `more` is what passes in the same commit before it.
     """
     if words is not None and hop >= limits.hops:
         return Tripped(Trip.HOPS)
-    return _judge(exchanges, now, words)
+    return _judge(exchanges, now, words, more)
 
 
 def judge_outgoing(
-    exchanges: Exchanges, limits: BreakerLimits, now: Instant, *, hop: int, words: Hash | None
+    exchanges: Exchanges,
+    limits: BreakerLimits,
+    now: Instant,
+    *,
+    hop: int,
+    words: Hash | None,
+    more: Sequence[ExchangeRecord] = (),
 ) -> Tripped | None:
     """Whether our agent is to be refused to send this now; the arguments are those of `judge_incoming`."""
     if words is not None and hop > limits.hops:
         return Tripped(Trip.HOPS)
-    return _judge(exchanges, now, words)
+    return _judge(exchanges, now, words, more)
 
 
-def _judge(exchanges: Exchanges, now: Instant, words: Hash | None) -> Tripped | None:
+def _judge(
+    exchanges: Exchanges, now: Instant, words: Hash | None, more: Sequence[ExchangeRecord]
+) -> Tripped | None:
     if words is None:
-        free = exchanges.event_from(now)
+        free = exchanges.event_from(now, more)
         return Tripped(Trip.PAIR, free) if free is not None else None
-    free = exchanges.talk_from(now)
+    free = exchanges.talk_from(now, more)
     if free is not None:
         return Tripped(Trip.PAIR, free)
-    free = exchanges.words_from(words, now)
+    free = exchanges.words_from(words, now, more)
     return Tripped(Trip.SAME_WORDS, free) if free is not None else None
 
 
 # --- What is the same ---------------------------------------------------------------------------------------
 
 
+_NO_WORD: Final = bytes(code for code in range(128) if not chr(code).isalnum())
+
+
 def normal_text(text: str) -> str:
     """A text as it is compared: letters and digits alone, without case, width or accents."""
+    if text.isascii():
+        # Most talk is, and what is below comes to the same.
+        return text.lower().encode().translate(None, _NO_WORD).decode()
     folded = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).casefold())
     return "".join(char for char in folded if char.isalnum())
 

@@ -55,14 +55,17 @@ class Sealed:
 
     envelope: Envelope
     key: bytes = attrs.field(repr=False)
+    content: bytes = attrs.field(repr=False)
+    """What was sealed, as it is encoded."""
 
 
 @attrs.frozen
 class Opened:
-    """What was inside an envelope, and the K that opened it."""
+    """What was inside an envelope, the K that opened it, and the bytes that the content was read from."""
 
     content: Content
     key: bytes = attrs.field(repr=False)
+    raw: bytes = attrs.field(repr=False)
 
 
 def seal_envelope(
@@ -96,10 +99,11 @@ def seal_envelope(
         commit=commit,
     )
     h = encode_header(header)
-    ct = seal(encode_content(content), content_key=content_key, nonce=header.nonce, associated=h)
+    encoded = encode_content(content)
+    ct = seal(encoded, content_key=content_key, nonce=header.nonce, associated=h)
     raw = device_key.sign(Kind.ENVELOPE, encode([h, ct]))
     try:
-        return Sealed(parse_envelope(raw), key)
+        return Sealed(parse_envelope(raw), key, encoded)
     except RemoteProtocolError as error:
         raise LocalProtocolError(str(error)) from error
 
@@ -138,7 +142,8 @@ def open_envelope(envelope: Envelope, sealed: bytes, mine: Sequence[EncryptionKe
             key = unwrap_key(sealed, candidate)
         except RemoteProtocolError:
             continue  # sealed for another of my keys
-        return Opened(open_with_key(envelope, key), key)
+        content, raw = _open(envelope, key)
+        return Opened(content, key, raw)
     raise RemoteProtocolError(RejectCode.BAD_WRAP, "no key of this device opens the wrapped key")
 
 
@@ -154,6 +159,10 @@ def open_with_key(envelope: Envelope, key: bytes) -> Content:
     Raises RemoteProtocolError: bad-commit, bad-ciphertext, bad-padding, the codes of the content,
     class-mismatch.
     """
+    return _open(envelope, key)[0]
+
+
+def _open(envelope: Envelope, key: bytes) -> tuple[Content, bytes]:
     if len(key) != crypto.KEY_BYTES:
         raise RemoteProtocolError(RejectCode.BAD_COMMIT, "a content key is 32 bytes")
     content_key, commit = content_keys(key)
@@ -169,4 +178,4 @@ def open_with_key(envelope: Envelope, key: bytes) -> Content:
             f"{content.body.type_name} is not of class {envelope.header.cls.value}",
             field="type",
         )
-    return content
+    return content, raw

@@ -347,8 +347,8 @@ class DaemonStore(GateReads, RuntimeReads, BreakerReads, HistoryReads, Protocol)
     async def token(self, digest: bytes) -> TokenRecord | None:
         """A credential by the SHA-256 of its secret."""
 
-    async def answer(self, scope: str, key: str) -> IdempotencyRecord | None:
-        """What was answered to a request under this key."""
+    async def answers(self, scope: str, keys: Collection[str]) -> Mapping[str, IdempotencyRecord]:
+        """What was answered to requests under these keys."""
 
     async def invites(self) -> tuple[InviteRecord, ...]:
         """All invites, by when they were made."""

@@ -260,7 +260,7 @@ async def test_an_item_that_breaks_the_daemon_is_set_aside_and_blocks_nothing(mo
             raise ZeroDivisionError("a fault of this program")
         await take_message(arrival, body)
 
-    monkeypatch.setattr("taskferry_apps.daemon.inbound.take_message", breaking)
+    monkeypatch.setattr("taskferry_apps.daemon.effects.take_message", breaking)
     async with forging() as (forger, bob):
         await forger.deliver(await forger.seal(TextMessage("poison")))
         assert await codes(bob) == ["internal"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 
 import attrs
 import pytest
@@ -394,8 +395,12 @@ async def test_a_sender_is_told_that_its_peer_is_away():
                 sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
                 assert sent.warnings == ()
 
+            numbers = count()
+
             async def away() -> bool:
-                sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
+                # What the relay said last counts for a moment, so no two of these say the same.
+                text = f"hello {next(numbers)}"
+                sent = await a.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")
                 return any("@bob/writer is not connected" in warning for warning in sent.warnings)
 
             await until(away)

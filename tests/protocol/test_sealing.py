@@ -76,6 +76,8 @@ def test_every_message_is_opened_as_it_was_sealed(content: Content, seed: int) -
     for box in BOBS:
         opened = open_parcel(Parcel(envelope.raw, wraps), envelope, [box])
         assert (opened.content, opened.key) == (content, sealed.key)
+        # What is kept at either end is the content's one encoding.
+        assert opened.raw == sealed.content == encode_content(content)
     assert open_with_key(envelope, sealed.key) == content
 
 

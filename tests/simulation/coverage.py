@@ -9,7 +9,7 @@ from unittest.mock import patch
 
 import attrs
 
-from taskferry_apps.daemon import inbound
+from taskferry_apps.daemon import effects
 from taskferry_apps.daemon.arrival import Arrival
 from taskferry_protocol.messages import Outcome
 from taskferry_protocol.messages.codec import BODIES
@@ -89,13 +89,13 @@ class Coverage:
 def effects_counted() -> Iterator[Counter[str]]:
     """The types of all messages that take effect at a recipient meanwhile."""
     seen: Counter[str] = Counter()
-    effect = inbound._effect
+    effect = effects._effect
 
     async def counted(arrival: Arrival) -> tuple[Outcome, str]:
         seen[arrival.content.body.type_name] += 1
         return await effect(arrival)
 
-    with patch.object(inbound, "_effect", counted):
+    with patch.object(effects, "_effect", counted):
         yield seen
 
 

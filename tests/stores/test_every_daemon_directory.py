@@ -209,11 +209,10 @@ async def test_request_is_answered_under_its_key_once(daemon):
     await daemon.commit([PutAnswer(answer), PutAnswer(elsewhere)])
     await refused(daemon, ConflictKind.KEY_USED, PutSetting("x", b"y"), PutAnswer(answer))
     assert await daemon.settings(["x"]) == {}
-    assert await daemon.answer("owner", "key") == answer
-    assert await daemon.answer("owner", "other") is None
+    assert await daemon.answers("owner", ("key", "other")) == {"key": answer}
     assert await daemon.commit([PurgeAnswers(Instant(NOW + DAY), 10)]) == (Counted(1),)
-    assert await daemon.answer("owner", "key") is None
-    assert await daemon.answer("helper", "key") == elsewhere
+    assert await daemon.answers("owner", ("key",)) == {}
+    assert await daemon.answers("helper", ("key",)) == {"key": elsewhere}
 
 
 async def test_invite_is_used_as_often_as_it_says(daemon):

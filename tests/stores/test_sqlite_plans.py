@@ -200,6 +200,8 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
         await daemon.sealed(hashes)
         await daemon.outbox(hashes)
         await daemon.outbox_due(NOW, 10, 1_000)
+        await daemon.answers("owner", [f"key {n}" for n in range(5)])
+        await daemon.token(bytes(32))
         await daemon.outbox_expired(NOW, 10)
         await daemon.next_attempt()
         await daemon.sequences([bob, agent("alice/helper")])

@@ -10,6 +10,7 @@ import struct
 import attrs
 import pytest
 import trio
+import trio.testing
 import trustme
 
 from taskferry_transports.guarded_server import CannotListen, GuardConfig, serve
@@ -182,6 +183,42 @@ async def test_requests_far_ahead_of_their_answers_are_not_buffered(server):
         with pytest.raises(trio.BrokenResourceError):
             await flood(stream, GET, b"GET /health HTTP/1.1\r\nHost: test\r\n\r\n" * 500)
     assert resident_bytes() - before < 10_000_000
+
+
+async def test_a_large_request_right_behind_an_answer_is_no_flood():
+    """Whoever has read all of its answer goes on at once, though the server is not quite done with it."""
+    gone_on = trio.Event()
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            for word in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{word}.complete"})
+            return
+        while (await receive()).get("more_body"):
+            pass
+        headers = [(b"content-length", b"2")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": b"ok", "more_body": True})
+        if scope["path"] == "/first":
+            await gone_on.wait()
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async with running(app, attrs.evolve(GUARD, max_body=400_000)) as bound:
+        first = b"GET /first HTTP/1.1\r\nHost: test\r\n\r\n"
+        async with await connect(bound.port, first) as stream:
+            await read_head(stream)
+            large = b"POST /second HTTP/1.1\r\nHost: test\r\nContent-Length: 300000\r\n\r\n"
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(stream.send_all, large + bytes(300_000))
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                gone_on.set()
+                with trio.fail_after(PATIENCE):
+                    got = b""
+                    while b"HTTP/1.1 200" not in got or not got.endswith(b"ok"):
+                        piece = await stream.receive_some(1_000)
+                        assert piece
+                        got += piece
 
 
 async def test_crash_of_a_handler_is_its_own(server, caplog):

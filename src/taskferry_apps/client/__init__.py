@@ -49,8 +49,10 @@ if TYPE_CHECKING:
         Lease,
         Message,
         MessagePage,
+        Outgoing,
         Program,
         Sent,
+        SentOne,
         Status,
     )
     from .sync_client import Client, Events, Job, Runtime, TaskHandle
@@ -104,6 +106,7 @@ __all__ = [
     "NotReady",
     "NotTaskFerry",
     "NotValid",
+    "Outgoing",
     "Part",
     "PassedOn",
     "Program",
@@ -111,6 +114,7 @@ __all__ = [
     "RevisionRequest",
     "Runtime",
     "Sent",
+    "SentOne",
     "SentTask",
     "Status",
     "TakenOver",

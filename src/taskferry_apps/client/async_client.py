@@ -192,6 +192,7 @@ class AsyncClient(AsyncDriver):
     request_connection = _own(calls.request_connection)
 
     send_message = _own(calls.send_message)
+    send_messages = _own(calls.send_messages)
     inbox = _own(calls.inbox)
     messages = _own(calls.messages)
     message = _call(calls.message)

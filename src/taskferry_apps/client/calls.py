@@ -25,8 +25,10 @@ from .results import (
     Link,
     Message,
     MessagePage,
+    Outgoing,
     Program,
     Sent,
+    SentOne,
     Status,
 )
 
@@ -45,6 +47,7 @@ __all__ = [
     "release",
     "request_connection",
     "send_message",
+    "send_messages",
     "status",
     "use_approval",
     "whoami",
@@ -144,6 +147,24 @@ def request_connection(
 
 
 # --- Mail ---------------------------------------------------------------------------------------------------
+
+
+def send_messages(
+    mine: str, messages: Sequence[Outgoing], *, key: str | None = None
+) -> Request[tuple[SentOne, ...]]:
+    """Send up to 256 messages in one request; what became of each, in their order.
+
+    One that is refused keeps none of the others back. Sent again under the same key, none goes twice.
+    """
+    bodies = [
+        {
+            name: value
+            for name, value in {"from": mine, **attrs.asdict(one, recurse=False)}.items()
+            if value not in (None, "")
+        }
+        for one in messages
+    ]
+    return post("/messages/batch", listed(SentOne, "results"), {"messages": bodies}, key)
 
 
 def send_message(

@@ -26,8 +26,10 @@ __all__ = [
     "Link",
     "Message",
     "MessagePage",
+    "Outgoing",
     "Program",
     "Sent",
+    "SentOne",
     "Status",
     "Step",
     "Terms",
@@ -201,6 +203,30 @@ class Sent:
     delivery: Delivery
     warnings: tuple[str, ...]
     failed: tuple[Failure, ...] = ()
+
+
+@attrs.frozen
+class Outgoing:
+    """One of many messages; `payload` is JSON that goes with it. Under its own `key` it is sent once."""
+
+    to: str
+    text: str = ""
+    payload: Mapping[str, object] | None = None
+    conversation: str = ""
+    reply_to: str = ""
+    key: str = ""
+
+
+@attrs.frozen
+class SentOne:
+    """What became of one of many messages: where `ok` is false, `error` says why, and the rest is empty."""
+
+    ok: bool
+    message_id: str = ""
+    conversation: str = ""
+    delivery: Delivery | None = None
+    warnings: tuple[str, ...] = ()
+    error: Mapping[str, object] | None = None
 
 
 @attrs.frozen

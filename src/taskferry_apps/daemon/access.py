@@ -90,7 +90,7 @@ class Access:
 
     async def recall(self, caller: Caller, key: str, digest: bytes) -> bytes | None:
         """The answer given under this key; DaemonRefusal(conflict) if the request was another."""
-        kept = await self._core.store.answer(scope_of(caller), key)
+        kept = (await self._core.store.answers(scope_of(caller), (key,))).get(key)
         if kept is None or kept.expires_at <= self._core.now():
             return None
         check_same(kept, digest)

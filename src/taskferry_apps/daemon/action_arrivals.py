@@ -31,15 +31,15 @@ async def take_action_request(arrival: Arrival, body: ActionRequest) -> None:
     draft, device = arrival.draft, arrival.decision.envelope.device
     _check_between_devices(arrival)
     arrival.keep()
-    trial = draft.branch()
+    before = draft.mark()
     try:
-        outcome = await _carry_out(trial, arrival, body)
+        outcome = await _carry_out(draft, arrival, body)
     except DaemonRefusal as refused:
+        draft.back_to(before)
         outcome = _refused(arrival, refused)
     except (LocalProtocolError, RemoteProtocolError) as error:
+        draft.back_to(before)
         outcome = _refused(arrival, refusal_of(error))
-    else:
-        draft.join(trial)
     own = draft.core.own
     await draft.post_quietly(outcome, AgentRef(own, ""), AgentRef.to_device(own, device))
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 import attrs
 
 from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.inbound import Apply
-from taskferry_protocol.messages import Content, MessageClass, Outcome, encode_content
+from taskferry_protocol.messages import Content, MessageClass, Outcome
 from taskferry_protocol.records import (
     Direction,
     InboxState,
@@ -29,10 +30,14 @@ _SILENT: Final = frozenset({MessageClass.RECEIPT, MessageClass.ACCOUNT})
 
 @attrs.frozen
 class Arrival:
-    """What was decided to apply, and the draft that it goes into."""
+    """What was decided to apply, and the draft that it goes into.
+
+    `messages` are those that it speaks of, where they were looked up already.
+    """
 
     draft: Draft
     decision: Apply
+    messages: Mapping[Hash, tuple[MessageRecord, ...]] | None = None
 
     @property
     def mine(self) -> AgentRef:
@@ -65,9 +70,8 @@ class Arrival:
     def keep(self) -> None:
         """Keep it as a proof only."""
         envelope = self.decision.envelope
-        kept = SealedRecord(
-            envelope.hash, envelope.raw, self.decision.opened.key, encode_content(self.content)
-        )
+        opened = self.decision.opened
+        kept = SealedRecord(envelope.hash, envelope.raw, opened.key, opened.raw)
         self.draft.add(KeepSealed(kept))
 
     def _store(
@@ -86,7 +90,7 @@ class Arrival:
             cls=header.cls.value,
             type=content.body.type_name,
             conv=content.conv,
-            content=encode_content(content),
+            content=self.decision.opened.raw,
             created_at=header.created_at,
             expires_at=header.expires_at,
             stored_at=self.draft.now,

@@ -84,6 +84,9 @@ class DaemonBounds:
         _COUNT,
         "Deep enough for any artifact that people describe, far from any parser's stack.",
     )
+    messages_at_once: int = fixed(
+        Of.PROGRAMS, 256, _COUNT, "In one request: some tens of milliseconds of sealing, and four commits."
+    )
     questions: int = fixed(
         Of.PROGRAMS, 32, _COUNT, "Of one agent that wait for the owner: who has more to answer answers none."
     )

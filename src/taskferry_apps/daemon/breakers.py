@@ -159,8 +159,9 @@ async def _look(arrival: Arrival) -> tuple[Pair, Tripped | None]:
     if pair.breaker.latched:
         return pair, Tripped(Trip.HELD)
     content = arrival.content
+    words, more = words_of(content.body), draft.passed(arrival.mine, arrival.peer)
     return pair, judge_incoming(
-        pair.exchanges, pair.limits, draft.now, hop=content.hop, words=words_of(content.body)
+        pair.exchanges, pair.limits, draft.now, hop=content.hop, words=words, more=more
     )
 
 
@@ -209,7 +210,8 @@ async def permit_talk(draft: Draft, mine: AgentRef, peer: AgentRef, lead: Lead, 
     """
     pair = await draft.core.pairs.of(mine, peer, draft.now)
     words = words_of(body)
-    tripped = judge_outgoing(pair.exchanges, pair.limits, draft.now, hop=lead.hop, words=words)
+    more = draft.passed(mine, peer)
+    tripped = judge_outgoing(pair.exchanges, pair.limits, draft.now, hop=lead.hop, words=words, more=more)
     if tripped is not None:
         await _refuse(draft.core, pair.breaker, tripped)
 
@@ -219,7 +221,8 @@ async def permit_event(draft: Draft, mine: AgentRef, peer: AgentRef, kind: Event
     if kind in ENDING:
         return
     pair = await draft.core.pairs.of(mine, peer, draft.now)
-    tripped = judge_outgoing(pair.exchanges, pair.limits, draft.now, hop=0, words=None)
+    more = draft.passed(mine, peer)
+    tripped = judge_outgoing(pair.exchanges, pair.limits, draft.now, hop=0, words=None, more=more)
     if tripped is not None:
         await _refuse(draft.core, pair.breaker, tripped)
 

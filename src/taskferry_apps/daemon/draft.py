@@ -6,7 +6,7 @@ A draft is made, filled and committed while the core's lock is held. Nothing lea
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import attrs
@@ -18,14 +18,17 @@ from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProt
 from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.links import TaskLink
-from taskferry_protocol.messages import Body, Content, MessageClass, encode_content
+from taskferry_protocol.messages import Body, Content, MessageClass
 from taskferry_protocol.records import (
     AppendAudit,
     AppendEvent,
     AppendStatements,
+    CountExchange,
     DaemonChange,
     Direction,
     EventRecord,
+    ExchangeRecord,
+    Flow,
     KeepSealed,
     MessageRecord,
     OutboxRecord,
@@ -65,10 +68,11 @@ class Thread:
 
 @attrs.frozen
 class Posted:
-    """An envelope made in a draft."""
+    """An envelope made in a draft; `record` is how it is stored, where it was made just now as a message."""
 
     envelope: Envelope
     content: Content
+    record: MessageRecord | None = None
 
     @property
     def hash(self) -> Hash:
@@ -104,6 +108,15 @@ def wrap_keys(own: AccountLog, peer: AccountLog, to: AgentRef, device: bytes) ->
     return (*(found.record.enc for found in serving), *others)
 
 
+@attrs.frozen
+class Mark:
+    """How far a draft was."""
+
+    changes: int
+    logs: dict[AccountId, AccountLog]
+    sequences: dict[AgentRef, int]
+
+
 class Draft:
     """Gathers changes. `now` is the one instant of everything in it."""
 
@@ -113,10 +126,12 @@ class Draft:
         self.changes: list[DaemonChange] = []
         self._logs: dict[AccountId, AccountLog] = {}
         self._sequences: dict[AgentRef, int] = {}
+        self._passed: dict[Flow, list[ExchangeRecord]] = {}
 
     def add(self, *changes: DaemonChange) -> None:
         """Further changes, in order."""
         self.changes.extend(changes)
+        self._note_passed(changes)
 
     def tell(self, kind: str, agent: str, refs: Sequence[Hash] = (), **facts: object) -> None:
         """A line for the feed. `agent` is empty for what concerns the owner only; facts are small JSON."""
@@ -137,16 +152,26 @@ class Draft:
                 return change.value
         return (await self.core.store.settings((key,))).get(key)
 
-    def branch(self) -> Draft:
-        """A draft that goes on from here, and of which `join` takes all or nobody anything."""
-        other = Draft(self.core)
-        other.now, other.changes = self.now, [*self.changes]
-        other._logs, other._sequences = {**self._logs}, {**self._sequences}
-        return other
+    def passed(self, mine: AgentRef, peer: AgentRef) -> Sequence[ExchangeRecord]:
+        """What passes between two agents in this draft, oldest first: it is counted once it is committed."""
+        return self._passed.get(Flow(mine, peer), ())
 
-    def join(self, branch: Draft) -> None:
-        """Take what was done in a branch of this draft, to which nothing was added meanwhile."""
-        self.changes, self._logs, self._sequences = branch.changes, branch._logs, branch._sequences
+    def mark(self) -> Mark:
+        """How far this draft is, for `back_to`."""
+        return Mark(len(self.changes), {**self._logs}, {**self._sequences})
+
+    def back_to(self, mark: Mark) -> None:
+        """Forget everything that was done since."""
+        del self.changes[mark.changes :]
+        self._logs, self._sequences = mark.logs, mark.sequences
+        self._passed.clear()
+        self._note_passed(self.changes)
+
+    def _note_passed(self, changes: Iterable[DaemonChange]) -> None:
+        for change in changes:
+            if isinstance(change, CountExchange):
+                exchange = change.exchange
+                self._passed.setdefault(Flow(exchange.mine, exchange.peer), []).append(exchange)
 
     async def commit(self) -> None:
         """Make it all durable, or nothing of it."""
@@ -226,7 +251,7 @@ class Draft:
             cls=header.cls.value,
             type=body.type_name,
             conv=thread.conv,
-            content=encode_content(content),
+            content=sealed.content,
             created_at=header.created_at,
             expires_at=header.expires_at,
             stored_at=self.now,
@@ -236,13 +261,13 @@ class Draft:
         )
         self.add(StoreMessage(record, sealed.envelope.raw, sealed.key))
         await self._queue(sealed)
-        return Posted(sealed.envelope, content)
+        return Posted(sealed.envelope, content, record)
 
     async def post_quietly(self, body: Body, mine: AgentRef, peer: AgentRef) -> Posted:
         """Seal something that is no message of anybody's, such as a receipt. Raises as `post` does."""
         content = Content(body, ConversationId(self.core.entropy(16)))
         sealed = await self._seal(content, mine, peer)
-        kept = SealedRecord(sealed.envelope.hash, sealed.envelope.raw, sealed.key, encode_content(content))
+        kept = SealedRecord(sealed.envelope.hash, sealed.envelope.raw, sealed.key, sealed.content)
         self.add(KeepSealed(kept))
         await self._queue(sealed)
         return Posted(sealed.envelope, content)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Final
 
 import attrs
@@ -47,6 +47,8 @@ DEFAULT_LARGEST: Final = ENVELOPE_BYTES
 #: Tasks that a peer may have open here at once, unless the owner says otherwise.
 DEFAULT_TASKS: Final = 20
 SALT_BYTES: Final = 16
+#: What is allowed between as many pairs is not read again from the bytes that say it.
+_ALLOWANCES_HELD: Final = 1_024
 
 
 @attrs.frozen
@@ -83,13 +85,18 @@ def welcome() -> Wish:
 
 def held_allowance(records: Iterable[GrantRecord], grantor: AgentRef) -> Allowance | None:
     """What `grantor` allows by the grants stored of a connection; of rivals, what all of them allow."""
+    return _allowed(tuple((one.raw, one.terms) for one in records if one.grantor == grantor))
+
+
+@lru_cache(maxsize=_ALLOWANCES_HELD)
+def _allowed(grants: tuple[tuple[bytes, bytes], ...]) -> Allowance | None:
+    # What these bytes say, and nothing else: another grant is other bytes.
     grant: Grant | None = None
     known: dict[bytes, bytes] = {}
-    for record in records:
-        if record.grantor == grantor:
-            grant = newer_grant(grant, recall_grant(record.raw))
-            if record.terms:
-                known[sha256(record.terms)] = record.terms
+    for raw, terms in grants:
+        grant = newer_grant(grant, recall_grant(raw))
+        if terms:
+            known[sha256(terms)] = terms
     if grant is None:
         return None
     read = [read_terms(known[hash], hash) for hash in grant.all_terms if hash in known]

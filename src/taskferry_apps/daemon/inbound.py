@@ -18,42 +18,22 @@ from taskferry_protocol.inbound import (
     Duplicate,
     NeedLog,
     Quarantine,
-    Standing,
     read_inbound,
     receive,
 )
 from taskferry_protocol.messages import (
-    AccountUpdate,
-    ActionOutcome,
-    ActionRequest,
-    CardUpdate,
-    ConnectionAccepted,
-    ConnectionEnded,
-    ConnectionRequested,
-    DeviceShare,
-    GrantDigest,
-    GrantUpdated,
     MessageClass,
     Outcome,
-    Receipt,
-    TextMessage,
 )
-from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     DropOutbox,
-    DropQuarantine,
     EvidenceRecord,
-    Flow,
     OutboxState,
     PutEvidence,
     QuarantineRecord,
-    RateRecord,
-    RecordRate,
-    RecordSeen,
     RelayCursor,
     Rung,
     SeenKey,
-    SeenRecord,
     SetCursor,
     SetRung,
 )
@@ -61,23 +41,16 @@ from taskferry_stores.port import StoreConflict, StoreError
 
 from ..logs import get_logger
 from ..relay_client import LinkEnded
-from .action_arrivals import take_action_outcome, take_action_request
 from .alarms import raise_alarm
 from .arrival import Arrival, owe
-from .cards import take_card
-from .connection_arrivals import take_acceptance, take_end, take_grant, take_request
-from .connection_copies import take_connection_copy
 from .core import Core
 from .draft import Draft
+from .effects import apply, note_applied, seen_row
 from .identity_changes import What, mark_changed
 from .inbound_facts import gather_facts
 from .log_news import Fetch, News, fetch_news, judge, pin, refresh
-from .message_arrivals import take_message
 from .named_events import take_if_named
-from .quarantine import audit_refusal, set_aside
-from .receipts import take_receipt
-from .share_arrivals import take_share
-from .task_arrivals import take_task_event
+from .quarantine import set_aside
 
 __all__ = ["Fetch", "Inbound"]
 
@@ -187,32 +160,18 @@ class Inbound:
             await pin(draft, news)
         if not await take_if_named(draft, item.envelope, sealed):
             return False
-        draft.add(_seen(item.envelope, Outcome.APPLIED.value, "", draft), SetCursor(at))
+        draft.add(seen_row(item.envelope, Outcome.APPLIED.value, "", draft), SetCursor(at))
         await draft.commit()
         return True
 
     async def _apply(self, decision: Apply, at: RelayCursor, news: News | None) -> None:
         draft = Draft(self._core)
-        envelope = decision.envelope
-        header = envelope.header
         if news is not None:
             await pin(draft, news)
-        # It may have come before, spoilt on its way.
-        draft.add(DropQuarantine(envelope.hash))
-        if decision.rate is not None:
-            draft.add(_rate(Flow(header.from_, header.to), decision.rate))
-        outcome, word = await _effect(Arrival(draft, decision))
-        if outcome is Outcome.QUARANTINED:
-            await audit_refusal(draft, word, header.from_, header.to, header.cls.value)
-        draft.add(_seen(envelope, outcome.value, word, draft))
-        if decision.standing is Standing.RECIPIENT:
-            owe(draft, envelope.hash, header.cls, header.to, header.from_, outcome.value, word)
+        await apply(Arrival(draft, decision))
         draft.add(SetCursor(at))
         await draft.commit()
-        if header.from_.account == self._core.own:
-            self._core.devices_heard[envelope.device] = min(header.created_at, draft.now)
-        if decision.arrived is not None:
-            self._core.arrived[Flow(header.from_, header.to)] = decision.arrived
+        note_applied(self._core, decision, draft.now)
 
     async def _quarantine(
         self, item: Quarantine, raw: bytes, sealed: bytes, at: RelayCursor, news: News | None = None
@@ -243,7 +202,7 @@ class Inbound:
             # A number used twice is no less proof because the item has another fault as well.
             accused = await self._accuse(draft, envelope)
             if item.lasts and not accused:
-                draft.add(_seen(envelope, Outcome.QUARANTINED.value, item.code.value, draft))
+                draft.add(seen_row(envelope, Outcome.QUARANTINED.value, item.code.value, draft))
             if item.code is RejectCode.NOT_AN_EXTENSION:
                 text = (
                     f"A message quotes another history of account {envelope.header.from_.account.hex()[:12]}."
@@ -329,61 +288,3 @@ class Inbound:
                 draft.add(DropOutbox((hash,)))
             draft.add(SetCursor(at))
             await draft.commit()
-
-
-def _rate(flow: Flow, rate: RateState) -> RecordRate:
-    return RecordRate(flow, RateRecord(rate.tokens_milli, rate.at))
-
-
-def _seen(envelope: Envelope, outcome: str, code: str, draft: Draft) -> RecordSeen:
-    header = envelope.header
-    return RecordSeen(
-        SeenRecord(envelope.device, header.id, header.to, header.seq, envelope.hash, outcome, code, draft.now)
-    )
-
-
-async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
-    """Do what a message of this type does; what its sender is told of it, with a code where there is one."""
-    body = arrival.content.body
-    match body:
-        case ConnectionRequested() | ConnectionAccepted() | ConnectionEnded() | GrantUpdated():
-            if arrival.decision.standing is Standing.COPY:
-                await take_connection_copy(arrival, body)
-            else:
-                return Outcome.APPLIED, await _connection_effect(arrival, body)
-        case TextMessage():
-            await take_message(arrival, body)
-        case Receipt():
-            await take_receipt(arrival, body)
-        case DeviceShare():
-            await take_share(arrival, body)
-        case ActionRequest():
-            await take_action_request(arrival, body)
-        case ActionOutcome():
-            await take_action_outcome(arrival, body)
-        case CardUpdate():
-            await take_card(arrival, body)
-        case AccountUpdate() | GrantDigest():
-            # The news is the log that the header quotes: it was taken before this was decided on.
-            arrival.keep()
-        case _:
-            code = await take_task_event(arrival)
-            if code is not None:
-                # It is held, but quarantined all the same.
-                return Outcome.QUARANTINED, code.value
-    return Outcome.APPLIED, ""
-
-
-async def _connection_effect(
-    arrival: Arrival, body: ConnectionRequested | ConnectionAccepted | ConnectionEnded | GrantUpdated
-) -> str:
-    match body:
-        case ConnectionRequested():
-            return await take_request(arrival, body)
-        case ConnectionAccepted():
-            await take_acceptance(arrival, body)
-        case ConnectionEnded():
-            await take_end(arrival, body)
-        case GrantUpdated():
-            await take_grant(arrival, body)
-    return ""

@@ -11,7 +11,7 @@ from taskferry_protocol.inbound import Directory, InboundFacts
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.rates import RateState
-from taskferry_protocol.records import ConnectionState, Flow, SeenKey, TaskQuery
+from taskferry_protocol.records import ConnectionState, Flow, Seen, SeenKey, TaskQuery
 from taskferry_protocol.tasks import FINAL_STATES, TaskState
 
 from .bonds import Bond, all_bonds, bonds_between, closed_to_peer, relation
@@ -19,17 +19,31 @@ from .core import Core
 from .identity_changes import replaced
 from .log_news import News
 
-__all__ = ["gather_facts"]
+__all__ = ["gather_facts", "seen_key"]
 
 _OPEN: Final = frozenset(state.value for state in TaskState if state not in FINAL_STATES)
 #: Nobody is granted more open tasks than are counted.
 _COUNTED: Final = 1_000
 
 
+def seen_key(envelope: Envelope) -> SeenKey:
+    """What an envelope is known by that may have come before."""
+    header = envelope.header
+    return SeenKey(envelope.device, header.id, header.to, header.seq)
+
+
 async def gather_facts(
-    core: Core, envelope: Envelope, directory: Directory, news: News | None, own: Directory
+    core: Core,
+    envelope: Envelope,
+    directory: Directory,
+    news: News | None,
+    own: Directory,
+    seen: Seen | None = None,
 ) -> InboundFacts:
-    """The facts for `envelope`; `news` is the sender's log where another is to be taken, `own` for ours."""
+    """The facts for `envelope`; `news` is the sender's log where another is to be taken, `own` for ours.
+
+    `seen` is what was decided on before under its numbers, where that was looked up already.
+    """
     header, store = envelope.header, core.store
     mine = await core.own_log()
     sender = news.log if news is not None else await core.logs.get(header.from_.account)
@@ -44,8 +58,9 @@ async def gather_facts(
     given = current.given if current is not None else None
     flow = Flow(header.from_, header.to)
     rate = (await store.rates((flow,))).get(flow)
-    key = SeenKey(envelope.device, header.id, header.to, header.seq)
-    seen = (await store.seen((key,)))[key]
+    if seen is None:
+        key = seen_key(envelope)
+        seen = (await store.seen((key,)))[key]
     return InboundFacts(
         mine=mine,
         device=core.device,

@@ -16,7 +16,7 @@ from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Refusal, statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Instant
-from taskferry_protocol.records import Generation, Offset, RelayCursor
+from taskferry_protocol.records import Generation
 from taskferry_protocol.sessions import LogExtension
 from taskferry_transports.backoff import delay
 from taskferry_transports.port import DialRefused
@@ -28,8 +28,10 @@ from .bell import Bell
 from .core import Core
 from .inbound import Inbound
 from .instances import note_other_instance, stand_alone
+from .intake import Intake
 from .log_news import take_news, take_own_log, take_own_news
 from .outbound import Outbound
+from .presence import Presence
 from .publishing import Publisher, fetch_log
 from .quiet import QUIET_MS, Quiet
 from .receipts import say_receipts
@@ -48,8 +50,6 @@ LOOK_AGAIN_S: Final = 30.0
 SHORTEST_WAIT_S: Final = 0.2
 #: How long whoever makes an agent waits for the relay to know of it.
 PUBLISH_S: Final = 3.0
-#: A sender waits no longer than this to hear whether its peer is there.
-PRESENCE_S: Final = 0.5
 _LASTING_ATTEMPTS: Final = 8
 
 
@@ -76,6 +76,7 @@ class Link:
         self._url = relay or ""
         self._notice = ""
         self._quiet = Quiet()
+        self._presence = Presence()
         self.clock_ahead_ms: int | None = None
         """How far this machine's clock was ahead of the relay's when the session began."""
         self._own_is_stale = False
@@ -106,14 +107,7 @@ class Link:
     async def is_away(self, agent: AgentRef) -> bool:
         """Whether the relay says, and soon, that no device of a peer's agent has a session now."""
         client = self._client
-        with trio.move_on_after(PRESENCE_S):
-            try:
-                if client is not None:
-                    answer = await client.call(calls.GetPresence((agent,)))
-                    return isinstance(answer, calls.PresenceFound) and not answer.online[0]
-            except (CallRefused, LinkEnded):
-                pass
-        return False
+        return client is not None and await self._presence.is_away(client, agent)
 
     async def wait_published(self, length: int) -> None:
         """Wait, though not for long, until the relay has so many statements of our log."""
@@ -357,12 +351,11 @@ class Link:
         async def fetch(account: AccountId, start: int) -> Sequence[bytes]:
             return await fetch_log(client, account, start)
 
-        inbound = Inbound(self._core, fetch)
+        intake = Intake(self._core, Inbound(self._core, fetch), origin, generation)
         while True:
             entries = await client.deliveries()
             self.note_quiet()
-            for entry in entries:
-                await inbound.take(entry, RelayCursor(origin, generation, Offset(entry.offset)))
+            await intake.take(entries)
             await client.ack(entries[-1].offset)
             self._quiet.heard_at = self._core.now()
             self._core.outgoing.ring()

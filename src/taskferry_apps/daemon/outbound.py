@@ -22,6 +22,7 @@ from taskferry_protocol.records import (
     ConnectionState,
     DeferOutbox,
     DropOutbox,
+    MessageRecord,
     OutboxRecord,
     PutOutbox,
     RelayedOutbox,
@@ -108,13 +109,15 @@ class Outbound:
         stale: list[tuple[OutboxRecord, Refusal]] = []
         async with self._core.lock:
             draft = Draft(self._core)
-            held = await self._core.store.outbox([entry.hash for entry in sent])
+            hashes = [entry.hash for entry in sent]
+            held = await self._core.store.outbox(hashes)
+            known = await self._core.store.messages(hashes)
             for entry, outcome in zip(sent, outcomes, strict=True):
                 if entry.hash not in held:
                     # Its recipient's word, or its end, came before the relay's: what that says stays.
                     continue
                 if isinstance(outcome, ParcelAccepted):
-                    await self._relayed(draft, entry)
+                    _relayed(draft, entry, known.get(entry.hash, ()))
                 elif outcome.code is RejectCode.STALE_LOG:
                     stale.append((entry, outcome))
                 else:
@@ -124,15 +127,6 @@ class Outbound:
             await self._wrap_again(entry, refusal)
 
     # --- Outcomes
-
-    async def _relayed(self, draft: Draft, entry: OutboxRecord) -> None:
-        if is_class_without_receipt(entry.cls):
-            draft.add(DropOutbox((entry.hash,)))
-            return
-        draft.add(RelayedOutbox((entry.hash,)))
-        for message in await _messages(draft, entry.hash):
-            draft.add(SetRung(entry.hash, message, Rung.RELAYED, "", draft.now))
-            draft.tell("delivery", message, (entry.hash,), rung=Rung.RELAYED.value)
 
     async def _refused(self, draft: Draft, entry: OutboxRecord, refusal: Refusal) -> None:
         remedy = await self._remedy(draft, entry, refusal.code)
@@ -198,6 +192,17 @@ class Outbound:
                     again = attrs.evolve(again, next_attempt_at=at)
                 draft.add(PutOutbox(again))
             await draft.commit()
+
+
+def _relayed(draft: Draft, entry: OutboxRecord, messages: Sequence[MessageRecord]) -> None:
+    if is_class_without_receipt(entry.cls):
+        draft.add(DropOutbox((entry.hash,)))
+        return
+    draft.add(RelayedOutbox((entry.hash,)))
+    for message in messages:
+        if message.rung is not None:
+            draft.add(SetRung(entry.hash, message.mine.name, Rung.RELAYED, "", draft.now))
+            draft.tell("delivery", message.mine.name, (entry.hash,), rung=Rung.RELAYED.value)
 
 
 async def _hold_back(draft: Draft, entry: OutboxRecord) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from taskferry_protocol.envelope import parse_envelope
-from taskferry_protocol.ids import AgentRef, Instant
+from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.messages import ArtifactSubmit, decode_content
 from taskferry_protocol.records import Flow
 
@@ -18,7 +20,7 @@ from .steps import done_before
 from .taskbook import Held
 from .views import Delivery, Sent
 
-__all__ = ["posted_before", "sent"]
+__all__ = ["posted_before", "sent", "sent_each"]
 
 
 async def posted_before(core: Core) -> Posted | None:
@@ -32,27 +34,7 @@ async def posted_before(core: Core) -> Posted | None:
 
 async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None) -> Sent:
     """The answer to a sender; `held` is the task that it belongs to."""
-    found = (await core.store.messages((posted.hash,))).get(posted.hash, ())
-    ladders = tuple((await deliveries(core, found)).values())
-    created = posted.envelope.header.created_at
-    delivery = ladders[0] if ladders else Delivery("queued", Instant(created), "")
-    warnings: tuple[str, ...] = ()
-    header = posted.envelope.header
-    to = header.to
-    if await stopped(core.store, (to.account,)):
-        handle = await handle_of(core, to)
-        warnings = (
-            f"The identity of {handle} is in question; this waits here until your owner has decided."
-            f" See: taskferry peer show {handle}",
-        )
-    elif not link.connected:
-        warnings = ("The relay is not reachable now; this waits here and is sent as soon as it is.",)
-    elif await link.is_away(to):
-        handle = await handle_of(core, to)
-        warnings = (f"{handle} is not connected now; this is delivered when it comes back.",)
-    if (idle := await _idle(core, header.from_, to)) is not None:
-        warnings = (*warnings, idle)
-    base = Sent(posted.hash, posted.content.conv, delivery, warnings)
+    base = (await sent_each(core, link, (posted,)))[posted.hash]
     if held is None:
         return base
     state = held.view.state.value if held.view.state is not None else "unknown"
@@ -65,9 +47,46 @@ async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None)
         base.delivery,
         base.warnings,
         held.task,
-        state_shown(state, delivery if held.task == posted.hash else None),
+        state_shown(state, base.delivery if held.task == posted.hash else None),
         version,
     )
+
+
+async def sent_each(core: Core, link: Link, posted: Collection[Posted]) -> dict[Hash, Sent]:
+    """The answers to senders of messages, by hash. What is known of a peer is asked once."""
+    made = {one.hash: (one.record,) for one in posted if one.record is not None}
+    rest = [one.hash for one in posted if one.record is None]
+    found = {**made, **(await core.store.messages(rest) if rest else {})}
+    ladders = await deliveries(core, [message for messages in found.values() for message in messages])
+    known: dict[tuple[AgentRef, AgentRef], tuple[str, ...]] = {}
+    answers: dict[Hash, Sent] = {}
+    for one in posted:
+        header = one.envelope.header
+        pair = (header.from_, header.to)
+        if pair not in known:
+            known[pair] = await _warnings(core, link, *pair)
+        shown = [ladders[one.hash, m.mine.name] for m in found.get(one.hash, ()) if m.rung is not None]
+        delivery = shown[0] if shown else Delivery("queued", Instant(header.created_at), "")
+        answers[one.hash] = Sent(one.hash, one.content.conv, delivery, known[pair])
+    return answers
+
+
+async def _warnings(core: Core, link: Link, mine: AgentRef, to: AgentRef) -> tuple[str, ...]:
+    warnings: tuple[str, ...] = ()
+    if await stopped(core.store, (to.account,)):
+        handle = await handle_of(core, to)
+        warnings = (
+            f"The identity of {handle} is in question; this waits here until your owner has decided."
+            f" See: taskferry peer show {handle}",
+        )
+    elif not link.connected:
+        warnings = ("The relay is not reachable now; this waits here and is sent as soon as it is.",)
+    elif await link.is_away(to):
+        handle = await handle_of(core, to)
+        warnings = (f"{handle} is not connected now; this is delivered when it comes back.",)
+    if (idle := await _idle(core, mine, to)) is not None:
+        warnings = (*warnings, idle)
+    return warnings
 
 
 async def _idle(core: Core, mine: AgentRef, peer: AgentRef) -> str | None:

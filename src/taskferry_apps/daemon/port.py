@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from .peers_port import PeerService
     from .proof_port import ProofService
     from .runtimes_port import RuntimeService
+    from .sending_port import SendingService
     from .wake_port import WakeHookService
 
 __all__ = [
@@ -108,6 +109,10 @@ class DaemonService(Protocol):
     """One owner's daemon. Agents are named `name` or `@owner/name`; peers `@owner/name`."""
 
     # --- subjects of their own ---
+    @property
+    def sending(self) -> SendingService:
+        """What sends many messages at once."""
+
     @property
     def audit(self) -> AuditService:
         """What was done, decided and refused."""

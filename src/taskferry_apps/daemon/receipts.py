@@ -74,7 +74,9 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
     """Move our messages along their ladders, as far as the one who says so is the one they went to."""
     draft = arrival.draft
     arrival.keep()
-    messages = await draft.core.store.messages([item.hash for item in body.items])
+    messages = arrival.messages
+    if messages is None:
+        messages = await draft.core.store.messages([item.hash for item in body.items])
     device = arrival.decision.envelope.device
     ours = False
     for item in body.items:

@@ -21,11 +21,11 @@ from .core import Core
 from .deeds import permit_deed
 from .draft import Draft, Posted, Thread
 from .leads import lead_of, named_message
-from .names import handle_of, named_peer, own_agent
+from .names import handle_of, named_peer
 from .port import Caller, DaemonRefusal
-from .together import Together
+from .together import Fill
 
-__all__ = ["Way", "check_may_send", "open_way", "send_message"]
+__all__ = ["Way", "check_may_send", "message_to", "open_way"]
 
 
 @attrs.frozen
@@ -110,19 +110,17 @@ def _not_permitted(way: Way, text: str) -> DaemonRefusal:
     return DaemonRefusal("not-permitted", text, f"Ask the owner of {way.handle} to allow more.", status=403)
 
 
-async def send_message(
+def message_to(
     core: Core,
-    together: Together,
     caller: Caller,
-    mine: str,
+    agent: AgentRef,
     peer: str,
     body: TextMessage,
     conversation: str,
     reply_to: str,
     cause: str = "",
-) -> Posted:
-    """Send a message. `conversation`, `reply_to` and `cause` may be "". Raises DaemonRefusal."""
-    agent = await own_agent(core, caller, mine)
+) -> Fill:
+    """What puts a message into a draft, or raises DaemonRefusal; the last three texts may be ""."""
 
     async def fill(draft: Draft) -> Posted:
         await permit_deed(draft, caller, agent, Deed.WORD)
@@ -146,7 +144,7 @@ async def send_message(
         draft.tell("message", agent.name, (posted.hash,), type=body.type_name, direction="out")
         return posted
 
-    return await together.post(fill)
+    return fill
 
 
 def _conversation(text: str) -> ConversationId:

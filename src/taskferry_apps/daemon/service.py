@@ -8,7 +8,7 @@ import trio
 
 from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.ids import Entropy, Instant
-from taskferry_protocol.messages import Part, TextMessage
+from taskferry_protocol.messages import Part
 from taskferry_stores.port import DaemonStore
 
 from ..release import version
@@ -57,12 +57,12 @@ from .proofs import Proofs
 from .recovery import Recovery
 from .rules import Rules
 from .runtimes import Runtimes
-from .sending import send_message
+from .sending_many import Sending
+from .sending_port import NewMessage
 from .setting_up import set_up
 from .sharing import Sharing
 from .taskbook import load_task
 from .tasks import Tasks
-from .together import Together
 from .upkeep import Upkeep
 from .views import (
     AccountView,
@@ -116,7 +116,8 @@ class Daemon:
         self.gates = Gates(core, self._link, self._connections, self._tasks, rules)
         """What waits for the owner, and what the owner has decided ahead."""
         self._mail = Mail(core)
-        self._together = Together(core)
+        self.sending = Sending(core, self._link)
+        """Messages, one or many at once."""
         self.history = History(core)
         """Lists that search, and figures over all that is kept."""
         self._wakes = Wakes(core)
@@ -300,13 +301,8 @@ class Daemon:
         cause: str = "",
     ) -> Sent:
         """Send a message."""
-        body = TextMessage(text, tuple(parts))
-        posted = await posted_before(self._core)
-        if posted is None:
-            posted = await send_message(
-                self._core, self._together, caller, mine, peer, body, conversation, reply_to, cause
-            )
-        return await sent(self._core, self._link, posted)
+        said = NewMessage(mine, peer, text, tuple(parts), conversation, reply_to, cause)
+        return await self.sending.one(caller, said)
 
     async def inbox(
         self,

@@ -7,9 +7,9 @@ request comes again, which messages it has sent already, and sends none of them 
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Final
 
 import attrs
@@ -29,7 +29,16 @@ from taskferry_protocol.records import (
 from .core import Core
 from .port import Caller, DaemonRefusal
 
-__all__ = ["KEPT_MS", "check_same", "done_before", "record_of", "scope_of", "under_key"]
+__all__ = [
+    "KEPT_MS",
+    "check_same",
+    "context_of_each",
+    "done_before",
+    "done_before_each",
+    "record_of",
+    "scope_of",
+    "under_key",
+]
 
 #: How long a request may come again under its key.
 KEPT_MS: Final = DAY_MS
@@ -48,7 +57,7 @@ class _Steps:
     @property
     def name(self) -> str:
         """The key of the step under way: no caller's key has a space."""
-        return f"{self.key} {self.number}"
+        return f"{self.key} {self.number}" if self.number else self.key
 
 
 _UNDER_WAY: ContextVar[_Steps | None] = ContextVar("taskferry request under way", default=None)
@@ -86,12 +95,34 @@ async def done_before(core: Core) -> Hash | None:
     if steps is None:
         return None
     steps.number += 1
-    kept = await core.store.answer(steps.scope, steps.name)
+    kept = (await core.store.answers(steps.scope, (steps.name,))).get(steps.name)
     steps.due = kept is None
     if kept is None:
         return None
     check_same(kept, steps.digest)
     return Hash(kept.response)
+
+
+async def done_before_each(
+    core: Core, caller: Caller, keys: Collection[str]
+) -> Mapping[str, IdempotencyRecord]:
+    """What was sent before under keys that messages of many have each for itself."""
+    scope = scope_of(caller)
+    found = await core.store.answers(scope, [_each(key) for key in keys])
+    return {key: found[_each(key)] for key in keys if _each(key) in found}
+
+
+def context_of_each(caller: Caller, key: str, digest: bytes) -> Context:
+    """In which one of many messages is recorded that was not sent yet under its own key; "" for none."""
+    context = copy_context()
+    steps = _Steps(scope_of(caller), _each(key), digest, due=True) if key else None
+    context.run(_UNDER_WAY.set, steps)
+    return context
+
+
+def _each(key: str) -> str:
+    # No step of a request is called so, nor any request's key.
+    return f"{key} each"
 
 
 def record_of(changes: Sequence[DaemonChange], now: Instant) -> tuple[PutAnswer, ...]:

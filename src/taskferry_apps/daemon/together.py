@@ -1,22 +1,22 @@
 """Messages that wait for the lock at the same time are posted in one commit.
 
 A synchronised write costs much the same however much it writes, and so does a round of the outbox. Of those
-who wait, the first that gets the lock fills one draft for all. Each has a branch of its own, so that one that
-is refused leaves nothing behind.
+who wait, the first that gets the lock fills one draft for all. What is refused is taken out of it again, and
+what passes between two agents is counted as it goes in, so that a breaker lets no more of a crowd through.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from itertools import islice
 from typing import Final
 
 import attrs
+import trio
 
-from taskferry_protocol.ids import AgentRef
-from taskferry_protocol.records import CountExchange, DaemonChange
+from taskferry_protocol.records import DaemonChange
 
 from .core import Core
 from .draft import Draft, Posted
@@ -25,7 +25,9 @@ from .steps import record_of
 __all__ = ["Together"]
 
 #: Messages of one commit: those behind them wait for a few milliseconds' sealing and one write.
-MOST: Final = 32
+MOST: Final = 64
+#: Others get their turn after so many, since nothing here has to wait for anything.
+BREATH: Final = 8
 
 Fill = Callable[[Draft], Awaitable[Posted]]
 """Puts one message into a draft, or raises and is forgotten."""
@@ -36,7 +38,7 @@ class _Waiting:
     """One message. It is recorded in the context of the request that sends it."""
 
     fill: Fill
-    context: Context = attrs.field(factory=copy_context)
+    context: Context
     outcome: Posted | Exception | None = None
 
 
@@ -49,45 +51,41 @@ class Together:
 
     async def post(self, fill: Fill) -> Posted:
         """Fill a draft with one message and commit it, perhaps with others. Raises what `fill` raises."""
-        mine = _Waiting(fill)
-        self._waiting.append(mine)
+        (outcome,) = await self.post_all([(fill, copy_context())])
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def post_all(self, messages: Sequence[tuple[Fill, Context]]) -> list[Posted | Exception]:
+        """The same for many, each recorded in its own context; what each gave or raised, in their order."""
+        mine = [_Waiting(fill, context) for fill, context in messages]
+        self._waiting.extend(mine)
         try:
-            while mine.outcome is None:
+            while any(one.outcome is None for one in mine):
                 async with self._core.lock:
-                    if mine.outcome is None:
+                    if any(one.outcome is None for one in mine):
                         await self._lead()
         finally:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
-        if isinstance(mine.outcome, Exception):
-            raise mine.outcome
-        return mine.outcome
+            for one in mine:
+                if one.outcome is None:
+                    self._waiting.remove(one)
+        return [one.outcome for one in mine if one.outcome is not None]
 
     async def _lead(self) -> None:
         """Commit the first of those that wait. Cancelled before that, nothing is done and they wait on."""
         draft = Draft(self._core)
         filled: list[tuple[_Waiting, Posted, list[DaemonChange]]] = []
-        between: set[tuple[AgentRef, AgentRef]] = set()
         for waiting in tuple(islice(self._waiting, MOST)):
-            branch = draft.branch()
-            before = len(branch.changes)
+            mark = draft.mark()
             try:
-                posted = await waiting.fill(branch)
+                posted = await waiting.fill(draft)
             except Exception as error:  # noqa: BLE001 - it is the caller's, whose task has it raised
+                draft.back_to(mark)
                 self._settle(waiting, error)
                 continue
-            added = branch.changes[before:]
-            pairs = {
-                (change.exchange.mine, change.exchange.peer)
-                for change in added
-                if isinstance(change, CountExchange)
-            }
-            # What passed between two agents counts once it is committed, and another may be one too many.
-            if pairs & between:
-                continue
-            between |= pairs
-            draft.join(branch)
-            filled.append((waiting, posted, added))
+            filled.append((waiting, posted, draft.changes[mark.changes :]))
+            if len(filled) % BREATH == 0:
+                await trio.lowlevel.checkpoint()
         if not filled:
             return
         for waiting, _, added in filled:

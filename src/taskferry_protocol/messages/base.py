@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import ClassVar, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import ClassVar, Final, Protocol, Self, TypeVar, cast, runtime_checkable
 
 import attrs
 
@@ -43,8 +43,13 @@ class _Encodes(Protocol):
     def to_cbor(self) -> object: ...
 
 
+_PLAIN: Final = frozenset({bool, bytes, int, str, type(None)})
+
+
 def _encodable(value: object) -> object:
     """Tuples as arrays, what has a `to_cbor` by that, everything else as it is."""
+    if type(value) in _PLAIN:
+        return value  # nearly always; asking for a method costs more than all the rest
     if isinstance(value, tuple):
         return [_encodable(element) for element in value]
     return value.to_cbor() if isinstance(value, _Encodes) else value

@@ -167,9 +167,10 @@ class MemoryDaemonStore(
         """A credential by digest."""
         return (await self._begin()).tokens.get(digest)
 
-    async def answer(self, scope: str, key: str) -> IdempotencyRecord | None:
-        """What was answered under a key."""
-        return (await self._begin()).answers.get((scope, key))
+    async def answers(self, scope: str, keys: Collection[str]) -> Mapping[str, IdempotencyRecord]:
+        """What was answered under keys."""
+        kept = (await self._begin()).answers
+        return {key: kept[scope, key] for key in keys if (scope, key) in kept}
 
     async def invites(self) -> tuple[InviteRecord, ...]:
         """All invites."""

@@ -58,6 +58,7 @@ from .breaker_reads import SqliteBreakerReads
 from .daemon_writes import DaemonWriter
 from .engine import Engine
 from .examining import examine, examine_index
+from .facts import Facts
 from .files import IntegrityCheck, OpenFile, Tuning, copy_database, open_file
 from .gate_reads import SqliteGateReads
 from .history import SqliteHistoryReads
@@ -92,6 +93,7 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     def __init__(self, file: OpenFile) -> None:
         self._engine = Engine[DaemonChange, DaemonResult](file, DaemonWriter())
+        self._facts = Facts()
 
     async def failed(self) -> StoreFailed:
         """Wait until the store refuses all further work; why."""
@@ -99,7 +101,8 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
         """Make all the changes, in order, or none."""
-        return await self._engine.commit(changes)
+        with self._facts.touched_by(changes):
+            return await self._engine.commit(changes)
 
     async def aclose(self) -> None:
         """Finish the commit under way and close the file."""
@@ -113,11 +116,11 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, PinnedAccount]:
         """Pinned accounts by id."""
-        return await self._engine.read(lambda c: daemon_reads.accounts(c, accounts))
+        return await self._known(self._facts.accounts, accounts, daemon_reads.accounts)
 
     async def accounts_named(self, names: Collection[str]) -> Mapping[str, PinnedAccount]:
         """Pinned accounts by owner name."""
-        return await self._engine.read(lambda c: daemon_reads.accounts_named(c, names))
+        return await self._known(self._facts.named, names, daemon_reads.accounts_named)
 
     async def all_accounts(self, after: AccountId | None, limit: int) -> tuple[PinnedAccount, ...]:
         """Pinned accounts by rising id."""
@@ -133,15 +136,15 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     async def agents(self) -> tuple[LocalAgent, ...]:
         """Our agents by name."""
-        return await self._engine.read(daemon_reads.local_agents)
+        return await self._whole(self._facts.agents, daemon_reads.local_agents)
 
     async def connections(self, requests: Collection[Hash]) -> Mapping[Hash, PeerConnection]:
         """Connections by request."""
-        return await self._engine.read(lambda c: daemon_reads.connections(c, requests))
+        return await self._known(self._facts.connections, requests, daemon_reads.connections)
 
     async def connections_with(self, flows: Collection[Flow]) -> Mapping[Flow, tuple[PeerConnection, ...]]:
         """Connections between agents of ours and peers."""
-        return await self._engine.read(lambda c: daemon_reads.connections_with(c, flows))
+        return await self._known(self._facts.bonds, flows, daemon_reads.connections_with)
 
     async def connections_of(self, agent: str | None, after: Place, limit: int) -> Page[PeerConnection]:
         """Connections of one agent of ours, or of all."""
@@ -149,7 +152,7 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     async def rates(self, flows: Collection[Flow]) -> Mapping[Flow, RateRecord]:
         """Token buckets by flow."""
-        return await self._engine.read(lambda c: ledger.rates(c, flows))
+        return await self._known(self._facts.rates, flows, ledger.rates)
 
     async def tokens(self) -> tuple[TokenRecord, ...]:
         """All local credentials."""
@@ -157,11 +160,11 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     async def token(self, digest: bytes) -> TokenRecord | None:
         """A credential by digest."""
-        return await self._engine.read(lambda c: daemon_reads.token(c, digest))
+        return (await self._known(self._facts.tokens, (digest,), daemon_reads.tokens_of)).get(digest)
 
-    async def answer(self, scope: str, key: str) -> IdempotencyRecord | None:
-        """What was answered under a key."""
-        return await self._engine.read(lambda c: daemon_reads.answer(c, scope, key))
+    async def answers(self, scope: str, keys: Collection[str]) -> Mapping[str, IdempotencyRecord]:
+        """What was answered under keys."""
+        return await self._engine.read(lambda c: daemon_reads.answers(c, scope, keys))
 
     async def invites(self) -> tuple[InviteRecord, ...]:
         """All invites."""
@@ -173,7 +176,7 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     async def settings(self, keys: Collection[str]) -> Mapping[str, bytes]:
         """Settings by key."""
-        return await self._engine.read(lambda c: ledger.settings(c, keys))
+        return await self._known(self._facts.settings, keys, ledger.settings)
 
     async def evidence(self, after: Place, limit: int) -> Page[EvidenceRecord]:
         """Evidence in order."""
@@ -243,7 +246,7 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     async def sequences(self, targets: Collection[AgentRef]) -> Mapping[AgentRef, int]:
         """The last number used towards targets."""
-        return await self._engine.read(lambda c: traffic_reads.sequences(c, targets))
+        return await self._known(self._facts.sequences, targets, traffic_reads.sequences)
 
     async def receipts_owed(self, limit: int) -> tuple[ReceiptOwed, ...]:
         """What is still to be said."""

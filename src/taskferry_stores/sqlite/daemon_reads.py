@@ -186,19 +186,21 @@ def tokens(connection: Connection) -> tuple[TokenRecord, ...]:
     return tuple([_token_record(row) for row in connection.execute(f"{_TOKENS} ORDER BY created_at, digest")])
 
 
-def token(connection: Connection, digest: bytes) -> TokenRecord | None:
-    """A credential by digest."""
-    row = connection.execute(f"{_TOKENS} WHERE digest = ?", (digest,)).fetchone()
-    return _token_record(row) if row else None
+def tokens_of(connection: Connection, digests: Collection[bytes]) -> dict[bytes, TokenRecord]:
+    """Credentials by digest."""
+    found = map(_token_record, select_in(connection, f"{_TOKENS} WHERE digest", singles(digests)))
+    return {token.digest: token for token in found}
 
 
-def answer(connection: Connection, scope: str, key: str) -> IdempotencyRecord | None:
-    """What was answered under a key."""
-    row = connection.execute(
-        "SELECT scope, key, digest, response, expires_at FROM answers WHERE scope = ? AND key = ?",
-        (scope, key),
-    ).fetchone()
-    return IdempotencyRecord(*row) if row else None
+def answers(connection: Connection, scope: str, keys: Collection[str]) -> dict[str, IdempotencyRecord]:
+    """What was answered under keys."""
+    rows = select_with(
+        connection,
+        "SELECT t.scope, t.key, t.digest, t.response, t.expires_at FROM keys CROSS JOIN answers t"
+        " ON t.scope = column1 AND t.key = column2",
+        ((scope, key) for key in keys),
+    )
+    return {row[1]: IdempotencyRecord(*row) for row in rows}
 
 
 _INVITES = (

@@ -102,7 +102,8 @@ class Engine(Generic[C, R]):
         self._read_limit = trio.CapacityLimiter(len(file.readers))
         self._readers = deque(file.readers)
 
-    def _require_open(self) -> None:
+    def check_open(self) -> None:
+        """Nothing while commits and reads are taken. Raises StoreClosed, StoreFailed."""
         if self._closed:
             raise StoreClosed("the store is closed")
         if self._failure is not None:
@@ -128,7 +129,7 @@ class Engine(Generic[C, R]):
     async def commit(self, changes: Sequence[C]) -> tuple[R, ...]:
         """Make the changes durable, all or none."""
         await trio.lowlevel.checkpoint()
-        self._require_open()
+        self.check_open()
         request: _Request[C, R] = _Request(changes)
         self._queue.append(request)
         if self._leading:
@@ -194,7 +195,7 @@ class Engine(Generic[C, R]):
             while self._queue:
                 request = self._queue.popleft()
                 try:
-                    self._require_open()
+                    self.check_open()
                 except StoreError as error:
                     request.outcome = error
                 request.woken.set()
@@ -251,7 +252,7 @@ class Engine(Generic[C, R]):
     def _write_alone(self, changes: Sequence[C]) -> tuple[R, ...] | Exception:
         """Commit one caller's changes by themselves; the outcome of a bad change is its error."""
         try:
-            self._require_open()
+            self.check_open()
             self._file.writer.execute("BEGIN IMMEDIATE")
             session = self._writer.session(self._file.writer, changes)
             results = session.apply_all(changes)
@@ -321,7 +322,7 @@ class Engine(Generic[C, R]):
     async def alone(self, write: Callable[[sqlite3.Connection], None], changes: int = 1) -> None:
         """Run `write`, which weighs as much as so many changes, in a transaction of its own."""
         await trio.lowlevel.checkpoint()
-        self._require_open()
+        self.check_open()
         with trio.CancelScope(shield=True):
             await self._in_thread(self._write_one, write, limiter=self._write_limit)
             self._logged += changes * CHANGE_BYTES
@@ -329,7 +330,7 @@ class Engine(Generic[C, R]):
                 await self._in_thread(self._checkpoint, limiter=self._write_limit)
 
     def _write_one(self, write: Callable[[sqlite3.Connection], None]) -> None:
-        self._require_open()
+        self.check_open()
         try:
             self._file.writer.execute("BEGIN IMMEDIATE")
             write(self._file.writer)
@@ -343,7 +344,7 @@ class Engine(Generic[C, R]):
     async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """Run `query` on a snapshot, in a thread."""
         await trio.lowlevel.checkpoint()
-        self._require_open()
+        self.check_open()
         return await self._in_thread(self._read, query, limiter=self._read_limit)
 
     def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:

@@ -9,7 +9,6 @@ from typing import TypeAlias, assert_never
 from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.records import (
     Counted,
-    DaemonChange,
     DaemonResult,
     Done,
     DropRuntimes,
@@ -30,7 +29,7 @@ from taskferry_protocol.records import (
     WaitingItem,
 )
 
-from .engine import Engine
+from .facts import KnownReads
 from .ledger import agent_numbers
 from .rows import select_with
 
@@ -129,10 +128,8 @@ def _words(connection: Connection, flows: Collection[Flow]) -> dict[Flow, PeerWo
     return found
 
 
-class SqliteRuntimeReads:
+class SqliteRuntimeReads(KnownReads):
     """The reads of `runtimes_port.RuntimeReads`; a part of the daemon's store, which owns the engine."""
-
-    _engine: Engine[DaemonChange, DaemonResult]
 
     async def runtimes(self, agent: str | None) -> tuple[RuntimeRecord, ...]:
         """Runtimes by when they were bound."""
@@ -156,11 +153,11 @@ class SqliteRuntimeReads:
 
     async def agents_seen(self) -> Mapping[str, Instant]:
         """When somebody last acted as each agent of ours."""
-        return await self._engine.read(_seen)
+        return await self._whole(self._facts.agents_seen, _seen)
 
     async def peer_words(self, flows: Collection[Flow]) -> Mapping[Flow, PeerWord]:
         """What peers' daemons said last."""
-        return await self._engine.read(lambda c: _words(c, flows))
+        return await self._known(self._facts.words, flows, _words)
 
 
 # --- Writes -------------------------------------------------------------------------------------------------

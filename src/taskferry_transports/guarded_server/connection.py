@@ -30,6 +30,7 @@ _LINGER_BYTES = 1 << 20  # What an honest client may have under way; a flood end
 _PING = b"\x89\x00"  # RFC 6455 section 5.5.2: a ping without payload.
 
 _AHEAD_BYTES = 65536  # Pipelined requests that wait for an answer; whoever sends more of them is hung up on.
+_AHEAD_GRACE = 2.0  # Seconds: the end of an answer may be read before the server is done with it.
 
 
 class _PeerGone(Exception):
@@ -182,6 +183,9 @@ class Connection:
                 self._ahead += data
                 if not data:
                     break
+            else:
+                # It may have read all of its answer already, of which the last step is not done here.
+                await trio.sleep(_AHEAD_GRACE)
             gone = True
             watching.cancel_scope.cancel()
 

@@ -110,8 +110,9 @@ def _view(route: Route, daemon: DaemonService, repeats: Repeats) -> Callable[...
             request.headers.get("Last-Event-ID"),
             _draining(),
             still_known,
+            key,
         )
-        if key is not None and caller is not None:
+        if key is not None and caller is not None and route.repeat is Repeat.ONCE:
 
             async def act() -> bytes:
                 return compact(await route.handler(daemon, call))

@@ -51,7 +51,7 @@ def describe(routes: Iterable[Route], version: str) -> Schema:
 
 
 def _operation(route: Route) -> Schema:
-    headers = [_KEY] if route.repeat is Repeat.ONCE else []
+    headers = [_KEY] if route.repeat in (Repeat.ONCE, Repeat.EACH) else []
     headers += [_LAST_EVENT] if route.media == _STREAM else []
     parameters = [
         *(_parameter(field, "path") for field in route.parameters.fields),

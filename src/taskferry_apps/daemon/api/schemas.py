@@ -199,6 +199,17 @@ COMPONENTS: Final[dict[str, Schema]] = {
         delivery=ref("Delivery"),
         warnings=TEXTS,
     ),
+    "SentOne": record(
+        {
+            "message_id": HASH,
+            "conversation": TEXT,
+            "delivery": ref("Delivery"),
+            "warnings": TEXTS,
+            "error": {"type": "object", "description": "Why this one was not sent."},
+        },
+        ok=FLAG,
+    ),
+    "SentMany": record(results=many(ref("SentOne")), sent=NUMBER, failed=NUMBER),
     "SentTask": record(
         {"version": NUMBER},
         ok=OK,

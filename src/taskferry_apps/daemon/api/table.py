@@ -55,6 +55,8 @@ class Repeat(Enum):
     """The route changes nothing, or the same thing again; a key is not looked at."""
     ONCE = "once"
     """With a key, the first answer is kept for a day and given again."""
+    EACH = "each"
+    """Each item has a key of its own; a key for all of them is one for each, with the item's number."""
     REFUSED = "refused"
     """The answer holds a secret, which is kept nowhere; so a key is refused."""
 
@@ -105,6 +107,8 @@ class Call:
     last_event_id: str | None
     draining: trio.Event
     still_known: Callable[[], Awaitable[None]]
+    key: str | None = None
+    """The Idempotency-Key, where the route uses it by itself (`Repeat.EACH`)."""
 
     @property
     def known_caller(self) -> Caller:

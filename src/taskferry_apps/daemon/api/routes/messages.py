@@ -20,20 +20,20 @@ from ..schemas import ref
 from ..shapes import SEARCH_BYTES, searched_page
 from ..table import Call, Repeat, Route
 
-__all__ = ["ROUTES"]
+__all__ = ["CAUSE", "CONVERSATION", "FROM", "PAYLOAD", "REPLY_TO", "ROUTES", "TEXT", "said"]
 
 #: One message is sealed to each; for more there are channels.
 _RECIPIENTS: Final = 32
 _JSON_ONLY: Final = "(The message is the attached JSON.)"
 
-_FROM: Final = required("from", OwnAgent(), "The agent of yours that sends.")
+FROM: Final = required("from", OwnAgent(), "The agent of yours that sends.")
 _TO: Final = required("to", OneOrMore(Peer(), _RECIPIENTS), "One agent, or a list of them.")
 _TYPE: Final = optional("type", Choice(("message",)), "Tasks have paths of their own.", "message")
-_TEXT: Final = optional("text", Text(TEXT_BYTES), "What is said.", "")
-_PAYLOAD: Final = optional("payload", AnyJson(), "A JSON object that goes with it, or instead.", None)
-_CONVERSATION: Final = optional("conversation", Text(32), "The conversation that it belongs to.", "")
-_REPLY_TO: Final = optional("reply_to", Text(64), "The message that it answers.", "")
-_CAUSE: Final = optional("cause", Text(64), "The message or task that led to this one.", "")
+TEXT: Final = optional("text", Text(TEXT_BYTES), "What is said.", "")
+PAYLOAD: Final = optional("payload", AnyJson(), "A JSON object that goes with it, or instead.", None)
+CONVERSATION: Final = optional("conversation", Text(32), "The conversation that it belongs to.", "")
+REPLY_TO: Final = optional("reply_to", Text(64), "The message that it answers.", "")
+CAUSE: Final = optional("cause", Text(64), "The message or task that led to this one.", "")
 _ID: Final = required("id", ID, "The message's id, or at least 8 digits of it.")
 _AGENT: Final = optional("agent", MaybeOwnAgent(), "Only those of one agent of yours.", None)
 _CURSOR: Final = optional("cursor", Text(256), "Where to go on.", "")
@@ -43,21 +43,21 @@ _SEARCH: Final = optional("search", Text(SEARCH_BYTES), "Only those that have al
 
 async def _send(daemon: DaemonService, call: Call) -> Object:
     body = call.body
-    text, parts = _said(body[_TEXT], body[_PAYLOAD])
-    conversation = body[_CONVERSATION]
+    text, parts = said(body[TEXT], body[PAYLOAD])
+    conversation = body[CONVERSATION]
     sent: list[Sent] = []
     failed: dict[str, DaemonRefusal] = {}
     for peer in dict.fromkeys(body[_TO]):
         try:
             one = await daemon.send_message(
                 call.known_caller,
-                body[_FROM],
+                body[FROM],
                 peer,
                 text,
                 parts,
                 conversation,
-                body[_REPLY_TO],
-                body[_CAUSE],
+                body[REPLY_TO],
+                body[CAUSE],
             )
         except DaemonRefusal as refused:
             # What has gone to others is not taken back: the caller is told who is missing, and why.
@@ -76,16 +76,17 @@ async def _send(daemon: DaemonService, call: Call) -> Object:
     return answer
 
 
-def _said(text: str, payload: object) -> tuple[str, tuple[Part, ...]]:
+def said(text: str, payload: object, where: str = "") -> tuple[str, tuple[Part, ...]]:
+    """What a message says, as text and parts; `where` is the place of its fields. Raises DaemonRefusal."""
     if payload is None:
         if not text:
             raise refusal(
-                "missing-field", "A message says something.", "Give text, or payload.", field="text"
+                "missing-field", "A message says something.", "Give text, or payload.", field=f"{where}text"
             )
         return text, ()
     if not isinstance(payload, dict):
-        raise wrong_type("payload", "an object")
-    return text or _JSON_ONLY, (json_part(payload, "payload"),)
+        raise wrong_type(f"{where}payload", "an object")
+    return text or _JSON_ONLY, (json_part(payload, f"{where}payload"),)
 
 
 async def _list(daemon: DaemonService, call: Call) -> Object:
@@ -119,7 +120,7 @@ ROUTES: Final = (
         about="Send a message outside any task.",
         handler=_send,
         answer=ref("SentMessage"),
-        body=Form.of(_FROM, _TO, _TYPE, _TEXT, _PAYLOAD, _CONVERSATION, _REPLY_TO, _CAUSE),
+        body=Form.of(FROM, _TO, _TYPE, TEXT, PAYLOAD, CONVERSATION, REPLY_TO, CAUSE),
         repeat=Repeat.ONCE,
     ),
     Route(

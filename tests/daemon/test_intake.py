@@ -1,0 +1,273 @@
+"""What comes together is taken in one commit, and comes to what it would come to one by one."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import attrs
+import pytest
+
+from taskferry_apps import system
+from taskferry_apps.daemon.intake import RUN, Intake
+from taskferry_apps.daemon.message_arrivals import take_message
+from taskferry_apps.daemon.port import GrantChange
+from taskferry_protocol.frame_items import Mail
+from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem, TextMessage
+from taskferry_protocol.records import DaemonChange, InboxState, MessageQuery, Order, Place, SetCursor
+from taskferry_protocol.sealing import wrap_for
+from taskferry_stores.errors import StoreFull
+
+from .forger import OTHER, codes, forger_between, forging, texts
+from .worlds import OWNER, Machine, a_world, connect, set_up, until
+
+
+async def entries_of(forger, sealed):
+    """Mail for bob, in order, wrapped as it should be."""
+    entries = []
+    for one in sealed:
+        forger.offset += 1
+        (wrap,) = wrap_for(one.key, [forger.bob.keys.device.encryption.public], system.entropy)
+        entries.append(Mail(forger.offset, one.envelope.raw, wrap.sealed))
+    return entries
+
+
+#: Ids differ from world to world.
+HEX = re.compile("[0-9a-f]{8,}")
+
+
+def counted(core):
+    """How many commits there are from now on, and what each held."""
+    commits: list[tuple[DaemonChange, ...]] = []
+    commit = core.store.commit
+
+    async def noted(changes):
+        results = await commit(changes)
+        commits.append(tuple(changes))
+        return results
+
+    core.store.commit = noted
+    return commits
+
+
+async def hand(forger, sealed, *, together):
+    """Hand these over, in one delivery or each in its own; the commits that it took."""
+    intake = Intake(forger.bob, forger.inbound, "somewhere", OTHER)
+    commits = counted(forger.bob)
+    entries = await entries_of(forger, sealed)
+    for some in [entries] if together else [[entry] for entry in entries]:
+        await intake.take(some)
+    return commits
+
+
+async def outcome(forger, bob, begun):
+    """All that became of it: what agents and the owner see, and how far the mailbox is taken."""
+    page = await forger.bob.store.message_page(MessageQuery(), None, 500, Order.OLDEST_FIRST)
+    events = await forger.bob.store.events(begun, 1_000)
+    owed = await forger.bob.store.receipts_owed(1_000)
+    cursor = await forger.bob.store.cursor("somewhere")
+    return (
+        [(m.type, m.inbox, m.seq) for m in page.items if m.type == "message"],
+        sorted(await codes(bob)),
+        [(event.kind, event.agent, HEX.sub("…", event.text)) for event in events.items],
+        [(item.outcome, item.code) for item in owed],
+        cursor.offset if cursor is not None else None,
+        len((await forger.bob.store.evidence(Place(0), 100)).items),
+    )
+
+
+async def test_a_delivery_of_messages_is_one_commit():
+    """Forty messages, one after another in the inbox, one commit, and the cursor behind the last."""
+    async with forging() as (forger, bob):
+        sealed = [await forger.seal(TextMessage(f"thought {number}")) for number in range(40)]
+        commits = await hand(forger, sealed, together=True)
+        assert len(commits) == 1
+        assert await texts(bob) == [f"thought {number}" for number in range(40)]
+        cursor = await forger.bob.store.cursor("somewhere")
+        assert cursor is not None
+        assert cursor.offset == 40
+        assert sum(isinstance(change, SetCursor) for change in commits[0]) == 1
+
+
+async def test_more_than_a_run_is_taken_in_several():
+    """What does not fit in one commit comes in the next, in order, and nothing is left."""
+    async with forging() as (forger, bob):
+        sealed = [await forger.seal(TextMessage(f"thought {n}")) for n in range(RUN // 2)]
+        await hand(forger, [*sealed, *sealed, *sealed], together=True)
+        assert await texts(bob) == [f"thought {n}" for n in range(RUN // 2)]
+
+
+async def _good(forger, count=3):
+    return [await forger.seal(TextMessage(f"good {forger.sequence}")) for _ in range(count)]
+
+
+async def a_duplicate(forger):
+    """The same envelope twice."""
+    (one, *rest) = await _good(forger)
+    return [one, *rest, one, *await _good(forger)]
+
+
+async def two_under_one_number(forger):
+    """Two envelopes that a device signed under one number."""
+    one = await forger.seal(TextMessage("one"), sequence=7_000)
+    other = await forger.seal(TextMessage("other"), sequence=7_000)
+    return [*await _good(forger), one, *await _good(forger), other, *await _good(forger)]
+
+
+async def from_nobody(forger):
+    """One of an agent that there is not."""
+    return [*await _good(forger), await forger.seal(TextMessage("x"), from_="nobody"), *await _good(forger)]
+
+
+async def the_same_words(forger):
+    """The same said until a breaker holds it, and other words behind that."""
+    return [
+        *[await forger.seal(TextMessage("thank you")) for _ in range(12)],
+        *await _good(forger, 4),
+    ]
+
+
+async def too_far(forger):
+    """One that has come as far as hops go, between others."""
+    return [*await _good(forger), await forger.seal(TextMessage("on"), hop=16), *await _good(forger)]
+
+
+async def spoilt(forger):
+    """One whose seal does not fit."""
+    one = await forger.seal(TextMessage("spoilt"))
+    return [*await _good(forger), attrs.evolve(one, key=bytes(32)), *await _good(forger)]
+
+
+async def beyond_the_rate(forger):
+    """More than a peer may send in a minute."""
+    return await _good(forger, 30)
+
+
+#: What each leaves in the quarantine, and whether something is stopped for the owner.
+STORIES = [
+    (a_duplicate, set(), False),
+    (two_under_one_number, {"equivocation"}, False),
+    (from_nobody, {"unknown-agent"}, False),
+    (the_same_words, set(), True),
+    (too_far, set(), True),
+    (spoilt, {"bad-commit"}, False),
+    (beyond_the_rate, {"rate-limited"}, False),
+]
+
+
+@pytest.mark.parametrize(
+    ("story", "set_aside", "stops"), STORIES, ids=lambda value: getattr(value, "__name__", "")
+)
+async def test_company_changes_nothing(story, set_aside, stops):
+    """Whatever is wrong among many comes to the same as if each had come by itself."""
+    seen = []
+    for together in (False, True):
+        async with forging() as (forger, bob):
+            if story is beyond_the_rate:
+                await bob.set_permissions(
+                    OWNER, ("writer", "@alice/requester"), GrantChange(rate_per_minute=5)
+                )
+            (_, begun) = await forger.bob.store.feed_bounds()
+            await hand(forger, await story(forger), together=together)
+            seen.append(await outcome(forger, bob, begun))
+    for one, other in zip(*seen, strict=True):
+        assert one == other
+    assert len(seen[0][0]) > 2
+    assert set(seen[0][1]) == set_aside
+    assert any(inbox is InboxState.STOPPED for _, inbox, _ in seen[0][0]) is stops
+
+
+async def test_a_fault_of_ours_in_company_sets_one_item_aside(monkeypatch):
+    """One item that breaks this program is quarantined, and those before and behind it arrive."""
+
+    async def breaking(arrival, body):
+        if body.text == "poison":
+            raise ZeroDivisionError("a fault of this program")
+        await take_message(arrival, body)
+
+    monkeypatch.setattr("taskferry_apps.daemon.effects.take_message", breaking)
+    async with forging() as (forger, bob):
+        poison = await forger.seal(TextMessage("poison"))
+        await hand(forger, [*await _good(forger), poison, *await _good(forger)], together=True)
+        assert await codes(bob) == ["internal"]
+        assert len(await texts(bob)) == 6
+
+
+async def test_a_full_disk_loses_nothing_of_a_run():
+    """Where the commit finds no room, nothing is taken; the same delivery afterwards is taken whole."""
+    async with forging() as (forger, bob):
+        sealed = await _good(forger, 10)
+
+        async def full(changes):
+            raise StoreFull("no space is left")
+
+        intake = Intake(forger.bob, forger.inbound, "somewhere", OTHER)
+        entries = await entries_of(forger, sealed)
+        with pytest.MonkeyPatch.context() as patched, pytest.raises(StoreFull):
+            patched.setattr(forger.bob.store, "commit", full)
+            await intake.take(entries)
+        assert await texts(bob) == []
+        await intake.take(entries)
+        assert len(await texts(bob)) == 10
+
+
+async def test_a_block_counts_for_the_next_delivery():
+    """The owner blocks the peer between two deliveries: nothing of the second comes through."""
+    async with forging() as (forger, bob):
+        await hand(forger, await _good(forger), together=True)
+        await bob.end_connection(OWNER, ("writer", "@alice/requester"), "blocked", "")
+        await hand(forger, await _good(forger), together=True)
+        assert len(await texts(bob)) == 3
+        assert await codes(bob) == ["not-permitted"] * 3
+
+
+async def test_a_receipt_said_twice_in_one_delivery_is_told_once():
+    """Bob's message is said to be delivered, twice, and then read: each is one line of the feed."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await set_up(a, "alice", "requester")
+            await set_up(b, "bob", "writer")
+            await connect(a, b, "requester", "@bob/writer")
+        forger = await forger_between(world, alice, bob)
+        daemon = await world.open_daemon(bob)
+        sent = await daemon.send_message(OWNER, "writer", "@alice/requester", "hello", (), "", "")
+
+        def said(*outcomes):
+            return Receipt(tuple(ReceiptItem(sent.message, one, None) for one in outcomes), None, None)
+
+        sealed = [
+            await forger.seal(said(outcome))
+            for outcome in (Outcome.APPLIED, Outcome.APPLIED, Outcome.READ, Outcome.READ)
+        ]
+        await hand(forger, sealed, together=True)
+        lines = await forger.bob.store.events(Place(0), 1_000)
+        told = [
+            json.loads(line.text)["rung"]
+            for line in lines.items
+            if line.kind == "delivery" and line.refs[:1] == (sent.message,)
+        ]
+        assert told == ["delivered", "read"]
+        delivery = (await daemon.message(OWNER, sent.message.hex())).delivery
+        assert delivery is not None
+        assert delivery.rung == "read"
+
+
+async def test_a_crowd_of_messages_and_their_receipts_go_there_and_back():
+    """Thirty messages in a row between running daemons: all arrive once, and each is receipted."""
+    async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
+        await set_up(a, "alice", "requester")
+        await set_up(b, "bob", "writer")
+        await connect(a, b, "requester", "@bob/writer")
+        wide = GrantChange(human_gate=False, rate_per_minute=100_000)
+        await b.set_permissions(OWNER, ("writer", "@alice/requester"), wide)
+        for number in range(30):
+            await a.send_message(OWNER, "requester", "@bob/writer", f"words of {number}", (), "", "")
+
+        async def all_there():
+            page = await a.messages(OWNER, "requester", "", 200)
+            mine = [m for m in page.messages if m.type == "message"]
+            return len(mine) == 30 and all(m.delivery and m.delivery.rung == "delivered" for m in mine)
+
+        await until(all_there)
+        assert len(await texts(b)) == 30
