@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 
 from .histogram import Histogram
 
-__all__ = ["METRICS_TYPE", "exposition", "histogram_family"]
+__all__ = ["METRICS_TYPE", "exposition", "histogram_family", "process_families"]
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -25,6 +25,11 @@ def histogram_family(name: str, about: str, histogram: Histogram) -> HistogramMe
         buckets=list(zip(ends, accumulate(histogram.counts), strict=True)),
         sum_value=histogram.total,
     )
+
+
+def process_families() -> Iterable[Metric]:
+    """The process's own: memory, processor time, file descriptors."""
+    return ProcessCollector(registry=None).collect()
 
 
 def exposition(families: Iterable[Metric]) -> bytes:

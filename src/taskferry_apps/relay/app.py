@@ -67,7 +67,7 @@ def create_app(
     )
     gauges = Gauges(relay, bounds, surface.shown.bounds_source, lambda: longpoll.open_links)
     app = QuartTrio("taskferry_relay", static_folder=None)
-    name_requests(app, entropy)
+    name_requests(app, entropy, relay.spans, without=LONGPOLL_PATH)
     pages.mount(app)
     mount_sign_up(app, pages, desk)
     add_invite_page(app, relay.invites, pages)

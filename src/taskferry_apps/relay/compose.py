@@ -26,6 +26,9 @@ from taskferry_transports.loopback import is_loopback
 from .. import system
 from ..logs import get_logger, set_up_logs
 from ..settings import RelaySettings
+from ..telemetry.exporter import Exporter
+from ..telemetry.opening import CannotExport, exporter_for, spans_for
+from ..telemetry.spans import Spans
 from .addresses import both_origins, local_origins, public_address
 from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
 from .core import Policy, Relay
@@ -42,6 +45,7 @@ from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
 from .reloading import Reloading
 from .sign_up_desk import Offer, SignUpDesk
 from .sign_ups import Allowance
+from .telemetry import collector_of
 from .witness import log_envelope
 
 __all__ = ["CannotStart", "run", "run_on_store", "run_restored", "serve_relay"]
@@ -201,7 +205,8 @@ async def serve_relay(
         witness=witness,
         client_tokens=tuple(settings.client_tokens.values()),
     )
-    relay = Relay(store, policy)
+    spans = _spans(settings)
+    relay = Relay(store, policy, spans=spans)
     mailer = mailer_of(settings)
     mail = None if mailer is None else MailRoom(mailer, relay.audit)
     pages = Pages()
@@ -231,6 +236,11 @@ async def serve_relay(
             await behind.start(mail.run)
         if reread is not None:
             await behind.start(_watch_hangups, Reloading(settings, reread, take))
+        exporter: Exporter | None = None
+        if spans is not None:
+            collect = collector_of(relay, store, policy.limits, settings)
+            exporter = exporter_for(settings, "taskferry-relay", spans, collect)
+            await behind.start(exporter.run)
         async with trio.open_nursery() as serving:
             bound: BoundServer = await serving.start(serve, app, guard)
             # Which port the system chose is known only now; nobody can have dialled an origin before.
@@ -245,6 +255,8 @@ async def serve_relay(
             if mail is not None:
                 await mail.finish()
             await relay.drain()
+            if exporter is not None:
+                await exporter.finish()
             bound.draining.set()
         behind.cancel_scope.cancel()
 
@@ -257,6 +269,14 @@ async def _watch_hangups(
         async for _ in signals:
             # The file is small, and whoever edits it waits for what comes of it.
             reloading.reload()
+
+
+def _spans(settings: RelaySettings) -> Spans | None:
+    """What takes spans, if somebody wants them."""
+    try:
+        return spans_for(settings, "TASKFERRY_RELAY_OTEL_ENDPOINT")
+    except CannotExport as error:
+        raise CannotStart(str(error)) from error
 
 
 def _allowance(settings: RelaySettings) -> Allowance:
