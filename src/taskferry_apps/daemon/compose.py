@@ -29,7 +29,6 @@ from ..logs import get_logger, set_up_logs
 from ..origins import origin_of
 from ..settings import DaemonSettings
 from ..telemetry.opening import CannotExport, exporter_for, spans_for
-from ..telemetry.spans import Spans
 from .backups import Copying, clear_copies
 from .instance import open_instance
 from .keys import DamagedKeys
@@ -64,7 +63,7 @@ def run_held(settings: DaemonSettings) -> BaseException | None:
     failure: BaseException | None = None
     try:
         trio.run(_main, settings)
-    except* (StoreError, CannotListen, CannotStart, *_SECRETS) as failures:
+    except* (StoreError, CannotListen, CannotStart, CannotExport, *_SECRETS) as failures:
         failure = _first(failures)
     except* OSError as failures:
         failure = _first(failures)
@@ -148,7 +147,7 @@ async def _main(settings: DaemonSettings) -> None:
     secret = await trio.to_thread.run_sync(owner_secret, settings, secrets)
     clear_copies(settings.data)
     stop = trio.Event()
-    spans = _spans(settings)
+    spans = spans_for(settings, "TASKFERRY_CLIENT_OTEL_ENDPOINT")
     async with open_daemon_store(settings.database) as store, trio.open_nursery() as nursery:
         await nursery.start(_watch_signals, stop)
         nursery.start_soon(_end_with, store)
@@ -191,14 +190,6 @@ async def _main(settings: DaemonSettings) -> None:
             bound.draining.set()
         nursery.cancel_scope.cancel()
     _LOG.info("stopped")
-
-
-def _spans(settings: DaemonSettings) -> Spans | None:
-    """What takes spans, if somebody wants them."""
-    try:
-        return spans_for(settings, "TASKFERRY_CLIENT_OTEL_ENDPOINT")
-    except CannotExport as error:
-        raise CannotStart(str(error)) from error
 
 
 def _write_whereabouts(data: Path, url: str) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS, SKEW_MS
 
-from ..telemetry.exporter import Exporter
 from .alarms import alarms
 from .audit import AuditBook
 from .breakers import tripped_breakers
@@ -19,6 +18,9 @@ from .link import Link
 from .names import require_owner
 from .port import Caller, DaemonRefusal
 from .wake_store import load_wakes
+
+if TYPE_CHECKING:
+    from ..telemetry.exporter import Exporter
 
 __all__ = ["Doctor"]
 

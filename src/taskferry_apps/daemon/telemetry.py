@@ -20,12 +20,13 @@ from taskferry_protocol.records import (
 from ..disk import disk_of
 from ..relay.lru import Lru
 from ..settings import DaemonSettings
-from ..telemetry.exporter import Collect
 from ..telemetry.spans import Spans
 from .port import DaemonService
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
+
+    from ..telemetry.exporter import Collect
 
 __all__ = ["Followed", "collector_of"]
 

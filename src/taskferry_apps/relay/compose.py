@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import trio
@@ -26,9 +26,7 @@ from taskferry_transports.loopback import is_loopback
 from .. import system
 from ..logs import get_logger, set_up_logs
 from ..settings import RelaySettings
-from ..telemetry.exporter import Exporter
 from ..telemetry.opening import CannotExport, exporter_for, spans_for
-from ..telemetry.spans import Spans
 from .addresses import both_origins, local_origins, public_address
 from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
 from .core import Policy, Relay
@@ -47,6 +45,9 @@ from .sign_up_desk import Offer, SignUpDesk
 from .sign_ups import Allowance
 from .telemetry import collector_of
 from .witness import log_envelope
+
+if TYPE_CHECKING:
+    from ..telemetry.exporter import Exporter
 
 __all__ = ["CannotStart", "run", "run_on_store", "run_restored", "serve_relay"]
 
@@ -91,7 +92,7 @@ def _run(
     failure: Exception | None = None
     try:
         trio.run(main, settings, reread)
-    except* (StoreError, CannotListen, CannotStart) as failures:
+    except* (StoreError, CannotListen, CannotStart, CannotExport) as failures:
         failure = first_failure(failures)
     if failure is None:
         return 0
@@ -185,7 +186,7 @@ async def serve_relay(
 ) -> None:
     """Serve a relay on `store` until `stop` is set and its links have been seen off.
 
-    Raises CannotListen, CannotStart, and the store's errors.
+    Raises CannotListen, CannotStart, CannotExport, and the store's errors.
     """
     host, port = settings.addr
     guard = attrs.evolve(_guard(host, port, settings.limits), trusted_proxies=settings.trusted_proxies)
@@ -205,7 +206,7 @@ async def serve_relay(
         witness=witness,
         client_tokens=tuple(settings.client_tokens.values()),
     )
-    spans = _spans(settings)
+    spans = spans_for(settings, "TASKFERRY_RELAY_OTEL_ENDPOINT")
     relay = Relay(store, policy, spans=spans)
     mailer = mailer_of(settings)
     mail = None if mailer is None else MailRoom(mailer, relay.audit)
@@ -269,14 +270,6 @@ async def _watch_hangups(
         async for _ in signals:
             # The file is small, and whoever edits it waits for what comes of it.
             reloading.reload()
-
-
-def _spans(settings: RelaySettings) -> Spans | None:
-    """What takes spans, if somebody wants them."""
-    try:
-        return spans_for(settings, "TASKFERRY_RELAY_OTEL_ENDPOINT")
-    except CannotExport as error:
-        raise CannotStart(str(error)) from error
 
 
 def _allowance(settings: RelaySettings) -> Allowance:

@@ -23,7 +23,6 @@ from taskferry_stores.port import RelayStore
 from .. import system
 from ..disk import disk_of
 from ..settings import RelaySettings
-from ..telemetry.exporter import Collect
 from ..telemetry.spans import Fact, Spans
 from .accounts import Accounts
 from .audit import RelayAudit
@@ -42,6 +41,7 @@ from .witness import Witness
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+    from ..telemetry.exporter import Collect
     from .core import Relay
 
 __all__ = ["TracedCalls", "TracedEngine", "collector_of"]

@@ -1,4 +1,4 @@
-"""What of telemetry a program starts with, by its settings."""
+"""What of telemetry a program starts with, by its settings; without a collector, nothing more is loaded."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import ssl
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from .. import system
 from ..release import version
-from .exporter import Collect, Exporter
-from .posting import Target
 from .spans import Spans
+
+if TYPE_CHECKING:
+    from .exporter import Collect, Exporter
+    from .posting import Target
 
 __all__ = ["CannotExport", "TelemetrySettings", "exporter_for", "spans_for", "target_of"]
 
@@ -47,6 +49,8 @@ def target_of(settings: TelemetrySettings) -> Target | None:
     """Where to send; None for nowhere."""
     if settings.otel_endpoint is None:
         return None
+    from .posting import Target
+
     return Target(settings.otel_endpoint, settings.otel_headers or {}, settings.otel_ca)
 
 
@@ -84,6 +88,8 @@ def check_authorities(settings: TelemetrySettings, variable: str) -> None:
 
 def exporter_for(settings: TelemetrySettings, service: str, spans: Spans, collect: Collect) -> Exporter:
     """What sends them to the collector in `settings`. A program is told apart by its run, not its machine."""
+    from .exporter import Exporter
+
     target = target_of(settings)
     if target is None:
         raise ValueError("no collector is named")
