@@ -14,6 +14,7 @@ from werkzeug.exceptions import MethodNotAllowed
 from taskferry_transports.guarded_server import DRAINING_STATE, GuardConfig
 
 from ... import system
+from ...matched_rule import MatchedRule
 from ...request_ids import name_requests
 from ...settings import DaemonSettings
 from ...telemetry.spans import Spans
@@ -53,6 +54,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | N
     """The application. It holds no state but requests under way; serve it with `guard_config`."""
     # No static files: nothing is served but the table.
     app = QuartTrio("taskferry_apps.daemon.api", static_folder=None)
+    app.url_rule_class = MatchedRule
     app.config["MAX_CONTENT_LENGTH"] = BODY_WITH_FILES_BYTES
     # The server bounds how long a body may take, and a send to a peer that does not read.
     app.config["BODY_TIMEOUT"] = None
