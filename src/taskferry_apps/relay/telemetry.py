@@ -60,7 +60,9 @@ def collector_of(relay: Relay, store: RelayStore, limits: MailboxLimits, setting
         from ..exposition import process_families
         from .metrics import relay_families
 
-        families = relay_families(relay.meter, await snapshots.latest(), disk_of(settings.database))
+        families = relay_families(
+            relay.meter, await snapshots.latest(), await snapshots.spread(), disk_of(settings.database)
+        )
         return (*families, *process_families())
 
     return collect

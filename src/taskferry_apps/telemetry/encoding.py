@@ -111,7 +111,8 @@ def _metric(family: Family, since: int, at: int) -> Metric | None:
             metric.sum.data_points.extend(points)
             metric.sum.is_monotonic = True
             metric.sum.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
-        case "gauge":
+        case "gauge" | "gaugehistogram":
+            # There is no histogram of how things are now: each of its steps is a level.
             metric.gauge.data_points.extend([_point(sample, 0, at) for sample in family.samples])
         case "histogram":
             metric.histogram.data_points.append(_histogram(family, since, at))
