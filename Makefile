@@ -9,6 +9,8 @@ STEP := tools/step
 # Two processes or more pay off; set WORKERS=0 to debug in one.
 WORKERS ?= auto
 MINUTES ?= 5
+# A file's tests stay together, since they share programs that run; tests/conftest.py says which files come first.
+SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 SEEDS ?= 500
 DEVICES ?= 5000
 SECONDS ?= 300
@@ -66,10 +68,10 @@ demo: setup ## Show a whole handoff on this machine: two owners, a relay, one ta
 # --- Testing ---------------------------------------------------------------------------------------------
 
 test: setup $(NODE_STAMP) ## Run the suite (PYTEST_ADDOPTS is yours; WORKERS=0 for one process)
-	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(RUN) -m pytest --quiet $(SPREAD) $(ARGS)
 
 test-journeys: setup ## Drive the programs through long stories, as people do; CI runs these, too
-	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m journey $(ARGS)
+	@$(RUN) -m pytest --quiet $(SPREAD) -m journey $(ARGS)
 
 test-examples: setup $(EXAMPLES_STAMP) ## Run the examples with the agent frameworks that they are for
 	@$(RUN) -m pytest --quiet -m examples $(ARGS) tests/examples
@@ -93,7 +95,7 @@ browser-setup: setup
 	@$(STEP) "install the accessibility rules" npm ci --prefix tests/browser --no-audit --no-fund --silent
 
 test-all: setup $(NODE_STAMP) $(EXAMPLES_STAMP) ## Run every test, the slow ones too
-	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile -m "slow or not slow" $(ARGS)
+	@$(RUN) -m pytest --quiet $(SPREAD) -m "slow or not slow" $(ARGS)
 
 # Heavy packages (1.6 GB), so no other target installs them. OpenClaw's own script refuses the Node.js of most machines; the one
 # that it runs with here comes along. Claude Code's script puts its program in place.
@@ -103,7 +105,7 @@ test-integrations: setup ## Let Claude Code, Codex and OpenClaw themselves check
 	@$(RUN) -m pytest --quiet -m programs tests/integrations tests/worker $(ARGS)
 
 coverage: setup ## Measure branch coverage of taskferry_protocol
-	@$(RUN) -m pytest --quiet --numprocesses $(WORKERS) --dist loadfile --cov --cov-report=term $(ARGS)
+	@$(RUN) -m pytest --quiet $(SPREAD) --cov --cov-report=term $(ARGS)
 
 ifneq ($(NODE_STAMP),)
 $(NODE_STAMP): $(NODE_LOCK)

@@ -23,6 +23,13 @@ def _percentile(share: float, name: str) -> str:
     return f"histogram_quantile({share}, {_per_second(f'{name}_bucket', 'le')})"
 
 
+def _share(share: float, name: str) -> str:
+    """Of a histogram of how things are now."""
+    return (
+        f'histogram_quantile({share}, sum by (le) (taskferry_relay_{name}_bucket{{instance=~"$instance"}}))'
+    )
+
+
 def _gauge(name: str) -> str:
     return f'taskferry_relay_{name}{{instance=~"$instance"}}'
 
@@ -93,6 +100,26 @@ PANELS: Final[tuple[tuple[str, str, str, tuple[tuple[str, str], ...]], ...]] = (
             (_gauge("waiting_entries"), "entries"),
             (_gauge("mailboxes_waiting"), "mailboxes"),
             (_gauge("fullest_mailbox_entries"), "the fullest"),
+        ),
+    ),
+    (
+        "Mailbox depth",
+        "short",
+        "Entries in mailboxes that hold any.",
+        (
+            (_share(0.5, "mailbox_entries"), "half"),
+            (_share(0.95, "mailbox_entries"), "95 of 100"),
+            (_share(0.99, "mailbox_entries"), "99 of 100"),
+        ),
+    ),
+    (
+        "Mailbox age",
+        "s",
+        "How long the oldest envelope of a mailbox waits: somebody's machine is off.",
+        (
+            (_share(0.5, "mailbox_age_seconds"), "half"),
+            (_share(0.95, "mailbox_age_seconds"), "95 of 100"),
+            (_share(0.99, "mailbox_age_seconds"), "99 of 100"),
         ),
     ),
     (

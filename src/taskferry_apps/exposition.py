@@ -6,25 +6,34 @@ from collections.abc import Iterable
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import HistogramMetricFamily, Metric
+from prometheus_client.core import GaugeHistogramMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from .histogram import Histogram
 
-__all__ = ["METRICS_TYPE", "exposition", "histogram_family"]
+__all__ = ["METRICS_TYPE", "exposition", "histogram_family", "level_family", "process_families"]
 
 METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 def histogram_family(name: str, about: str, histogram: Histogram) -> HistogramMetricFamily:
     """A histogram as it is scraped."""
-    ends = [*(f"{end:g}" for end in histogram.ends), "+Inf"]
-    return HistogramMetricFamily(
-        name,
-        about,
-        buckets=list(zip(ends, accumulate(histogram.counts), strict=True)),
-        sum_value=histogram.total,
-    )
+    return HistogramMetricFamily(name, about, buckets=_steps(histogram), sum_value=histogram.total)
+
+
+def level_family(name: str, about: str, histogram: Histogram) -> GaugeHistogramMetricFamily:
+    """A histogram of how things are now, whose steps may fall: it is asked for shares, and for no rate."""
+    return GaugeHistogramMetricFamily(name, about, buckets=_steps(histogram), gsum_value=histogram.total)
+
+
+def _steps(histogram: Histogram) -> list[tuple[str, float]]:
+    ends = [*(f"{end:.12g}" for end in histogram.ends), "+Inf"]
+    return list(zip(ends, accumulate(histogram.counts), strict=True))
+
+
+def process_families() -> Iterable[Metric]:
+    """The process's own: memory, processor time, file descriptors."""
+    return ProcessCollector(registry=None).collect()
 
 
 def exposition(families: Iterable[Metric]) -> bytes:

@@ -13,6 +13,7 @@ from structlog.contextvars import bind_contextvars, clear_contextvars
 from taskferry_protocol.ids import Entropy
 
 from .logs import get_logger
+from .telemetry.spans import Spans
 
 __all__ = ["HEADER", "name_requests"]
 
@@ -25,8 +26,12 @@ _LEAST_FAULT: Final = 500
 _LOG = get_logger()
 
 
-def name_requests(app: QuartTrio, entropy: Entropy) -> None:
+def name_requests(
+    app: QuartTrio, entropy: Entropy, spans: Spans | None = None, *, without: str | None = None
+) -> None:
     """Give requests their ids, and log each, a fault of ours as a warning, all others for debugging.
+
+    Each becomes one of `spans`, too, but for those of routes that begin with `without`, which carry links.
 
     So strangers write no lines into a log. Only which route it was is said, never its path, query, headers or
     body: some of these are secrets.
@@ -51,14 +56,18 @@ def name_requests(app: QuartTrio, entropy: Entropy) -> None:
         response.headers[HEADER] = name
         status = response.status_code
         log = _LOG.warning if status >= _LEAST_FAULT else _LOG.debug
-        rule = request.url_rule
-        log(
-            "request",
-            method=request.method,
-            route=rule.rule if rule is not None else "none",
-            status=status,
-            took_ms=round((time.monotonic() - g.request_began) * 1000, 1),
-        )
+        route = request.url_rule.rule if request.url_rule is not None else "none"
+        took = time.monotonic() - g.request_began
+        log("request", method=request.method, route=route, status=status, took_ms=round(took * 1000, 1))
+        if spans is not None and not (without and route.startswith(without)):
+            # A method that no route has may be any word.
+            method = request.method if request.url_rule is not None else "none"
+            spans.of_work(
+                f"{method} {route}",
+                spans.now() - int(took * 1e9),
+                {"method": method, "route": route, "status": status, "request": name},
+                f"{status}" if status >= _LEAST_FAULT else "",
+            )
         return response
 
     app.before_request(begin_request)

@@ -18,6 +18,7 @@ from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.ids import Hash
 
 from . import setting_values as values
+from . import telemetry_settings as telemetry
 from .breaker_settings import read_limits as read_breakers
 from .relay.limits import USUAL, RelayLimits, read_limits
 
@@ -136,6 +137,18 @@ class RelaySettings:
         default=USUAL, metadata=_from(read_limits, "TASKFERRY_RELAY_LIMITS"), repr=False
     )
     """Limits that are not as usual, `name=number` each (docs/limits.md)."""
+    otel_endpoint: str | None = attrs.field(
+        default=None, metadata=_from(telemetry.collector, "TASKFERRY_RELAY_OTEL_ENDPOINT")
+    )
+    """The collector that spans and numbers are sent to by OTLP over HTTP; None: nothing is sent."""
+    otel_headers: Mapping[str, str] | None = attrs.field(
+        default=None, metadata=_secret(telemetry.headers, "TASKFERRY_RELAY_OTEL_HEADERS"), repr=False
+    )
+    """What is sent along to the collector, such as its credential."""
+    otel_ca: Path | None = attrs.field(default=None, metadata=_from(values.path, "TASKFERRY_RELAY_OTEL_CA"))
+    """Certificates (PEM) of the authorities to trust for the collector, instead of the system's."""
+    otel_one_in: int = attrs.field(default=1, metadata=_from(telemetry.one_in, "TASKFERRY_RELAY_OTEL_ONE_IN"))
+    """Of how many messages and requests one is traced."""
     log: str = attrs.field(default="info", metadata=_from(values.level, "TASKFERRY_LOG"))
     """The least level that is logged."""
     log_format: str = attrs.field(
@@ -197,6 +210,20 @@ class DaemonSettings:
     """Whether agents are served over MCP, which takes some 50 MB of memory."""
     take_over: bool = attrs.field(default=False, metadata=_from(values.yes))
     """The owner's word that no other copy of this data directory counts any more; a flag alone."""
+    otel_endpoint: str | None = attrs.field(
+        default=None, metadata=_from(telemetry.collector, "TASKFERRY_CLIENT_OTEL_ENDPOINT")
+    )
+    """The collector that spans and numbers are sent to by OTLP over HTTP; None: nothing is sent."""
+    otel_headers: Mapping[str, str] | None = attrs.field(
+        default=None, metadata=_secret(telemetry.headers, "TASKFERRY_CLIENT_OTEL_HEADERS"), repr=False
+    )
+    """What is sent along to the collector, such as its credential."""
+    otel_ca: Path | None = attrs.field(default=None, metadata=_from(values.path, "TASKFERRY_CLIENT_OTEL_CA"))
+    """Certificates (PEM) of the authorities to trust for the collector, instead of the system's."""
+    otel_one_in: int = attrs.field(
+        default=1, metadata=_from(telemetry.one_in, "TASKFERRY_CLIENT_OTEL_ONE_IN")
+    )
+    """Of how many messages and requests one is traced."""
     log: str = attrs.field(default="info", metadata=_from(values.level, "TASKFERRY_LOG"))
     """The least level that is logged."""
     log_format: str = attrs.field(

@@ -15,6 +15,7 @@ from taskferry_protocol.records.operations import (
     MailboxLine,
     RelayOverview,
     SuspensionList,
+    WaitingMailbox,
 )
 
 __all__ = ["OperatorReads"]
@@ -37,6 +38,9 @@ class OperatorReads(Protocol):
 
     async def fullest_mailboxes(self, limit: int) -> tuple[MailboxLine, ...]:
         """The mailboxes with the most entries waiting, the fullest first; empty ones are left out."""
+
+    async def waiting_mailboxes(self, look: int) -> tuple[WaitingMailbox, ...]:
+        """Mailboxes that hold something, at most `look` of them, in no order."""
 
     async def overview(self) -> RelayOverview:
         """Numbers for an operator."""

@@ -243,3 +243,38 @@ def test_limits_of_breakers_that_mean_nothing_are_refused(text):
     """No breaker can be set to nothing, and hops only to what an envelope can say."""
     with pytest.raises(SettingsError, match=r"breakers .* must be"):
         load_daemon({}, {"TASKFERRY_BREAKERS": text})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("otel_endpoint", "http://collector.example:4318"),
+        ("otel_endpoint", "https://user:canary@collector.example"),
+        ("otel_endpoint", "https://collector.example/?key=canary"),
+        ("otel_headers", "authorization"),
+        ("otel_headers", "authorization=canary\r\nx: y"),
+        ("otel_headers", "authorization=canary%0Ax"),
+        ("otel_headers", "host=canary.example"),
+        ("otel_headers", "Content-Length=1"),
+        ("otel_headers", "x-key=canary,x-key=2"),
+        ("otel_headers", "x-key=%ff"),
+        ("otel_one_in", "0"),
+    ],
+)
+@pytest.mark.parametrize("load", [load_relay, load_daemon])
+def test_telemetry_goes_nowhere_unprotected_and_no_header_breaks_the_request(
+    load: Callable[..., object], name: str, value: str
+) -> None:
+    """Refused by name at the start, the secret ones without their value."""
+    with pytest.raises(SettingsError, match=name) as refused:
+        load({name: value}, {})
+    assert name != "otel_headers" or "canary" not in str(refused.value)
+
+
+def test_headers_for_a_collector_are_written_as_other_programs_do() -> None:
+    """Commas between them, percent for what is none."""
+    settings = load_relay(
+        {}, {"TASKFERRY_RELAY_OTEL_HEADERS": "Authorization=Bearer%20a%2Cb, x-scope=one,"}, None
+    )
+    assert settings.otel_headers == {"authorization": "Bearer a,b", "x-scope": "one"}
+    assert "Bearer" not in repr(settings)

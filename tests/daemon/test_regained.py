@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from functools import partial
 
 import attrs
 import pytest
@@ -302,10 +303,11 @@ async def test_a_machine_that_dies_meanwhile_asks_again():
             async with world.running(fresh) as alice:
                 # The recovery itself is committed, and the relay is not asked any more.
                 world.tamper = no_answer
-                with trio.move_on_after(0.3):
-                    await recovered(alice, phrase)
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(recovered, alice, phrase)
+                    await until(partial(is_due, fresh.store))
+                    nursery.cancel_scope.cancel()
             world.tamper = None
-            assert await is_due(fresh.store)
             commit, count = fresh.store.commit, 0
 
             async def dying(changes, commit=commit, left=left):

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import attrs
@@ -54,29 +54,36 @@ class RelayProcess:
         with trio.fail_after(20):
             return await self.process.wait()
 
-    @asynccontextmanager
-    async def open(
+    def open(
         self, who: Person, *, cursor: Cursor | None = None, longpoll: bool = False
-    ) -> AsyncIterator[RelayClient]:
+    ) -> AbstractAsyncContextManager[RelayClient]:
         """A session of a person's device over a socket."""
-        async with trio.open_nursery() as nursery:
-            dialer: Dialer
-            if longpoll:
-                url = self.url
-                dialer = LongPollDialer(nursery, LongPollSettings(f"{url}/v1/link"))
-            else:
-                url = self.url.replace("http", "ws")
-                dialer = WebSocketDialer(nursery, WebSocketSettings(f"{url}/v1/ws"))
-            async with open_relay(
-                await dialer.dial(),
-                who.identity,
-                origin=origin_of(url),
-                log=who.extension,
-                cursor=cursor,
-                now=system.now,
-            ) as client:
-                yield client
-            nursery.cancel_scope.cancel()
+        return session_at(self.url, who, cursor=cursor, longpoll=longpoll)
+
+
+@asynccontextmanager
+async def session_at(
+    relay: str, who: Person, *, cursor: Cursor | None = None, longpoll: bool = False
+) -> AsyncIterator[RelayClient]:
+    """A session of a person's device over a socket, with the relay at an URL."""
+    async with trio.open_nursery() as nursery:
+        dialer: Dialer
+        if longpoll:
+            url = relay
+            dialer = LongPollDialer(nursery, LongPollSettings(f"{url}/v1/link"))
+        else:
+            url = relay.replace("http", "ws")
+            dialer = WebSocketDialer(nursery, WebSocketSettings(f"{url}/v1/ws"))
+        async with open_relay(
+            await dialer.dial(),
+            who.identity,
+            origin=origin_of(url),
+            log=who.extension,
+            cursor=cursor,
+            now=system.now,
+        ) as client:
+            yield client
+        nursery.cancel_scope.cancel()
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from taskferry_apps.cli.doctor_relay import of_database, of_url
 from taskferry_apps.system import now
 from taskferry_protocol.records import Generation
 from taskferry_stores.sqlite import back_up_relay, manifest_path, open_relay_store
+from tests.telemetry.collector import collecting
 
 from .test_ops_pages import served
 
@@ -138,3 +139,22 @@ def test_each_trouble_has_its_next_step(database: Path, tmp_path: Path) -> None:
     assert looked(tmp_path / "text.db")["database"].level == "fail"
     config.write_text("[relay]\nsignup = 'perhaps'\n")
     assert looked(database, None, config)["configuration"].level == "fail"
+
+
+@pytest.mark.parametrize(
+    ("does", "level", "words"),
+    [("take", "ok", "takes spans and numbers"), ("redirect", "warn", "sends elsewhere (307)")],
+)
+def test_a_collector_is_asked_whether_it_takes_telemetry(
+    database: Path, monkeypatch: pytest.MonkeyPatch, does: str, level: str, words: str
+) -> None:
+    """With nothing in it; a relay without a collector has nothing to say."""
+    assert "telemetry" not in looked(database)
+    with collecting(does) as collector:
+        monkeypatch.setenv("TASKFERRY_RELAY_OTEL_ENDPOINT", collector.url)
+        monkeypatch.setenv("TASKFERRY_RELAY_OTEL_HEADERS", "x-key=canary-of-the-credential")
+        found = looked(database)["telemetry"]
+        assert (found.level, bool(found.remedy)) == (level, level != "ok")
+        assert words in found.text
+        assert "canary" not in found.text + found.remedy
+        assert collector.spans == []

@@ -58,6 +58,10 @@ async def test_programs_of_this_machine_read_the_numbers(tmp_path):
         found = samples(scrape.text)
         assert found["taskferry_relay_accounts",] == 55
         assert found["taskferry_relay_commit_seconds_bucket", ("le", "+Inf")] >= 0
+        assert found["taskferry_relay_mailbox_entries_gcount",] == found["taskferry_relay_mailboxes_waiting",]
+        full = found["taskferry_relay_mailbox_entries_bucket", ("le", "10000")]
+        assert found["taskferry_relay_mailbox_entries_gcount",] >= full > 0
+        assert found["taskferry_relay_mailbox_age_seconds_bucket", ("le", "2592000")] > 0
         assert "owner0" not in scrape.text
         status = (await site.client.get("/v1/ops/status")).json()
         assert status["store"]["clients"] == 55

@@ -138,6 +138,17 @@ async def test_the_fullest_mailboxes_come_first(relay):
     assert len(await relay.fullest_mailboxes(1)) == 1
 
 
+async def test_mailboxes_that_hold_something_say_how_much_and_since_when(relay):
+    """As many as are wanted; one that is empty is none of them."""
+    await relay.commit(
+        [envelope("a", n, "bob/x", ["b", "c"] if n < 2 else ["b"], at=Instant(NOW + n)) for n in range(1, 4)]
+    )
+    await relay.commit([envelope("a", 9, "bob/x", ["d"]), ack("d", 1), ack("b", 1)])
+    found = await relay.waiting_mailboxes(9)
+    assert sorted((box.count, box.oldest) for box in found) == [(1, NOW + 1), (2, NOW + 2)]
+    assert len(await relay.waiting_mailboxes(1)) == 1
+
+
 async def test_overview_counts(relay):
     """Each number is of what it says."""
     await relay.commit([append("a"), append("bob"), suspend("a"), HoldAccount(account("bob"), "forked")])

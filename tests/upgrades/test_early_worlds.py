@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import tarfile
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from taskferry_apps.cli.relay import relay as relay_command
 from taskferry_apps.relay.soundness import look_at
 from taskferry_protocol.accounts import fold
 from taskferry_protocol.records import Generation, MessageQuery, Offset, Order, TaskQuery
@@ -155,3 +159,29 @@ class _Upgraded(World):
             (url,) = held.execute("SELECT value FROM settings WHERE key = 'relay'").fetchone()
         self.relay_url = url.decode()
         self._words["relay"][2] = self.relay_url.partition("://")[2]
+
+
+@every_world
+def test_a_backup_that_an_early_relay_wrote_is_checked_as_it_is(
+    early: Early, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sound down to every signature, not a byte of it changed, no copy left; a damaged one is told."""
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    path = unpacked(early, tmp_path) / "relay.db"
+    before = path.read_bytes()
+
+    def checked() -> tuple[int, dict[str, object]]:
+        done = CliRunner().invoke(relay_command, ["check", str(path), "--json"])
+        return done.exit_code, json.loads(done.stdout)
+
+    code, said = checked()
+    assert (code, said["ok"], said["schema"], said["accounts"]) == (0, True, early.relay, 2)
+    assert path.read_bytes() == before
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE accounts SET name = 'mallory' WHERE n = 1")
+    code, said = checked()
+    assert (code, said["ok"]) == (6, False)
+    assert not list(scratch.iterdir())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from .doctor_checks import Look, of_python, private_file
+from .doctor_telemetry import telemetry_of
 
 if TYPE_CHECKING:
     from ..settings import RelaySettings
@@ -130,6 +131,7 @@ def of_database(database: Path, config: Path | None, backup: Path | None) -> Ite
     yield from _store(database)
     yield from _backup(backup)
     yield from _addresses(settings)
+    yield from telemetry_of(settings)
 
 
 def _files(database: Path) -> Iterator[Look]:

@@ -160,17 +160,16 @@ def check(file: Path | None) -> None:
     """Read all of the relay's database, or of the backup FILE, and say whether it is sound.
 
     Looked at are the file, its schema, every account's log with its signatures, mailboxes and their
-    cursors, and the audit log; of a backup its manifest, too. Nothing is written. Exit code 6 where
-    something is wrong.
+    cursors, and the audit log; of a backup its manifest, too. Nothing is written to it. What a relay of the
+    first two schemas wrote is looked at in a copy that is brought up to date, which is removed afterwards.
+    Exit code 6 where something is wrong.
 
     \b
     Examples:
       taskferry relay check
       taskferry relay check /backup/relay-monday.db
     """
-    from taskferry_stores.sqlite import peek_relay, verify_manifest
-
-    from ..relay.soundness import look_at
+    from taskferry_stores.sqlite import verify_manifest
 
     path = file or _database()
     manifest = None
@@ -178,11 +177,30 @@ def check(file: Path | None) -> None:
         if file is not None:
             with _bar("Comparing with the manifest") as progress:
                 manifest = verify_manifest(file, progress)
-        with peek_relay(path) as store:
-            seen = look_at(store, lambda _: None)
+        seen = _looked_at(path)
     _show_check(path, seen, manifest, of_backup=file is not None)
     if seen.faults:
         raise SystemExit(Exit.NOT_VERIFIED)
+
+
+def _looked_at(path: Path) -> Soundness:
+    from tempfile import TemporaryDirectory
+
+    import attrs
+
+    from taskferry_stores.sqlite import AUDITED_SCHEMA, peek_relay, peek_upgraded_relay, relay_schema
+
+    from ..relay.soundness import look_at
+
+    schema = relay_schema(path)
+    if schema >= AUDITED_SCHEMA:
+        with peek_relay(path) as store:
+            return look_at(store, lambda _: None)
+    with (
+        TemporaryDirectory(prefix="taskferry-check-") as scratch,
+        peek_upgraded_relay(path, Path(scratch)) as store,
+    ):
+        return attrs.evolve(look_at(store, lambda _: None), schema=schema, size=path.stat().st_size)
 
 
 def _show_check(path: Path, seen: Soundness, manifest: Manifest | None, *, of_backup: bool) -> None:

@@ -28,6 +28,7 @@ from ..credentials import is_credential
 from ..logs import get_logger, set_up_logs
 from ..origins import origin_of
 from ..settings import DaemonSettings
+from ..telemetry.opening import CannotExport, exporter_for, spans_for
 from .backups import Copying, clear_copies
 from .instance import open_instance
 from .keys import DamagedKeys
@@ -36,6 +37,7 @@ from .private_files import WHEREABOUTS, UnsafeFile, write_private
 from .secret_choice import SecretsMisplaced, open_secrets
 from .secret_port import OWNER, SecretStore, SecretsUnavailable
 from .service import Daemon
+from .telemetry import Followed, collector_of
 from .vault import SecretVault
 
 __all__ = ["routes", "run_held"]
@@ -61,7 +63,7 @@ def run_held(settings: DaemonSettings) -> BaseException | None:
     failure: BaseException | None = None
     try:
         trio.run(_main, settings)
-    except* (StoreError, CannotListen, CannotStart, *_SECRETS) as failures:
+    except* (StoreError, CannotListen, CannotStart, CannotExport, *_SECRETS) as failures:
         failure = _first(failures)
     except* OSError as failures:
         failure = _first(failures)
@@ -145,6 +147,7 @@ async def _main(settings: DaemonSettings) -> None:
     secret = await trio.to_thread.run_sync(owner_secret, settings, secrets)
     clear_copies(settings.data)
     stop = trio.Event()
+    spans = spans_for(settings, "TASKFERRY_CLIENT_OTEL_ENDPOINT")
     async with open_daemon_store(settings.database) as store, trio.open_nursery() as nursery:
         await nursery.start(_watch_signals, stop)
         nursery.start_soon(_end_with, store)
@@ -164,8 +167,13 @@ async def _main(settings: DaemonSettings) -> None:
             instance=open_instance(settings.data, system.entropy, take_over=settings.take_over),
         )
         await nursery.start(daemon.run)
+        if spans is not None:
+            exporter = exporter_for(settings, "taskferry-daemon", spans, collector_of(daemon, settings))
+            daemon.doctor.exporter = exporter
+            daemon.numbers.tell(Followed(spans).took)
+            await nursery.start(exporter.run)
         async with trio.open_nursery() as serving:
-            app: ASGIFramework = create_api(daemon, settings)
+            app: ASGIFramework = create_api(daemon, settings, spans)
             if settings.mcp:
                 app = front = Front(app, daemon, settings)
                 nursery.start_soon(front.run)
@@ -177,6 +185,8 @@ async def _main(settings: DaemonSettings) -> None:
             finally:
                 # Before the port is let go: whoever takes it then must not be taken for this daemon.
                 (settings.data / WHEREABOUTS).unlink(missing_ok=True)
+            if daemon.doctor.exporter is not None:
+                await daemon.doctor.exporter.finish()
             bound.draining.set()
         nursery.cancel_scope.cancel()
     _LOG.info("stopped")

@@ -40,7 +40,7 @@ from .logbook import LogBook
 from .pairs import Pairs
 from .port import DaemonRefusal
 
-__all__ = ["SEQUENCE_FLOOR", "Core", "Vault"]
+__all__ = ["SEQUENCE_FLOOR", "Core", "Vault", "Watcher"]
 
 #: Of commits, in seconds: a synchronised write takes 1 ms to some 100.
 COMMITS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -74,6 +74,9 @@ class Vault(Protocol):
     async def save_beginning(self, beginning: Beginning | None) -> None:
         """Keep what an interrupted set-up goes on from, or forget it."""
 
+
+Watcher = Callable[[Sequence[DaemonChange]], None]
+"""Hears of what is on disk."""
 
 _CAUGHT_UP: Final = "caught-up"
 
@@ -137,6 +140,8 @@ class Core:
         """Account, keys or settings changed."""
         self.shown = Bell()
         """Something changed that the owner's pages may show."""
+        self.watcher: Watcher | None = None
+        """Hears of what is on disk, if somebody wants to."""
 
     async def load(self) -> None:
         """Read keys and account. Raises what vault and store raise."""
@@ -249,6 +254,8 @@ class Core:
         for log in logs:
             self.logs.put(log, names.get(log.account))
         self.shown.ring()
+        if self.watcher is not None:
+            self.watcher(changes)
         for change in changes:
             self.pairs.took(change)
             if isinstance(change, PutOutbox):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS, SKEW_MS
@@ -18,6 +18,9 @@ from .link import Link
 from .names import require_owner
 from .port import Caller, DaemonRefusal
 from .wake_store import load_wakes
+
+if TYPE_CHECKING:
+    from ..telemetry.exporter import Exporter
 
 __all__ = ["Doctor"]
 
@@ -36,6 +39,8 @@ class Doctor:
         self._core = core
         self._link = link
         self._audit = audit
+        self.exporter: Exporter | None = None
+        """What sends spans and numbers away, if the owner wants that."""
 
     async def examine(self, caller: Caller) -> tuple[Finding, ...]:
         """Everything that can be seen from inside."""
@@ -50,6 +55,8 @@ class Doctor:
                 await self._wakes(),
             ]
         found += [await self._alarms(), await self._database(), await self._audit_log(caller)]
+        if self.exporter is not None:
+            found.append(_telemetry(self.exporter))
         return tuple(found)
 
     async def _account(self) -> Finding:
@@ -208,6 +215,20 @@ class Doctor:
             f"It does not hold. {verdict.text}",
             "Somebody, or a fault, has changed the database. Compare with an export: taskferry audit verify",
         )
+
+
+def _telemetry(exporter: Exporter) -> Finding:
+    text = (
+        f"{exporter.spans.sent} spans and {exporter.numbers.sent} sets of numbers went to {exporter.url}; "
+        f"{exporter.dropped} spans are lost"
+    )
+    for standing in (exporter.spans, exporter.numbers):
+        if standing.failure:
+            text = f"{text}. The latest {standing.kind} were not taken: {standing.failure}"
+            return Finding(
+                "telemetry", Level.WARN, text, "See the collector at TASKFERRY_CLIENT_OTEL_ENDPOINT."
+            )
+    return Finding("telemetry", Level.OK, text)
 
 
 def _words(ms: Instant) -> str:

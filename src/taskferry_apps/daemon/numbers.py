@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .core import Core
+from .core import Core, Watcher
 from .link import Link
 from .numbers_port import Numbers
 
@@ -15,6 +15,10 @@ class NumbersDesk:
     def __init__(self, core: Core, link: Link) -> None:
         self._core = core
         self._link = link
+
+    def tell(self, watcher: Watcher) -> None:
+        """Have somebody hear of all that is on disk, from now on."""
+        self._core.watcher = watcher
 
     async def read(self) -> Numbers:
         """As it is now."""

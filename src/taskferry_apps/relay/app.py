@@ -14,6 +14,7 @@ from taskferry_transports.longpoll_server import LongPollLimits, LongPollServer
 from taskferry_transports.websocket_server import add_websocket_route
 
 from .. import system
+from ..matched_rule import MatchedRule
 from ..release import version
 from ..request_ids import name_requests
 from .core import Relay
@@ -67,7 +68,8 @@ def create_app(
     )
     gauges = Gauges(relay, bounds, surface.shown.bounds_source, lambda: longpoll.open_links)
     app = QuartTrio("taskferry_relay", static_folder=None)
-    name_requests(app, entropy)
+    app.url_rule_class = MatchedRule
+    name_requests(app, entropy, relay.spans, without=LONGPOLL_PATH)
     pages.mount(app)
     mount_sign_up(app, pages, desk)
     add_invite_page(app, relay.invites, pages)

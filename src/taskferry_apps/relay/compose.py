@@ -9,7 +9,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import trio
@@ -26,6 +26,7 @@ from taskferry_transports.loopback import is_loopback
 from .. import system
 from ..logs import get_logger, set_up_logs
 from ..settings import RelaySettings
+from ..telemetry.opening import CannotExport, exporter_for, spans_for
 from .addresses import both_origins, local_origins, public_address
 from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
 from .core import Policy, Relay
@@ -42,7 +43,11 @@ from .pages.sign_up import BODY_BYTES, SIGN_UP_PATHS
 from .reloading import Reloading
 from .sign_up_desk import Offer, SignUpDesk
 from .sign_ups import Allowance
+from .telemetry import collector_of
 from .witness import log_envelope
+
+if TYPE_CHECKING:
+    from ..telemetry.exporter import Exporter
 
 __all__ = ["CannotStart", "run", "run_on_store", "run_restored", "serve_relay"]
 
@@ -87,7 +92,7 @@ def _run(
     failure: Exception | None = None
     try:
         trio.run(main, settings, reread)
-    except* (StoreError, CannotListen, CannotStart) as failures:
+    except* (StoreError, CannotListen, CannotStart, CannotExport) as failures:
         failure = first_failure(failures)
     if failure is None:
         return 0
@@ -181,7 +186,7 @@ async def serve_relay(
 ) -> None:
     """Serve a relay on `store` until `stop` is set and its links have been seen off.
 
-    Raises CannotListen, CannotStart, and the store's errors.
+    Raises CannotListen, CannotStart, CannotExport, and the store's errors.
     """
     host, port = settings.addr
     guard = attrs.evolve(_guard(host, port, settings.limits), trusted_proxies=settings.trusted_proxies)
@@ -201,7 +206,8 @@ async def serve_relay(
         witness=witness,
         client_tokens=tuple(settings.client_tokens.values()),
     )
-    relay = Relay(store, policy)
+    spans = spans_for(settings, "TASKFERRY_RELAY_OTEL_ENDPOINT")
+    relay = Relay(store, policy, spans=spans)
     mailer = mailer_of(settings)
     mail = None if mailer is None else MailRoom(mailer, relay.audit)
     pages = Pages()
@@ -231,6 +237,11 @@ async def serve_relay(
             await behind.start(mail.run)
         if reread is not None:
             await behind.start(_watch_hangups, Reloading(settings, reread, take))
+        exporter: Exporter | None = None
+        if spans is not None:
+            collect = collector_of(relay, store, policy.limits, settings)
+            exporter = exporter_for(settings, "taskferry-relay", spans, collect)
+            await behind.start(exporter.run)
         async with trio.open_nursery() as serving:
             bound: BoundServer = await serving.start(serve, app, guard)
             # Which port the system chose is known only now; nobody can have dialled an origin before.
@@ -245,6 +256,8 @@ async def serve_relay(
             if mail is not None:
                 await mail.finish()
             await relay.drain()
+            if exporter is not None:
+                await exporter.finish()
             bound.draining.set()
         behind.cancel_scope.cancel()
 

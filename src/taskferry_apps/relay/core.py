@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Final
 
 import attrs
@@ -17,6 +18,7 @@ from taskferry_transports.port import LinkInfo, Transport
 
 from .. import system
 from ..logs import get_logger
+from ..telemetry.spans import Spans
 from .accounts import Accounts
 from .audit import RelayAudit
 from .calls import Calls
@@ -83,7 +85,10 @@ class Relay:
         *,
         now: Callable[[], Instant] = system.now,
         entropy: Entropy = system.entropy,
+        spans: Spans | None = None,
     ) -> None:
+        self.spans = spans
+        """Takes what is told of requests, calls and messages; None where nobody wants to know."""
         self._store = store
         self._now = now
         self._entropy = entropy
@@ -96,7 +101,8 @@ class Relay:
         self.audit = RelayAudit(store, now, self.meter)
         """What the operator can look up later."""
         self._senders = Senders(policy.bounds.sends)
-        self._engine = Engine(
+        engine, calls = _makers(spans)
+        self._engine = engine(
             store,
             facts,
             self._presence.deliver,
@@ -119,7 +125,7 @@ class Relay:
             store=store,
             engine=self._engine,
             accounts=accounts,
-            calls=Calls(store, facts, accounts, self._presence, self.invites, bounds.connections_of_account),
+            calls=calls(store, facts, accounts, self._presence, self.invites, bounds.connections_of_account),
             presence=self._presence,
             visits=Visits(accounts, bounds.visits),
             origins=frozenset(policy.origins),
@@ -243,6 +249,14 @@ class Relay:
             now = self._now()
             for link in tuple(self._links):
                 link.keep_time(now)
+
+
+def _makers(spans: Spans | None) -> tuple[Callable[..., Engine], Callable[..., Calls]]:
+    if spans is None:
+        return Engine, Calls
+    from .telemetry import TracedCalls, TracedEngine
+
+    return partial(TracedEngine, spans), partial(TracedCalls, spans)
 
 
 #: A little longer than a link gives its own goodbye.

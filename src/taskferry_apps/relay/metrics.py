@@ -8,10 +8,10 @@ from typing import Final
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 
 from ..disk import Disk
-from ..exposition import exposition, histogram_family
+from ..exposition import exposition, histogram_family, level_family
 from ..release import version
 from .meter import Meter
-from .snapshot import Snapshot
+from .snapshot import Snapshot, Spread
 
 __all__ = ["TRANSPORTS", "metrics_text", "relay_families"]
 
@@ -19,14 +19,24 @@ __all__ = ["TRANSPORTS", "metrics_text", "relay_families"]
 TRANSPORTS: Final = ("websocket", "longpoll")
 
 
-def metrics_text(meter: Meter, snapshot: Snapshot, disk: Disk) -> bytes:
+def metrics_text(meter: Meter, snapshot: Snapshot, spread: Spread, disk: Disk) -> bytes:
     """The text format of Prometheus."""
-    return exposition(relay_families(meter, snapshot, disk))
+    return exposition(relay_families(meter, snapshot, spread, disk))
 
 
-def relay_families(meter: Meter, snapshot: Snapshot, disk: Disk) -> Iterator[Metric]:
+def relay_families(meter: Meter, snapshot: Snapshot, spread: Spread, disk: Disk) -> Iterator[Metric]:
     """Every metric of a relay, once."""
-    return _Numbers(meter, snapshot, disk).all()
+    yield from _Numbers(meter, snapshot, disk).all()
+    yield level_family(
+        "taskferry_relay_mailbox_entries",
+        "Mailboxes that hold anything, by how many entries; within a minute.",
+        spread.entries,
+    )
+    yield level_family(
+        "taskferry_relay_mailbox_age_seconds",
+        "Mailboxes that hold anything, by how long their oldest envelope waits; within a minute.",
+        spread.ages,
+    )
 
 
 class _Numbers:

@@ -12,19 +12,28 @@ from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.audit import RelayAuditKind, read_entry
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.records import Order
 from taskferry_protocol.records.operations import MailboxLine, RelayOverview
 from taskferry_stores.port import RelayStore
 
+from ..histogram import Histogram
 from .core import Relay
 from .health import Facts, Finding, Verdict, findings_of, verdict_of
 from .hourly import HOUR_MS
 from .limits import USUAL
 
-__all__ = ["Snapshot", "Snapshots"]
+__all__ = ["Snapshot", "Snapshots", "Spread"]
 
 FRESH_MS: Final = USUAL.snapshot_ms
 FULLEST: Final = 8
+SPREAD_MS: Final = MINUTE_MS
+#: Of so many mailboxes that hold anything the spread is of all; with more, of some.
+MOST_SPREAD: Final = 10_000
+#: Entries in a mailbox, up to what one may hold.
+ENTRIES: Final = (1, 3, 10, 30, 100, 300, 1_000, 3_000, 10_000)
+#: From a minute to the longest life of an envelope.
+AGES_S: Final = (60, 600, 3_600, 4 * 3_600, 86_400, 3 * 86_400, 7 * 86_400, 14 * 86_400, 30 * 86_400)
 _FAILURES: Final = 8
 
 
@@ -47,6 +56,15 @@ class Snapshot:
         return 0 if oldest is None else max(0, self.at - oldest)
 
 
+@attrs.frozen
+class Spread:
+    """How full mailboxes are and how long their oldest envelopes wait, in seconds; of those looked at."""
+
+    at: Instant
+    entries: Histogram
+    ages: Histogram
+
+
 class Snapshots:
     """Takes them."""
 
@@ -58,6 +76,7 @@ class Snapshots:
         self._limits = limits
         self._now = now
         self._last: Snapshot | None = None
+        self._spread: Spread | None = None
         self._turn = trio.Lock()
 
     async def latest(self) -> Snapshot:
@@ -67,6 +86,19 @@ class Snapshots:
             if self._last is None or not 0 <= now - self._last.at < FRESH_MS:
                 self._last = await self._take(now)
             return self._last
+
+    async def spread(self) -> Spread:
+        """One that is a minute old at most: it costs two look-ups for each mailbox that holds anything."""
+        async with self._turn:
+            now = self._now()
+            if self._spread is None or not 0 <= now - self._spread.at < SPREAD_MS:
+                entries, ages = Histogram(ENTRIES), Histogram(AGES_S)
+                for box in await self._store.waiting_mailboxes(MOST_SPREAD):
+                    entries.add(box.count)
+                    if box.oldest is not None:
+                        ages.add(max(0, now - box.oldest) / 1000)
+                self._spread = Spread(now, entries, ages)
+            return self._spread
 
     async def _take(self, now: Instant) -> Snapshot:
         meter = self._relay.meter

@@ -75,6 +75,14 @@ class MailboxLine:
 
 
 @attrs.frozen
+class WaitingMailbox:
+    """A mailbox that holds something. `oldest` is when its first envelope was taken; None: only notices."""
+
+    count: int
+    oldest: Instant | None
+
+
+@attrs.frozen
 class RelayOverview:
     """Numbers for an operator, read without looking at every row of anything that grows with mail.
 

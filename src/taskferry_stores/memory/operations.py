@@ -29,6 +29,7 @@ from taskferry_protocol.records.operations import (
     SuspensionList,
     TakeSignIn,
     UnlistAgent,
+    WaitingMailbox,
 )
 
 from ..rules import unknown
@@ -155,6 +156,11 @@ class OperatorTables:
         lines = [line for line in self.mailbox_lines(self._mailboxes.usage.keys()) if line.count]
         return tuple(sorted(lines, key=lambda line: (-line.count, -line.bytes, line.device))[:limit])
 
+    def waiting_mailboxes(self, look: int) -> tuple[WaitingMailbox, ...]:
+        """At most `look` mailboxes that hold something."""
+        full = [device for device, usage in self._mailboxes.usage.items() if usage.count][:look]
+        return tuple([WaitingMailbox(line.count, line.oldest) for line in self.mailbox_lines(full)])
+
     def overview(self, agents: int, invites: int, connections: int) -> RelayOverview:
         """Numbers for an operator; three of them are counted elsewhere."""
         usages = self._mailboxes.usage.values()
@@ -242,6 +248,10 @@ class OperatorReads(ABC):
     async def fullest_mailboxes(self, limit: int) -> tuple[MailboxLine, ...]:
         """The mailboxes with the most entries."""
         return (await self._begin()).operations.fullest_mailboxes(limit)
+
+    async def waiting_mailboxes(self, look: int) -> tuple[WaitingMailbox, ...]:
+        """Mailboxes that hold something."""
+        return (await self._begin()).operations.waiting_mailboxes(look)
 
     async def overview(self) -> RelayOverview:
         """Numbers for an operator."""

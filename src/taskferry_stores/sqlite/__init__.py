@@ -11,10 +11,18 @@ from .backups import (
 )
 from .daemon import SqliteDaemonStore, open_daemon_store
 from .files import IntegrityCheck
-from .peeking import PeekedStore, peek_daemon, peek_relay
+from .peeking import (
+    AUDITED_SCHEMA,
+    PeekedStore,
+    peek_daemon,
+    peek_relay,
+    peek_upgraded_relay,
+    relay_schema,
+)
 from .relay import SqliteRelayStore, open_relay_store, open_relay_store_beside
 
 __all__ = [
+    "AUDITED_SCHEMA",
     "IntegrityCheck",
     "Manifest",
     "PeekedStore",
@@ -28,7 +36,9 @@ __all__ = [
     "open_relay_store_beside",
     "peek_daemon",
     "peek_relay",
+    "peek_upgraded_relay",
     "read_manifest",
+    "relay_schema",
     "restore_relay",
     "verify_manifest",
 ]

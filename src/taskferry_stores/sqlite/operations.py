@@ -23,6 +23,7 @@ from taskferry_protocol.records.operations import (
     SuspensionList,
     TakeSignIn,
     UnlistAgent,
+    WaitingMailbox,
 )
 
 from ..rules import unknown
@@ -171,6 +172,15 @@ def fullest_mailboxes(connection: Connection, limit: int) -> tuple[MailboxLine, 
         f"{_MAILBOX.format(fullest)} ORDER BY d.count DESC, d.bytes DESC, d.id", (limit,)
     )
     return tuple(map(_mailbox, rows))
+
+
+def waiting_mailboxes(connection: Connection, look: int) -> tuple[WaitingMailbox, ...]:
+    """At most `look` mailboxes that hold something."""
+    rows = connection.execute(
+        f"SELECT d.count, {_OLDEST} FROM (SELECT n, acked, count FROM devices WHERE count > 0 LIMIT ?) d",  # noqa: S608
+        (look,),
+    )
+    return tuple([WaitingMailbox(count, _instant(oldest)) for count, oldest in rows])
 
 
 def overview(connection: Connection) -> RelayOverview:

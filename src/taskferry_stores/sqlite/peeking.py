@@ -17,11 +17,22 @@ from .daemon import APPLICATION_ID as DAEMON
 from .examining import examine
 from .faults import translate, translate_os
 from .files import BUSY_MS
-from .migrations import load_schema, require_known
+from .migrations import apply_steps, back_up, load_schema, require_known
 from .relay import APPLICATION_ID as RELAY
 from .soundness import faults_of_relay
 
-__all__ = ["PeekedStore", "peek_daemon", "peek_relay", "read_only"]
+__all__ = [
+    "AUDITED_SCHEMA",
+    "PeekedStore",
+    "peek_daemon",
+    "peek_relay",
+    "peek_upgraded_relay",
+    "read_only",
+    "relay_schema",
+]
+
+#: The first schema of a relay's file with an audit log; older ones cannot be looked into as they are.
+AUDITED_SCHEMA = 3
 
 
 class PeekedStore:
@@ -66,6 +77,33 @@ class PeekedStore:
 def peek_relay(path: Path) -> Iterator[PeekedStore]:
     """A relay's file; blocks. Raises a kind of `StoreUnavailable`, `StoreCorrupt` or `StoreFailed`."""
     with _peek(path, "relay", RELAY) as store:
+        yield store
+
+
+def relay_schema(path: Path) -> int:
+    """The schema of a relay's file; blocks. Raises what `peek_relay` raises."""
+    with read_only(path, "relay", RELAY) as connection:
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+@contextmanager
+def peek_upgraded_relay(path: Path, scratch: Path) -> Iterator[PeekedStore]:
+    """As `peek_relay`, of a copy in the folder `scratch` that is brought up to date; `path` stays as it is.
+
+    Raises besides StoreTooNew, and StoreFull where the copy finds no room.
+    """
+    copy = scratch / path.name
+    schema = load_schema("relay", RELAY)
+    with read_only(path, "relay", RELAY) as connection:
+        require_known(connection, path, schema)
+        back_up(connection, copy)
+    try:
+        with closing(sqlite3.connect(copy, isolation_level=None)) as upgraded:
+            apply_steps(upgraded, schema)
+    except sqlite3.Error as error:
+        raise translate(error, path) from error
+    with peek_relay(copy) as store:
         yield store
 
 

@@ -46,6 +46,7 @@ from taskferry_protocol.records.operations import (
     MailboxLine,
     RelayOverview,
     SuspensionList,
+    WaitingMailbox,
 )
 
 from ..errors import StoreUnavailable
@@ -292,6 +293,10 @@ class SqliteRelayStore:
     async def fullest_mailboxes(self, limit: int) -> tuple[MailboxLine, ...]:
         """The mailboxes with the most entries."""
         return await self._engine.read(lambda c: operations.fullest_mailboxes(c, limit))
+
+    async def waiting_mailboxes(self, look: int) -> tuple[WaitingMailbox, ...]:
+        """Mailboxes that hold something."""
+        return await self._engine.read(lambda c: operations.waiting_mailboxes(c, look))
 
     async def overview(self) -> RelayOverview:
         """Numbers for an operator."""

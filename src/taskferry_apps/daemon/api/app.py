@@ -14,8 +14,10 @@ from werkzeug.exceptions import MethodNotAllowed
 from taskferry_transports.guarded_server import DRAINING_STATE, GuardConfig
 
 from ... import system
+from ...matched_rule import MatchedRule
 from ...request_ids import name_requests
 from ...settings import DaemonSettings
+from ...telemetry.spans import Spans
 from ..bounds import BOUNDS
 from ..downloads import DOWNLOAD_POLICY, attachment
 from ..pages import add_pages
@@ -48,10 +50,11 @@ def guard_config(settings: DaemonSettings) -> GuardConfig:
     )
 
 
-def create_api(daemon: DaemonService, settings: DaemonSettings) -> QuartTrio:
+def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | None = None) -> QuartTrio:
     """The application. It holds no state but requests under way; serve it with `guard_config`."""
     # No static files: nothing is served but the table.
     app = QuartTrio("taskferry_apps.daemon.api", static_folder=None)
+    app.url_rule_class = MatchedRule
     app.config["MAX_CONTENT_LENGTH"] = BODY_WITH_FILES_BYTES
     # The server bounds how long a body may take, and a send to a peer that does not read.
     app.config["BODY_TIMEOUT"] = None
@@ -66,7 +69,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings) -> QuartTrio:
         guard.check_source(request.headers, port)
 
     # First, so that what is refused has a name as well.
-    name_requests(app, system.entropy)
+    name_requests(app, system.entropy, spans)
     app.before_request(check_source)
     app.after_request(_secure)
     app.register_error_handler(Exception, _refuse)

@@ -66,7 +66,7 @@ def mount_numbers(
         from ...exposition import METRICS_TYPE
         from ..metrics import metrics_text
 
-        text = metrics_text(meter, await snapshots.latest(), disk_of(database))
+        text = metrics_text(meter, await snapshots.latest(), await snapshots.spread(), disk_of(database))
         answer = Response(text, content_type=METRICS_TYPE)
         answer.headers["Cache-Control"] = "no-store"
         return answer

@@ -1,0 +1,1 @@
+"""Telemetry against a real receiver of OTLP over HTTP, honest and hostile."""
