@@ -24,7 +24,7 @@ from taskferry_transports.port import DialRefused
 from tests.floods.cast import FIRST, Cast, session
 from tests.relay.people import Person, connect, read_text, seal
 
-__all__ = ["MEMORY_BOUND_MIB", "PATIENCE_MS", "Figures", "run_trial"]
+__all__ = ["MEMORY_BOUND_MIB", "PATIENCE_MS", "Figures", "relay_process", "run_trial"]
 
 #: What the relay may hold more than before the attack: its limits on what strangers make it hold are 64 MiB
 #: of bodies and frames, and some hundred connections of 60 KiB.
@@ -102,7 +102,7 @@ async def _trial(
 ) -> Figures:
     began = system.now()
     cast = Cast.at(began)
-    async with _relay(folder) as (url, process):
+    async with relay_process(folder) as (url, process):
         await _introduce(url, cast)
         latencies: list[float] = []
         sent: list[int] = []
@@ -214,12 +214,12 @@ async def _attacked(
 
 
 @asynccontextmanager
-async def _relay(folder: Path) -> AsyncIterator[tuple[str, psutil.Process]]:
+async def relay_process(folder: Path, limits: str = _LIMITS) -> AsyncIterator[tuple[str, psutil.Process]]:
     """A relay that takes new accounts, behind a proxy on this machine."""
     words = [sys.executable, "-P", "-m", "taskferry_apps.cli", "relay", "--addr", "127.0.0.1:0"]
     environment = {
         "TASKFERRY_RELAY_TRUSTED_PROXIES": "127.0.0.1",
-        "TASKFERRY_RELAY_LIMITS": _LIMITS,
+        "TASKFERRY_RELAY_LIMITS": limits,
         "TASKFERRY_RELAY_SIGNUP": "open",
     }
     log = folder / "relay.log"
@@ -232,6 +232,8 @@ async def _relay(folder: Path) -> AsyncIterator[tuple[str, psutil.Process]]:
         with trio.fail_after(30):
             while not url:
                 await trio.sleep(0.05)
+                if process.poll() is not None:
+                    raise RuntimeError(f"the relay ended: {log.read_text()}")
                 for line in log.read_text().splitlines():
                     url = str(json.loads(line).get("url", "")) if line.startswith("{") else url
         yield url, psutil.Process(process.pid)
