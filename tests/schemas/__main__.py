@@ -68,7 +68,7 @@ def _runs(world: World) -> tuple[Run, ...]:
     )
 
 
-def _ask(run: Run, program: Path, folder: Path, seconds: int) -> str:
+def _ask(run: Run, program: Path, folder: Path, seconds: int, seed: int | None) -> str:
     """The program's report if something was wrong, else ""."""
     command = [
         str(program),
@@ -82,6 +82,7 @@ def _ask(run: Run, program: Path, folder: Path, seconds: int) -> str:
         "--continue-on-failure",
         "--no-color",
         *(part for path in run.left_out for part in ("--exclude-path", path)),
+        *(("--seed", str(seed)) if seed is not None else ()),
         *(("-H", f"Authorization: Bearer {run.credential}") if run.credential else ()),
     ]
     process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
@@ -97,13 +98,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.schemas")
     parser.add_argument("--seconds", type=int, default=300, help="for each of four runs, at most")
     parser.add_argument(
+        "--seed", type=int, help="for the same requests as another time, as far as time allows"
+    )
+    parser.add_argument(
         "--program", type=Path, default=Path(".venv-schemas/bin/schemathesis"), help="where schemathesis is"
     )
     options = parser.parse_args()
     faults = []
     with tempfile.TemporaryDirectory() as name, running(Path(name)) as world:
         for run in _runs(world):
-            fault = _ask(run, options.program.resolve(), Path(name), options.seconds)
+            fault = _ask(run, options.program.resolve(), Path(name), options.seconds, options.seed)
             faults += [fault] if fault else []
         for address in (world.daemon, world.relay):
             httpx.get(f"{address}/health", timeout=20).raise_for_status()
