@@ -87,9 +87,11 @@ def _ask(run: Run, program: Path, folder: Path, seconds: int, seed: int | None) 
     ]
     process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     counted = next(
-        (line.strip() for line in process.stdout.splitlines() if " generated, " in line), "no cases"
+        (line.strip() for line in process.stdout.splitlines() if " generated, " in line),
+        "no request was made in this time",
     )
-    print(f"{'held ' if process.returncode == 0 else 'BROKE'} {run.name:<16} {counted}", flush=True)
+    word = "BROKE" if process.returncode else "held " if " generated, " in counted else "empty"
+    print(f"{word} {run.name:<16} {counted}", flush=True)
     return "" if process.returncode == 0 else process.stdout[-20_000:] + process.stderr[-2_000:]
 
 
