@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 import trio
+from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from quart_trio import QuartTrio
 
@@ -86,3 +87,10 @@ async def test_people_are_still_told_in_a_page(relay):
     answer = await relay[0].get("/nothing")
     assert answer.status_code == 404
     assert answer.headers["Content-Type"].startswith("text/html")
+
+
+async def test_the_operators_status_is_as_described(relay):
+    """With every member of it, and of its lists, named."""
+    status = (await relay[0].get("/v1/ops/status")).json()
+    Draft202012Validator({**DOCUMENT, "$ref": "#/components/schemas/OperatorStatus"}).validate(status)
+    assert len(status["limits"]) > 10

@@ -68,7 +68,7 @@ def _runs(world: World) -> tuple[Run, ...]:
     )
 
 
-def _ask(run: Run, program: Path, folder: Path, seconds: int) -> str:
+def _ask(run: Run, program: Path, folder: Path, seconds: int, seed: int | None) -> str:
     """The program's report if something was wrong, else ""."""
     command = [
         str(program),
@@ -82,13 +82,16 @@ def _ask(run: Run, program: Path, folder: Path, seconds: int) -> str:
         "--continue-on-failure",
         "--no-color",
         *(part for path in run.left_out for part in ("--exclude-path", path)),
+        *(("--seed", str(seed)) if seed is not None else ()),
         *(("-H", f"Authorization: Bearer {run.credential}") if run.credential else ()),
     ]
     process = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     counted = next(
-        (line.strip() for line in process.stdout.splitlines() if " generated, " in line), "no cases"
+        (line.strip() for line in process.stdout.splitlines() if " generated, " in line),
+        "no request was made in this time",
     )
-    print(f"{'held ' if process.returncode == 0 else 'BROKE'} {run.name:<16} {counted}", flush=True)
+    word = "BROKE" if process.returncode else "held " if " generated, " in counted else "empty"
+    print(f"{word} {run.name:<16} {counted}", flush=True)
     return "" if process.returncode == 0 else process.stdout[-20_000:] + process.stderr[-2_000:]
 
 
@@ -97,13 +100,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.schemas")
     parser.add_argument("--seconds", type=int, default=300, help="for each of four runs, at most")
     parser.add_argument(
+        "--seed", type=int, help="for the same requests as another time, as far as time allows"
+    )
+    parser.add_argument(
         "--program", type=Path, default=Path(".venv-schemas/bin/schemathesis"), help="where schemathesis is"
     )
     options = parser.parse_args()
     faults = []
     with tempfile.TemporaryDirectory() as name, running(Path(name)) as world:
         for run in _runs(world):
-            fault = _ask(run, options.program.resolve(), Path(name), options.seconds)
+            fault = _ask(run, options.program.resolve(), Path(name), options.seconds, options.seed)
             faults += [fault] if fault else []
         for address in (world.daemon, world.relay):
             httpx.get(f"{address}/health", timeout=20).raise_for_status()

@@ -93,6 +93,9 @@ _COMPONENTS: Final[Schema] = {
         queue_age_s=_COUNT,
         commit_ms=_maybe("number"),
         refusals=_list(_object(what=_TEXT, code=_TEXT, count=_COUNT)),
+        limits=_list(
+            _object(name=_TEXT, value={"type": "number"}, unit=_TEXT, source=_TEXT, used=_maybe("integer"))
+        ),
         findings=_list(_object(severity=_TEXT, text=_TEXT, next=_TEXT)),
     ),
 }
