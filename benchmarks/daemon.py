@@ -32,7 +32,7 @@ __all__ = ["measure_daemon"]
 
 AGENTS: Final = 10
 GOAL: Final = Bar(Way.AT_LEAST, 2_000.0)
-_PATIENCE_S: Final = 120.0
+_PATIENCE_S: Final = 300.0
 _RECEIPTS_S: Final = 300.0
 _PAGE: Final = 200
 _UNDER_WAY: Final = ("queued", "relayed")
