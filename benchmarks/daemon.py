@@ -72,7 +72,7 @@ def measure_daemon(shop: Workshop) -> list[Figure]:
         relay, _ = stage.start_relay()
         plenty = {
             "TASKFERRY_BREAKERS": "messages=100000,messages-a-day=100000",
-            "TASKFERRY_RELAY_ADDR": relay,
+            "TASKFERRY_RELAY_HTTP": relay,
         }
         alice, bob = (stage.start_daemon(owner, "warning", plenty) for owner in ("alice", "bob"))
         with alice.client() as sender, bob.client() as receiver:
