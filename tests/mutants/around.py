@@ -480,6 +480,7 @@ AROUND = (
         "            if not mine:",
         "each message takes effect once",
         "tests/daemon/test_intake.py",
+        survives="The store refuses the commit of such a run, and each item of it is then taken by itself.",
     ),
     _m(
         "rate-of-the-first-alone",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from taskferry_protocol.limits import SEEN_MS
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.records import (
     Direction,
@@ -65,4 +66,6 @@ async def _owe_page(draft: Draft, query: MessageQuery, after: Place | None) -> P
         if before is not None and before.hash == message.hash:
             cls = MessageClass(message.cls)
             owe(draft, message.hash, cls, message.mine, message.peer, before.outcome, before.code)
-    return page.next
+    # Behind what was stored so long ago nothing lives: a long history is not read to its beginning.
+    over = all(message.stored_at < draft.now - SEEN_MS for message in page.items)
+    return None if over and not living else page.next
