@@ -27,7 +27,7 @@ from taskferry_stores.errors import (
     StoreUnavailable,
     WrongStore,
 )
-from taskferry_stores.sqlite import IntegrityCheck, open_daemon_store, open_relay_store
+from taskferry_stores.sqlite import IntegrityCheck, engine, open_daemon_store, open_relay_store
 from taskferry_stores.sqlite.faults import translate_os
 from tests.disk.disk import Fault, Kind, faulty_disk
 from tests.disk.vfs import NoLayer, shim
@@ -354,6 +354,24 @@ async def test_a_rollback_that_fails_stops_the_store_and_leaves_nobody_waiting(t
     async with open_relay(tmp_path / "relay.db", check=IntegrityCheck.FULL) as relay:
         held = await relay.settings([f"k{n}" for n in range(6)])
         assert len(held) == sum(isinstance(outcome, tuple) for outcome in outcomes)
+
+
+@pytest.mark.parametrize("together", [1, 64])
+async def test_the_log_is_about_as_long_as_it_may_be(tmp_path, monkeypatch, together):
+    """Whether commits are small or large, it is copied when it is long, not much sooner or later."""
+    most = 2_000_000
+    monkeypatch.setattr(engine, "CHECKPOINT_BYTES", most)
+    copied = []
+    async with open_relay(tmp_path / "relay.db") as relay:
+        log, copy = tmp_path / "relay.db-wal", relay._engine._checkpoint
+        monkeypatch.setattr(relay._engine, "_checkpoint", lambda: copied.append(copy()))
+        numbers = iter(range(1, 100_000))
+        for _ in range(25_600 // together // 16):
+            texts = [(next(numbers), "x" * 500) for _ in range(together)]
+            await relay.commit([envelope("alice", n, "bob/coder", ["bob"], text=f"{n}{x}") for n, x in texts])
+        length = log.stat().st_size
+    assert most / 4 < length < 3 * most
+    assert copied
 
 
 async def test_cancelled_callers_leave_the_others_whole(tmp_path):

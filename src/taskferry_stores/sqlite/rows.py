@@ -113,10 +113,10 @@ def update(connection: sqlite3.Connection, table: str, columns: Sequence[str], r
 def _updating(table: str, columns: tuple[str, ...], rows: int) -> str:
     group = "(" + ",".join("?" * len(columns)) + ")"
     key, *others = columns
-    named = ", ".join(f"{name} = to_set.column{at}" for at, name in enumerate(others, 2))
+    named = ", ".join(f"{name} = keys.column{at}" for at, name in enumerate(others, 2))
     return (
-        f"WITH to_set AS (VALUES {','.join([group] * rows)}) UPDATE {table}"  # noqa: S608
-        f" SET {named} FROM to_set WHERE {table}.{key} = to_set.column1"
+        f"WITH keys AS (VALUES {','.join([group] * rows)}) UPDATE {table}"  # noqa: S608
+        f" SET {named} FROM keys WHERE {table}.{key} = keys.column1"
     )
 
 
