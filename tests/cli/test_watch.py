@@ -26,8 +26,18 @@ class Watching:
         self.process = process
         self.lines: list[str] = []
         self.errors: list[str] = []
-        for stream, said in ((process.stdout, self.lines), (process.stderr, self.errors)):
-            threading.Thread(target=lambda s, t: t.extend(iter(s.readline, "")), args=(stream, said)).start()
+        self._readers = [
+            threading.Thread(target=lambda s, t: t.extend(iter(s.readline, "")), args=(stream, said))
+            for stream, said in ((process.stdout, self.lines), (process.stderr, self.errors))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def end(self) -> None:
+        """Kill it, and read what it had said."""
+        self.process.kill()
+        for reader in self._readers:
+            reader.join(PATIENCE_S)
 
     def when(self, holds: Callable[[], bool]) -> None:
         """Wait until something is so; fails with what was said."""
@@ -56,10 +66,12 @@ def watching(shell: Shell, *words: str) -> Iterator[Watching]:
         env=environment,
         cwd=shell.folder,
     ) as process:
+        watch = Watching(process)
         try:
-            yield Watching(process)
+            yield watch
         finally:
-            process.kill()
+            # Before the streams are closed, which their readers would not take well.
+            watch.end()
 
 
 def agents(watch: Watching) -> set[object]:

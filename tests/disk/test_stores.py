@@ -37,7 +37,7 @@ from taskferry_protocol.records import (
     UseSequence,
 )
 from taskferry_stores.errors import StoreError, StoreFailed, StoreFull
-from taskferry_stores.sqlite import IntegrityCheck, engine, open_daemon_store, open_relay_store
+from taskferry_stores.sqlite import IntegrityCheck, log_length, open_daemon_store, open_relay_store
 from tests.stores.samples import (
     DAY,
     GENERATION,
@@ -186,7 +186,7 @@ async def fail_in_turn(
 ) -> None:
     """Fail these calls, as far as there are such, each on a copy of its own."""
     # After every commit the log is copied, whose calls fail too.
-    monkeypatch.setattr(engine, "CHECKPOINT_BYTES", 1)
+    monkeypatch.setattr(log_length, "CHECKPOINT_BYTES", 1)
     kind = deed.partition(":")[0]
     before, after, calls = await before_and_after(disk, deed, f"whole {fault}")
     assert calls > 3

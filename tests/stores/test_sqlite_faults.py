@@ -27,7 +27,7 @@ from taskferry_stores.errors import (
     StoreUnavailable,
     WrongStore,
 )
-from taskferry_stores.sqlite import IntegrityCheck, engine, open_daemon_store, open_relay_store
+from taskferry_stores.sqlite import IntegrityCheck, log_length, open_daemon_store, open_relay_store
 from taskferry_stores.sqlite.faults import translate_os
 from tests.disk.disk import Fault, Kind, faulty_disk
 from tests.disk.vfs import NoLayer, shim
@@ -360,7 +360,7 @@ async def test_a_rollback_that_fails_stops_the_store_and_leaves_nobody_waiting(t
 async def test_the_log_is_about_as_long_as_it_may_be(tmp_path, monkeypatch, together):
     """Whether commits are small or large, it is copied when it is long, not much sooner or later."""
     most = 2_000_000
-    monkeypatch.setattr(engine, "CHECKPOINT_BYTES", most)
+    monkeypatch.setattr(log_length, "CHECKPOINT_BYTES", most)
     copied = []
     async with open_relay(tmp_path / "relay.db") as relay:
         log, copy = tmp_path / "relay.db-wal", relay._engine._checkpoint

@@ -17,6 +17,7 @@ import trio
 from ..errors import StoreClosed, StoreConflict, StoreError, StoreFailed
 from .faults import translate
 from .files import OpenFile
+from .log_length import LogLength
 
 C = TypeVar("C")
 R = TypeVar("R")
@@ -30,18 +31,8 @@ LINGER_ABOVE_CALLERS = 6
 """Measured: when many callers commit at once, waiting 2 ms for more of them pays; for few it only delays."""
 GROUP_CHANGES = 4_096
 """A group ends here, so that nobody waits long for the neighbours' changes."""
-CHECKPOINT_BYTES = 32 * 1024 * 1024
-"""About so much is written to the log before it is copied into the database."""
-PAGE_BYTES = 4_096
-"""Of a page in the log, as SQLite makes them unless told otherwise."""
 LONGEST_LOG_FRAMES = 65_536
 """Pages in the log, 256 MiB, beyond which the readers have to let it begin anew."""
-COMMIT_BYTES = 40_960
-"""What a commit costs in the log, however little is in it: a page of each table and index that it touches."""
-CHANGE_BYTES = 8_192
-"""What a change costs there beside its own bytes, if it shares no page with others: a few pages."""
-LEAST_SHARE = 1 / 4
-"""No less than this of what is reckoned so is taken to be written, however many changes shared a commit."""
 
 
 class Session(Protocol[C_contra, R_co]):
@@ -99,8 +90,7 @@ class Engine(Generic[C, R]):
         self._idle = trio.Event()
         self._idle.set()
         self._last_callers = 0
-        self._logged = 0
-        self._share = 1.0
+        self._log = LogLength()
         self._closed = False
         self._released = trio.Event()
         self._failure: StoreFailed | None = None
@@ -182,7 +172,7 @@ class Engine(Generic[C, R]):
                 await self._in_thread(self._write, group, limiter=self._write_limit)
             for member in group:
                 member.woken.set()
-            if self._is_log_long and self._failure is None:
+            if self._log.is_long and self._failure is None:
                 await self._in_thread(self._checkpoint, limiter=self._write_limit)
         self._appoint()
 
@@ -251,9 +241,8 @@ class Engine(Generic[C, R]):
             if _is_fault_of_storage(error):
                 raise
             return None
-        self._logged += COMMIT_BYTES + sum(
-            self._writer.weight(change) + CHANGE_BYTES for request in group for change in request.changes
-        )
+        weights = [self._writer.weight(change) for request in group for change in request.changes]
+        self._log.add(len(weights), sum(weights))
         return outcomes
 
     def _write_alone(self, changes: Sequence[C]) -> tuple[R, ...] | Exception:
@@ -308,18 +297,13 @@ class Engine(Generic[C, R]):
                 f"Reading or writing {self._file.path} failed ({error}); check the disk and start again."
             )
 
-    @property
-    def _is_log_long(self) -> bool:
-        return self._logged * self._share >= CHECKPOINT_BYTES
-
     def _checkpoint(self) -> None:
         """Copy the log into the database. What stands in the way of it for now is left to the next time."""
-        logged, self._logged = self._logged, 0
+        reckoned = self._log.begin_copy()
         try:
             _, frames, _ = self._file.writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
             # How long the log had really become tells how soon to come again.
-            if logged:
-                self._share = min(1.0, max(LEAST_SHARE, frames * PAGE_BYTES / logged))
+            self._log.copied(reckoned, frames)
             if frames > LONGEST_LOG_FRAMES:
                 # Readers followed one another so closely that the log never began anew: hold them off once.
                 self._file.writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
@@ -339,8 +323,8 @@ class Engine(Generic[C, R]):
         self.check_open()
         with trio.CancelScope(shield=True):
             await self._in_thread(self._write_one, write, limiter=self._write_limit)
-            self._logged += COMMIT_BYTES + changes * CHANGE_BYTES
-            if self._is_log_long and self._failure is None:
+            self._log.add(changes)
+            if self._log.is_long and self._failure is None:
                 await self._in_thread(self._checkpoint, limiter=self._write_limit)
 
     def _write_one(self, write: Callable[[sqlite3.Connection], None]) -> None:
