@@ -159,6 +159,22 @@ AROUND = (
     ),
     # --- transports
     _m(
+        "ping-after-the-end",
+        "taskferry_transports/guarded_server/connection.py",
+        "self._last_word_said or self._has_read_all:",
+        "self._last_word_said:",
+        "no connection ends the others",
+        "tests/transports/test_guarded_websocket.py",
+    ),
+    _m(
+        "part-kept-after-the-end",
+        "taskferry_transports/guarded_server/websocket.py",
+        "                self._usual.let_go()\n",
+        "                pass\n",
+        "what strangers make a relay hold is bounded",
+        "tests/transports/test_guarded_websocket.py",
+    ),
+    _m(
         "frames-twice",
         "taskferry_transports/longpoll_wire.py",
         "        return frames[self.received - send :]",
@@ -497,6 +513,14 @@ AROUND = (
         "words_of(content.body), ()",
         "agents that go on for ever are stopped",
         "tests/daemon/test_intake.py",
+    ),
+    _m(
+        "commit-not-waited-for",
+        "taskferry_stores/sqlite/engine.py",
+        "            elif not request.woken.is_set():\n",
+        "            elif False:\n",
+        "what the owner withdraws is withdrawn at once",
+        "tests/stores/test_sqlite_faults.py",
     ),
     _m(
         "fact-outlives-its-commit",

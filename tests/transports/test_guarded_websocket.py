@@ -277,12 +277,14 @@ async def test_one_connection_that_cannot_be_looked_after_ends_alone(monkeypatch
         await connect(bound.port, upgrade()) as broken,
     ):
         await read_head(broken)
-        (first,) = [each for each in bound.connections if each.websocket is not None]
+        with trio.fail_after(PATIENCE):
+            while not (opened := [each for each in bound.connections if each.websocket is not None]):
+                await trio.sleep(0.01)
 
         def fail(now):
             raise RuntimeError("broken")
 
-        monkeypatch.setattr(first, "look_after", fail)
+        monkeypatch.setattr(opened[0], "look_after", fail)
         async with await connect(bound.port, upgrade()) as well:
             await read_head(well)
             with trio.fail_after(PATIENCE):
