@@ -269,7 +269,11 @@ def _reference(item: bytes) -> AgentRef | None:
     """The agent of this encoding: its name is "", a name, or a channel's. None if it is none of these."""
     if len(item) != _end_of_name(item):
         return None
-    text = item[_NAME_AT + 1 :].decode()
+    name = item[_NAME_AT + 1 :]
+    # A head that counts too far takes bytes of what comes behind it for its name's.
+    if not name.isascii():
+        return None
+    text = name.decode("ascii")
     account = AccountId(item[_ACCOUNT_AT:_NAME_AT])
     return AgentRef(account, text) if not text or is_name(text.removeprefix("#")) else None
 

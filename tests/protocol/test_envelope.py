@@ -378,6 +378,20 @@ def test_what_the_quick_reader_takes_the_careful_one_takes_alike(header: Header,
         assert quick == _read_carefully(bytes(h))
 
 
+@pytest.mark.parametrize("claimed", range(0x60, 0x78))
+@pytest.mark.parametrize("key", [b"\x62to\x82\x58\x20", b"\x64from\x82\x58\x20"])
+def test_a_name_whose_head_counts_wrongly_is_refused_in_good_order(key: bytes, claimed: int) -> None:
+    """Also where it takes bytes of the log position behind it for its own, which are no text."""
+    at = GOOD.h.index(key) + len(key) + 32
+    if claimed == GOOD.h[at]:
+        assert _read_quickly(GOOD.h) == GOOD.header
+        return
+    h = GOOD.h[:at] + bytes([claimed]) + GOOD.h[at + 1 :]
+    assert _read_quickly(h) is None
+    with pytest.raises(RemoteProtocolError):
+        read_header(h)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
