@@ -9,6 +9,7 @@ import struct
 import attrs
 import pytest
 import trio
+import trio.testing
 
 from taskferry_transports.guarded_server import GuardedWebSocket
 from taskferry_transports.guarded_server.usual_messages import UsualMessages
@@ -352,6 +353,30 @@ async def test_whoever_is_turned_away_holds_nothing_any_more():
             await stream.aclose()
         assert under_way() == first
         assert len({id(each) for each in kept}) == 5
+
+
+def held_by_tasks(least: int) -> list[tuple[str, str, int]]:
+    """Function, variable and size of bytes of at least this size that tasks hold while they wait."""
+    found: list[tuple[str, str, int]] = []
+    tasks = [trio.lowlevel.current_root_task()]
+    while tasks:
+        task = tasks.pop()
+        for waiting, _ in task.iter_await_frames():
+            for name, held in waiting.f_locals.items():
+                if isinstance(held, bytes) and len(held) >= least:
+                    found.append((waiting.f_code.co_qualname, name, len(held)))
+        tasks += [child for nursery in task.child_nurseries for child in nursery.child_tasks]
+    return found
+
+
+async def test_a_quiet_connection_does_not_hold_what_came_last_on_it(server):
+    """A crowd of them would each hold up to 64 KiB until the next message."""
+    async with await connect(server.port, upgrade()) as stream:
+        await read_head(stream)
+        await stream.send_all(frame(bytes(60_000)))
+        assert await stream.receive_some(4_096)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert [held for held in held_by_tasks(10_000) if "test_" not in held[0]] == []
 
 
 async def test_a_large_message_that_does_not_get_on_is_timed_out():

@@ -153,6 +153,8 @@ class Connection:
                     await self._protocol.handle(RawData(data))
                 except _PeerGone:
                     return
+                # A quiet connection does not hold what came last on it.
+                del data
         if self.websocket is not None:
             await self.websocket.close_with(CloseReason.POLICY_VIOLATION, "a message came too slowly")
         elif not self._last_word_said and not self.idle:
