@@ -358,7 +358,9 @@ async def test_whoever_is_turned_away_holds_nothing_any_more():
 def held_by_tasks(least: int) -> list[tuple[str, str, int]]:
     """Function, variable and size of bytes of at least this size that tasks hold while they wait."""
     found: list[tuple[str, str, int]] = []
-    tasks = [trio.lowlevel.current_root_task()]
+    root = trio.lowlevel.current_root_task()
+    assert root is not None
+    tasks = [root]
     while tasks:
         task = tasks.pop()
         for waiting, _ in task.iter_await_frames():
