@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 import attrs
+import pytest
 import trio
 
 from taskferry_apps import system
+from taskferry_apps.daemon.arrival import Arrival
 from taskferry_apps.daemon.core import Core
 from taskferry_apps.daemon.inbound import Inbound
+from taskferry_apps.daemon.message_arrivals import take_message
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.phrase import seed_of
 from taskferry_protocol.cbor import decode, encode
@@ -148,3 +151,14 @@ async def still_arrives(forger: Forger, bob: Daemon) -> None:
     """The next good message comes through."""
     await forger.deliver(await forger.seal(TextMessage("still here")))
     assert "still here" in await texts(bob)
+
+
+def break_on_poison(patch: pytest.MonkeyPatch) -> None:
+    """From now on a message that says `poison` meets a fault of this program."""
+
+    async def breaking(arrival: Arrival, body: TextMessage) -> None:
+        if body.text == "poison":
+            raise ZeroDivisionError("a fault of this program")
+        await take_message(arrival, body)
+
+    patch.setattr("taskferry_apps.daemon.effects.take_message", breaking)

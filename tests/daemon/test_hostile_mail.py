@@ -7,7 +7,6 @@ import pytest
 from taskferry_apps import system
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.log_news import judge
-from taskferry_apps.daemon.message_arrivals import take_message
 from taskferry_apps.daemon.port import GrantChange, NewAgent, TaskAction
 from taskferry_protocol.accounts import DeviceKeys, create, fold, rename, set_agent
 from taskferry_protocol.cbor import encode
@@ -29,7 +28,7 @@ from taskferry_protocol.messages import (
 from taskferry_protocol.records import Offset, Place, RelayCursor
 from taskferry_protocol.sealing import Address, seal_envelope, wrap_for
 
-from .forger import OTHER, codes, forger_between, forging, still_arrives, texts
+from .forger import OTHER, break_on_poison, codes, forger_between, forging, still_arrives, texts
 from .worlds import OWNER, URL, Machine, a_world, connect, set_up, until
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
@@ -254,13 +253,7 @@ async def test_a_log_of_another_account_is_not_taken_for_the_one_asked_for():
 
 async def test_an_item_that_breaks_the_daemon_is_set_aside_and_blocks_nothing(monkeypatch):
     """Where a fault of ours meets an item, the owner finds it in the quarantine, and the next comes."""
-
-    async def breaking(arrival, body):
-        if body.text == "poison":
-            raise ZeroDivisionError("a fault of this program")
-        await take_message(arrival, body)
-
-    monkeypatch.setattr("taskferry_apps.daemon.effects.take_message", breaking)
+    break_on_poison(monkeypatch)
     async with forging() as (forger, bob):
         await forger.deliver(await forger.seal(TextMessage("poison")))
         assert await codes(bob) == ["internal"]

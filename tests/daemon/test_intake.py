@@ -10,7 +10,6 @@ import pytest
 
 from taskferry_apps import system
 from taskferry_apps.daemon.intake import RUN, Intake
-from taskferry_apps.daemon.message_arrivals import take_message
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_protocol.frame_items import Mail
 from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem, TextMessage
@@ -18,7 +17,7 @@ from taskferry_protocol.records import DaemonChange, InboxState, MessageQuery, O
 from taskferry_protocol.sealing import wrap_for
 from taskferry_stores.errors import StoreFull
 
-from .forger import OTHER, codes, forger_between, forging, texts
+from .forger import OTHER, break_on_poison, codes, forger_between, forging, texts
 from .worlds import OWNER, Machine, a_world, connect, set_up, until
 
 
@@ -179,13 +178,7 @@ async def test_company_changes_nothing(story, set_aside, stops):
 
 async def test_a_fault_of_ours_in_company_sets_one_item_aside(monkeypatch):
     """One item that breaks this program is quarantined, and those before and behind it arrive."""
-
-    async def breaking(arrival, body):
-        if body.text == "poison":
-            raise ZeroDivisionError("a fault of this program")
-        await take_message(arrival, body)
-
-    monkeypatch.setattr("taskferry_apps.daemon.effects.take_message", breaking)
+    break_on_poison(monkeypatch)
     async with forging() as (forger, bob):
         poison = await forger.seal(TextMessage("poison"))
         await hand(forger, [*await _good(forger), poison, *await _good(forger)], together=True)
