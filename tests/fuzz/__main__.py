@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.fuzz.kept import keep
-from tests.fuzz.rounds import Progress, fuzz, inputs_in
+from tests.fuzz.rounds import MOST_BYTES, Progress, fuzz, inputs_in
 from tests.fuzz.targets import TARGETS
 
 #: Longer rounds lose more when they are cut off, shorter ones start more processes.
@@ -26,11 +26,12 @@ ROUND_SECONDS = 120
 class Course:
     """The rounds of one target, until its share of time is over, its executions are done, or it breaks."""
 
-    def __init__(self, state: Path, findings: Path, seconds: int, executions: int) -> None:
+    def __init__(self, state: Path, findings: Path, seconds: int, executions: int, most_bytes: int) -> None:
         self.state = state
         self.findings = findings
         self.seconds = seconds
         self.executions = executions
+        self.most_bytes = most_bytes
 
     def run(self, name: str) -> tuple[Progress, str]:
         """What the target has come to, and the end of the fuzzer's output if it broke."""
@@ -47,6 +48,7 @@ class Course:
                 self.findings,
                 seconds=min(time, ROUND_SECONDS),
                 executions=max(0, left),
+                most_bytes=self.most_bytes,
             )
             progress.save(self.state)
             if said:
@@ -59,6 +61,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--minutes", type=float, default=0.0, help="for all targets together")
     parser.add_argument("--executions", type=int, default=0, metavar="N", help="for each target, in all runs")
+    parser.add_argument("--most-bytes", type=int, default=MOST_BYTES, metavar="N", help="of an input")
     parser.add_argument("--state", type=Path, help="a folder outside the repository for corpora and counts")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="where findings go")
     parser.add_argument("--json", action="store_true", help="print one JSON document at the end")
@@ -97,7 +100,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         state = options.state or Path(folder)
         state.mkdir(parents=True, exist_ok=True)
-        course = Course(state, options.keep.resolve(), seconds, options.executions)
+        course = Course(state, options.keep.resolve(), seconds, options.executions, options.most_bytes)
         with ThreadPoolExecutor(options.at_once) as pool:
             for progress, said in pool.map(course.run, names):
                 found.append(progress)

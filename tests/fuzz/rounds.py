@@ -14,9 +14,9 @@ import attrs
 
 from .targets import seeds
 
-__all__ = ["Progress", "fuzz", "inputs_in"]
+__all__ = ["MOST_BYTES", "Progress", "fuzz", "inputs_in"]
 
-#: A frame is 1 MiB at most; shorter inputs reach the same code sooner.
+#: A frame is 1 MiB at most; shorter inputs reach the same code sooner, and are tried several times as fast.
 MOST_BYTES = 4096
 MEMORY_MB = 1024
 _TREE = Path(__file__).parents[2]
@@ -59,7 +59,15 @@ class Progress:
         return cls(**{field.name: known[field.name] for field in attrs.fields(cls)})
 
 
-def fuzz(progress: Progress, corpus: Path, findings: Path, *, seconds: int, executions: int = 0) -> str:
+def fuzz(
+    progress: Progress,
+    corpus: Path,
+    findings: Path,
+    *,
+    seconds: int,
+    executions: int = 0,
+    most_bytes: int = MOST_BYTES,
+) -> str:
     """Run one round and count it; returns the end of what the fuzzer said if it broke, else "".
 
     It ends after `seconds`, or after so many executions where that is not 0. New inputs stay in `corpus`.
@@ -72,7 +80,7 @@ def fuzz(progress: Progress, corpus: Path, findings: Path, *, seconds: int, exec
         progress.target,
         [str(corpus)],
         *limits,
-        f"-max_len={MOST_BYTES}",
+        f"-max_len={most_bytes}",
         f"-rss_limit_mb={MEMORY_MB}",
         "-timeout=10",
         "-print_final_stats=1",

@@ -6,6 +6,7 @@ import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .identifiers import Identifier
+from .message_batch import batch
 from .outcome import CommandFailed, Exit
 from .text_input import read_text
 
@@ -19,8 +20,12 @@ def message() -> None:
     \b
     Examples:
       taskferry message send requester @bob/writer "Are you free this afternoon?"
+      taskferry message batch news.jsonl --from requester --to @bob/writer
       taskferry message show 3f9c01ab
     """
+
+
+message.add_command(batch)
 
 
 @message.command()
