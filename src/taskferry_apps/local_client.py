@@ -16,7 +16,6 @@ from .client.address import Address
 from .client.blocking_wire import BlockingWire
 from .client.errors import DaemonAway as DaemonUnreachable
 from .client.errors import Refused as ApiError
-from .client.feeds import Lines
 from .client.plans import Channel
 from .client.requests import Answer, JsonObject, Request, as_object, body_of, refused
 
@@ -105,6 +104,9 @@ class LocalClient:
         With `wake`, only what needs an agent, or the program `runtime` of one. Ends when the daemon closes
         it. Raises ApiError, DaemonUnreachable.
         """
+        # A third of what this module takes to be imported, and few commands follow anything.
+        from .client.feeds import Lines
+
         asked = {"after": after, "agent": agent, "wake": "true" if wake else None, "runtime": runtime}
         query = {name: str(value) for name, value in asked.items() if value is not None}
         channel, lines = Channel(), Lines()

@@ -16,7 +16,7 @@ def test_help_imports_nothing_heavy() -> None:
         "from taskferry_apps.cli.__main__ import main\n"
         "sys.argv = ['taskferry', '--help']\n"
         "try:\n    main()\n"
-        "finally:\n    print([name for name in sys.modules if name.partition('.')[0] in "
+        "finally:\n    print([name for name, kept in sys.modules.items() if kept and name.partition('.')[0] in "
         + repr(HEAVY)
         + "])\n"
     )
@@ -24,6 +24,23 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.rstrip().endswith("[]")
+
+
+def test_a_command_imports_no_more_than_it_needs() -> None:
+    """What asks the daemon for one answer loads no highlighter, no feeds and no results of the client."""
+    needless = ["pygments", "rich.console", "httpx._main", "taskferry_apps.client.results", "nacl", "quart"]
+    program = (
+        "import sys\n"
+        "from taskferry_apps.cli.__main__ import main\n"
+        "sys.argv = ['taskferry', 'inbox', '--url', 'http://127.0.0.1:1', '--token', 'none']\n"
+        "try:\n    main()\n"
+        f"finally:\n    print([name for name in {needless!r} if sys.modules.get(name)],"
+        " 'httpx' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.stdout == "[] True\n"
 
 
 def test_help_is_instant() -> None:
