@@ -16,7 +16,7 @@ def test_help_imports_nothing_heavy() -> None:
         "from taskferry_apps.cli.__main__ import main\n"
         "sys.argv = ['taskferry', '--help']\n"
         "try:\n    main()\n"
-        "finally:\n    print([name for name, kept in sys.modules.items() if kept and name.partition('.')[0] in "
+        "finally:\n    print([name for name, it in sys.modules.items() if it and name.partition('.')[0] in "
         + repr(HEAVY)
         + "])\n"
     )
