@@ -29,8 +29,9 @@ from tests.floods.trial import relay_process
 from tests.floods.wire import Ledger, Target
 from tests.relay.people import connect, seal
 
-#: What it may grow by once a tenth has come: tables that are bounded are full by then.
-BOUND_MIB: Final = 16
+#: What it may grow by once a fifth has come. Of a million ids some 210,000 are of messages, each to another
+#: agent, so the longest table, of 32,768 pairs of agents, is full by then.
+BOUND_MIB: Final = 8
 _MIB: Final = 1_048_576
 _BATCH: Final = 32
 _CALLERS: Final = 16
@@ -143,9 +144,9 @@ def main() -> int:
     for tenths in (0, 1, 2, 5, 10):
         at, memory = next((one for one in seen if one[0] >= most * tenths / 10), seen[-1])
         print(f"{at:>10,} ids  {memory:6.1f} MiB")
-    settled = max(memory for at, memory in seen if at <= most / 10 or at == seen[0][0])
+    settled = max(memory for at, memory in seen if at <= most / 5 or at == seen[0][0])
     grown = max(memory for _, memory in seen) - settled
-    print(f"grown by {grown:.1f} MiB since the first tenth")
+    print(f"grown by {grown:.1f} MiB since the first fifth")
     if grown > BOUND_MIB:
         print(f"that is more than {BOUND_MIB} MiB", file=sys.stderr)
         return 1
