@@ -43,7 +43,7 @@ def samples(text: str) -> dict[str, set[str]]:
 def of_a_daemon() -> dict[str, set[str]]:
     """What a daemon shows."""
     numbers = Numbers(DaemonStats(0, 0, 0, 0, 0, 0, 0), 0, 0, 0, "", "", Histogram(()), stopped=False)
-    return samples(exposition(daemon_families(numbers, Disk(0, 0, 0))).decode())
+    return samples(exposition(daemon_families(numbers, Disk(0, 0, 0), None)).decode())
 
 
 def rules() -> list[dict[str, Any]]:

@@ -12,9 +12,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from structlog.testing import capture_logs
 
 from taskferry_apps import system
-from taskferry_apps.exposition import histogram_family
+from taskferry_apps.exposition import exposition, histogram_family
 from taskferry_apps.histogram import Histogram
 from taskferry_apps.telemetry.exporter import Exporter, Pace
+from taskferry_apps.telemetry.families import span_families
 from taskferry_apps.telemetry.posting import Target
 from taskferry_apps.telemetry.spans import BATCH, Spans
 from taskferry_protocol.ids import Hash
@@ -138,6 +139,10 @@ async def test_no_collector_holds_anything_up_and_what_is_lost_is_counted_and_sa
             with trio.fail_after(5):
                 await exporter.finish()
         assert running.exporter.dropped + len(running.spans) == 3000
+        told = exposition(span_families(running.spans)).decode()
+        assert 'taskferry_telemetry_spans_total{outcome="sent"} 0.0' in told
+        assert f'taskferry_telemetry_spans_total{{outcome="lost"}} {float(running.exporter.dropped)}' in told
+        assert "taskferry_telemetry_failing 1.0" in told
         assert other.requests == []
     said = [line for line in logs if line["event"] == "telemetry is not taken"]
     assert [line["kind"] for line in said].count("spans") == 1

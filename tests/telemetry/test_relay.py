@@ -64,6 +64,8 @@ def test_a_message_is_followed_from_admission_to_delivery(tmp_path: Path, collec
     assert facts(page)["status"] == 404
     assert len(collector.named("none none")) == 1
     assert not [span for span in collector.spans if "/v1/link" in span.name]
+    became = collector.metrics["taskferry_telemetry_spans"].sum.data_points
+    assert {point.attributes[0].value.string_value: point.as_double for point in became}["lost"] == 0
     assert collector.metrics["taskferry_relay_envelopes"].sum.data_points[0].as_double == 1
     assert collector.metrics["process_resident_memory_bytes"].gauge.data_points[0].as_double > 0
     assert collector.programs[0]["service.name"] == "taskferry-relay"
@@ -78,6 +80,8 @@ def test_a_relay_serves_and_stops_while_its_collector_hangs(tmp_path: Path, coll
     collector.does = "hang"
     with logging_relay(tmp_path) as (url, lines):
         trio.run(_exchange, url)
+        numbers = httpx.get(f"{url}/metrics", trust_env=False).text
+        assert 'taskferry_telemetry_spans_total{outcome="sent"} 0.0' in numbers
     assert SECRET not in "".join(lines)
 
 

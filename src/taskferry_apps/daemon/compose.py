@@ -168,7 +168,9 @@ async def _main(settings: DaemonSettings) -> None:
         )
         await nursery.start(daemon.run)
         if spans is not None:
-            exporter = exporter_for(settings, "taskferry-daemon", spans, collector_of(daemon, settings))
+            exporter = exporter_for(
+                settings, "taskferry-daemon", spans, collector_of(daemon, settings, spans)
+            )
             daemon.doctor.exporter = exporter
             daemon.numbers.tell(Followed(spans).took)
             await nursery.start(exporter.run)

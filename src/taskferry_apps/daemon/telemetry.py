@@ -34,14 +34,14 @@ __all__ = ["Followed", "collector_of"]
 MOST: Final = 4_096
 
 
-def collector_of(daemon: DaemonService, settings: DaemonSettings) -> Collect:
+def collector_of(daemon: DaemonService, settings: DaemonSettings, spans: Spans) -> Collect:
     """What gathers the numbers of `/metrics`."""
 
     async def collect() -> Sequence[Metric]:
         from ..exposition import process_families
         from .api.metrics import daemon_families
 
-        families = daemon_families(await daemon.numbers.read(), disk_of(settings.database))
+        families = daemon_families(await daemon.numbers.read(), disk_of(settings.database), spans)
         return (*families, *process_families())
 
     return collect

@@ -104,6 +104,8 @@ def _mount_operations(
     mount_front(app, pages, snapshots, relay.meter, desk.offer)
     if surface.community:
         mount_community(app, pages, relay.directory, turnstile)
-    mount_numbers(app, surface.door, snapshots, relay.meter, gauges, Path(surface.shown.database))
+    mount_numbers(
+        app, surface.door, snapshots, relay.meter, gauges, Path(surface.shown.database), relay.spans
+    )
     guard = OpsGuard(pages, surface.door)
     mount_ops(app, guard, relay, store, snapshots, turnstile, surface.shown, gauges, system.now)

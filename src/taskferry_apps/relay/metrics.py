@@ -10,6 +10,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoM
 from ..disk import Disk
 from ..exposition import exposition, histogram_family, level_family
 from ..release import version
+from ..telemetry.families import span_families
+from ..telemetry.spans import Spans
 from .meter import Meter
 from .snapshot import Snapshot, Spread
 
@@ -19,13 +21,15 @@ __all__ = ["TRANSPORTS", "metrics_text", "relay_families"]
 TRANSPORTS: Final = ("websocket", "longpoll")
 
 
-def metrics_text(meter: Meter, snapshot: Snapshot, spread: Spread, disk: Disk) -> bytes:
+def metrics_text(meter: Meter, snapshot: Snapshot, spread: Spread, disk: Disk, spans: Spans | None) -> bytes:
     """The text format of Prometheus."""
-    return exposition(relay_families(meter, snapshot, spread, disk))
+    return exposition(relay_families(meter, snapshot, spread, disk, spans))
 
 
-def relay_families(meter: Meter, snapshot: Snapshot, spread: Spread, disk: Disk) -> Iterator[Metric]:
-    """Every metric of a relay, once."""
+def relay_families(
+    meter: Meter, snapshot: Snapshot, spread: Spread, disk: Disk, spans: Spans | None
+) -> Iterator[Metric]:
+    """Every metric of a relay, once; of its `spans`, where any are sent."""
     yield from _Numbers(meter, snapshot, disk).all()
     yield level_family(
         "taskferry_relay_mailbox_entries",
@@ -37,6 +41,7 @@ def relay_families(meter: Meter, snapshot: Snapshot, spread: Spread, disk: Disk)
         "Mailboxes that hold anything, by how long their oldest envelope waits; within a minute.",
         spread.ages,
     )
+    yield from span_families(spans)
 
 
 class _Numbers:

@@ -61,7 +61,11 @@ def collector_of(relay: Relay, store: RelayStore, limits: MailboxLimits, setting
         from .metrics import relay_families
 
         families = relay_families(
-            relay.meter, await snapshots.latest(), await snapshots.spread(), disk_of(settings.database)
+            relay.meter,
+            await snapshots.latest(),
+            await snapshots.spread(),
+            disk_of(settings.database),
+            relay.spans,
         )
         return (*families, *process_families())
 

@@ -19,18 +19,17 @@ from .. import system
 from ..logs import get_logger
 from .posting import DEADLINE_S, NotTaken, Target, open_client, post
 from .spans import BATCH, Spans
+from .standing import QUIET_S, Standing
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
-__all__ = ["METRICS_PATH", "TRACES_PATH", "Exporter", "Pace", "Standing"]
+__all__ = ["METRICS_PATH", "TRACES_PATH", "Exporter", "Pace"]
 
 TRACES_PATH: Final = "/v1/traces"
 METRICS_PATH: Final = "/v1/metrics"
 #: How often the same spans are offered.
 TRIES: Final = 3
-#: Between two warnings of one kind, for a collector that now takes what it is sent, and now does not.
-QUIET_S: Final = 3_600.0
 
 _LOG = get_logger()
 
@@ -46,22 +45,6 @@ class Pace:
     numbers_s: float = 60.0
     deadline_s: float = DEADLINE_S
     finish_s: float = 2.0
-
-
-@attrs.define
-class Standing:
-    """How the export of spans, or of numbers, stands: `failure` is why the latest was not taken, or ""."""
-
-    kind: str
-    sent: int = 0
-    dropped: int = 0
-    failure: str = ""
-    failures: int = 0
-    """In a row."""
-    warned_at: float = -QUIET_S
-    """By trio's clock."""
-    said: bool = False
-    """Whether the failure that lasts was logged."""
 
 
 class Exporter:
@@ -82,7 +65,7 @@ class Exporter:
         self._pace = pace or Pace()
         self._since = time.time_ns()
         self._client: httpx.AsyncClient | None = None
-        self.spans = Standing("spans")
+        self.spans = spans.export
         """How the export of spans stands."""
         self.numbers = Standing("numbers")
         """How the export of numbers stands; a set of all of them counts as one."""
@@ -95,7 +78,7 @@ class Exporter:
     @property
     def dropped(self) -> int:
         """Spans that were made and are lost."""
-        return self._spans.dropped + self.spans.dropped
+        return self._spans.lost
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Send until cancelled. Raises OSError at once where the authorities' file cannot be used."""

@@ -16,6 +16,8 @@ import trio
 
 from taskferry_protocol.ids import Entropy, Hash
 
+from .standing import Standing
+
 __all__ = ["BATCH", "FACTS", "Fact", "Span", "Spans"]
 
 Fact = str | int
@@ -64,6 +66,13 @@ class Spans:
         """The wall clock in nanoseconds."""
         self.dropped = 0
         """How many found no room."""
+        self.export = Standing("spans")
+        """How sending them stands."""
+
+    @property
+    def lost(self) -> int:
+        """How many were made, and are neither waiting nor taken by a collector."""
+        return self.dropped + self.export.dropped
 
     def follows(self, hash: Hash) -> bool:
         """Whether a message's spans are wanted: on every machine that it passes, the same are."""

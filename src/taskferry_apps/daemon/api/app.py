@@ -81,7 +81,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | N
             methods=[route.method],
             provide_automatic_options=False,
         )
-    add_metrics(app, daemon, settings)
+    add_metrics(app, daemon, settings, spans)
     add_pages(app, daemon, settings)
     return app
 

@@ -22,12 +22,14 @@ from .guard import bearer_secret, identify, unauthorized
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
 
+    from ...telemetry.spans import Spans
+
 __all__ = ["add_metrics", "daemon_families"]
 
 _TRANSPORTS: Final = ("websocket", "longpoll")
 
 
-def add_metrics(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings) -> None:
+def add_metrics(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings, spans: Spans | None) -> None:
     """Serve them; the application's guard against web pages stands before this, too."""
 
     @app.get("/metrics", provide_automatic_options=False)
@@ -37,7 +39,7 @@ def add_metrics(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings)
         from ...exposition import METRICS_TYPE, exposition
 
         numbers = await daemon.numbers.read()
-        text = exposition(daemon_families(numbers, disk_of(settings.database)))
+        text = exposition(daemon_families(numbers, disk_of(settings.database), spans))
         return Response(text, content_type=METRICS_TYPE)
 
 
@@ -59,11 +61,12 @@ async def _admit(daemon: DaemonService, token: Hash | None) -> None:
         )
 
 
-def daemon_families(numbers: Numbers, disk: Disk) -> Iterator[Metric]:
-    """Every metric of a daemon, once."""
+def daemon_families(numbers: Numbers, disk: Disk, spans: Spans | None) -> Iterator[Metric]:
+    """Every metric of a daemon, once; of its `spans`, where any are sent."""
     from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 
     from ...exposition import histogram_family
+    from ...telemetry.families import span_families
 
     yield InfoMetricFamily("taskferry_daemon", "The daemon's release.", {"version": version()})
     yield histogram_family(
@@ -96,3 +99,4 @@ def daemon_families(numbers: Numbers, disk: Disk) -> Iterator[Metric]:
         ("disk_free_bytes", "Free space where the database is.", disk.free),
     ):
         yield GaugeMetricFamily(f"taskferry_daemon_{name}", text, value)
+    yield from span_families(spans)

@@ -8,6 +8,7 @@ from quart import Response, jsonify, request
 from quart_trio import QuartTrio
 
 from ...disk import disk_of
+from ...telemetry.spans import Spans
 from ..gauges import Gauges
 from ..meter import Meter
 from ..ops_door import Approach, OpsDoor
@@ -29,7 +30,13 @@ def approach_of_request() -> Approach:
 
 
 def mount_numbers(
-    app: QuartTrio, door: OpsDoor, snapshots: Snapshots, meter: Meter, gauges: Gauges, database: Path
+    app: QuartTrio,
+    door: OpsDoor,
+    snapshots: Snapshots,
+    meter: Meter,
+    gauges: Gauges,
+    database: Path,
+    spans: Spans | None,
 ) -> None:
     """Serve both to whom `door` lets read them."""
 
@@ -66,7 +73,9 @@ def mount_numbers(
         from ...exposition import METRICS_TYPE
         from ..metrics import metrics_text
 
-        text = metrics_text(meter, await snapshots.latest(), await snapshots.spread(), disk_of(database))
+        text = metrics_text(
+            meter, await snapshots.latest(), await snapshots.spread(), disk_of(database), spans
+        )
         answer = Response(text, content_type=METRICS_TYPE)
         answer.headers["Cache-Control"] = "no-store"
         return answer
