@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from . import crypto
-from .cbor import encode
 from .crypto import (
     EncryptionKey,
     Kind,
@@ -18,7 +17,7 @@ from .crypto import (
     unwrap_key,
     wrap_key,
 )
-from .envelope import Envelope, Header, Parcel, Wrap, encode_header, parse_envelope
+from .envelope import Envelope, Header, Parcel, Wrap, encode_header, encode_payload, parse_envelope
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .ids import AgentRef, Entropy, Instant, LogPosition, message_id
 from .limits import WRAPS
@@ -101,7 +100,7 @@ def seal_envelope(
     h = encode_header(header)
     encoded = encode_content(content)
     ct = seal(encoded, content_key=content_key, nonce=header.nonce, associated=h)
-    raw = device_key.sign(Kind.ENVELOPE, encode([h, ct]))
+    raw = device_key.sign(Kind.ENVELOPE, encode_payload(h, ct))
     try:
         return Sealed(parse_envelope(raw), key, encoded)
     except RemoteProtocolError as error:
