@@ -23,6 +23,7 @@ from .ids import AgentRef, Entropy, Instant, LogPosition, message_id
 from .limits import WRAPS
 from .messages.codec import decode_content, encode_content
 from .messages.content import Content
+from .values import value
 
 __all__ = [
     "Address",
@@ -37,7 +38,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen
+@value
 class Address:
     """From whom, to whom, by which logs, and the `seq` that counts per sending device and `to`."""
 
@@ -48,7 +49,7 @@ class Address:
     to_log: LogPosition
 
 
-@attrs.frozen
+@value
 class Sealed:
     """An envelope of ours, and the K that opens it: kept, to wrap it again and to prove it later."""
 
@@ -58,7 +59,7 @@ class Sealed:
     """What was sealed, as it is encoded."""
 
 
-@attrs.frozen
+@value
 class Opened:
     """What was inside an envelope, the K that opened it, and the bytes that the content was read from."""
 

@@ -6,11 +6,10 @@ import sqlite3
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-import attrs
-
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.records.history import STEP_MS, TRAFFIC
 from taskferry_protocol.search_words import Asked, indexed_words
+from taskferry_protocol.values import value
 
 Connection = sqlite3.Connection
 
@@ -24,7 +23,7 @@ _LINES: Final = (
 )
 
 
-@attrs.frozen
+@value
 class Line:
     """A stored message as far as it is found and counted. `mine` and `peer` are the agents' numbers."""
 
