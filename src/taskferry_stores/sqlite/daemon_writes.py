@@ -82,6 +82,8 @@ _MAY_CONFLICT = (
     | UseRule
     | SaveApproval
 )
+#: Agents whose numbers are remembered, some 300 bytes each.
+NUMBERS_HELD = 4_096
 #: Changes of rows that nothing which is held back touches.
 _ASIDE = SetCursor | RecordRate | PutPeerWord | PutAnswer | PutSetting
 
@@ -89,8 +91,13 @@ _ASIDE = SetCursor | RecordRate | PutPeerWord | PutAnswer | PutSetting
 class DaemonWriter:
     """What the engine asks about a daemon's changes."""
 
+    def __init__(self) -> None:
+        self._numbers: dict[AgentRef, int] = {}
+        """Those of agents, which stay as long as the file."""
+
     def forget(self) -> None:
-        """Nothing is held."""
+        """Agents that were given numbers since the last commit have none any more."""
+        self._numbers.clear()
 
     def may_conflict(self, change: DaemonChange) -> bool:
         """Whether the change can raise `StoreConflict`."""
@@ -114,15 +121,17 @@ class DaemonWriter:
 
     def session(self, connection: sqlite3.Connection, changes: Iterable[DaemonChange]) -> DaemonSession:
         """Begin to write these changes."""
-        return DaemonSession(connection)
+        if len(self._numbers) > NUMBERS_HELD:
+            self._numbers.clear()
+        return DaemonSession(connection, self._numbers)
 
 
 class DaemonSession:
     """Writes a daemon's changes inside a transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, numbers: dict[AgentRef, int]) -> None:
         self._connection = connection
-        self._numbers: dict[AgentRef, int] = {}
+        self._numbers = numbers
         self._held = HeldRows(connection, self._number)
         self._traffic = TrafficWrites(connection, self._number)
 

@@ -103,6 +103,9 @@ class Engine(Generic[C, R]):
         """Nothing while commits and reads are taken. Raises StoreClosed, StoreFailed."""
         if self._closed:
             raise StoreClosed("the store is closed")
+        self._check_sound()
+
+    def _check_sound(self) -> None:
         if self._failure is not None:
             raise type(self._failure)(*self._failure.args)
 
@@ -252,7 +255,8 @@ class Engine(Generic[C, R]):
     def _write_alone(self, changes: Sequence[C]) -> tuple[R, ...] | Exception:
         """Commit one caller's changes by themselves; the outcome of a bad change is its error."""
         try:
-            self.check_open()
+            # What has begun is finished, also where the store is being closed.
+            self._check_sound()
             self._file.writer.execute("BEGIN IMMEDIATE")
             session = self._writer.session(self._file.writer, changes)
             results = session.apply_all(changes)
