@@ -7,6 +7,7 @@ arguments.
 
 from __future__ import annotations
 
+import hashlib
 import struct
 from enum import StrEnum
 from typing import Final
@@ -26,6 +27,7 @@ __all__ = [
     "Signed",
     "SigningKey",
     "blake2b_256",
+    "bstr_head",
     "check_encryption_key",
     "check_signing_key",
     "content_keys",
@@ -96,7 +98,7 @@ class SigningKey:
         protected = _PROTECTED_HEAD + self.public
         signed = sodium.crypto_sign(_to_be_signed(kind, protected, payload), self._secret)
         return b"".join(
-            (_PREFIX, protected, b"\xa0", _bstr_head(len(payload)), payload, b"\x58\x40", signed[:64])
+            (_PREFIX, protected, b"\xa0", bstr_head(len(payload)), payload, b"\x58\x40", signed[:64])
         )
 
 
@@ -169,7 +171,7 @@ class Signed:
     raw: bytes = attrs.field(repr=False)
 
 
-def _bstr_head(length: int) -> bytes:
+def bstr_head(length: int) -> bytes:
     """The head of a byte string (RFC 8949 section 3.1)."""
     if length < 24:
         return bytes((0x40 | length,))
@@ -182,7 +184,7 @@ def _bstr_head(length: int) -> bytes:
 
 def _aad(kind: Kind) -> bytes:
     text = b"taskferry/1/" + kind.value.encode()
-    return _bstr_head(len(text)) + text
+    return bstr_head(len(text)) + text
 
 
 _AAD: Final = {kind: _aad(kind) for kind in Kind}
@@ -192,7 +194,7 @@ _SIGNED_HEAD: Final = _SIG_STRUCTURE + _PROTECTED_HEAD
 
 
 def _to_be_signed(kind: Kind, protected: bytes, payload: bytes) -> bytes:
-    return b"".join((_SIG_STRUCTURE, protected, _AAD[kind], _bstr_head(len(payload)), payload))
+    return b"".join((_SIG_STRUCTURE, protected, _AAD[kind], bstr_head(len(payload)), payload))
 
 
 def parse_signed(raw: bytes, *, limit: int = ENVELOPE_BYTES) -> Signed:
@@ -220,7 +222,7 @@ def parse_signed(raw: bytes, *, limit: int = ENVELOPE_BYTES) -> Signed:
     # The payload fills what is left, so only one head is possible there.
     if (
         start > end
-        or not raw.startswith(_bstr_head(end - start), _PAYLOAD_AT)
+        or not raw.startswith(bstr_head(end - start), _PAYLOAD_AT)
         or raw[end : end + 2] != _SIGNATURE
     ):
         raise RemoteProtocolError(RejectCode.BAD_COSE, "not the COSE_Sign1 structure of this protocol")
@@ -260,9 +262,8 @@ def verify(raw: bytes, kind: Kind, *, limit: int = ENVELOPE_BYTES) -> Signed:
 
 def blake2b_256(*, key: bytes, person: str, message: bytes = b"") -> bytes:
     """Keyed BLAKE2b of 32 bytes with a personalization of at most 16 ASCII bytes (RFC 7693)."""
-    return sodium.crypto_generichash_blake2b_salt_personal(
-        message, digest_size=32, key=key, person=person.encode("ascii").ljust(16, b"\0")
-    )
+    # Python's own: the same function, without PyNaCl's checks of each argument, which take longer than it.
+    return hashlib.blake2b(message, digest_size=32, key=key, person=person.encode("ascii")).digest()
 
 
 def content_keys(key: bytes) -> tuple[bytes, bytes]:
@@ -306,7 +307,7 @@ def wrap_key(key: bytes, recipient: bytes, *, ephemeral: bytes) -> bytes:
     order raises RemoteProtocolError(bad-key) here all the same.
     """
     pair = EncryptionKey.from_secret(ephemeral)
-    nonce = sodium.crypto_generichash_blake2b_salt_personal(pair.public + recipient, digest_size=24)
+    nonce = hashlib.blake2b(pair.public + recipient, digest_size=NONCE_BYTES).digest()
     try:
         return pair.public + sodium.crypto_box(key, nonce, recipient, pair.secret)
     except (CryptoError, RuntimeError, ValueError) as error:

@@ -13,7 +13,7 @@ import attrs
 
 from . import crypto
 from .cbor import Value, decode, encode
-from .crypto import Kind, Signed, parse_signed, verify_by_known_key, verify_signed
+from .crypto import Kind, Signed, bstr_head, parse_signed, verify_by_known_key, verify_signed
 from .errors import RejectCode, RemoteProtocolError
 from .header import Header, encode_header, is_channel, read_header
 from .ids import (
@@ -33,6 +33,7 @@ __all__ = [
     "check_clock",
     "encode_header",
     "encode_parcel",
+    "encode_payload",
     "is_channel",
     "parse_envelope",
     "read_envelope",
@@ -195,7 +196,17 @@ class Parcel:
 
 def encode_parcel(parcel: Parcel) -> bytes:
     """A parcel on its own, as it is stored; in a frame it stands as `Parcel.to_cbor` gives it."""
-    return encode(parcel.to_cbor())
+    if len(parcel.wraps) != 1:
+        return encode(parcel.to_cbor())
+    # Nearly always: one device serves the recipient.
+    (wrap,) = parcel.wraps
+    strings = [bstr_head(len(string)) + string for string in (parcel.envelope, wrap.key, wrap.sealed)]
+    return b"".join((b"\x82", strings[0], b"\x81\x82", *strings[1:]))
+
+
+def encode_payload(h: bytes, ct: bytes) -> bytes:
+    """What is signed: header and ciphertext as a pair of strings."""
+    return b"".join((b"\x82", bstr_head(len(h)), h, bstr_head(len(ct)), ct))
 
 
 def read_parcel(value: Value) -> Parcel:

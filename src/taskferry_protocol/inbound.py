@@ -38,6 +38,7 @@ from .permissions import Grant, Terms, permits
 from .rates import RateState, take_by_either
 from .records import Seen
 from .sealing import Opened, open_envelope
+from .values import value
 
 __all__ = [
     "Apply",
@@ -92,7 +93,7 @@ class Standing(StrEnum):
     COPY = "copy"
 
 
-@attrs.frozen
+@value
 class InboundFacts:
     """What the daemon knows when it decides on one envelope, looked up by the envelope's header.
 
@@ -136,7 +137,7 @@ class SeqGap:
     last: int
 
 
-@attrs.frozen
+@value
 class Apply:
     """Take it. `rate` and `arrived` are the rate's states after it, None where no rate applies."""
 

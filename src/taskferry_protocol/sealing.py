@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 import attrs
 
 from . import crypto
-from .cbor import encode
 from .crypto import (
     EncryptionKey,
     Kind,
@@ -18,12 +17,13 @@ from .crypto import (
     unwrap_key,
     wrap_key,
 )
-from .envelope import Envelope, Header, Parcel, Wrap, encode_header, parse_envelope
+from .envelope import Envelope, Header, Parcel, Wrap, encode_header, encode_payload, parse_envelope
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .ids import AgentRef, Entropy, Instant, LogPosition, message_id
 from .limits import WRAPS
 from .messages.codec import decode_content, encode_content
 from .messages.content import Content
+from .values import value
 
 __all__ = [
     "Address",
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 
-@attrs.frozen
+@value
 class Address:
     """From whom, to whom, by which logs, and the `seq` that counts per sending device and `to`."""
 
@@ -49,7 +49,7 @@ class Address:
     to_log: LogPosition
 
 
-@attrs.frozen
+@value
 class Sealed:
     """An envelope of ours, and the K that opens it: kept, to wrap it again and to prove it later."""
 
@@ -59,7 +59,7 @@ class Sealed:
     """What was sealed, as it is encoded."""
 
 
-@attrs.frozen
+@value
 class Opened:
     """What was inside an envelope, the K that opened it, and the bytes that the content was read from."""
 
@@ -101,7 +101,7 @@ def seal_envelope(
     h = encode_header(header)
     encoded = encode_content(content)
     ct = seal(encoded, content_key=content_key, nonce=header.nonce, associated=h)
-    raw = device_key.sign(Kind.ENVELOPE, encode([h, ct]))
+    raw = device_key.sign(Kind.ENVELOPE, encode_payload(h, ct))
     try:
         return Sealed(parse_envelope(raw), key, encoded)
     except RemoteProtocolError as error:

@@ -15,6 +15,8 @@ import attrs
 from .cbor import Value, decode
 from .errors import RemoteProtocolError
 from .limits import ENVELOPE_BYTES
+from .messages.talk import TextMessage
+from .messages.usual_text import read_usual_text
 
 __all__ = ["ANYTHING", "Asked", "asked_words", "indexed_words", "is_met"]
 
@@ -70,6 +72,9 @@ def indexed_words(content: bytes) -> frozenset[str]:
 
     Nothing for what cannot be decoded.
     """
+    usual = read_usual_text(content)
+    if usual is not None and isinstance(usual.body, TextMessage):
+        return frozenset(_words(usual.body.text[:INDEXED_CHARS]))
     try:
         decoded = decode(content, limit=ENVELOPE_BYTES)
     except RemoteProtocolError:

@@ -53,7 +53,7 @@ PROTOCOL = (
     _m(
         "payload-head-unread",
         "crypto.py",
-        "        or not raw.startswith(_bstr_head(end - start), _PAYLOAD_AT)\n",
+        "        or not raw.startswith(bstr_head(end - start), _PAYLOAD_AT)\n",
         "",
         "one structure has one encoding",
         f"{_P}/test_signatures.py",

@@ -24,7 +24,14 @@ from taskferry_protocol.envelope import (
     verify_envelope_by_known_key,
 )
 from taskferry_protocol.errors import RemoteProtocolError
-from taskferry_protocol.header import Header, _read_carefully, _read_quickly, encode_header, read_header
+from taskferry_protocol.header import (
+    Header,
+    _read_carefully,
+    _read_quickly,
+    _write_carefully,
+    encode_header,
+    read_header,
+)
 from taskferry_protocol.ids import AgentRef, DeviceId, Hash, Instant, LogPosition
 from taskferry_protocol.messages import MessageClass
 
@@ -358,7 +365,8 @@ def _headers(draw: st.DrawFn) -> Header:
 
 @given(_headers())
 def test_every_good_header_is_read_back(header: Header) -> None:
-    """Whichever reader takes it."""
+    """Whichever reader takes it; the quick writer writes what the careful one does."""
+    assert encode_header(header) == _write_carefully(header)
     assert read_header(encode_header(header)) == header
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-import attrs
-
 from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.inbound import Apply
 from taskferry_protocol.messages import Content, MessageClass, Outcome
@@ -20,15 +18,17 @@ from taskferry_protocol.records import (
     SealedRecord,
     StoreMessage,
 )
+from taskferry_protocol.values import value
 
 from .draft import Draft
 
 __all__ = ["Arrival", "owe"]
 
+_OUTCOMES: Final = frozenset(item.value for item in Outcome)
 _SILENT: Final = frozenset({MessageClass.RECEIPT, MessageClass.ACCOUNT})
 
 
-@attrs.frozen
+@value
 class Arrival:
     """What was decided to apply, and the draft that it goes into.
 
@@ -105,5 +105,5 @@ def owe(
     draft: Draft, hash: Hash, cls: MessageClass, mine: AgentRef, peer: AgentRef, outcome: str, code: str
 ) -> None:
     """Note that the sender is to be told what became of an envelope. Receipts are never receipted."""
-    if cls not in _SILENT and outcome in {item.value for item in Outcome}:
+    if cls not in _SILENT and outcome in _OUTCOMES:
         draft.add(OweReceipt(ReceiptOwed(hash, mine, peer, outcome, code, draft.now)))

@@ -57,6 +57,7 @@ __all__ = [
     "budget_of",
     "count_sent",
     "count_shown",
+    "count_words",
     "gate_reason",
     "permit_event",
     "permit_talk",
@@ -91,9 +92,10 @@ async def screen_talk(arrival: Arrival) -> InboxState:
     Raises RemoteProtocolError(too-many) where no more of this peer's is held.
     """
     draft, mine, peer = arrival.draft, arrival.mine, arrival.peer
-    pair, tripped = await _look(arrival)
+    words = words_of(arrival.content.body)
+    pair, tripped = await _look(arrival, words)
     if tripped is None:
-        _count(draft, mine, peer, arrival.hash, arrival.content.body, inbound=True)
+        _count(draft, mine, peer, arrival.hash, words, inbound=True)
         return InboxState.UNREAD
     if not _has_room(pair.breaker, arrival):
         raise RemoteProtocolError(
@@ -108,7 +110,7 @@ async def gate_reason(arrival: Arrival) -> str:
 
     The breaker stays tripped, so that what comes later does not overtake it.
     """
-    pair, tripped = await _look(arrival)
+    pair, tripped = await _look(arrival, words_of(arrival.content.body))
     if tripped is None:
         return ""
     if not pair.breaker.latched:
@@ -119,7 +121,9 @@ async def gate_reason(arrival: Arrival) -> str:
 
 def count_shown(arrival: Arrival) -> None:
     """Count a new task that is put before our agent at once."""
-    _count(arrival.draft, arrival.mine, arrival.peer, arrival.hash, arrival.content.body, inbound=True)
+    _count(
+        arrival.draft, arrival.mine, arrival.peer, arrival.hash, words_of(arrival.content.body), inbound=True
+    )
 
 
 async def screen_event(arrival: Arrival, held: Held, after: Held) -> InboxState:
@@ -129,13 +133,14 @@ async def screen_event(arrival: Arrival, held: Held, after: Held) -> InboxState:
     """
     draft, mine, peer = arrival.draft, arrival.mine, arrival.peer
     ends = after.view.is_final and not held.view.is_final
-    pair, tripped = await _look(arrival)
+    words = words_of(arrival.content.body)
+    pair, tripped = await _look(arrival, words)
     budget = budget_of(after, pair.limits)
     over = budget is not None and after.view.spent > budget
     if over and tripped is None:
         tripped = Tripped(Trip.BUDGET)
     if tripped is None:
-        _count(draft, mine, peer, arrival.hash, arrival.content.body, inbound=True)
+        _count(draft, mine, peer, arrival.hash, words, inbound=True)
         return InboxState.UNREAD
     if ends and not await _is_any_stopped(draft.core, mine, held.task):
         return InboxState.UNREAD
@@ -153,16 +158,13 @@ def budget_of(held: Held, limits: BreakerLimits) -> int | None:
     return limits.budget if terms.budget is None else terms.budget
 
 
-async def _look(arrival: Arrival) -> tuple[Pair, Tripped | None]:
+async def _look(arrival: Arrival, words: Hash | None) -> tuple[Pair, Tripped | None]:
     draft = arrival.draft
     pair = await draft.core.pairs.of(arrival.mine, arrival.peer, draft.now)
     if pair.breaker.latched:
         return pair, Tripped(Trip.HELD)
-    content = arrival.content
-    words, more = words_of(content.body), draft.passed(arrival.mine, arrival.peer)
-    return pair, judge_incoming(
-        pair.exchanges, pair.limits, draft.now, hop=content.hop, words=words, more=more
-    )
+    hop, more = arrival.content.hop, draft.passed(arrival.mine, arrival.peer)
+    return pair, judge_incoming(pair.exchanges, pair.limits, draft.now, hop=hop, words=words, more=more)
 
 
 def _size(arrival: Arrival) -> int:
@@ -203,8 +205,8 @@ async def _put(draft: Draft, before: BreakerRecord, after: BreakerRecord) -> Non
 # --- What goes ----------------------------------------------------------------------------------------------
 
 
-async def permit_talk(draft: Draft, mine: AgentRef, peer: AgentRef, lead: Lead, body: Body) -> None:
-    """Nothing if our agent may send this message or new task now. Raises DaemonRefusal.
+async def permit_talk(draft: Draft, mine: AgentRef, peer: AgentRef, lead: Lead, body: Body) -> Hash | None:
+    """What it says, in the form that is compared, if our agent may send it now. Raises DaemonRefusal.
 
     Codes: hop-limit, same-words, pair-limit. The owner is shown what was refused.
     """
@@ -214,6 +216,7 @@ async def permit_talk(draft: Draft, mine: AgentRef, peer: AgentRef, lead: Lead, 
     tripped = judge_outgoing(pair.exchanges, pair.limits, draft.now, hop=lead.hop, words=words, more=more)
     if tripped is not None:
         await _refuse(draft.core, pair.breaker, tripped)
+    return words
 
 
 async def permit_event(draft: Draft, mine: AgentRef, peer: AgentRef, kind: EventType) -> None:
@@ -229,11 +232,17 @@ async def permit_event(draft: Draft, mine: AgentRef, peer: AgentRef, kind: Event
 
 def count_sent(draft: Draft, mine: AgentRef, peer: AgentRef, hash: Hash, content: Content) -> None:
     """Count what our agent sends, in the commit that does."""
-    _count(draft, mine, peer, hash, content.body, inbound=False)
+    count_words(draft, mine, peer, hash, words_of(content.body))
 
 
-def _count(draft: Draft, mine: AgentRef, peer: AgentRef, hash: Hash, body: Body, *, inbound: bool) -> None:
-    words = words_of(body)
+def count_words(draft: Draft, mine: AgentRef, peer: AgentRef, hash: Hash, words: Hash | None) -> None:
+    """The same of what `permit_talk` allowed, by the words that it gave."""
+    _count(draft, mine, peer, hash, words, inbound=False)
+
+
+def _count(
+    draft: Draft, mine: AgentRef, peer: AgentRef, hash: Hash, words: Hash | None, *, inbound: bool
+) -> None:
     exchange = ExchangeRecord(mine, peer, hash, draft.now, inbound, words is not None, words)
     draft.add(CountExchange(exchange))
 

@@ -25,6 +25,7 @@ from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSett
 
 from .. import system
 from ..credentials import is_credential
+from ..garbage import collect_seldom
 from ..logs import get_logger, set_up_logs
 from ..origins import origin_of
 from ..settings import DaemonSettings
@@ -182,6 +183,7 @@ async def _main(settings: DaemonSettings) -> None:
             bound: BoundServer = await serving.start(serve, app, guard_config(settings))
             _write_whereabouts(settings.data, bound.urls[0])
             _LOG.info("listening", url=bound.urls[0], pid=os.getpid())
+            collect_seldom()
             try:
                 await stop.wait()
             finally:

@@ -22,12 +22,20 @@ from taskferry_protocol.records import (
     AppendStatements,
     DaemonChange,
     DaemonResult,
+    DropOutbox,
+    DropQuarantine,
     Flow,
+    OweReceipt,
     PutOutbox,
     PutSetting,
+    RecordReceipt,
+    RecordSeen,
     ReleaseName,
     RuntimeId,
     SaveTask,
+    SetRung,
+    StoreMessage,
+    UseSequence,
 )
 from taskferry_stores.port import DaemonStore
 
@@ -78,6 +86,10 @@ class Vault(Protocol):
 Watcher = Callable[[Sequence[DaemonChange]], None]
 """Hears of what is on disk."""
 
+#: What there is of for each message, and nobody waits for.
+_UNHEARD: Final[frozenset[type[DaemonChange]]] = frozenset(
+    {StoreMessage, RecordSeen, RecordReceipt, OweReceipt, SetRung, DropQuarantine, DropOutbox, UseSequence}
+)
 _CAUGHT_UP: Final = "caught-up"
 
 
@@ -257,6 +269,8 @@ class Core:
         if self.watcher is not None:
             self.watcher(changes)
         for change in changes:
+            if type(change) in _UNHEARD:
+                continue
             self.pairs.took(change)
             if isinstance(change, PutOutbox):
                 self.outgoing.ring()

@@ -6,10 +6,9 @@ A draft is made, filled and committed while the core's lock is held. Nothing lea
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from typing import Final
-
-import attrs
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Final, TypeVar, cast
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind, Fact, audit_note
@@ -43,6 +42,7 @@ from taskferry_protocol.records import (
     UseSequence,
 )
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
+from taskferry_protocol.values import value
 
 from ..audit_logs import own_changes, peer_changes
 from .core import Core
@@ -51,11 +51,13 @@ from .steps import record_of
 
 __all__ = ["LIFETIME_MS", "Draft", "Posted", "Thread", "refusal_of", "wrap_keys"]
 
+T = TypeVar("T")
+
 #: How long what this daemon sends is kept for a recipient that is away.
 LIFETIME_MS: Final = 14 * DAY_MS
 
 
-@attrs.frozen
+@value
 class Thread:
     """Where a message belongs: its conversation, what it answers, and what led to it."""
 
@@ -66,7 +68,7 @@ class Thread:
     cause: tuple[Hash, ...] = ()
 
 
-@attrs.frozen
+@value
 class Posted:
     """An envelope made in a draft; `record` is how it is stored, where it was made just now as a message."""
 
@@ -108,7 +110,36 @@ def wrap_keys(own: AccountLog, peer: AccountLog, to: AgentRef, device: bytes) ->
     return (*(found.record.enc for found in serving), *others)
 
 
-@attrs.frozen
+class _Recipient:
+    """What is the same for all that a draft sends to one agent."""
+
+    def __init__(self, own: AccountLog, peer: AccountLog, to: AgentRef, device: bytes) -> None:
+        self.own, self.log = own.position, peer.position
+        self._logs = (own, peer)
+        self._to = to
+        self._device = device
+        self._keys: tuple[bytes, ...] = ()
+
+    def keys(self) -> tuple[bytes, ...]:
+        """Those to seal for. Raises as `wrap_keys` does."""
+        if not self._keys:
+            self._keys = wrap_keys(*self._logs, self._to, self._device)
+        return self._keys
+
+
+def _facts_text(facts: Mapping[str, object]) -> str:
+    # The same few words again and again; what is no text may equal what is written otherwise.
+    if all(type(value) is str for value in facts.values()):
+        return _words_text(tuple(facts.items()))
+    return json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
+
+
+@lru_cache(maxsize=256)
+def _words_text(facts: tuple[tuple[str, object], ...]) -> str:
+    return json.dumps(dict(facts), ensure_ascii=False, separators=(",", ":"))
+
+
+@value
 class Mark:
     """How far a draft was."""
 
@@ -127,16 +158,26 @@ class Draft:
         self._logs: dict[AccountId, AccountLog] = {}
         self._sequences: dict[AgentRef, int] = {}
         self._passed: dict[Flow, list[ExchangeRecord]] = {}
+        self._asked: dict[Hashable, object] = {}
+        self._ways: dict[AgentRef, _Recipient] = {}
+
+    async def once(self, key: Hashable, ask: Callable[[], Awaitable[T]]) -> T:
+        """What `ask` answers, asked once a draft under `key`, which has to say all that it rests on.
+
+        For what nothing but a commit can change: there is none while the lock is held and this is filled.
+        """
+        if key not in self._asked:
+            self._asked[key] = await ask()
+        return cast("T", self._asked[key])
 
     def add(self, *changes: DaemonChange) -> None:
         """Further changes, in order."""
-        self.changes.extend(changes)
+        self.changes += changes
         self._note_passed(changes)
 
     def tell(self, kind: str, agent: str, refs: Sequence[Hash] = (), **facts: object) -> None:
         """A line for the feed. `agent` is empty for what concerns the owner only; facts are small JSON."""
-        text = json.dumps(facts, ensure_ascii=False, separators=(",", ":"))
-        self.add(AppendEvent(EventRecord(kind, agent, tuple(refs), text, self.now)))
+        self.add(AppendEvent(EventRecord(kind, agent, tuple(refs), _facts_text(facts), self.now)))
 
     def audit(self, kind: AuditKind, subject: str, **facts: Fact) -> None:
         """An entry for the owner's audit log, committed with what it is about; no secret, nobody's words.
@@ -164,12 +205,13 @@ class Draft:
         """Forget everything that was done since."""
         del self.changes[mark.changes :]
         self._logs, self._sequences = mark.logs, mark.sequences
+        self._ways.clear()
         self._passed.clear()
         self._note_passed(self.changes)
 
     def _note_passed(self, changes: Iterable[DaemonChange]) -> None:
         for change in changes:
-            if isinstance(change, CountExchange):
+            if type(change) is CountExchange:
                 exchange = change.exchange
                 self._passed.setdefault(Flow(exchange.mine, exchange.peer), []).append(exchange)
 
@@ -215,6 +257,7 @@ class Draft:
             )
         )
         self._logs[log.account] = log
+        self._ways.clear()
         if log.account == self.core.account:
             changes = tuple(own_changes(log, kept))
         else:
@@ -226,6 +269,7 @@ class Draft:
         """Let another account have a name that this log's had here."""
         self.add(ReleaseName(log.account, name, shown_as))
         self._logs[log.account] = log
+        self._ways.clear()
 
     # --- Envelopes
 
@@ -274,14 +318,12 @@ class Draft:
 
     async def _seal(self, content: Content, mine: AgentRef, peer: AgentRef) -> Sealed:
         self.core.check_may_sign()
-        own, log = await self.own_log(), await self.log(peer.account)
-        if log is None:
-            raise DaemonRefusal("unknown-account", "That account is not known here.", status=404)
+        to = await self._recipient(peer)
         sequence = await self._next_sequence(peer)
         try:
             return seal_envelope(
                 content,
-                Address(mine, peer, sequence, own.position, log.position),
+                Address(mine, peer, sequence, to.own, to.log),
                 created_at=self.now,
                 expires_at=Instant(self.now + LIFETIME_MS),
                 device_key=self.core.keys.device.signing,
@@ -318,11 +360,9 @@ class Draft:
 
     async def wrap(self, envelope: Envelope, key: bytes) -> bytes:
         """The encoded parcel of an envelope of ours, wrapped by the logs held now. Raises DaemonRefusal."""
-        own, peer = await self.own_log(), await self.log(envelope.header.to.account)
-        if peer is None:
-            raise DaemonRefusal("unknown-account", "That account is not known here.", status=404)
+        to = await self._recipient(envelope.header.to)
         try:
-            keys = wrap_keys(own, peer, envelope.header.to, self.core.device)
+            keys = to.keys()
         except RemoteProtocolError as error:
             raise DaemonRefusal(
                 error.code.value,
@@ -332,6 +372,16 @@ class Draft:
             ) from error
         wraps = wrap_for(key, keys, self.core.entropy)
         return encode_parcel(Parcel(envelope.raw, wraps))
+
+    async def _recipient(self, to: AgentRef) -> _Recipient:
+        """To whom something goes, by the logs held now; asked once for all that goes there."""
+        known = self._ways.get(to)
+        if known is None:
+            own, peer = await self.own_log(), await self.log(to.account)
+            if peer is None:
+                raise DaemonRefusal("unknown-account", "That account is not known here.", status=404)
+            known = self._ways[to] = _Recipient(own, peer, to, self.core.device)
+        return known
 
     def conversation(self) -> ConversationId:
         """A fresh conversation."""

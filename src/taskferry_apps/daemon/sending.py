@@ -6,6 +6,7 @@ The relay and the peer's daemon ask the same again. Asking here tells the agent 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import attrs
 
@@ -16,7 +17,7 @@ from taskferry_protocol.permissions import permits
 from taskferry_protocol.records import ConnectionState
 
 from .bonds import Bond, bond_between, bonds_between
-from .breakers import count_sent, permit_talk
+from .breakers import count_words, permit_talk
 from .core import Core
 from .deeds import permit_deed
 from .draft import Draft, Posted, Thread
@@ -123,15 +124,19 @@ def message_to(
     """What puts a message into a draft, or raises DaemonRefusal; the last three texts may be ""."""
 
     async def fill(draft: Draft) -> Posted:
-        await permit_deed(draft, caller, agent, Deed.WORD)
-        way = await open_way(core, agent, peer)
+        await draft.once(("word", caller, agent), partial(permit_deed, draft, caller, agent, Deed.WORD))
+        way = await draft.once(("way", agent, peer), partial(open_way, core, agent, peer))
         conv = _conversation(conversation) if conversation else None
         answered = await named_message(draft, caller, agent, reply_to) if reply_to else None
         led = [answered] if answered is not None else []
         if cause:
             led.insert(0, await named_message(draft, caller, agent, cause))
-        lead = await lead_of(draft, caller, agent, way.peer, led)
-        await permit_talk(draft, agent, way.peer, lead, body)
+        if led:
+            lead = await lead_of(draft, caller, agent, way.peer, led)
+        else:
+            follow = partial(lead_of, draft, caller, agent, way.peer, ())
+            lead = await draft.once(("lead", caller, agent, way.peer), follow)
+        words = await permit_talk(draft, agent, way.peer, lead, body)
         thread = Thread(
             conv or (answered.conv if answered is not None else draft.conversation()),
             answered.hash if answered is not None else None,
@@ -140,7 +145,7 @@ def message_to(
         )
         posted = await draft.post(body, agent, way.peer, thread)
         check_may_send(way, posted, draft.now)
-        count_sent(draft, agent, way.peer, posted.hash, posted.content)
+        count_words(draft, agent, way.peer, posted.hash, words)
         draft.tell("message", agent.name, (posted.hash,), type=body.type_name, direction="out")
         return posted
 

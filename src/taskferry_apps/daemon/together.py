@@ -24,8 +24,8 @@ from .steps import record_of
 
 __all__ = ["Together"]
 
-#: Messages of one commit: those behind them wait for a few milliseconds' sealing and one write.
-MOST: Final = 64
+#: Messages of one commit: those behind them wait for some 40 milliseconds' sealing and one write.
+MOST: Final = 128
 #: Others get their turn after so many, since nothing here has to wait for anything.
 BREATH: Final = 8
 

@@ -11,6 +11,7 @@ import attrs
 
 from taskferry_protocol.ids import AccountId, ConversationId, DeviceId, Hash, Instant
 from taskferry_protocol.messages import Part
+from taskferry_protocol.values import value
 
 from .action_port import AskedView
 
@@ -176,7 +177,7 @@ class ConnectionView:
     """Whether it was this owner who ended it."""
 
 
-@attrs.frozen
+@value
 class Delivery:
     """The truthful ladder of one outgoing message: the rung, since when, and every rung with its time."""
 
@@ -190,7 +191,7 @@ class Delivery:
     """What is known of it, in a sentence."""
 
 
-@attrs.frozen
+@value
 class Sent:
     """An outgoing message that is committed here. `warnings` are sentences for the sending agent."""
 

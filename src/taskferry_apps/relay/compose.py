@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import resource
 import signal
@@ -24,6 +23,7 @@ from taskferry_transports.longpoll_server import LongPollLimits
 from taskferry_transports.loopback import is_loopback
 
 from .. import system
+from ..garbage import collect_seldom
 from ..logs import get_logger, set_up_logs
 from ..settings import RelaySettings
 from ..telemetry.opening import CannotExport, exporter_for, spans_for
@@ -88,7 +88,7 @@ def _run(
     reread: Reread | None,
 ) -> int:
     set_up_logs(settings.log, settings.log_format)
-    _collect_seldom()
+    collect_seldom()
     failure: Exception | None = None
     try:
         trio.run(main, settings, reread)
@@ -103,17 +103,6 @@ def _run(
         elsewhere = " Another address is named with --addr."
     sys.stderr.write(f"taskferry relay: {failure}{elsewhere}\n")
     return 1
-
-
-def _collect_seldom() -> None:
-    """Let the cycle collector run less often.
-
-    What passes through a relay are values without cycles, which counting frees at once. Collecting every 700
-    allocations would walk all that waits in queues and sessions many times a second, to find nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 async def _main(settings: RelaySettings, reread: Reread | None) -> None:

@@ -14,6 +14,7 @@ import attrs
 from ..cbor import Value
 from ..errors import LocalProtocolError
 from ..shape import MapReader
+from ..values import value
 
 __all__ = ["Body", "MessageClass", "Presence", "Wire", "kept"]
 
@@ -85,7 +86,7 @@ def _kept() -> dict[str, Value]:
     return {}
 
 
-@attrs.frozen
+@value
 class Body:
     """The typed content of a message. Subclasses say their type, their class and their fields.
 

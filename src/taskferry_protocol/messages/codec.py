@@ -31,6 +31,7 @@ from .tasks import (
     TaskRequest,
     TaskSeen,
 )
+from .usual_text import read_usual_text, write_usual_text
 
 __all__ = ["BODIES", "decode_content", "encode_content", "is_task_event"]
 
@@ -83,6 +84,9 @@ def encode_content(content: Content) -> bytes:
     Raises LocalProtocolError for content that the specification refuses; its `__cause__` then is the
     RemoteProtocolError that names code and field.
     """
+    usual = write_usual_text(content)
+    if usual is not None:
+        return usual
     members: dict[str, object] = dict(kept(content.extra, _KNOWN))
     members |= {
         "type": content.body.type_name,
@@ -109,6 +113,9 @@ def decode_content(raw: bytes) -> Content:
 
     Raises RemoteProtocolError: the codes of encoding and shape, unknown-type, bad-link.
     """
+    usual = read_usual_text(raw)
+    if usual is not None:
+        return usual
     reader = MapReader.open(decode(raw, limit=ENVELOPE_BYTES), "", _REQUIRED)
     kind = _read_type(reader.value("type"))
     minor = reader.uint("minor")

@@ -9,6 +9,7 @@ import attrs
 from ..cbor import Value
 from ..ids import ConversationId, Hash
 from ..links import TaskLink
+from ..values import value
 from .base import Body
 
 __all__ = ["Content"]
@@ -18,7 +19,7 @@ def _kept() -> dict[str, Value]:
     return {}
 
 
-@attrs.frozen
+@value
 class Content:
     """What is sealed. `hop` counts the messages that led to this one, `cause` names up to 8 of them.
 

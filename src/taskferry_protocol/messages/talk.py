@@ -13,6 +13,7 @@ from ..errors import RejectCode, RemoteProtocolError
 from ..ids import Hash, Instant
 from ..limits import RECEIPT_ITEMS
 from ..shape import as_array, as_text
+from ..values import value
 from .base import Body, MessageClass, Presence, Wire
 from .fields import count, digest, flag, instant, octets, prose, statements
 from .parts import Part, read_parts
@@ -25,7 +26,7 @@ UPDATE_STATEMENTS: Final = 64
 CODE_BYTES: Final = 64
 
 
-@attrs.frozen
+@value
 class TextMessage(Body):
     """Something said, outside any task: 1 to 65,536 bytes of text, and parts."""
 
@@ -48,7 +49,7 @@ class Outcome(StrEnum):
     PROCESSED = "processed"
 
 
-@attrs.frozen
+@value
 class ReceiptItem:
     """The word on one envelope. `code` is text: a later version's code survives."""
 
@@ -83,7 +84,7 @@ def _items(value: Value, field: str) -> Sequence[ReceiptItem]:
     return tuple(_item(item, f"{field}[{index}]") for index, item in enumerate(listed))
 
 
-@attrs.frozen
+@value
 class Receipt(Body):
     """What became of 1 to 256 messages, said and signed by their recipient. Never receipted itself.
 

@@ -9,6 +9,7 @@ import attrs
 
 from ..audit import AuditNote
 from ..ids import Instant
+from ..values import value
 from .base import Place
 
 
@@ -31,7 +32,7 @@ class PruneAudit:
     limit: int
 
 
-@attrs.frozen
+@value
 class Placed:
     """The running number that a row was given."""
 

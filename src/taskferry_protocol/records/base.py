@@ -7,6 +7,7 @@ from typing import Final, Generic, NewType, TypeVar
 import attrs
 
 from ..ids import AccountId, AgentRef, Hash, Instant, LogPosition
+from ..values import value
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ class Flow:
     to: AgentRef
 
 
-@attrs.frozen
+@value
 class RateRecord:
     """The token bucket of one flow: thousandths of a token left at an instant."""
 
@@ -148,7 +149,7 @@ class PutGrant:
     grant: GrantRecord
 
 
-@attrs.frozen
+@value
 class RecordRate:
     """Replace the token bucket of a flow."""
 
@@ -202,7 +203,7 @@ SharedChange = (
 # --- Results ----------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class Done:
     """The change is made, and there is nothing to tell."""
 

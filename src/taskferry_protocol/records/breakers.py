@@ -5,9 +5,10 @@ from __future__ import annotations
 import attrs
 
 from ..ids import AgentRef, Hash, Instant
+from ..values import value
 
 
-@attrs.frozen
+@value
 class ExchangeRecord:
     """One thing that passed between an agent of ours and a peer, and counts.
 
@@ -47,7 +48,7 @@ class BreakerRecord:
 # --- Changes ------------------------------------------------------------------------------------------------
 
 
-@attrs.frozen
+@value
 class CountExchange:
     """Count what has passed. What passed between the two more than a day before it is forgotten."""
 

@@ -10,6 +10,7 @@ from enum import StrEnum
 import attrs
 
 from ..ids import AgentRef, Hash, Instant
+from ..values import value
 from .base import UNPLACED, AccountRecord, GrantRecord, Place
 
 
@@ -135,7 +136,7 @@ class InviteRecord:
     permissions: str = ""
 
 
-@attrs.frozen
+@value
 class EventRecord:
     """One line of the feed that owners and agents follow. `text` is small JSON, without secrets.
 

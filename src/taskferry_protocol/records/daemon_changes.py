@@ -10,6 +10,7 @@ from enum import StrEnum
 import attrs
 
 from ..ids import AccountId, AgentRef, Hash, Instant
+from ..values import value
 from .audit import AppendAudit, Placed
 from .base import Counted, Done, Place, SharedChange
 from .breakers import BreakerChange
@@ -81,7 +82,7 @@ class SaveConnection:
     connection: PeerConnection
 
 
-@attrs.frozen
+@value
 class StoreMessage:
     """Store a message with the envelope and K that prove it.
 
@@ -93,7 +94,7 @@ class StoreMessage:
     key: bytes
 
 
-@attrs.frozen
+@value
 class KeepSealed:
     """Keep an envelope that is no message of anybody's, such as a receipt. Held already: nothing new."""
 
@@ -130,7 +131,7 @@ class MarkMessages:
     tell: bool = False
 
 
-@attrs.frozen
+@value
 class SetRung:
     """Say how far an outbound message has come. What is `delivered` stays so. Not held: nothing happens."""
 
@@ -141,14 +142,14 @@ class SetRung:
     at: Instant
 
 
-@attrs.frozen
+@value
 class PutOutbox:
     """Put a parcel into the outbox, or replace it there, as when it was wrapped again."""
 
     entry: OutboxRecord
 
 
-@attrs.frozen
+@value
 class RelayedOutbox:
     """The relay has committed these: they wait no more, and are kept until delivery is known."""
 
@@ -164,7 +165,7 @@ class DeferOutbox:
     next_attempt_at: Instant
 
 
-@attrs.frozen
+@value
 class DropOutbox:
     """These need no more sending: delivered, failed or expired."""
 
@@ -181,7 +182,7 @@ class OfferAgain:
     at: Instant
 
 
-@attrs.frozen
+@value
 class UseSequence:
     """Take the next number towards a target. Conflict: `sequence`, if `seq` is not one more than the last.
 
@@ -210,7 +211,7 @@ class AddTaskEvent:
     event: TaskEventRecord
 
 
-@attrs.frozen
+@value
 class OweReceipt:
     """Something to say in the next receipt. The same hash and outcome twice is said once."""
 
@@ -224,7 +225,7 @@ class SettleReceipts:
     places: tuple[Place, ...]
 
 
-@attrs.frozen
+@value
 class RecordReceipt:
     """A recipient's device said something of a message of ours. Said already: the first word stands."""
 
@@ -238,14 +239,14 @@ class PutQuarantine:
     item: QuarantineRecord
 
 
-@attrs.frozen
+@value
 class DropQuarantine:
     """Take something out of quarantine: the owner has let it pass or go."""
 
     hash: Hash
 
 
-@attrs.frozen
+@value
 class RecordSeen:
     """Remember a decision. The same again is nothing new. Conflict: `equivocation`, for another hash."""
 
@@ -300,7 +301,7 @@ class UseInvite:
     at: Instant
 
 
-@attrs.frozen
+@value
 class AppendEvent:
     """Add a line to the feed. Result: `Placed`."""
 

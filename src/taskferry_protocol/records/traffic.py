@@ -10,6 +10,7 @@ from enum import StrEnum
 import attrs
 
 from ..ids import AgentRef, ConversationId, DeviceId, Hash, Instant, MessageId
+from ..values import value
 from .base import UNPLACED, Generation, Offset, Place
 
 
@@ -47,7 +48,7 @@ class Rung(StrEnum):
     EXPIRED = "expired"
 
 
-@attrs.frozen
+@value
 class MessageRecord:
     """One message from the point of view of one of our agents; `(hash, mine.name)` names it.
 
@@ -87,7 +88,7 @@ class MessageRecord:
     place: Place = UNPLACED
 
 
-@attrs.frozen
+@value
 class SealedRecord:
     """What proves a message to anybody: the envelope as sent, its K, and the content that K opens."""
 
@@ -131,7 +132,7 @@ class OutboxState(StrEnum):
     RELAYED = "relayed"
 
 
-@attrs.frozen
+@value
 class OutboxRecord:
     """An encoded parcel on its way. `(to, seq)` is its order, `cls` its envelope's class."""
 
@@ -213,7 +214,7 @@ class TaskEventRecord:
     content: bytes = b""
 
 
-@attrs.frozen
+@value
 class ReceiptOwed:
     """Something to say in the next receipt from `mine` to `peer`."""
 
@@ -226,7 +227,7 @@ class ReceiptOwed:
     place: Place = UNPLACED
 
 
-@attrs.frozen
+@value
 class ReceiptGot:
     """What a recipient's device said of a message of ours, in the envelope with hash `receipt`."""
 
@@ -269,7 +270,7 @@ class QuarantineLine:
     proven: bool
 
 
-@attrs.frozen
+@value
 class SeenRecord:
     """An envelope that was decided on: it is never decided on again. `outcome` is a receipt's word."""
 
@@ -283,7 +284,7 @@ class SeenRecord:
     at: Instant
 
 
-@attrs.frozen
+@value
 class SeenKey:
     """The two ways in which an envelope may have been seen before."""
 
@@ -293,7 +294,7 @@ class SeenKey:
     seq: int
 
 
-@attrs.frozen
+@value
 class Seen:
     """What stands under a `SeenKey`: by `(device, id)`, and by `(device, to, seq)`."""
 

@@ -7,12 +7,9 @@ from collections.abc import Callable, Collection
 from typing import TypeAlias, assert_never
 
 from taskferry_protocol.ids import AgentRef, Hash, Instant
-from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import (
-    BreakerChange,
     BreakerRecord,
     Counted,
-    CountExchange,
     DaemonResult,
     Done,
     DropStopped,
@@ -132,11 +129,11 @@ def stopped(connection: Connection, flow: Flow, limit: int) -> tuple[MessageReco
 # --- Writes -------------------------------------------------------------------------------------------------
 
 
-def apply(connection: Connection, change: BreakerChange, number: Number) -> DaemonResult:
+def apply(
+    connection: Connection, change: ForgetExchanges | PutBreaker | DropStopped, number: Number
+) -> DaemonResult:
     """Make one change; `number` gives an agent's own."""
     match change:
-        case CountExchange():
-            _count(connection, change.exchange, number)
         case ForgetExchanges():
             gone = connection.execute(
                 "DELETE FROM exchanges WHERE mine = ? AND peer = ?",
@@ -150,17 +147,6 @@ def apply(connection: Connection, change: BreakerChange, number: Number) -> Daem
         case _:
             assert_never(change)
     return Done()
-
-
-def _count(connection: Connection, exchange: ExchangeRecord, number: Number) -> None:
-    mine, peer = number(exchange.mine), number(exchange.peer)
-    connection.execute(
-        "DELETE FROM exchanges WHERE mine = ? AND peer = ? AND at <= ?", (mine, peer, exchange.at - DAY_MS)
-    )
-    connection.execute(
-        "INSERT INTO exchanges (mine, peer, hash, at, inbound, talk, words) VALUES (?, ?, ?, ?, ?, ?, ?)",
-        (mine, peer, exchange.hash, exchange.at, exchange.inbound, exchange.talk, exchange.words),
-    )
 
 
 def _put(connection: Connection, breaker: BreakerRecord, number: Number) -> None:

@@ -33,6 +33,7 @@ from taskferry_protocol.records import (
     PutGrant,
     PutInvite,
     PutOutbox,
+    PutPeerWord,
     PutProposal,
     PutQuarantine,
     PutSetting,
@@ -46,6 +47,7 @@ from taskferry_protocol.records import (
     SaveConnection,
     Saved,
     SaveTask,
+    SetCursor,
     SetTrust,
     StoreMessage,
     UseInvite,
@@ -57,6 +59,7 @@ from ..errors import ConflictKind, StoreConflict
 from ..rules import require_revision, require_usable, unknown
 from . import audit, breaker_rows, gate_rows, ledger, runtime_rows
 from .daemon_reads import invite_record
+from .held_rows import HeldChange, HeldRows
 from .rows import to_signed
 from .traffic_writes import TrafficWrites
 
@@ -79,13 +82,22 @@ _MAY_CONFLICT = (
     | UseRule
     | SaveApproval
 )
+#: Agents whose numbers are remembered, some 300 bytes each.
+NUMBERS_HELD = 4_096
+#: Changes of rows that nothing which is held back touches.
+_ASIDE = SetCursor | RecordRate | PutPeerWord | PutAnswer | PutSetting
 
 
 class DaemonWriter:
     """What the engine asks about a daemon's changes."""
 
+    def __init__(self) -> None:
+        self._numbers: dict[AgentRef, int] = {}
+        """Those of agents, which stay as long as the file."""
+
     def forget(self) -> None:
-        """Nothing is held."""
+        """Agents that were given numbers since the last commit have none any more."""
+        self._numbers.clear()
 
     def may_conflict(self, change: DaemonChange) -> bool:
         """Whether the change can raise `StoreConflict`."""
@@ -109,19 +121,23 @@ class DaemonWriter:
 
     def session(self, connection: sqlite3.Connection, changes: Iterable[DaemonChange]) -> DaemonSession:
         """Begin to write these changes."""
-        return DaemonSession(connection)
+        if len(self._numbers) > NUMBERS_HELD:
+            self._numbers.clear()
+        return DaemonSession(connection, self._numbers)
 
 
 class DaemonSession:
     """Writes a daemon's changes inside a transaction."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, numbers: dict[AgentRef, int]) -> None:
         self._connection = connection
-        self._numbers: dict[AgentRef, int] = {}
+        self._numbers = numbers
+        self._held = HeldRows(connection, self._number)
         self._traffic = TrafficWrites(connection, self._number)
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Write what is held back."""
+        self._held.write()
 
     def _number(self, agent: AgentRef) -> int:
         number = self._numbers.get(agent)
@@ -134,6 +150,10 @@ class DaemonSession:
         return tuple([self._apply(change) for change in changes])
 
     def _apply(self, change: DaemonChange) -> DaemonResult:
+        if isinstance(change, HeldChange):
+            return self._held.take(change)
+        if not isinstance(change, _ASIDE):
+            self._held.write()
         if isinstance(change, RuntimeChange):
             return runtime_rows.apply(self._connection, change, self._number)
         if isinstance(change, GateChange):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
-
-import attrs
 
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.records.history import STEP_MS, TRAFFIC
 from taskferry_protocol.search_words import Asked, indexed_words
+from taskferry_protocol.values import value
 
 Connection = sqlite3.Connection
 
@@ -24,7 +23,7 @@ _LINES: Final = (
 )
 
 
-@attrs.frozen
+@value
 class Line:
     """A stored message as far as it is found and counted. `mine` and `peer` are the agents' numbers."""
 
@@ -53,10 +52,10 @@ class Line:
         return " ".join([*sorted(words), *marks])
 
 
-def add(connection: Connection, line: Line) -> None:
-    """Take a message that was just stored, the newest of all, into the index and the figures."""
-    _index(connection, line)
-    _count(connection, line)
+def add_all(connection: Connection, lines: Sequence[Line]) -> None:
+    """Take messages that were just stored into the index and the figures."""
+    _count(connection, lines)
+    _index(connection, lines)
 
 
 def move(connection: Connection, old: int, new: int) -> None:
@@ -64,12 +63,12 @@ def move(connection: Connection, old: int, new: int) -> None:
     (line,) = _lines(connection, "t.n = ?", (new,))
     below = _below(connection)
     if below is not None and old < below:
-        add(connection, line)
+        add_all(connection, [line])
         return
     words = line.words
     if words:
         connection.execute("INSERT INTO search (search, rowid, words) VALUES ('delete', ?, ?)", (old, words))
-        _index(connection, line)
+        _index(connection, [line])
     connection.execute(
         "UPDATE talks SET last = ? WHERE mine = ? AND peer = ? AND conv = ?",
         (line.n, line.mine, line.peer, line.conv),
@@ -82,8 +81,7 @@ def fill(connection: Connection, limit: int) -> int:
     if below is None:
         return 0
     lines = _lines(connection, "t.n < ? ORDER BY t.n DESC LIMIT ?", (below, limit))
-    for line in lines:
-        add(connection, line)
+    add_all(connection, lines)
     if len(lines) < limit:
         connection.execute("DELETE FROM history_fill")
     else:
@@ -136,22 +134,29 @@ def _below(connection: Connection) -> int | None:
     return int(row[0]) if row else None
 
 
-def _index(connection: Connection, line: Line) -> None:
-    words = line.words
-    if words:
-        connection.execute("INSERT INTO search (rowid, words) VALUES (?, ?)", (line.n, words))
+def _index(connection: Connection, lines: Iterable[Line]) -> None:
+    rows = [(line.n, words) for line in lines if (words := line.words)]
+    connection.executemany("INSERT INTO search (rowid, words) VALUES (?, ?)", rows)
 
 
-def _count(connection: Connection, line: Line) -> None:
-    if line.cls not in TRAFFIC:
-        return
-    connection.execute(
-        "INSERT INTO talks (mine, peer, conv, last, messages) VALUES (?, ?, ?, ?, 1)"
-        " ON CONFLICT DO UPDATE SET messages = messages + 1, last = max(last, excluded.last)",
-        (line.mine, line.peer, line.conv, line.n),
+def _count(connection: Connection, lines: Iterable[Line]) -> None:
+    talks: dict[tuple[int, int, bytes], tuple[int, int]] = {}
+    traffic: dict[tuple[int, int, int], list[int]] = {}
+    for line in lines:
+        if line.cls not in TRAFFIC:
+            continue
+        talk = (line.mine, line.peer, line.conv)
+        last, messages = talks.get(talk, (0, 0))
+        talks[talk] = (max(last, line.n), messages + 1)
+        column = (line.direction == "in") + 2 * (line.task is not None)
+        for span in SPANS_MS:
+            counts = traffic.setdefault((span, line.stored_at - line.stored_at % span, line.mine), [0] * 4)
+            counts[column] += 1
+    connection.executemany(
+        "INSERT INTO talks (mine, peer, conv, last, messages) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE"
+        " SET messages = messages + excluded.messages, last = max(last, excluded.last)",
+        [(*talk, *counted) for talk, counted in talks.items()],
     )
-    received, event = line.direction == "in", line.task is not None
-    counts = (not received and not event, received and not event, not received and event, received and event)
     connection.executemany(
         "INSERT INTO traffic (span, at, mine, messages_sent, messages_received, events_sent, events_received)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET"
@@ -159,5 +164,5 @@ def _count(connection: Connection, line: Line) -> None:
         " messages_received = messages_received + excluded.messages_received,"
         " events_sent = events_sent + excluded.events_sent,"
         " events_received = events_received + excluded.events_received",
-        [(span, line.stored_at - line.stored_at % span, line.mine, *counts) for span in SPANS_MS],
+        [(*slot, *counts) for slot, counts in traffic.items()],
     )

@@ -80,23 +80,25 @@ def select_with(connection: sqlite3.Connection, query: str, keys: Iterable[Row])
     return found
 
 
-def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row]) -> None:
-    """Insert rows of one width into a table, named with its columns.
+def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row], otherwise: str = "") -> int:
+    """Insert rows of one width into a table, named with its columns; how many were inserted or changed.
 
     Many at a time: a statement for each would give up and take back the interpreter's lock for each.
+    `otherwise` says what to do where a row is there already.
     """
-    width, done = len(rows[0]), 0
+    done = made = 0
     for step in _ROWS:
         while len(rows) - done >= step:
             values = [value for row in rows[done : done + step] for value in row]
-            connection.execute(_inserting(into, width, step), values)
+            made += connection.execute(_inserting(into, len(rows[0]), step, otherwise), values).rowcount
             done += step
+    return made
 
 
-@lru_cache(maxsize=32)
-def _inserting(into: str, width: int, rows: int) -> str:
+@lru_cache(maxsize=64)
+def _inserting(into: str, width: int, rows: int, otherwise: str) -> str:
     group = "(" + ",".join("?" * width) + ")"
-    return f"INSERT INTO {into} VALUES {','.join([group] * rows)}"  # noqa: S608
+    return f"INSERT INTO {into} VALUES {','.join([group] * rows)}{otherwise}"  # noqa: S608
 
 
 def update(connection: sqlite3.Connection, table: str, columns: Sequence[str], rows: Sequence[Row]) -> None:
@@ -118,6 +120,25 @@ def _updating(table: str, columns: tuple[str, ...], rows: int) -> str:
         f"WITH keys AS (VALUES {','.join([group] * rows)}) UPDATE {table}"  # noqa: S608
         f" SET {named} FROM keys WHERE {table}.{key} = keys.column1"
     )
+
+
+def update_with(
+    connection: sqlite3.Connection, table: str, changed: str, found: str, rows: Sequence[Row]
+) -> None:
+    """Change what each row of keys finds, many at a time; `column1` and so on are the key's in both texts."""
+    done = 0
+    for step in _ROWS:
+        while len(rows) - done >= step:
+            values = [value for row in rows[done : done + step] for value in row]
+            connection.execute(_updating_with(table, changed, found, len(rows[0]), step), values)
+            done += step
+
+
+@lru_cache(maxsize=32)
+def _updating_with(table: str, changed: str, found: str, width: int, rows: int) -> str:
+    group = "(" + ",".join("?" * width) + ")"
+    keys = f"WITH keys AS (VALUES {','.join([group] * rows)})"
+    return f"{keys} UPDATE {table} SET {changed} FROM keys WHERE {found}"  # noqa: S608
 
 
 def singles(keys: Collection[Column] | Collection[bytes] | Collection[str]) -> Iterator[Row]:

@@ -228,8 +228,11 @@ def _status(answer: object) -> int:
 
 
 async def _secure(response: Response) -> Response:
+    # By hand: `setdefault` makes an exception for each that is not there.
+    there = {name.lower() for name, _ in response.headers}
     for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
+        if name.lower() not in there:
+            response.headers.add(name, value)
     return response
 
 

@@ -6,6 +6,7 @@ import base64
 import binascii
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 import attrs
@@ -148,6 +149,7 @@ class Moment(Kind[Instant]):
         return Instant(instant)
 
 
+@lru_cache(maxsize=1_024)
 def time_text(at: Instant) -> str:
     """RFC 3339 in UTC with milliseconds."""
     at_utc = _EPOCH + timedelta(milliseconds=min(at, _LAST))
