@@ -14,6 +14,7 @@ import trio
 
 from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.cbor import Value
+from taskferry_protocol.envelope import OneWrap
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Mail, Notice, Outcome, ParcelAccepted, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId, Instant
@@ -102,7 +103,7 @@ class Engine:
 
     # --- decide
 
-    async def take(self, sender: Sender, batches: Sequence[tuple[int, Sequence[Value]]]) -> None:
+    async def take(self, sender: Sender, batches: Sequence[tuple[int, Sequence[Value | OneWrap]]]) -> None:
         """Decide on batches. Their sender is answered once what was accepted of each is committed."""
         account, count = sender.account, sum([len(parcels) for _, parcels in batches])
         wait = self._senders.wait_ms(account, self._now())

@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from taskferry_protocol.cbor import Value
+from taskferry_protocol.envelope import OneWrap
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId
@@ -70,7 +71,7 @@ class Job:
 
     sender: Sender
     batch: int
-    parcels: Sequence[Value]
+    parcels: Sequence[Value | OneWrap]
     outcomes: list[Outcome | None] = attrs.field(init=False)
     stores: list[tuple[int, StoreEnvelope]] = attrs.field(factory=list)
     contacts: list[RecordContact] = attrs.field(factory=list)

@@ -209,6 +209,19 @@ class Usages:
                 if share is not None:
                     share.add(total)
 
+    def decided_alike(self, account: AccountId, devices: Iterable[DeviceId], count: int, size: int) -> None:
+        """As `decided`, for so many envelopes of one account with so many bytes in all to each device."""
+        for device in devices:
+            box = self._boxes.get(device)
+            if box is None:
+                box = self._boxes[device] = _Box()
+            tallies = [box, box.pending]
+            if box.shares is not None and (share := box.shares.get(account)) is not None:
+                tallies.append(share)
+            for tally in tallies:
+                tally.count += count
+                tally.bytes += size
+
     def landed(self, landing: Landing) -> None:
         """What was pending is stored, or came to nothing."""
         for device, (stored, nothing) in landing.boxes.items():
