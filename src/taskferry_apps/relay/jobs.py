@@ -61,8 +61,8 @@ class Sender(Protocol):
         """Everything in the batch is decided on, and what was accepted is on disk."""
 
 
-Deliver = Callable[[DeviceId, Entry], None]
-"""Hands a committed entry to the device's session, if there is one."""
+Deliver = Callable[[DeviceId, Sequence[Entry]], None]
+"""Hands committed entries, in their order, to the device's session, if there is one."""
 
 
 @attrs.define(eq=False)

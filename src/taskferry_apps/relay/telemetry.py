@@ -90,10 +90,11 @@ class Followed:
     def deliver(self, then: Deliver) -> Deliver:
         """Hears of what is on disk."""
 
-        def heard(device: DeviceId, entry: Entry) -> None:
-            then(device, entry)
-            if isinstance(entry, Mail):
-                self._committed(device, entry)
+        def heard(device: DeviceId, entries: Sequence[Entry]) -> None:
+            then(device, entries)
+            for entry in entries:
+                if isinstance(entry, Mail):
+                    self._committed(device, entry)
 
         return heard
 
