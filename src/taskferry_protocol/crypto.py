@@ -29,6 +29,7 @@ __all__ = [
     "blake2b_256",
     "bstr_head",
     "check_encryption_key",
+    "check_signature",
     "check_signing_key",
     "content_keys",
     "open_chunk",
@@ -232,20 +233,20 @@ def parse_signed(raw: bytes, *, limit: int = ENVELOPE_BYTES) -> Signed:
 def verify_signed(signed: Signed, kind: Kind) -> None:
     """Check the key, then the signature for this kind. Raises RemoteProtocolError: bad-key, bad-signature."""
     check_signing_key(signed.key)
-    _check_signature(signed, kind)
+    check_signature(signed.raw, signed.key, kind)
 
 
 def verify_by_known_key(signed: Signed, kind: Kind) -> None:
     """Check the signature alone: for a key that passed `check_signing_key` when it was first seen."""
-    _check_signature(signed, kind)
+    check_signature(signed.raw, signed.key, kind)
 
 
-def _check_signature(signed: Signed, kind: Kind) -> None:
+def check_signature(raw: bytes, key: bytes, kind: Kind) -> None:
+    """As `verify_by_known_key`, for the bytes of a structure that was taken apart before, by `key`."""
     # The payload, its head before it, stands in the structure as it is signed.
-    payload = signed.raw[_PAYLOAD_AT:-66]
-    message = b"".join((signed.signature, _SIGNED_HEAD, signed.key, _AAD[kind], payload))
+    message = b"".join((raw[-64:], _SIGNED_HEAD, key, _AAD[kind], raw[_PAYLOAD_AT:-66]))
     try:
-        sodium.crypto_sign_open(message, signed.key)
+        sodium.crypto_sign_open(message, key)
     except (CryptoError, ValueError) as error:
         raise RemoteProtocolError(RejectCode.BAD_SIGNATURE, f"does not verify as {kind.value}") from error
 

@@ -7,7 +7,7 @@ What it says of itself is in `header`; what is inside, and who may open it, in `
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, TypeAlias
 
 import attrs
 
@@ -28,6 +28,7 @@ from .values import value
 __all__ = [
     "Envelope",
     "Header",
+    "OneWrap",
     "Parcel",
     "Wrap",
     "check_clock",
@@ -182,6 +183,10 @@ class Wrap:
         return [self.key, self.sealed]
 
 
+OneWrap: TypeAlias = tuple[bytes, bytes, bytes]
+"""A parcel with one wrap as a quick reader leaves it: envelope, and the wrap's key and sealed key."""
+
+
 @value
 class Parcel:
     """What travels: the envelope as opaque bytes, and 1 to 64 wraps sorted by key. Wraps are not signed."""
@@ -209,18 +214,15 @@ def encode_payload(h: bytes, ct: bytes) -> bytes:
     return b"".join((b"\x82", bstr_head(len(h)), h, bstr_head(len(ct)), ct))
 
 
-def read_parcel(value: Value) -> Parcel:
+def read_parcel(value: Value | OneWrap) -> Parcel:
     """The parcel in a decoded item; its envelope is not looked into.
 
     Raises RemoteProtocolError: the codes of shape, too-many, not-canonical.
     """
-    match value:
-        # The usual case by far: nothing to sort, and nothing to say.
-        case [bytes(raw), [[bytes(key), bytes(sealed)]]]:
-            if len(key) == crypto.KEY_BYTES and len(sealed) == crypto.SEALED_KEY_BYTES:
-                return Parcel(raw, (Wrap(key, sealed),))
-        case _:
-            pass
+    if isinstance(value, tuple):
+        # The usual case by far, and looked at already: nothing to sort, and nothing to say.
+        raw, key, sealed = value
+        return Parcel(raw, (Wrap(key, sealed),))
     envelope, wraps = as_pair(value, "parcel")
     raw = as_bytes(envelope, "envelope")
     listed = tuple(map(_read_wrap, as_array(wraps, "wraps", least=1, most=WRAPS)))

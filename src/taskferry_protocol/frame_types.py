@@ -8,6 +8,7 @@ from enum import IntEnum
 import attrs
 
 from .cbor import Value
+from .envelope import OneWrap
 from .errors import RejectCode
 from .frame_items import Cursor, Entry, Outcome, Refusal, Window
 from .ids import AccountId, DeviceId, Instant, LogPosition
@@ -119,10 +120,10 @@ class ReadyFrame:
 
 @value
 class SendFrame:
-    """A batch of parcels as decoded values: each is judged alone, so none can spoil another."""
+    """A batch of parcels as decoded: each is judged alone, by `read_parcel`, so none can spoil another."""
 
     batch: int
-    parcels: tuple[Value, ...] = attrs.field(repr=False)
+    parcels: tuple[Value | OneWrap, ...] = attrs.field(repr=False)
 
 
 @value

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final, assert_never
 
 from .cbor import Value, decode, encode
+from .envelope import OneWrap
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .frame_items import (
     DETAIL_TEXT_BYTES,
@@ -117,7 +118,7 @@ def _fields(frame: Frame) -> list[object]:
         case ReadyFrame():
             return [FrameType.READY.value, _ready_map(frame)]
         case SendFrame():
-            return [FrameType.SEND.value, frame.batch, list(frame.parcels)]
+            return [FrameType.SEND.value, frame.batch, [_parcel(parcel) for parcel in frame.parcels]]
         case ResultFrame():
             return [FrameType.RESULT.value, frame.batch, outcomes_to_cbor(frame.outcomes)]
         case DeliverFrame():
@@ -137,6 +138,13 @@ def _fields(frame: Frame) -> list[object]:
             return [FrameType.GOAWAY.value, frame.code.value, text, frame.retry_after]
         case _:
             assert_never(frame)
+
+
+def _parcel(parcel: Value | OneWrap) -> object:
+    if isinstance(parcel, tuple):
+        envelope, key, sealed = parcel
+        return [envelope, [[key, sealed]]]
+    return parcel
 
 
 def _reply_outcome(outcome: Mapping[str, Value] | Refusal) -> list[object]:

@@ -19,7 +19,7 @@ from .messages.base import MessageClass
 from .shape import MapReader, as_bytes, as_pair, as_position, as_text, as_uint
 from .values import value
 
-__all__ = ["Header", "encode_header", "is_channel", "read_header"]
+__all__ = ["LEAST_USUAL_TIME", "USUAL_HEADER", "Header", "encode_header", "is_channel", "read_header"]
 
 VERSION: Final = 1
 #: `~` and a device's id in hex: the longest that stands beside an account.
@@ -165,20 +165,23 @@ _POSITION: Final = rb"\x82" + _UINT + rb"\x58\x20.{32}"
 # Names of at most 23 bytes, whose head is one byte; that it counts them rightly is looked at afterwards.
 _REFERENCE: Final = rb"\x82\x58\x20.{32}[\x60-\x77][#a-z0-9_-]{0,23}"
 _CLASS: Final = rb"(?:\x67account|\x68artifact|\x6aconnection|\x67message|\x67receipt|\x64task)"
-_TIME: Final = rb"\x1b(.{8})"
 #: The deterministic encoding of a header of version 1 and suite 1: its keys stand in this order and no other.
-_USUAL: Final = re.compile(
+USUAL_HEADER: Final = re.compile(
     rb"\xad\x61v\x01"
-    rb"\x62id\x50(.{16})"
+    rb"\x62id\x50(?P<id>.{16})"
     rb"\x62to(" + _REFERENCE + rb"\x63log" + _POSITION + rb")"
-    rb"\x63seq(" + _UINT + rb")"
+    rb"\x63seq(?P<seq>" + _UINT + rb")"
     rb"\x64from(" + _REFERENCE + rb"\x65class" + _CLASS + rb")"
-    rb"\x65nonce\x58\x18(.{24})"
+    rb"\x65nonce\x58\x18(?P<nonce>.{24})"
     rb"\x65suite\x01"
-    rb"\x66commit\x58\x20(.{32})"
-    rb"\x66to_log(" + _POSITION + rb")\x6acreated_at" + _TIME + rb"\x6aexpires_at" + _TIME,
+    rb"\x66commit\x58\x20(?P<commit>.{32})"
+    rb"\x66to_log(" + _POSITION + rb")"
+    rb"\x6acreated_at\x1b(?P<created>.{8})"
+    rb"\x6aexpires_at\x1b(?P<expires>.{8})",
     re.DOTALL,
 )
+#: Times of eight bytes are as short as they can be from here on.
+LEAST_USUAL_TIME: Final = 2**32
 _ONE_POSITION: Final = re.compile(_POSITION, re.DOTALL)
 #: Where the account and the head of the name stand in a reference.
 _ACCOUNT_AT: Final = 3
@@ -199,7 +202,7 @@ def read_header(h: bytes) -> Header:
 
 def _read_quickly(h: bytes) -> Header | None:
     """The header, if it is a good one of the usual form: a third of the careful way's time."""
-    match = _USUAL.fullmatch(h)
+    match = USUAL_HEADER.fullmatch(h)
     if match is None:
         return None
     id, to_and_log, seq, from_and_class, nonce, commit, to_log, created, expires = match.groups()
@@ -228,8 +231,7 @@ def _read_quickly(h: bytes) -> Header | None:
         header.seq
         and header.log.length
         and header.to_log.length
-        # Times of eight bytes are as short as they can be from 2^32 on.
-        and 2**32 <= header.created_at < header.expires_at < TIME_LIMIT
+        and LEAST_USUAL_TIME <= header.created_at < header.expires_at < TIME_LIMIT
         and header.expires_at - header.created_at <= LIFETIME_MS
     )
     return header if sound else None

@@ -7,16 +7,23 @@ agent to another, as long as nothing that they rest on changes. Whatever is diff
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from .admission import UNUSED, Admission, AdmissionFacts, Admitted, address, check_parties
+from .crypto import Kind, check_signature
 from .envelope import Envelope, Wrap, verify_envelope_by_known_key
 from .errors import RemoteProtocolError
 from .frame_items import Refusal
-from .ids import DeviceId, Instant, LogPosition
+from .ids import DeviceId, Instant, LogPosition, sha256
+from .likeness import Like
 from .permissions import GRANTABLE, Grant
 from .rates import RateState, take
+from .records import StoreEnvelope
 
 __all__ = ["Lane"]
+
+#: What one envelope takes of a rate, in thousandths.
+_ONE: Final = 1_000
 
 
 class Lane:
@@ -109,3 +116,53 @@ class Lane:
         except RemoteProtocolError as error:
             return Refusal.of(error)
         return Admitted(envelope, tuple(entries), spent)
+
+    def carry(
+        self, likes: Sequence[Like], rate: RateState | None
+    ) -> tuple[list[StoreEnvelope | Refusal], RateState | None]:
+        """What `admit` decides on envelopes with one wrap that are like the first, one behind the other.
+
+        As many of the first as there is certainly rate and room for, with what is left of the rate. Each
+        signature is checked. The caller counts what is to be stored.
+        """
+        decided: list[StoreEnvelope | Refusal] = []
+        now, grant, key = self._now, self._grant, self._first.device
+        before, wait = take(rate if rate is not None else RateState.full(grant.rate, now), grant.rate, now, 0)
+        if wait or len(self._keys) != 1:
+            return decided, rate
+        # At one moment nothing flows in, so that each takes one from what there is.
+        tokens, (room, free, step) = before.tokens_milli, self._left()
+        to, largest = self._first.header.to, grant.largest
+        devices = [device for device, _, _ in self._entries]
+        only = devices[0] if len(devices) == 1 else None
+        for raw, sealed, id, seq, created_at, expires_at in likes:
+            size = len(raw)
+            taken = size + len(sealed)
+            if tokens < _ONE or room < 1 or taken > free or size > largest:
+                break
+            try:
+                check_signature(raw, key, Kind.ENVELOPE)
+            except RemoteProtocolError as error:
+                decided.append(Refusal.of(error))
+                continue
+            tokens -= _ONE
+            room -= step
+            free -= taken * step
+            entries = ((only, sealed),) if only is not None else tuple([(one, sealed) for one in devices])
+            decided.append(
+                StoreEnvelope(key, id, to, seq, sha256(raw), created_at, expires_at, now, raw, entries)
+            )
+        return decided, rate if tokens == before.tokens_milli else RateState(tokens, now)
+
+    def _left(self) -> tuple[int, int, int]:
+        """How many entries and bytes the fullest of the mailboxes takes; and how often each one counts."""
+        facts, step = self._facts, 1
+        room, free = facts.limits.entries, facts.limits.size
+        for device, _, largest in self._entries:
+            usage, share = facts.usage.get(device, UNUSED), facts.shares.get(device)
+            count, size = usage.count, usage.bytes
+            if share is not None:
+                # It is part of the usage as well, and both grow.
+                count, size, step = count + share.count, size + share.bytes, 2
+            room, free = min(room, facts.limits.entries - count), min(free, largest - size)
+        return room, free, step

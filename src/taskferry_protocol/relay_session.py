@@ -13,6 +13,7 @@ import attrs
 from .calls import CallAnswer, CallRequest, read_request
 from .cbor import Value
 from .crypto import Kind, verify
+from .envelope import OneWrap
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .frame_items import Entry, Outcome, Refusal, Window
 from .frames import (
@@ -119,7 +120,7 @@ class ParcelsReceived:
     """
 
     batch: int
-    parcels: tuple[Value, ...] = attrs.field(repr=False)
+    parcels: tuple[Value | OneWrap, ...] = attrs.field(repr=False)
     size: int
 
 

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Sequence
 from typing import Final
 
-from .cbor import Value
+from .envelope import OneWrap
 from .frame_items import Entry, Mail, Outcome, ParcelAccepted
 from .frame_types import AckFrame, DeliverFrame, SendFrame
 from .limits import FRAME_BYTES
@@ -26,8 +26,13 @@ _SEND: Final = re.compile(rb"\x83\x05" + _UINT + _COUNT, re.DOTALL)
 _DELIVER: Final = re.compile(rb"\x82\x07" + _COUNT, re.DOTALL)
 _ACK: Final = re.compile(rb"\x82\x08" + _UINT, re.DOTALL)
 _OFFSET: Final = re.compile(rb"\x84" + _UINT + rb"\x00\x59(..)", re.DOTALL)
+# [envelope, …]: an array of two, and a string whose length takes two bytes.
+_PARCEL: Final = struct.Struct(">2sH")
+_PAIR: Final = b"\x82\x59"
 # [[key, sealed]]: arrays of one and of two, strings of 32 and of 80 bytes.
 _WRAP: Final = struct.Struct("4s32s2s80s")
+_ONE_PAIR: Final = b"\x81\x82\x58\x20"
+_SEALED_HEAD: Final = b"\x58\x50"
 _SEALED: Final = struct.Struct("2s80s")
 _SEALED_BYTES: Final = 80
 #: A length of two bytes is the shortest from here on.
@@ -44,23 +49,22 @@ def read_usual_from_daemon(data: bytes) -> SendFrame | AckFrame | None:
 
 def read_usual_send(data: bytes) -> SendFrame | None:
     """The `send` that `data` encodes, if each parcel is an envelope of usual size with one wrap."""
-    head = _SEND.match(data)
-    if head is None or len(data) > FRAME_BYTES:
+    found = _SEND.match(data)
+    if found is None or len(data) > FRAME_BYTES:
         return None
-    batch, counted = head.groups()
-    at, count = head.end(), _count(counted)
-    parcels: list[Value] = []
+    batch, counted = found.groups()
+    at, count = found.end(), _count(counted)
+    unpack_head, unpack_wrap = _PARCEL.unpack_from, _WRAP.unpack_from
+    parcels: list[OneWrap] = []
     try:
         for _ in range(count):
-            # An array of two, and a string whose length takes two bytes.
-            if data[at : at + 2] != b"\x82\x59":
-                return None
+            head, size = unpack_head(data, at)
             start = at + 4
-            end = start + int.from_bytes(data[at + 2 : start], "big")
-            before, key, between, sealed = _WRAP.unpack_from(data, end)
-            if end < start + _LEAST or before != b"\x81\x82\x58\x20" or between != b"\x58\x50":
+            end = start + size
+            before, key, between, sealed = unpack_wrap(data, end)
+            if head != _PAIR or size < _LEAST or before != _ONE_PAIR or between != _SEALED_HEAD:
                 return None
-            parcels.append([data[start:end], [[key, sealed]]])
+            parcels.append((data[start:end], key, sealed))
             at = end + _WRAP.size
     except struct.error:
         return None

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
+import attrs
+
 from taskferry_protocol import cbor
 from taskferry_protocol.audit import (
     CHAIN_START,
@@ -30,15 +32,22 @@ from taskferry_protocol.call_answers import (
 )
 from taskferry_protocol.calls import read_request as read_call
 from taskferry_protocol.crypto import Kind, parse_signed, verify
-from taskferry_protocol.envelope import encode_parcel, read_envelope, read_parcel
+from taskferry_protocol.envelope import (
+    check_clock,
+    encode_parcel,
+    parse_envelope,
+    read_envelope,
+    read_parcel,
+)
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.frames import encode_frame, open_frame, read_frame
 from taskferry_protocol.handoff import verify_handoff
-from taskferry_protocol.header import _read_carefully, _read_quickly, encode_header
-from taskferry_protocol.ids import Instant
+from taskferry_protocol.header import Header, _read_carefully, _read_quickly, encode_header
+from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant, LogPosition, MessageId
 from taskferry_protocol.inbound import read_inbound
+from taskferry_protocol.likeness import Likeness
 from taskferry_protocol.linking import Approving, Joining
-from taskferry_protocol.messages import decode_content, encode_content
+from taskferry_protocol.messages import MessageClass, decode_content, encode_content
 from taskferry_protocol.sessions import ClientSession, RelaySession
 from taskferry_transports.longpoll_wire import (
     MAX_WAIT,
@@ -92,6 +101,42 @@ def _header(data: bytes) -> None:
     assert encode_header(careful) == data
     with signatures_unchecked():
         read_envelope(structure(cbor.encode([data, bytes(272)])), now=START)
+
+
+_ALIKE = Header(
+    MessageId(bytes.fromhex("0190a0000000700080000000000000ff")),
+    MessageClass.MESSAGE,
+    AgentRef(AccountId(bytes(32)), "asks"),
+    AgentRef(AccountId(b"\1" * 32), "does"),
+    300,
+    LogPosition(3, Hash(b"\2" * 32)),
+    LogPosition(40, Hash(b"\3" * 32)),
+    START,
+    Instant(START + 86_400_000),
+    1,
+    bytes(24),
+    bytes(32),
+)
+"""The header of an envelope that others are like."""
+
+
+def _like(data: bytes) -> None:
+    first = parse_envelope(structure(cbor.encode([encode_header(_ALIKE), bytes(272)])))
+    likeness = Likeness.of(first, b"key")
+    assert likeness is not None
+    like = likeness.read((data, b"key", b"sealed"), START)
+    # It raises what the general way raises, whatever the quick one says.
+    envelope = parse_envelope(data)
+    check_clock(envelope.header, START)
+    if like is None:
+        return
+    header = envelope.header
+    assert like == (data, b"sealed", header.id, header.seq, header.created_at, header.expires_at)
+    own = {
+        name: getattr(header, name) for name in ("id", "seq", "created_at", "expires_at", "nonce", "commit")
+    }
+    assert attrs.evolve(_ALIKE, **own) == header
+    assert envelope.device == first.device
 
 
 def _parcel(data: bytes) -> None:
@@ -258,6 +303,7 @@ WIRE: dict[str, Target] = {
     "cose": _cose,
     "envelope": _envelope,
     "header": _header,
+    "like": _like,
     "parcel": _parcel,
     "content": _content,
     "frame": _frame,
@@ -299,6 +345,10 @@ def made(name: str) -> Iterator[bytes]:
         case "linking-new" | "linking-managing":
             for letter in _offered():
                 yield from (bytes((phase,)) + letter for phase in (0, 1, 2, 128))
+        case "like":
+            for seq in (256, 301, 65_535):
+                header = encode_header(attrs.evolve(_ALIKE, seq=seq))
+                yield structure(cbor.encode([header, bytes(seq)]))
         case "header":
             for path in sorted((VECTORS / "envelope").glob("*.json")):
                 for raw in inputs(json.loads(path.read_text())):

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from taskferry_protocol import usual_frames
 from taskferry_protocol.cbor import Value, encode
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Entry, Mail, Notice, Outcome, ParcelAccepted, Refusal
@@ -24,8 +25,6 @@ from taskferry_protocol.ids import Hash
 from taskferry_protocol.limits import FRAME_BYTES
 from taskferry_protocol.usual_frames import (
     read_usual_deliver,
-    read_usual_from_daemon,
-    read_usual_send,
     write_usual_deliver,
     write_usual_result,
 )
@@ -50,6 +49,30 @@ def send(batch: int, *parcels: Value) -> bytes:
 def deliver(*offsets: int, size: int = 300) -> bytes:
     """The bytes of a `deliver` of mail at these offsets."""
     return encode_frame(DeliverFrame(tuple([Mail(offset, BYTES(size), BYTES(80)) for offset in offsets])))
+
+
+def written_out(frame: Frame | None) -> Frame | None:
+    """A frame with its parcels as the decoder gives them."""
+    if not isinstance(frame, SendFrame):
+        return frame
+    parcels: list[Value] = []
+    for found in frame.parcels:
+        assert isinstance(found, tuple)
+        raw, key, sealed = found
+        parcels.append([raw, [[key, sealed]]])
+    return SendFrame(frame.batch, tuple(parcels))
+
+
+def read_usual_send(data: bytes) -> Frame | None:
+    """What the quick reader makes of a `send`; what it reads is encoded again as it was."""
+    frame = usual_frames.read_usual_send(data)
+    assert frame is None or encode_frame(frame) == data
+    return written_out(frame)
+
+
+def read_usual_from_daemon(data: bytes) -> Frame | None:
+    """What a relay reads quickly."""
+    return written_out(usual_frames.read_usual_from_daemon(data))
 
 
 def general(data: bytes) -> Frame | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 import attrs
 
 from taskferry_protocol.cbor import Value
+from taskferry_protocol.envelope import OneWrap
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Mail, Notice, ParcelAccepted, Refusal
 from taskferry_protocol.frame_types import (
@@ -39,7 +40,7 @@ class Liar:
     _frames: dict[str, int] = attrs.field(factory=dict)
     _seen: dict[str, list[Mail]] = attrs.field(factory=dict)
     """All mail that a machine was sent, to be sent again."""
-    _sent: dict[str, Value] = attrs.field(factory=dict)
+    _sent: dict[str, Value | OneWrap] = attrs.field(factory=dict)
     """The first parcel of each machine."""
     _logs: dict[bytes, list[Value]] = attrs.field(factory=dict)
 

@@ -30,9 +30,10 @@ from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 from ..logs import get_logger
 from .audit import RelayAudit, ticket_audit
 from .entrance import Entrance
-from .facts import Account, Facts
+from .facts import Facts
 from .presence import Presence
 from .suspensions import Suspensions
+from .view import Account
 
 __all__ = ["Accounts"]
 

@@ -24,8 +24,9 @@ from taskferry_protocol.records.operations import (
 )
 from taskferry_stores.port import RelayStore, StoreFull
 
-from .facts import Account, Facts
+from .facts import Facts
 from .limits import USUAL
+from .view import Account
 
 __all__ = ["QUERY_CHARS", "Directory", "Listing", "ListingPage", "listing_change", "word_of"]
 

@@ -14,6 +14,7 @@ import trio
 
 from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.cbor import Value
+from taskferry_protocol.envelope import OneWrap
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Mail, Notice, Outcome, ParcelAccepted, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId, Instant
@@ -102,7 +103,7 @@ class Engine:
 
     # --- decide
 
-    async def take(self, sender: Sender, batches: Sequence[tuple[int, Sequence[Value]]]) -> None:
+    async def take(self, sender: Sender, batches: Sequence[tuple[int, Sequence[Value | OneWrap]]]) -> None:
         """Decide on batches. Their sender is answered once what was accepted of each is committed."""
         account, count = sender.account, sum([len(parcels) for _, parcels in batches])
         wait = self._senders.wait_ms(account, self._now())
@@ -273,7 +274,7 @@ class Engine:
         chore.result = result
         if isinstance(result, Expired):
             for device, offset, notice in result.notices:
-                self._deliver(device, Notice(offset, notice.hash, RejectCode(notice.code)))
+                self._deliver(device, [Notice(offset, notice.hash, RejectCode(notice.code))])
 
     def _refuse(self, jobs: Sequence[Job]) -> None:
         self._judge.take_back(jobs)
@@ -285,19 +286,34 @@ class Engine:
         landing = Landing()
         for job in jobs:
             outcomes = job.outcomes
+            # By device, in order: a batch goes to few.
+            landed: dict[DeviceId, list[Mail]] = {}
             for index, change in job.stores:
                 result = results[at]
                 at += 1
                 if isinstance(result, Stored) and len(result.offsets) == len(change.entries):
                     # Each entry got its place, in order.
-                    landing.all_of(change)
+                    envelope = change.envelope
                     for (device, offset), (_, sealed) in zip(result.offsets, change.entries, strict=True):
-                        self._deliver(device, Mail(offset, change.envelope, sealed))
+                        entries = landed.get(device)
+                        if entries is None:
+                            entries = landed[device] = []
+                        entries.append(Mail(offset, envelope, sealed))
                     outcomes[index] = ParcelAccepted(result.place)
                 else:
+                    self._land(landed, landing)
                     outcomes[index] = self._outcome(job.sender.account, change, result, landing)
+            self._land(landed, landing)
             job.sender.answer(job.batch, [outcome or NO_ROOM for outcome in outcomes])
         self._facts.landed(landing)
+
+    def _land(self, landed: dict[DeviceId, list[Mail]], landing: Landing) -> None:
+        """Hand out what got its place; afterwards there is nothing of it."""
+        for device, entries in landed.items():
+            size = sum([len(entry.envelope) + len(entry.sealed) for entry in entries])
+            landing.stored(device, len(entries), size)
+            self._deliver(device, entries)
+        landed.clear()
 
     def _outcome(
         self, sender: AccountId, change: StoreEnvelope, result: RelayResult, landing: Landing
@@ -321,5 +337,5 @@ class Engine:
         # A rewrapped envelope adds only some.
         landing.some_of(change, [device for device, _ in offsets])
         for device, offset in offsets:
-            self._deliver(device, Mail(offset, change.envelope, entry_for(change.entries, device)[1]))
+            self._deliver(device, [Mail(offset, change.envelope, entry_for(change.entries, device)[1])])
         return ParcelAccepted(place)

@@ -5,26 +5,15 @@ Nothing in here is the truth: all of it is rebuilt from the store, and dropped b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable, Mapping
+from collections.abc import Collection, Container, Iterable
 from typing import Final
-
-import attrs
 
 from taskferry_protocol.accounts import AccountLog, refold
 from taskferry_protocol.admission import (
-    Admission,
-    AdmissionFacts,
-    Admitted,
-    Load,
     MailboxLimits,
-    Prior,
-    RelayConnection,
-    admit,
 )
-from taskferry_protocol.envelope import Envelope, Header, Wrap
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Instant
-from taskferry_protocol.lanes import Lane
-from taskferry_protocol.messages import MessageClass
+from taskferry_protocol.envelope import Header
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     AccountRecord,
@@ -36,49 +25,18 @@ from taskferry_protocol.records import (
 )
 from taskferry_stores.port import RelayStore
 
-from .in_force import connection_for, is_limited
+from .in_force import connection_for
 from .limits import USUAL
 from .lru import Lru
 from .usage import Landing, Usages
+from .view import NO_CONTACT, Account, Ends, Route, View
 
-__all__ = ["NO_PRIOR", "Account", "Facts", "View"]
+__all__ = ["Facts"]
 
 STATEMENTS_HELD: Final = USUAL.statements_held_bytes
 ROUTES_HELD: Final = USUAL.routes_held
 #: What a statement costs in memory beside its bytes, in bytes.
 _STATEMENT_COST: Final = 128
-_SERVICE: Final = frozenset({MessageClass.RECEIPT, MessageClass.CONNECTION, MessageClass.ACCOUNT})
-NO_PRIOR: Final = Prior()
-"""Of an envelope that was not looked up, as most are not."""
-#: Between two agents who have a grant, contact plays no part.
-_NO_CONTACT: Final = ContactState()
-
-
-@attrs.frozen
-class Account:
-    """An account's folded log, and why its traffic is stopped, if it is."""
-
-    log: AccountLog
-    held: str
-
-
-class _Route:
-    """One flow: what connects its ends, and what was spent of its rate."""
-
-    __slots__ = ("acquainted", "connection", "contact", "ends", "flow", "is_limited", "rate", "reverse")
-
-    def __init__(self, flow: Flow, connection: RelayConnection | None, acquainted: bool) -> None:
-        self.flow = flow
-        self.ends = (flow.from_, flow.to)
-        self.connection = connection
-        self.is_limited = is_limited(connection)
-        self.acquainted = acquainted
-        self.contact = _NO_CONTACT
-        self.reverse = _NO_CONTACT
-        self.rate: RateState | None = None
-
-
-_Ends = tuple[AgentRef, AgentRef]
 
 
 class Facts:
@@ -91,10 +49,10 @@ class Facts:
         self._suspended = suspended
         self._limits = limits
         self._accounts: Lru[AccountId, Account] = Lru(STATEMENTS_HELD)
-        self._routes: Lru[_Ends, _Route] = Lru(ROUTES_HELD)
+        self._routes: Lru[Ends, Route] = Lru(ROUTES_HELD)
         self._usages = Usages(store, limits)
         # Kept beside the routes, which whoever is connected can have read anew. Lost ones were fuller.
-        self._service: Lru[_Ends, RateState] = Lru(ROUTES_HELD)
+        self._service: Lru[Ends, RateState] = Lru(ROUTES_HELD)
         self._unsaved: dict[Flow, RateState] = {}
         # Rises with every change, so that what was read before one is not taken for what holds after it.
         self._version = 0
@@ -156,7 +114,7 @@ class Facts:
     async def prepare(self, sender: AccountId, headers: Iterable[Header]) -> None:
         """Load whatever deciding on these envelopes needs and is not held, in few queries."""
         accounts: set[AccountId] = set()
-        ends: set[_Ends] = set()
+        ends: set[Ends] = set()
         targets: set[AgentRef] = set()
         if self._accounts.get(sender) is None:
             accounts.add(sender)
@@ -179,9 +137,9 @@ class Facts:
             await self._load_routes(ends)
         await self._load_usage(sender, targets)
 
-    async def _load_routes(self, ends: Collection[_Ends]) -> None:
+    async def _load_routes(self, ends: Collection[Ends]) -> None:
         version = -1
-        routes: list[_Route] = []
+        routes: list[Route] = []
         while version != self._version:
             version = self._version
             routes = await self._read_routes(ends)
@@ -189,11 +147,11 @@ class Facts:
             if self._routes.get(route.ends) is None:
                 self._routes.put(route.ends, route)
 
-    async def _read_routes(self, ends: Collection[_Ends]) -> list[_Route]:
+    async def _read_routes(self, ends: Collection[Ends]) -> list[Route]:
         foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
         back = [Flow(flow.to, flow.from_) for flow in foreign]
         if not foreign:
-            return [_Route(Flow(a, b), None, acquainted=False) for a, b in ends]
+            return [Route(Flow(a, b), None, acquainted=False) for a, b in ends]
         connections = await self._store.connections(
             {AgentPair.of(flow.from_, flow.to) for flow in foreign if flow.from_.name}
         )
@@ -205,9 +163,9 @@ class Facts:
         for a, b in ends:
             flow = Flow(a, b)
             known = connections.get(AgentPair.of(a, b), ())
-            route = _Route(flow, connection_for(known, b), (a.account, b.account) in linked)
-            route.contact = contacts.get(flow, _NO_CONTACT)
-            route.reverse = contacts.get(Flow(b, a), _NO_CONTACT)
+            route = Route(flow, connection_for(known, b), (a.account, b.account) in linked)
+            route.contact = contacts.get(flow, NO_CONTACT)
+            route.reverse = contacts.get(Flow(b, a), NO_CONTACT)
             saved = rates.get(flow)
             route.rate = None if saved is None else RateState(saved.tokens_milli, saved.at)
             route.rate = self._unsaved.get(flow, route.rate)
@@ -266,118 +224,3 @@ class Facts:
         self._accounts.clear()
         self._routes.clear()
         self._unsaved.clear()
-
-
-class View:
-    """Facts about envelopes of one session. Most of a batch goes one way, which is looked up once."""
-
-    __slots__ = (
-        "_account",
-        "_device",
-        "_ends",
-        "_facts",
-        "_held",
-        "_lane",
-        "_recipient",
-        "_route",
-        "_sender",
-        "_shares",
-        "_suspended",
-        "_tried",
-    )
-
-    def __init__(self, facts: Facts, account: AccountId, device: DeviceId) -> None:
-        self._facts = facts
-        self._account = account
-        self._device = device
-        self._sender = facts._accounts.get(account)
-        self._recipient: Account | None = None
-        self._route: _Route | None = None
-        self._held = self._suspended = _NOBODY
-        self._shares: Mapping[DeviceId, Load] = {}
-        self._ends: _Ends | None = None
-        self._lane: Lane | None = None
-        self._tried = False
-
-    def decide(
-        self, envelope: Envelope, wraps: tuple[Wrap, ...], prior: Prior, now: Instant
-    ) -> Admission | None:
-        """The decision on one envelope; None if something that `prepare` loaded was dropped meanwhile.
-
-        `now` is the same each time: what was found for one envelope of a way holds for the next.
-        """
-        header = envelope.header
-        if self._ends != (header.from_, header.to):
-            self._turn(header.from_, header.to)
-        known: AdmissionFacts | None = None
-        if prior is NO_PRIOR:
-            if not self._tried:
-                known = self.of(header, prior)
-                if known is None:
-                    return None
-                self._tried, self._lane = True, Lane.of(envelope, wraps, known, now)
-            lane, route = self._lane, self._route
-            if lane is not None and route is not None:
-                admission = lane.admit(envelope, wraps, route.rate)
-                if admission is not None:
-                    return admission
-        known = known or self.of(header, prior)
-        return None if known is None else admit(envelope, wraps, known, now=now)
-
-    def of(self, header: Header, prior: Prior) -> AdmissionFacts | None:
-        """The facts about one envelope; None if something that `prepare` loaded was dropped meanwhile."""
-        # Tuples compare by identity first, and the same names are mostly the same objects.
-        if self._ends != (header.from_, header.to):
-            self._turn(header.from_, header.to)
-        sender, recipient, route = self._sender, self._recipient, self._route
-        if sender is None or route is None:
-            return None
-        return AdmissionFacts(
-            self._account,
-            self._device,
-            sender.log,
-            None if recipient is None else recipient.log,
-            self._held,
-            route.connection,
-            route.acquainted,
-            route.contact,
-            route.reverse,
-            route.rate,
-            self._facts._usages.totals,
-            prior,
-            self._facts._limits,
-            self._facts._service.get((header.from_, header.to)) if header.cls in _SERVICE else None,
-            self._shares,
-            self._suspended,
-        )
-
-    def _turn(self, from_: AgentRef, to: AgentRef) -> None:
-        facts, sender = self._facts, self._sender
-        self._ends = (from_, to)
-        self._lane, self._tried = None, False
-        self._route = facts._routes.get((from_, to))
-        self._recipient = sender if to.account == self._account else facts._accounts.get(to.account)
-        both = (sender, self._recipient)
-        self._held = frozenset(a.log.account for a in both if a is not None and a.held) or _NOBODY
-        stopped = facts._suspended
-        self._suspended = frozenset(a for a in (self._account, to.account) if a in stopped) or _NOBODY
-        self._shares = {}
-        if self._recipient is not None and to.account != self._account:
-            served = self._recipient.log.state.serving(to.name)
-            self._shares = facts._usages.shares(self._account, [device.id for device in served])
-
-    def note(self, admitted: Admitted) -> None:
-        """Count what the envelope asked about last costs and fills; it is committed later."""
-        facts, route = self._facts, self._route
-        facts._usages.decided(self._account, len(admitted.envelope.raw), admitted.entries)
-        if route is None:
-            return
-        if admitted.rate is not None:
-            route.rate = admitted.rate
-            if route.is_limited:
-                facts._unsaved[route.flow] = admitted.rate
-        if admitted.service is not None:
-            facts._service.put(route.ends, admitted.service)
-
-
-_NOBODY: Final[frozenset[AccountId]] = frozenset()

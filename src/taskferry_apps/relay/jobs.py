@@ -9,6 +9,7 @@ import attrs
 import trio
 
 from taskferry_protocol.cbor import Value
+from taskferry_protocol.envelope import OneWrap
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Entry, Outcome, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId
@@ -60,8 +61,8 @@ class Sender(Protocol):
         """Everything in the batch is decided on, and what was accepted is on disk."""
 
 
-Deliver = Callable[[DeviceId, Entry], None]
-"""Hands a committed entry to the device's session, if there is one."""
+Deliver = Callable[[DeviceId, Sequence[Entry]], None]
+"""Hands committed entries, in their order, to the device's session, if there is one."""
 
 
 @attrs.define(eq=False)
@@ -70,7 +71,7 @@ class Job:
 
     sender: Sender
     batch: int
-    parcels: Sequence[Value]
+    parcels: Sequence[Value | OneWrap]
     outcomes: list[Outcome | None] = attrs.field(init=False)
     stores: list[tuple[int, StoreEnvelope]] = attrs.field(factory=list)
     contacts: list[RecordContact] = attrs.field(factory=list)

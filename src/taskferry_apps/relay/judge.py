@@ -11,18 +11,21 @@ from typing import Final
 import trio
 
 from taskferry_protocol.admission import Admitted, Prior, read_for_admission
-from taskferry_protocol.envelope import Envelope, Wrap, read_parcel
+from taskferry_protocol.cbor import Value
+from taskferry_protocol.envelope import Envelope, OneWrap, Wrap, read_parcel
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.frame_items import Outcome, Refusal
+from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import DeviceId, Hash, Instant, MessageId
+from taskferry_protocol.likeness import Like, Likeness
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.records import RecordContact, StoreEnvelope
 from taskferry_stores.port import RelayStore
 
-from .facts import NO_PRIOR, Facts
+from .facts import Facts
 from .jobs import Job, Sender
 from .limits import USUAL
 from .usage import Landing
+from .view import NO_PRIOR, View
 from .witness import Witness, log_refusal
 
 __all__ = ["Judge"]
@@ -41,8 +44,10 @@ _PERMISSION: Final = frozenset(
     }
 )
 
-_Read = tuple[Job, int, Envelope, tuple[Wrap, ...]]
-"""An envelope with its wraps, and its place in its batch."""
+_Place = tuple[Job, int]
+"""A parcel of a batch."""
+_Read = tuple[_Place, Envelope, tuple[Wrap, ...], list[tuple[_Place, Like]]]
+"""A parcel's envelope and wraps, and what stands behind it that is like it."""
 
 
 class Judge:
@@ -71,43 +76,66 @@ class Judge:
             self.take_back(jobs)
             raise
 
-    async def _decide(self, sender: Sender, parcels: Iterable[tuple[Job, int]]) -> None:
+    async def _decide(self, sender: Sender, places: Sequence[_Place]) -> None:
         now = self._now()
-        read: list[_Read] = []
-        for job, index in parcels:
-            try:
-                parcel = read_parcel(job.parcels[index])
-                read.append((job, index, read_for_admission(parcel, now=now), parcel.wraps))
-            except RemoteProtocolError as error:
-                job.outcomes[index] = Refusal.of(error)
+        read = self._read(places, now)
         # A contact counts once, so whether it is new has to be known before.
-        contacts = [entry for entry in read if entry[2].header.cls is MessageClass.CONNECTION]
+        contacts = [entry for entry in read if entry[1].header.cls is MessageClass.CONNECTION]
         priors = await self._priors(contacts) if contacts else {}
         await self._judge(sender, read, priors, now)
-        refused = [entry for entry in read if _may_be_known(entry[0].outcomes[entry[1]])]
+        refused = [entry for entry in read if _may_be_known(entry[0])]
         if refused:
             priors = await self._priors(refused)
-            known = [entry for entry in refused if _key(entry[2]) in priors]
+            known: list[_Read] = [(*entry[:3], []) for entry in refused if _key(entry[1]) in priors]
             await self._judge(sender, known, priors, now)
+
+    def _read(self, places: Sequence[_Place], now: Instant) -> list[_Read]:
+        """What can be read of these parcels."""
+        read: list[_Read] = []
+        behind: list[tuple[_Place, Like]] = []
+        likeness: Likeness | None = None
+        last = len(places) - 1
+        for at, place in enumerate(places):
+            job, index = place
+            value = job.parcels[index]
+            if likeness is not None:
+                like = likeness.read(value, now) if isinstance(value, tuple) else None
+                if like is not None:
+                    behind.append((place, like))
+                    continue
+                likeness = None
+            entry = _read_one(place, now)
+            if entry is None:
+                continue
+            read.append(entry)
+            behind = entry[3]
+            if at < last and self._witness is None:
+                after, number = places[at + 1]
+                likeness = _likeness(entry[1], value, after.parcels[number])
+        return read
 
     async def _priors(self, read: Sequence[_Read]) -> dict[tuple[DeviceId, MessageId], Prior]:
         """What was accepted before under the same ids."""
-        found = await self._store.accepted({_key(envelope) for _, _, envelope, _ in read})
+        found = await self._store.accepted({_key(envelope) for _, envelope, _, _ in read})
         return {key: Prior(by_id=hash) for key, hash in found.items()}
 
     async def _judge(
         self,
         sender: Sender,
-        read: Sequence[_Read],
+        read: list[_Read],
         priors: dict[tuple[DeviceId, MessageId], Prior],
         now: Instant,
     ) -> None:
+        """Decide in order. What was like another and needs a decision of its own is put into `read`."""
         if not read:
             return
         facts, account, device = self._facts, sender.account, sender.device
-        await facts.prepare(account, [envelope.header for _, _, envelope, _ in read])
+        await facts.prepare(account, [envelope.header for _, envelope, _, _ in read])
         view = facts.view(account, device)
-        for job, index, envelope, wraps in read:
+        at = 0
+        while at < len(read):
+            (job, index), envelope, wraps, behind = read[at]
+            at += 1
             header = envelope.header
             prior = priors.get(_key(envelope), NO_PRIOR) if priors else NO_PRIOR
             if header.cls is MessageClass.CONNECTION and (device, header.id) in self._asked:
@@ -117,31 +145,47 @@ class Judge:
                 await facts.prepare(account, [header])
                 view = facts.view(account, device)
                 admission = view.decide(envelope, wraps, prior, now)
-            if not isinstance(admission, Admitted):
+            if isinstance(admission, Admitted):
+                self._admit(job, index, admission, view, prior, now)
+            else:
                 job.outcomes[index] = admission if self._witness is None else log_refusal(envelope, admission)
-                continue
-            job.outcomes[index] = None
-            if self._witness is not None and (known := view.of(header, prior)) is not None:
-                self._witness(known, envelope)
-            view.note(admission)
-            if header.cls is MessageClass.CONNECTION:
-                self._asked[device, header.id] = envelope.hash
-            for flow, contact in admission.contacts:
-                facts.contact_changed(flow, contact)
-                job.contacts.append(RecordContact(flow, contact))
-            change = StoreEnvelope(
-                device,
-                header.id,
-                header.to,
-                header.seq,
-                envelope.hash,
-                header.created_at,
-                header.expires_at,
-                now,
-                envelope.raw,
-                admission.entries,
-            )
-            job.stores.append((index, change))
+            if behind:
+                decided = view.carry([like for _, like in behind])
+                for ((job, index), _), outcome in zip(behind, decided, strict=False):
+                    if isinstance(outcome, StoreEnvelope):
+                        job.stores.append((index, outcome))
+                    else:
+                        job.outcomes[index] = outcome
+                rest = [_read_one(place, now) for place, _ in behind[len(decided) :]]
+                read[at:at] = [entry for entry in rest if entry is not None]
+
+    def _admit(
+        self, job: Job, index: int, admission: Admitted, view: View, prior: Prior, now: Instant
+    ) -> None:
+        envelope, device = admission.envelope, admission.envelope.device
+        header = envelope.header
+        job.outcomes[index] = None
+        if self._witness is not None and (known := view.of(header, prior)) is not None:
+            self._witness(known, envelope)
+        view.note(admission)
+        if header.cls is MessageClass.CONNECTION:
+            self._asked[device, header.id] = envelope.hash
+        for flow, contact in admission.contacts:
+            self._facts.contact_changed(flow, contact)
+            job.contacts.append(RecordContact(flow, contact))
+        change = StoreEnvelope(
+            device,
+            header.id,
+            header.to,
+            header.seq,
+            envelope.hash,
+            header.created_at,
+            header.expires_at,
+            now,
+            envelope.raw,
+            admission.entries,
+        )
+        job.stores.append((index, change))
 
     def ended(self, jobs: Iterable[Job]) -> None:
         """A commit of these ended: the store knows now which contacts there are."""
@@ -164,5 +208,24 @@ def _key(envelope: Envelope) -> tuple[DeviceId, MessageId]:
     return envelope.device, envelope.header.id
 
 
-def _may_be_known(outcome: Outcome | None) -> bool:
+def _read_one(place: _Place, now: Instant) -> _Read | None:
+    """A parcel's envelope and wraps; None if it is refused for what they are."""
+    job, index = place
+    try:
+        parcel = read_parcel(job.parcels[index])
+        return place, read_for_admission(parcel, now=now), parcel.wraps, []
+    except RemoteProtocolError as error:
+        job.outcomes[index] = Refusal.of(error)
+    return None
+
+
+def _likeness(envelope: Envelope, parcel: Value | OneWrap, following: Value | OneWrap) -> Likeness | None:
+    """By what to read those that follow an envelope, if the next is for the same device."""
+    if not isinstance(parcel, tuple) or not isinstance(following, tuple) or parcel[1] != following[1]:
+        return None
+    return Likeness.of(envelope, parcel[1])
+
+
+def _may_be_known(place: _Place) -> bool:
+    outcome = place[0].outcomes[place[1]]
     return isinstance(outcome, Refusal) and outcome.code in _PERMISSION

@@ -120,10 +120,10 @@ class Link:
 
     # --- what others tell it; none of it blocks
 
-    def deliver(self, entry: Entry) -> None:
+    def deliver(self, entries: Sequence[Entry]) -> None:
         """Mail that was committed just now."""
         if self._mailbox is not None:
-            self._mailbox.put(entry)
+            self._mailbox.put(entries)
             if self._writing is not None:
                 self._rouse()
 

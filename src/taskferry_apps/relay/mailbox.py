@@ -7,7 +7,7 @@ read from the store by cursor. A wake-up is a hint: whether there is mail is ask
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import Final
 
@@ -70,27 +70,29 @@ class Mailbox:
     def __len__(self) -> int:
         return len(self._queue)
 
-    def put(self, entry: Entry) -> None:
-        """Take an entry that was committed just now. Offsets rise; a page may have brought it first."""
+    def put(self, entries: Sequence[Entry]) -> None:
+        """Take entries that were committed just now. Offsets rise; a page may have brought them first."""
         if not self.behind:
-            self._append(entry)
+            self._append(entries)
         elif self._late is not None:
-            self._late.append(entry)
+            self._late.extend(entries)
 
-    def _append(self, entry: Entry) -> None:
-        if entry.offset <= self._known:
-            return
-        size = entry.size
-        full = len(self._queue) >= TAIL_ENTRIES or self._bytes + size > TAIL_BYTES
-        if full or size > self._budget.left:
-            self.behind = True
-            return
-        self._known = entry.offset
-        if not self._queue:
-            self._since = trio.current_time()
-        self._queue.append(entry)
-        self._bytes += size
-        self._budget.left -= size
+    def _append(self, entries: Iterable[Entry]) -> None:
+        queue, budget = self._queue, self._budget
+        for entry in entries:
+            if entry.offset <= self._known:
+                continue
+            size = entry.size
+            full = len(queue) >= TAIL_ENTRIES or self._bytes + size > TAIL_BYTES
+            if full or size > budget.left:
+                self.behind = True
+                return
+            self._known = entry.offset
+            if not queue:
+                self._since = trio.current_time()
+            queue.append(entry)
+            self._bytes += size
+            budget.left -= size
 
     def _hold(self, entry: Entry, size: int) -> None:
         self._queue.append(entry)
@@ -111,10 +113,7 @@ class Mailbox:
             # A page ends by count, by bytes or because no more is there; an entry is under half of it.
             if len(items) < BATCH and total < PAGE_BYTES // 2:
                 self.behind = False
-                for late in self._late:
-                    if self.behind:
-                        break
-                    self._append(late)
+                self._append(self._late)
         finally:
             self._late = None
 

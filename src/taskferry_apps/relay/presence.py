@@ -5,7 +5,7 @@ It outlives no process and proves nothing; a mailbox is served whether or not an
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
@@ -31,8 +31,8 @@ class Present(Protocol):
     def run_id(self) -> bytes:
         """The daemon's process, as it says; empty where it says nothing."""
 
-    def deliver(self, entry: Entry) -> None:
-        """Put an entry that was committed just now before the device. Never blocks, never raises."""
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """Put entries that were committed just now before the device. Never blocks, never raises."""
 
     def end(self, code: RejectCode, text: str, retry_after: int | None = None) -> None:
         """Say goaway and hang up soon. Never blocks, never raises. `retry_after` is in ms."""
@@ -68,11 +68,11 @@ class Presence:
             if not devices:
                 del self._by_account[session.account]
 
-    def deliver(self, device: DeviceId, entry: Entry) -> None:
-        """Hand an entry to the device's session, if it has one."""
+    def deliver(self, device: DeviceId, entries: Sequence[Entry]) -> None:
+        """Hand entries to the device's session, if it has one."""
         session = self._by_device.get(device)
         if session is not None:
-            session.deliver(entry)
+            session.deliver(entries)
 
     def run_of(self, device: DeviceId) -> bytes:
         """The process that holds the device's session; empty where there is none, or it says nothing."""

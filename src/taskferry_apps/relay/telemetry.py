@@ -15,7 +15,7 @@ import attrs
 from taskferry_protocol.admission import AdmissionFacts, MailboxLimits
 from taskferry_protocol.calls import CallAnswer, CallRequest
 from taskferry_protocol.cbor import Value
-from taskferry_protocol.envelope import Envelope
+from taskferry_protocol.envelope import Envelope, OneWrap
 from taskferry_protocol.frame_items import Entry, Mail, Outcome, Refusal
 from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant, fingerprint, sha256
 from taskferry_stores.port import RelayStore
@@ -94,10 +94,11 @@ class Followed:
     def deliver(self, then: Deliver) -> Deliver:
         """Hears of what is on disk."""
 
-        def heard(device: DeviceId, entry: Entry) -> None:
-            then(device, entry)
-            if isinstance(entry, Mail):
-                self._committed(device, entry)
+        def heard(device: DeviceId, entries: Sequence[Entry]) -> None:
+            then(device, entries)
+            for entry in entries:
+                if isinstance(entry, Mail):
+                    self._committed(device, entry)
 
         return heard
 
@@ -176,7 +177,7 @@ class TracedEngine(Engine):
             store, facts, followed.deliver(deliver), now, followed.witness(witness), audit, meter, senders
         )
 
-    async def take(self, sender: Sender, batches: Sequence[tuple[int, Sequence[Value]]]) -> None:
+    async def take(self, sender: Sender, batches: Sequence[tuple[int, Sequence[Value | OneWrap]]]) -> None:
         """As the engine's."""
         await super().take(_Batches(sender, self._spans, self._spans.now()), batches)
 

@@ -74,14 +74,11 @@ class Landing:
     def __init__(self) -> None:
         self.boxes: dict[DeviceId, tuple[_Tally, _Tally]] = {}
 
-    def all_of(self, change: StoreEnvelope) -> None:
-        """Every entry of a change got its place."""
-        size = len(change.envelope)
-        for device, sealed in change.entries:
-            found = self.boxes.get(device)
-            stored = (self._of(device) if found is None else found)[0]
-            stored.count += 1
-            stored.bytes += size + len(sealed)
+    def stored(self, device: DeviceId, count: int, size: int) -> None:
+        """So many entries got their places, with so many bytes in all."""
+        stored = self._of(device)[0]
+        stored.count += count
+        stored.bytes += size
 
     def some_of(self, change: StoreEnvelope, stored: Collection[DeviceId]) -> None:
         """Only the entries of some devices got a place; the others had one, or it came to nothing."""
@@ -208,6 +205,19 @@ class Usages:
                 share = box.shares.get(account)
                 if share is not None:
                     share.add(total)
+
+    def decided_alike(self, account: AccountId, devices: Iterable[DeviceId], count: int, size: int) -> None:
+        """As `decided`, for so many envelopes of one account with so many bytes in all to each device."""
+        for device in devices:
+            box = self._boxes.get(device)
+            if box is None:
+                box = self._boxes[device] = _Box()
+            tallies = [box, box.pending]
+            if box.shares is not None and (share := box.shares.get(account)) is not None:
+                tallies.append(share)
+            for tally in tallies:
+                tally.count += count
+                tally.bytes += size
 
     def landed(self, landing: Landing) -> None:
         """What was pending is stored, or came to nothing."""

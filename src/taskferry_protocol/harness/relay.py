@@ -10,7 +10,7 @@ from ..account_state import DeviceStatus
 from ..admission import Admitted, admit, read_for_admission
 from ..calls import AccountFound, CallAnswer, CallRequest, GetAccount
 from ..cbor import Value
-from ..envelope import read_parcel
+from ..envelope import OneWrap, read_parcel
 from ..errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from ..frame_items import Outcome, ParcelAccepted, Refusal, statement_page
 from ..ids import AccountId, DeviceId
@@ -55,7 +55,7 @@ class _Link:
     sent: int = 0
 
 
-_Batch = tuple[_Link, int, tuple[Value, ...]]
+_Batch = tuple[_Link, int, tuple[Value | OneWrap, ...]]
 
 
 class Relay:
@@ -240,7 +240,7 @@ class Relay:
         self.stop()
         self._timeline.after(self._chance.between(self._network.restart_ms), self.start)
 
-    def _judge(self, link: _Link, value: Value) -> Outcome:
+    def _judge(self, link: _Link, value: Value | OneWrap) -> Outcome:
         now = self._timeline.now
         if link.device is None or link.account is None:
             raise LocalProtocolError("the session let parcels in before it was open")

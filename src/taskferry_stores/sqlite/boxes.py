@@ -42,6 +42,8 @@ class Boxes:
         """The same by number."""
         self.targets: dict[AgentRef, int] = {}
         """Numbers of agents."""
+        self.next = 0
+        """The number of the next envelope; 0 while it is not known."""
         self._touched: list[Box] = []
         self._version = -1
 
@@ -50,6 +52,7 @@ class Boxes:
         self.of.clear()
         self.numbered.clear()
         self.targets.clear()
+        self.next = 0
         self._touched.clear()
 
     def begin(self, connection: sqlite3.Connection, devices: set[DeviceId], targets: set[AgentRef]) -> None:

@@ -107,7 +107,6 @@ class Mailboxes:
                     pass
         self._boxes = boxes
         boxes.begin(connection, devices, targets)
-        self._next = 0
         self._envelopes: list[tuple[Column, ...]] = []
         self._entries: list[tuple[Column, ...]] = []
         self._notices: list[tuple[Column, ...]] = []
@@ -150,9 +149,10 @@ class Mailboxes:
 
     def _store_new(self, changes: Sequence[StoreEnvelope]) -> list[Stored] | None:
         """Accept envelopes by one statement. None, and nothing has happened, unless all of them are new."""
-        if self._next == 0:
-            (self._next,) = self._connection.execute("SELECT coalesce(max(n), 0) + 1 FROM seen").fetchone()
-        first = self._next
+        counted = self._boxes
+        if counted.next == 0:
+            (counted.next,) = self._connection.execute("SELECT coalesce(max(n), 0) + 1 FROM seen").fetchone()
+        first = counted.next
         places: dict[Box, int] = {}
         lasts: dict[Box, int] = {}
         rows: list[Column] = []
@@ -176,7 +176,7 @@ class Mailboxes:
             if inserted:
                 self._connection.execute("DELETE FROM seen WHERE n >= ?", (first,))
             return None
-        self._next += len(changes)
+        counted.next += len(changes)
         for sender, place in places.items():
             sender.place = place
             self._boxes.touch(sender)
