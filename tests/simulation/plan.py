@@ -24,6 +24,12 @@ class Deed(StrEnum):
     ACT_BLINDLY = "act-blindly"
     """Anything in any task, possible or not."""
     SAY = "say"
+    SAY_MANY = "say-many"
+    """Many messages in one request."""
+    SAY_AGAIN = "say-again"
+    """Such a request once more, under the keys that it had."""
+    SAY_AT_ONCE = "say-at-once"
+    """Many messages in as many requests at the same time."""
     READ = "read"
     """Look into the inbox, and mark what is there as processed."""
     PERMIT = "permit"
@@ -140,6 +146,8 @@ class Plan:
     """When the troubles are over and all that is left settles."""
     steps: tuple[Step, ...]
     faults: tuple[Fault, ...]
+    roomy: bool = False
+    """Whether so much may pass between two agents that no rate and no breaker ever stops it."""
 
     @property
     def lies(self) -> bool:
@@ -153,4 +161,5 @@ class Plan:
             for one in self.owners
         ]
         net = f"relay  {self.relay_store} store, frames take {self.delay_s[0]:g} to {self.delay_s[1]:g} s"
+        net += ", no rate is ever reached" if self.roomy else ""
         return "\n".join((net, *people, *map(str, self.steps), *map(str, self.faults)))

@@ -8,7 +8,7 @@ import pytest
 from .plan import Deed, Fault, Kind, Owner, Plan, Step
 from .running import run_plan
 from .shrink import shrink
-from .workload import make_plan
+from .workload import LIES, make_plan
 
 #: Some seconds' worth; `make sim` runs as many more as one likes.
 SEEDS = range(1, 17)
@@ -52,6 +52,47 @@ def test_a_killed_program_goes_on_from_its_disk():
         plan = attrs.evolve(CALM, faults=(Fault(Kind.KILL, "alice1", touch, 0.5),))
         outcome = run_plan(plan)
         assert outcome.holds, outcome.breaches
+
+
+BURST = attrs.evolve(
+    CALM,
+    roomy=True,
+    ends_s=20.0,
+    steps=(
+        Step(1.0, "alice1", Deed.SAY_MANY, 4),
+        Step(1.1, "alice1", Deed.SAY_MANY, 5),
+        Step(2.0, "bob1", Deed.SAY_AT_ONCE, 21),
+        Step(3.0, "alice1", Deed.SAY_AGAIN, 1),
+    ),
+)
+
+
+def test_what_is_said_at_once_goes_in_company():
+    """Bursts reach the ways on which many are posted, decided on, delivered and taken together."""
+    outcome = run_plan(BURST)
+    assert outcome.holds, outcome.breaches
+    met = outcome.coverage.counts["company"]
+    for name in ("posted 9 to 64", "parcels 9 to 64", "mail 9 to 64", "taken 9 to 64", "lane: alike"):
+        assert met[name], met
+
+
+@pytest.mark.parametrize(
+    ("lie", "came_by", "rung"),
+    [
+        ("spoil-parcel", "refused in the midst", "failed bad-signature"),
+        ("spoil-mail", "run: ended by a decision", "expired expired"),
+        ("swallow-one", "lane: alike", "expired expired"),
+    ],
+)
+def test_one_that_is_spoilt_among_many_is_the_only_one_lost(lie, came_by, rung):
+    """Whatever is wrong with one in the midst, those before and behind it arrive, once."""
+    who = "bob1" if lie == "spoil-mail" else "alice1"
+    outcome = run_plan(attrs.evolve(BURST, faults=(Fault(Kind.LIE, who, 1, LIES.index(lie)),)))
+    assert outcome.holds, outcome.breaches
+    assert outcome.coverage.counts["company"][came_by]
+    ends = outcome.coverage.counts["rungs"]
+    assert ends[rung] == 1, ends
+    assert ends["delivered"] == ends.total() - 1, ends
 
 
 def test_a_failing_plan_is_made_short():
