@@ -129,8 +129,14 @@ def _name(promise: Accepted) -> str:
 def _arrived(town: Town, books: Mapping[str, Books], promise: Accepted, name: str) -> Iterator[str]:
     peer = promise.peer.partition("/")[0].removeprefix("@")
     theirs = [book for book in books.values() if town.owner_of(book.machine.name).name == peer]
-    if not any(book.message(promise.hash) or promise.hash in book.quarantined for book in theirs):
+    having = [book for book in theirs if book.message(promise.hash) or promise.hash in book.quarantined]
+    if not having:
         yield f"{name} is said to be delivered, and {peer} has nothing of it"
+    elif not town.plan.lies:
+        # Whoever is linked later is given all that there was before.
+        for book in theirs:
+            if book not in having and not is_put_out(book.machine):
+                yield f"{name} is said to be delivered, and {book.machine.name} has nothing of it"
 
 
 def _once(town: Town, books: Mapping[str, Books]) -> Iterator[str]:

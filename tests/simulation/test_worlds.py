@@ -103,6 +103,24 @@ def test_a_failing_plan_is_made_short():
     assert (short.steps, short.faults) == ((needed,), ())
 
 
+def test_a_restored_relay_is_given_again_what_other_devices_lack():
+    """One device has confirmed it, the other was away, and the relay has gone back behind it."""
+    plan = attrs.evolve(
+        CALM,
+        owners=(Owner("alice", "planner"), Owner("bob", "writer", devices=2)),
+        ends_s=40.0,
+        steps=(
+            Step(1.0, "bob1", Deed.LINK, 0),
+            Step(5.0, "alice1", Deed.ASK, 0),
+            Step(12.0, "bob1", Deed.ACT, 0),
+            Step(13.0, "alice1", Deed.SAY, 0),
+        ),
+        faults=(Fault(Kind.PARTITION, "bob2", 10.0, 20.0), Fault(Kind.RESTORE, "relay", 16.0, 1.0)),
+    )
+    outcome = run_plan(plan)
+    assert outcome.holds, outcome.breaches
+
+
 def test_what_came_before_its_task_is_not_left_out():
     """A new machine is sent its owner's confirmation in a task before the task: it shows it all the same."""
     plan = attrs.evolve(
