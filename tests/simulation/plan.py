@@ -127,6 +127,8 @@ class Owner:
     skew_s: float = 0.0
     quiet: bool = False
     """Nothing of this owner's fails, so that its mail may not be held up."""
+    lax: bool = False
+    """Whether no breaker of this owner's ever stops anything."""
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -147,7 +149,7 @@ class Plan:
     steps: tuple[Step, ...]
     faults: tuple[Fault, ...]
     roomy: bool = False
-    """Whether so much may pass between two agents that no rate and no breaker ever stops it."""
+    """Whether so much may be sent that no rate ever stops it."""
 
     @property
     def lies(self) -> bool:
@@ -157,7 +159,7 @@ class Plan:
     def __str__(self) -> str:
         people = [
             f"owner  {one.name} as {one.agent}, {one.devices} device(s), {one.store} store, "
-            f"clock {one.skew_s:+g} s{', quiet' if one.quiet else ''}"
+            f"clock {one.skew_s:+g} s{', quiet' if one.quiet else ''}{', lax' if one.lax else ''}"
             for one in self.owners
         ]
         net = f"relay  {self.relay_store} store, frames take {self.delay_s[0]:g} to {self.delay_s[1]:g} s"

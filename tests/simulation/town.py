@@ -32,7 +32,7 @@ RELAY = "relay"
 #: Virtual seconds within which anything that is going to happen in calm weather has happened.
 PATIENCE_S = 120.0
 #: So much that nothing stops it.
-ROOMY = BreakerLimits(talk=100_000, talk_a_day=100_000)
+LAX = BreakerLimits(talk=100_000, talk_a_day=100_000)
 ROOMY_RATE = 60_000
 
 
@@ -96,7 +96,7 @@ async def founded(plan: Plan, folder: Path) -> AsyncIterator[Town]:
                 for name in owner.machines:
                     disk = disk_of(owner.store, "daemon", name)
                     machine = DaemonMachine(name, disk, around, Clock(round(owner.skew_s * 1000)))
-                    machine.limits = ROOMY if plan.roomy else DEFAULT_LIMITS
+                    machine.limits = LAX if owner.lax else DEFAULT_LIMITS
                     machines[name] = machine
             actors = {}
             for owner in plan.owners:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import attrs
+
 from .chance import Chance
 from .plan import Deed, Fault, Kind, Owner, Plan, Step
 
@@ -104,15 +106,16 @@ def make_plan(seed: int) -> Plan:
     lying = draw.random() < 0.25
     faults = list(_faults(draw, storm, ends_s, lying=lying))
     slow = draw.random() < 0.3
+    roomy = scenes_count > 0 and scenes.random() < 0.6
     return Plan(
         seed=seed,
-        owners=owners,
+        owners=tuple(attrs.evolve(one, lax=roomy and scenes.random() < 0.7) for one in owners),
         relay_store="sqlite" if draw.random() < 0.3 else "memory",
         delay_s=(0.001, 2.0) if slow else (0.001, 0.08),
         ends_s=ends_s,
         steps=tuple(sorted(steps, key=lambda step: step.at_s)),
         faults=(*faults, *faults_of_scenes),
-        roomy=scenes_count > 0 and scenes.random() < 0.6,
+        roomy=roomy,
     )
 
 
