@@ -8,6 +8,7 @@ import pytest
 from .plan import Deed, Fault, Kind, Owner, Plan, Step
 from .running import run_plan
 from .shrink import shrink
+from .turns import SCENES
 from .workload import LIES, make_plan
 
 #: Some seconds' worth; `make sim` runs as many more as one likes.
@@ -66,6 +67,21 @@ BURST = attrs.evolve(
         Step(3.0, "alice1", Deed.SAY_AGAIN, 1),
     ),
 )
+
+
+@pytest.mark.parametrize("scene", sorted(SCENES))
+def test_a_burst_is_whole_whoever_is_killed_in_it(scene):
+    """A kill in the midst of it, of who sends, of who takes, or of the relay, and on neither store a loss."""
+    for who, touch, store in (("alice1", 180, "memory"), ("bob1", 333, "sqlite"), ("relay", 90, "memory")):
+        plan = attrs.evolve(
+            SCENES[scene],
+            relay_store=store,
+            owners=tuple(attrs.evolve(one, store=store) for one in SCENES[scene].owners),
+            faults=(*SCENES[scene].faults, Fault(Kind.KILL, who, touch, 0.3)),
+        )
+        outcome = run_plan(plan)
+        assert outcome.coverage.counts["faults"]["kill"], "nothing was killed"
+        assert outcome.holds, outcome.breaches
 
 
 def test_what_is_said_at_once_goes_in_company():
