@@ -111,7 +111,7 @@ def killed_before_the_answer_is_kept(house) -> Iterator[None]:
 
 @pytest.mark.parametrize("error", [StoreFull, StoreFailed, StoreUnavailable])
 async def test_what_is_done_is_told_though_its_answer_cannot_be_kept(house, error):
-    """With a full disk right after the effect nobody is told that nothing was stored, and it is there once."""
+    """With a full disk right after the effect nobody is told that nothing was stored, and it is there."""
     store, commit = house.alice.daemon._core.store, house.alice.daemon._core.store.commit
 
     async def full(changes):
