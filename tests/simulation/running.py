@@ -11,6 +11,8 @@ from pathlib import Path
 import attrs
 import trio
 
+from taskferry_stores.port import StoreError
+
 from .auditor import Books, audit, is_put_out, open_books, unended
 from .chance import Chance
 from .company import company_counted
@@ -146,5 +148,8 @@ async def _settle(town: Town) -> None:
 
 async def _waiting(daemon: object) -> int:
     store = daemon._core.store  # type: ignore[attr-defined]
-    stats = await store.stats()
-    return int(stats.outbox_waiting) + len(await store.receipts_owed(1))
+    try:
+        stats = await store.stats()
+        return int(stats.outbox_waiting) + len(await store.receipts_owed(1))
+    except StoreError:
+        return 1  # its disk has failed, and it has still to notice and to start again
