@@ -12,6 +12,7 @@ from typing import Final
 import attrs
 
 from taskferry_apps.local_client import ApiError, JsonObject, LocalClient
+from tests.crash.bursts import is_said_at_once, says_many
 from tests.crash.world import World, until
 
 __all__ = ["STORIES", "Lane"]
@@ -229,4 +230,6 @@ STORIES: Final[Mapping[str, Callable[[Lane], None]]] = {
     "progress and files": _progresses,
     "cancelled": _is_cancelled,
     "refused": _is_refused,
+    "many in one request": says_many,
+    "many at once": is_said_at_once,
 }

@@ -14,6 +14,7 @@ import attrs
 
 from taskferry_apps.local_client import LocalClient
 from tests.crash.audit import audit, audit_files
+from tests.crash.bursts import widen
 from tests.crash.stories import STORIES, Lane, Pulse
 from tests.crash.world import World, befriend, link, set_up
 
@@ -103,6 +104,7 @@ def run_trial(folder: Path, *, seed: int, kills: int, lanes: int = 3, second: bo
             link(alice, other, world.relay_url)
         for number in range(lanes):
             befriend(alice, bob, f"asks{number}", f"does{number}")
+            widen(alice, bob, f"asks{number}", f"does{number}")
         reaper = _Reaper(world, dice, kills, pulse := Pulse())
         working = [
             Lane(

@@ -8,16 +8,17 @@ from itertools import count
 import attrs
 import pytest
 
+from taskferry_apps.daemon.anew import _offer_to_others_again
 from taskferry_apps.daemon.outbound import PATIENCE, Outbound
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.frame_items import Detail, Refusal
+from taskferry_protocol.frame_items import Detail, ParcelAccepted, Refusal
 from taskferry_protocol.frames import Frame, ResultFrame
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import TextPart
-from taskferry_protocol.records import AckMailbox, Generation, Offset, PutOutbox
+from taskferry_protocol.records import AckMailbox, Generation, Offset, OutboxRecord, Place, PutOutbox
 from taskferry_stores.memory import MemoryRelayStore
 
 from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
@@ -118,6 +119,44 @@ async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt
             async with world.running(alice) as a:
                 await _rung(a, said, "delivered")
                 assert await _texts(b) == ["fetched"]
+
+
+@pytest.mark.parametrize(
+    "outcome", [ParcelAccepted(1), Refusal(RejectCode.TOO_LARGE), Refusal(RejectCode.CONTACT_LIMIT)]
+)
+async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(outcome):
+    """Offered again for another device's sake, it leaves the outbox with the relay's answer, and no word."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            said = await _say(a, "delivered")
+            await _rung(a, said, "delivered")
+            world.stop_relay()
+            (row,) = (await alice.store.messages((said,)))[said]
+            entry = OutboxRecord(said, row.peer, row.seq, row.cls, b"", a._core.now(), row.expires_at)
+            await alice.store.commit([PutOutbox(entry)])
+            before = await alice.store.events(Place(0), 500)
+
+            async def renew(account: bytes, refusal: Refusal) -> bool:
+                raise AssertionError(refusal)
+
+            await Outbound(a._core, renew).settle([entry], [outcome])
+            assert (await alice.store.outbox((said,))) == {}
+            await _rung(a, said, "delivered")
+            assert await alice.store.events(Place(0), 500) == before
+
+
+async def test_nothing_is_offered_again_that_no_other_device_may_lack():
+    """Between owners of one device each, what is confirmed is with everybody who was to have it."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            await _rung(a, await _say(a, "delivered"), "delivered")
+            world.stop_relay()
+            await _offer_to_others_again(a._core)
+            assert await alice.store.outbox_due(a._core.now(), 100, 1_000_000) == ()
 
 
 async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same():

@@ -20,6 +20,7 @@ import attrs
 from taskferry_apps.cli.outcome import Exit
 from taskferry_apps.local_client import ApiError, DaemonUnreachable, LocalClient
 from tests.crash.audit import audit, audit_files
+from tests.crash.bursts import widen
 from tests.crash.stories import Lane, Pulse
 from tests.crash.world import World, befriend, set_up
 from tests.disk.preload import Control, Writes, build
@@ -110,6 +111,7 @@ class Desk:
             for client, agent in ((self.alice, f"asks{number}"), (self.bob, f"does{number}")):
                 self.until(partial(client.post, "/agents", {"handle": agent}), agent)
             befriend(self.alice, self.bob, f"asks{number}", f"does{number}", self.world.check)
+            widen(self.alice, self.bob, f"asks{number}", f"does{number}", self.world.check)
             lane = Lane(self.world, number, 1, self.alice, self.bob, None, Pulse(), self.hear)
             self.lanes.append(lane)
         return self.lanes[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import time
 from collections import Counter
@@ -25,9 +26,18 @@ def main() -> int:
     """Run one world a seed; the first that does not hold ends the run with its shortest trace, and code 1."""
     options = _options()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    begun = time.monotonic()
     covered = Coverage()
+    failed = _run(options, covered)
+    print("\n".join(covered.table()))
+    return 1 if failed else 0
+
+
+def _run(options: argparse.Namespace, covered: Coverage) -> int:
+    """How many worlds did not hold. Interrupted, it is over with the world at hand."""
+    begun = time.monotonic()
     failed = 0
+    stopped: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
     for number, seed in enumerate(range(options.first, options.first + options.seeds), 1):
         outcome = run_plan(make_plan(seed))
         covered.take(outcome.coverage)
@@ -37,12 +47,13 @@ def main() -> int:
             failed += 1
             _show(outcome, options.shrink)
             if not options.go_on:
-                return 1
-        if number % PROGRESS_EVERY == 0 or number == options.seeds:
+                return failed
+        if number % PROGRESS_EVERY == 0 or number == options.seeds or stopped:
             spent = time.monotonic() - begun
             print(f"{number} of {options.seeds} seeds, {failed} do not hold, {spent:.0f} s", flush=True)
-    print("\n".join(covered.table()))
-    return 1 if failed else 0
+        if stopped:
+            break
+    return failed
 
 
 def _options() -> argparse.Namespace:

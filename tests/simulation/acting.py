@@ -9,6 +9,7 @@ import attrs
 
 from taskferry_apps.daemon.action_port import AskedView
 from taskferry_apps.daemon.port import CardChange, DaemonRefusal, GrantChange, NewTask, TaskAction
+from taskferry_apps.daemon.sending_port import NewMessage
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.views import ConnectionView, Sent
 from taskferry_protocol.handoff import verify_handoff
@@ -18,6 +19,7 @@ from taskferry_stores.port import StoreError
 from tests.daemon.worlds import OWNER
 
 from .ledger import Accepted, Ledger
+from .many import say_again, say_at_once, say_many
 from .plan import Deed, Owner, Step
 from .programs import DaemonMachine
 from .trace import Trace
@@ -56,6 +58,8 @@ class Actor:
     trace: Trace
     link: Callable[[Daemon], Coroutine[Any, Any, str]]
     """How a second device is linked."""
+    asked: list[list[NewMessage]] = attrs.field(factory=list)
+    """All requests of many messages, answered or not."""
     _words: int = 0
 
     async def perform(self, step: Step) -> None:
@@ -82,7 +86,8 @@ class Actor:
         if told:
             self.trace.tell(self.machine.name, f"{step.deed.value}: {told}")
 
-    def _took(self, sent: Sent, peer: str, what: str) -> str:
+    def took(self, sent: Sent, peer: str, what: str) -> str:
+        """Note that the daemon has accepted something; what to say of it."""
         self.ledger.accepted.append(
             Accepted(
                 self.machine.name,
@@ -96,7 +101,8 @@ class Actor:
         )
         return f"{what} {sent.message.hex()[:8]} to {peer}"
 
-    def _word(self) -> str:
+    def word(self) -> str:
+        """A word that nobody has said yet."""
         self._words += 1
         return f"{self.machine.name}.{self.machine.lives}.{self._words}"
 
@@ -104,14 +110,14 @@ class Actor:
 
     async def ask(self, daemon: Daemon, pick: int, deadline: Instant | None = None) -> str:
         """Ask a peer for work."""
-        peers = await self._peers(daemon, "accepted")
+        peers = await self.connected(daemon)
         if not peers:
             return ""
         peer = pick_of(peers, pick).peer
         task = NewTask(
-            self.owner.agent, peer, self._word(), "Do it.", revisions=pick // 7 % 4, deadline=deadline
+            self.owner.agent, peer, self.word(), "Do it.", revisions=pick // 7 % 4, deadline=deadline
         )
-        return self._took(await daemon.create_task(OWNER, task), peer, "task")
+        return self.took(await daemon.create_task(OWNER, task), peer, "task")
 
     async def ask_briefly(self, daemon: Daemon, pick: int) -> str:
         """The same with a deadline that may pass."""
@@ -138,7 +144,7 @@ class Actor:
         return await self._act(daemon, row.id.hex(), pick_of(tuple(WISHES), pick // 101), row.peer)
 
     async def _act(self, daemon: Daemon, task: str, kind: str, peer: str) -> str:
-        word = self._word()
+        word = self.word()
         parts = (TextPart(word),) if kind == "submit" else ()
         reasons = (word,) if kind == "revise" else ()
         action = TaskAction(kind, self.owner.agent, word, parts=parts, reasons=reasons)
@@ -147,17 +153,17 @@ class Actor:
         done = await daemon.act(OWNER, task, action)
         if isinstance(done, AskedView):
             return f"{kind} in {task[:8]}, passed on"
-        return self._took(done, peer, f"{kind} in {task[:8]}")
+        return self.took(done, peer, f"{kind} in {task[:8]}")
 
     async def say(self, daemon: Daemon, pick: int) -> str:
         """A message."""
-        peers = await self._peers(daemon, "accepted")
+        peers = await self.connected(daemon)
         if not peers:
             return ""
         peer = pick_of(peers, pick).peer
-        text = f"says {self._word()}"
+        text = f"says {self.word()}"
         sent = await daemon.send_message(OWNER, self.owner.agent, peer, text, (), "", "")
-        return self._took(sent, peer, "message")
+        return self.took(sent, peer, "message")
 
     async def read(self, daemon: Daemon, pick: int) -> str:
         """Look, and mark some of it as processed."""
@@ -168,7 +174,7 @@ class Actor:
 
     async def permit(self, daemon: Daemon, pick: int) -> str:
         """Change what a peer may send."""
-        peers = await self._peers(daemon, "accepted")
+        peers = await self.connected(daemon)
         if not peers:
             return ""
         peer = pick_of(peers, pick)
@@ -208,7 +214,7 @@ class Actor:
 
     async def sever(self, daemon: Daemon, pick: int) -> str:
         """End a connection."""
-        peers = await self._peers(daemon, "accepted")
+        peers = await self.connected(daemon)
         if not peers:
             return ""
         peer = pick_of(peers, pick)
@@ -245,7 +251,7 @@ class Actor:
 
     async def introduce(self, daemon: Daemon, pick: int) -> str:
         """Another card."""
-        await daemon.edit_agent(OWNER, self.owner.agent, CardChange(tagline=self._word()))
+        await daemon.edit_agent(OWNER, self.owner.agent, CardChange(tagline=self.word()))
         return "another card"
 
     async def prove(self, daemon: Daemon, pick: int) -> str:
@@ -258,8 +264,9 @@ class Actor:
         state = report.view.state
         return f"{row.id.hex()[:8]} is proved as {state.value if state is not None else 'unknown'}"
 
-    async def _peers(self, daemon: Daemon, state: str) -> list[ConnectionView]:
-        found = await daemon.connections(OWNER, state, self.owner.agent)
+    async def connected(self, daemon: Daemon) -> list[ConnectionView]:
+        """The connections in force, in an order of their own."""
+        found = await daemon.connections(OWNER, "accepted", self.owner.agent)
         return sorted(found, key=lambda one: (one.peer, one.id))
 
 
@@ -269,6 +276,9 @@ _DEEDS: Mapping[Deed, Callable[[Actor, Daemon, int], Coroutine[Any, Any, str]]] 
     Deed.ACT: Actor.act,
     Deed.ACT_BLINDLY: Actor.act_blindly,
     Deed.SAY: Actor.say,
+    Deed.SAY_MANY: say_many,
+    Deed.SAY_AGAIN: say_again,
+    Deed.SAY_AT_ONCE: say_at_once,
     Deed.READ: Actor.read,
     Deed.PERMIT: Actor.permit,
     Deed.ROTATE: Actor.rotate,

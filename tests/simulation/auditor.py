@@ -82,7 +82,7 @@ async def open_books(machine: DaemonMachine) -> Books:
 def audit(town: Town, books: Mapping[str, Books]) -> list[str]:
     """All breaches, when whatever is to come to an end has done so."""
     found = [*town.crashes, *town.ledger.broken, *_unended(town, books)]
-    for check in (_accounted, _once, _agree, _folds, _unforged, _unhindered):
+    for check in (_accounted, _once, _keyed, _agree, _folds, _unforged, _unhindered):
         found += check(town, books)
     return found
 
@@ -129,8 +129,14 @@ def _name(promise: Accepted) -> str:
 def _arrived(town: Town, books: Mapping[str, Books], promise: Accepted, name: str) -> Iterator[str]:
     peer = promise.peer.partition("/")[0].removeprefix("@")
     theirs = [book for book in books.values() if town.owner_of(book.machine.name).name == peer]
-    if not any(book.message(promise.hash) or promise.hash in book.quarantined for book in theirs):
+    having = [book for book in theirs if book.message(promise.hash) or promise.hash in book.quarantined]
+    if not having:
         yield f"{name} is said to be delivered, and {peer} has nothing of it"
+    elif not town.plan.lies:
+        # Whoever is linked later is given all that there was before.
+        for book in theirs:
+            if book not in having and not is_put_out(book.machine):
+                yield f"{name} is said to be delivered, and {book.machine.name} has nothing of it"
 
 
 def _once(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
@@ -153,6 +159,26 @@ def _once(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
             taken = Counter(line.event.hash for line in held.view.taken)
             if any(count > 1 for count in taken.values()):
                 yield f"{name} took an event of task {task.hex()[:8]} twice"
+
+
+def _keyed(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    """What was asked for under a key was sent once, however often it was asked for, and as was said."""
+    sent: dict[str, dict[str, set[Hash]]] = {}
+    for name, book in books.items():
+        texts = sent.setdefault(name, {})
+        for row in book.messages:
+            if row.direction is not Direction.IN and isinstance(
+                body := decode_content(row.content).body, TextMessage
+            ):
+                texts.setdefault(body.text, set()).add(row.hash)
+        for text, hashes in texts.items():
+            if len(hashes) > 1:
+                yield f"{name} sent {text!r} {len(hashes)} times"
+    for kept in town.ledger.keyed.values():
+        if kept.hash is not None and kept.machine in sent:
+            found = sent[kept.machine].get(kept.text, set())
+            if kept.hash not in found:
+                yield f"{kept.machine} said to have sent {kept.text!r} as {kept.hash.hex()[:8]}, and has not"
 
 
 def _agree(town: Town, books: Mapping[str, Books]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from taskferry_protocol.task_table import TRANSITIONS
 from taskferry_protocol.tasks import Effect, TaskState
 
 from .auditor import Books
+from .company import EXPECTED
 from .plan import Deed, Kind
 from .town import Town
 from .workload import LIES
@@ -29,6 +30,7 @@ _EXPECTED: Mapping[str, frozenset[str]] = {
     "transitions": frozenset(
         f"{state.value} {kind.value}" for kind, row in TRANSITIONS.items() for state in row
     ),
+    "company": EXPECTED,
     "deeds": frozenset(deed.value for deed in Deed),
     "faults": frozenset(
         {kind.value for kind in Kind if kind is not Kind.LIE} | {f"lie: {lie}" for lie in LIES}
@@ -57,6 +59,9 @@ class Coverage:
         seen = cls()
         ledger = town.ledger
         seen.counts |= {"deeds": ledger.done, "faults": ledger.befell, "refusals": ledger.refused}
+        seen.add("company", town.observer.together.elements())
+        for machine in (town.relay, *town.machines.values()):
+            seen.add("company", machine.meter.together.elements())
         for book in books.values():
             seen.add("rungs", (f"{row.rung.value} {row.code}".strip() for row in book.messages if row.rung))
             seen.add("quarantine", book.quarantined.values())

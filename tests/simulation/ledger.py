@@ -6,9 +6,10 @@ from collections import Counter
 
 import attrs
 
+from taskferry_apps.daemon.sending_port import NewMessage
 from taskferry_protocol.ids import Hash
 
-__all__ = ["Accepted", "Ledger"]
+__all__ = ["Accepted", "Keyed", "Ledger"]
 
 
 @attrs.frozen
@@ -25,10 +26,23 @@ class Accepted:
 
 
 @attrs.define
+class Keyed:
+    """An agent has asked a daemon to send this under a key."""
+
+    machine: str
+    key: str
+    text: str
+    hash: Hash | None = None
+    """What it was told that it was sent as, once it was told."""
+
+
+@attrs.define
 class Ledger:
     """Kept while the world runs, and read by the auditor."""
 
     accepted: list[Accepted] = attrs.field(factory=list)
+    keyed: dict[tuple[str, str], Keyed] = attrs.field(factory=dict)
+    """By machine and key."""
     broken: list[str] = attrs.field(factory=list)
     """Promises that were seen to be broken while the world ran."""
     done: Counter[str] = attrs.field(factory=Counter)
@@ -37,3 +51,12 @@ class Ledger:
     """Deeds that were refused, by code."""
     befell: Counter[str] = attrs.field(factory=Counter)
     """Faults that happened, by kind."""
+
+    def accepted_by(self, machine: str) -> set[Hash]:
+        """What a machine has accepted so far."""
+        return {one.hash for one in self.accepted if one.machine == machine}
+
+    def hash_of(self, machine: str, message: NewMessage) -> Hash | None:
+        """As what a message under a key is known to have been sent."""
+        kept = self.keyed.get((machine, message.key))
+        return kept.hash if kept is not None and kept.text == message.text else None

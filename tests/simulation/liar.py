@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import attrs
 
@@ -69,6 +69,12 @@ class Liar:
                 # The honest half knows this one and says so, which its sender takes for these.
                 self._tell(machine, due)
                 return (encode_frame(SendFrame(read.batch, (known,) * len(read.parcels))),)
+            wrong = _wrong_parcel(LIES[due[1] % len(LIES)], read.parcels)
+            if wrong is not None and self._frames[machine] >= due[0]:
+                self._tell(machine, due)
+                middle = len(read.parcels) // 2
+                parcels = (*read.parcels[:middle], wrong, *read.parcels[middle + 1 :])
+                return (encode_frame(SendFrame(read.batch, parcels)),)
         return passed
 
     def down(self, machine: str, frame: bytes) -> Iterable[bytes]:
@@ -121,6 +127,19 @@ class Liar:
         turned = [attrs.evolve(e, offset=o) for e, o in zip(reversed(frame.entries), offsets, strict=True)]
         return (DeliverFrame(tuple(turned)),)
 
+    def _spoil_mail(self, machine: str, frame: Frame) -> tuple[Frame, ...] | None:
+        if not isinstance(frame, DeliverFrame) or len(frame.entries) < 3:
+            return None
+        middle = len(frame.entries) // 2
+        entry = frame.entries[middle]
+        if not isinstance(entry, Mail):
+            return None
+        if self._frames[machine] % 2:
+            wrong = attrs.evolve(entry, envelope=_spoilt(entry.envelope))
+        else:
+            wrong = attrs.evolve(entry, sealed=_spoilt(entry.sealed))
+        return (DeliverFrame((*frame.entries[:middle], wrong, *frame.entries[middle + 1 :])),)
+
     def _false_accept(self, machine: str, frame: Frame) -> tuple[Frame, ...] | None:
         if not isinstance(frame, ResultFrame) or not any(isinstance(o, Refusal) for o in frame.outcomes):
             return None
@@ -168,10 +187,30 @@ class Liar:
         return (GoawayFrame(codes[self._frames[machine] % len(codes)], "lies", 2_000),)
 
 
+def _wrong_parcel(lie: str, parcels: Sequence[Value]) -> Value | None:
+    """What stands in the midst of many in place of what was sent; None where a lie offers none."""
+    if len(parcels) < 3:
+        return None
+    match lie, parcels[len(parcels) // 2]:
+        case "swallow-one", _:
+            return parcels[0]
+        case "spoil-parcel", [bytes(envelope), wraps]:
+            return [_spoilt(envelope), wraps]
+        case _:
+            return None
+
+
+def _spoilt(raw: bytes) -> bytes:
+    """With one bit turned over near its end: in an envelope, of its signature."""
+    at = len(raw) - 5
+    return raw[:at] + bytes((raw[at] ^ 4,)) + raw[at + 1 :]
+
+
 _TOLD: dict[str, Callable[[Liar, str, Frame], tuple[Frame, ...] | None]] = {
     "drop": Liar._drop,
     "replay": Liar._replay,
     "reorder": Liar._reorder,
+    "spoil-mail": Liar._spoil_mail,
     "false-accept": Liar._false_accept,
     "false-refuse": Liar._false_refuse,
     "truncate-log": Liar._truncate_log,

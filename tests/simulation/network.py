@@ -177,7 +177,6 @@ class Network:
     async def _carry(self, link: Link, source: MemoryTransport, sink: MemoryTransport, up: bool) -> None:
         """Carry one direction of a link to its end."""
         machine = link.machine
-        pass_on = self.carrier.up if up else self.carrier.down
         try:
             while True:
                 frame = await source.receive()
@@ -188,6 +187,8 @@ class Network:
                     befalls(link)
                 if link.lost_up if up else link.lost_down:
                     continue
+                # Links that stood before a relay began to lie are its links, too.
+                pass_on = self.carrier.up if up else self.carrier.down
                 for passed in pass_on(machine, frame):
                     await sink.send(passed)
         except (trio.EndOfChannel, trio.BrokenResourceError, trio.ClosedResourceError):

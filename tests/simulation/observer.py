@@ -5,6 +5,7 @@ Persist, then speak: when an acknowledgement is on the wire, what it acknowledge
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 import attrs
@@ -26,6 +27,7 @@ from taskferry_protocol.frame_types import (
 from taskferry_protocol.frames import open_frame, read_frame
 from taskferry_protocol.ids import DeviceId, Hash, sha256
 
+from .company import of_delivery, of_result, of_sending
 from .ledger import Ledger
 from .trace import Trace
 
@@ -46,6 +48,8 @@ class Observer:
     """How often each envelope was put on a wire to a recipient."""
     moved: int = 0
     """How many frames that carry mail, or an answer to it, were seen."""
+    together: Counter[str] = attrs.field(factory=Counter)
+    """How much such frames held, by kind and size."""
     _devices: dict[str, DeviceId] = attrs.field(factory=dict)
     _batches: dict[tuple[str, int], list[Hash]] = attrs.field(factory=dict)
 
@@ -57,6 +61,7 @@ class Observer:
                 self._devices[machine] = device
             case SendFrame(batch=batch, parcels=parcels):
                 self._batches[machine, batch] = [_hash_of(parcel) for parcel in parcels]
+                self.together.update(of_sending(parcels))
             case AckFrame(offset=offset):
                 held = self.durable_offset(machine)
                 if held is not None and held < offset:
@@ -72,10 +77,12 @@ class Observer:
         match read:
             case ResultFrame(batch=batch, outcomes=outcomes):
                 hashes = self._batches.pop((machine, batch), [])
+                self.together.update(of_result(outcomes))
                 for hash, outcome in zip(hashes, outcomes, strict=False):
                     if isinstance(outcome, ParcelAccepted):
                         self.relayed.setdefault(hash, self._devices[machine])
             case DeliverFrame(entries=entries):
+                self.together.update(of_delivery(entries))
                 for entry in entries:
                     if isinstance(entry, Mail):
                         hash = sha256(entry.envelope)

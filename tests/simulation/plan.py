@@ -24,6 +24,12 @@ class Deed(StrEnum):
     ACT_BLINDLY = "act-blindly"
     """Anything in any task, possible or not."""
     SAY = "say"
+    SAY_MANY = "say-many"
+    """Many messages in one request."""
+    SAY_AGAIN = "say-again"
+    """Such a request once more, under the keys that it had."""
+    SAY_AT_ONCE = "say-at-once"
+    """Many messages in as many requests at the same time."""
     READ = "read"
     """Look into the inbox, and mark what is there as processed."""
     PERMIT = "permit"
@@ -121,6 +127,8 @@ class Owner:
     skew_s: float = 0.0
     quiet: bool = False
     """Nothing of this owner's fails, so that its mail may not be held up."""
+    lax: bool = False
+    """Whether no breaker of this owner's ever stops anything."""
 
     @property
     def machines(self) -> tuple[str, ...]:
@@ -140,6 +148,8 @@ class Plan:
     """When the troubles are over and all that is left settles."""
     steps: tuple[Step, ...]
     faults: tuple[Fault, ...]
+    roomy: bool = False
+    """Whether so much may be sent that no rate ever stops it."""
 
     @property
     def lies(self) -> bool:
@@ -149,8 +159,9 @@ class Plan:
     def __str__(self) -> str:
         people = [
             f"owner  {one.name} as {one.agent}, {one.devices} device(s), {one.store} store, "
-            f"clock {one.skew_s:+g} s{', quiet' if one.quiet else ''}"
+            f"clock {one.skew_s:+g} s{', quiet' if one.quiet else ''}{', lax' if one.lax else ''}"
             for one in self.owners
         ]
         net = f"relay  {self.relay_store} store, frames take {self.delay_s[0]:g} to {self.delay_s[1]:g} s"
+        net += ", no rate is ever reached" if self.roomy else ""
         return "\n".join((net, *people, *map(str, self.steps), *map(str, self.faults)))

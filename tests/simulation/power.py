@@ -7,6 +7,7 @@ any moment. After it no code of the program has an effect, whatever its `finally
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +18,8 @@ import trio
 from taskferry_apps.daemon.beginning import Beginning
 from taskferry_apps.daemon.keys import KeyRing
 from tests.daemon.worlds import MemoryVault
+
+from .company import of_commit
 
 __all__ = ["Meter", "Power", "PowerCut", "PoweredStore", "PoweredVault"]
 
@@ -32,6 +35,8 @@ class Meter:
     kills: dict[int, Callable[[], None]] = attrs.field(factory=dict)
     """By the number of the touch: what to do when that kill comes, told to the trace."""
     touches: int = 0
+    together: Counter[str] = attrs.field(factory=Counter)
+    """How much its commits held, by kind and size."""
 
 
 @attrs.define(eq=False)
@@ -104,6 +109,7 @@ class PoweredStore:
         async def call(*arguments: object, **named: object) -> object:
             self._power.touch()
             if name == "commit":
+                self._power.meter.together.update(of_commit(arguments[0]))  # type: ignore[arg-type]
                 await self._before_commit()
                 self._power.touch()
             result = await value(*arguments, **named)

@@ -11,6 +11,7 @@ import trio
 from taskferry_apps.daemon.link import Route
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay.core import Policy, Relay
+from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.ids import Instant, sha256
 from taskferry_stores.port import StoreError
 from taskferry_transports.port import Transport
@@ -155,6 +156,7 @@ class DaemonMachine(Machine):
 
     daemon: Daemon | None = None
     vault: MemoryVault = attrs.field(factory=MemoryVault)
+    limits: BreakerLimits = DEFAULT_LIMITS
 
     async def _live(self, store: Any, power: Power) -> None:
         chance = self.around.chance
@@ -168,6 +170,7 @@ class DaemonMachine(Machine):
             now=self.clock.now,
             entropy=chance.entropy(self.name, self.lives),
             jitter=jitter.random,
+            limits=self.limits,
         )
         async with trio.open_nursery() as nursery:
             await nursery.start(daemon.run)

@@ -11,8 +11,11 @@ from pathlib import Path
 import attrs
 import trio
 
+from taskferry_stores.port import StoreError
+
 from .auditor import Books, audit, is_put_out, open_books, unended
 from .chance import Chance
+from .company import company_counted
 from .coverage import Coverage, effects_counted
 from .determinism import run_world
 from .happening import arm, heal
@@ -52,10 +55,15 @@ class Outcome:
 
 def run_plan(plan: Plan) -> Outcome:
     """Run it. The same plan gives the same outcome, to the last line of its trace."""
-    with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder, effects_counted() as effects:
+    with (
+        tempfile.TemporaryDirectory(dir=_fast_folder()) as folder,
+        effects_counted() as effects,
+        company_counted() as company,
+    ):
         outcome = run_world(Chance(plan.seed), partial(_main, plan, Path(folder)))
     gc.collect()
     outcome.coverage.add("message types", effects.elements())
+    outcome.coverage.add("company", company.elements())
     return outcome
 
 
@@ -140,5 +148,8 @@ async def _settle(town: Town) -> None:
 
 async def _waiting(daemon: object) -> int:
     store = daemon._core.store  # type: ignore[attr-defined]
-    stats = await store.stats()
-    return int(stats.outbox_waiting) + len(await store.receipts_owed(1))
+    try:
+        stats = await store.stats()
+        return int(stats.outbox_waiting) + len(await store.receipts_owed(1))
+    except StoreError:
+        return 1  # its disk has failed, and it has still to notice and to start again

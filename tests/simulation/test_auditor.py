@@ -6,15 +6,17 @@ import attrs
 import pytest
 import trio
 
+from taskferry_apps.daemon.sending_many import Sending
 from taskferry_protocol.frame_types import AckFrame
 from taskferry_protocol.frames import encode_frame
+from taskferry_protocol.ids import Hash
 from taskferry_protocol.tasks import TaskState
 
 from . import running
 from .auditor import Books, audit
 from .ledger import Ledger
 from .observer import Observer
-from .test_worlds import CALM
+from .test_worlds import BURST, CALM
 from .trace import Trace
 
 
@@ -69,6 +71,44 @@ def test_a_doctored_book_is_found_out(doctor, said, monkeypatch):
     """Each promise is broken once, on paper, and each breach is named."""
     monkeypatch.setattr(running, "audit", lambda town, books: audit(town, doctor(books)))
     assert any(said in breach for breach in running.run_plan(CALM).breaches)
+
+
+def _resent(books: dict[str, Books]) -> dict[str, Books]:
+    said = next(row for row in books["alice1"].messages if row.type == "message")
+    again = attrs.evolve(said, hash=Hash(bytes(32)))
+    return {**books, "alice1": attrs.evolve(books["alice1"], messages=(*books["alice1"].messages, again))}
+
+
+def _other(books: dict[str, Books]) -> dict[str, Books]:
+    rows = tuple(attrs.evolve(row, hash=Hash(bytes(32))) for row in books["alice1"].messages)
+    return {**books, "alice1": attrs.evolve(books["alice1"], messages=rows)}
+
+
+@pytest.mark.parametrize(("doctor", "said"), [(_resent, "2 times"), (_other, ", and has not")])
+def test_a_key_that_did_not_hold_is_found_out(doctor, said, monkeypatch):
+    """What was asked for under a key was sent twice, or as another message than was said."""
+    monkeypatch.setattr(running, "audit", lambda town, books: audit(town, doctor(books)))
+    found = [breach for breach in running.run_plan(BURST).breaches if "alice1" in breach]
+    assert any(said in breach for breach in found), found
+
+
+@pytest.mark.parametrize(
+    ("lie", "said"),
+    [
+        (lambda outcomes: outcomes[:-1], "answers to"),
+        (lambda outcomes: (*outcomes[1:], outcomes[0]), "with the id of"),
+        (lambda outcomes: tuple(KeyError() for _ in outcomes), "with KeyError"),
+    ],
+)
+def test_answers_to_many_that_stand_in_the_wrong_place_are_found_out(lie, said, monkeypatch):
+    """Each answer is about the message in its place, and there are as many."""
+    many = Sending.many
+
+    async def lying(self, caller, messages):
+        return lie(await many(self, caller, messages))
+
+    monkeypatch.setattr(Sending, "many", lying)
+    assert any(said in breach for breach in running.run_plan(BURST).breaches)
 
 
 def test_an_acknowledgement_before_the_commit_is_found_out():

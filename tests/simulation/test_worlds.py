@@ -8,7 +8,8 @@ import pytest
 from .plan import Deed, Fault, Kind, Owner, Plan, Step
 from .running import run_plan
 from .shrink import shrink
-from .workload import make_plan
+from .turns import SCENES
+from .workload import LIES, make_plan
 
 #: Some seconds' worth; `make sim` runs as many more as one likes.
 SEEDS = range(1, 17)
@@ -54,12 +55,87 @@ def test_a_killed_program_goes_on_from_its_disk():
         assert outcome.holds, outcome.breaches
 
 
+BURST = attrs.evolve(
+    CALM,
+    owners=tuple(attrs.evolve(one, lax=True) for one in CALM.owners),
+    roomy=True,
+    ends_s=20.0,
+    steps=(
+        Step(1.0, "alice1", Deed.SAY_MANY, 4),
+        Step(1.1, "alice1", Deed.SAY_MANY, 5),
+        Step(2.0, "bob1", Deed.SAY_AT_ONCE, 21),
+        Step(3.0, "alice1", Deed.SAY_AGAIN, 1),
+    ),
+)
+
+
+@pytest.mark.parametrize("scene", sorted(SCENES))
+def test_a_burst_is_whole_whoever_is_killed_in_it(scene):
+    """A kill in the midst of it, of who sends, of who takes, or of the relay, and on neither store a loss."""
+    for who, touch, store in (("alice1", 180, "memory"), ("bob1", 333, "sqlite"), ("relay", 90, "memory")):
+        plan = attrs.evolve(
+            SCENES[scene],
+            relay_store=store,
+            owners=tuple(attrs.evolve(one, store=store) for one in SCENES[scene].owners),
+            faults=(*SCENES[scene].faults, Fault(Kind.KILL, who, touch, 0.3)),
+        )
+        outcome = run_plan(plan)
+        assert outcome.coverage.counts["faults"]["kill"], "nothing was killed"
+        assert outcome.holds, outcome.breaches
+
+
+def test_what_is_said_at_once_goes_in_company():
+    """Bursts reach the ways on which many are posted, decided on, delivered and taken together."""
+    outcome = run_plan(BURST)
+    assert outcome.holds, outcome.breaches
+    met = outcome.coverage.counts["company"]
+    for name in ("posted 9 to 64", "parcels 9 to 64", "mail 9 to 64", "taken 9 to 64", "lane: alike"):
+        assert met[name], met
+
+
+@pytest.mark.parametrize(
+    ("lie", "came_by", "rung"),
+    [
+        ("spoil-parcel", "refused in the midst", "failed bad-signature"),
+        ("spoil-mail", "run: ended by a decision", "expired expired"),
+        ("swallow-one", "lane: alike", "expired expired"),
+    ],
+)
+def test_one_that_is_spoilt_among_many_is_the_only_one_lost(lie, came_by, rung):
+    """Whatever is wrong with one in the midst, those before and behind it arrive, once."""
+    who = "bob1" if lie == "spoil-mail" else "alice1"
+    outcome = run_plan(attrs.evolve(BURST, faults=(Fault(Kind.LIE, who, 1, LIES.index(lie)),)))
+    assert outcome.holds, outcome.breaches
+    assert outcome.coverage.counts["company"][came_by]
+    ends = outcome.coverage.counts["rungs"]
+    assert ends[rung] == 1, ends
+    assert ends["delivered"] == ends.total() - 1, ends
+
+
 def test_a_failing_plan_is_made_short():
     """What a failure does not need is left out of its plan."""
     plan = make_plan(4)
     needed = plan.steps[3]
     short = shrink(plan, lambda candidate: needed in candidate.steps, runs=200)
     assert (short.steps, short.faults) == ((needed,), ())
+
+
+def test_a_restored_relay_is_given_again_what_other_devices_lack():
+    """One device has confirmed it, the other was away, and the relay has gone back behind it."""
+    plan = attrs.evolve(
+        CALM,
+        owners=(Owner("alice", "planner"), Owner("bob", "writer", devices=2)),
+        ends_s=40.0,
+        steps=(
+            Step(1.0, "bob1", Deed.LINK, 0),
+            Step(5.0, "alice1", Deed.ASK, 0),
+            Step(12.0, "bob1", Deed.ACT, 0),
+            Step(13.0, "alice1", Deed.SAY, 0),
+        ),
+        faults=(Fault(Kind.PARTITION, "bob2", 10.0, 20.0), Fault(Kind.RESTORE, "relay", 16.0, 1.0)),
+    )
+    outcome = run_plan(plan)
+    assert outcome.holds, outcome.breaches
 
 
 def test_what_came_before_its_task_is_not_left_out():

@@ -11,6 +11,7 @@ import trio
 
 from taskferry_apps.daemon.port import GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.records import Generation
 from tests.daemon.worlds import OWNER, URL
 
@@ -30,6 +31,9 @@ __all__ = ["Town", "founded"]
 RELAY = "relay"
 #: Virtual seconds within which anything that is going to happen in calm weather has happened.
 PATIENCE_S = 120.0
+#: So much that nothing stops it.
+LAX = BreakerLimits(talk=100_000, talk_a_day=100_000)
+ROOMY_RATE = 60_000
 
 
 @attrs.define(eq=False)
@@ -91,7 +95,9 @@ async def founded(plan: Plan, folder: Path) -> AsyncIterator[Town]:
             for owner in plan.owners:
                 for name in owner.machines:
                     disk = disk_of(owner.store, "daemon", name)
-                    machines[name] = DaemonMachine(name, disk, around, Clock(round(owner.skew_s * 1000)))
+                    machine = DaemonMachine(name, disk, around, Clock(round(owner.skew_s * 1000)))
+                    machine.limits = LAX if owner.lax else DEFAULT_LIMITS
+                    machines[name] = machine
             actors = {}
             for owner in plan.owners:
                 for name in owner.machines:
@@ -143,11 +149,14 @@ async def _connect(town: Town, asking: str, answering: str) -> None:
         while not (waiting := await second.connections(OWNER, "requested_in", "")):
             await trio.sleep(0.25)
         connection = waiting[0].id
-        await second.accept_connection(OWNER, connection.hex(), GrantChange(human_gate=False))
+        rate = ROOMY_RATE if town.plan.roomy else None
+        allowed = GrantChange(human_gate=False, rate_per_minute=rate)
+        await second.accept_connection(OWNER, connection.hex(), allowed)
         while all(one.id != connection for one in await first.connections(OWNER, "accepted", "")):
             await trio.sleep(0.25)
         # Whoever asked for the connection lets the other side ask for work, too.
-        await first.set_permissions(OWNER, connection.hex(), GrantChange(human_gate=False, task_budget=20))
+        allowed = attrs.evolve(allowed, task_budget=20)
+        await first.set_permissions(OWNER, connection.hex(), allowed)
 
 
 def held_up_to(machine: DaemonMachine, relay: RelayMachine) -> int | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import attrs
+
 from .chance import Chance
 from .plan import Deed, Fault, Kind, Owner, Plan, Step
 
@@ -43,6 +45,16 @@ _FAULTS = {
     Kind.SLOW: 2,
     Kind.RESTORE: 1,
 }
+#: What may come between two bursts of messages to somebody, done by whoever gets them.
+_BETWEEN = {
+    Deed.PERMIT: 6,
+    Deed.SEVER: 2,
+    Deed.ROTATE: 3,
+    Deed.LINK: 3,
+    Deed.REVOKE: 2,
+    Deed.READ: 2,
+}
+_BURSTS = {Deed.SAY_MANY: 5, Deed.SAY_AT_ONCE: 3, Deed.SAY_AGAIN: 4}
 #: The ways in which a relay may lie about one frame.
 LIES = (
     "drop",
@@ -51,6 +63,9 @@ LIES = (
     "false-accept",
     "false-refuse",
     "swallow",
+    "swallow-one",
+    "spoil-parcel",
+    "spoil-mail",
     "truncate-log",
     "other-log",
     "false-notice",
@@ -58,6 +73,8 @@ LIES = (
 )
 #: So much is done at an owner's second machine, if there is one.
 _ELSEWHERE = 0.25
+#: A burst and what belongs to it are over in so many seconds.
+_SCENE_S = 4.0
 #: A program touches the world, and a link carries a frame, about so often in a world of this size.
 _TOUCHES = 1_500
 _FRAMES = 120
@@ -79,17 +96,26 @@ def make_plan(seed: int) -> Plan:
                 Step(round(draw.uniform(0, ends_s), 3), one.machines[0], Deed.SAY, draw.getrandbits(30))
                 for _ in range(3)
             ]
+    scenes = chance.stream("scenes")
+    scenes_count = scenes.choice((0, 0, 1, 2, 4))
+    faults_of_scenes: list[Fault] = []
+    for _ in range(scenes_count):
+        more, befalls = _scene(scenes, storm, ends_s)
+        steps += more
+        faults_of_scenes += befalls
     lying = draw.random() < 0.25
     faults = list(_faults(draw, storm, ends_s, lying=lying))
     slow = draw.random() < 0.3
+    roomy = scenes_count > 0 and scenes.random() < 0.6
     return Plan(
         seed=seed,
-        owners=owners,
+        owners=tuple(attrs.evolve(one, lax=roomy and scenes.random() < 0.7) for one in owners),
         relay_store="sqlite" if draw.random() < 0.3 else "memory",
         delay_s=(0.001, 2.0) if slow else (0.001, 0.08),
         ends_s=ends_s,
         steps=tuple(sorted(steps, key=lambda step: step.at_s)),
-        faults=tuple(faults),
+        faults=(*faults, *faults_of_scenes),
+        roomy=roomy,
     )
 
 
@@ -113,6 +139,33 @@ def _step(draw: random.Random, owners: list[Owner], ends_s: float) -> Step:
     owner = draw.choice(owners)
     machine = owner.machines[-1 if draw.random() < _ELSEWHERE else 0]
     return Step(round(draw.uniform(0, ends_s), 3), machine, deed, draw.getrandbits(30))
+
+
+def _scene(draw: random.Random, owners: list[Owner], ends_s: float) -> tuple[list[Step], list[Fault]]:
+    """One says much at once, while whoever gets it does something about it, or is away."""
+    says, gets = draw.sample(owners, 2)
+    begins_s = draw.uniform(0, max(1.0, ends_s - _SCENE_S))
+
+    def at() -> float:
+        return round(begins_s + draw.uniform(0, _SCENE_S), 3)
+
+    def step(owner: Owner, weights: dict[Deed, int]) -> Step:
+        (deed,) = draw.choices(tuple(weights), tuple(weights.values()))
+        machine = owner.machines[-1 if draw.random() < _ELSEWHERE else 0]
+        return Step(at(), machine, deed, draw.getrandbits(30))
+
+    steps = [Step(round(begins_s, 3), says.machines[0], Deed.SAY_MANY, draw.getrandbits(30))]
+    steps += [step(says, _BURSTS) for _ in range(draw.randrange(1, 4))]
+    steps += [step(gets, _BURSTS) for _ in range(draw.randrange(2))]
+    steps += [step(gets, _BETWEEN) for _ in range(draw.randrange(3))]
+    faults = []
+    if draw.random() < 0.4:
+        # It comes back to all of it at once.
+        faults.append(Fault(Kind.PARTITION, gets.machines[0], round(begins_s, 3), 2 * _SCENE_S))
+    if draw.random() < 0.5:
+        who = draw.choice((says.machines[0], gets.machines[0], "relay"))
+        faults.append(Fault(Kind.KILL, who, draw.randrange(1, 4 * _TOUCHES), round(draw.uniform(0, 5), 3)))
+    return steps, faults
 
 
 def _faults(draw: random.Random, owners: list[Owner], ends_s: float, *, lying: bool) -> Iterator[Fault]:

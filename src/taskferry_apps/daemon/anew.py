@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from typing import Final
 
+from taskferry_protocol.envelope import parse_envelope
+from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.limits import SEEN_MS
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.records import (
     Direction,
     MessageQuery,
+    MessageRecord,
     OfferAgain,
     Order,
+    OutboxRecord,
+    Page,
     Place,
+    PutOutbox,
     RelayCursor,
+    Rung,
     SeenKey,
     SetCursor,
 )
 
 from .arrival import owe
 from .core import Core
-from .draft import Draft
+from .draft import Draft, is_class_without_receipt, wrap_keys
 from .publishing import publish_everything
 
 __all__ = ["begin_anew"]
@@ -34,6 +41,7 @@ async def begin_anew(core: Core, cursor: RelayCursor) -> None:
     """
     await publish_everything(core)
     await _owe_again(core)
+    await _offer_to_others_again(core)
     await core.commit((SetCursor(cursor), OfferAgain(core.now())))
 
 
@@ -66,6 +74,63 @@ async def _owe_page(draft: Draft, query: MessageQuery, after: Place | None) -> P
         if before is not None and before.hash == message.hash:
             cls = MessageClass(message.cls)
             owe(draft, message.hash, cls, message.mine, message.peer, before.outcome, before.code)
-    # Behind what was stored so long ago nothing lives: a long history is not read to its beginning.
+    return _next_after(page, draft, any_lives=bool(living))
+
+
+async def _offer_to_others_again(core: Core) -> None:
+    """What one device has confirmed, where others were to have it, too: with what waited for those in its
+    mailboxes the relay has lost the only copy that was on its way. Whoever has it takes it for what it is.
+    """
+    query, after = MessageQuery(direction=Direction.OUT), None
+    while True:
+        async with core.lock:
+            draft = Draft(core)
+            after = await _offer_page(draft, query, after)
+            await draft.commit()
+        if after is None:
+            return
+
+
+async def _offer_page(draft: Draft, query: MessageQuery, after: Place | None) -> Place | None:
+    """Offer one page; where the next one begins, None after the last."""
+    store = draft.core.store
+    page = await store.message_page(query, after, _PAGE, Order.NEWEST_FIRST)
+    living = [message for message in page.items if message.expires_at > draft.now]
+    delivered = [
+        message
+        for message in living
+        if message.rung is Rung.DELIVERED and not is_class_without_receipt(message.cls)
+    ]
+    waiting = await store.outbox([message.hash for message in delivered])
+    missing = [message for message in delivered if message.hash not in waiting]
+    several = [message for message in missing if await _has_several_readers(draft, message)]
+    sealed = await store.sealed([message.hash for message in several])
+    for message in several:
+        kept = sealed.get(message.hash)
+        if kept is None:
+            continue
+        envelope = parse_envelope(kept.envelope)
+        parcel = await draft.wrap(envelope, kept.key)
+        to = envelope.header.to
+        entry = OutboxRecord(
+            message.hash, to, message.seq, message.cls, parcel, draft.now, message.expires_at
+        )
+        draft.add(PutOutbox(entry))
+    return _next_after(page, draft, any_lives=bool(living))
+
+
+async def _has_several_readers(draft: Draft, message: MessageRecord) -> bool:
+    """Whether more devices than one were to have it, this one aside."""
+    peer = await draft.log(message.peer.account)
+    if peer is None:
+        return False
+    try:
+        return len(wrap_keys(await draft.own_log(), peer, message.peer, draft.core.device)) > 1
+    except RemoteProtocolError:
+        return False  # no device serves that agent any more
+
+
+def _next_after(page: Page[MessageRecord], draft: Draft, *, any_lives: bool) -> Place | None:
+    """Behind what was stored so long ago nothing lives: a long history is not read to its beginning."""
     over = all(message.stored_at < draft.now - SEEN_MS for message in page.items)
-    return None if over and not living else page.next
+    return None if over and not any_lives else page.next

@@ -195,7 +195,9 @@ class Outbound:
 
 
 def _relayed(draft: Draft, entry: OutboxRecord, messages: Sequence[MessageRecord]) -> None:
-    if is_class_without_receipt(entry.cls):
+    # What one device has confirmed was offered again for the others, of whom nobody hears a word.
+    confirmed = [message.rung is Rung.DELIVERED for message in messages if message.rung is not None]
+    if is_class_without_receipt(entry.cls) or (confirmed and all(confirmed)):
         draft.add(DropOutbox((entry.hash,)))
         return
     draft.add(RelayedOutbox((entry.hash,)))
@@ -241,6 +243,6 @@ async def _end(draft: Draft, entry: OutboxRecord, rung: Rung, code: str) -> None
 
 
 async def _messages(draft: Draft, hash: Hash) -> list[str]:
-    """The agents of ours whose message it is."""
+    """The agents of ours whose message it is, unless it is known as delivered."""
     found = (await draft.core.store.messages((hash,))).get(hash, ())
-    return [message.mine.name for message in found if message.rung is not None]
+    return [message.mine.name for message in found if message.rung not in (None, Rung.DELIVERED)]

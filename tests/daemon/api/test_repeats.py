@@ -10,7 +10,8 @@ import trio
 
 from taskferry_apps.daemon.api.repeats import Repeats
 from taskferry_apps.daemon.port import Caller
-from taskferry_stores.errors import StoreUnavailable
+from taskferry_protocol.records import PutAnswer
+from taskferry_stores.errors import StoreFailed, StoreFull, StoreUnavailable
 
 from .house import Answer
 
@@ -99,13 +100,33 @@ def killed_before_the_answer_is_kept(house) -> Iterator[None]:
 
     async def die(*_: object) -> None:
         await trio.lowlevel.checkpoint()
-        raise StoreUnavailable("killed")
+        raise RuntimeError("killed")
 
     daemon.remember = die
     try:
         yield
     finally:
         del daemon.remember
+
+
+@pytest.mark.parametrize("error", [StoreFull, StoreFailed, StoreUnavailable])
+async def test_what_is_done_is_told_though_its_answer_cannot_be_kept(house, error):
+    """With a full disk right after the effect nobody is told that nothing was stored, and it is there."""
+    store, commit = house.alice.daemon._core.store, house.alice.daemon._core.store.commit
+
+    async def full(changes):
+        if len(changes) == 1 and isinstance(changes[0], PutAnswer):
+            raise error("no space is left")
+        return await commit(changes)
+
+    store.commit = full
+    first = await house.alice.post("/messages/send", SEND, KEY)
+    store.commit = commit
+    assert first.status == 200
+    assert (await house.alice.post("/messages/send", SEND, KEY)).json["message_id"] == first.json[
+        "message_id"
+    ]
+    assert await sent_count(house) == 1
 
 
 @pytest.mark.parametrize("times", [1, 2])

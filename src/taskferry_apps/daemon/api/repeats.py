@@ -9,6 +9,9 @@ from typing import Final
 
 import trio
 
+from taskferry_apps.logs import get_logger
+from taskferry_stores.errors import StoreError
+
 from ..port import Caller, DaemonService
 from ..steps import under_key
 from .body import Json, canonical
@@ -81,9 +84,16 @@ class Repeats:
                     # Should the daemon be killed between these two: what was sent is found again.
                     with under_key(caller, key, digest):
                         answer = await act()
-                    await self._daemon.remember(caller, key, digest, answer)
+                    await self._keep(caller, key, digest, answer)
             return answer
         finally:
             turn.users -= 1
             if not turn.users:
                 del self._turns[name]
+
+    async def _keep(self, caller: Caller, key: str, digest: bytes, answer: bytes) -> None:
+        try:
+            await self._daemon.remember(caller, key, digest, answer)
+        except StoreError as error:
+            # What was asked for is done and stored: to say now that it is not, or may not be, would be false.
+            get_logger().warning("an answer could not be kept", kind=type(error).__name__)
