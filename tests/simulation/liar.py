@@ -187,13 +187,15 @@ class Liar:
         return (GoawayFrame(codes[self._frames[machine] % len(codes)], "lies", 2_000),)
 
 
-def _wrong_parcel(lie: str, parcels: Sequence[Value]) -> Value | None:
+def _wrong_parcel(lie: str, parcels: Sequence[Value | OneWrap]) -> Value | OneWrap | None:
     """What stands in the midst of many in place of what was sent; None where a lie offers none."""
     if len(parcels) < 3:
         return None
     match lie, parcels[len(parcels) // 2]:
         case "swallow-one", _:
             return parcels[0]
+        case "spoil-parcel", [bytes(envelope), bytes(key), bytes(sealed)]:
+            return (_spoilt(envelope), key, sealed)
         case "spoil-parcel", [bytes(envelope), wraps]:
             return [_spoilt(envelope), wraps]
         case _:
