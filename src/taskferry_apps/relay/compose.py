@@ -31,8 +31,8 @@ from .addresses import both_origins, local_origins, public_address
 from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
 from .core import Policy, Relay
 from .entrance import SignUp
+from .failures import first_failure
 from .limits import RelayLimits, mailbox_limits
-from .link import first_failure
 from .mail import MailSecurity, MailServer, SmtpMailer
 from .mail_room import MailRoom
 from .meetings import MEETINGS_PATH

@@ -28,9 +28,10 @@ from .engine import Engine
 from .entrance import Entrance, SignUp
 from .expiry import Housekeeping
 from .facts import Facts
+from .failures import first_failure
 from .invites import Invites
 from .limits import USUAL, RelayLimits
-from .link import Link, first_failure
+from .link import Link
 from .mailbox import TailBudget
 from .meter import Meter
 from .office import Office

@@ -42,6 +42,7 @@ from taskferry_stores.port import StoreFailed, StoreFull
 from taskferry_transports.port import Transport
 
 from ..logs import get_logger
+from .failures import first_failure
 from .instances import check_alone, remember_instance
 from .limits import USUAL
 from .look_ups import LookUps
@@ -51,7 +52,7 @@ from .opening import account_of, check_active, cursor_of
 from .outbox import Outbox
 from .visits import NOWHERE
 
-__all__ = ["Link", "first_failure"]
+__all__ = ["Link"]
 
 #: So much of what has arrived is dealt with together.
 TOGETHER_BYTES: Final = 65_536
@@ -61,6 +62,8 @@ VISIT_S: Final = USUAL.visit_s
 FULL_RETRY_MS: Final = 10_000
 
 _LOG = get_logger()
+#: How connections end every day.
+_ENDINGS: Final = (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel)
 
 
 class Link:
@@ -167,9 +170,14 @@ class Link:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._write)
                     with self._reading:
-                        await self._read()
-        except* (trio.BrokenResourceError, trio.ClosedResourceError, trio.EndOfChannel):
-            pass  # how connections end every day
+                        try:
+                            await self._read()
+                        except _ENDINGS:
+                            # A nursery that cancels for an error of its body leaves a cycle of frames behind,
+                            # with all that a link holds in it; and cycles are sought seldom here.
+                            nursery.cancel_scope.cancel()
+        except* _ENDINGS:
+            pass
         except* StoreFailed as failures:
             self._office.fail(first_failure(failures))
         except* Exception as failures:  # noqa: BLE001 - the runner's one boundary: no link harms another
@@ -389,9 +397,3 @@ class Link:
         if self._room is not None:
             self._room.set()
         self._rouse()
-
-
-def first_failure(group: BaseExceptionGroup[Exception]) -> Exception:
-    """The first failure inside a group."""
-    first = group.exceptions[0]
-    return first_failure(first) if isinstance(first, BaseExceptionGroup) else first
