@@ -50,6 +50,7 @@ def name_requests(
         begin(websocket.headers.get(HEADER, ""))
 
     async def end(response: Response) -> Response:
+        _forget(request.routing_exception)
         name = g.get("request_name")
         if name is None:
             return response
@@ -70,6 +71,16 @@ def name_requests(
             )
         return response
 
+    async def end_link(_: BaseException | None) -> None:
+        _forget(websocket.routing_exception)
+
     app.before_request(begin_request)
     app.before_websocket(begin_link)
     app.after_request(end)
+    app.teardown_websocket(end_link)
+
+
+def _forget(refused: Exception | None) -> None:
+    """Where no route fits, a request holds the error, and its frames the request; cycles are sought seldom."""
+    if refused is not None:
+        refused.__traceback__ = refused.__context__ = None

@@ -72,3 +72,41 @@ async def test_a_link_that_has_ended_is_held_by_nothing(tmp_path, end, longpoll)
                     await trio.sleep(0.05)
         finally:
             gc.enable()
+
+
+@pytest.mark.parametrize(
+    ("sent", "answered"),
+    [
+        (b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", True),
+        (b"GET /nowhere HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", True),
+        (b"POST /health HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc", True),
+        (b"POST /v1/link HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 9\r\n\r\nabc", False),
+        (b"GET /health HTTP/1.1\r\nHo", False),
+        (b"\x00\x01\x02\r\n\r\n", True),
+        (b"GET /v1/ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", True),
+    ],
+)
+async def test_a_request_that_is_over_is_held_by_nothing(tmp_path, sent, answered):
+    """Answered, refused, broken off or not to be read: whoever sends many costs no memory afterwards."""
+    async with served(tmp_path) as site:
+        port = int(site.url.rpartition(":")[2])
+
+        async def ask() -> None:
+            stream = await trio.open_tcp_stream("127.0.0.1", port)
+            async with stream:
+                await stream.send_all(sent)
+                if answered:
+                    assert await stream.receive_some(4_096)
+
+        await ask()
+        gc.collect()
+        before = _held(Connection)
+        gc.disable()
+        try:
+            for _ in range(ROUNDS):
+                await ask()
+            with trio.fail_after(20):
+                while _held(Connection) > before:
+                    await trio.sleep(0.05)
+        finally:
+            gc.enable()

@@ -161,6 +161,20 @@ class GuardedRequest(HTTPStream):
         await self.send(EndBody(stream_id=self.stream_id))
 
 
+class _Head(h11.Connection):
+    """HTTP/1.1 as h11 reads it, whose errors hold nothing."""
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        """As h11's."""
+        try:
+            return super().next_event()
+        except h11.RemoteProtocolError as error:
+            # It was raised by a frame that names it: a cycle, which would hold all that was read until the
+            # collector came by, and a server's comes seldom.
+            error.__traceback__ = error.__context__ = None
+            raise
+
+
 class GuardedH11(H11Protocol):
     """HTTP/1.1 on one connection. HTTP/2 is never spoken, nor switched to."""
 
@@ -169,6 +183,7 @@ class GuardedH11(H11Protocol):
     def attach(self, link: Link) -> None:
         """Name the connection below. Comes before anything else."""
         self.link = link
+        self.connection = _Head(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
         self.can_read = _Pause(link)
 
     async def handle(self, event: Event) -> None:
