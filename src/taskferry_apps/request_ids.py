@@ -81,6 +81,6 @@ def name_requests(
 
 
 def _forget(refused: Exception | None) -> None:
-    """Where no route fits, a request holds the error, and its frames the request; cycles are sought seldom."""
+    """Where no route fits, a request holds the error, whose frames hold it; cycles are sought seldom."""
     if refused is not None:
         refused.__traceback__ = refused.__context__ = None
