@@ -205,6 +205,7 @@ class _SlowRelay:
     forger: Forger
     shown: Sequence[bytes]
     mail: AccountLog
+    """What is pinned meanwhile."""
     asked: int = 0
 
     @property
@@ -270,3 +271,18 @@ async def test_own_news_that_mail_brings_while_the_relay_is_asked_are_told_from_
         assert await core.own_log() == news
         assert any("another history" in alarm for alarm in await alarms(core.store)) is lies
         assert bool(await alarms(core.store)) is lies
+
+
+@pytest.mark.parametrize("shows", ["the recovery", "the lost branch", "nothing"])
+async def test_a_refusal_from_before_a_recovery_is_no_other_history(shows):
+    """The relay refused with what it had then; it is asked anew, and judged by what it shows now."""
+    async with forging() as (forger, _):
+        log = await forger.alice.own_log()
+        lost, true = _renamed(forger, log, "alicia"), _recovered(forger, log)
+        shown = {"the recovery": true.statements, "the lost branch": lost.statements, "nothing": ()}[shows]
+        await _bob_pins(forger, true)
+        relay = _SlowRelay(forger, shown, true, asked=1)
+        believed = await take_news(forger.bob, relay, log.account, _stale(lost))  # type: ignore[arg-type]
+        assert believed is (shows == "the recovery")
+        assert bool(await changed_owners(forger.bob.store)) is not believed
+        assert (await forger.bob.logs.get(log.account)) == true

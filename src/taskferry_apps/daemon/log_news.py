@@ -218,6 +218,18 @@ class _Asking:
         return statements
 
 
+def _is_overtaken(held: AccountLog, start: int, statements: Sequence[bytes]) -> bool:
+    """Whether these statements stand on a branch that its owner's recovery, which is pinned, has put out."""
+    if not statements or start > held.state.length:
+        return False
+    if tuple(statements) == held.statements[start : start + len(statements)]:
+        return False
+    try:
+        return compare(held, continued(held, start, statements)) is LogRelation.LOSES
+    except RemoteProtocolError:
+        return False
+
+
 async def take_own_news(core: Core, client: RelayClient) -> None:
     """Take what the relay has of our own log beyond what we have: another device of ours signed it."""
     own, theirs = await core.own_log(), client.ready.log
@@ -245,7 +257,11 @@ async def take_news(core: Core, client: RelayClient, account: AccountId, refusal
     if held is None:
         return False
     asking = _Asking(client, held)
-    start, statements = refusal.detail.start or 0, refusal.detail.statements or ()
+    start = refusal.detail.start or 0
+    statements: Sequence[bytes] = refusal.detail.statements or ()
+    if _is_overtaken(held, start, statements):
+        # The relay may have refused before the recovery reached it: what counts is what it has now.
+        statements = await asking.fetch(account, start) or statements
     asking.look(start, statements)
     news = await judge(core, account, start, statements)
     if news is None:
