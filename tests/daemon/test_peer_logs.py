@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import attrs
 import pytest
 
 from taskferry_apps import system
+from taskferry_apps.daemon.alarms import alarms
 from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.daemon.identity_changes import changed_owners
+from taskferry_apps.daemon.log_news import take_news, take_own_news
 from taskferry_apps.daemon.logbook import LogBook
+from taskferry_protocol import calls
 from taskferry_protocol.accounts import (
     AccountLog,
     add_device,
@@ -16,6 +23,9 @@ from taskferry_protocol.accounts import (
     revoke_device,
 )
 from taskferry_protocol.devices import DeviceKeys
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.frame_items import Detail, Refusal
+from taskferry_protocol.ids import LogPosition
 from taskferry_protocol.messages import AccountUpdate, TextMessage
 from taskferry_protocol.records import Place
 from taskferry_protocol.sealing import wrap_for
@@ -181,3 +191,98 @@ async def test_a_rename_to_a_name_that_is_taken_keeps_out_no_revocation():
             assert await book.owner_name(log.account) == "alice"
         page = await bob.inbox(OWNER, "writer", False, "", 50, 0)
         assert {item.peer for item in page.messages if item.type == "message"} == {"@alice/requester"}
+
+
+@attrs.define
+class _Ready:
+    log: LogPosition
+
+
+@attrs.define
+class _SlowRelay:
+    """Answers for one account; before its first answer is there, the owner's own mail is pinned."""
+
+    forger: Forger
+    shown: Sequence[bytes]
+    mail: AccountLog
+    """What is pinned meanwhile."""
+    asked: int = 0
+
+    @property
+    def ready(self) -> _Ready:
+        """What it said when the session began."""
+        return _Ready(LogPosition(len(self.shown), self.mail.position.head))
+
+    async def call(self, request: calls.CallRequest) -> calls.CallAnswer:
+        """As `RelayClient.call`."""
+        assert isinstance(request, calls.GetAccount)
+        if not self.asked:
+            await _bob_pins(self.forger, self.mail)
+        self.asked += 1
+        return calls.AccountFound(request.account, request.start, tuple(self.shown[request.start :]))
+
+
+def _renamed(forger: Forger, log: AccountLog, name: str) -> AccountLog:
+    return log.extend([rename(log.state, name, at=forger.clock.now(), by=forger.alice.manage)])
+
+
+def _stale(log: AccountLog) -> Refusal:
+    """A relay's answer to a parcel that quotes this log without its last statement."""
+    start = log.state.length - 1
+    return Refusal(RejectCode.STALE_LOG, Detail(statements=log.after(start), start=start))
+
+
+async def test_news_that_mail_brings_while_the_relay_is_asked_put_no_identity_in_question():
+    """A late refusal has the relay asked; what it shows is pinned by the time that it is compared."""
+    async with forging() as (forger, bob):
+        log = await forger.alice.own_log()
+        news = _renamed(forger, log, "alicia")
+        relay = _SlowRelay(forger, news.statements, news)
+        assert await take_news(forger.bob, relay, log.account, _stale(log))  # type: ignore[arg-type]
+        assert relay.asked
+        assert (await forger.bob.logs.get(log.account)) == news
+        assert await changed_owners(forger.bob.store) == ()
+        assert (await bob.status()).alarms == ()
+
+
+@pytest.mark.parametrize("lie", ["another branch", "what is no statement"])
+async def test_mail_that_comes_while_the_relay_is_asked_covers_no_lie(lie):
+    """What the relay shows beside the true news still stops what is sent, and is told."""
+    async with forging() as (forger, bob):
+        log = await forger.alice.own_log()
+        news = _renamed(forger, log, "alicia")
+        false = _renamed(forger, log, "malice").statements
+        shown = false if lie == "another branch" else (*news.statements, b"nothing")
+        relay = _SlowRelay(forger, shown, news)
+        assert not await take_news(forger.bob, relay, log.account, _stale(log))  # type: ignore[arg-type]
+        assert await changed_owners(forger.bob.store) == ("@alicia",)
+        assert any("another history" in alarm for alarm in (await bob.status()).alarms)
+
+
+@pytest.mark.parametrize("lies", [False, True])
+async def test_own_news_that_mail_brings_while_the_relay_is_asked_are_told_from_a_lie(lies):
+    """So it is with what another device of the owner's has signed: no alarm, but for another branch."""
+    async with forging() as (forger, _):
+        log = await forger.alice.own_log()
+        news, false = _renamed(forger, log, "alicia"), _renamed(forger, log, "malice")
+        core = forger.alice
+        relay = _SlowRelay(attrs.evolve(forger, bob=core), (false if lies else news).statements, news)
+        await take_own_news(core, relay)  # type: ignore[arg-type]
+        assert await core.own_log() == news
+        assert any("another history" in alarm for alarm in await alarms(core.store)) is lies
+        assert bool(await alarms(core.store)) is lies
+
+
+@pytest.mark.parametrize("shows", ["the recovery", "the lost branch", "nothing"])
+async def test_a_refusal_from_before_a_recovery_is_no_other_history(shows):
+    """The relay refused with what it had then; it is asked anew, and judged by what it shows now."""
+    async with forging() as (forger, _):
+        log = await forger.alice.own_log()
+        lost, true = _renamed(forger, log, "alicia"), _recovered(forger, log)
+        shown = {"the recovery": true.statements, "the lost branch": lost.statements, "nothing": ()}[shows]
+        await _bob_pins(forger, true)
+        relay = _SlowRelay(forger, shown, true, asked=1)
+        believed = await take_news(forger.bob, relay, log.account, _stale(lost))  # type: ignore[arg-type]
+        assert believed is (shows == "the recovery")
+        assert bool(await changed_owners(forger.bob.store)) is not believed
+        assert (await forger.bob.logs.get(log.account)) == true

@@ -7,7 +7,9 @@ from contextlib import nullcontext
 
 import attrs
 import pytest
+import trio
 
+from taskferry_apps.daemon.publishing import fetch_log
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.hourly import HOUR_MS
 from taskferry_apps.relay.limits import USUAL
@@ -157,6 +159,17 @@ async def test_looking_accounts_up_has_a_rate(cold):
         assert refusal.detail.retry_after is not None
         cold.clock.ahead_ms += 1_000
         assert await client.call(FindAccount("alice", 2)) == AccountFound(cold.alice.log.account, 2, ())
+
+
+async def test_a_log_is_had_from_a_relay_that_wants_to_be_asked_less_often(cold):
+    """A daemon waits as it was told to and asks again: no log is taken for one that nobody shows."""
+    account, every = cold.alice.log.account, cold.alice.log.statements
+    async with cold.open(cold.bob) as client:
+        with pytest.raises(CallRefused):
+            while True:
+                await client.call(GetAccount(account, 2))
+        with trio.fail_after(20):
+            assert await fetch_log(client, account, 0) == every
 
 
 async def test_one_address_may_begin_few_accounts_in_an_hour(store):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
 from functools import partial
 from pathlib import Path
@@ -26,8 +27,8 @@ from .town import Town, founded
 
 __all__ = ["Outcome", "run_plan"]
 
-#: Virtual seconds between two looks at whether all is quiet, and after how many of them one stops waiting:
-#: a peer who lets through two messages a minute makes a long queue wait for most of an hour.
+#: Virtual seconds between two looks at whether all is quiet, and after how many of them, in which no queue
+#: became shorter, one stops waiting: a peer who lets through two messages a minute makes them wait for hours.
 LOOK_S = 15.0
 LOOKS = 240
 #: Longer than a daemon lets pass between two rounds of its housekeeping.
@@ -133,16 +134,19 @@ async def _perform(town: Town, step: Step, base: float) -> None:
 
 async def _settle(town: Town) -> None:
     """Until every program runs, nothing waits to be sent, and nothing came or went for a while."""
-    moved = -1
-    for _ in range(LOOKS):
+    moved, shortest, looks = -1, sys.maxsize, LOOKS
+    while looks:
+        looks -= 1
         await trio.sleep(LOOK_S)
         machines = [machine for machine in town.machines.values() if machine.lives]
         if not town.relay.is_up or not all(machine.is_up for machine in machines):
             continue
         now = town.observer.moved
-        waiting = [await _waiting(machine.daemon) for machine in machines if not is_put_out(machine)]
-        if now == moved and not any(waiting):
+        waiting = sum([await _waiting(machine.daemon) for machine in machines if not is_put_out(machine)])
+        if now == moved and not waiting:
             return
+        if waiting < shortest:
+            shortest, looks = waiting, LOOKS
         moved = now
 
 

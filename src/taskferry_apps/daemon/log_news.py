@@ -188,23 +188,46 @@ async def take_own_log(core: Core, client: RelayClient) -> None:
 
 
 class _Asking:
-    """Asks one relay for one log, and notes whether what it shows is another than the one that is held."""
+    """Asks one relay for one log, and keeps what it shows of it."""
 
     def __init__(self, client: RelayClient, held: AccountLog) -> None:
         self._client = client
         self._held = held
-        self.is_other = False
+        self._shown: list[tuple[int, Sequence[bytes]]] = []
 
     def look(self, start: int, statements: Sequence[bytes]) -> None:
-        """Compare what is shown with what is held."""
-        known = self._held.statements[start : start + len(statements)]
-        self.is_other |= tuple(statements) != known
+        """Keep what is shown, which is to be compared when all of it is there."""
+        self._shown.append((start, statements))
+
+    def is_other(self, pinned: AccountLog) -> bool:
+        """Whether anything that was shown is another history than the one that is pinned.
+
+        `pinned` is the log as it stands now. The owner's own mail may have brought it while the relay was
+        asked: what is in it is no other history, nor is what was in the log held when the asking began.
+        """
+        return any(
+            (statement,) not in {log.statements[index : index + 1] for log in (self._held, pinned)}
+            for start, statements in self._shown
+            for index, statement in enumerate(statements, start)
+        )
 
     async def fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
         """As `Fetch`."""
         statements = await fetch_log(self._client, account, start)
         self.look(start, statements)
         return statements
+
+
+def _is_overtaken(held: AccountLog, start: int, statements: Sequence[bytes]) -> bool:
+    """Whether these statements stand on a branch that its owner's recovery, which is pinned, has put out."""
+    if not statements or start > held.state.length:
+        return False
+    if tuple(statements) == held.statements[start : start + len(statements)]:
+        return False
+    try:
+        return compare(held, continued(held, start, statements)) is LogRelation.LOSES
+    except RemoteProtocolError:
+        return False
 
 
 async def take_own_news(core: Core, client: RelayClient) -> None:
@@ -214,9 +237,15 @@ async def take_own_news(core: Core, client: RelayClient) -> None:
         return
     asking = _Asking(client, own)
     start = own.state.length if theirs.length > own.state.length else 0
-    taken = await take(core, await fetch_news(core, asking.fetch, own.account, start))
-    if asking.is_other and not taken:
-        await _alarm(core, "The relay shows another history of this account than the one held here.")
+    if await take(core, await fetch_news(core, asking.fetch, own.account, start)):
+        return
+    async with core.lock:
+        if asking.is_other(await core.own_log()):
+            draft = Draft(core)
+            await raise_alarm(
+                draft, "The relay shows another history of this account than the one held here."
+            )
+            await draft.commit()
 
 
 async def take_news(core: Core, client: RelayClient, account: AccountId, refusal: Refusal) -> bool:
@@ -228,25 +257,23 @@ async def take_news(core: Core, client: RelayClient, account: AccountId, refusal
     if held is None:
         return False
     asking = _Asking(client, held)
-    start, statements = refusal.detail.start or 0, refusal.detail.statements or ()
+    start = refusal.detail.start or 0
+    statements: Sequence[bytes] = refusal.detail.statements or ()
+    if _is_overtaken(held, start, statements):
+        # The relay may have refused before the recovery reached it: what counts is what it has now.
+        statements = await asking.fetch(account, start) or statements
     asking.look(start, statements)
     news = await judge(core, account, start, statements)
     if news is None:
         news = await fetch_news(core, asking.fetch, account, held.state.length)
     if await take(core, news):
         return True
-    if asking.is_other:
-        text = f"The relay shows another history of @{held.state.name} than the one that is pinned."
-        async with core.lock:
-            draft = Draft(core)
-            await mark_changed(draft, account, held.state.name, What.OTHER_HISTORY)
-            await raise_alarm(draft, text)
-            await draft.commit()
-    return not asking.is_other
-
-
-async def _alarm(core: Core, text: str) -> None:
     async with core.lock:
+        if not asking.is_other(await core.logs.get(account) or held):
+            return True
         draft = Draft(core)
+        await mark_changed(draft, account, held.state.name, What.OTHER_HISTORY)
+        text = f"The relay shows another history of @{held.state.name} than the one that is pinned."
         await raise_alarm(draft, text)
         await draft.commit()
+    return False

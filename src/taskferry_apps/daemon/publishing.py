@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+import trio
+
 from taskferry_protocol import calls
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.limits import STATEMENTS
 from taskferry_protocol.records import GrantRecord
-from taskferry_transports.backoff import LONGEST_ASKED
+from taskferry_transports.backoff import LONGEST, LONGEST_ASKED, SHORTEST
 
 from ..logs import get_logger
 from ..relay_client import CallRefused, RelayClient
@@ -40,7 +42,7 @@ async def fetch_log(client: RelayClient, account: AccountId, start: int) -> tupl
     found: list[bytes] = []
     try:
         while start + len(found) < STATEMENTS:
-            answer = await client.call(calls.GetAccount(account, start + len(found)))
+            answer = await _look_up(client, calls.GetAccount(account, start + len(found)))
             if not isinstance(answer, calls.AccountFound) or not answer.statements:
                 return tuple(found)
             if answer.start != start + len(found) or answer.account != account:
@@ -49,6 +51,24 @@ async def fetch_log(client: RelayClient, account: AccountId, start: int) -> tupl
     except CallRefused:
         pass
     return tuple(found)
+
+
+async def _look_up(client: RelayClient, request: calls.GetAccount) -> calls.CallAnswer:
+    """The answer, also of a relay that wants us to ask less often. Raises CallRefused, LinkEnded.
+
+    A log that was not had for being asked for too soon would look like one that nobody shows.
+    """
+    waited = 0.0
+    while True:
+        try:
+            return await client.call(request)
+        except CallRefused as refused:
+            asked = refused.refusal.detail.retry_after
+            wait = max(SHORTEST, (asked or 0) / 1000)
+            waited += wait
+            if refused.refusal.code is not RejectCode.RATE_LIMITED or asked is None or waited > LONGEST:
+                raise
+        await trio.sleep(wait)
 
 
 async def publish_everything(core: Core) -> None:
