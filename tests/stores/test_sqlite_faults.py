@@ -317,13 +317,16 @@ async def test_a_rollback_that_fails_stops_the_store_and_leaves_nobody_waiting(t
     """What was to be taken back and could not be: all who wait are answered, and nothing more is done."""
 
     class Stubborn:
-        """A connection that rolls back once, and then no more."""
+        """A connection that begins when it may, and rolls back once, and then no more."""
 
         def __init__(self, inner):
             self._inner = inner
             self.rollbacks = 0
+            self.may_begin = threading.Event()
 
         def execute(self, words, *values):
+            if words.startswith("BEGIN"):
+                assert self.may_begin.wait(5)
             self.rollbacks += words == "ROLLBACK"
             if words == "ROLLBACK" and self.rollbacks > 1:
                 raise sqlite3.OperationalError("disk I/O error")
@@ -335,7 +338,8 @@ async def test_a_rollback_that_fails_stops_the_store_and_leaves_nobody_waiting(t
     outcomes = []
     async with open_relay(tmp_path / "relay.db") as relay:
         file = relay._engine._file
-        relay._engine._file = attrs.evolve(file, writer=Stubborn(file.writer))
+        writer = Stubborn(file.writer)
+        relay._engine._file = attrs.evolve(file, writer=writer)
 
         async def put(n):
             try:
@@ -345,14 +349,19 @@ async def test_a_rollback_that_fails_stops_the_store_and_leaves_nobody_waiting(t
 
         with trio.fail_after(5):
             async with trio.open_nursery() as nursery:
+                # The first is written alone, and those that come meanwhile together.
+                nursery.start_soon(put, 6)
+                await trio.testing.wait_all_tasks_blocked()
                 for n in range(6):
                     nursery.start_soon(put, n)
+                await trio.testing.wait_all_tasks_blocked()
+                writer.may_begin.set()
             with pytest.raises(StoreFailed):
                 await relay.commit([PutSetting("after", b"1")])
-    assert len(outcomes) == 6
+    assert len(outcomes) == 7
     assert sqlite3.IntegrityError in outcomes
     async with open_relay(tmp_path / "relay.db", check=IntegrityCheck.FULL) as relay:
-        held = await relay.settings([f"k{n}" for n in range(6)])
+        held = await relay.settings([f"k{n}" for n in range(7)])
         assert len(held) == sum(isinstance(outcome, tuple) for outcome in outcomes)
 
 

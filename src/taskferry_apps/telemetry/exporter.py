@@ -120,23 +120,26 @@ class Exporter:
 
         batch = self._spans.take()
         body = await trio.to_thread.run_sync(encode_spans, batch, self._program, system.entropy)
-        standing = self.spans
-        standing.dropped += len(batch)  # until they are taken, whatever ends this
-        for _ in range(tries):
-            try:
-                answer = await self._post(TRACES_PATH, body)
-                lost = max(0, min(len(batch), _rejected(rejected_spans, answer)))
-            except NotTaken as failure:
-                self._failed(standing, failure)
-                if tries > 1:
-                    await self._pause(standing, failure)
-                if not failure.passing:
-                    return
-                continue
-            standing.dropped -= len(batch) - lost
-            standing.sent += len(batch) - lost
-            self._took(standing, lost)
-            return
+        standing, sent = self.spans, 0
+        try:
+            for _ in range(tries):
+                try:
+                    answer = await self._post(TRACES_PATH, body)
+                    lost = max(0, min(len(batch), _rejected(rejected_spans, answer)))
+                except NotTaken as failure:
+                    self._failed(standing, failure)
+                    if tries > 1:
+                        await self._pause(standing, failure)
+                    if not failure.passing:
+                        return
+                    continue
+                sent = len(batch) - lost
+                self._took(standing, lost)
+                return
+        finally:
+            # Whatever ended this, nobody offers them again.
+            standing.sent += sent
+            standing.dropped += len(batch) - sent
 
     async def _pause(self, standing: Standing, failure: NotTaken) -> None:
         asked = None if failure.wait_s is None else min(failure.wait_s, LONGEST)
