@@ -8,10 +8,16 @@ import trio
 
 from taskferry_apps import system
 from taskferry_apps.daemon.draft import Draft
+from taskferry_protocol import accounts, calls
 from taskferry_protocol.accounts import AccountLog, set_agent
+from taskferry_protocol.frames import Frame, ReplyFrame
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.messages import TextMessage
 from tests.daemon.forger import Forger, codes, forging, texts
+from tests.daemon.worlds import OWNER, until
+
+from .machines import Pair, a_pair, log_of, say
+from .machines import texts as texts_of
 
 
 async def _behind(forger: Forger) -> AccountLog:
@@ -57,3 +63,41 @@ async def test_mail_for_somebody_else_asks_once_and_is_quarantined():
         await forger.deliver(await forger.seal(TextMessage("not for you")))
         assert await codes(bob) == ["wrong-recipient"]
         assert asked == [forger.bob.own]
+
+
+async def _is_put_out(pair: Pair) -> bool:
+    log = await log_of(pair.first)
+    return log.state.devices[pair.device].status is not accounts.DeviceStatus.ACTIVE
+
+
+async def test_a_device_whose_own_log_went_on_without_it_learns_so_from_what_it_may_not_send():
+    """The relay has put the other machine out, and this one, which still wraps for it, was not told."""
+    async with a_pair() as pair:
+        core, log = pair.first._core, await log_of(pair.first)
+        statement = accounts.revoke_device(log.state, pair.device, "lost", at=core.now(), by=core.manage)
+        await pair.first._link.call(calls.AppendStatements(log.state.length, (statement,)))
+        await say(pair.first, "requester", "@bob/writer", "all the same")
+
+        async def came() -> bool:
+            return await texts_of(pair.bob, "writer") == ["all the same"]
+
+        await until(came)
+        assert await _is_put_out(pair)
+
+
+async def test_a_change_that_nobody_waited_for_is_found_at_the_relay():
+    """Whoever asked hung up after the relay had taken the statement: the daemon asks what became of it."""
+    async with a_pair() as pair:
+        scope = trio.CancelScope()
+
+        def hang_up(frame: Frame) -> Frame:
+            if isinstance(frame, ReplyFrame):
+                scope.cancel()
+            return frame
+
+        with scope:
+            pair.world.tamper = hang_up
+            await pair.first.devices.revoke(OWNER, pair.device.hex(), "lost", lose=True)
+        assert scope.cancelled_caught
+        assert not await _is_put_out(pair)
+        await until(lambda: _is_put_out(pair))

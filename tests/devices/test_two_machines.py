@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import pytest
+import trio
 from structlog.testing import capture_logs
 
+from taskferry_apps.daemon import owner, sharing
+from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import CardChange, DaemonRefusal, NewAgent
 from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.daemon.sharing import Sharing
+from taskferry_protocol.ids import DeviceId
 from taskferry_protocol.limits import DAY_MS
 from tests.daemon.test_manage import WORDS, cheaply
 from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
@@ -190,7 +195,6 @@ async def test_a_machine_that_may_not_manage_signs_nothing_for_the_account():
 
 async def test_a_kill_while_history_follows_loses_and_repeats_nothing(monkeypatch: pytest.MonkeyPatch):
     """The first machine is killed again and again; the new one ends with each message once."""
-    from taskferry_apps.daemon import sharing
     from tests.daemon.worlds import a_world
 
     from .machines import link_to
@@ -245,7 +249,6 @@ async def test_a_changed_card_comes_to_the_other_machine_and_goes_on_from_there(
 async def test_an_acceptance_that_crosses_the_linking_counts_on_both_machines(monkeypatch):
     """Accepted when the new machine knew of the request and did not serve the agent yet: it hears of it."""
     from taskferry_apps.daemon.port import GrantChange
-    from taskferry_apps.daemon.sharing import Sharing
 
     serve = Sharing._serve
     async with a_world() as world, world.running(Machine("alice")) as first:
@@ -283,6 +286,46 @@ async def test_an_acceptance_that_crosses_the_linking_counts_on_both_machines(mo
                 assert bond.received is not None
                 await say(bob, "writer", "@alice/requester", "to both")
                 await _has(second, "requester", "to both")
+
+
+async def test_history_comes_with_the_keys_that_peers_took_while_it_was_on_its_way(monkeypatch):
+    """What Bob says by a key that only the first machine heard of, and a peer met since, is there on both."""
+    serve = Sharing._serve
+    shared, spoken = trio.Event(), trio.Event()
+
+    async def not_before(self: Sharing, draft: Draft, device: DeviceId) -> None:
+        shared.set()
+        if not spoken.is_set():
+            raise DaemonRefusal("conflict", "Not yet.")
+        await serve(self, draft, device)
+
+    async def tells_nobody(*_: object) -> None:
+        await trio.lowlevel.checkpoint()
+
+    monkeypatch.setattr(sharing, "_AFTER_REFUSAL_S", 0.1)
+    monkeypatch.setattr(Sharing, "_serve", not_before)
+    async with a_world() as world, world.running(Machine("alice")) as first:
+        await set_up(first, "alice", "requester")
+        async with world.running(Machine("bob")) as bob, world.running(Machine("carol")) as carol:
+            await set_up(bob, "bob", "writer")
+            await set_up(carol, "carol", "reader")
+            await connect(first, bob, "requester", "@bob/writer")
+            machine = Machine("alice2")
+            await link_to(world, first, machine)
+            async with world.running(machine) as second:
+                with trio.fail_after(20):
+                    await shared.wait()
+                with monkeypatch.context() as patch:
+                    patch.setattr(owner, "announce", tells_nobody)
+                    await bob.devices.rotate(OWNER)
+                await say(bob, "writer", "@alice/requester", "by a fresh key")
+                await connect(first, carol, "requester", "@carol/reader")
+                await say(carol, "reader", "@alice/requester", "by a new peer")
+                for text in ("by a fresh key", "by a new peer"):
+                    await _has(first, "requester", text)
+                spoken.set()
+                for text in ("by a fresh key", "by a new peer"):
+                    await _has(second, "requester", text)
 
 
 async def test_a_locked_key_makes_a_new_machine_wait_and_ends_no_daemon():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import attrs
 
 from taskferry_apps.daemon.taskbook import Held, load_task, read_summary
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import Hash
+from taskferry_protocol.ids import DeviceId, Hash
 from taskferry_protocol.messages import TextMessage, decode_content
 from taskferry_protocol.records import (
     Direction,
@@ -43,6 +43,8 @@ class Books:
     tasks: Mapping[Hash, Held]
     rows: tuple[TaskRecord, ...]
     waiting: int
+    devices: frozenset[DeviceId]
+    """The owner's devices that are active by the log held here; none where no account is."""
 
     def message(self, hash: Hash) -> list[MessageRecord]:
         """The rows of a message."""
@@ -76,7 +78,9 @@ async def open_books(machine: DaemonMachine) -> Books:
         cursor = found.next
     tasks = {task: await load_task(core, task) for task in sorted({row.task for row in rows})}
     stats = await store.stats()
-    return Books(machine, tuple(messages), quarantined, tasks, tuple(rows), stats.outbox_waiting)
+    active = (await core.own_log()).state.active_devices() if core.account is not None else ()
+    devices = frozenset(device.id for device in active)
+    return Books(machine, tuple(messages), quarantined, tasks, tuple(rows), stats.outbox_waiting, devices)
 
 
 def audit(town: Town, books: Mapping[str, Books]) -> list[str]:
@@ -135,8 +139,16 @@ def _arrived(town: Town, books: Mapping[str, Books], promise: Accepted, name: st
     elif not town.plan.lies:
         # Whoever is linked later is given all that there was before.
         for book in theirs:
-            if book not in having and not is_put_out(book.machine):
+            if book not in having and not is_put_out(book.machine) and not _is_left_out(book, theirs):
                 yield f"{name} is said to be delivered, and {book.machine.name} has nothing of it"
+
+
+def _is_left_out(book: Books, theirs: Sequence[Books]) -> bool:
+    """Whether its owner put the machine out before it had come in: it has no account to hold anything of."""
+    daemon = book.machine.daemon
+    if daemon is None or daemon._core.account is not None or daemon._core.ring is None:
+        return False
+    return all(daemon._core.ring.device.id not in other.devices for other in theirs)
 
 
 def _once(town: Town, books: Mapping[str, Books]) -> Iterator[str]:

@@ -8,7 +8,7 @@ from taskferry_apps.daemon.keys import make_keys
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.sharing import History, Job
 from taskferry_protocol import accounts
-from taskferry_protocol.accounts import consent_to_stand
+from taskferry_protocol.accounts import DeviceStatus, consent_to_stand
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.records import PutSetting
 from tests.daemon.worlds import URL
@@ -26,22 +26,30 @@ async def link_second(first: Daemon, second: DaemonMachine) -> str:
     if second.lives:
         return ""
     now = second.clock.now()
-    ring = make_keys("second", second.around.chance.entropy(second.name, "keys"), now)
     core = first._core
     async with core.lock:
         draft = Draft(core)
         log = await draft.own_log()
-        consent = consent_to_stand(ring.device, log.account, log.state.length)
-        record = ring.device.record
-        await first._owner.extend(
-            draft, accounts.add_device(log.state, record, consent, at=now, by=core.manage)
-        )
-        await first._sharing.begin(draft, Job.begin(record.id, History.ALL, now))
-        await draft.commit()
-    second.vault.ring = ring
-    pending = Pending(log.account, log.position, URL, Instant(now + LINKING_MS))
-    async with second.disk.opened(Power(Meter())) as store:
-        await store.commit((PutSetting("linking", pending.encode()),))
+        ring = second.vault.ring
+        known = log.state.devices.get(ring.device.id) if ring is not None else None
+        if ring is None or (known is not None and known.status is not DeviceStatus.ACTIVE):
+            # Keys that were put out are done with; those of a try that was cut off are gone on with.
+            tries = ("keys",) if ring is None else ("keys", log.state.length)
+            ring = make_keys("second", second.around.chance.entropy(second.name, *tries), now)
+            known = None
+        if known is None:
+            # As the new machine does it: what the consent binds it to is on its disk before it is given.
+            record = ring.device.record
+            second.vault.ring = ring
+            pending = Pending(log.account, log.position, URL, Instant(now + LINKING_MS))
+            async with second.disk.opened(Power(Meter())) as store:
+                await store.commit((PutSetting("linking", pending.encode()),))
+            consent = consent_to_stand(ring.device, log.account, log.state.length)
+            await first._owner.extend(
+                draft, accounts.add_device(log.state, record, consent, at=now, by=core.manage)
+            )
+            await first._sharing.begin(draft, Job.begin(record.id, History.ALL, now))
+            await draft.commit()
     second.around.nursery.start_soon(second.run)
     first._sharing.go()
     return f"{second.name} is a device now"

@@ -22,7 +22,7 @@ from taskferry_transports.backoff import delay
 from taskferry_transports.port import DialRefused
 
 from ..logs import get_logger
-from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient, open_relay
+from ..relay_client import Identity, LinkEnded, RelayClient, open_relay
 from .audit_hours import audit_sign_in
 from .bell import Bell
 from .core import Core
@@ -205,12 +205,15 @@ class Link:
 
     async def append(self, start: int, statements: Sequence[bytes]) -> None:
         """Have the relay put these next in our log. Raises CallRefused, DaemonRefusal(relay-unreachable)."""
+        taken = False
         try:
             await self.call(calls.AppendStatements(start, tuple(statements), offer=True))
-        except CallRefused:
-            self._own_is_stale = True
-            self._core.outgoing.ring()
-            raise
+            taken = True
+        finally:
+            if not taken:
+                # Another device was first; or nobody waited for the answer, and the relay may have them.
+                self._own_is_stale = True
+                self._core.outgoing.ring()
 
     async def fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
         """An account's statements from an index on, as the relay has them. Raises DaemonRefusal."""
@@ -362,6 +365,9 @@ class Link:
 
     async def _send(self, client: RelayClient) -> None:
         async def renew(account: bytes, refusal: Refusal) -> bool:
+            if not refusal.detail.statements:
+                # Nothing is new with the recipient: it may be our own log that went on without this device.
+                self._own_is_stale = True
             return await take_news(self._core, client, AccountId(account), refusal)
 
         outbound = Outbound(self._core, renew)

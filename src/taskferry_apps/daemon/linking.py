@@ -358,9 +358,10 @@ class Linking:
             await self._give_up(attempt, RejectCode.NOT_AN_EXTENSION, refused.message)
             raise refused from error
         core.outgoing.ring()
+        # Before anything that is waited for: whoever asked may hang up, and the device stands in the log.
+        self._sharing.go()
         await self._link.wait_published(log.state.length)
         await self._send(attempt, side.conclude(log.position))
-        self._sharing.go()
         attempt.tell()
 
 

@@ -7,6 +7,7 @@ and leaves nothing out. Mail for agents comes to the new device only once the fi
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Final
 
@@ -23,7 +24,16 @@ from taskferry_protocol.messages import (
     SharedLabel,
     SharedMessage,
 )
-from taskferry_protocol.records import DropSetting, MessageQuery, Order, OutboxState, Place, PutSetting, Trust
+from taskferry_protocol.records import (
+    DropSetting,
+    MessageQuery,
+    Order,
+    OutboxState,
+    PinnedAccount,
+    Place,
+    PutSetting,
+    Trust,
+)
 
 from ..logs import get_logger
 from .agents_told import shared_agent
@@ -70,6 +80,7 @@ class Job:
     """How far a device has been brought. `since` is when history begins; `done` of `total` are looked at.
 
     `through` is when history was first through, 0 before; what came to this device alone is waited for then.
+    `told` is the place of the last message that was here when the logs of others were shared.
     """
 
     device: DeviceId
@@ -80,6 +91,7 @@ class Job:
     total: int = 0
     waits: Hash | None = None
     through: int = 0
+    told: int = 0
 
     @classmethod
     def begin(cls, device: DeviceId, history: History, now: Instant) -> Job:
@@ -100,6 +112,7 @@ def _read(raw: bytes | None) -> dict[DeviceId, Job]:
             row["total"],
             Hash(bytes.fromhex(row["waits"])) if row["waits"] else None,
             row.get("through", 0),
+            row.get("told", 0),
         )
         for row in rows
     ]
@@ -127,6 +140,14 @@ async def _own_agents(core: Core) -> list[SharedItem]:
     cards = await core.store.cards([core.agent(agent.name) for agent in agents])
     told = [shared_agent(agent, core.now()) for agent in agents]
     return [*told, *(SharedCard(record.raw) for record in cards.values())]
+
+
+def _account(pinned: PinnedAccount) -> list[SharedItem]:
+    """An account as it is shared; of our own, nothing: each device has it from the relay."""
+    if pinned.trust is Trust.OWN:
+        return []
+    record = pinned.record
+    return account_items(record.account, record.name, record.statements, pinned.trust, record.held)
 
 
 class Sharing:
@@ -186,16 +207,17 @@ class Sharing:
                 await _put(draft, None, device)
             elif job.phase == _Phase.SHARE:
                 last = await share_with(draft, device, await self._whom_we_know(), total=job.total)
-                await _put(draft, attrs.evolve(job, phase=_Phase.SERVE.value, waits=last), device)
+                told = await self._last_place()
+                await _put(draft, attrs.evolve(job, phase=_Phase.SERVE.value, waits=last, told=told), device)
             elif job.phase == _Phase.SERVE:
                 await self._serve(draft, device)
                 await _put(draft, attrs.evolve(job, phase=_Phase.HISTORY.value), device)
             elif job.phase == _Phase.HISTORY and job.through:
                 if not self._has_drained(job):
                     return
-                last = await share_with(
-                    draft, device, await self._connections(), done=job.done, total=job.total
-                )
+                peers = {bond.record.peer.account for bond in await all_bonds(self._core.store)}
+                items = [*await self._accounts(peers), *await self._connections()]
+                last = await share_with(draft, device, items, done=job.done, total=job.total)
                 await _put(draft, attrs.evolve(job, phase=_Phase.REST.value, waits=last), device)
             else:
                 await self._history(draft, job)
@@ -220,17 +242,21 @@ class Sharing:
         after: AccountId | None = None
         while page := await core.store.all_accounts(after, _PAGE):
             for pinned in page:
-                record = pinned.record
-                after = record.account
-                if pinned.trust is Trust.OWN:
-                    continue
-                items += account_items(
-                    record.account, record.name, record.statements, pinned.trust, record.held
-                )
+                after = pinned.record.account
+                items += _account(pinned)
         items += await _own_agents(core)
         items += await self._connections()
         labels = await labels_of(core.store)
         return [*items, *(SharedLabel(id, label) for id, label in sorted(labels.items()))]
+
+    async def _accounts(self, accounts: Collection[AccountId]) -> list[SharedItem]:
+        """Some pinned accounts, each as it stands now."""
+        pinned = await self._core.store.accounts(accounts)
+        return [item for account in sorted(pinned) for item in _account(pinned[account])]
+
+    async def _last_place(self) -> int:
+        page = await self._core.store.message_page(MessageQuery(), None, 1, Order.NEWEST_FIRST)
+        return page.items[0].place if page.items else 0
 
     def _has_drained(self, job: Job) -> bool:
         """Whether all is taken that the relay had for this device when history was through."""
@@ -269,10 +295,15 @@ class Sharing:
             )
         )
         sealed = await store.sealed(hashes)
-        items = [
-            SharedMessage(sealed[hash].envelope, sealed[hash].key)
-            for hash in hashes
-            if len(sealed[hash].envelope) <= _LARGEST
+        # What came since the logs were shared may quote more of them: a fresh key, a device, a new peer.
+        senders = {message.peer.account for message in page.items if message.place > job.told}
+        items: list[SharedItem] = [
+            *(await self._accounts(senders) if senders else ()),
+            *(
+                SharedMessage(sealed[hash].envelope, sealed[hash].key)
+                for hash in hashes
+                if len(sealed[hash].envelope) <= _LARGEST
+            ),
         ]
         done = job.done + len(page.items)
         if not page.items and not job.through:
