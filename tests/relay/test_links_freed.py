@@ -57,7 +57,7 @@ async def _round(
 @pytest.mark.parametrize("longpoll", [False, True])
 @pytest.mark.parametrize("end", [_leaves, _vanishes, _breaks])
 async def test_a_link_that_has_ended_is_held_by_nothing(tmp_path, end, longpoll):
-    """No cycle keeps it: each would hold some 15 KiB until the collector comes to what is old."""
+    """No cycle keeps it: each would hold some 140 objects until the collector comes to what is old."""
     who = person("alice", 1, system.now())
     async with served(tmp_path) as site:
         await _round(site.url, who, end, longpoll)
