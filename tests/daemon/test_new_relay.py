@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from taskferry_apps.daemon.anew import _owe_again
+from taskferry_apps.daemon.anew import _go_back, _owe
 from taskferry_apps.daemon.core import Core
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import SEEN_MS
-from taskferry_protocol.records import RecordSeen, SeenRecord
+from taskferry_protocol.records import Direction, RecordSeen, SeenRecord
 from taskferry_stores.memory import MemoryDaemonStore
 from tests.stores.samples import NOW, message, store
 
@@ -34,7 +34,8 @@ async def test_a_long_history_is_not_read_to_its_beginning():
     young = [message(f"young {n}", stored_at=now, expires_at=later, seq=n + 1) for n in range(50)]
     seen = [SeenRecord(one.device, one.id, one.mine, one.seq, one.hash, "applied", "", now) for one in young]
     await asked.commit([*map(store, (*old, *young)), *map(RecordSeen, seen)])
-    await _owe_again(Core(asked, MemoryVault(), now=lambda: now, entropy=bytes, jitter=lambda: 0.0))
+    core = Core(asked, MemoryVault(), now=lambda: now, entropy=bytes, jitter=lambda: 0.0)
+    await _go_back(core, Direction.IN, _owe)
     assert asked.pages == 2
     owed = await asked.receipts_owed(100)
     assert {receipt.hash for receipt in owed} == {one.hash for one in young}

@@ -8,7 +8,7 @@ from itertools import count
 import attrs
 import pytest
 
-from taskferry_apps.daemon.anew import _offer_to_others_again
+from taskferry_apps.daemon.anew import _go_back, _offer_to_others
 from taskferry_apps.daemon.outbound import PATIENCE, Outbound
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
@@ -18,7 +18,15 @@ from taskferry_protocol.frames import Frame, ResultFrame
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import TextPart
-from taskferry_protocol.records import AckMailbox, Generation, Offset, OutboxRecord, Place, PutOutbox
+from taskferry_protocol.records import (
+    AckMailbox,
+    Direction,
+    Generation,
+    Offset,
+    OutboxRecord,
+    Place,
+    PutOutbox,
+)
 from taskferry_stores.memory import MemoryRelayStore
 
 from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
@@ -155,7 +163,7 @@ async def test_nothing_is_offered_again_that_no_other_device_may_lack():
             await _pair(a, b)
             await _rung(a, await _say(a, "delivered"), "delivered")
             world.stop_relay()
-            await _offer_to_others_again(a._core)
+            await _go_back(a._core, Direction.OUT, _offer_to_others)
             assert await alice.store.outbox_due(a._core.now(), 100, 1_000_000) == ()
 
 

@@ -29,6 +29,7 @@ EXPECTED = frozenset(
         "refused in the midst",
         "lane: alike",
         "lane: another way",
+        "lane: carried",
         "lane: refused",
         "run: ended by a decision",
         "run: ended by a fault",
@@ -74,7 +75,7 @@ def _sized(what: str, count: int) -> Iterator[str]:
 def company_counted() -> Iterator[Counter[str]]:
     """How runs of mail end meanwhile, and what comes of envelopes that follow one like them."""
     seen: Counter[str] = Counter()
-    admit = Lane.admit
+    admit, carry = Lane.admit, Lane.carry
     receive, apply = vars(intake)["receive"], vars(intake)["apply"]
 
     def admitted(lane: Lane, *arguments: Any) -> Any:
@@ -82,6 +83,13 @@ def company_counted() -> Iterator[Counter[str]]:
         refused = isinstance(admission, Refusal)
         seen["lane: another way" if admission is None else "lane: refused" if refused else "lane: alike"] += 1
         return admission
+
+    def carried(lane: Lane, *arguments: Any) -> Any:
+        decided, rate = carry(lane, *arguments)
+        refused = sum(isinstance(one, Refusal) for one in decided)
+        seen["lane: carried"] += len(decided) - refused
+        seen["lane: refused"] += refused
+        return decided, rate
 
     def received(*arguments: Any, **named: Any) -> Any:
         decision = receive(*arguments, **named)
@@ -97,6 +105,7 @@ def company_counted() -> Iterator[Counter[str]]:
 
     with ExitStack() as patches:
         patches.enter_context(patch.object(Lane, "admit", admitted))
+        patches.enter_context(patch.object(Lane, "carry", carried))
         patches.enter_context(patch.object(intake, "receive", received))
         patches.enter_context(patch.object(intake, "apply", applied))
         yield seen

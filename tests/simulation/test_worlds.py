@@ -89,7 +89,7 @@ def test_what_is_said_at_once_goes_in_company():
     outcome = run_plan(BURST)
     assert outcome.holds, outcome.breaches
     met = outcome.coverage.counts["company"]
-    for name in ("posted 9 to 64", "parcels 9 to 64", "mail 9 to 64", "taken 9 to 64", "lane: alike"):
+    for name in ("posted 9 to 64", "parcels 9 to 64", "mail 9 to 64", "taken 9 to 64", "lane: carried"):
         assert met[name], met
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from taskferry_protocol.envelope import parse_envelope
@@ -40,61 +41,57 @@ async def begin_anew(core: Core, cursor: RelayCursor) -> None:
     The cursor is committed last, so that a kill before it repeats all of it. Raises the store's errors.
     """
     await publish_everything(core)
-    await _owe_again(core)
-    await _offer_to_others_again(core)
+    await _go_back(core, Direction.IN, _owe)
+    await _go_back(core, Direction.OUT, _offer_to_others)
     await core.commit((SetCursor(cursor), OfferAgain(core.now())))
 
 
-async def _owe_again(core: Core) -> None:
-    """What became of all that came and has not expired: receipts wait for no answer, so one that the relay
-    had taken and lost is known nowhere, and what it would have answered is not delivered here a second time.
+_Page = Callable[[Draft, Page[MessageRecord]], Awaitable[bool]]
+"""Does what one page of messages needs; whether any of them lives."""
+
+
+async def _go_back(core: Core, direction: Direction, work: _Page) -> None:
+    """Take messages of a direction from the newest on, a page in a commit.
+
+    Behind what was stored so long ago nothing lives: a long history is not read to its beginning.
     """
-    query, after = MessageQuery(direction=Direction.IN), None
+    query = MessageQuery(direction=direction)
+    after: Place | None = None
     while True:
         async with core.lock:
             draft = Draft(core)
-            after = await _owe_page(draft, query, after)
+            page = await core.store.message_page(query, after, _PAGE, Order.NEWEST_FIRST)
+            any_lives = await work(draft, page)
             await draft.commit()
+        over = all(message.stored_at < draft.now - SEEN_MS for message in page.items)
+        after = None if over and not any_lives else page.next
         if after is None:
             return
 
 
-async def _owe_page(draft: Draft, query: MessageQuery, after: Place | None) -> Place | None:
-    """Owe for one page; where the next one begins, None after the last."""
-    store = draft.core.store
-    page = await store.message_page(query, after, _PAGE, Order.NEWEST_FIRST)
+async def _owe(draft: Draft, page: Page[MessageRecord]) -> bool:
+    """What became of all that came and has not expired: receipts wait for no answer, so one that the relay
+    had taken and lost is known nowhere, and what it would have answered is not delivered here a second time.
+    """
     living = {
         SeenKey(message.device, message.id, message.mine, message.seq): message
         for message in page.items
         if message.expires_at > draft.now
     }
-    seen = await store.seen(tuple(living))
+    seen = await draft.core.store.seen(tuple(living))
     for key, message in living.items():
         before = seen[key].by_id
         if before is not None and before.hash == message.hash:
             cls = MessageClass(message.cls)
             owe(draft, message.hash, cls, message.mine, message.peer, before.outcome, before.code)
-    return _next_after(page, draft, any_lives=bool(living))
+    return bool(living)
 
 
-async def _offer_to_others_again(core: Core) -> None:
+async def _offer_to_others(draft: Draft, page: Page[MessageRecord]) -> bool:
     """What one device has confirmed, where others were to have it, too: with what waited for those in its
     mailboxes the relay has lost the only copy that was on its way. Whoever has it takes it for what it is.
     """
-    query, after = MessageQuery(direction=Direction.OUT), None
-    while True:
-        async with core.lock:
-            draft = Draft(core)
-            after = await _offer_page(draft, query, after)
-            await draft.commit()
-        if after is None:
-            return
-
-
-async def _offer_page(draft: Draft, query: MessageQuery, after: Place | None) -> Place | None:
-    """Offer one page; where the next one begins, None after the last."""
     store = draft.core.store
-    page = await store.message_page(query, after, _PAGE, Order.NEWEST_FIRST)
     living = [message for message in page.items if message.expires_at > draft.now]
     delivered = [
         message
@@ -116,7 +113,7 @@ async def _offer_page(draft: Draft, query: MessageQuery, after: Place | None) ->
             message.hash, to, message.seq, message.cls, parcel, draft.now, message.expires_at
         )
         draft.add(PutOutbox(entry))
-    return _next_after(page, draft, any_lives=bool(living))
+    return bool(living)
 
 
 async def _has_several_readers(draft: Draft, message: MessageRecord) -> bool:
@@ -128,9 +125,3 @@ async def _has_several_readers(draft: Draft, message: MessageRecord) -> bool:
         return len(wrap_keys(await draft.own_log(), peer, message.peer, draft.core.device)) > 1
     except RemoteProtocolError:
         return False  # no device serves that agent any more
-
-
-def _next_after(page: Page[MessageRecord], draft: Draft, *, any_lives: bool) -> Place | None:
-    """Behind what was stored so long ago nothing lives: a long history is not read to its beginning."""
-    over = all(message.stored_at < draft.now - SEEN_MS for message in page.items)
-    return None if over and not any_lives else page.next
