@@ -101,6 +101,11 @@ class Pending:
         self._outcomes: tuple[Outcome, ...] = ()
         self._ended: LinkEnded | None = None
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the outcomes are here, or never will be."""
+        return self._event.is_set()
+
     async def wait(self) -> tuple[Outcome, ...]:
         """The relay's outcomes, in the order of the parcels. Raises LinkEnded: then nothing is known."""
         await self._event.wait()
@@ -225,16 +230,17 @@ class RelayClient:
 
     async def send(self, parcels: Sequence[bytes]) -> tuple[Outcome, ...]:
         """Send encoded parcels in as many batches as the window asks for; their outcomes, in order."""
-        pending: list[Pending] = []
+        batches = await self.begin(parcels)
+        return tuple([outcome for batch in batches for outcome in await batch.wait()])
+
+    async def begin(self, parcels: Sequence[bytes]) -> tuple[Pending, ...]:
+        """The same, without waiting for outcomes. Raises LinkEnded."""
+        batches: list[Pending] = []
         at = 0
         while at < len(parcels):
-            batch = await self.submit(parcels[at:])
-            pending.append(batch)
-            at += batch.count
-        outcomes: list[Outcome] = []
-        for batch in pending:
-            outcomes.extend(await batch.wait())
-        return tuple(outcomes)
+            batches.append(await self.submit(parcels[at:]))
+            at += batches[-1].count
+        return tuple(batches)
 
     async def submit(self, parcels: Sequence[bytes]) -> Pending:
         """Send as many of the first parcels as fit in one batch, once at least one does. Raises LinkEnded."""

@@ -43,7 +43,6 @@ from taskferry_protocol.records import (
     MessageRecord,
     Offset,
     Order,
-    OutboxRecord,
     Page,
     PeerConnection,
     PinnedAccount,
@@ -90,6 +89,7 @@ from .errors import (
 from .gates_port import GateReads
 from .history_port import HistoryReads
 from .operations_port import OperatorReads
+from .outbox_port import OutboxReads
 from .runtimes_port import RuntimeReads
 
 __all__ = [
@@ -230,7 +230,7 @@ class RelayStore(OperatorReads, Protocol):
         """Finish the commit under way and let go of everything. Idempotent; later calls are `StoreClosed`."""
 
 
-class DaemonStore(GateReads, RuntimeReads, BreakerReads, HistoryReads, Protocol):
+class DaemonStore(GateReads, RuntimeReads, BreakerReads, HistoryReads, OutboxReads, Protocol):
     """The truth of one daemon."""
 
     async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
@@ -279,23 +279,6 @@ class DaemonStore(GateReads, RuntimeReads, BreakerReads, HistoryReads, Protocol)
 
     async def sealed(self, hashes: Collection[Hash]) -> Mapping[Hash, SealedRecord]:
         """Envelopes with their Ks, by hash."""
-
-    async def outbox(self, hashes: Collection[Hash]) -> Mapping[Hash, OutboxRecord]:
-        """Outbox entries by hash."""
-
-    async def outbox_due(self, now: Instant, limit: int, max_bytes: int) -> tuple[OutboxRecord, ...]:
-        """Waiting entries whose time has come, in the order in which they were put in.
-
-        An entry waits while an earlier one to the same target waits for its time: nobody overtakes.
-        At most `limit` entries and `max_bytes` of parcels, but always one if there is one. Expired ones are
-        left out; see `outbox_expired`.
-        """
-
-    async def outbox_expired(self, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
-        """Entries, waiting or relayed, whose time is over, the first to end first."""
-
-    async def next_attempt(self) -> Instant | None:
-        """When the next waiting entry is due, or None if none waits."""
 
     async def sequences(self, targets: Collection[AgentRef]) -> Mapping[AgentRef, int]:
         """The last number used towards targets; absent where none was."""
@@ -383,9 +366,6 @@ class DaemonStore(GateReads, RuntimeReads, BreakerReads, HistoryReads, Protocol)
 
     async def examine(self) -> StoreReport:
         """How the store is; reads all of it."""
-
-    async def outbox_waiting(self) -> int:
-        """How much waits in the outbox; every page of the dashboard says so."""
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor`. Counts rows, which takes milliseconds at a million of them."""

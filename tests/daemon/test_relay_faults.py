@@ -9,11 +9,11 @@ import attrs
 import pytest
 
 from taskferry_apps.daemon.anew import _go_back, _offer_to_others
-from taskferry_apps.daemon.outbound import PATIENCE, Outbound
+from taskferry_apps.daemon.outbound import PATIENCE, Outbound, Renew
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.frame_items import Detail, ParcelAccepted, Refusal
+from taskferry_protocol.frame_items import Detail, Outcome, ParcelAccepted, Refusal
 from taskferry_protocol.frames import Frame, ResultFrame
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.limits import DAY_MS
@@ -29,6 +29,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_stores.memory import MemoryRelayStore
 
+from .test_long_queue import HeldBack
 from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
 
 
@@ -38,6 +39,15 @@ async def _rung(daemon: Daemon, message: bytes, rung: str) -> None:
         return shown.delivery is not None and shown.delivery.rung == rung
 
     await until(there)
+
+
+async def _settle(daemon: Daemon, renew: Renew, entry: OutboxRecord, outcome: Outcome) -> None:
+    """Take an entry to a relay that answers so."""
+    relay = HeldBack()
+    out = Outbound(daemon._core, relay, renew)
+    await out.send([entry])
+    relay.answer(0, outcome)
+    await out.settle()
 
 
 async def _pair(a: Daemon, b: Daemon) -> None:
@@ -149,7 +159,7 @@ async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(
             async def renew(account: bytes, refusal: Refusal) -> bool:
                 raise AssertionError(refusal)
 
-            await Outbound(a._core, renew).settle([entry], [outcome])
+            await _settle(a, renew, entry, outcome)
             assert (await alice.store.outbox((said,))) == {}
             await _rung(a, said, "delivered")
             assert await alice.store.events(Place(0), 500) == before
@@ -184,7 +194,7 @@ async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same():
             kept = (await alice.store.outbox((said,)))[said]
             often = attrs.evolve(kept, attempts=PATIENCE)
             await alice.store.commit([PutOutbox(often)])
-            await Outbound(a._core, renew).settle([often], [Refusal(RejectCode.STALE_LOG, Detail())])
+            await _settle(a, renew, often, Refusal(RejectCode.STALE_LOG, Detail()))
             after = (await alice.store.outbox((said,)))[said]
             assert renewed == [kept.to.account]
             assert after.attempts == PATIENCE + 1

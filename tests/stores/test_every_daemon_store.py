@@ -222,9 +222,9 @@ async def test_inbound_message_has_no_rung(daemon):
 # --- the outbox -------------------------------------------------------------------------------------------
 
 
-async def due(daemon, now=NOW, limit=100, max_bytes=1_000_000):
+async def due(daemon, now=NOW, limit=100, max_bytes=1_000_000, but=()):
     """The entries that are due, by text."""
-    entries = await daemon.outbox_due(now, limit, max_bytes)
+    entries = await daemon.outbox_due(now, limit, max_bytes, [sha(one) for one in but])
     return [entry.parcel.decode().removeprefix("parcel of ") for entry in entries]
 
 
@@ -236,6 +236,29 @@ async def test_outbox_gives_what_is_due_in_order(daemon):
     assert await due(daemon, max_bytes=25) == ["m0", "m1"]
     assert await due(daemon, max_bytes=1) == ["m0"]
     assert await due(daemon, now=Instant(NOW - 1)) == []
+
+
+async def test_what_is_under_way_is_not_given_again(daemon):
+    """Entries that are asked to be left out do not count, in number or in bytes, whoever else waits."""
+    await daemon.commit([PutOutbox(outbox(f"m{n}", seq=n)) for n in range(5)])
+    assert await due(daemon, but=["m0", "m2"]) == ["m1", "m3", "m4"]
+    assert await due(daemon, limit=2, but=["m0", "m1", "none"]) == ["m2", "m3"]
+    assert await due(daemon, max_bytes=1, but=["m0"]) == ["m1"]
+    assert await due(daemon, but=[f"m{n}" for n in range(5)]) == []
+
+
+async def test_how_far_those_in_the_outbox_are(daemon):
+    """A message's rung for each agent of ours that sent it; nothing for what is no message, or not there."""
+    record = outbound("a")
+    await daemon.commit([store(record), PutOutbox(outbox("a")), PutOutbox(outbox("quiet", seq=2))])
+    asked = [record.hash, sha("quiet"), sha("none")]
+    assert await daemon.outbox_rungs(asked) == {
+        record.hash: (("helper", Rung.QUEUED),),
+        sha("quiet"): (),
+    }
+    await daemon.commit([SetRung(record.hash, "helper", Rung.RELAYED, "", NOW), DropOutbox([sha("quiet")])])
+    assert await daemon.outbox_rungs(asked) == {record.hash: (("helper", Rung.RELAYED),)}
+    assert await daemon.outbox_rungs([]) == {}
 
 
 async def test_nobody_overtakes_towards_one_target(daemon):

@@ -370,7 +370,7 @@ class Link:
                 self._own_is_stale = True
             return await take_news(self._core, client, AccountId(account), refusal)
 
-        outbound = Outbound(self._core, renew)
+        outbound = Outbound(self._core, client, renew)
         publisher = Publisher(self._core, client)
         while True:
             heard = self._core.outgoing.next
@@ -383,8 +383,10 @@ class Link:
             self._published = await publisher.publish()
             self.published.ring()
             if due:
-                outcomes = await client.send([entry.parcel for entry in due])
-                await outbound.settle(due, outcomes)
+                await outbound.send(due)
+                continue
+            if outbound.awaits:
+                await outbound.settle()
                 continue
             next_at = await self._core.store.next_attempt()
             wait = LOOK_AGAIN_S

@@ -1,11 +1,15 @@
 """The outbox's way to the relay: sent in order, again until it is answered, each answer committed.
 
+After a full batch the next goes along while the answer is awaited, so that a long queue is not held up by one
+round trip after another. Of what is under way together, one may overtake another that is refused for now.
+
 A refusal is final and the agent sees its code, except where waiting, wrapping or publishing again may help.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
 from typing import Final
@@ -17,12 +21,11 @@ from taskferry_protocol.envelope import parse_envelope, read_parcel
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Outcome, ParcelAccepted, Refusal
 from taskferry_protocol.ids import Hash, Instant
-from taskferry_protocol.limits import MINUTE_MS
+from taskferry_protocol.limits import ENVELOPE_BYTES, MINUTE_MS
 from taskferry_protocol.records import (
     ConnectionState,
     DeferOutbox,
     DropOutbox,
-    MessageRecord,
     OutboxRecord,
     PutOutbox,
     RelayedOutbox,
@@ -31,6 +34,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_transports.backoff import delay
 
+from ..relay_client import Pending, RelayClient
 from .asked import lose
 from .bonds import bonds_between
 from .core import Core
@@ -46,6 +50,8 @@ Renew = Callable[[bytes, Refusal], Awaitable[bool]]
 
 BATCH: Final = 256
 BATCH_BYTES: Final = 900_000
+#: Batches under way: the relay decides on one while the answer to another is committed here.
+AT_ONCE: Final = 2
 #: Tries after which a refusal that might have healed is believed.
 PATIENCE: Final = 6
 #: By then everything has expired.
@@ -83,16 +89,47 @@ _PUBLISH: Final = frozenset(
 _OURS: Final = frozenset({RejectCode.UNKNOWN_AGENT, RejectCode.NOT_AN_EXTENSION})
 
 
+@attrs.frozen
+class _UnderWay:
+    """What was handed to the relay together."""
+
+    entries: Sequence[OutboxRecord]
+    batches: Sequence[Pending]
+
+    @property
+    def is_answered(self) -> bool:
+        return all(batch.is_answered for batch in self.batches)
+
+    async def answers(self) -> list[Outcome]:
+        return [outcome for batch in self.batches for outcome in await batch.wait()]
+
+
 class Outbound:
     """Empties the outbox while a session is open."""
 
-    def __init__(self, core: Core, renew: Renew) -> None:
+    def __init__(self, core: Core, client: RelayClient, renew: Renew) -> None:
         self._core = core
+        self._client = client
         self._renew = renew
+        self._under_way: deque[_UnderWay] = deque()
+        self._is_more = False
+
+    @property
+    def awaits(self) -> bool:
+        """Whether an answer of the relay is awaited."""
+        return bool(self._under_way)
 
     async def due(self) -> tuple[OutboxRecord, ...]:
-        """What is to be sent now, in order; what is for an identity in question goes on waiting."""
-        due = await self._core.store.outbox_due(self._core.now(), BATCH, BATCH_BYTES)
+        """What is to be sent now, in order; what is for an identity in question goes on waiting.
+
+        Nothing while an answer is awaited, unless what was sent last was all that one batch takes.
+        """
+        if self._under_way and not (self._is_more and len(self._under_way) < AT_ONCE):
+            return ()
+        sent = [entry.hash for one in self._under_way for entry in one.entries]
+        due = await self._core.store.outbox_due(self._core.now(), BATCH, BATCH_BYTES, sent)
+        size = sum(len(entry.parcel) for entry in due)
+        self._is_more = len(due) == BATCH or size > BATCH_BYTES - ENVELOPE_BYTES
         held = await stopped(self._core.store, {entry.to.account for entry in due})
         if not held:
             return due
@@ -104,27 +141,43 @@ class Outbound:
             await draft.commit()
         return tuple(entry for entry in due if entry.to.account not in held)
 
-    async def settle(self, sent: Sequence[OutboxRecord], outcomes: Sequence[Outcome]) -> None:
-        """Commit what the relay answered. Raises LinkEnded where a log had to be asked for."""
-        stale: list[tuple[OutboxRecord, Refusal]] = []
+    async def send(self, due: Sequence[OutboxRecord]) -> None:
+        """Hand these to the relay, once it takes them; `settle` hears what it answers. Raises LinkEnded."""
+        self._under_way.append(_UnderWay(due, await self._client.begin([entry.parcel for entry in due])))
+
+    async def settle(self) -> None:
+        """Wait for the first answer, and commit it with all others that are there. Raises LinkEnded."""
+        await self._under_way[0].answers()
+        sent: list[OutboxRecord] = []
+        outcomes: list[Outcome] = []
         async with self._core.lock:
-            draft = Draft(self._core)
-            hashes = [entry.hash for entry in sent]
-            held = await self._core.store.outbox(hashes)
-            known = await self._core.store.messages(hashes)
-            for entry, outcome in zip(sent, outcomes, strict=True):
-                if entry.hash not in held:
-                    # Its recipient's word, or its end, came before the relay's: what that says stays.
-                    continue
-                if isinstance(outcome, ParcelAccepted):
-                    _relayed(draft, entry, known.get(entry.hash, ()))
-                elif outcome.code is RejectCode.STALE_LOG:
-                    stale.append((entry, outcome))
-                else:
-                    await self._refused(draft, entry, outcome)
-            await draft.commit()
+            while self._under_way and self._under_way[0].is_answered:
+                one = self._under_way.popleft()
+                sent += one.entries
+                outcomes += await one.answers()
+            stale = await self._commit(sent, outcomes)
         for entry, refusal in stale:
             await self._wrap_again(entry, refusal)
+
+    async def _commit(
+        self, sent: Sequence[OutboxRecord], outcomes: Sequence[Outcome]
+    ) -> list[tuple[OutboxRecord, Refusal]]:
+        """Commit what the relay answered; which are to be wrapped again. The lock is held."""
+        stale: list[tuple[OutboxRecord, Refusal]] = []
+        draft = Draft(self._core)
+        rungs = await self._core.store.outbox_rungs([entry.hash for entry in sent])
+        for entry, outcome in zip(sent, outcomes, strict=True):
+            if entry.hash not in rungs:
+                # Its recipient's word, or its end, came before the relay's: what that says stays.
+                continue
+            if isinstance(outcome, ParcelAccepted):
+                _relayed(draft, entry, rungs[entry.hash])
+            elif outcome.code is RejectCode.STALE_LOG:
+                stale.append((entry, outcome))
+            else:
+                await self._refused(draft, entry, outcome)
+        await draft.commit()
+        return stale
 
     # --- Outcomes
 
@@ -194,17 +247,16 @@ class Outbound:
             await draft.commit()
 
 
-def _relayed(draft: Draft, entry: OutboxRecord, messages: Sequence[MessageRecord]) -> None:
+def _relayed(draft: Draft, entry: OutboxRecord, rungs: Sequence[tuple[str, Rung]]) -> None:
     # What one device has confirmed was offered again for the others, of whom nobody hears a word.
-    confirmed = [message.rung is Rung.DELIVERED for message in messages if message.rung is not None]
+    confirmed = [rung is Rung.DELIVERED for _, rung in rungs]
     if is_class_without_receipt(entry.cls) or (confirmed and all(confirmed)):
         draft.add(DropOutbox((entry.hash,)))
         return
     draft.add(RelayedOutbox((entry.hash,)))
-    for message in messages:
-        if message.rung is not None:
-            draft.add(SetRung(entry.hash, message.mine.name, Rung.RELAYED, "", draft.now))
-            draft.tell("delivery", message.mine.name, (entry.hash,), rung=Rung.RELAYED.value)
+    for name, _ in rungs:
+        draft.add(SetRung(entry.hash, name, Rung.RELAYED, "", draft.now))
+        draft.tell("delivery", name, (entry.hash,), rung=Rung.RELAYED.value)
 
 
 async def _hold_back(draft: Draft, entry: OutboxRecord) -> None:

@@ -42,10 +42,10 @@ _NOT_THERE: Final = frozenset({Rung.QUEUED, Rung.RELAYED, Rung.EXPIRED})
 
 async def say_receipts(core: Core) -> None:
     """Put what is owed into receipts, one a pair of agents, in the outbox."""
+    if not await core.store.receipts_owed(1):
+        return
     async with core.lock:
         owed = await core.store.receipts_owed(RECEIPT_ITEMS)
-        if not owed:
-            return
         pairs: dict[tuple[AgentRef, AgentRef], list[ReceiptOwed]] = {}
         for item in owed:
             pairs.setdefault((item.mine, item.peer), []).append(item)

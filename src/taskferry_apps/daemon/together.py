@@ -48,6 +48,8 @@ class Together:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._waiting: deque[_Waiting] = deque()
+        # One of all that wait stands at the lock: what settles and takes mail has every other turn there.
+        self._turn = trio.Lock()
 
     async def post(self, fill: Fill) -> Posted:
         """Fill a draft with one message and commit it, perhaps with others. Raises what `fill` raises."""
@@ -62,9 +64,10 @@ class Together:
         self._waiting.extend(mine)
         try:
             while any(one.outcome is None for one in mine):
-                async with self._core.lock:
+                async with self._turn:
                     if any(one.outcome is None for one in mine):
-                        await self._lead()
+                        async with self._core.lock:
+                            await self._lead()
         finally:
             for one in mine:
                 if one.outcome is None:

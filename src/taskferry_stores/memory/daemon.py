@@ -27,7 +27,6 @@ from taskferry_protocol.records import (
     MessageQuery,
     MessageRecord,
     Order,
-    OutboxRecord,
     OutboxState,
     Page,
     PeerConnection,
@@ -58,6 +57,7 @@ from .breakers import MemoryBreakerReads
 from .daemon_state import DaemonState
 from .gates import MemoryGateReads
 from .history import MemoryHistoryReads
+from .outbox import MemoryOutboxReads
 from .queries import asked_message, asked_task, place_in_list, quarantine_lines
 from .runtimes import MemoryRuntimeReads
 from .tables import grouped, page, pick
@@ -73,7 +73,12 @@ def _ordered(rows: Iterable[tuple[Place, V]], after: Place | None, order: Order)
 
 
 class MemoryDaemonStore(
-    AuditReads, MemoryGateReads, MemoryRuntimeReads, MemoryBreakerReads, MemoryHistoryReads
+    AuditReads,
+    MemoryGateReads,
+    MemoryRuntimeReads,
+    MemoryBreakerReads,
+    MemoryHistoryReads,
+    MemoryOutboxReads,
 ):
     """The daemon's port over dictionaries."""
 
@@ -255,45 +260,6 @@ class MemoryDaemonStore(
 
     # --- the outbox and receipts -------------------------------------------------------------------------
 
-    async def outbox(self, hashes: Collection[Hash]) -> Mapping[Hash, OutboxRecord]:
-        """Outbox entries by hash."""
-        return pick((await self._begin()).outbox, hashes)
-
-    def _outbox_rows(self) -> list[OutboxRecord]:
-        places = self._state.outbox_places
-        return sorted(self._state.outbox.values(), key=lambda entry: places[entry.hash])
-
-    async def outbox_due(self, now: Instant, limit: int, max_bytes: int) -> tuple[OutboxRecord, ...]:
-        """Waiting entries whose time has come."""
-        await self._begin()
-        held_up: set[AgentRef] = set()
-        due: list[OutboxRecord] = []
-        total = 0
-        for entry in self._outbox_rows():
-            if entry.state is not OutboxState.WAITING or entry.expires_at <= now:
-                continue
-            if entry.next_attempt_at > now:
-                held_up.add(entry.to)
-            if entry.to in held_up:
-                continue
-            total += len(entry.parcel)
-            if len(due) == limit or (due and total > max_bytes):
-                break
-            due.append(entry)
-        return tuple(due)
-
-    async def outbox_expired(self, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
-        """Entries whose time is over."""
-        await self._begin()
-        over = [entry for entry in self._outbox_rows() if entry.expires_at <= now]
-        return tuple(sorted(over, key=lambda entry: entry.expires_at)[:limit])
-
-    async def next_attempt(self) -> Instant | None:
-        """When the next waiting entry is due."""
-        state = await self._begin()
-        waiting = [e for e in state.outbox.values() if e.state is OutboxState.WAITING]
-        return min((entry.next_attempt_at for entry in waiting), default=None)
-
     async def sequences(self, targets: Collection[AgentRef]) -> Mapping[AgentRef, int]:
         """The last number used towards targets."""
         return pick((await self._begin()).sequences, targets)
@@ -369,11 +335,6 @@ class MemoryDaemonStore(
         """There is no file that could be damaged."""
         await self._begin()
         return StoreReport("ok", 0, 0)
-
-    async def outbox_waiting(self) -> int:
-        """How much waits in the outbox."""
-        state = await self._begin()
-        return sum(1 for entry in state.outbox.values() if entry.state is OutboxState.WAITING)
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor`."""

@@ -40,6 +40,7 @@ from taskferry_protocol.records import (
     ReceiptGot,
     ReceiptOwed,
     RelayCursor,
+    Rung,
     SealedRecord,
     Seen,
     SeenKey,
@@ -53,7 +54,7 @@ from taskferry_protocol.records import (
 )
 
 from ..errors import StoreFailed
-from . import audit, daemon_reads, ledger, traffic_reads
+from . import audit, daemon_reads, ledger, outbox_reads, traffic_reads
 from .breaker_reads import SqliteBreakerReads
 from .daemon_writes import DaemonWriter
 from .engine import Engine
@@ -230,19 +231,25 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     async def outbox(self, hashes: Collection[Hash]) -> Mapping[Hash, OutboxRecord]:
         """Outbox entries by hash."""
-        return await self._engine.read(lambda c: traffic_reads.outbox(c, hashes))
+        return await self._engine.read(lambda c: outbox_reads.outbox(c, hashes))
 
-    async def outbox_due(self, now: Instant, limit: int, max_bytes: int) -> tuple[OutboxRecord, ...]:
+    async def outbox_rungs(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[tuple[str, Rung], ...]]:
+        """How far the messages are whose entries are in the outbox."""
+        return await self._engine.read(lambda c: outbox_reads.outbox_rungs(c, hashes))
+
+    async def outbox_due(
+        self, now: Instant, limit: int, max_bytes: int, but: Collection[Hash] = ()
+    ) -> tuple[OutboxRecord, ...]:
         """Waiting entries whose time has come."""
-        return await self._engine.read(lambda c: traffic_reads.outbox_due(c, now, limit, max_bytes))
+        return await self._engine.read(lambda c: outbox_reads.outbox_due(c, now, limit, max_bytes, but))
 
     async def outbox_expired(self, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
         """Entries whose time is over."""
-        return await self._engine.read(lambda c: traffic_reads.outbox_expired(c, now, limit))
+        return await self._engine.read(lambda c: outbox_reads.outbox_expired(c, now, limit))
 
     async def next_attempt(self) -> Instant | None:
         """When the next waiting entry is due."""
-        return await self._engine.read(traffic_reads.next_attempt)
+        return await self._engine.read(outbox_reads.next_attempt)
 
     async def sequences(self, targets: Collection[AgentRef]) -> Mapping[AgentRef, int]:
         """The last number used towards targets."""
@@ -316,7 +323,7 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
 
     async def outbox_waiting(self) -> int:
         """How much waits in the outbox."""
-        return await self._engine.read(traffic_reads.outbox_waiting)
+        return await self._engine.read(outbox_reads.outbox_waiting)
 
     async def stats(self) -> DaemonStats:
         """Numbers for `doctor`."""

@@ -1,4 +1,4 @@
-"""The daemon's queries about messages, tasks, the outbox, receipts, quarantine and the feed."""
+"""The daemon's queries about messages, tasks, receipts, quarantine and the feed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from taskferry_protocol.records import (
     MessageQuery,
     MessageRecord,
     Order,
-    OutboxRecord,
     Page,
     Place,
     QuarantineLine,
@@ -38,7 +37,6 @@ from .rows import Column, page_of, select_in, select_with, singles, to_signed
 from .traffic_rows import (
     GOT,
     MESSAGES,
-    OUTBOX,
     OWED,
     QUARANTINE,
     SEEN,
@@ -46,7 +44,6 @@ from .traffic_rows import (
     TASKS,
     got_record,
     message_record,
-    outbox_record,
     owed_record,
     quarantine_record,
     seen_record,
@@ -59,10 +56,6 @@ V = TypeVar("V")
 
 _AGENT = "IN (SELECT n FROM agents WHERE name = ?)"
 _PEER = "= (SELECT n FROM agents WHERE account = ? AND name = ?)"
-_HELD_UP = (
-    "SELECT 1 FROM outbox e WHERE e.state = 'waiting' AND e.target = t.target"
-    " AND e.n < t.n AND e.next_attempt_at > ?1 AND e.expires_at > ?1"
-)
 _WAITING = frozenset({InboxState.UNREAD, InboxState.READ})
 
 
@@ -204,44 +197,7 @@ def quarantine_page(
     return page_of([(record.place, record) for record in records], limit)
 
 
-# --- the outbox and receipts ------------------------------------------------------------------------------
-
-
-def outbox(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, OutboxRecord]:
-    """Outbox entries by hash."""
-    rows = select_in(connection, f"{OUTBOX} t.hash", singles(hashes))
-    return {record.hash: record for record in map(outbox_record, rows)}
-
-
-def outbox_due(connection: Connection, now: Instant, limit: int, max_bytes: int) -> tuple[OutboxRecord, ...]:
-    """Waiting entries whose time has come, and that no earlier one to the same target holds up."""
-    rows = connection.execute(
-        f"{OUTBOX} t.state = 'waiting' AND t.next_attempt_at <= ?1 AND t.expires_at > ?1"
-        f" AND NOT EXISTS ({_HELD_UP}) ORDER BY t.n LIMIT ?2",
-        (now, limit),
-    )
-    due: list[OutboxRecord] = []
-    total = 0
-    for entry in map(outbox_record, rows):
-        total += len(entry.parcel)
-        if due and total > max_bytes:
-            break
-        due.append(entry)
-    rows.close()
-    return tuple(due)
-
-
-def outbox_expired(connection: Connection, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
-    """Entries whose time is over."""
-    rows = connection.execute(f"{OUTBOX} t.expires_at <= ? ORDER BY t.expires_at, t.n LIMIT ?", (now, limit))
-    return tuple([outbox_record(row) for row in rows])
-
-
-def next_attempt(connection: Connection) -> Instant | None:
-    """When the next waiting entry is due."""
-    query = "SELECT min(next_attempt_at) FROM outbox WHERE state = 'waiting'"
-    (at,) = connection.execute(query).fetchone()
-    return None if at is None else Instant(at)
+# --- numbers and receipts ---------------------------------------------------------------------------------
 
 
 def sequences(connection: Connection, targets: Collection[AgentRef]) -> dict[AgentRef, int]:
@@ -353,12 +309,6 @@ def feed_bounds(connection: Connection) -> tuple[Place, Place]:
     newest = row[0] if row else 0
     (oldest,) = connection.execute("SELECT min(place) FROM events").fetchone()
     return Place(oldest if oldest is not None else newest + 1), Place(newest)
-
-
-def outbox_waiting(connection: Connection) -> int:
-    """How much waits in the outbox."""
-    (count,) = connection.execute("SELECT count(*) FROM outbox WHERE state = 'waiting'").fetchone()
-    return int(count)
 
 
 def stats(connection: Connection) -> DaemonStats:
