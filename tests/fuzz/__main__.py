@@ -2,7 +2,8 @@
 
 The time is shared by the targets, two of which run at once. If one finds a bug, its input is kept, and the
 exit code is 1. With `--state`, corpora and counts are kept between runs: `--executions N` goes on until each
-target has had N in all, and a run that was cut off loses two minutes of each at most.
+target has had N in all, and a run that was cut off loses two minutes of each at most. `--blind N` then has N
+mutations of each corpus tried without coverage, which is several times as fast.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.fuzz.kept import keep
-from tests.fuzz.rounds import MOST_BYTES, Progress, fuzz, inputs_in
+from tests.fuzz.rounds import MOST_BYTES, Progress, fuzz, fuzz_blindly, inputs_in
 from tests.fuzz.targets import TARGETS
 
 #: Longer rounds lose more when they are cut off, shorter ones start more processes.
@@ -26,22 +27,42 @@ ROUND_SECONDS = 120
 class Course:
     """The rounds of one target, until its share of time is over, its executions are done, or it breaks."""
 
-    def __init__(self, state: Path, findings: Path, seconds: int, executions: int, most_bytes: int) -> None:
+    def __init__(self, state: Path, findings: Path, seconds: int, options: argparse.Namespace) -> None:
         self.state = state
         self.findings = findings
         self.seconds = seconds
-        self.executions = executions
-        self.most_bytes = most_bytes
+        self.executions: int = options.executions
+        self.blind: int = options.blind
+        self.most_bytes: int = options.most_bytes
 
     def run(self, name: str) -> tuple[Progress, str]:
         """What the target has come to, and the end of the fuzzer's output if it broke."""
         progress = Progress.load(name, self.state)
-        begun = progress.seconds
+        said = self._guided(progress) if self.seconds or self.executions else ""
+        return progress, said or self._blindly(progress)
+
+    def _blindly(self, progress: Progress) -> str:
+        while (left := self.blind - progress.blind) > 0:
+            said = fuzz_blindly(
+                progress,
+                self.state / progress.target,
+                self.findings,
+                seconds=ROUND_SECONDS,
+                executions=left,
+                most_bytes=self.most_bytes,
+            )
+            progress.save(self.state)
+            if said:
+                return said
+        return ""
+
+    def _guided(self, progress: Progress) -> str:
+        name, begun = progress.target, progress.seconds
         while True:
             left = self.executions - progress.executions
             time = self.seconds - int(progress.seconds - begun) if self.seconds else ROUND_SECONDS
             if (self.executions and left <= 0) or time < 1:
-                return progress, ""
+                return ""
             said = fuzz(
                 progress,
                 self.state / name,
@@ -52,15 +73,16 @@ class Course:
             )
             progress.save(self.state)
             if said:
-                return progress, said
+                return said
             if not self.executions and time <= ROUND_SECONDS:
-                return progress, ""
+                return ""
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz")
     parser.add_argument("--minutes", type=float, default=0.0, help="for all targets together")
     parser.add_argument("--executions", type=int, default=0, metavar="N", help="for each target, in all runs")
+    parser.add_argument("--blind", type=int, default=0, metavar="N", help="the same without coverage")
     parser.add_argument("--most-bytes", type=int, default=MOST_BYTES, metavar="N", help="of an input")
     parser.add_argument("--state", type=Path, help="a folder outside the repository for corpora and counts")
     parser.add_argument("--keep", type=Path, default=Path("fuzz-findings"), help="where findings go")
@@ -91,7 +113,7 @@ def main() -> int:
     names: list[str] = options.targets or list(TARGETS)
     if options.save_corpus:
         return _save_corpora(names, options.state)
-    minutes = options.minutes or (0.0 if options.executions else 10.0)
+    minutes = options.minutes or (0.0 if options.executions or options.blind else 10.0)
     options.keep.mkdir(parents=True, exist_ok=True)
     seconds = max(2, int(minutes * 60 * options.at_once / len(names))) if minutes else 0
     out = sys.stderr if options.json else sys.stdout
@@ -100,7 +122,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         state = options.state or Path(folder)
         state.mkdir(parents=True, exist_ok=True)
-        course = Course(state, options.keep.resolve(), seconds, options.executions, options.most_bytes)
+        course = Course(state, options.keep.resolve(), seconds, options)
         with ThreadPoolExecutor(options.at_once) as pool:
             for progress, said in pool.map(course.run, names):
                 found.append(progress)
@@ -108,6 +130,8 @@ def main() -> int:
                 word = "BROKE" if said else "held "
                 line = f"{word} {progress.target:<20} {progress.executions:>12,} executions"
                 rates = f"{progress.rate:>8,.0f}/s {progress.edges:>6} edges"
+                if progress.blind:
+                    rates += f" {progress.blind:>12,} blind {progress.blind_rate:>8,.0f}/s"
                 print(line, rates, *([f"\n{said}"] if said else []), file=out, flush=True)
     if options.json:
         print(json.dumps([progress.report() for progress in found], indent=1))

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import attrs
 
+from .blind import blind_round
 from .targets import seeds
 
-__all__ = ["MOST_BYTES", "Progress", "fuzz", "inputs_in"]
+__all__ = ["MOST_BYTES", "Progress", "fuzz", "fuzz_blindly", "inputs_in"]
 
 #: A frame is 1 MiB at most; shorter inputs reach the same code sooner, and are tried several times as fast.
 MOST_BYTES = 4096
@@ -33,15 +34,25 @@ class Progress:
     edges: int = 0
     features: int = 0
     findings: list[str] = attrs.field(factory=list)
+    blind: int = 0
+    """Executions without coverage, on mutations of what the others found."""
+    blind_seconds: float = 0.0
 
     @property
     def rate(self) -> float:
-        """Executions a second."""
+        """Executions a second, with coverage."""
         return self.executions / self.seconds if self.seconds else 0.0
+
+    @property
+    def blind_rate(self) -> float:
+        """Executions a second, without."""
+        return self.blind / self.blind_seconds if self.blind_seconds else 0.0
 
     def report(self) -> dict[str, object]:
         """It as JSON."""
-        return {**attrs.asdict(self), "seconds": round(self.seconds, 1), "rate": round(self.rate, 1)}
+        times = {"seconds": round(self.seconds, 1), "blind_seconds": round(self.blind_seconds, 1)}
+        rates = {"rate": round(self.rate, 1), "blind_rate": round(self.blind_rate, 1)}
+        return {**attrs.asdict(self), **times, **rates}
 
     def save(self, folder: Path) -> None:
         """Write it down whole or not at all."""
@@ -56,7 +67,7 @@ class Progress:
         if not path.exists():
             return cls(target)
         known = json.loads(path.read_text())
-        return cls(**{field.name: known[field.name] for field in attrs.fields(cls)})
+        return cls(**{field.name: known[field.name] for field in attrs.fields(cls) if field.name in known})
 
 
 def fuzz(
@@ -98,6 +109,28 @@ def fuzz(
     progress.findings += sorted(name for name in new if name.startswith(f"{progress.target}-"))
     held = process.returncode == 0 and runs is not None
     return "" if held else process.stderr[-_SAID:] or f"exit code {process.returncode}"
+
+
+def fuzz_blindly(
+    progress: Progress, corpus: Path, findings: Path, *, seconds: int, executions: int, most_bytes: int
+) -> str:
+    """Run one round without coverage and count it; returns what was said if the target broke, else ""."""
+    _plant(progress.target, corpus)
+    started = time.monotonic()
+    count, broke = blind_round(
+        progress.target,
+        corpus,
+        findings,
+        seed=progress.blind,
+        executions=executions,
+        seconds=seconds,
+        most_bytes=most_bytes,
+    )
+    progress.blind_seconds += time.monotonic() - started
+    progress.blind += count
+    if broke:
+        progress.findings.append(broke.partition(":")[0])
+    return broke
 
 
 def inputs_in(folder: Path) -> Iterator[bytes]:
