@@ -18,6 +18,8 @@ ARGS ?=
 
 MAKEFLAGS += --no-print-directory
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Tests start programs by the hundred, and without kept bytecode each compiles several hundred modules anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 # Directories that hold Python now; tools refuse ones that do not.
 TREES := $(strip $(foreach tree,src tests spec benchmarks tools examples,\
