@@ -12,7 +12,7 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
 
@@ -34,7 +34,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_transports.backoff import delay
 
-from ..relay_client import Pending, RelayClient
+from ..relay_answers import Pending
 from .asked import lose
 from .bonds import bonds_between
 from .core import Core
@@ -58,6 +58,13 @@ PATIENCE: Final = 6
 _NEVER: Final = Instant(2**52)
 #: How long until somebody looks again whether the owner has decided about an identity.
 HELD_BACK_MS: Final = MINUTE_MS // 2
+
+
+class Relay(Protocol):
+    """A session that parcels are handed to."""
+
+    async def begin(self, parcels: Sequence[bytes]) -> tuple[Pending, ...]:
+        """Send them in as many batches as they need. Raises LinkEnded."""
 
 
 class Remedy(StrEnum):
@@ -107,9 +114,9 @@ class _UnderWay:
 class Outbound:
     """Empties the outbox while a session is open."""
 
-    def __init__(self, core: Core, client: RelayClient, renew: Renew) -> None:
+    def __init__(self, core: Core, relay: Relay, renew: Renew) -> None:
         self._core = core
-        self._client = client
+        self._relay = relay
         self._renew = renew
         self._under_way: deque[_UnderWay] = deque()
         self._is_more = False
@@ -143,7 +150,7 @@ class Outbound:
 
     async def send(self, due: Sequence[OutboxRecord]) -> None:
         """Hand these to the relay, once it takes them; `settle` hears what it answers. Raises LinkEnded."""
-        self._under_way.append(_UnderWay(due, await self._client.begin([entry.parcel for entry in due])))
+        self._under_way.append(_UnderWay(due, await self._relay.begin([entry.parcel for entry in due])))
 
     async def settle(self) -> None:
         """Wait for the first answer, and commit it with all others that are there. Raises LinkEnded."""
