@@ -18,6 +18,7 @@ from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.likeness import Like, Likeness
 from taskferry_protocol.messages import MessageClass
+from taskferry_protocol.permissions import GRANTABLE
 from taskferry_protocol.records import RecordContact, StoreEnvelope
 from taskferry_stores.port import RelayStore
 
@@ -220,7 +221,12 @@ def _read_one(place: _Place, now: Instant) -> _Read | None:
 
 
 def _likeness(envelope: Envelope, parcel: Value | OneWrap, following: Value | OneWrap) -> Likeness | None:
-    """By what to read those that follow an envelope, if the next is for the same device."""
+    """By what to read those that follow an envelope, if the next is for the same device.
+
+    None for what no lane carries: it gains nothing, and requests for contact have to be looked up each.
+    """
+    if envelope.header.cls not in GRANTABLE:
+        return None
     if not isinstance(parcel, tuple) or not isinstance(following, tuple) or parcel[1] != following[1]:
         return None
     return Likeness.of(envelope, parcel[1])
