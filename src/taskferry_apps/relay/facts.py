@@ -5,7 +5,7 @@ Nothing in here is the truth: all of it is rebuilt from the store, and dropped b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from typing import Final
 
 from taskferry_protocol.accounts import AccountLog, refold
@@ -20,11 +20,12 @@ from taskferry_protocol.records import (
     AgentPair,
     ContactState,
     Flow,
-    RateRecord,
+    RecordContact,
     RecordRate,
 )
 from taskferry_stores.port import RelayStore
 
+from .flow_states import FlowStates
 from .in_force import connection_for
 from .limits import USUAL
 from .lru import Lru
@@ -53,7 +54,7 @@ class Facts:
         self._usages = Usages(store, limits)
         # Kept beside the routes, which whoever is connected can have read anew. Lost ones were fuller.
         self._service: Lru[Ends, RateState] = Lru(ROUTES_HELD)
-        self._unsaved: dict[Flow, RateState] = {}
+        self._flows = FlowStates()
         # Rises with every change, so that what was read before one is not taken for what holds after it.
         self._version = 0
 
@@ -138,18 +139,23 @@ class Facts:
         await self._load_usage(sender, targets)
 
     async def _load_routes(self, ends: Collection[Ends]) -> None:
+        foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
+        back = [Flow(flow.to, flow.from_) for flow in foreign]
         version = -1
         routes: list[Route] = []
-        while version != self._version:
+        is_stale = False
+        while is_stale or version != self._version:
             version = self._version
-            routes = await self._read_routes(ends)
+            with self._flows.reading([*foreign, *back]) as reading:
+                routes = await self._read_routes(ends, foreign, back)
+            is_stale = reading.is_stale
         for route in routes:
             if self._routes.get(route.ends) is None:
                 self._routes.put(route.ends, route)
 
-    async def _read_routes(self, ends: Collection[Ends]) -> list[Route]:
-        foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
-        back = [Flow(flow.to, flow.from_) for flow in foreign]
+    async def _read_routes(
+        self, ends: Collection[Ends], foreign: Sequence[Flow], back: Sequence[Flow]
+    ) -> list[Route]:
         if not foreign:
             return [Route(Flow(a, b), None, acquainted=False) for a, b in ends]
         connections = await self._store.connections(
@@ -159,16 +165,16 @@ class Facts:
         linked = await self._store.linked(accounts) if accounts else frozenset()
         contacts = await self._store.contacts({*foreign, *back})
         rates = await self._store.rates(foreign)
+        states = self._flows
         routes = []
         for a, b in ends:
             flow = Flow(a, b)
             known = connections.get(AgentPair.of(a, b), ())
             route = Route(flow, connection_for(known, b), (a.account, b.account) in linked)
-            route.contact = contacts.get(flow, NO_CONTACT)
-            route.reverse = contacts.get(Flow(b, a), NO_CONTACT)
-            saved = rates.get(flow)
-            route.rate = None if saved is None else RateState(saved.tokens_milli, saved.at)
-            route.rate = self._unsaved.get(flow, route.rate)
+            reverse = Flow(b, a)
+            route.contact = states.contact(flow, contacts.get(flow, NO_CONTACT))
+            route.reverse = states.contact(reverse, contacts.get(reverse, NO_CONTACT))
+            route.rate = states.rate(flow, rates.get(flow))
             routes.append(route)
         return routes
 
@@ -189,6 +195,7 @@ class Facts:
 
     def contact_changed(self, flow: Flow, contact: ContactState) -> None:
         """A contact state that is about to be stored."""
+        self._flows.contact_changed(flow, contact)
         route = self._routes.get((flow.from_, flow.to))
         if route is not None:
             route.contact = contact
@@ -197,12 +204,19 @@ class Facts:
             route.reverse = contact
 
     def unsaved_rates(self) -> list[RecordRate]:
-        """The buckets that changed since the last call, to be committed with what they were spent on."""
-        changes = [
-            RecordRate(flow, RateRecord(rate.tokens_milli, rate.at)) for flow, rate in self._unsaved.items()
-        ]
-        self._unsaved.clear()
-        return changes
+        """The rates that were spent of since the last call, to be committed with what they were spent on."""
+        return self._flows.unsaved_rates()
+
+    def written(self, contacts: Iterable[RecordContact]) -> None:
+        """The commit under way has ended, with these contact states in it."""
+        self._flows.written(contacts)
+
+    def came_to_nothing(self, contacts: Iterable[RecordContact]) -> None:
+        """These contact states are not stored after all."""
+        self._flows.came_to_nothing(contacts)
+        for change in contacts:
+            self._routes.drop((change.flow.from_, change.flow.to))
+            self._routes.drop((change.flow.to, change.flow.from_))
 
     def landed(self, landing: Landing) -> None:
         """A commit ended: what was pending is stored, or came to nothing."""
@@ -223,4 +237,4 @@ class Facts:
         self._version += 1
         self._accounts.clear()
         self._routes.clear()
-        self._unsaved.clear()
+        self._flows.forget()

@@ -5,7 +5,7 @@ What is admitted is pending until its commit ended, and counts against limits me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -188,15 +188,17 @@ class Judge:
         )
         job.stores.append((index, change))
 
-    def ended(self, jobs: Iterable[Job]) -> None:
+    def ended(self, jobs: Sequence[Job]) -> None:
         """A commit of these ended: the store knows now which contacts there are."""
+        self._facts.written([change for job in jobs for change in job.contacts])
         if self._asked:
             for job in jobs:
                 for _, change in job.stores:
                     self._asked.pop((change.device, change.id), None)
 
-    def take_back(self, jobs: Iterable[Job]) -> None:
+    def take_back(self, jobs: Sequence[Job]) -> None:
         """What was decided on for these comes to nothing."""
+        self._facts.came_to_nothing([change for job in jobs for change in job.contacts])
         landing = Landing()
         for job in jobs:
             for _, change in job.stores:

@@ -202,4 +202,4 @@ class View:
         if rate is not None:
             route.rate = rate
             if route.is_limited:
-                self._facts._unsaved[route.flow] = rate
+                self._facts._flows.rates[route.flow] = rate
