@@ -30,7 +30,7 @@ from .in_force import connection_for
 from .limits import USUAL
 from .lru import Lru
 from .usage import Landing, Usages
-from .view import NO_CONTACT, Account, Ends, Route, View
+from .view import NO_CONTACT, Account, Ends, Found, Route, View
 
 __all__ = ["Facts"]
 
@@ -79,22 +79,28 @@ class Facts:
 
     async def accounts(self, accounts: Collection[AccountId]) -> dict[AccountId, Account]:
         """Those of the accounts that the relay knows, read together where they are not held."""
-        missing = {account for account in accounts if self._accounts.get(account) is None}
+        found = {account: held for account in accounts if (held := self._accounts.get(account)) is not None}
+        missing = {account for account in accounts if account not in found}
         if missing:
-            await self._load_accounts(missing)
-        held = {account: self._accounts.get(account) for account in accounts}
-        return {account: found for account, found in held.items() if found is not None}
+            found |= await self._load_accounts(missing)
+            found = {account: self._accounts.get(account) or one for account, one in found.items()}
+        return found
 
-    async def _load_accounts(self, accounts: Collection[AccountId]) -> None:
+    async def _load_accounts(self, accounts: Collection[AccountId]) -> dict[AccountId, Account]:
+        """Those that the store knows. What is held of them may have to go again for the last of them."""
         version = -1
         records: Collection[AccountRecord] = ()
         while version != self._version:
             version = self._version
             records = (await self._store.accounts(accounts)).values()
+        found: dict[AccountId, Account] = {}
         for record in records:
-            if self._accounts.get(record.account) is None:
-                log = refold(record.statements)
-                self._hold(record.account, Account(log, record.held))
+            account = self._accounts.get(record.account)
+            if account is None:
+                account = Account(refold(record.statements), record.held)
+                self._hold(record.account, account)
+            found[record.account] = account
+        return found
 
     def account_changed(self, account: AccountId, log: AccountLog, held: str) -> None:
         """The store holds another log or hold from now on."""
@@ -112,13 +118,14 @@ class Facts:
 
     # --- what many parcels need
 
-    async def prepare(self, sender: AccountId, headers: Iterable[Header]) -> None:
+    async def prepare(self, sender: AccountId, headers: Iterable[Header]) -> Found:
         """Load whatever deciding on these envelopes needs and is not held, in few queries."""
-        accounts: set[AccountId] = set()
+        version = self._version
+        found: dict[AccountId, Account | None] = {}
+        missing: set[AccountId] = set()
         ends: set[Ends] = set()
         targets: set[AgentRef] = set()
-        if self._accounts.get(sender) is None:
-            accounts.add(sender)
+        self._find(sender, found, missing)
         last: tuple[AgentRef, AgentRef] | None = None
         for header in headers:
             to = header.to
@@ -127,16 +134,31 @@ class Facts:
             last = (header.from_, to)
             if to not in targets:
                 targets.add(to)
-                if self._accounts.get(to.account) is None:
-                    accounts.add(to.account)
+                if to.account not in found:
+                    self._find(to.account, found, missing)
             pair = (header.from_, to)
             if pair not in ends and self._routes.get(pair) is None:
                 ends.add(pair)
-        if accounts:
-            await self._load_accounts(accounts)
+        if missing:
+            found |= dict.fromkeys(missing) | await self._load_accounts(missing)
         if ends:
             await self._load_routes(ends)
-        await self._load_usage(sender, targets)
+        accounts = Found(version, found)
+        await self._load_usage(sender, targets, accounts)
+        return accounts
+
+    def _find(
+        self, account: AccountId, found: dict[AccountId, Account | None], missing: set[AccountId]
+    ) -> None:
+        held = self._accounts.get(account)
+        if held is None:
+            missing.add(account)
+        else:
+            found[account] = held
+
+    def _newest(self, account: AccountId, found: Found) -> Account | None:
+        """The account as it is held, or as it was found if it had to go for others."""
+        return self._accounts.get(account) or found.accounts.get(account)
 
     async def _load_routes(self, ends: Collection[Ends]) -> None:
         foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
@@ -178,18 +200,18 @@ class Facts:
             routes.append(route)
         return routes
 
-    async def _load_usage(self, sender: AccountId, targets: Iterable[AgentRef]) -> None:
+    async def _load_usage(self, sender: AccountId, targets: Iterable[AgentRef], found: Found) -> None:
         devices: set[DeviceId] = set()
         for to in targets:
-            account = self._accounts.get(to.account)
+            account = self._newest(to.account, found)
             if account is not None:
                 devices.update([served.id for served in account.log.state.serving(to.name)])
-        own = self._accounts.get(sender)
+        own = self._newest(sender, found)
         await self._usages.load(None if own is None else own.log, devices)
 
-    def view(self, account: AccountId, device: DeviceId) -> View:
+    def view(self, account: AccountId, device: DeviceId, found: Found) -> View:
         """The facts about one session's envelopes, good until the caller waits for something."""
-        return View(self, account, device)
+        return View(self, account, device, found)
 
     # --- what decisions and commits change
 

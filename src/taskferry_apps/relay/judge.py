@@ -131,8 +131,8 @@ class Judge:
         if not read:
             return
         facts, account, device = self._facts, sender.account, sender.device
-        await facts.prepare(account, [envelope.header for _, envelope, _, _ in read])
-        view = facts.view(account, device)
+        found = await facts.prepare(account, [envelope.header for _, envelope, _, _ in read])
+        view = facts.view(account, device, found)
         at = 0
         while at < len(read):
             (job, index), envelope, wraps, behind = read[at]
@@ -143,8 +143,8 @@ class Judge:
                 prior = Prior(by_id=self._asked[device, header.id])
             admission = view.decide(envelope, wraps, prior, now)
             while admission is None:
-                await facts.prepare(account, [header])
-                view = facts.view(account, device)
+                found = await facts.prepare(account, [header])
+                view = facts.view(account, device, found)
                 admission = view.decide(envelope, wraps, prior, now)
             if isinstance(admission, Admitted):
                 self._admit(job, index, admission, view, prior, now)
