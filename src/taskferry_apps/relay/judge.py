@@ -88,7 +88,7 @@ class Judge:
         if refused:
             priors = await self._priors(refused)
             known: list[_Read] = [(*entry[:3], []) for entry in refused if _key(entry[1]) in priors]
-            await self._judge(sender, known, priors, now)
+            await self._judge(sender, known, priors, now, again=True)
 
     def _read(self, places: Sequence[_Place], now: Instant) -> list[_Read]:
         """What can be read of these parcels."""
@@ -126,6 +126,8 @@ class Judge:
         read: list[_Read],
         priors: dict[tuple[DeviceId, MessageId], Prior],
         now: Instant,
+        *,
+        again: bool = False,
     ) -> None:
         """Decide in order. What was like another and needs a decision of its own is put into `read`."""
         if not read:
@@ -141,6 +143,9 @@ class Judge:
             prior = priors.get(_key(envelope), NO_PRIOR) if priors else NO_PRIOR
             if header.cls is MessageClass.CONNECTION and (device, header.id) in self._asked:
                 prior = Prior(by_id=self._asked[device, header.id])
+            if prior is not NO_PRIOR and not again and prior.by_id != envelope.hash:
+                # The store has what its id was used for before, and keeps both as evidence.
+                prior = NO_PRIOR
             admission = view.decide(envelope, wraps, prior, now)
             while admission is None:
                 found = await facts.prepare(account, [header])
@@ -170,7 +175,7 @@ class Judge:
             self._witness(known, envelope)
         view.note(admission)
         if header.cls is MessageClass.CONNECTION:
-            self._asked[device, header.id] = envelope.hash
+            self._asked.setdefault((device, header.id), envelope.hash)
         for flow, contact in admission.contacts:
             self._facts.contact_changed(flow, contact)
             job.contacts.append(RecordContact(flow, contact))
