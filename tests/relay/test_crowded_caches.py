@@ -6,8 +6,10 @@ import pytest
 import trio
 
 from taskferry_apps.relay import facts as facts_module
+from taskferry_apps.relay import usage as usage_module
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.facts import Facts
+from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.ids import AccountId
 from taskferry_stores.memory import MemoryRelayStore
 
@@ -70,3 +72,22 @@ async def test_no_recipient_is_unknown_because_its_log_is_read_anew(
                 "unknown-recipient"
             ]
     assert store.facts is None
+
+
+async def test_no_mailbox_has_room_because_others_were_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What waits is looked up again where it had to be forgotten, also for the same batch."""
+    monkeypatch.setattr(usage_module, "USAGES_HELD", 0)
+    store = MemoryRelayStore(GENERATION)
+    async with serving(store, Policy([ORIGIN], limits=MailboxLimits(entries=4, strangers=4))) as world:
+        await world.introduce()
+        alice, bob, carol = world.alice, world.bob, person("carol", 3, world.now)
+        async with world.open(alice) as client:
+            async with world.open(carol) as other:
+                await other.call(connect(alice, carol, world.now))
+            for who, expected in ((bob, "accepted"), (carol, "accepted"), (bob, "mailbox-full")):
+                parcels = [seal(alice, who, f"{n}", world.now).parcel for n in range(2)]
+                assert codes(await client.send(parcels)) == [expected] * 2
+            both = [seal(alice, who, "more", world.now).parcel for who in (bob, carol)]
+            assert codes(await client.send(both)) == ["mailbox-full"] * 2
+            held = (await store.usage([bob.keys.id]))[bob.keys.id]
+            assert held.count == 2
