@@ -12,12 +12,12 @@ from taskferry_apps.daemon.outbound import Outbound
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, Look
 from taskferry_apps.daemon.runtimes_port import NewRuntime
 from taskferry_apps.daemon.views import Delivery
-from taskferry_protocol.frame_items import ParcelAccepted
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant, sha256
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem
 from taskferry_protocol.records import DropOutbox, Flow, PeerWord, Rung, SetRung
 
+from .test_long_queue import HeldBack
 from .worlds import OWNER, Machine, World, a_world, ask, connect, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
@@ -292,15 +292,18 @@ async def test_a_recipients_word_outranks_the_relays_late_answer():
         world.stop_relay()
         sent = await say(a)
         core = a._core
-        outbound = Outbound(core, _nothing_new)
+        relay = HeldBack()
+        outbound = Outbound(core, relay, _nothing_new)
         (due,) = [entry for entry in await outbound.due() if entry.hash == sent]
+        await outbound.send([due])
         await core.commit(
             (
                 SetRung(sent, "requester", Rung.FAILED, "quarantined: not-permitted", core.now()),
                 DropOutbox((sent,)),
             )
         )
-        await outbound.settle((due,), (ParcelAccepted(1),))
+        relay.answer(0)
+        await outbound.settle()
         delivery = (await a.message(OWNER, sent.hex())).delivery
         assert (delivery.rung, delivery.code) == ("failed", "quarantined: not-permitted")
 

@@ -24,6 +24,7 @@ from taskferry_protocol.safety import SafetyCode, safety_code
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope
 
 from .forger import Forger, codes, forging, texts
+from .test_long_queue import HeldBack
 from .worlds import OWNER, Machine, a_world, connect, set_up
 
 ALICE = "@alice/requester"
@@ -37,7 +38,7 @@ async def nobody_answers(account: bytes, refusal: Refusal) -> bool:
 
 async def going_out(core: Core) -> int:
     """How much would be sent to the relay now."""
-    return len(await Outbound(core, nobody_answers).due())
+    return len(await Outbound(core, HeldBack(), nobody_answers).due())
 
 
 async def say(bob: Daemon, text: str):

@@ -256,7 +256,7 @@ async def test_how_far_those_in_the_outbox_are(daemon):
         record.hash: (("helper", Rung.QUEUED),),
         sha("quiet"): (),
     }
-    await daemon.commit([SetRung(record.hash, "helper", Rung.RELAYED, "", NOW), DropOutbox([sha("quiet")])])
+    await daemon.commit([SetRung(record.hash, "helper", Rung.RELAYED, "", NOW), DropOutbox((sha("quiet"),))])
     assert await daemon.outbox_rungs(asked) == {record.hash: (("helper", Rung.RELAYED),)}
     assert await daemon.outbox_rungs([]) == {}
 

@@ -1,7 +1,8 @@
 """The outbox's way to the relay: sent in order, again until it is answered, each answer committed.
 
-After a full batch the next goes along while the answer is awaited, so that a long queue is not held up by one
-round trip after another. Of what is under way together, one may overtake another that is refused for now.
+After a full batch the next goes along while the answer is awaited, as far as the relay has room, so that a
+long queue is not held up by one round trip after another. Of what is under way together, one may overtake
+another that is refused for now.
 
 A refusal is final and the agent sees its code, except where waiting, wrapping or publishing again may help.
 """
@@ -12,9 +13,10 @@ import math
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from enum import StrEnum
-from typing import Final
+from typing import Final, Protocol
 
 import attrs
+import trio
 
 from taskferry_protocol.cbor import decode
 from taskferry_protocol.envelope import parse_envelope, read_parcel
@@ -34,7 +36,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_transports.backoff import delay
 
-from ..relay_client import Pending, RelayClient
+from ..relay_client import Pending
 from .asked import lose
 from .bonds import bonds_between
 from .core import Core
@@ -89,27 +91,30 @@ _PUBLISH: Final = frozenset(
 _OURS: Final = frozenset({RejectCode.UNKNOWN_AGENT, RejectCode.NOT_AN_EXTENSION})
 
 
+class Relay(Protocol):
+    """What an open session does for the outbox; `RelayClient` is one."""
+
+    def fitting(self, parcels: Sequence[bytes]) -> int:
+        """How many of the first encoded parcels it would take now."""
+
+    async def submit(self, parcels: Sequence[bytes]) -> Pending:
+        """Take as many of the first as fit, once one does. Raises LinkEnded."""
+
+
 @attrs.frozen
 class _UnderWay:
     """What was handed to the relay together."""
 
     entries: Sequence[OutboxRecord]
-    batches: Sequence[Pending]
-
-    @property
-    def is_answered(self) -> bool:
-        return all(batch.is_answered for batch in self.batches)
-
-    async def answers(self) -> list[Outcome]:
-        return [outcome for batch in self.batches for outcome in await batch.wait()]
+    batch: Pending
 
 
 class Outbound:
     """Empties the outbox while a session is open."""
 
-    def __init__(self, core: Core, client: RelayClient, renew: Renew) -> None:
+    def __init__(self, core: Core, relay: Relay, renew: Renew) -> None:
         self._core = core
-        self._client = client
+        self._relay = relay
         self._renew = renew
         self._under_way: deque[_UnderWay] = deque()
         self._is_more = False
@@ -122,7 +127,8 @@ class Outbound:
     async def due(self) -> tuple[OutboxRecord, ...]:
         """What is to be sent now, in order; what is for an identity in question goes on waiting.
 
-        Nothing while an answer is awaited, unless what was sent last was all that one batch takes.
+        Nothing while an answer is awaited, unless what was sent last was all that one batch takes; then no
+        more than the relay has room for now.
         """
         if self._under_way and not (self._is_more and len(self._under_way) < AT_ONCE):
             return ()
@@ -130,6 +136,8 @@ class Outbound:
         due = await self._core.store.outbox_due(self._core.now(), BATCH, BATCH_BYTES, sent)
         size = sum(len(entry.parcel) for entry in due)
         self._is_more = len(due) == BATCH or size > BATCH_BYTES - ENVELOPE_BYTES
+        if self._under_way:
+            due = due[: self._relay.fitting([entry.parcel for entry in due])]
         held = await stopped(self._core.store, {entry.to.account for entry in due})
         if not held:
             return due
@@ -142,20 +150,27 @@ class Outbound:
         return tuple(entry for entry in due if entry.to.account not in held)
 
     async def send(self, due: Sequence[OutboxRecord]) -> None:
-        """Hand these to the relay, once it takes them; `settle` hears what it answers. Raises LinkEnded."""
-        self._under_way.append(_UnderWay(due, await self._client.begin([entry.parcel for entry in due])))
+        """Hand the first of these to the relay, once it takes any; `settle` hears what it answers.
+
+        The others stay due. Raises LinkEnded.
+        """
+        batch = await self._relay.submit([entry.parcel for entry in due])
+        self._is_more = self._is_more or batch.count < len(due)
+        self._under_way.append(_UnderWay(due[: batch.count], batch))
 
     async def settle(self) -> None:
         """Wait for the first answer, and commit it with all others that are there. Raises LinkEnded."""
-        await self._under_way[0].answers()
+        await self._under_way[0].batch.wait()
         sent: list[OutboxRecord] = []
         outcomes: list[Outcome] = []
-        async with self._core.lock:
-            while self._under_way and self._under_way[0].is_answered:
-                one = self._under_way.popleft()
-                sent += one.entries
-                outcomes += await one.answers()
-            stale = await self._commit(sent, outcomes)
+        # What is answered counts, though the session should end before the lock is free.
+        with trio.CancelScope(shield=True):
+            async with self._core.lock:
+                while self._under_way and self._under_way[0].batch.is_answered:
+                    one = self._under_way.popleft()
+                    sent += one.entries
+                    outcomes += await one.batch.wait()
+                stale = await self._commit(sent, outcomes)
         for entry, refusal in stale:
             await self._wrap_again(entry, refusal)
 
