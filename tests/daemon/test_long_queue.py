@@ -18,7 +18,7 @@ from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Outcome, ParcelAccepted, Refusal, Window
 from taskferry_protocol.frames import Frame, ReadyFrame, ResultFrame
 from taskferry_protocol.ids import Hash
-from taskferry_protocol.records import Offset, OutboxState
+from taskferry_protocol.records import DaemonChange, DaemonResult, DeferOutbox, Offset, OutboxState, PutOutbox
 from taskferry_stores.port import DaemonStore
 
 from .test_together import Counting, calls_of
@@ -201,6 +201,45 @@ async def test_an_answer_is_committed_before_the_session_that_brought_it_is_over
         gone.cancel()
         await wait_all_tasks_blocked()
     assert await queue.states() == ["relayed"] * 2 + ["queued"] * 3
+
+
+@pytest.mark.parametrize("is_believed", [True, False])
+async def test_a_log_is_asked_for_once_for_all_that_it_is_new_to(queue, is_believed):
+    """Bob has another device: whatever is refused for it, the relay is asked once, and one commit follows."""
+    asked: list[bytes] = []
+
+    async def renew(account, refusal):
+        asked.append(account)
+        return is_believed
+
+    queue.out._renew = renew
+    before = await queue.store.outbox(queue.said)
+    commits = noting_commits(queue.store)
+    for _ in range(2):
+        await queue.send_due()
+    stale = Refusal(RejectCode.STALE_LOG, Detail(statements=(), start=3))
+    queue.relay.answer(1, stale, stale)
+    queue.relay.answer(0, stale, ParcelAccepted(0))
+    await queue.out.settle()
+    assert asked == [before[queue.said[0]].to.account]
+    after = await queue.store.outbox(queue.said)
+    wrapped = [after[hash].parcel != before[hash].parcel for hash in queue.said]
+    assert wrapped == [is_believed, False, is_believed, is_believed, False]
+    assert [after[hash].attempts for hash in queue.said] == [1, 0, 1, 1, 0]
+    assert sum(isinstance(change, (PutOutbox, DeferOutbox)) for change in commits[-1]) == 3
+
+
+def noting_commits(store: DaemonStore) -> list[Sequence[DaemonChange]]:
+    """What is committed from now on."""
+    commits: list[Sequence[DaemonChange]] = []
+    commit = store.commit
+
+    async def noted(changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
+        commits.append(tuple(changes))
+        return await commit(changes)
+
+    store.commit = noted  # type: ignore[method-assign]
+    return commits
 
 
 async def test_nothing_goes_along_where_the_relay_has_no_room(queue):

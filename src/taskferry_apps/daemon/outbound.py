@@ -22,7 +22,7 @@ from taskferry_protocol.cbor import decode
 from taskferry_protocol.envelope import parse_envelope, read_parcel
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Outcome, ParcelAccepted, Refusal
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.limits import ENVELOPE_BYTES, MINUTE_MS
 from taskferry_protocol.records import (
     ConnectionState,
@@ -171,8 +171,8 @@ class Outbound:
                     sent += one.entries
                     outcomes += await one.batch.wait()
                 stale = await self._commit(sent, outcomes)
-        for entry, refusal in stale:
-            await self._wrap_again(entry, refusal)
+        for group in _by_account(stale):
+            await self._wrap_again(group)
 
     async def _commit(
         self, sent: Sequence[OutboxRecord], outcomes: Sequence[Outcome]
@@ -235,31 +235,47 @@ class Outbound:
                 return Remedy.PUBLISH
         return Remedy.NONE
 
-    async def _wrap_again(self, entry: OutboxRecord, refusal: Refusal) -> None:
-        """The same envelope, wrapped for the devices that the recipient has now."""
-        renewed = await self._renew(entry.to.account, refusal)
+    async def _wrap_again(self, stale: Sequence[tuple[OutboxRecord, Refusal]]) -> None:
+        """The same envelopes, wrapped for the devices that their recipient has now. Raises LinkEnded."""
+        first, refusal = stale[0]
+        renewed = await self._renew(first.to.account, refusal)
+        hashes = [entry.hash for entry, _ in stale]
         async with self._core.lock:
-            current = (await self._core.store.outbox((entry.hash,))).get(entry.hash)
-            if current is None:
-                return
             draft = Draft(self._core)
-            if not renewed:
-                self._defer(draft, current, refusal)
-                await draft.commit()
-                return
-            sealed = (await self._core.store.sealed((entry.hash,)))[entry.hash]
-            try:
-                parcel = await draft.wrap(parse_envelope(sealed.envelope), sealed.key)
-            except DaemonRefusal as refused:
-                await _end(draft, current, Rung.FAILED, refused.code)
-            else:
+            held = await self._core.store.outbox(hashes)
+            sealed = await self._core.store.sealed(hashes) if renewed else {}
+            for entry, refusal in stale:
+                current = held.get(entry.hash)
+                if current is None:
+                    continue
+                if not renewed:
+                    self._defer(draft, current, refusal)
+                    continue
+                kept = sealed[entry.hash]
+                try:
+                    parcel = await draft.wrap(parse_envelope(kept.envelope), kept.key)
+                except DaemonRefusal as refused:
+                    await _end(draft, current, Rung.FAILED, refused.code)
+                    continue
                 again = attrs.evolve(current, parcel=parcel, attempts=current.attempts + 1)
                 if current.attempts >= PATIENCE:
                     # Tried often for whatever reason: the relay's view may have to settle first.
                     at = self._next_at(draft, again.attempts, refusal)
                     again = attrs.evolve(again, next_attempt_at=at)
                 draft.add(PutOutbox(again))
+                await trio.lowlevel.checkpoint()
             await draft.commit()
+
+
+def _by_account(
+    stale: Sequence[tuple[OutboxRecord, Refusal]],
+) -> list[list[tuple[OutboxRecord, Refusal]]]:
+    """Those for one account together, since one look at its log is news to all; apart where none is shown."""
+    groups: dict[tuple[AccountId, bool], list[tuple[OutboxRecord, Refusal]]] = {}
+    for entry, refusal in stale:
+        shown = bool(refusal.detail.statements)
+        groups.setdefault((entry.to.account, shown), []).append((entry, refusal))
+    return list(groups.values())
 
 
 def _relayed(draft: Draft, entry: OutboxRecord, rungs: Sequence[tuple[str, Rung]]) -> None:
