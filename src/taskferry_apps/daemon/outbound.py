@@ -118,6 +118,8 @@ class Outbound:
         self._renew = renew
         self._under_way: deque[_UnderWay] = deque()
         self._is_more = False
+        self._healed: set[Hash] = set()
+        """What was refused often before a remedy was tried for it in this session."""
 
     @property
     def awaits(self) -> bool:
@@ -186,6 +188,7 @@ class Outbound:
                 # Its recipient's word, or its end, came before the relay's: what that says stays.
                 continue
             if isinstance(outcome, ParcelAccepted):
+                self._healed.discard(entry.hash)
                 _relayed(draft, entry, rungs[entry.hash])
             elif outcome.code is RejectCode.STALE_LOG:
                 stale.append((entry, outcome))
@@ -216,12 +219,16 @@ class Outbound:
     async def _remedy(self, draft: Draft, entry: OutboxRecord, code: RejectCode) -> Remedy:
         if code in _WAIT:
             return Remedy.WAIT
-        if code is not RejectCode.UNKNOWN_RECIPIENT and entry.attempts >= PATIENCE:
+        if code not in _OURS | _PUBLISH:
             return Remedy.NONE
+        if code is not RejectCode.UNKNOWN_RECIPIENT and entry.attempts >= PATIENCE:
+            # Tried often, though perhaps for being told to wait alone: what may heal it is done once more.
+            if entry.hash in self._healed:
+                self._healed.remove(entry.hash)
+                return Remedy.NONE
+            self._healed.add(entry.hash)
         if code in _OURS:
             return Remedy.WAIT  # our log is on its way to the relay
-        if code not in _PUBLISH:
-            return Remedy.NONE
         if entry.to.account == self._core.own:
             # A device or an agent of ours that the relay does not know yet: our log is on its way.
             serving = (await draft.own_log()).state.serving(entry.to.name)
