@@ -46,8 +46,8 @@ class Pending:
 
     @property
     def is_answered(self) -> bool:
-        """Whether the outcomes are here, or never will be."""
-        return self._event.is_set()
+        """Whether the outcomes are here."""
+        return self._event.is_set() and self._ended is None
 
     async def wait(self) -> tuple[Outcome, ...]:
         """The relay's outcomes, in the order of the parcels. Raises LinkEnded: then nothing is known."""

@@ -175,17 +175,16 @@ class RelayClient:
 
     async def send(self, parcels: Sequence[bytes]) -> tuple[Outcome, ...]:
         """Send encoded parcels in as many batches as the window asks for; their outcomes, in order."""
-        batches = await self.begin(parcels)
-        return tuple([outcome for batch in batches for outcome in await batch.wait()])
-
-    async def begin(self, parcels: Sequence[bytes]) -> tuple[Pending, ...]:
-        """The same, without waiting for outcomes. Raises LinkEnded."""
         batches: list[Pending] = []
         at = 0
         while at < len(parcels):
             batches.append(await self.submit(parcels[at:]))
             at += batches[-1].count
-        return tuple(batches)
+        return tuple([outcome for batch in batches for outcome in await batch.wait()])
+
+    def fitting(self, parcels: Sequence[bytes]) -> int:
+        """How many of the first parcels `submit` would send now; 0 where it would have to wait."""
+        return 0 if self._ended is not None else self._session.fitting(parcels)
 
     async def submit(self, parcels: Sequence[bytes]) -> Pending:
         """Send as many of the first parcels as fit in one batch, once at least one does. Raises LinkEnded."""

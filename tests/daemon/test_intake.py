@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import asynccontextmanager
 
 import attrs
 import pytest
 
 from taskferry_apps import system
-from taskferry_apps.daemon.intake import RUN, Intake
+from taskferry_apps.daemon.intake import RUN, SPOKEN_OF, Intake
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_protocol.frame_items import Mail
+from taskferry_protocol.ids import Hash
+from taskferry_protocol.limits import RECEIPT_ITEMS
 from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem, TextMessage
 from taskferry_protocol.records import DaemonChange, InboxState, MessageQuery, Order, Place, SetCursor
 from taskferry_protocol.sealing import wrap_for
@@ -214,8 +217,9 @@ async def test_a_block_counts_for_the_next_delivery():
         assert await codes(bob) == ["not-permitted"] * 3
 
 
-async def test_a_receipt_said_twice_in_one_delivery_is_told_once():
-    """Bob's message is said to be delivered, twice, and then read: each is one line of the feed."""
+@asynccontextmanager
+async def a_message_of_bobs(count=1):
+    """Messages that bob's writer sent to alice's requester, who has all her keys in a forger's hands."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
@@ -224,26 +228,91 @@ async def test_a_receipt_said_twice_in_one_delivery_is_told_once():
             await connect(a, b, "requester", "@bob/writer")
         forger = await forger_between(world, alice, bob)
         daemon = await world.open_daemon(bob)
-        sent = await daemon.send_message(OWNER, "writer", "@alice/requester", "hello", (), "", "")
+        sent = [
+            (await daemon.send_message(OWNER, "writer", "@alice/requester", f"{n}", (), "", "")).message
+            for n in range(count)
+        ]
+        yield forger, daemon, sent
 
-        def said(*outcomes):
-            return Receipt(tuple(ReceiptItem(sent.message, one, None) for one in outcomes), None, None)
 
+def said(message, *outcomes):
+    """A receipt that says these of a message."""
+    return Receipt(tuple(ReceiptItem(message, one, None) for one in outcomes), None, None)
+
+
+async def told(forger, message):
+    """The lines of the feed about a message's way."""
+    lines = await forger.bob.store.events(Place(0), 5_000)
+    return [
+        json.loads(line.text)["rung"]
+        for line in lines.items
+        if line.kind == "delivery" and line.refs[:1] == (message,)
+    ]
+
+
+async def test_a_receipt_said_twice_in_one_delivery_is_told_once():
+    """Bob's message is said to be delivered, twice, and then read: each is one line of the feed."""
+    async with a_message_of_bobs() as (forger, daemon, (sent,)):
         sealed = [
-            await forger.seal(said(outcome))
+            await forger.seal(said(sent, outcome))
             for outcome in (Outcome.APPLIED, Outcome.APPLIED, Outcome.READ, Outcome.READ)
         ]
         await hand(forger, sealed, together=True)
-        lines = await forger.bob.store.events(Place(0), 1_000)
-        told = [
-            json.loads(line.text)["rung"]
-            for line in lines.items
-            if line.kind == "delivery" and line.refs[:1] == (sent.message,)
-        ]
-        assert told == ["delivered", "read"]
-        delivery = (await daemon.message(OWNER, sent.message.hex())).delivery
+        assert await told(forger, sent) == ["delivered", "read"]
+        delivery = (await daemon.message(OWNER, sent.hex())).delivery
         assert delivery is not None
         assert delivery.rung == "read"
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["one by one", "together"])
+@pytest.mark.parametrize(
+    ("receipts", "lines"),
+    [
+        ([[Outcome.APPLIED] * 5], ["delivered"]),
+        ([[Outcome.QUARANTINED] * 5], ["failed"]),
+        ([[Outcome.READ] * 5], ["read"]),
+        ([[Outcome.OFFERED, Outcome.APPLIED, Outcome.READ]], ["offered", "read"]),
+        ([[Outcome.APPLIED, Outcome.QUARANTINED]], ["delivered"]),
+        ([[Outcome.APPLIED], [Outcome.QUARANTINED]], ["delivered"]),
+        ([[Outcome.READ], [Outcome.QUARANTINED]], ["read"]),
+        ([[Outcome.QUARANTINED], [Outcome.APPLIED]], ["failed", "delivered"]),
+        ([[Outcome.QUARANTINED, Outcome.APPLIED]], ["failed", "delivered"]),
+    ],
+)
+async def test_no_rung_is_told_twice_and_none_that_a_message_is_not_on(receipts, lines, together):
+    """Whatever a peer says of one message, in one receipt or several: what is told is where it stands."""
+    async with a_message_of_bobs() as (forger, daemon, (sent,)):
+        await hand(forger, [await forger.seal(said(sent, *each)) for each in receipts], together=together)
+        assert await told(forger, sent) == lines
+        delivery = (await daemon.message(OWNER, sent.hex())).delivery
+        assert delivery is not None
+        assert delivery.rung == lines[-1]
+
+
+async def test_receipts_of_thousands_of_messages_are_no_one_commit():
+    """However much each receipt speaks of: what is looked up and committed at a time stays within bounds."""
+    async with a_message_of_bobs(4) as (forger, _, sent):
+        asked = []
+        messages = forger.bob.store.messages
+
+        async def noted(hashes):
+            asked.append(len(hashes))
+            return await messages(hashes)
+
+        forger.bob.store.messages = noted
+        receipts = []
+        for number in range(12):
+            about = [
+                *sent[number : number + 1],
+                *[Hash(system.entropy(32)) for _ in range(RECEIPT_ITEMS - 1)],
+            ]
+            items = tuple(ReceiptItem(hash, Outcome.APPLIED, None) for hash in about)
+            receipts.append(await forger.seal(Receipt(items, None, None)))
+        commits = await hand(forger, receipts, together=True)
+        assert sum(asked) >= 12 * (RECEIPT_ITEMS - 1)
+        assert max(asked) <= SPOKEN_OF
+        assert 2 < len(commits) < 12
+        assert [await told(forger, one) for one in sent] == [["delivered"]] * 4
 
 
 async def test_a_crowd_of_messages_and_their_receipts_go_there_and_back():

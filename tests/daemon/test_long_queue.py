@@ -15,9 +15,10 @@ from taskferry_apps.daemon.port import NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay_client import LinkEnded, Pending
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.frame_items import Detail, Outcome, ParcelAccepted, Refusal
+from taskferry_protocol.frame_items import Detail, Outcome, ParcelAccepted, Refusal, Window
+from taskferry_protocol.frames import Frame, ReadyFrame, ResultFrame
 from taskferry_protocol.ids import Hash
-from taskferry_protocol.records import Offset, OutboxState
+from taskferry_protocol.records import DaemonChange, DaemonResult, DeferOutbox, Offset, OutboxState, PutOutbox
 from taskferry_stores.port import DaemonStore
 
 from .test_together import Counting, calls_of
@@ -31,17 +32,24 @@ class HeldBack:
 
     def __init__(self) -> None:
         self.batches: list[tuple[tuple[bytes, ...], Pending]] = []
+        self.room = FULL * 2
 
-    async def begin(self, parcels: Sequence[bytes]) -> tuple[Pending, ...]:
-        """Take one batch."""
+    def fitting(self, parcels: Sequence[bytes]) -> int:
+        """How many would be taken now."""
+        return min(len(parcels), self.room)
+
+    async def submit(self, parcels: Sequence[bytes]) -> Pending:
+        """Take what there is room for as one batch."""
         await trio.lowlevel.checkpoint()
-        pending = Pending(len(parcels))
-        self.batches.append((tuple(parcels), pending))
-        return (pending,)
+        pending = Pending(self.fitting(parcels))
+        self.room -= pending.count
+        self.batches.append((tuple(parcels[: pending.count]), pending))
+        return pending
 
     def answer(self, number: int, *outcomes: Outcome) -> None:
         """Say what became of a batch; each parcel was accepted where nothing is given."""
         parcels, pending = self.batches[number]
+        self.room += len(parcels)
         pending._settle(outcomes or tuple(map(ParcelAccepted, range(len(parcels)))))
 
 
@@ -60,11 +68,12 @@ class Queue:
     out: Outbound
 
     async def send_due(self) -> list[Hash]:
-        """Send what is due, as the link does."""
+        """Send what is due, as the link does; what the relay took of it."""
         due = await self.out.due()
-        if due:
-            await self.out.send(due)
-        return [entry.hash for entry in due]
+        if not due:
+            return []
+        await self.out.send(due)
+        return [entry.hash for entry in due][: len(self.relay.batches[-1][0])]
 
     async def states(self) -> list[str]:
         """How far each message is."""
@@ -172,6 +181,125 @@ async def test_what_the_relay_had_when_the_session_ended_is_sent_again(queue):
     assert [entry.hash for entry in await fresh.due()] == [*queue.said[2:4]]
     held = await queue.store.outbox(queue.said)
     assert [held[hash].state for hash in queue.said[2:]] == [OutboxState.WAITING] * 3
+
+
+async def test_an_answer_is_committed_before_the_session_that_brought_it_is_over(queue):
+    """The relay answers the first of two batches and hangs up: that answer counts, whoever has the lock."""
+    for _ in range(2):
+        await queue.send_due()
+    gone = trio.CancelScope()
+
+    async def settle() -> None:
+        with gone:
+            await queue.out.settle()
+
+    async with trio.open_nursery() as nursery, queue.daemon._core.lock:
+        queue.relay.answer(0)
+        nursery.start_soon(settle)
+        await wait_all_tasks_blocked()
+        queue.relay.batches[1][1]._fail(LinkEnded(None, "the relay hung up"))
+        gone.cancel()
+        await wait_all_tasks_blocked()
+    assert await queue.states() == ["relayed"] * 2 + ["queued"] * 3
+
+
+@pytest.mark.parametrize("is_believed", [True, False])
+async def test_a_log_is_asked_for_once_for_all_that_it_is_new_to(queue, is_believed):
+    """Bob has another device: whatever is refused for it, the relay is asked once, and one commit follows."""
+    asked: list[bytes] = []
+
+    async def renew(account, refusal):
+        asked.append(account)
+        return is_believed
+
+    queue.out._renew = renew
+    before = await queue.store.outbox(queue.said)
+    commits = noting_commits(queue.store)
+    for _ in range(2):
+        await queue.send_due()
+    stale = Refusal(RejectCode.STALE_LOG, Detail(statements=(), start=3))
+    queue.relay.answer(1, stale, stale)
+    queue.relay.answer(0, stale, ParcelAccepted(0))
+    await queue.out.settle()
+    assert asked == [before[queue.said[0]].to.account]
+    after = await queue.store.outbox(queue.said)
+    wrapped = [after[hash].parcel != before[hash].parcel for hash in queue.said]
+    assert wrapped == [is_believed, False, is_believed, is_believed, False]
+    assert [after[hash].attempts for hash in queue.said] == [1, 0, 1, 1, 0]
+    assert sum(isinstance(change, (PutOutbox, DeferOutbox)) for change in commits[-1]) == 3
+
+
+def noting_commits(store: DaemonStore) -> list[Sequence[DaemonChange]]:
+    """What is committed from now on."""
+    commits: list[Sequence[DaemonChange]] = []
+    commit = store.commit
+
+    async def noted(changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
+        commits.append(tuple(changes))
+        return await commit(changes)
+
+    store.commit = noted  # type: ignore[method-assign]
+    return commits
+
+
+async def test_nothing_goes_along_where_the_relay_has_no_room(queue):
+    """The answer that makes room is committed first, and what did not fit goes next, in order."""
+    queue.relay.room = 1
+    assert await queue.send_due() == [queue.said[0]]
+    assert await queue.send_due() == []
+    queue.relay.answer(0)
+    await queue.out.settle()
+    assert await queue.states() == ["relayed"] + ["queued"] * 4
+    queue.relay.room = 3
+    assert await queue.send_due() == [*queue.said[1:3]]
+    assert await queue.send_due() == [queue.said[3]]
+
+
+async def test_a_relay_that_never_stays_for_long_empties_the_queue_all_the_same(monkeypatch):
+    """One that takes a parcel at a time, and hangs up after two answers, gets a little further each time."""
+    monkeypatch.setattr(outbound, "BATCH", FULL)
+    answers = 0
+
+    def fleeting(frame: Frame) -> Frame:
+        nonlocal answers
+        if isinstance(frame, ReadyFrame):
+            answers = 0
+            return attrs.evolve(frame, window=Window(1, 1_000_000))
+        if isinstance(frame, ResultFrame):
+            answers += 1
+            if answers > FULL:
+                raise trio.EndOfChannel
+        return frame
+
+    async with a_world() as world, world.running(Machine("alice")) as a:
+        async with world.running(Machine("bob")) as b:
+            await set_up(a, "alice", "requester")
+            await set_up(b, "bob", "writer")
+            await connect(a, b, "requester", "@bob/writer")
+            await until_quiet(a)
+        world.stop_relay()
+        said = [
+            (await a.send_message(OWNER, "requester", "@bob/writer", f"{n}", (), "", "")).message
+            for n in range(6)
+        ]
+        world.tamper = fleeting
+        await world.start_relay()
+
+        async def relayed() -> bool:
+            held = await a._core.store.messages(said)
+            return all(held[hash][0].rung == "relayed" for hash in said)
+
+        await until(relayed)
+
+
+async def until_quiet(daemon: Daemon) -> None:
+    """Wait until nothing of a daemon's waits to be sent or said."""
+
+    async def quiet() -> bool:
+        store = daemon._core.store
+        return not ((await store.stats()).outbox_waiting or await store.receipts_owed(1))
+
+    await until(quiet)
 
 
 async def test_a_crowd_of_senders_takes_one_place_at_the_lock(monkeypatch):

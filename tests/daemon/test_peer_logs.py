@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import attrs
 import pytest
+import trio
 
 from taskferry_apps import system
+from taskferry_apps.daemon import logbook
 from taskferry_apps.daemon.alarms import alarms
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.identity_changes import changed_owners
@@ -38,6 +40,35 @@ async def _bob_pins(forger: Forger, log: AccountLog) -> None:
     draft = Draft(forger.bob)
     draft.take_log(await forger.bob.logs.get(log.account), log)
     await draft.commit()
+
+
+@pytest.mark.parametrize("is_put_out", [False, True])
+async def test_a_look_that_took_long_brings_no_older_log_back(monkeypatch, is_put_out):
+    """Alice's log is read while news of it is pinned: what stands then stays, also once it made room."""
+    async with forging() as (forger, _):
+        log = await forger.alice.own_log()
+        news = _renamed(forger, log, "alicia")
+        core = forger.bob
+        read, asked, go_on = core.store.accounts, trio.Event(), trio.Event()
+
+        async def slow(accounts):
+            found = await read(accounts)
+            if not asked.is_set():
+                asked.set()
+                await go_on.wait()
+            return found
+
+        monkeypatch.setattr(core.store, "accounts", slow)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(core.logs.get, log.account)
+            await asked.wait()
+            await _bob_pins(forger, news)
+            if is_put_out:
+                monkeypatch.setattr(logbook, "KEPT", 1)
+                await core.own_log()
+            go_on.set()
+        assert await core.logs.get(log.account) == news
+        assert await core.logs.owner_name(log.account) == "alicia"
 
 
 async def _held(forger: Forger) -> str:

@@ -202,6 +202,32 @@ async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same():
             assert after.next_attempt_at > kept.next_attempt_at
 
 
+@pytest.mark.parametrize("code", [RejectCode.NOT_CONNECTED, RejectCode.NOT_AN_EXTENSION])
+async def test_what_was_paced_for_long_is_published_for_all_the_same(code):
+    """Refusals that only asked to wait use up no tries at telling a restored relay again what it forgot."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with world.running(alice) as a, world.running(bob) as b:
+            await _pair(a, b)
+            world.stop_relay()
+            said = await _say(a, "paced for an hour")
+            kept = (await alice.store.outbox((said,)))[said]
+            paced = attrs.evolve(kept, attempts=PATIENCE)
+            await alice.store.commit([PutOutbox(paced)])
+            relay = HeldBack()
+            out = Outbound(a._core, relay, _no_news)
+            for number, waits in enumerate((True, False)):
+                await out.send([(await alice.store.outbox((said,)))[said]])
+                relay.answer(number, Refusal(code, Detail()))
+                await out.settle()
+                assert bool(await alice.store.outbox((said,))) is waits
+            assert (await a.message(OWNER, said.hex())).code == code.value
+
+
+async def _no_news(account: bytes, refusal: Refusal) -> bool:
+    raise AssertionError(refusal)
+
+
 def _once(change: Callable[[ResultFrame], Frame]) -> Callable[[Frame], Frame]:
     """A lie about the next result, and the truth from then on."""
     done: list[Frame] = []

@@ -150,6 +150,33 @@ async def test_whoever_leads_and_gives_up_leaves_the_others_to_go_on(crew):
     assert store.sent == [5]
 
 
+async def test_whoever_has_gone_before_its_turn_sends_nothing(crew):
+    """While one fills the draft for all, another gives up that is behind it: all but that one are sent."""
+    daemon, store = crew
+    outcomes: dict[object, object] = {}
+    *others, last = calls_of(daemon, outcomes)
+    gone = trio.CancelScope()
+
+    async def give_up():
+        with gone:
+            await last()
+
+    async with trio.open_nursery() as nursery, daemon._core.lock:
+        for call in others:
+            nursery.start_soon(call)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(give_up)
+        await wait_all_tasks_blocked()
+
+        def leave():
+            gone.cancel()
+
+        store.at_read = leave
+    assert gone.cancelled_caught
+    assert store.sent == [5]
+    assert set(outcomes) == {0, 1, 2, 3, 4}
+
+
 async def test_a_request_that_comes_again_finds_what_it_sent_in_company(crew):
     """Each of many requests under keys is recorded as its own, whoever led the commit."""
     daemon, _ = crew

@@ -54,6 +54,8 @@ __all__ = ["Intake"]
 
 #: Items of one commit: what the lock is held for meanwhile is some milliseconds.
 RUN: Final = 64
+#: Messages that the receipts of one commit speak of: they are read with their contents.
+SPOKEN_OF: Final = 512
 #: Others get their turn after so many.
 BREATH: Final = 8
 _PLAIN: Final = frozenset({MessageClass.MESSAGE, MessageClass.RECEIPT})
@@ -167,7 +169,7 @@ class Intake:
             body = decision.opened.content.body
             if isinstance(body, Receipt):
                 hashes = {one.hash for one in body.items}
-                if hashes & spoken_of:
+                if spoken_of and (hashes & spoken_of or len(spoken_of) + len(hashes) > SPOKEN_OF):
                     break
                 spoken_of |= hashes
             if decision.rate is not None:

@@ -27,26 +27,36 @@ class LogBook:
         self._names: dict[AccountId, str] = {}
         self._sizes: dict[AccountId, int] = {}
         self._bytes = 0
+        self._turn = 0
 
     async def get(self, account: AccountId) -> AccountLog | None:
         """The pinned log of an account, None if there is none."""
-        known = self._logs.get(account)
-        if known is not None:
-            self._logs.move_to_end(account)
-            return known
-        pinned = (await self._store.accounts((account,))).get(account)
-        if pinned is None:
-            return None
-        log = refold(pinned.record.statements)
-        self.put(log, pinned.record.name)
-        return log
+        found = await self._find(account)
+        return found[0] if found is not None else None
 
     async def owner_name(self, account: AccountId) -> str | None:
         """What the owner of a pinned log is called here: not as the log says where another was first."""
-        return self._names[account] if await self.get(account) is not None else None
+        found = await self._find(account)
+        return found[1] if found is not None else None
+
+    async def _find(self, account: AccountId) -> tuple[AccountLog, str] | None:
+        if account not in self._logs:
+            turn = self._turn
+            pinned = (await self._store.accounts((account,))).get(account)
+            if pinned is None:
+                return None
+            if account not in self._logs:
+                log = refold(pinned.record.statements)
+                if turn != self._turn:
+                    # Something was committed meanwhile: this may be what it has replaced.
+                    return log, pinned.record.name
+                self.put(log, pinned.record.name)
+        self._logs.move_to_end(account)
+        return self._logs[account], self._names[account]
 
     def put(self, log: AccountLog, name: str | None = None) -> None:
         """Keep a log that has just been committed, under another name than its own if given."""
+        self._turn += 1
         self._logs[log.account] = log
         self._names[log.account] = name or log.state.name
         self._logs.move_to_end(log.account)

@@ -1,7 +1,8 @@
 """The outbox's way to the relay: sent in order, again until it is answered, each answer committed.
 
-After a full batch the next goes along while the answer is awaited, so that a long queue is not held up by one
-round trip after another. Of what is under way together, one may overtake another that is refused for now.
+After a full batch the next goes along while the answer is awaited, as far as the relay has room, so that a
+long queue is not held up by one round trip after another. Of what is under way together, one may overtake
+another that is refused for now.
 
 A refusal is final and the agent sees its code, except where waiting, wrapping or publishing again may help.
 """
@@ -15,12 +16,13 @@ from enum import StrEnum
 from typing import Final, Protocol
 
 import attrs
+import trio
 
 from taskferry_protocol.cbor import decode
 from taskferry_protocol.envelope import parse_envelope, read_parcel
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Outcome, ParcelAccepted, Refusal
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.limits import ENVELOPE_BYTES, MINUTE_MS
 from taskferry_protocol.records import (
     ConnectionState,
@@ -60,13 +62,6 @@ _NEVER: Final = Instant(2**52)
 HELD_BACK_MS: Final = MINUTE_MS // 2
 
 
-class Relay(Protocol):
-    """A session that parcels are handed to."""
-
-    async def begin(self, parcels: Sequence[bytes]) -> tuple[Pending, ...]:
-        """Send them in as many batches as they need. Raises LinkEnded."""
-
-
 class Remedy(StrEnum):
     """What may help after a refusal."""
 
@@ -96,19 +91,22 @@ _PUBLISH: Final = frozenset(
 _OURS: Final = frozenset({RejectCode.UNKNOWN_AGENT, RejectCode.NOT_AN_EXTENSION})
 
 
+class Relay(Protocol):
+    """What an open session does for the outbox; `RelayClient` is one."""
+
+    def fitting(self, parcels: Sequence[bytes]) -> int:
+        """How many of the first encoded parcels it would take now."""
+
+    async def submit(self, parcels: Sequence[bytes]) -> Pending:
+        """Take as many of the first as fit, once one does. Raises LinkEnded."""
+
+
 @attrs.frozen
 class _UnderWay:
     """What was handed to the relay together."""
 
     entries: Sequence[OutboxRecord]
-    batches: Sequence[Pending]
-
-    @property
-    def is_answered(self) -> bool:
-        return all(batch.is_answered for batch in self.batches)
-
-    async def answers(self) -> list[Outcome]:
-        return [outcome for batch in self.batches for outcome in await batch.wait()]
+    batch: Pending
 
 
 class Outbound:
@@ -120,6 +118,8 @@ class Outbound:
         self._renew = renew
         self._under_way: deque[_UnderWay] = deque()
         self._is_more = False
+        self._healed: set[Hash] = set()
+        """What was refused often before a remedy was tried for it in this session."""
 
     @property
     def awaits(self) -> bool:
@@ -129,7 +129,8 @@ class Outbound:
     async def due(self) -> tuple[OutboxRecord, ...]:
         """What is to be sent now, in order; what is for an identity in question goes on waiting.
 
-        Nothing while an answer is awaited, unless what was sent last was all that one batch takes.
+        Nothing while an answer is awaited, unless what was sent last was all that one batch takes; then no
+        more than the relay has room for now.
         """
         if self._under_way and not (self._is_more and len(self._under_way) < AT_ONCE):
             return ()
@@ -137,6 +138,8 @@ class Outbound:
         due = await self._core.store.outbox_due(self._core.now(), BATCH, BATCH_BYTES, sent)
         size = sum(len(entry.parcel) for entry in due)
         self._is_more = len(due) == BATCH or size > BATCH_BYTES - ENVELOPE_BYTES
+        if self._under_way:
+            due = due[: self._relay.fitting([entry.parcel for entry in due])]
         held = await stopped(self._core.store, {entry.to.account for entry in due})
         if not held:
             return due
@@ -149,22 +152,29 @@ class Outbound:
         return tuple(entry for entry in due if entry.to.account not in held)
 
     async def send(self, due: Sequence[OutboxRecord]) -> None:
-        """Hand these to the relay, once it takes them; `settle` hears what it answers. Raises LinkEnded."""
-        self._under_way.append(_UnderWay(due, await self._relay.begin([entry.parcel for entry in due])))
+        """Hand the first of these to the relay, once it takes any; `settle` hears what it answers.
+
+        The others stay due. Raises LinkEnded.
+        """
+        batch = await self._relay.submit([entry.parcel for entry in due])
+        self._is_more = self._is_more or batch.count < len(due)
+        self._under_way.append(_UnderWay(due[: batch.count], batch))
 
     async def settle(self) -> None:
         """Wait for the first answer, and commit it with all others that are there. Raises LinkEnded."""
-        await self._under_way[0].answers()
+        await self._under_way[0].batch.wait()
         sent: list[OutboxRecord] = []
         outcomes: list[Outcome] = []
-        async with self._core.lock:
-            while self._under_way and self._under_way[0].is_answered:
-                one = self._under_way.popleft()
-                sent += one.entries
-                outcomes += await one.answers()
-            stale = await self._commit(sent, outcomes)
-        for entry, refusal in stale:
-            await self._wrap_again(entry, refusal)
+        # What is answered counts, though the session should end before the lock is free.
+        with trio.CancelScope(shield=True):
+            async with self._core.lock:
+                while self._under_way and self._under_way[0].batch.is_answered:
+                    one = self._under_way.popleft()
+                    sent += one.entries
+                    outcomes += await one.batch.wait()
+                stale = await self._commit(sent, outcomes)
+        for group in _by_account(stale):
+            await self._wrap_again(group)
 
     async def _commit(
         self, sent: Sequence[OutboxRecord], outcomes: Sequence[Outcome]
@@ -178,6 +188,7 @@ class Outbound:
                 # Its recipient's word, or its end, came before the relay's: what that says stays.
                 continue
             if isinstance(outcome, ParcelAccepted):
+                self._healed.discard(entry.hash)
                 _relayed(draft, entry, rungs[entry.hash])
             elif outcome.code is RejectCode.STALE_LOG:
                 stale.append((entry, outcome))
@@ -208,12 +219,16 @@ class Outbound:
     async def _remedy(self, draft: Draft, entry: OutboxRecord, code: RejectCode) -> Remedy:
         if code in _WAIT:
             return Remedy.WAIT
-        if code is not RejectCode.UNKNOWN_RECIPIENT and entry.attempts >= PATIENCE:
+        if code not in _OURS | _PUBLISH:
             return Remedy.NONE
+        if code is not RejectCode.UNKNOWN_RECIPIENT and entry.attempts >= PATIENCE:
+            # Tried often, though perhaps for being told to wait alone: what may heal it is done once more.
+            if entry.hash in self._healed:
+                self._healed.remove(entry.hash)
+                return Remedy.NONE
+            self._healed.add(entry.hash)
         if code in _OURS:
             return Remedy.WAIT  # our log is on its way to the relay
-        if code not in _PUBLISH:
-            return Remedy.NONE
         if entry.to.account == self._core.own:
             # A device or an agent of ours that the relay does not know yet: our log is on its way.
             serving = (await draft.own_log()).state.serving(entry.to.name)
@@ -227,31 +242,47 @@ class Outbound:
                 return Remedy.PUBLISH
         return Remedy.NONE
 
-    async def _wrap_again(self, entry: OutboxRecord, refusal: Refusal) -> None:
-        """The same envelope, wrapped for the devices that the recipient has now."""
-        renewed = await self._renew(entry.to.account, refusal)
+    async def _wrap_again(self, stale: Sequence[tuple[OutboxRecord, Refusal]]) -> None:
+        """The same envelopes, wrapped for the devices that their recipient has now. Raises LinkEnded."""
+        first, refusal = stale[0]
+        renewed = await self._renew(first.to.account, refusal)
+        hashes = [entry.hash for entry, _ in stale]
         async with self._core.lock:
-            current = (await self._core.store.outbox((entry.hash,))).get(entry.hash)
-            if current is None:
-                return
             draft = Draft(self._core)
-            if not renewed:
-                self._defer(draft, current, refusal)
-                await draft.commit()
-                return
-            sealed = (await self._core.store.sealed((entry.hash,)))[entry.hash]
-            try:
-                parcel = await draft.wrap(parse_envelope(sealed.envelope), sealed.key)
-            except DaemonRefusal as refused:
-                await _end(draft, current, Rung.FAILED, refused.code)
-            else:
+            held = await self._core.store.outbox(hashes)
+            sealed = await self._core.store.sealed(hashes) if renewed else {}
+            for entry, refusal in stale:
+                current = held.get(entry.hash)
+                if current is None:
+                    continue
+                if not renewed:
+                    self._defer(draft, current, refusal)
+                    continue
+                kept = sealed[entry.hash]
+                try:
+                    parcel = await draft.wrap(parse_envelope(kept.envelope), kept.key)
+                except DaemonRefusal as refused:
+                    await _end(draft, current, Rung.FAILED, refused.code)
+                    continue
                 again = attrs.evolve(current, parcel=parcel, attempts=current.attempts + 1)
                 if current.attempts >= PATIENCE:
                     # Tried often for whatever reason: the relay's view may have to settle first.
                     at = self._next_at(draft, again.attempts, refusal)
                     again = attrs.evolve(again, next_attempt_at=at)
                 draft.add(PutOutbox(again))
+                await trio.lowlevel.checkpoint()
             await draft.commit()
+
+
+def _by_account(
+    stale: Sequence[tuple[OutboxRecord, Refusal]],
+) -> list[list[tuple[OutboxRecord, Refusal]]]:
+    """Those for one account together, since one look at its log is news to all; apart where none is shown."""
+    groups: dict[tuple[AccountId, bool], list[tuple[OutboxRecord, Refusal]]] = {}
+    for entry, refusal in stale:
+        shown = bool(refusal.detail.statements)
+        groups.setdefault((entry.to.account, shown), []).append((entry, refusal))
+    return list(groups.values())
 
 
 def _relayed(draft: Draft, entry: OutboxRecord, rungs: Sequence[tuple[str, Rung]]) -> None:

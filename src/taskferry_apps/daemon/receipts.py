@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from taskferry_protocol.ids import AgentRef
+from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.limits import RECEIPT_ITEMS
 from taskferry_protocol.messages import ConnectionRequested, Outcome, Receipt, ReceiptItem
 from taskferry_protocol.records import (
@@ -79,6 +79,9 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
         messages = await draft.core.store.messages([item.hash for item in body.items])
     device = arrival.decision.envelope.device
     ours = False
+    # One receipt may speak of a message several times: how far it is by what was said of it before.
+    rungs: dict[Hash, Rung] = {}
+    marks: set[tuple[Hash, Mark]] = set()
     for item in body.items:
         for message in messages.get(item.hash, ()):
             if message.rung is None or (message.mine, message.peer) != (arrival.mine, arrival.peer):
@@ -90,13 +93,19 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
                     ReceiptGot(item.hash, device, item.outcome.value, code, arrival.hash, draft.now)
                 )
             )
-            if item.outcome in _MARKS:
-                _take_mark(draft, message, _MARKS[item.outcome])
+            before = rungs.get(item.hash, message.rung)
+            mark = _MARKS.get(item.outcome)
+            if mark is not None:
+                if (item.hash, mark) not in marks:
+                    marks.add((item.hash, mark))
+                    rungs[item.hash] = _take_mark(draft, message, before, mark)
                 continue
             quarantined = item.outcome is Outcome.QUARANTINED
             rung = Rung.FAILED if quarantined else Rung.DELIVERED
-            if message.rung is rung:
+            if before in (rung, Rung.DELIVERED):
+                # What one of its devices has taken is delivered, whatever another made of it.
                 continue
+            rungs[item.hash] = rung
             reason = f"quarantined: {code}" if quarantined else ""
             draft.add(SetRung(item.hash, message.mine.name, rung, reason, draft.now))
             draft.add(DropOutbox((item.hash,)))
@@ -109,22 +118,24 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
         _take_word(arrival, body)
 
 
-def _take_mark(draft: Draft, message: MessageRecord, mark: Mark) -> None:
-    """What became of a message at its agent; said again, it is nothing new."""
+def _take_mark(draft: Draft, message: MessageRecord, rung: Rung, mark: Mark) -> Rung:
+    """What became of a message at its agent, and its rung then; said again, it is nothing new."""
     times = {
         Mark.OFFERED: message.offered_at,
         Mark.READ: message.read_at,
         Mark.PROCESSED: message.processed_at,
     }
     if times[mark] is not None:
-        return
-    if message.rung in _NOT_THERE:
+        return rung
+    if rung in _NOT_THERE:
         # What its agent has was delivered, whichever word comes first.
+        rung = Rung.DELIVERED
         draft.add(SetRung(message.hash, message.mine.name, Rung.DELIVERED, "", draft.now))
         draft.add(DropOutbox((message.hash,)))
     draft.add(MarkMessages(message.mine.name, (message.hash,), mark, draft.now))
     refs = (message.hash,) if message.task is None else (message.hash, message.task)
     draft.tell("delivery", message.mine.name, refs, rung=mark.value)
+    return rung
 
 
 def _take_word(arrival: Arrival, body: Receipt) -> None:

@@ -40,6 +40,8 @@ class _Waiting:
     fill: Fill
     context: Context
     outcome: Posted | Exception | None = None
+    gone: bool = False
+    """Whether nobody waits for it any more."""
 
 
 class Together:
@@ -71,6 +73,7 @@ class Together:
         finally:
             for one in mine:
                 if one.outcome is None:
+                    one.gone = True
                     self._waiting.remove(one)
         return [one.outcome for one in mine if one.outcome is not None]
 
@@ -79,6 +82,8 @@ class Together:
         draft = Draft(self._core)
         filled: list[tuple[_Waiting, Posted, list[DaemonChange]]] = []
         for waiting in tuple(islice(self._waiting, MOST)):
+            if waiting.gone:
+                continue
             mark = draft.mark()
             try:
                 posted = await waiting.fill(draft)
