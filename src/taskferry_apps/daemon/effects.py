@@ -40,6 +40,7 @@ from .connection_arrivals import take_acceptance, take_end, take_grant, take_req
 from .connection_copies import take_connection_copy
 from .core import Core
 from .draft import Draft
+from .late_mail import note_late
 from .message_arrivals import take_message
 from .quarantine import audit_refusal
 from .receipts import take_receipt
@@ -59,6 +60,7 @@ async def apply(arrival: Arrival) -> None:
     if decision.rate is not None:
         draft.add(_rate(Flow(header.from_, header.to), decision.rate))
     outcome, word = await _effect(arrival)
+    await note_late(draft, envelope, arrival.content.body)
     if outcome is Outcome.QUARANTINED:
         await audit_refusal(draft, word, header.from_, header.to, header.cls.value)
     draft.add(seen_row(envelope, outcome.value, word, draft))

@@ -276,9 +276,9 @@ class _Tasks:
 
 
 async def _take_late(held: Sequence[MessageRecord], envelope: Envelope, tasks: _Tasks) -> None:
-    """What another device of ours had signed in a task that was not here yet: now it is known whose it is."""
+    """What came in a task that was not here yet, and is told again: now it is known whose word it is."""
     for record in held:
-        if record.direction is Direction.COPY:
+        if record.direction is not Direction.OUT:
             await tasks.add(envelope, decode_content(record.content), record)
 
 
