@@ -42,6 +42,7 @@ from .core import Core
 from .draft import Draft
 from .late_mail import note_late
 from .message_arrivals import take_message
+from .own_news import heard_of
 from .quarantine import audit_refusal
 from .receipts import take_receipt
 from .share_arrivals import take_share
@@ -110,8 +111,11 @@ async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
             await take_action_outcome(arrival, body)
         case CardUpdate():
             await take_card(arrival, body)
-        case AccountUpdate() | GrantDigest():
+        case AccountUpdate():
             # The news is the log that the header quotes: it was taken before this was decided on.
+            await heard_of(arrival.draft, arrival.peer.account, body)
+            arrival.keep()
+        case GrantDigest():
             arrival.keep()
         case _:
             code = await take_task_event(arrival)
