@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 import attrs
 import pytest
@@ -12,15 +13,26 @@ import trio
 from taskferry_apps import system
 from taskferry_apps.daemon.inbound import Inbound
 from taskferry_apps.daemon.late_mail import LATE, pass_on_late
+from taskferry_protocol import accounts
+from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.frame_items import Mail
 from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, Hash, Instant
 from taskferry_protocol.limits import DAY_MS
-from taskferry_protocol.messages import Body, Content, SharedAccount, SharedMessage, TextMessage
+from taskferry_protocol.messages import (
+    AccountUpdate,
+    Body,
+    Content,
+    DeviceShare,
+    SharedAccount,
+    SharedLabel,
+    SharedMessage,
+    TextMessage,
+)
 from taskferry_protocol.records import Generation, Offset, RelayCursor
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
 from tests.daemon.worlds import OWNER, Machine, MemoryVault, until
 
-from .machines import Pair, a_pair, log_of, texts
+from .machines import Pair, a_pair, link_to, log_of, texts
 from .test_history_choice import Tap
 
 _OTHER = Generation(b"o" * 16)
@@ -54,6 +66,25 @@ class Late:
                 self.count,
                 own.position,
                 peer.position_at(length),
+            ),
+            created_at=core.now(),
+            expires_at=Instant(core.now() + 3_600_000),
+            device_key=core.keys.device.signing,
+            entropy=system.entropy,
+        )
+
+    async def seal_news(self, log: AccountLog, start: int) -> Sealed:
+        """Bob's word of what is new in such a log of his, by Alice's log of before."""
+        self.count += 1
+        core, peer = self.pair.bob._core, await log_of(self.pair.first)
+        return seal_envelope(
+            Content(AccountUpdate(log.after(start), start), ConversationId(bytes(16))),
+            Address(
+                AgentRef(log.account, ""),
+                AgentRef(peer.account, ""),
+                self.count,
+                log.position,
+                peer.position_at(self.before),
             ),
             created_at=core.now(),
             expires_at=Instant(core.now() + 3_600_000),
@@ -97,18 +128,19 @@ class Late:
         return sum(isinstance(item, kind) for item in self.tap.opened_by(self.pair.second))
 
 
+async def _done(pair: Pair) -> bool:
+    """Whether every machine has been brought up to date."""
+    jobs = await pair.first._sharing.jobs()
+    if any(job.through and job.phase == "history" for job in jobs):
+        pair.world.clock.ahead_ms += 61_000  # what may still come to the first one is not waited for
+    return not jobs
+
+
 @asynccontextmanager
 async def linked(*, manage: bool = True) -> AsyncIterator[Late]:
     """The second machine has been brought up to date."""
     async with a_pair(manage=manage) as pair:
-
-        async def done() -> bool:
-            jobs = await pair.first._sharing.jobs()
-            if any(job.through and job.phase == "history" for job in jobs):
-                pair.world.clock.ahead_ms += 61_000  # what may still come to the first one is not waited for
-            return not jobs
-
-        await until(done)
+        await until(partial(_done, pair))
         tap = Tap()
         pair.world.tamper = tap.listen
         yield Late(pair, tap, (await log_of(pair.first)).state.devices[pair.device].since)
@@ -229,3 +261,46 @@ async def test_a_machine_without_power_passes_nothing_on():
         await Inbound(core, _nobody_knows).take(mail, RelayCursor("somewhere", _OTHER, Offset(late.count)))
         assert await texts(late.pair.second, "requester") == ["for the second"]
         assert not await core.store.settings((LATE,))
+
+
+async def test_what_one_machine_says_to_all_reaches_one_that_it_has_not_heard_of():
+    """The second machine names a device while it does not know of the third: the first passes that on."""
+    async with linked() as late:
+        pair, log = late.pair, await log_of(late.pair.first)
+        three = Machine("alice3")
+        await link_to(pair.world, pair.first, three, label="third")
+        await until(partial(_done, pair))
+        core, to = pair.second._core, AgentRef(log.account, "")
+        sealed = seal_envelope(
+            Content(DeviceShare((SharedLabel(pair.device, "attic"),)), ConversationId(bytes(16))),
+            Address(to, to, 1_000, log.position, log.position),
+            created_at=core.now(),
+            expires_at=Instant(core.now() + 3_600_000),
+            device_key=core.keys.device.signing,
+            entropy=system.entropy,
+        )
+        await late.hand_over(sealed)
+        async with pair.world.running(three) as third:
+
+            async def told() -> bool:
+                if third._core.account is None:
+                    return False
+                return "attic" in {view.label for view in (await third.devices.overview(OWNER)).devices}
+
+            await until(told)
+
+
+async def test_news_of_a_peers_account_that_left_the_new_machine_out_are_shared_with_it():
+    """They stood in a message that only the old machine could open, and came in no other way."""
+    async with linked() as late:
+        bob, account = late.pair.bob._core, late.pair.bob._core.own
+        log = await bob.own_log()
+        longer = log.extend([accounts.rename(log.state, "robert", at=bob.now(), by=bob.manage)])
+        sealed = await late.seal_news(longer, log.state.length)
+        await late.hand_over(sealed)
+
+        async def knows() -> bool:
+            held = await late.pair.second._core.logs.get(account)
+            return held is not None and held.position == longer.position
+
+        await until(knows)

@@ -68,17 +68,21 @@ def left_out(own: AccountLog, envelope: Envelope) -> frozenset[DeviceId]:
 async def note_late(draft: Draft, envelope: Envelope, body: Body | None = None) -> None:
     """Note that other devices of ours have to be told of something that this draft takes, if that is so."""
     log = await draft.own_log()
-    devices = await _believers(draft, log, left_out(log, envelope))
+    devices = _believers(draft, log, left_out(log, envelope))
     if not devices:
         return
     header = envelope.header
     if isinstance(body, DeviceShare):
+        # Of what is said to all there is no list: who is only being brought up to date is told apart, too.
         for device in devices:
             await share_with(draft, device, body.items)
-    elif header.cls is MessageClass.ACCOUNT:
+        return
+    devices = [device for device in devices if device not in await under_way(draft)]
+    if not devices or header.cls is MessageClass.RECEIPT:
+        return  # a receipt says nothing to a device that has sent nothing
+    if header.cls is MessageClass.ACCOUNT:
         await _share_news(draft, header.from_.account, devices)
-    elif header.cls is not MessageClass.RECEIPT:
-        # A receipt says nothing to a device that has sent nothing.
+    else:
         at, hashes = _read(await draft.setting(LATE))
         if len(hashes) >= _MOST:
             await _post(draft, hashes)
@@ -115,19 +119,20 @@ def _written(at: Instant, hashes: Iterable[Hash]) -> bytes:
     return json.dumps({"at": at, "hashes": [hash.hex() for hash in hashes]}).encode()
 
 
-async def _believers(draft: Draft, log: AccountLog, devices: frozenset[DeviceId]) -> list[DeviceId]:
-    """Those among devices to which this one is to pass mail on: they would believe it, and lack it."""
+def _believers(draft: Draft, log: AccountLog, devices: frozenset[DeviceId]) -> list[DeviceId]:
+    """Those among devices to which this one is to pass things on: they are new, and would believe it."""
     core = draft.core
     mine = log.state.devices.get(core.device)
-    if not devices or mine is None or mine.status is not DeviceStatus.ACTIVE or mine.record.manage is None:
+    if not devices or core.suspended or mine is None or mine.status is not DeviceStatus.ACTIVE:
         return []
-    young = {
+    if mine.record.manage is None:
+        return []
+    return sorted(
         device
         for device in devices - {core.device}
         # No mail lives longer: whoever knows nothing of a device for a month has another reason.
         if draft.now - stated_at(log, log.state.devices[device].since) < LIFETIME_MS
-    }
-    return sorted(young - await under_way(draft)) if young else []
+    )
 
 
 async def _share_news(draft: Draft, account: AccountId, devices: Iterable[DeviceId]) -> None:
@@ -149,11 +154,12 @@ async def _post(draft: Draft, hashes: Sequence[Hash]) -> _Given:
     """Share messages with each device that they left out; which logs of their other sides went with them."""
     store, log = draft.core.store, await draft.own_log()
     kept, rows = await store.sealed(hashes), await store.messages(hashes)
+    served = await under_way(draft)
     lacking: dict[DeviceId, list[tuple[SealedRecord, MessageRecord]]] = {}
     for hash in hashes:
         if hash in kept and rows.get(hash):
             envelope = parse_envelope(kept[hash].envelope)
-            for device in await _believers(draft, log, left_out(log, envelope)):
+            for device in _believers(draft, log, left_out(log, envelope) - served):
                 lacking.setdefault(device, []).append((kept[hash], rows[hash][0]))
     given: _Given = {}
     for device, messages in lacking.items():
@@ -166,7 +172,8 @@ async def _post(draft: Draft, hashes: Sequence[Hash]) -> _Given:
             *(connection_item(bond.record) for bond in bonds),
             *message_items(sealed for sealed, _ in messages),
         ]
-        await share_with(draft, device, items)
+        if items:
+            await share_with(draft, device, items)
     return given
 
 
