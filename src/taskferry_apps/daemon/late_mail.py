@@ -42,6 +42,8 @@ LATE: Final = "late mail"
 _GATHER_MS: Final = 10_000
 #: More does not wait: the note is written anew with each.
 _MOST: Final = 128
+#: Messages of one commit, which may have a copy of each for every other device.
+_LOT: Final = 8
 #: A peer who makes every message look late has its log passed on so often and no more.
 _AGAIN_MS: Final = 60 * MINUTE_MS
 _REMEMBERED: Final = 1_000
@@ -85,27 +87,35 @@ async def note_late(draft: Draft, envelope: Envelope, body: Body | None = None) 
     else:
         at, hashes = _read(await draft.setting(LATE))
         if len(hashes) >= _MOST:
-            await _post(draft, hashes)
-            at, hashes = None, ()
+            await _post(draft, hashes[:_LOT])
+            hashes = hashes[_LOT:]
         draft.add(PutSetting(LATE, _written(draft.now if at is None else at, (*hashes, envelope.hash))))
 
 
 async def pass_on_late(core: Core) -> None:
     """Post what was noted, once what came with it is here, too. The lock must be free."""
+    more = True
+    while more:
+        more = await _pass_some(core)
+
+
+async def _pass_some(core: Core) -> bool:
+    """The next of it, in one commit; whether there is more."""
     if core.suspended:
-        return  # another copy of this device may be at work: nothing is signed now
+        return False  # another copy of this device may be at work: nothing is signed now
     async with core.lock:
         draft = Draft(core)
         at, hashes = _read(await draft.setting(LATE))
         if at is None or 0 <= draft.now - at < _GATHER_MS:
-            return
-        given = await _post(draft, hashes)
-        draft.add(DropSetting(LATE))
+            return False
+        given = await _post(draft, hashes[:_LOT])
+        rest = hashes[_LOT:]
+        draft.add(PutSetting(LATE, _written(at, rest)) if rest else DropSetting(LATE))
         await draft.commit()
         if len(core.given_logs) > _REMEMBERED:
             core.given_logs.clear()
         core.given_logs |= given
-    core.outgoing.ring()
+    return bool(rest)
 
 
 def _read(raw: bytes | None) -> tuple[Instant | None, tuple[Hash, ...]]:

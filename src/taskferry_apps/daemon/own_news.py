@@ -88,7 +88,6 @@ async def tell_untold(core: Core) -> None:
             await announce(draft, noted["from"], statements)
         draft.add(DropSetting(UNTOLD))
         await draft.commit()
-    core.outgoing.ring()
 
 
 def _put(draft: Draft, at: int, start: int, end: int) -> None:
