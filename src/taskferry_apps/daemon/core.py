@@ -15,7 +15,7 @@ from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Hash, Instant
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Hash, Instant, LogPosition
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     AppendEvent,
@@ -142,6 +142,8 @@ class Core:
         """What is left of each rate by when things came; after a start every peer has a full minute."""
         self.caught_up: Instant | None = None
         """When this device last held all that the relay had for it; None before its first session."""
+        self.given_logs: dict[tuple[DeviceId, AccountId], tuple[LogPosition, Instant]] = {}
+        """How much of a peer's log went with late mail to each other device of ours last, and when."""
         self.outgoing = Bell()
         """Something waits to be sent or published."""
         self.feed = Bell()

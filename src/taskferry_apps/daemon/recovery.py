@@ -46,7 +46,8 @@ from .link import RELAY_SETTING, Link
 from .log_news import held_text
 from .names import require_owner
 from .outbound import give_up_all
-from .owner import BACKUP_SETTING, announce, check_relay_address
+from .own_news import announce
+from .owner import BACKUP_SETTING, check_relay_address
 from .port import Caller, DaemonRefusal
 from .publications import Publication, Subject, note
 from .recovery_port import NewRecovery, Recovered, RecoveryStanding
