@@ -17,6 +17,7 @@ from taskferry_apps.logs import get_logger
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_stores.port import StoreConflict, StoreError, StoreFailed, StoreFull
 
+from ..keys import DamagedKeys
 from ..port import DaemonRefusal
 
 __all__ = ["error_object", "refusal", "refusal_for", "too_large"]
@@ -101,6 +102,13 @@ def refusal_for(error: Exception, *, partly: bool = False) -> DaemonRefusal:
                 f"See the daemon's log, start it again, {_LOOK}"
                 if partly
                 else "See the daemon's log, then start it again.",
+                status=503,
+            )
+        case DamagedKeys():
+            return refusal(
+                "storage",
+                f"{error}",
+                "To take the account back instead: taskferry recover",
                 status=503,
             )
         case OSError(errno=number) if number in _DISK:
