@@ -8,7 +8,7 @@ from importlib import import_module
 
 import attrs
 
-from .kinds import Target
+from .kinds import Refused, Target
 
 __all__ = ["Family", "family_of"]
 
@@ -23,12 +23,13 @@ class Family:
     targets: Mapping[str, Target]
     refusals: tuple[type[Exception], ...]
 
-    def run(self, name: str, data: bytes) -> None:
-        """Run one target on one input; any exception but a coded rejection is a finding."""
+    def run(self, name: str, data: bytes) -> bool:
+        """Whether a target takes one input; any exception but a coded rejection is a finding."""
         try:
             self.targets[name](data)
-        except self.refusals:
-            return
+        except (Refused, *self.refusals):
+            return False
+        return True
 
 
 @cache

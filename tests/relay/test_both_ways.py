@@ -15,6 +15,7 @@ import trio
 from taskferry_apps.relay import judge
 from taskferry_apps.relay.account_office import AccountOffice
 from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay_answers import Pending
 from taskferry_apps.relay_client import CallRefused, LinkEnded, RelayClient
 from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.frame_items import Entry, ParcelAccepted
@@ -67,7 +68,12 @@ async def done(world: World, clients: dict[str, RelayClient], step: Step) -> obj
     """What comes of a step."""
     match step:
         case Sends(batches):
-            pending = [batch for some in batches for batch in await clients["alice"].begin(some)]
+            pending: list[Pending] = []
+            for some in batches:
+                at = 0
+                while at < len(some):
+                    pending.append(await clients["alice"].submit(some[at:]))
+                    at += pending[-1].count
             return [await batch.wait() for batch in pending]
         case Asks(who, call):
             try:

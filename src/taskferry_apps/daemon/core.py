@@ -44,6 +44,7 @@ from .beginning import Beginning
 from .bell import Bell
 from .instance import InstanceMark
 from .keys import KeyRing
+from .lasting import note_lasting
 from .logbook import LogBook
 from .pairs import Pairs
 from .port import DaemonRefusal
@@ -243,6 +244,11 @@ class Core:
         """One of the owner's agents."""
         return AgentRef(self.own, name)
 
+    async def save_keys(self, ring: KeyRing) -> None:
+        """Keep the keys durably. Raises what the vault raises."""
+        await self.vault.save(ring)
+        note_lasting()
+
     async def own_log(self) -> AccountLog:
         """The owner's own log. Raises DaemonRefusal(not-set-up)."""
         log = await self.logs.get(self.own)
@@ -262,6 +268,7 @@ class Core:
         with trio.CancelScope(shield=True):
             began = trio.current_time()
             results = await self.store.commit(changes)
+            note_lasting()
             self.commits.add(trio.current_time() - began)
         names = {change.account: change.name for change in changes if isinstance(change, AppendStatements)}
         names |= {change.account: change.shown_as for change in changes if isinstance(change, ReleaseName)}

@@ -34,6 +34,7 @@ from .cards import sign_and_store
 from .core import Core
 from .draft import Draft, refusal_of
 from .keys import KeyRing, make_keys
+from .lasting import note_lasting
 from .link import RELAY_SETTING
 from .names import require_owner
 from .own_news import announce
@@ -135,6 +136,7 @@ class Owner:
             if refused is not None:
                 await core.vault.save_beginning(None)
                 raise _not_claimed(owner, refused, ticket)
+            note_lasting()
             draft = Draft(core)
             draft.take_log(None, log)
             draft.add(SetTrust(log.account, Trust.OWN, draft.now), PutSetting(RELAY_SETTING, relay.encode()))
@@ -194,7 +196,7 @@ class Owner:
             accounts.fold([statement])
         except (RemoteProtocolError, LocalProtocolError) as error:
             raise refusal_of(error) from error
-        await core.vault.save(ring)
+        await core.save_keys(ring)
         core.ring = ring
         beginning = Beginning(owner, statement, seed)
         await core.vault.save_beginning(beginning)
@@ -316,7 +318,7 @@ class Owner:
                 return
             if is_due(ring, now) or ring.next_encryption is not None:
                 ring = ring.prepare_rotation(core.entropy)
-                await core.vault.save(ring)
+                await core.save_keys(ring)
                 core.ring = ring
                 coming = ring.next_encryption
                 stated = log.state.devices[core.device].record.enc
@@ -329,6 +331,6 @@ class Owner:
                     await draft.commit()
                 ring = ring.finish_rotation(now)
             if ring is not core.ring:
-                await core.vault.save(ring)
+                await core.save_keys(ring)
                 core.ring = ring
         core.outgoing.ring()
