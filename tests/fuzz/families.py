@@ -27,7 +27,7 @@ class Family:
         """Whether a target takes one input; any exception but a coded rejection is a finding."""
         try:
             self.targets[name](data)
-        except (Refused, *self.refusals):
+        except self.refusals:
             return False
         return True
 
@@ -38,5 +38,5 @@ def family_of(name: str) -> Family:
     for module, table in _FAMILIES:
         found = import_module(f"tests.fuzz.{module}")
         if name in getattr(found, table):
-            return Family(getattr(found, table), found.REFUSALS)
+            return Family(getattr(found, table), (Refused, *found.REFUSALS))
     raise KeyError(name)

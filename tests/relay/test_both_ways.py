@@ -69,11 +69,11 @@ async def done(world: World, clients: dict[str, RelayClient], step: Step) -> obj
     match step:
         case Sends(batches):
             pending: list[Pending] = []
-            for some in batches:
-                at = 0
-                while at < len(some):
-                    pending.append(await clients["alice"].submit(some[at:]))
-                    at += pending[-1].count
+            for parcels in batches:
+                begun = 0
+                while begun < len(parcels):
+                    pending.append(await clients["alice"].submit(parcels[begun:]))
+                    begun += pending[-1].count
             return [await batch.wait() for batch in pending]
         case Asks(who, call):
             try:
