@@ -9,8 +9,8 @@ from functools import partial
 import trio
 
 from taskferry_apps import system
-from taskferry_apps.daemon.draft import Draft
-from taskferry_apps.daemon.own_news import UNTOLD, announce, heard_of, note_untold
+from taskferry_apps.daemon.draft import LIFETIME_MS, Draft
+from taskferry_apps.daemon.own_news import UNTOLD, announce, heard_of, note_lately_signed, note_untold
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol import accounts, calls
 from taskferry_protocol.accounts import AccountLog, set_agent
@@ -18,7 +18,7 @@ from taskferry_protocol.frames import Frame, ReplyFrame
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.messages import AccountUpdate, TextMessage
-from taskferry_protocol.records import DropSetting
+from taskferry_protocol.records import DropSetting, Generation
 from tests.daemon.forger import Forger, codes, forging, texts
 from tests.daemon.worlds import OWNER, until
 
@@ -167,6 +167,38 @@ async def test_what_another_machine_has_told_of_is_not_told_again():
         await pair.first._upkeep.round()
         assert not await _untold(pair.first)
         await until(lambda: _knows(pair, longer.state.length))
+
+
+async def test_what_an_older_copy_of_the_relay_has_lost_of_the_account_is_told_again():
+    """A machine was put out, and the word of it was lost with the relay: whoever was to hear it does."""
+    async with a_pair() as pair:
+        before = (await log_of(pair.first)).state.length
+        await until(lambda: _knows(pair, before))
+        pair.world.stop_relay()
+        core, log = pair.first._core, await log_of(pair.first)
+        async with core.lock:
+            draft = Draft(core)
+            statement = accounts.revoke_device(log.state, pair.device, "lost", at=core.now(), by=core.manage)
+            draft.take_log(log, log.extend([statement]))
+            await draft.commit()
+        await pair.world.relay_store.renew_generation(Generation(b"another-one-here"))
+        await pair.world.start_relay()
+        await until(partial(_untold, pair.first))
+        pair.world.clock.ahead_ms += 3 * MINUTE_MS
+        await pair.first._upkeep.round()
+        await until(lambda: _knows(pair, before + 1))
+        assert not await _untold(pair.first)
+
+
+async def test_what_was_signed_long_ago_is_not_told_again():
+    """After the time that mail lives, nothing of an account's log was on its way to anybody."""
+    async with a_pair() as pair:
+        core = pair.first._core
+        pair.world.clock.ahead_ms += LIFETIME_MS + MINUTE_MS
+        async with core.lock:
+            draft = Draft(core)
+            await note_lately_signed(draft)
+            assert draft.changes == []
 
 
 async def test_a_word_about_something_else_ends_no_wait():

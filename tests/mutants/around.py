@@ -659,6 +659,14 @@ AROUND = (
         "tests/devices/test_own_news.py",
     ),
     _m(
+        "restored-relay-lost-the-word",
+        f"{_DAEMON}/anew.py",
+        "            await note_lately_signed(draft)\n",
+        "",
+        "no relay hides a revocation for long",
+        "tests/devices/test_own_news.py",
+    ),
+    _m(
         "any-word-counts-as-told",
         f"{_DAEMON}/own_news.py",
         "    if log.statements[update.start : end] != update.statements or not",

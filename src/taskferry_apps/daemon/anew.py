@@ -28,6 +28,7 @@ from taskferry_protocol.records import (
 from .arrival import owe
 from .core import Core
 from .draft import Draft, is_class_without_receipt, wrap_keys
+from .own_news import note_lately_signed
 from .publishing import publish_everything
 
 __all__ = ["begin_anew"]
@@ -38,9 +39,17 @@ _PAGE: Final = 200
 async def begin_anew(core: Core, cursor: RelayCursor) -> None:
     """Publish everything, owe once more what peers may not have heard, offer again what may not have arrived.
 
+    What was lately signed for the account is noted, to be told again; a daemon that was at no relay before
+    has told nobody anything.
+
     The cursor is committed last, so that a kill before it repeats all of it. Raises the store's errors.
     """
     await publish_everything(core)
+    if await core.store.cursors():
+        async with core.lock:
+            draft = Draft(core)
+            await note_lately_signed(draft)
+            await draft.commit()
     await _go_back(core, Direction.IN, _owe)
     await _go_back(core, Direction.OUT, _offer_to_others)
     await core.commit((SetCursor(cursor), OfferAgain(core.now())))

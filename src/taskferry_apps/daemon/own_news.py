@@ -18,11 +18,12 @@ from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.messages import AccountUpdate
 from taskferry_protocol.records import DropSetting, PutSetting
 
+from ..audit_logs import stated_at
 from .audience import connected_owners
 from .core import Core
-from .draft import Draft
+from .draft import LIFETIME_MS, Draft
 
-__all__ = ["UNTOLD", "announce", "heard_of", "note_untold", "tell_untold"]
+__all__ = ["UNTOLD", "announce", "heard_of", "note_lately_signed", "note_untold", "tell_untold"]
 
 #: The setting that notes what nobody's word has come about: JSON with `at`, and the indices `from` and `to`.
 UNTOLD: Final = "own news"
@@ -53,6 +54,22 @@ async def note_untold(draft: Draft, held: AccountLog | None, log: AccountLog) ->
         noted = json.loads(raw)
         start, at = min(start, noted["from"]), noted["at"]
     _put(draft, at, start, log.state.length)
+
+
+async def note_lately_signed(draft: Draft) -> None:
+    """Note what was added to our own log in the time that mail of this daemon lives.
+
+    A relay that was put back from an older copy has lost the words that were on their way, to which nobody
+    says a receipt.
+    """
+    log = await draft.own_log()
+    first = end = log.state.length
+    while first > max(0, end - _UPDATE) and draft.now - stated_at(log, first - 1) < LIFETIME_MS:
+        first -= 1
+    if raw := await draft.setting(UNTOLD):
+        first = min(first, json.loads(raw)["from"])
+    if first < end:
+        _put(draft, draft.now, first, end)
 
 
 async def heard_of(draft: Draft, sender: AccountId, update: AccountUpdate) -> None:
