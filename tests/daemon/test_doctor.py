@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 import pytest
+from trio.testing import wait_all_tasks_blocked
 
 from taskferry_apps.daemon import doctor
 from taskferry_apps.daemon.doctor_port import Finding, Level
@@ -115,6 +116,8 @@ async def test_a_relay_with_another_history_of_this_account_is_said():
             core = daemon._core
             log = await core.own_log()
             fork = log.extend([rename(log.state, "alice", at=core.now(), by=core.manage)])
+            # Whoever still publishes what set-up made would publish this, too.
+            await wait_all_tasks_blocked(0.05)
             core.logs.put(fork)
             assert (await findings(daemon))["account log"].level is Level.WARN
             core.logs.put(attrs.evolve(log, statements=(*log.statements[:-1], b"something else")))
