@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
+from pathlib import Path
 
 import pytest
 import trio
@@ -22,11 +23,10 @@ from taskferry_protocol.frame_items import Entry, ParcelAccepted
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.lanes import Lane
 from taskferry_protocol.records import Flow, Offset, Place
-from taskferry_stores.memory import MemoryRelayStore
 from tests.simulation.chance import Chance
 from tests.simulation.determinism import run_world
 
-from .conftest import GENERATION, ORIGIN, Clock, World, serving
+from .conftest import ORIGIN, Clock, World, opened, serving
 from .mixtures import Asks, Fetches, Mixer, Sends, Step, Stops, Waits
 
 START = Instant(1_790_000_000_000)
@@ -42,11 +42,14 @@ class Still(Clock):
         return Instant(START + self.ahead_ms)
 
 
-async def told(mixer: Mixer, steps: Sequence[Step]) -> list[object]:
-    """All that a relay answers, delivers, keeps and counts."""
+async def told(kind: str, folder: Path, mixer: Mixer, steps: Sequence[Step]) -> list[object]:
+    """All that a relay on such a store answers, delivers, keeps and counts."""
     trace: list[object] = []
-    store = MemoryRelayStore(GENERATION)
-    async with serving(store, Policy([ORIGIN], limits=LIMITS), Still()) as world, AsyncExitStack() as stack:
+    async with (
+        opened(kind, folder) as store,
+        serving(store, Policy([ORIGIN], limits=LIMITS), Still()) as world,
+        AsyncExitStack() as stack,
+    ):
         clients = {
             who.name: await stack.enter_async_context(world.open(who)) for who in mixer.people.values()
         }
@@ -118,9 +121,9 @@ async def kept(world: World, mixer: Mixer) -> object:
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_likeness_makes_no_difference(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each answer, place, mailbox, rate, request and piece of evidence is the same."""
+@pytest.mark.parametrize("seed", range(3))
+def test_likeness_makes_no_difference(seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each answer, place, mailbox, rate, request and piece of evidence is the same, on two kinds of store."""
     mixer = Mixer(seed, START)
     steps = mixer.steps(STEPS)
     carried: list[int] = []
@@ -132,12 +135,12 @@ def test_likeness_makes_no_difference(seed: int, monkeypatch: pytest.MonkeyPatch
         return decided, rate
 
     monkeypatch.setattr(Lane, "carry", counted)
-    quickly = run_world(Chance(seed), partial(told, mixer, steps))
+    quickly = run_world(Chance(seed), partial(told, "sqlite", tmp_path, mixer, steps))
     assert sum(carried) > 0
     carried.clear()
     monkeypatch.setattr(Lane, "of", lambda *_: None)
     monkeypatch.setattr(judge, "_likeness", lambda *_: None)
-    slowly = run_world(Chance(seed), partial(told, mixer, steps))
+    slowly = run_world(Chance(seed), partial(told, "memory", tmp_path, mixer, steps))
     assert not carried
     for step, one, other in zip([*steps, "in the end"], quickly, slowly, strict=True):
         assert one == other, step

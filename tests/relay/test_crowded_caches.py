@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 import trio
 
@@ -9,6 +11,7 @@ from taskferry_apps.relay import facts as facts_module
 from taskferry_apps.relay import usage as usage_module
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.facts import Facts
+from taskferry_protocol.accounts import refold
 from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.ids import AccountId
 from taskferry_stores.memory import MemoryRelayStore
@@ -91,3 +94,75 @@ async def test_no_mailbox_has_room_because_others_were_looked_at(monkeypatch: py
             assert codes(await client.send(both)) == ["mailbox-full"] * 2
             held = (await store.usage([bob.keys.id]))[bob.keys.id]
             assert held.count == 2
+
+
+async def test_no_mailbox_has_room_because_its_owner_was_not_held_when_it_was_looked_up() -> None:
+    """Whoever is read again by somebody else, behind the look at mailboxes, has mailboxes to look at."""
+
+    class Forgetful(MemoryRelayStore):
+        """Bob's account is dropped before mailboxes are looked at for the first time, and held after it."""
+
+        dropped = False
+        facts: Facts | None = None
+        bob = AccountId(b"")
+
+        async def rates(self, flows):
+            if self.facts is not None and not self.dropped:
+                self.dropped = True
+                self.facts.forget_account(self.bob)
+            return await super().rates(flows)
+
+        async def usage(self, devices):
+            found = await super().usage(devices)
+            if self.facts is not None and self.dropped:
+                await self.facts.account(self.bob)
+                self.facts = None
+            return found
+
+    store = Forgetful(GENERATION)
+    policy = Policy([ORIGIN], limits=MailboxLimits(entries=4, strangers=4))
+    async with serving(store, policy) as world:
+        await world.introduce()
+        alice, bob = world.alice, world.bob
+        async with world.open(alice) as client:
+            parcels = [seal(alice, bob, f"{n}", world.now).parcel for n in range(2)]
+            assert codes(await client.send(parcels)) == ["accepted"] * 2
+    async with serving(store, policy) as world, world.open(alice) as client:
+        store.bob, store.facts = bob.log.account, world.relay._engine._facts
+        more = seal(alice, bob, "more", world.now).parcel
+        assert codes(await client.send([more])) == ["mailbox-full"]
+    assert store.facts is None
+
+
+async def test_others_have_their_turn_between_the_logs_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch for many accounts with long logs holds nobody up for longer than one of them takes to fold."""
+    turns: list[str] = []
+
+    def folded(statements):
+        turns.append("log")
+        return refold(statements)
+
+    store = MemoryRelayStore(GENERATION)
+    async with serving(store, Policy([ORIGIN])) as world:
+        people = [world.alice, *(person(f"owner{n}", n, world.now) for n in range(3, 12))]
+        for who in people:
+            async with world.open(who):
+                pass
+    monkeypatch.setattr(facts_module, "refold", folded)
+
+    async def others() -> None:
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns.append("others")
+
+    async with serving(store, Policy([ORIGIN])) as world, world.open(people[0]) as client:
+        turns.clear()
+        parcels = [seal(people[0], who, "hi", world.now).parcel for who in people[1:]]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(others)
+            assert codes(await client.send(parcels)) == ["not-connected"] * len(parcels)
+            nursery.cancel_scope.cancel()
+    assert turns.count("log") == len(parcels)
+    # Who runs first in a turn is drawn, so that two logs may be neighbours.
+    runs = [len(list(run)) for what, run in itertools.groupby(turns) if what == "log"]
+    assert max(runs) <= 2

@@ -436,10 +436,11 @@ async def test_whoever_gives_up_waits_for_a_commit_that_is_being_written(tmp_pat
         async def put(key):
             with scopes[key]:
                 try:
-                    await relay.commit([PutSetting(key, b"1")])
+                    results[key] = await relay.commit([PutSetting(key, b"1")])
                 finally:
                     ended.append(key)
 
+        results = {}
         async with trio.open_nursery() as nursery:
             for key in scopes:
                 nursery.start_soon(put, key)
@@ -454,6 +455,8 @@ async def test_whoever_gives_up_waits_for_a_commit_that_is_being_written(tmp_pat
             gates[1].set()
         assert sizes == [1, 2]
         assert len(await relay.settings(list(scopes))) == 3
+        # Whoever gave up has the results, too, and can do what follows from them.
+        assert results.keys() == scopes.keys()
 
 
 async def test_closing_waits_for_the_commit_under_way(tmp_path):

@@ -133,8 +133,8 @@ class Judge:
         if not read:
             return
         facts, account, device = self._facts, sender.account, sender.device
-        found = await facts.prepare(account, [envelope.header for _, envelope, _, _ in read])
-        view = facts.view(account, device, found)
+        nobodys = await facts.prepare(account, [envelope.header for _, envelope, _, _ in read])
+        view = facts.view(account, device, nobodys)
         at = 0
         while at < len(read):
             (job, index), envelope, wraps, behind = read[at]
@@ -148,8 +148,8 @@ class Judge:
                 prior = NO_PRIOR
             admission = view.decide(envelope, wraps, prior, now)
             while admission is None:
-                found = await facts.prepare(account, [header])
-                view = facts.view(account, device, found)
+                nobodys = await facts.prepare(account, [header])
+                view = facts.view(account, device, nobodys)
                 admission = view.decide(envelope, wraps, prior, now)
             if isinstance(admission, Admitted):
                 self._admit(job, index, admission, view, prior, now)

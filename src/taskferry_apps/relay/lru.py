@@ -13,13 +13,14 @@ V = TypeVar("V")
 
 
 class Lru(Generic[K, V]):
-    """The most recently used entries up to a total weight; those in use are dropped last."""
+    """The most recently used entries up to a total weight, or the `least` last ones, whatever they weigh."""
 
-    __slots__ = ("_items", "_limit", "_total")
+    __slots__ = ("_items", "_least", "_limit", "_total")
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, *, least: int = 1) -> None:
         self._items: OrderedDict[K, tuple[V, int]] = OrderedDict()
         self._limit = limit
+        self._least = least
         self._total = 0
 
     def get(self, key: K) -> V | None:
@@ -35,7 +36,7 @@ class Lru(Generic[K, V]):
         self.drop(key)
         self._items[key] = (value, weight)
         self._total += weight
-        while self._total > self._limit and len(self._items) > 1:
+        while self._total > self._limit and len(self._items) > self._least:
             _, (_, gone) = self._items.popitem(last=False)
             self._total -= gone
 

@@ -115,6 +115,11 @@ class Usages:
                 found[device] = box.shares[account]
         return found or _NONE
 
+    def know(self, devices: Iterable[DeviceId]) -> bool:
+        """Whether it was read what waits for all of these devices."""
+        boxes = self._boxes
+        return all((box := boxes.get(device)) is not None and box.known for device in devices)
+
     # --- read
 
     async def load(self, sender: AccountLog | None, devices: Collection[DeviceId]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -31,7 +31,7 @@ from .in_force import is_limited
 if TYPE_CHECKING:
     from .facts import Facts
 
-__all__ = ["NO_CONTACT", "NO_PRIOR", "Account", "Ends", "Found", "Route", "View"]
+__all__ = ["NO_CONTACT", "NO_PRIOR", "Account", "Ends", "Route", "View"]
 
 _SERVICE: Final = frozenset({MessageClass.RECEIPT, MessageClass.CONNECTION, MessageClass.ACCOUNT})
 NO_PRIOR: Final = Prior()
@@ -50,17 +50,6 @@ class Account:
 
     log: AccountLog
     held: str
-
-
-@attrs.frozen
-class Found:
-    """The accounts that were looked up, None where there is none, and after how many changes.
-
-    Not all of them need still be held.
-    """
-
-    version: int
-    accounts: Mapping[AccountId, Account | None]
 
 
 class Route:
@@ -87,10 +76,10 @@ class View:
         "_device",
         "_ends",
         "_facts",
-        "_found",
         "_gone",
         "_held",
         "_lane",
+        "_nobodys",
         "_recipient",
         "_route",
         "_sender",
@@ -100,9 +89,12 @@ class View:
         "_usual",
     )
 
-    def __init__(self, facts: Facts, account: AccountId, device: DeviceId, found: Found) -> None:
+    def __init__(
+        self, facts: Facts, account: AccountId, device: DeviceId, nobodys: Collection[AccountId]
+    ) -> None:
+        """`nobodys` are accounts that were looked up, and are none."""
         self._facts = facts
-        self._found = found
+        self._nobodys = nobodys
         self._account = account
         self._device = device
         self._gone = False
@@ -199,21 +191,20 @@ class View:
         stopped = facts._suspended
         self._suspended = frozenset(a for a in (self._account, to.account) if a in stopped) or _NOBODY
         self._shares = {}
-        if self._recipient is not None and to.account != self._account:
-            served = self._recipient.log.state.serving(to.name)
-            self._shares = facts._usages.shares(self._account, [device.id for device in served])
+        if self._recipient is not None:
+            served = [device.id for device in self._recipient.log.state.serving(to.name)]
+            # Of a device that serves it since the mailboxes were looked up, nothing is known yet.
+            self._gone = self._gone or not facts._usages.know(served)
+            if to.account != self._account:
+                self._shares = facts._usages.shares(self._account, served)
 
     def _find(self, account: AccountId) -> Account | None:
-        """The account as it is held, or as it was found if nothing has changed since; None for nobody's."""
+        """The account as it is held; None for nobody's, and for one that has to be read again."""
         held = self._facts._accounts.get(account)
-        if held is not None:
-            return held
-        looked_up = self._found.accounts
-        found = looked_up.get(account)
-        if account not in looked_up or (found is not None and self._found.version != self._facts._version):
-            # It may have been dropped because it changed.
+        if held is None and account not in self._nobodys:
+            # It had to go for others, or because it changed.
             self._gone = True
-        return found
+        return held
 
     def note(self, admitted: Admitted) -> None:
         """Count what the envelope asked about last costs and fills; it is committed later."""
