@@ -43,6 +43,7 @@ from taskferry_protocol.sessions import (
 from taskferry_transports.port import Transport
 
 from . import system
+from .relay_answers import CallRefused, LinkEnded, Pending
 
 __all__ = [
     "CallRefused",
@@ -65,62 +66,6 @@ class Identity:
     def device(self) -> DeviceId:
         """The device id."""
         return DeviceId(self.key.public)
-
-
-class LinkEnded(Exception):
-    """The session is over. `code` is the relay's reason, None if the connection just broke."""
-
-    def __init__(self, code: RejectCode | None, text: str, retry_after: int | None = None) -> None:
-        super().__init__(f"{code.value}: {text}" if code is not None else text)
-        self.code = code
-        self.text = text
-        self.retry_after = retry_after
-
-    @property
-    def retry_after_s(self) -> float | None:
-        """Seconds for which the relay asks us to stay away, if it does; `retry_after` is in ms."""
-        return None if self.retry_after is None else self.retry_after / 1000
-
-
-class CallRefused(Exception):
-    """The relay refused a call."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(f"{refusal.code.value}: {refusal.detail.text}")
-        self.refusal = refusal
-
-
-class Pending:
-    """A batch under way."""
-
-    __slots__ = ("_ended", "_event", "_outcomes", "count")
-
-    def __init__(self, count: int) -> None:
-        self.count = count
-        self._event = trio.Event()
-        self._outcomes: tuple[Outcome, ...] = ()
-        self._ended: LinkEnded | None = None
-
-    @property
-    def is_answered(self) -> bool:
-        """Whether the outcomes are here."""
-        return self._event.is_set() and self._ended is None
-
-    async def wait(self) -> tuple[Outcome, ...]:
-        """The relay's outcomes, in the order of the parcels. Raises LinkEnded: then nothing is known."""
-        await self._event.wait()
-        if self._ended is not None:
-            raise LinkEnded(self._ended.code, self._ended.text, self._ended.retry_after)
-        return self._outcomes
-
-    def _settle(self, outcomes: tuple[Outcome, ...]) -> None:
-        self._outcomes = outcomes
-        self._event.set()
-
-    def _fail(self, ended: LinkEnded) -> None:
-        if not self._event.is_set():
-            self._ended = ended
-            self._event.set()
 
 
 @asynccontextmanager
@@ -359,7 +304,7 @@ class RelayClient:
                     self._inbox.append(entries)
                     self._tell()
                 case ResultReceived(batch=batch, outcomes=outcomes):
-                    self._batches.pop(batch)._settle(outcomes)
+                    self._batches.pop(batch).settle(outcomes)
                     self._make_room()
                 case ReplyReceived(id=id, answer=answer):
                     done, answers = self._calls.pop(id)
@@ -388,7 +333,7 @@ class RelayClient:
         if self._ended is None:
             self._ended = ended
         for pending in self._batches.values():
-            pending._fail(self._ended)
+            pending.fail(self._ended)
         for event, _ in self._calls.values():
             event.set()
         self._tell()
