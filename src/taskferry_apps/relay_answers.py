@@ -1,4 +1,4 @@
-"""What comes of asking a relay: outcomes of a batch under way, a refusal, or the end of the session."""
+"""How what was asked of a relay ends: with an answer, a refusal, or the session before there was either."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class CallRefused(Exception):
 
 
 class Pending:
-    """A batch under way."""
+    """A batch under way, of `count` parcels. The session that sent it settles it, or fails it."""
 
     __slots__ = ("_ended", "_event", "_outcomes", "count")
 
@@ -56,11 +56,13 @@ class Pending:
             raise LinkEnded(self._ended.code, self._ended.text, self._ended.retry_after)
         return self._outcomes
 
-    def _settle(self, outcomes: tuple[Outcome, ...]) -> None:
+    def settle(self, outcomes: tuple[Outcome, ...]) -> None:
+        """The relay has answered."""
         self._outcomes = outcomes
         self._event.set()
 
-    def _fail(self, ended: LinkEnded) -> None:
+    def fail(self, ended: LinkEnded) -> None:
+        """The session is over; an answer that came before stays one."""
         if not self._event.is_set():
             self._ended = ended
             self._event.set()

@@ -304,7 +304,7 @@ class RelayClient:
                     self._inbox.append(entries)
                     self._tell()
                 case ResultReceived(batch=batch, outcomes=outcomes):
-                    self._batches.pop(batch)._settle(outcomes)
+                    self._batches.pop(batch).settle(outcomes)
                     self._make_room()
                 case ReplyReceived(id=id, answer=answer):
                     done, answers = self._calls.pop(id)
@@ -333,7 +333,7 @@ class RelayClient:
         if self._ended is None:
             self._ended = ended
         for pending in self._batches.values():
-            pending._fail(self._ended)
+            pending.fail(self._ended)
         for event, _ in self._calls.values():
             event.set()
         self._tell()

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from taskferry_apps import system
+from taskferry_apps.daemon import inbound, intake
 from taskferry_apps.daemon.intake import RUN, SPOKEN_OF, Intake
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_protocol.frame_items import Mail
@@ -187,6 +188,26 @@ async def test_a_fault_of_ours_in_company_sets_one_item_aside(monkeypatch):
         await hand(forger, [*await _good(forger), poison, *await _good(forger)], together=True)
         assert await codes(bob) == ["internal"]
         assert len(await texts(bob)) == 6
+
+
+async def test_faults_in_company_cost_no_more_than_a_few_looks_each(monkeypatch):
+    """Whoever sends many that are found wanting late has none of the others opened again and again for it."""
+    break_on_poison(monkeypatch)
+    decided = []
+    for module in (intake, inbound):
+
+        def counting(envelope, *rest, receive=module.receive, **more):
+            decided.append(envelope.hash)
+            return receive(envelope, *rest, **more)
+
+        monkeypatch.setattr(module, "receive", counting)
+    async with forging() as (forger, bob):
+        poison = [await forger.seal(TextMessage("poison")) for _ in range(RUN)]
+        sealed = [*await _good(forger), *poison, *await _good(forger)]
+        await hand(forger, sealed, together=True)
+        assert len(await texts(bob)) == 6
+        assert set(await codes(bob)) == {"internal"}
+        assert len(decided) <= 4 * len(sealed)
 
 
 async def test_a_full_disk_loses_nothing_of_a_run():

@@ -50,7 +50,7 @@ class HeldBack:
         """Say what became of a batch; each parcel was accepted where nothing is given."""
         parcels, pending = self.batches[number]
         self.room += len(parcels)
-        pending._settle(outcomes or tuple(map(ParcelAccepted, range(len(parcels)))))
+        pending.settle(outcomes or tuple(map(ParcelAccepted, range(len(parcels)))))
 
 
 async def _no_news(account: bytes, refusal: Refusal) -> bool:
@@ -174,7 +174,7 @@ async def test_what_the_relay_had_when_the_session_ended_is_sent_again(queue):
         await queue.send_due()
     queue.relay.answer(0)
     await queue.out.settle()
-    queue.relay.batches[1][1]._fail(LinkEnded(None, "the relay hung up"))
+    queue.relay.batches[1][1].fail(LinkEnded(None, "the relay hung up"))
     with pytest.raises(LinkEnded):
         await queue.out.settle()
     fresh = Outbound(queue.daemon._core, queue.relay, _no_news)
@@ -197,7 +197,7 @@ async def test_an_answer_is_committed_before_the_session_that_brought_it_is_over
         queue.relay.answer(0)
         nursery.start_soon(settle)
         await wait_all_tasks_blocked()
-        queue.relay.batches[1][1]._fail(LinkEnded(None, "the relay hung up"))
+        queue.relay.batches[1][1].fail(LinkEnded(None, "the relay hung up"))
         gone.cancel()
         await wait_all_tasks_blocked()
     assert await queue.states() == ["relayed"] * 2 + ["queued"] * 3

@@ -111,31 +111,36 @@ class Intake:
         return RelayCursor(self._origin, self._generation, Offset(entry.offset))
 
     async def _take_run(self, run: Sequence[_Item]) -> None:
-        done = 0
+        done, most = 0, RUN
         while done < len(run):
-            taken = await self._take_some(run[done : done + RUN]) if len(run) - done > 1 else 0
+            some = run[done : done + most]
+            taken, wasted = await self._take_some(some) if len(some) > 1 else (0, False)
             if not taken:
                 await self._inbound.take(run[done].entry, self._at(run[done].entry))
                 taken = 1
             done += taken
+            # What was decided on in vain is decided on again: behind a fault there is less company at first.
+            most = taken if wasted else min(RUN, 2 * most)
 
-    async def _take_some(self, run: Sequence[_Item]) -> int:
-        """Commit the first of these that can be taken together; how many that were."""
+    async def _take_some(self, run: Sequence[_Item]) -> tuple[int, bool]:
+        """Commit the first of these that fit together; how many, and whether more were decided on."""
         async with self._core.lock:
             draft = Draft(self._core)
-            applied = await self._fill(draft, await self._decide(run))
+            decisions = await self._decide(run)
+            applied = await self._fill(draft, decisions)
+            wasted = len(applied) < len(decisions)
             if not applied:
-                return 0
+                return 0, wasted
             draft.add(SetCursor(self._at(run[len(applied) - 1].entry)))
             draft.changes[:] = _last_rates(draft.changes)
             try:
                 await draft.commit()
             except StoreConflict:
                 # One of them is at fault, and is found when it is taken by itself.
-                return 0
+                return 0, True
             for decision in applied:
                 note_applied(self._core, decision, draft.now)
-            return len(applied)
+            return len(applied), wasted
 
     async def _decide(self, run: Sequence[_Item]) -> list[Apply]:
         """The decisions on the first of these, as far as all are to be applied and none meets another."""

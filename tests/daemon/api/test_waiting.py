@@ -16,7 +16,7 @@ from taskferry_apps.daemon.views import EventView
 from taskferry_protocol.ids import Instant
 from tests.daemon.worlds import SECRET
 
-from .house import served
+from .house import HOST, served
 
 SEND = {"from": "requester", "to": "@bob/writer", "text": "wake up"}
 
@@ -254,6 +254,27 @@ async def test_a_revoked_credential_sees_nothing_more(house):
         assert (kind, data["error"]["code"]) == ("refused", "unauthorized")
         with pytest.raises(EOFError):
             await feed.line()
+
+
+async def test_a_credential_revoked_while_its_request_comes_in_does_nothing(house):
+    """A program that holds the rest of its words back until its credential is withdrawn says none of them."""
+    made = await house.alice.ok("POST", "/tokens", {"agents": ["requester"]})
+    raw = json.dumps(SEND).encode()
+    headers = {"Host": HOST, "Authorization": f"Bearer {made['token']}", "Content-Type": "application/json"}
+    request: Any = house.alice.app.test_client().request(
+        "/messages/send", method="POST", headers=headers | {"Content-Length": str(len(raw))}
+    )
+    with trio.fail_after(20):
+        async with request as connection:
+            await connection.send(raw[:9])
+            await trio.testing.wait_all_tasks_blocked()
+            await house.alice.call("DELETE", f"/tokens/{made['id']}")
+            await connection.send(raw[9:])
+            await connection.send_complete()
+            response = await connection.as_response()
+    assert response.status_code == 401
+    shown = await house.alice.ok("GET", "/messages", agent="requester")
+    assert not [message for message in shown["messages"] if message["type"] == "message"]
 
 
 def an_event(number: int) -> EventView:

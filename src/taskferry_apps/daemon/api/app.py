@@ -104,7 +104,10 @@ def _view(route: Route, daemon: DaemonService, repeats: Repeats) -> Callable[...
         value: Json = None
         body = _EMPTY
         if route.body is not None:
-            value = parse_json(await _read_body(route.body_bytes))
+            raw = await _read_body(route.body_bytes)
+            # A body takes as long to come as its sender likes: the credential may be revoked by now.
+            caller = await _admit(route, daemon, secret)
+            value = parse_json(raw)
             body = route.body.read(value)
 
         async def still_known() -> None:
