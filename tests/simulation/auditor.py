@@ -27,7 +27,7 @@ from .plan import Kind
 from .programs import DaemonMachine
 from .town import Town
 
-__all__ = ["Books", "audit", "is_put_out", "open_books", "unended"]
+__all__ = ["Books", "audit", "is_put_out", "open_books", "unended", "waits"]
 
 #: A quiet pair waits for nobody but the relay itself.
 QUIET_BOUND_S = 60.0
@@ -92,15 +92,36 @@ def audit(town: Town, books: Mapping[str, Books]) -> list[str]:
 
 
 def unended(town: Town, books: Mapping[str, Books]) -> list[str]:
-    """What should have come to an end by now, under an honest relay; a device that is put out has to wait."""
-    return list(_unended(town, {name: book for name, book in books.items() if not is_put_out(book.machine)}))
+    """What should have come to an end by now, under an honest relay.
+
+    A device that is put out has to wait, and so has what only its mailbox had: nobody fetches that any more.
+    """
+    standing = {name: book for name, book in books.items() if not is_put_out(book.machine)}
+    broken = {town.owner_of(name).name for name in books.keys() - standing.keys()}
+    return [
+        f"{_name(promise)} {what}" for promise, what in _waits(town, standing) if _to(promise) not in broken
+    ]
+
+
+def waits(town: Town, books: Mapping[str, Books]) -> bool:
+    """Whether anything has still to come to an end."""
+    return any(book.waiting for book in books.values()) or any(True for _ in _waits(town, books))
 
 
 def _unended(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    yield from (f"{_name(promise)} {what}" for promise, what in _waits(town, books))
+
+
+def _waits(town: Town, books: Mapping[str, Books]) -> Iterator[tuple[Accepted, str]]:
     for promise in town.ledger.accepted:
         for row in books[promise.machine].message(promise.hash) if promise.machine in books else ():
             if row.rung in (Rung.QUEUED, Rung.RELAYED):
-                yield f"{_name(promise)} has no end: it is still {row.rung.value} {row.code}".strip()
+                yield promise, f"has no end: it is still {row.rung.value} {row.code}".strip()
+
+
+def _to(promise: Accepted) -> str:
+    """The owner that it is for."""
+    return promise.peer.partition("/")[0].removeprefix("@")
 
 
 def is_put_out(machine: DaemonMachine) -> bool:
@@ -131,23 +152,31 @@ def _name(promise: Accepted) -> str:
 
 
 def _arrived(town: Town, books: Mapping[str, Books], promise: Accepted, name: str) -> Iterator[str]:
-    peer = promise.peer.partition("/")[0].removeprefix("@")
+    peer, sender = _to(promise), town.owner_of(promise.machine).name
     theirs = [book for book in books.values() if town.owner_of(book.machine.name).name == peer]
-    having = [book for book in theirs if book.message(promise.hash) or promise.hash in book.quarantined]
-    if not having:
+    if not any(_has(book, promise) for book in theirs):
         yield f"{name} is said to be delivered, and {peer} has nothing of it"
     elif not town.plan.lies:
-        # Whoever is linked later is given all that there was before.
-        for book in theirs:
-            if book not in having and not is_put_out(book.machine) and not _is_left_out(book, theirs):
-                yield f"{name} is said to be delivered, and {book.machine.name} has nothing of it"
-        # An owner's history follows to each device, too.
-        sender = town.owner_of(promise.machine).name
+        # Whoever is linked later is given all that there was before; an owner's own mail follows as well.
+        for machine in _lacking(promise, theirs):
+            yield f"{name} is said to be delivered, and {machine} has nothing of it"
         ours = [book for book in books.values() if town.owner_of(book.machine.name).name == sender]
-        for book in ours:
-            has = book.message(promise.hash) or promise.hash in book.quarantined
-            if not has and not is_put_out(book.machine) and not _is_left_out(book, ours):
-                yield f"{name} is said to be delivered, and {book.machine.name} has no copy of it"
+        for machine in _lacking(promise, ours):
+            yield f"{name} is said to be delivered, and {machine} has no copy of it"
+
+
+def _has(book: Books, promise: Accepted) -> bool:
+    return bool(book.message(promise.hash)) or promise.hash in book.quarantined
+
+
+def _lacking(promise: Accepted, owned: Sequence[Books]) -> Iterator[str]:
+    """The machines of an owner that should have it and have not, while one is there to give it to them."""
+    having = [book for book in owned if _has(book, promise)]
+    if all(is_put_out(book.machine) for book in having):
+        return
+    for book in owned:
+        if book not in having and not is_put_out(book.machine) and not _is_left_out(book, owned):
+            yield book.machine.name
 
 
 def _is_left_out(book: Books, theirs: Sequence[Books]) -> bool:

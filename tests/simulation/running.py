@@ -16,7 +16,7 @@ from taskferry_apps.daemon.late_mail import LATE
 from taskferry_apps.daemon.own_news import UNTOLD
 from taskferry_stores.port import StoreError
 
-from .auditor import Books, audit, is_put_out, open_books, unended
+from .auditor import Books, audit, is_put_out, open_books, unended, waits
 from .chance import Chance
 from .company import company_counted
 from .coverage import Coverage, effects_counted
@@ -102,8 +102,8 @@ async def _tell(town: Town) -> Outcome:
     await _settle(town)
     books = await _books(town)
     breaches = [] if plan.lies else unended(town, books)
-    if plan.lies or (not breaches and any(book.waiting for book in books.values())):
-        # Whatever a liar has lost, or a device cannot send that was put out, is known as lost after its time.
+    if plan.lies or (not breaches and waits(town, books)):
+        # Whatever a liar has lost, or a device that was put out cannot send or fetch, is lost after its time.
         for machine in (town.relay, *town.machines.values()):
             machine.clock.off_ms += MONTH_MS
         await trio.sleep(ROUND_S)

@@ -28,6 +28,14 @@ def _not_there(books: dict[str, Books]) -> dict[str, Books]:
     return {**books, "bob1": attrs.evolve(books["bob1"], messages=())}
 
 
+def _not_on_each(books: dict[str, Books]) -> dict[str, Books]:
+    return {**books, "bob2": attrs.evolve(books["bob1"], messages=())}
+
+
+def _no_copy(books: dict[str, Books]) -> dict[str, Books]:
+    return {**books, "alice2": attrs.evolve(books["alice1"], messages=())}
+
+
 def _twice(books: dict[str, Books]) -> dict[str, Books]:
     return {**books, "bob1": attrs.evolve(books["bob1"], messages=books["bob1"].messages * 2)}
 
@@ -61,6 +69,8 @@ def _disagreeing(books: dict[str, Books]) -> dict[str, Books]:
     [
         (_forgotten, "was accepted and is gone"),
         (_not_there, "is said to be delivered, and bob has nothing of it"),
+        (_not_on_each, "is said to be delivered, and bob1 has nothing of it"),
+        (_no_copy, "is said to be delivered, and alice1 has no copy of it"),
         (_twice, "2 times"),
         (_wrong_row, "its events come to"),
         (_unsent, "which nobody sent"),
