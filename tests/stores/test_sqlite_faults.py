@@ -423,7 +423,8 @@ async def test_whoever_gives_up_waits_for_a_commit_that_is_being_written(tmp_pat
     """Also where another caller writes it: what is done after a commit, made or not, comes after it."""
     async with open_relay(tmp_path / "relay.db") as relay:
         write, gates = relay._engine._write, [threading.Event(), threading.Event()]
-        sizes, ended = [], []
+        sizes: list[int] = []
+        ended: list[str] = []
 
         def slowly(group):
             sizes.append(len(group))
@@ -440,7 +441,7 @@ async def test_whoever_gives_up_waits_for_a_commit_that_is_being_written(tmp_pat
                 finally:
                     ended.append(key)
 
-        results = {}
+        results: dict[str, object] = {}
         async with trio.open_nursery() as nursery:
             for key in scopes:
                 nursery.start_soon(put, key)
