@@ -11,7 +11,7 @@ import attrs
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind, Fact
 from taskferry_protocol.crypto import Kind, Signed
-from taskferry_protocol.ids import DeviceId
+from taskferry_protocol.ids import DeviceId, Instant
 from taskferry_protocol.statements import (
     AddDevice,
     Body,
@@ -26,7 +26,7 @@ from taskferry_protocol.statements import (
     open_statement,
 )
 
-__all__ = ["LogChange", "own_changes", "peer_changes"]
+__all__ = ["LogChange", "own_changes", "peer_changes", "stated_at"]
 
 _OF_PEERS: Final = frozenset({"add_device", "revoke_device", "retire", "recover", "rename", "set_recovery"})
 
@@ -58,6 +58,11 @@ def peer_changes(log: AccountLog, kept: int) -> Iterator[LogChange]:
 def _bodies(log: AccountLog, kept: int) -> Iterable[Body]:
     # The log was folded: each signature in it has been checked.
     return [open_statement(raw, _believe).body for raw in log.after(kept)]
+
+
+def stated_at(log: AccountLog, index: int) -> Instant:
+    """When the statement at an index of a log was made, as its signer says."""
+    return open_statement(log.statements[index], _believe).at
 
 
 def _believe(_signed: Signed, _kind: Kind) -> None:

@@ -16,9 +16,9 @@ from .crypto import SigningKey, parse_signed, verify_by_known_key
 from .devices import DeviceKeys, consent_to_stand
 from .errors import RejectCode, RemoteProtocolError
 from .ids import AccountId, DeviceId, Instant
-from .statements import Create, Rename, open_statement
+from .statements import Create, Recover, Rename, open_statement
 
-__all__ = ["VISITOR", "Base", "choose_base", "names_in", "restate"]
+__all__ = ["VISITOR", "Base", "choose_base", "log_before", "names_in", "restate"]
 
 #: The account of whoever has none yet, in the hello of a visit (spec/session.md section 3).
 VISITOR: Final = AccountId(bytes(32))
@@ -75,6 +75,17 @@ def choose_base(held: AccountLog | None, shown: AccountLog, recovery: bytes, kep
             RejectCode.FORKED, "the recovery key has signed what would be cut off", field="kept"
         )
     return base
+
+
+def log_before(base: Base, device: DeviceId) -> AccountLog:
+    """The log without the recoveries at its end that name a device: they are left by tries cut off."""
+    kept = base.kept
+    while kept > 1:
+        body = open_statement(base.log.statements[kept - 1], verify_by_known_key).body
+        if not isinstance(body, Recover) or all(record.id != device for record in body.devices):
+            break
+        kept -= 1
+    return refold(base.log.statements[:kept])
 
 
 def restate(

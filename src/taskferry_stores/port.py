@@ -2,8 +2,8 @@
 
 `commit` is all or nothing and returns once everything is durable, one result a change, in order.
 It raises `StoreConflict` if a comparison fails, and then nothing is stored.
-A caller that is cancelled while its commit is under way leaves it to finish; one whose commit has not begun
-takes it back.
+A caller that is cancelled while its commit is under way waits for it to finish, and gets its results, so that
+it can do what follows from them; one whose commit has not begun takes it back.
 Reads see every commit that returned before they began.
 They are batched: one call costs a fixed number of queries, however much is asked for.
 What is not there is absent from the answer. Records come back equal to what was stored.

@@ -78,7 +78,7 @@ def test_readable_key_file_is_refused(tmp_path: Path) -> None:
         load_keys(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format": 2}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{}", b"[]", b'{"format": 2}', b"\xff", b"[" * 5_000])
 def test_damaged_key_file_is_named(tmp_path: Path, content: bytes) -> None:
     """A damaged file gives one sentence with the remedy, no traceback of a parser."""
     make_private_directory(tmp_path / "keys")

@@ -295,7 +295,7 @@ async def test_a_recipients_word_outranks_the_relays_late_answer():
         relay = HeldBack()
         outbound = Outbound(core, relay, _nothing_new)
         (due,) = [entry for entry in await outbound.due() if entry.hash == sent]
-        await outbound.send([due])
+        await outbound.send((due,))
         await core.commit(
             (
                 SetRung(sent, "requester", Rung.FAILED, "quarantined: not-permitted", core.now()),

@@ -9,6 +9,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from taskferry_apps.daemon.lasting import request_begins, something_lasts
 from taskferry_apps.daemon.port import DaemonRefusal, NewAgent
 from taskferry_apps.daemon.steps import under_key
 from taskferry_protocol.breakers import BreakerLimits
@@ -125,6 +126,25 @@ async def test_a_full_disk_is_told_to_everybody_and_nothing_is_sent(crew):
     store.full = False
     await all_at_once(daemon, calls_of(daemon, outcomes))
     assert store.sent == [6]
+
+
+async def test_what_lasts_is_noted_for_those_whose_message_it_is(crew):
+    """One leads and is refused, others are sent by its commit: it is told that nothing of its own lasts."""
+    daemon, _ = crew
+    lasts: dict[object, bool] = {}
+    outcomes: dict[object, object] = {}
+
+    async def request(name, call):
+        request_begins()
+        await call()
+        lasts[name] = something_lasts()
+
+    bad = partial(send, daemon, outcomes, "leader", "agent0", "@mallory/agent", "hello")
+    calls = dict(enumerate(calls_of(daemon, outcomes)))
+    await all_at_once(
+        daemon, [partial(request, name, call) for name, call in ({"leader": bad} | calls).items()]
+    )
+    assert lasts == {"leader": False} | dict.fromkeys(calls, True)
 
 
 async def test_whoever_leads_and_gives_up_leaves_the_others_to_go_on(crew):

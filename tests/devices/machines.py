@@ -68,6 +68,9 @@ class Pair:
     bob: Daemon
     device: DeviceId
     recovery: str
+    """Alice's."""
+    bobs: str
+    """Bob's."""
 
     async def same_log(self) -> bool:
         """Whether both of Alice's machines hold the same log."""
@@ -80,14 +83,14 @@ async def a_pair(*, manage: bool = True) -> AsyncIterator[Pair]:
     async with a_world() as world, world.running(Machine("alice")) as first:
         recovery = await set_up(first, "alice", "requester")
         async with world.running(Machine("bob")) as bob:
-            await set_up(bob, "bob", "writer")
+            bobs = await set_up(bob, "bob", "writer")
             await connect(first, bob, "requester", "@bob/writer")
             machine = Machine("alice2")
             device = await link_to(world, first, machine, manage=manage)
             async with world.running(machine) as second:
                 await until(lambda: _serves(second))
                 await until(lambda: _has_connections(second))
-                pair = Pair(world, first, second, bob, device, recovery)
+                pair = Pair(world, first, second, bob, device, recovery, bobs)
                 await until(pair.same_log)
                 yield pair
 

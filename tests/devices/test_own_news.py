@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from functools import partial
 
 import trio
 
 from taskferry_apps import system
 from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.daemon.own_news import UNTOLD, announce, heard_of, note_untold
+from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol import accounts, calls
 from taskferry_protocol.accounts import AccountLog, set_agent
 from taskferry_protocol.frames import Frame, ReplyFrame
 from taskferry_protocol.ids import AccountId
-from taskferry_protocol.messages import TextMessage
+from taskferry_protocol.limits import MINUTE_MS
+from taskferry_protocol.messages import AccountUpdate, TextMessage
+from taskferry_protocol.records import DropSetting
 from tests.daemon.forger import Forger, codes, forging, texts
 from tests.daemon.worlds import OWNER, until
 
@@ -85,19 +91,96 @@ async def test_a_device_whose_own_log_went_on_without_it_learns_so_from_what_it_
         assert await _is_put_out(pair)
 
 
+async def _hang_up(pair: Pair) -> None:
+    """The first machine puts the second one out, and whoever asked for it is gone before it hears so."""
+    scope = trio.CancelScope()
+
+    def hang_up(frame: Frame) -> Frame:
+        if isinstance(frame, ReplyFrame):
+            scope.cancel()
+        return frame
+
+    with scope:
+        pair.world.tamper = hang_up
+        await pair.first.devices.revoke(OWNER, pair.device.hex(), "lost", lose=True)
+    assert scope.cancelled_caught
+    assert not await _is_put_out(pair)
+
+
 async def test_a_change_that_nobody_waited_for_is_found_at_the_relay():
     """Whoever asked hung up after the relay had taken the statement: the daemon asks what became of it."""
     async with a_pair() as pair:
-        scope = trio.CancelScope()
-
-        def hang_up(frame: Frame) -> Frame:
-            if isinstance(frame, ReplyFrame):
-                scope.cancel()
-            return frame
-
-        with scope:
-            pair.world.tamper = hang_up
-            await pair.first.devices.revoke(OWNER, pair.device.hex(), "lost", lose=True)
-        assert scope.cancelled_caught
-        assert not await _is_put_out(pair)
+        await _hang_up(pair)
         await until(lambda: _is_put_out(pair))
+
+
+async def _knows(pair: Pair, length: int) -> bool:
+    """Whether Bob holds so much of Alice's log."""
+    held = await pair.bob._core.logs.get(pair.first._core.own)
+    return held is not None and held.state.length == length
+
+
+async def _untold(daemon: Daemon) -> bool:
+    return UNTOLD in await daemon._core.store.settings((UNTOLD,))
+
+
+async def test_peers_hear_of_a_revocation_that_was_cut_off_before_anybody_was_told():
+    """Nothing else is sent to them, and a relay that lies would let the device speak to them for ever."""
+    async with a_pair() as pair:
+        before = (await log_of(pair.first)).state.length
+        await until(lambda: _knows(pair, before))
+        await _hang_up(pair)
+        await until(lambda: _is_put_out(pair))
+        assert await _untold(pair.first)
+        await pair.first._upkeep.round()
+        assert await _untold(pair.first)
+        pair.world.clock.ahead_ms += 3 * MINUTE_MS
+        await pair.first._upkeep.round()
+        await until(lambda: _knows(pair, before + 1))
+        assert not await _untold(pair.first)
+
+
+async def test_what_another_machine_has_told_of_is_not_told_again():
+    """Two statements that nobody announced: the first word of them ends the wait of both machines."""
+    async with a_pair() as pair:
+        core, log = pair.first._core, await log_of(pair.first)
+        longer = log
+        for name in ("alice-one", "alice-two"):
+            longer = longer.extend([accounts.rename(longer.state, name, at=core.now(), by=core.manage)])
+        await pair.first._link.call(calls.AppendStatements(log.state.length, longer.after(log.state.length)))
+        for daemon in (pair.first, pair.second):
+            daemon._link._own_is_stale = True
+            daemon._core.outgoing.ring()
+            await until(partial(_untold, daemon))
+        second = pair.second._core
+        async with second.lock:
+            draft = Draft(second)
+            await announce(draft, log.state.length, longer.statements[log.state.length : -1])
+            await draft.commit()
+
+        async def half() -> bool:
+            raw = (await core.store.settings((UNTOLD,)))[UNTOLD]
+            return bool(json.loads(raw)["from"] == longer.state.length - 1)
+
+        await until(half)
+        pair.world.clock.ahead_ms += 3 * MINUTE_MS
+        await pair.first._upkeep.round()
+        assert not await _untold(pair.first)
+        await until(lambda: _knows(pair, longer.state.length))
+
+
+async def test_a_word_about_something_else_ends_no_wait():
+    """A machine that announces statements which the log has not is not believed to have told anybody."""
+    async with a_pair() as pair:
+        core, log = pair.first._core, await log_of(pair.first)
+        start = log.state.length
+        async with core.lock:
+            draft = Draft(core)
+            await note_untold(draft, AccountLog(log.statements[:-1], log.state, log.heads[:-1]), log)
+            wrong = AccountUpdate((log.statements[0],), start - 1)
+            await heard_of(draft, core.own, wrong)
+            await heard_of(draft, pair.bob._core.own, AccountUpdate(log.after(start - 1), start - 1))
+            await heard_of(draft, core.own, AccountUpdate(log.after(start - 2)[:1], start - 2))
+            assert not any(isinstance(change, DropSetting) for change in draft.changes)
+            await heard_of(draft, core.own, AccountUpdate(log.after(start - 2), start - 2))
+            assert any(isinstance(change, DropSetting) for change in draft.changes)

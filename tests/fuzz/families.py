@@ -8,7 +8,7 @@ from importlib import import_module
 
 import attrs
 
-from .kinds import Target
+from .kinds import Refused, Target
 
 __all__ = ["Family", "family_of"]
 
@@ -23,12 +23,13 @@ class Family:
     targets: Mapping[str, Target]
     refusals: tuple[type[Exception], ...]
 
-    def run(self, name: str, data: bytes) -> None:
-        """Run one target on one input; any exception but a coded rejection is a finding."""
+    def run(self, name: str, data: bytes) -> bool:
+        """Whether a target takes one input; any exception but a coded rejection is a finding."""
         try:
             self.targets[name](data)
         except self.refusals:
-            return
+            return False
+        return True
 
 
 @cache
@@ -37,5 +38,5 @@ def family_of(name: str) -> Family:
     for module, table in _FAMILIES:
         found = import_module(f"tests.fuzz.{module}")
         if name in getattr(found, table):
-            return Family(getattr(found, table), found.REFUSALS)
+            return Family(getattr(found, table), (Refused, *found.REFUSALS))
     raise KeyError(name)

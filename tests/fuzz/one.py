@@ -17,6 +17,9 @@ with atheris.instrument_imports(
         "taskferry_apps.daemon.beginning",
         "taskferry_apps.daemon.keys",
         "taskferry_apps.daemon.link_faults",
+        "taskferry_apps.daemon.listing",
+        "taskferry_apps.daemon.mail",
+        "taskferry_apps.daemon.names",
         "taskferry_apps.daemon.restoring",
         "taskferry_apps.demo.report",
         "taskferry_apps.mcp",
@@ -34,7 +37,11 @@ with atheris.instrument_imports(
 def main() -> None:
     """Fuzz the target named first; the rest of the line is libFuzzer's."""
     name = sys.argv[1]
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], lambda data: FAMILY.run(name, data))
+
+    def one(data: bytes) -> None:
+        FAMILY.run(name, data)
+
+    atheris.Setup([sys.argv[0], *sys.argv[2:]], one)
     atheris.Fuzz()
 
 

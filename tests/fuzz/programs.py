@@ -13,7 +13,7 @@ from taskferry_apps.client.errors import TaskFerryError
 from taskferry_apps.client.feeds import Lines
 from taskferry_apps.daemon.api.body import canonical, compact, parse_json
 from taskferry_apps.daemon.api.routes import ROUTES
-from taskferry_apps.daemon.beginning import decode_beginning
+from taskferry_apps.daemon.beginning import Beginning, decode_beginning, encode_beginning
 from taskferry_apps.daemon.keys import DamagedKeys, decode_keys, encode_keys
 from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.restoring import CannotRestore, read_opening
@@ -24,7 +24,8 @@ from taskferry_apps.mcp.lines import BadLine, read_line
 from taskferry_apps.mcp.schema import BadArgument, read_arguments
 from taskferry_transports.guarded_server.http import _asks_for_websocket, _believable
 
-from .kinds import Target
+from .account import signatures_unchecked, the_log
+from .kinds import Refused, Target
 
 __all__ = ["PROGRAMS", "PROGRAM_SEEDS", "REFUSALS"]
 
@@ -44,7 +45,7 @@ def _json(data: bytes) -> None:
 
 def _body(data: bytes) -> None:
     if not data:
-        return
+        raise Refused
     route = _FORMS[data[0] % len(_FORMS)]
     assert route.body is not None
     value = parse_json(data[1:])
@@ -56,7 +57,7 @@ def _body(data: bytes) -> None:
 
 def _query(data: bytes) -> None:
     if not data:
-        return
+        raise Refused
     route = _QUERIES[data[0] % len(_QUERIES)]
     pairs = parse_qsl(data[1:].decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=None)
     read = route.query.read_texts(pairs)
@@ -66,16 +67,16 @@ def _query(data: bytes) -> None:
 
 def _tool(data: bytes) -> None:
     if not data:
-        return
+        raise Refused
     try:
         given = json.loads(data[1:])
-    except (ValueError, RecursionError):
-        return
+    except (ValueError, RecursionError) as error:
+        raise Refused from error
     tool = _TOOLS[data[0] % len(_TOOLS)]
     try:
         arguments = read_arguments(tool.takes, given)
-    except BadArgument:
-        return
+    except BadArgument as error:
+        raise Refused from error
     assert arguments.given == {name: value for name, value in given.items() if value is not None}
 
 
@@ -84,7 +85,7 @@ def _mcp_line(data: bytes) -> None:
         line = read_line(data)
     except BadLine as error:
         json.loads(error.answer)["error"]["message"]
-        return
+        raise Refused from error
     assert "\n" not in line.text
     assert read_line(line.text.encode()) == line
 
@@ -92,8 +93,8 @@ def _mcp_line(data: bytes) -> None:
 def _file_frame(data: bytes) -> None:
     try:
         frame = file_frames.decode(data)
-    except BadFrame:
-        return
+    except BadFrame as error:
+        raise Refused from error
     assert file_frames.decode(file_frames.encode(frame)) == frame
 
 
@@ -103,32 +104,34 @@ def _feed(data: bytes) -> None:
         told = list(whole.take(data))
         # However the bytes are cut on their way, the events are the same.
         assert [event for byte in data for event in parts.take(bytes((byte,)))] == told
-    except TaskFerryError:
-        return
+    except TaskFerryError as error:
+        raise Refused from error
     assert parts.place == whole.place
 
 
 def _keys(data: bytes) -> None:
     try:
         ring = decode_keys(data, "keys")
-    except DamagedKeys:
-        return
+    except DamagedKeys as error:
+        raise Refused from error
     again = decode_keys(encode_keys(ring), "keys")
     assert again == ring
 
 
 def _beginning(data: bytes) -> None:
-    try:
-        decode_beginning(data, "beginning")
-    except DamagedKeys:
-        return
+    with signatures_unchecked():
+        try:
+            beginning = decode_beginning(data, "beginning")
+        except DamagedKeys as error:
+            raise Refused from error
+        assert decode_beginning(encode_beginning(beginning), "beginning") == beginning
 
 
 def _backup_opening(data: bytes) -> None:
     try:
         opening = read_opening(io.BytesIO(data))
-    except CannotRestore:
-        return
+    except CannotRestore as error:
+        raise Refused from error
     assert opening.header.encode() == opening.raw
 
 
@@ -138,13 +141,15 @@ def _upgrade(data: bytes) -> None:
     try:
         connection.receive_data(data)
         event = connection.next_event()
-    except h11.RemoteProtocolError:
-        return
-    if isinstance(event, h11.Request):
-        headers, client = _believable(list(event.headers), ("127.0.0.1", 1), frozenset({"127.0.0.1"}))
-        assert client is not None
-        if _asks_for_websocket(headers) and all(value.isascii() for _, value in headers):
-            Handshake(headers, event.http_version.decode()).is_valid()
+    except h11.RemoteProtocolError as error:
+        raise Refused from error
+    if not isinstance(event, h11.Request):
+        raise Refused
+    headers, client = _believable(list(event.headers), ("127.0.0.1", 1), frozenset({"127.0.0.1"}))
+    assert client is not None
+    asked = _asks_for_websocket(headers) and all(value.isascii() for _, value in headers)
+    if not asked or not Handshake(headers, event.http_version.decode()).is_valid():
+        raise Refused
 
 
 PROGRAMS: dict[str, Target] = {
@@ -226,7 +231,7 @@ PROGRAM_SEEDS: dict[str, tuple[bytes, ...]] = {
             }
         ).encode(),
     ),
-    "set-up-file": (b'{"owner": "a", "statement": "00ff", "recovery": "01"}',),
+    "set-up-file": (encode_beginning(Beginning("fuzz", the_log().statements[0], b"r" * 32)),),
     "websocket-upgrade": (
         b"GET /v1/ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"

@@ -1,7 +1,7 @@
 """What is fuzzed: every decoder of strangers' bytes, of what people type, and of what programs send.
 
-A target takes any bytes. It returns, or it has found a bug: nothing but a coded rejection may come out of a
-decoder, and what is accepted must encode to the very bytes that came in.
+A target is given any bytes. It takes or refuses them, or has found a bug: nothing but a coded rejection may
+come out of a decoder, and what is accepted must encode to the very bytes that came in.
 
 Signatures would stop every mutation, and the hostile peer can sign what it likes: `account` leaves them out.
 """
@@ -73,6 +73,6 @@ def seeds(name: str) -> Iterator[bytes]:
                         continue
 
 
-def run(name: str, data: bytes) -> None:
-    """Run one target on one input; any exception but a coded rejection is a finding."""
-    family_of(name).run(name, data)
+def run(name: str, data: bytes) -> bool:
+    """Whether a target takes one input; any exception but a coded rejection is a finding."""
+    return family_of(name).run(name, data)

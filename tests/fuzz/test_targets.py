@@ -31,6 +31,12 @@ def mutated(data: bytes, dice: random.Random) -> bytes:
 
 
 @pytest.mark.parametrize("name", TARGETS)
+def test_what_a_target_starts_from_gets_through(name: str) -> None:
+    """One input at least is taken: from what is refused at its first byte no fuzzer gets anywhere."""
+    assert any(run(name, data) for data in seeds(name))
+
+
+@pytest.mark.parametrize("name", TARGETS)
 def test_any_bytes_are_a_value_or_a_coded_rejection(name: str) -> None:
     """Vectors, mutations of them and noise: only coded rejections come out, and nothing is misread."""
     dice = random.Random(name)

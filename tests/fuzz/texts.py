@@ -28,7 +28,7 @@ from taskferry_protocol.linking import read_place, show_place
 from taskferry_protocol.search_words import WORD_CHARS, asked_words, indexed_words, is_met
 from taskferry_protocol.setup_links import SetupLink
 
-from .kinds import Target
+from .kinds import Refused, Target
 
 __all__ = ["REFUSALS", "TEXTS", "TEXT_SEEDS"]
 
@@ -65,6 +65,8 @@ def _links(text: str) -> None:
     # What an owner is told of a bad link repeats nothing of it.
     read_link(text)
     assert (read_ticket(text) is not None) == any(isinstance(link, SetupLink) for link in taken)
+    if not taken:
+        raise Refused
 
 
 def _codes(text: str) -> None:
@@ -94,7 +96,7 @@ def _search(text: str) -> None:
     words = indexed_words(encode({"body": {"text": text}}))
     assert all(0 < len(word) <= WORD_CHARS for word in words)
     if asked is None:
-        return
+        raise Refused
     # A text is found by its own words, however it is written.
     assert is_met(asked, words)
     again = asked_words(" ".join(asked.words) + " ")
@@ -123,8 +125,8 @@ def _report(text: str) -> None:
 def _breaker_limits(text: str) -> None:
     try:
         limits = read_limits(text)
-    except ValueError:
-        return
+    except ValueError as error:
+        raise Refused from error
     assert read_limits(written_limits(limits)) == limits
 
 
@@ -135,7 +137,7 @@ def _phrase(text: str) -> None:
         told = str(error)
         if any(word in told for _, word, _ in error.near if len(word) > 9):
             raise AssertionError("a refusal repeats words of a phrase") from error
-        return
+        raise Refused from error
     words = phrase_of(seed)
     assert len(words.split()) == WORDS
     assert seed_of(words) == seed
@@ -144,14 +146,17 @@ def _phrase(text: str) -> None:
 def _settings(data: bytes) -> None:
     file = Path(gettempdir()) / f"taskferry-fuzz-{os.getpid()}.toml"
     file.write_bytes(data)
+    refused = 0
     try:
         for load in (load_relay, load_daemon):
             try:
                 load({}, {}, file)
             except SettingsError:
-                continue
+                refused += 1
     finally:
         file.unlink()
+    if refused == 2:
+        raise Refused
 
 
 TEXTS: dict[str, Target] = {

@@ -62,7 +62,7 @@ from taskferry_transports.longpoll_wire import (
 from tests.protocol.session_pair import START, join, make_client, make_relay, meet
 
 from .account import KEYS, payload_of, signatures_unchecked, structure, the_log
-from .kinds import Target
+from .kinds import Refused, Target
 
 __all__ = ["REFUSALS", "VECTORS", "WIRE", "WIRE_SEEDS", "inputs", "made"]
 
@@ -129,7 +129,7 @@ def _like(data: bytes) -> None:
     envelope = parse_envelope(data)
     check_clock(envelope.header, START)
     if like is None:
-        return
+        raise Refused
     header = envelope.header
     assert like == (data, b"sealed", header.id, header.seq, header.created_at, header.expires_at)
     own = {
@@ -159,7 +159,7 @@ _METHODS = (
 
 def _call(data: bytes) -> None:
     if not data:
-        return
+        raise Refused
     params = cbor.decode(data[1:])
     request = read_call(_METHODS[data[0] % len(_METHODS)], params)
     assert cbor.encode(request.to_cbor()) == data[1:]
@@ -170,7 +170,7 @@ _ANSWERS = (AccountFound, CardFound, ConnectionsFound, InviteFound, LogAppended,
 
 def _answer(data: bytes) -> None:
     if not data:
-        return
+        raise Refused
     found = _ANSWERS[data[0] % len(_ANSWERS)].read(cbor.decode(data[1:]))
     assert cbor.encode(found.to_cbor()) == data[1:]
 
@@ -203,8 +203,8 @@ def _handoff(data: bytes) -> None:
 def _audit(data: bytes) -> None:
     try:
         export = read_audit_export(data)
-    except ChainBroken:
-        return
+    except ChainBroken as error:
+        raise Refused from error
     again = export_audit(
         export.owner, export.exported_at, export.chain, [entry.raw for entry in export.entries]
     )

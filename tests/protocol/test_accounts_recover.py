@@ -11,6 +11,7 @@ from taskferry_protocol.accounts import (
     consent_to_stand,
 )
 from taskferry_protocol.crypto import Kind
+from taskferry_protocol.recovery import Base, log_before, restate
 
 from .owners import (
     NOW,
@@ -166,3 +167,19 @@ def test_recovery_consent_is_for_this_place(ann):
             ann.take(resigned(raw, Kind.STATEMENT, ann.recovery, {"consent": consent}))
     with Refused("bad-key", "statements[1].recovery"):
         ann.take(resigned(raw, Kind.STATEMENT, ann.recovery, {"recovery": bytes(32)}))
+
+
+def test_the_log_before_a_recovery_is_found_again_however_often_it_was_tried(ann):
+    """Recoveries at the end that name this device go; others stay, and so does a log without any."""
+    tablet = managing_device("tablet")
+    before = ann.log
+    assert log_before(Base(before, 1), tablet.id).position == before.position
+    whole = Base(before, before.state.length)
+    first = restate(whole, tablet, (), ann.recovery, at=NOW)
+    twice = restate(Base(first, first.state.length), tablet, (), ann.recovery, at=NOW)
+    for log in (first, twice):
+        base = Base(log, log.state.length)
+        assert log_before(base, tablet.id).position == before.position
+        assert log_before(base, ann.laptop.id).position == log.position
+    ann.serve("scout", ann.laptop)
+    assert log_before(Base(ann.log, ann.log.state.length), ann.laptop.id).position == ann.log.position

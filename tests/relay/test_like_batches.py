@@ -13,7 +13,7 @@ from taskferry_protocol.envelope import encode_parcel, read_parcel
 from taskferry_protocol.frame_items import ParcelAccepted
 
 from .conftest import ORIGIN, codes, mails, serving, take
-from .people import Sent, connect, person, read_text, seal
+from .people import Sent, connect, person, read_text, seal, seal_raw
 
 
 def texts(world, *numbers: int) -> list[Sent]:
@@ -118,3 +118,14 @@ async def test_what_a_batch_took_is_missing_for_the_next(store):
             assert codes(await alice.send(more)) == ["accepted"] * 8 + ["mailbox-full"] * 4
             hers = [seal(carol, world.bob, f"{n:04}", world.now).parcel for n in range(12)]
             assert codes(await other.send(hers)) == ["accepted"] * 10 + ["mailbox-full"] * 2
+
+
+async def test_requests_that_come_again_together_count_once(world):
+    """Of a repeated batch none is taken for another request: there is still room for the third."""
+    alice, bob = world.alice, world.bob
+    async with world.open(bob), world.open(alice) as client:
+        asked = [seal_raw(alice, bob, world.now).parcel for _ in range(3)]
+        first = await client.send(asked[:2])
+        assert codes(first) == ["accepted"] * 2
+        assert await client.send(asked[:2]) == first
+        assert codes(await client.send(asked[2:])) == ["accepted"]

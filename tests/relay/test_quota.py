@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import attrs
+import pytest
 import trio
 import trio.testing
 
 from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.limits import USUAL
 from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.cbor import decode
 from taskferry_protocol.frame_items import Outcome, ParcelAccepted
 from taskferry_protocol.ids import AccountId, DeviceId
 
 from .conftest import ORIGIN, PausedStore, codes, mails, serving, take
-from .people import connect, person, read_text, seal
+from .people import connect, person, read_text, seal, seal_raw
 
 
 def small(entries: int) -> Policy:
@@ -100,3 +102,50 @@ async def test_a_batch_that_is_broken_off_fills_nothing():
                 assert scope.cancelled_caught
             outcome = await client.send([seal(alice, bob, "last", world.now).parcel])
             assert outcome == (ParcelAccepted(2),)
+
+
+async def test_requests_in_a_batch_that_is_broken_off_were_not_made():
+    """Whoever hangs up has asked for nothing yet, nor answered anybody."""
+    async with serving(PausedStore(), Policy([ORIGIN])) as world:
+        alice, bob = world.alice, world.bob
+        async with world.open(bob), world.open(alice) as client:
+            await client.send([seal(alice, bob, "none", world.now).parcel])
+            asked = [seal_raw(alice, bob, world.now).parcel for _ in range(6)]
+            rest = [seal(alice, bob, f"{n}", world.now).parcel for n in range(36)]
+            reached = trio.Event()
+
+            async def accepted(ids):
+                # What was decided on before, the first piece, is taken back.
+                if len(looks) == 1:
+                    reached.set()
+                    await trio.sleep_forever()
+                looks.append(ids)
+                return {}
+
+            looks = []
+            with trio.CancelScope() as scope, pytest.MonkeyPatch.context() as patch:
+                patch.setattr(world.store, "accepted", accepted)
+                async with trio.open_nursery() as nursery:
+                    values = [decode(parcel) for parcel in [*asked[:3], *rest, *asked[3:]]]
+                    gone = Gone(alice.agent.account, alice.keys.id)
+                    nursery.start_soon(world.relay._engine.take, gone, [(0, values)])
+                    with trio.fail_after(10):
+                        await reached.wait()
+                    scope.cancel()
+            assert codes(await client.send(asked[3:])) == ["accepted"] * 3
+
+
+async def test_what_is_broken_off_counts_as_sent():
+    """Looking at it cost the relay as much, so that hanging up early is no way to send without end."""
+    bounds = attrs.evolve(USUAL, sends=60)
+    async with serving(PausedStore(), Policy([ORIGIN], bounds=bounds)) as world:
+        await world.introduce()
+        alice, bob = world.alice, world.bob
+        async with world.open(alice) as client:
+            values = [decode(seal(alice, bob, f"{n}", world.now).parcel) for n in range(39)]
+            for _ in range(2):
+                with trio.CancelScope() as scope:
+                    scope.cancel()
+                    await world.relay._engine.take(Gone(alice.agent.account, alice.keys.id), [(0, values)])
+                assert scope.cancelled_caught
+            assert codes(await client.send([seal(alice, bob, "x", world.now).parcel])) == ["rate-limited"]

@@ -7,8 +7,10 @@ import pytest
 
 from taskferry_protocol.accounts import rotate_keys, set_agent
 from taskferry_protocol.calls import AppendStatements, EndConnection, PutGrant
+from taskferry_protocol.cbor import decode
 from taskferry_protocol.connections import EndKind, read_request, sign_end
-from taskferry_protocol.crypto import EncryptionKey
+from taskferry_protocol.crypto import EncryptionKey, Kind
+from taskferry_protocol.envelope import encode_header, encode_parcel, encode_payload, read_parcel
 from taskferry_protocol.frame_items import ParcelAccepted, Refusal
 from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.messages import MessageClass
@@ -187,3 +189,24 @@ async def test_a_channel_is_no_recipient_here(friends):
     """Relays of this version carry no channels."""
     sent = seal(friends.alice, friends.bob, "hi", friends.now, to=AgentRef(friends.bob.agent.account, "#all"))
     assert (await refusal(friends, sent.parcel)).code == "unknown-recipient"
+
+
+@pytest.mark.parametrize("again", [False, True])
+@pytest.mark.parametrize("cls", [MessageClass.CONNECTION, MessageClass.MESSAGE])
+async def test_whoever_uses_the_id_of_a_request_again_is_proven_to(friends, cls, again):
+    """Together with the request, or when it was accepted before; the second is kept beside the first."""
+    alice = friends.alice
+    asked = seal_raw(alice, friends.bob, friends.now)
+    header = attrs.evolve(
+        asked.sealed.envelope.header, cls=cls, seq=alice.next_seq(friends.bob.agent), commit=bytes(32)
+    )
+    payload = encode_payload(encode_header(header), asked.sealed.envelope.ct)
+    raw = alice.keys.signing.sign(Kind.ENVELOPE, payload)
+    other = encode_parcel(attrs.evolve(read_parcel(decode(asked.parcel)), envelope=raw))
+    async with friends.open(alice) as client:
+        if again:
+            assert codes(await client.send([asked.parcel])) == ["accepted"]
+        assert codes(await client.send([asked.parcel, other])) == ["accepted", "equivocation"]
+        assert codes(await client.send([seal(alice, friends.bob, "x", friends.now).parcel])) == ["accepted"]
+        (evidence,) = (await friends.store.evidence(0, 10)).items
+    assert (evidence.first, evidence.second) == (asked.sealed.envelope.raw, raw)

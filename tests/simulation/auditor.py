@@ -141,6 +141,13 @@ def _arrived(town: Town, books: Mapping[str, Books], promise: Accepted, name: st
         for book in theirs:
             if book not in having and not is_put_out(book.machine) and not _is_left_out(book, theirs):
                 yield f"{name} is said to be delivered, and {book.machine.name} has nothing of it"
+        # An owner's history follows to each device, too.
+        sender = town.owner_of(promise.machine).name
+        ours = [book for book in books.values() if town.owner_of(book.machine.name).name == sender]
+        for book in ours:
+            has = book.message(promise.hash) or promise.hash in book.quarantined
+            if not has and not is_put_out(book.machine) and not _is_left_out(book, ours):
+                yield f"{name} is said to be delivered, and {book.machine.name} has no copy of it"
 
 
 def _is_left_out(book: Books, theirs: Sequence[Books]) -> bool:

@@ -69,13 +69,19 @@ async def say_again(actor: Actor, daemon: Daemon, pick: int) -> str:
         actor.asked.append(more)
         again += more
     told = ["", ""]
+    failed: list[DaemonRefusal | StoreError] = []
 
     async def ask(number: int) -> None:
-        told[number] = await _ask(actor, daemon, again)
+        try:
+            told[number] = await _ask(actor, daemon, again)
+        except (DaemonRefusal, StoreError) as error:
+            failed.append(error)
 
     async with trio.open_nursery() as nursery:
         for number in range(2 if draw.random() < 0.4 else 1):
             nursery.start_soon(ask, number)
+    if failed:
+        raise failed[0]  # by itself, as each of them was answered
     return "again " + " and ".join(filter(None, told))
 
 

@@ -84,7 +84,14 @@ class Machine:
             while self.held_down:
                 await trio.sleep(0.1)
             while self.before_start:
-                await self.before_start.pop(0)()
+                try:
+                    await self.before_start[0]()
+                except StoreError as error:
+                    # The disk fails whoever puts an older copy there, too: they try again.
+                    self.around.trace.tell(self.name, f"cannot be made ready: {type(error).__name__}")
+                    await trio.sleep(self.down_s)
+                else:
+                    del self.before_start[0]
             power = self.power = Power(self.meter)
             self.lives += 1
             self.around.trace.tell(self.name, f"starts, life {self.lives}")

@@ -12,6 +12,8 @@ from pathlib import Path
 import attrs
 import trio
 
+from taskferry_apps.daemon.late_mail import LATE
+from taskferry_apps.daemon.own_news import UNTOLD
 from taskferry_stores.port import StoreError
 
 from .auditor import Books, audit, is_put_out, open_books, unended
@@ -154,6 +156,7 @@ async def _waiting(daemon: object) -> int:
     store = daemon._core.store  # type: ignore[attr-defined]
     try:
         stats = await store.stats()
-        return int(stats.outbox_waiting) + len(await store.receipts_owed(1))
+        noted = len(await store.settings((LATE, UNTOLD)))
+        return int(stats.outbox_waiting) + len(await store.receipts_owed(1)) + noted
     except StoreError:
         return 1  # its disk has failed, and it has still to notice and to start again

@@ -15,7 +15,7 @@ from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Hash, Instant
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Hash, Instant, LogPosition
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     AppendEvent,
@@ -44,6 +44,7 @@ from .beginning import Beginning
 from .bell import Bell
 from .instance import InstanceMark
 from .keys import KeyRing
+from .lasting import note_lasting
 from .logbook import LogBook
 from .pairs import Pairs
 from .port import DaemonRefusal
@@ -142,6 +143,8 @@ class Core:
         """What is left of each rate by when things came; after a start every peer has a full minute."""
         self.caught_up: Instant | None = None
         """When this device last held all that the relay had for it; None before its first session."""
+        self.given_logs: dict[tuple[DeviceId, AccountId], tuple[LogPosition, Instant]] = {}
+        """How much of a peer's log went with late mail to each other device of ours last, and when."""
         self.outgoing = Bell()
         """Something waits to be sent or published."""
         self.feed = Bell()
@@ -241,6 +244,11 @@ class Core:
         """One of the owner's agents."""
         return AgentRef(self.own, name)
 
+    async def save_keys(self, ring: KeyRing) -> None:
+        """Keep the keys durably. Raises what the vault raises."""
+        await self.vault.save(ring)
+        note_lasting()
+
     async def own_log(self) -> AccountLog:
         """The owner's own log. Raises DaemonRefusal(not-set-up)."""
         log = await self.logs.get(self.own)
@@ -260,6 +268,7 @@ class Core:
         with trio.CancelScope(shield=True):
             began = trio.current_time()
             results = await self.store.commit(changes)
+            note_lasting()
             self.commits.add(trio.current_time() - began)
         names = {change.account: change.name for change in changes if isinstance(change, AppendStatements)}
         names |= {change.account: change.shown_as for change in changes if isinstance(change, ReleaseName)}

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import Flow, MessageRecord, PeerWord, Rung
@@ -88,6 +89,12 @@ def delivery_words(delivery: Delivery, handle: str, word: PeerWord | None) -> st
             return f"Read by {handle} at {at}{rest}."
         case "processed":
             return f"Processed by {handle} at {at}."
+        case "expired" if delivery.code == RejectCode.DEVICE_GONE.value:
+            return "The machine that sent it was put out; whether it was delivered is not known."
+        case "failed" if delivery.code == RejectCode.DEVICE_GONE.value:
+            return f"Failed: {owner} has no machine any more. Ask {owner} by another way."
+        case "failed" if delivery.code == RejectCode.UNKNOWN_RECIPIENT.value:
+            return f"Failed: no machine of {owner} serves {handle} any more. Ask {owner} by another way."
         case "expired":
             return "Expired; whether it was delivered is not known."
         case _:

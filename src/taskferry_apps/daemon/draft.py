@@ -48,6 +48,7 @@ from ..audit_logs import own_changes, peer_changes
 from .core import Core
 from .port import DaemonRefusal
 from .steps import record_of
+from .unserved import unserved
 
 __all__ = ["LIFETIME_MS", "Draft", "Posted", "Thread", "refusal_of", "wrap_keys"]
 
@@ -115,7 +116,8 @@ class _Recipient:
 
     def __init__(self, own: AccountLog, peer: AccountLog, to: AgentRef, device: bytes) -> None:
         self.own, self.log = own.position, peer.position
-        self._logs = (own, peer)
+        self.peer = peer
+        self._own = own
         self._to = to
         self._device = device
         self._keys: tuple[bytes, ...] = ()
@@ -123,7 +125,7 @@ class _Recipient:
     def keys(self) -> tuple[bytes, ...]:
         """Those to seal for. Raises as `wrap_keys` does."""
         if not self._keys:
-            self._keys = wrap_keys(*self._logs, self._to, self._device)
+            self._keys = wrap_keys(self._own, self.peer, self._to, self._device)
         return self._keys
 
 
@@ -364,12 +366,7 @@ class Draft:
         try:
             keys = to.keys()
         except RemoteProtocolError as error:
-            raise DaemonRefusal(
-                error.code.value,
-                "No device of that owner serves that agent.",
-                "Check the handle; its owner may have withdrawn the agent.",
-                status=404,
-            ) from error
+            raise unserved(to.peer, envelope.header.to) from error
         wraps = wrap_for(key, keys, self.core.entropy)
         return encode_parcel(Parcel(envelope.raw, wraps))
 

@@ -40,7 +40,9 @@ from .connection_arrivals import take_acceptance, take_end, take_grant, take_req
 from .connection_copies import take_connection_copy
 from .core import Core
 from .draft import Draft
+from .late_mail import note_late
 from .message_arrivals import take_message
+from .own_news import heard_of
 from .quarantine import audit_refusal
 from .receipts import take_receipt
 from .share_arrivals import take_share
@@ -59,6 +61,7 @@ async def apply(arrival: Arrival) -> None:
     if decision.rate is not None:
         draft.add(_rate(Flow(header.from_, header.to), decision.rate))
     outcome, word = await _effect(arrival)
+    await note_late(draft, envelope, arrival.content.body)
     if outcome is Outcome.QUARANTINED:
         await audit_refusal(draft, word, header.from_, header.to, header.cls.value)
     draft.add(seen_row(envelope, outcome.value, word, draft))
@@ -108,8 +111,11 @@ async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
             await take_action_outcome(arrival, body)
         case CardUpdate():
             await take_card(arrival, body)
-        case AccountUpdate() | GrantDigest():
+        case AccountUpdate():
             # The news is the log that the header quotes: it was taken before this was decided on.
+            await heard_of(arrival.draft, arrival.peer.account, body)
+            arrival.keep()
+        case GrantDigest():
             arrival.keep()
         case _:
             code = await take_task_event(arrival)

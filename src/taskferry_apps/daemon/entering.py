@@ -71,7 +71,7 @@ class Entry:
         """Make durable what the consent that follows binds this machine to."""
         core = self._core
         async with core.lock:
-            await core.vault.save(ring)
+            await core.save_keys(ring)
             core.ring = ring
             await core.commit((PutSetting(_KEY, pending.encode()),))
 
@@ -89,7 +89,7 @@ class Entry:
                 async with core.lock:
                     # Keys that somebody may still put into a log are used for nothing else.
                     core.ring = make_keys(core.ring.device.label, core.entropy, core.now())
-                    await core.vault.save(core.ring)
+                    await core.save_keys(core.ring)
                     await core.commit((DropSetting(_KEY),))
                 return
             await trio.sleep(_LOOK_S)

@@ -48,6 +48,7 @@ from .draft import Draft
 from .effects import apply, note_applied, seen_row
 from .identity_changes import What, mark_changed
 from .inbound_facts import gather_facts
+from .late_mail import note_late
 from .log_news import Fetch, News, fetch_news, judge, pin, refresh
 from .named_events import take_if_named
 from .quarantine import set_aside
@@ -160,6 +161,7 @@ class Inbound:
             await pin(draft, news)
         if not await take_if_named(draft, item.envelope, sealed):
             return False
+        await note_late(draft, item.envelope)
         draft.add(seen_row(item.envelope, Outcome.APPLIED.value, "", draft), SetCursor(at))
         await draft.commit()
         return True

@@ -171,7 +171,7 @@ def decode_keys(raw: bytes, where: str) -> KeyRing:
             EncryptionKey.from_secret(bytes.fromhex(following)) if following else None,
             _locked(content["manage_locked"]) if content["format"] == 2 else None,
         )
-    except (ValueError, KeyError, TypeError, LocalProtocolError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, LocalProtocolError) as error:
         raise DamagedKeys(
             f"{where} is damaged. Put it back from a backup, or recover the account in an empty folder."
         ) from error

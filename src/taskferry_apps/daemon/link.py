@@ -29,6 +29,7 @@ from .core import Core
 from .inbound import Inbound
 from .instances import note_other_instance, stand_alone
 from .intake import Intake
+from .lasting import note_lasting
 from .log_news import take_news, take_own_log, take_own_news
 from .outbound import Outbound
 from .presence import Presence
@@ -209,6 +210,7 @@ class Link:
         try:
             await self.call(calls.AppendStatements(start, tuple(statements), offer=True))
             taken = True
+            note_lasting()
         finally:
             if not taken:
                 # Another device was first; or nobody waited for the answer, and the relay may have them.

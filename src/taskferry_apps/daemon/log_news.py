@@ -23,6 +23,7 @@ from .core import Core
 from .draft import Draft
 from .identity_changes import What, mark_changed
 from .logbook import continued
+from .own_news import note_untold
 from .publishing import fetch_log
 from .served import settle_served
 
@@ -168,6 +169,7 @@ async def take(core: Core, news: News | None) -> bool:
             return True  # somebody else has brought it, or more
         draft = Draft(core)
         await pin(draft, news)
+        await note_untold(draft, news.held, news.log)
         await draft.commit()
     return True
 

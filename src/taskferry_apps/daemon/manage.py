@@ -78,7 +78,7 @@ class Manage:
                 ring = attrs.evolve(ring, device=attrs.evolve(ring.device, manage=None), locked_manage=locked)
             else:
                 ring = attrs.evolve(ring, device=attrs.evolve(ring.device, manage=key), locked_manage=None)
-            await core.vault.save(ring)
+            await core.save_keys(ring)
             core.ring, core.unlocked = ring, None
             await self._tell("passphrase_set" if new else "passphrase_removed")
 
@@ -96,8 +96,9 @@ class Manage:
                 )
             key = await self._open(core.keys.locked_manage, passphrase)
             until = Instant(core.now() + minutes * MINUTE_MS)
-            core.unlocked = (key, until)
+            # A key that signs while no entry says so would be worse than an entry too many.
             await self._tell("unlocked")
+            core.unlocked = (key, until)
         return until
 
     async def lock(self, caller: Caller) -> None:

@@ -36,7 +36,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_transports.backoff import delay
 
-from ..relay_client import Pending
+from ..relay_answers import Pending
 from .asked import lose
 from .bonds import bonds_between
 from .core import Core

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from taskferry_protocol.envelope import parse_envelope
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.messages import ArtifactSubmit, decode_content
 from taskferry_protocol.records import Flow
@@ -18,6 +19,7 @@ from .link import Link
 from .names import handle_of
 from .steps import done_before
 from .taskbook import Held
+from .unserved import PUT_OUT
 from .views import Delivery, Sent
 
 __all__ = ["posted_before", "sent", "sent_each"]
@@ -79,6 +81,8 @@ async def _warnings(core: Core, link: Link, mine: AgentRef, to: AgentRef) -> tup
             f"The identity of {handle} is in question; this waits here until your owner has decided."
             f" See: taskferry peer show {handle}",
         )
+    elif link.refused is RejectCode.DEVICE_GONE:
+        warnings = (PUT_OUT,)
     elif not link.connected:
         warnings = ("The relay is not reachable now; this waits here and is sent as soon as it is.",)
     elif await link.is_away(to):

@@ -14,8 +14,8 @@ from taskferry_protocol.backups import backup_key
 from taskferry_protocol.cards import Card, Visibility
 from taskferry_protocol.crypto import KEY_BYTES, SigningKey
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import AgentRef, Instant, is_name
-from taskferry_protocol.messages import AccountUpdate, SharedCard
+from taskferry_protocol.ids import Instant, is_name
+from taskferry_protocol.messages import SharedCard
 from taskferry_protocol.records import (
     LocalAgent,
     PutAgent,
@@ -29,20 +29,21 @@ from ..origins import origin_of
 from ..phrase import phrase_of
 from ..relay_client import CallRefused
 from .agents_told import shared_agent
-from .audience import connected_owners
 from .beginning import Beginning
 from .cards import sign_and_store
 from .core import Core
 from .draft import Draft, refusal_of
 from .keys import KeyRing, make_keys
+from .lasting import note_lasting
 from .link import RELAY_SETTING
 from .names import require_owner
+from .own_news import announce
 from .port import Caller, DaemonRefusal, NewAgent
 from .publications import Publication, Subject, note
 from .shares import share
 from .tickets import keep_ticket
 
-__all__ = ["BACKUP_SETTING", "Owner", "announce", "check_relay_address"]
+__all__ = ["BACKUP_SETTING", "Owner", "check_relay_address"]
 
 Claim = Callable[[str, AccountLog, str], Awaitable[RejectCode | None]]
 """Opens a session at a relay for a fresh account, with its ticket; the code if the relay will not have it."""
@@ -51,10 +52,6 @@ Claim = Callable[[str, AccountLog, str], Awaitable[RejectCode | None]]
 BACKUP_SETTING: Final = "backup-key"
 Append = Callable[[int, Sequence[bytes]], Awaitable[None]]
 """Has the relay append statements from an index on. Raises CallRefused, DaemonRefusal(relay-unreachable)."""
-
-#: Statements in one `account_update`.
-_UPDATE: Final = 64
-
 
 _BAD_TICKET: Final = {
     RejectCode.UNKNOWN_TICKET: "The relay does not know that ticket; it may be mistyped or withdrawn.",
@@ -139,6 +136,7 @@ class Owner:
             if refused is not None:
                 await core.vault.save_beginning(None)
                 raise _not_claimed(owner, refused, ticket)
+            note_lasting()
             draft = Draft(core)
             draft.take_log(None, log)
             draft.add(SetTrust(log.account, Trust.OWN, draft.now), PutSetting(RELAY_SETTING, relay.encode()))
@@ -198,7 +196,7 @@ class Owner:
             accounts.fold([statement])
         except (RemoteProtocolError, LocalProtocolError) as error:
             raise refusal_of(error) from error
-        await core.vault.save(ring)
+        await core.save_keys(ring)
         core.ring = ring
         beginning = Beginning(owner, statement, seed)
         await core.vault.save_beginning(beginning)
@@ -320,7 +318,7 @@ class Owner:
                 return
             if is_due(ring, now) or ring.next_encryption is not None:
                 ring = ring.prepare_rotation(core.entropy)
-                await core.vault.save(ring)
+                await core.save_keys(ring)
                 core.ring = ring
                 coming = ring.next_encryption
                 stated = log.state.devices[core.device].record.enc
@@ -333,18 +331,6 @@ class Owner:
                     await draft.commit()
                 ring = ring.finish_rotation(now)
             if ring is not core.ring:
-                await core.vault.save(ring)
+                await core.save_keys(ring)
                 core.ring = ring
         core.outgoing.ring()
-
-
-async def announce(draft: Draft, start: int, statements: Sequence[bytes]) -> None:
-    """Tell every connected account, and the owner's other devices, of statements from index `start` on."""
-    own = AgentRef(draft.core.own, "")
-    told = set(await connected_owners(draft))
-    log = await draft.own_log()
-    if len(log.state.active_devices()) > 1:
-        told.add(draft.core.own)
-    for account in sorted(told):
-        update = AccountUpdate(tuple(statements[:_UPDATE]), start)
-        await draft.post_quietly(update, own, AgentRef(account, ""))

@@ -6,7 +6,8 @@ ends in between, asking again goes on from there.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import attrs
@@ -20,7 +21,7 @@ from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import statement_page
-from taskferry_protocol.ids import AgentRef, DeviceId
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId
 from taskferry_protocol.records import (
     CardRecord,
     ConnectionState,
@@ -33,7 +34,7 @@ from taskferry_protocol.records import (
     SetTrust,
     Trust,
 )
-from taskferry_protocol.recovery import VISITOR, Base, names_in, restate
+from taskferry_protocol.recovery import VISITOR, Base, log_before, names_in, restate
 from taskferry_protocol.sessions import LogExtension
 
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient
@@ -46,7 +47,8 @@ from .link import RELAY_SETTING, Link
 from .log_news import held_text
 from .names import require_owner
 from .outbound import give_up_all
-from .owner import BACKUP_SETTING, announce, check_relay_address
+from .own_news import announce
+from .owner import BACKUP_SETTING, check_relay_address
 from .port import Caller, DaemonRefusal
 from .publications import Publication, Subject, note
 from .recovery_port import NewRecovery, Recovered, RecoveryStanding
@@ -222,7 +224,7 @@ class Recovery:
                 ring = None
         if ring is None:
             ring = make_keys(label or "recovered device", core.entropy, core.now())
-        await core.vault.save(ring)
+        await core.save_keys(ring)
         return ring
 
     def _restated(
@@ -244,13 +246,13 @@ class Recovery:
         """Let the relay take what it lacks of the log; the agents' cards as it has them."""
         start = log.shared_with(shown)
         extension = LogExtension(start, statement_page(log.after(start)))
-        before = refold(base.log.statements[: base.kept])
+        logs = (refold(base.log.statements[: base.kept]), log_before(base, ring.device.id))
         cards: list[Card] = []
         try:
             identity = Identity(log.account, ring.device.signing)
             async with self._link.short_session(url, identity, extension) as client:
                 for name in log.state.agents:
-                    cards.append(await self._card(client, before, AgentRef(log.account, name)))
+                    cards.append(await self._card(client, logs, AgentRef(log.account, name)))
         except LinkEnded as ended:
             if ended.code is None:
                 raise unreachable(ended) from ended
@@ -262,8 +264,11 @@ class Recovery:
             ) from ended
         return tuple(cards)
 
-    async def _card(self, client: RelayClient, before: AccountLog, agent: AgentRef) -> Card:
-        """An agent's newest card, by this machine or the relay; a plain one where neither has a good one."""
+    async def _card(self, client: RelayClient, logs: Sequence[AccountLog], agent: AgentRef) -> Card:
+        """An agent's newest card, by this machine or the relay; a plain one where neither has a good one.
+
+        The first of `logs` by which any is good decides.
+        """
         raws = [record.raw for record in (await self._core.store.cards((agent,))).values()]
         try:
             answer = await client.call(calls.GetCard(agent))
@@ -271,10 +276,11 @@ class Recovery:
                 raws.append(answer.card)
         except CallRefused:
             pass
-        found = [card for raw in raws if (card := good_card(raw, before, agent)) is not None]
-        if found:
-            return max(found, key=lambda card: card.version)
-        return Card(agent, 0, self._core.now(), before.position, "", "", "", (), (), Visibility.PRIVATE)
+        for log in logs:
+            found = [card for raw in raws if (card := good_card(raw, log, agent)) is not None]
+            if found:
+                return max(found, key=lambda card: card.version)
+        return Card(agent, 0, self._core.now(), logs[0].position, "", "", "", (), (), Visibility.PRIVATE)
 
     async def _commit(
         self,
@@ -287,32 +293,45 @@ class Recovery:
         cards: Sequence[Card],
     ) -> None:
         core = self._core
-        is_new = core.account is None or core.device != ring.device.id
+        is_new = held is None or ring.device.id not in held.state.devices
         if is_new:
             await give_up_all(core)
-        core.ring, core.account = ring, log.account
-        draft = Draft(core)
-        if held is None:
-            draft.take_log(None, log)
-        elif held.position != log.position:
-            draft.replace_log(held, log, held.shared_with(log))
-        draft.add(SetTrust(log.account, Trust.OWN, draft.now), HoldAccount(log.account, ""))
-        await clear_alarm(draft, held_text(held or log))
-        draft.add(PutSetting(RELAY_SETTING, url.encode()))
-        draft.add(PutSetting(BACKUP_SETTING, backup_key(recovery.seed).public))
-        draft.add(written_down(recovery.public, draft.now))
-        if is_new:
-            cursor = RelayCursor(self._link.origin_of(url), NO_GENERATION, Offset(0))
-            draft.add(SetCursor(cursor))
-            await self._put_cards(draft, log, ring.device, cards)
-        await settle_served(draft, log)
-        start = held.shared_with(log) if held is not None else base.kept
-        if log.after(start):
-            await announce(draft, start, log.after(start))
-        draft.add(DUE)
-        draft.tell("account", "", state="recovered", owner=log.state.name)
-        await draft.commit()
+        with self._serving(ring, log.account):
+            draft = Draft(core)
+            if held is None:
+                draft.take_log(None, log)
+            elif held.position != log.position:
+                draft.replace_log(held, log, held.shared_with(log))
+            draft.add(SetTrust(log.account, Trust.OWN, draft.now), HoldAccount(log.account, ""))
+            await clear_alarm(draft, held_text(held or log))
+            draft.add(PutSetting(RELAY_SETTING, url.encode()))
+            draft.add(PutSetting(BACKUP_SETTING, backup_key(recovery.seed).public))
+            draft.add(written_down(recovery.public, draft.now))
+            if is_new:
+                cursor = RelayCursor(self._link.origin_of(url), NO_GENERATION, Offset(0))
+                draft.add(SetCursor(cursor))
+                await self._put_cards(draft, log, ring.device, cards)
+            await settle_served(draft, log)
+            start = held.shared_with(log) if held is not None else base.kept
+            if log.after(start):
+                await announce(draft, start, log.after(start))
+            draft.add(DUE)
+            draft.tell("account", "", state="recovered", owner=log.state.name)
+            await draft.commit()
         await core.vault.save_beginning(None)
+
+    @contextmanager
+    def _serving(self, ring: KeyRing, account: AccountId) -> Iterator[None]:
+        """The account is this daemon's, and stays so if the block ends well."""
+        core = self._core
+        # Kept already, and what the relay knows: who asks again goes on from there, as after a start.
+        core.ring = ring
+        before, core.account = core.account, account
+        try:
+            yield
+        except BaseException:
+            core.account = before
+            raise
 
     async def _put_cards(
         self, draft: Draft, log: AccountLog, device: DeviceKeys, cards: Sequence[Card]

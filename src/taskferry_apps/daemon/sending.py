@@ -25,6 +25,7 @@ from .leads import lead_of, named_message
 from .names import handle_of, named_peer
 from .port import Caller, DaemonRefusal
 from .together import Fill
+from .unserved import check_not_put_out
 
 __all__ = ["Way", "check_may_send", "message_to", "open_way"]
 
@@ -40,9 +41,13 @@ class Way:
 
 
 async def open_way(core: Core, mine: AgentRef, peer: str | AgentRef) -> Way:
-    """The way to a peer. Raises DaemonRefusal: bad-value, unknown-account, account-held, not-connected."""
+    """The way to a peer.
+
+    Raises DaemonRefusal: bad-value, device-gone, unknown-account, account-held, not-connected.
+    """
     to = await named_peer(core, peer) if isinstance(peer, str) else peer
     handle = await handle_of(core, to)
+    check_not_put_out(await core.own_log(), core.device)
     if to == mine:
         raise DaemonRefusal("bad-value", "An agent does not send to itself.", detail={"field": "to"})
     pinned = (await core.store.accounts((to.account,))).get(to.account)

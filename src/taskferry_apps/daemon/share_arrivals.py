@@ -8,6 +8,7 @@ from typing import Final
 
 import attrs
 
+from taskferry_protocol.accounts import LogRelation, compare
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.cards import Visibility, read_card
 from taskferry_protocol.connections import recall_end, recall_request
@@ -59,6 +60,7 @@ from .arrival import Arrival
 from .draft import Draft
 from .held_messages import held_message, stood
 from .labels import put_label
+from .log_news import News, pin
 from .logbook import continued
 from .task_gate import hold_shared
 from .taskbook import Held, event_of, load_task, row_after
@@ -109,16 +111,22 @@ async def _take_account(draft: Draft, item: SharedAccount) -> None:
     if item.account == draft.core.own or item.start > (held.state.length if held is not None else 0):
         return
     log = continued(held, item.start, item.statements)
-    if log.account != item.account or (held is not None and log.state.length <= held.state.length):
+    if log.account != item.account:
         return
-    if held is not None and log.shared_with(held) != held.state.length:
-        return
-    draft.replace_log(held, log, held.state.length if held is not None else 0, item.name)
     if held is None:
+        draft.replace_log(None, log, 0, item.name)
         trust = Trust(item.trust) if item.trust in {word.value for word in Trust} else Trust.UNVERIFIED
         draft.add(SetTrust(log.account, Trust.UNVERIFIED if trust is Trust.OWN else trust, draft.now))
         if item.held:
             draft.add(HoldAccount(log.account, item.held))
+        return
+    news = News(held, log)
+    relation = compare(held, log)
+    if relation is LogRelation.WINS or (relation is LogRelation.EXTENSION and news.settles):
+        # Its owner has taken it back since it was shared first: this machine's owner is told, too.
+        await pin(draft, news)
+    elif relation is LogRelation.EXTENSION:
+        draft.replace_log(held, log, held.state.length, item.name)
 
 
 async def _take_card(draft: Draft, item: SharedCard) -> None:
@@ -276,9 +284,9 @@ class _Tasks:
 
 
 async def _take_late(held: Sequence[MessageRecord], envelope: Envelope, tasks: _Tasks) -> None:
-    """What another device of ours had signed in a task that was not here yet: now it is known whose it is."""
+    """What came in a task that was not here yet, and is told again: now it is known whose word it is."""
     for record in held:
-        if record.direction is Direction.COPY:
+        if record.direction is not Direction.OUT:
             await tasks.add(envelope, decode_content(record.content), record)
 
 

@@ -6,10 +6,11 @@ the owner chose for each how much of it that is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash
+from taskferry_protocol.limits import ENVELOPE_BYTES
 from taskferry_protocol.messages import (
     DeviceShare,
     SharedAccount,
@@ -20,16 +21,18 @@ from taskferry_protocol.messages import (
     SharedLabel,
     SharedMessage,
 )
-from taskferry_protocol.records import Trust
+from taskferry_protocol.records import PeerConnection, PinnedAccount, SealedRecord, Trust
 
 from .draft import Draft
 
-__all__ = ["account_items", "share", "share_with"]
+__all__ = ["account_items", "connection_item", "message_items", "pinned_items", "share", "share_with"]
 
 #: One share: several fit in the relay's window, and one is folded in a moment.
 _SHARE_BYTES: Final = 150_000
 _SHARE_ITEMS: Final = 64
 _STATEMENTS: Final = 64
+#: An envelope beyond this does not fit into another one with its padding.
+_LARGEST: Final = ENVELOPE_BYTES - 6_000
 
 
 def account_items(
@@ -40,6 +43,27 @@ def account_items(
         SharedAccount(account, name, trust.value, held, start, tuple(statements[start : start + _STATEMENTS]))
         for start in range(0, len(statements), _STATEMENTS)
     ]
+
+
+def pinned_items(pinned: PinnedAccount) -> list[SharedItem]:
+    """An account as it stands here; of our own, nothing: each device has it from the relay."""
+    if pinned.trust is Trust.OWN:
+        return []
+    record = pinned.record
+    return account_items(record.account, record.name, record.statements, pinned.trust, record.held)
+
+
+def connection_item(made: PeerConnection) -> SharedItem:
+    """A connection as it stands here."""
+    grants = tuple((grant.raw, grant.terms) for grant in made.grants)
+    return SharedConnection(
+        made.request_raw, made.accept_raw, made.end_raw, made.note, made.created_at, grants
+    )
+
+
+def message_items(sealed: Iterable[SealedRecord]) -> list[SharedItem]:
+    """Messages as they were sent, those apart that are too large to be passed on."""
+    return [SharedMessage(kept.envelope, kept.key) for kept in sealed if len(kept.envelope) <= _LARGEST]
 
 
 async def share(draft: Draft, items: Sequence[SharedItem]) -> None:

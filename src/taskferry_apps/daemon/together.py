@@ -20,6 +20,7 @@ from taskferry_protocol.records import DaemonChange
 
 from .core import Core
 from .draft import Draft, Posted
+from .lasting import apart, note_lasting
 from .steps import record_of
 
 __all__ = ["Together"]
@@ -69,7 +70,8 @@ class Together:
                 async with self._turn:
                     if any(one.outcome is None for one in mine):
                         async with self._core.lock:
-                            await self._lead()
+                            with apart():
+                                await self._lead()
         finally:
             for one in mine:
                 if one.outcome is None:
@@ -105,6 +107,7 @@ class Together:
                 self._settle(waiting, error)
         else:
             for waiting, posted, _ in filled:
+                waiting.context.run(note_lasting)
                 self._settle(waiting, posted)
 
     def _settle(self, waiting: _Waiting, outcome: Posted | Exception) -> None:

@@ -22,8 +22,10 @@ from .bounds import BOUNDS
 from .connections import Connections
 from .core import Core
 from .draft import Draft
+from .late_mail import pass_on_late
 from .link import Link
 from .outbound import give_up_expired
+from .own_news import tell_untold
 from .owner import Owner
 from .quiet import QUIET_MS
 from .tasks import Tasks
@@ -67,6 +69,8 @@ class Upkeep:
         self._core.forget_unlocked()
         await self._owner.keep_keys_fresh()
         await give_up_expired(self._core)
+        await pass_on_late(self._core)
+        await tell_untold(self._core)
         await self._connections.expire_requests()
         drained = self._link.drained_until
         if drained:

@@ -247,9 +247,13 @@ class Relay:
         # One task for all sessions: a timer for each would cost an idle one half its memory again.
         while True:
             await trio.sleep(CLOCK_S)
-            now = self._now()
-            for link in tuple(self._links):
-                link.keep_time(now)
+            self._tell_time()
+
+    def _tell_time(self) -> None:
+        # Not in the loop above, whose variables would hold the last link of all while it sleeps.
+        now = self._now()
+        for link in tuple(self._links):
+            link.keep_time(now)
 
 
 def _makers(spans: Spans | None) -> tuple[Callable[..., Engine], Callable[..., Calls]]:

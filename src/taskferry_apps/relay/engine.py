@@ -119,6 +119,8 @@ class Engine:
             await self._judge.decide(sender, jobs)
         except BaseException:
             self._make_room(jobs)
+            # It was looked at all the same.
+            self._senders.spend(account, count, self._now())
             raise
         self._senders.spend(account, max(count, sum([job.entries for job in jobs])), self._now())
         for job in jobs:

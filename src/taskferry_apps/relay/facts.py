@@ -5,7 +5,7 @@ Nothing in here is the truth: all of it is rebuilt from the store, and dropped b
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterable
+from collections.abc import Collection, Container, Iterable, Sequence
 from typing import Final
 
 from taskferry_protocol.accounts import AccountLog, refold
@@ -20,16 +20,17 @@ from taskferry_protocol.records import (
     AgentPair,
     ContactState,
     Flow,
-    RateRecord,
+    RecordContact,
     RecordRate,
 )
 from taskferry_stores.port import RelayStore
 
+from .flow_states import FlowStates
 from .in_force import connection_for
 from .limits import USUAL
 from .lru import Lru
 from .usage import Landing, Usages
-from .view import NO_CONTACT, Account, Ends, Route, View
+from .view import NO_CONTACT, Account, Ends, Found, Route, View
 
 __all__ = ["Facts"]
 
@@ -53,7 +54,7 @@ class Facts:
         self._usages = Usages(store, limits)
         # Kept beside the routes, which whoever is connected can have read anew. Lost ones were fuller.
         self._service: Lru[Ends, RateState] = Lru(ROUTES_HELD)
-        self._unsaved: dict[Flow, RateState] = {}
+        self._flows = FlowStates()
         # Rises with every change, so that what was read before one is not taken for what holds after it.
         self._version = 0
 
@@ -78,22 +79,28 @@ class Facts:
 
     async def accounts(self, accounts: Collection[AccountId]) -> dict[AccountId, Account]:
         """Those of the accounts that the relay knows, read together where they are not held."""
-        missing = {account for account in accounts if self._accounts.get(account) is None}
+        found = {account: held for account in accounts if (held := self._accounts.get(account)) is not None}
+        missing = {account for account in accounts if account not in found}
         if missing:
-            await self._load_accounts(missing)
-        held = {account: self._accounts.get(account) for account in accounts}
-        return {account: found for account, found in held.items() if found is not None}
+            found |= await self._load_accounts(missing)
+            found = {account: self._accounts.get(account) or one for account, one in found.items()}
+        return found
 
-    async def _load_accounts(self, accounts: Collection[AccountId]) -> None:
+    async def _load_accounts(self, accounts: Collection[AccountId]) -> dict[AccountId, Account]:
+        """Those that the store knows. What is held of them may have to go again for the last of them."""
         version = -1
         records: Collection[AccountRecord] = ()
         while version != self._version:
             version = self._version
             records = (await self._store.accounts(accounts)).values()
+        found: dict[AccountId, Account] = {}
         for record in records:
-            if self._accounts.get(record.account) is None:
-                log = refold(record.statements)
-                self._hold(record.account, Account(log, record.held))
+            account = self._accounts.get(record.account)
+            if account is None:
+                account = Account(refold(record.statements), record.held)
+                self._hold(record.account, account)
+            found[record.account] = account
+        return found
 
     def account_changed(self, account: AccountId, log: AccountLog, held: str) -> None:
         """The store holds another log or hold from now on."""
@@ -111,13 +118,14 @@ class Facts:
 
     # --- what many parcels need
 
-    async def prepare(self, sender: AccountId, headers: Iterable[Header]) -> None:
+    async def prepare(self, sender: AccountId, headers: Iterable[Header]) -> Found:
         """Load whatever deciding on these envelopes needs and is not held, in few queries."""
-        accounts: set[AccountId] = set()
+        version = self._version
+        found: dict[AccountId, Account | None] = {}
+        missing: set[AccountId] = set()
         ends: set[Ends] = set()
         targets: set[AgentRef] = set()
-        if self._accounts.get(sender) is None:
-            accounts.add(sender)
+        self._find(sender, found, missing)
         last: tuple[AgentRef, AgentRef] | None = None
         for header in headers:
             to = header.to
@@ -126,30 +134,50 @@ class Facts:
             last = (header.from_, to)
             if to not in targets:
                 targets.add(to)
-                if self._accounts.get(to.account) is None:
-                    accounts.add(to.account)
+                if to.account not in found:
+                    self._find(to.account, found, missing)
             pair = (header.from_, to)
             if pair not in ends and self._routes.get(pair) is None:
                 ends.add(pair)
-        if accounts:
-            await self._load_accounts(accounts)
+        if missing:
+            found |= dict.fromkeys(missing) | await self._load_accounts(missing)
         if ends:
             await self._load_routes(ends)
-        await self._load_usage(sender, targets)
+        accounts = Found(version, found)
+        await self._load_usage(sender, targets, accounts)
+        return accounts
+
+    def _find(
+        self, account: AccountId, found: dict[AccountId, Account | None], missing: set[AccountId]
+    ) -> None:
+        held = self._accounts.get(account)
+        if held is None:
+            missing.add(account)
+        else:
+            found[account] = held
+
+    def _newest(self, account: AccountId, found: Found) -> Account | None:
+        """The account as it is held, or as it was found if it had to go for others."""
+        return self._accounts.get(account) or found.accounts.get(account)
 
     async def _load_routes(self, ends: Collection[Ends]) -> None:
+        foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
+        back = [Flow(flow.to, flow.from_) for flow in foreign]
         version = -1
         routes: list[Route] = []
-        while version != self._version:
+        is_stale = False
+        while is_stale or version != self._version:
             version = self._version
-            routes = await self._read_routes(ends)
+            with self._flows.reading([*foreign, *back]) as reading:
+                routes = await self._read_routes(ends, foreign, back)
+            is_stale = reading.is_stale
         for route in routes:
             if self._routes.get(route.ends) is None:
                 self._routes.put(route.ends, route)
 
-    async def _read_routes(self, ends: Collection[Ends]) -> list[Route]:
-        foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
-        back = [Flow(flow.to, flow.from_) for flow in foreign]
+    async def _read_routes(
+        self, ends: Collection[Ends], foreign: Sequence[Flow], back: Sequence[Flow]
+    ) -> list[Route]:
         if not foreign:
             return [Route(Flow(a, b), None, acquainted=False) for a, b in ends]
         connections = await self._store.connections(
@@ -159,36 +187,37 @@ class Facts:
         linked = await self._store.linked(accounts) if accounts else frozenset()
         contacts = await self._store.contacts({*foreign, *back})
         rates = await self._store.rates(foreign)
+        states = self._flows
         routes = []
         for a, b in ends:
             flow = Flow(a, b)
             known = connections.get(AgentPair.of(a, b), ())
             route = Route(flow, connection_for(known, b), (a.account, b.account) in linked)
-            route.contact = contacts.get(flow, NO_CONTACT)
-            route.reverse = contacts.get(Flow(b, a), NO_CONTACT)
-            saved = rates.get(flow)
-            route.rate = None if saved is None else RateState(saved.tokens_milli, saved.at)
-            route.rate = self._unsaved.get(flow, route.rate)
+            reverse = Flow(b, a)
+            route.contact = states.contact(flow, contacts.get(flow, NO_CONTACT))
+            route.reverse = states.contact(reverse, contacts.get(reverse, NO_CONTACT))
+            route.rate = states.rate(flow, rates.get(flow))
             routes.append(route)
         return routes
 
-    async def _load_usage(self, sender: AccountId, targets: Iterable[AgentRef]) -> None:
+    async def _load_usage(self, sender: AccountId, targets: Iterable[AgentRef], found: Found) -> None:
         devices: set[DeviceId] = set()
         for to in targets:
-            account = self._accounts.get(to.account)
+            account = self._newest(to.account, found)
             if account is not None:
                 devices.update([served.id for served in account.log.state.serving(to.name)])
-        own = self._accounts.get(sender)
+        own = self._newest(sender, found)
         await self._usages.load(None if own is None else own.log, devices)
 
-    def view(self, account: AccountId, device: DeviceId) -> View:
+    def view(self, account: AccountId, device: DeviceId, found: Found) -> View:
         """The facts about one session's envelopes, good until the caller waits for something."""
-        return View(self, account, device)
+        return View(self, account, device, found)
 
     # --- what decisions and commits change
 
     def contact_changed(self, flow: Flow, contact: ContactState) -> None:
         """A contact state that is about to be stored."""
+        self._flows.contact_changed(flow, contact)
         route = self._routes.get((flow.from_, flow.to))
         if route is not None:
             route.contact = contact
@@ -197,12 +226,19 @@ class Facts:
             route.reverse = contact
 
     def unsaved_rates(self) -> list[RecordRate]:
-        """The buckets that changed since the last call, to be committed with what they were spent on."""
-        changes = [
-            RecordRate(flow, RateRecord(rate.tokens_milli, rate.at)) for flow, rate in self._unsaved.items()
-        ]
-        self._unsaved.clear()
-        return changes
+        """The rates that were spent of since the last call, to be committed with what they were spent on."""
+        return self._flows.unsaved_rates()
+
+    def written(self, contacts: Iterable[RecordContact]) -> None:
+        """The commit under way has ended, with these contact states in it."""
+        self._flows.written(contacts)
+
+    def came_to_nothing(self, contacts: Iterable[RecordContact]) -> None:
+        """These contact states are not stored after all."""
+        self._flows.came_to_nothing(contacts)
+        for change in contacts:
+            self._routes.drop((change.flow.from_, change.flow.to))
+            self._routes.drop((change.flow.to, change.flow.from_))
 
     def landed(self, landing: Landing) -> None:
         """A commit ended: what was pending is stored, or came to nothing."""
@@ -223,4 +259,4 @@ class Facts:
         self._version += 1
         self._accounts.clear()
         self._routes.clear()
-        self._unsaved.clear()
+        self._flows.forget()

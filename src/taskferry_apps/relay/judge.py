@@ -5,7 +5,7 @@ What is admitted is pending until its commit ended, and counts against limits me
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import trio
@@ -18,6 +18,7 @@ from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.likeness import Like, Likeness
 from taskferry_protocol.messages import MessageClass
+from taskferry_protocol.permissions import GRANTABLE
 from taskferry_protocol.records import RecordContact, StoreEnvelope
 from taskferry_stores.port import RelayStore
 
@@ -87,7 +88,7 @@ class Judge:
         if refused:
             priors = await self._priors(refused)
             known: list[_Read] = [(*entry[:3], []) for entry in refused if _key(entry[1]) in priors]
-            await self._judge(sender, known, priors, now)
+            await self._judge(sender, known, priors, now, again=True)
 
     def _read(self, places: Sequence[_Place], now: Instant) -> list[_Read]:
         """What can be read of these parcels."""
@@ -125,13 +126,15 @@ class Judge:
         read: list[_Read],
         priors: dict[tuple[DeviceId, MessageId], Prior],
         now: Instant,
+        *,
+        again: bool = False,
     ) -> None:
         """Decide in order. What was like another and needs a decision of its own is put into `read`."""
         if not read:
             return
         facts, account, device = self._facts, sender.account, sender.device
-        await facts.prepare(account, [envelope.header for _, envelope, _, _ in read])
-        view = facts.view(account, device)
+        found = await facts.prepare(account, [envelope.header for _, envelope, _, _ in read])
+        view = facts.view(account, device, found)
         at = 0
         while at < len(read):
             (job, index), envelope, wraps, behind = read[at]
@@ -140,10 +143,13 @@ class Judge:
             prior = priors.get(_key(envelope), NO_PRIOR) if priors else NO_PRIOR
             if header.cls is MessageClass.CONNECTION and (device, header.id) in self._asked:
                 prior = Prior(by_id=self._asked[device, header.id])
+            if prior is not NO_PRIOR and not again and prior.by_id != envelope.hash:
+                # The store has what its id was used for before, and keeps both as evidence.
+                prior = NO_PRIOR
             admission = view.decide(envelope, wraps, prior, now)
             while admission is None:
-                await facts.prepare(account, [header])
-                view = facts.view(account, device)
+                found = await facts.prepare(account, [header])
+                view = facts.view(account, device, found)
                 admission = view.decide(envelope, wraps, prior, now)
             if isinstance(admission, Admitted):
                 self._admit(job, index, admission, view, prior, now)
@@ -169,7 +175,7 @@ class Judge:
             self._witness(known, envelope)
         view.note(admission)
         if header.cls is MessageClass.CONNECTION:
-            self._asked[device, header.id] = envelope.hash
+            self._asked.setdefault((device, header.id), envelope.hash)
         for flow, contact in admission.contacts:
             self._facts.contact_changed(flow, contact)
             job.contacts.append(RecordContact(flow, contact))
@@ -187,15 +193,17 @@ class Judge:
         )
         job.stores.append((index, change))
 
-    def ended(self, jobs: Iterable[Job]) -> None:
+    def ended(self, jobs: Sequence[Job]) -> None:
         """A commit of these ended: the store knows now which contacts there are."""
+        self._facts.written([change for job in jobs for change in job.contacts])
         if self._asked:
             for job in jobs:
                 for _, change in job.stores:
                     self._asked.pop((change.device, change.id), None)
 
-    def take_back(self, jobs: Iterable[Job]) -> None:
+    def take_back(self, jobs: Sequence[Job]) -> None:
         """What was decided on for these comes to nothing."""
+        self._facts.came_to_nothing([change for job in jobs for change in job.contacts])
         landing = Landing()
         for job in jobs:
             for _, change in job.stores:
@@ -220,7 +228,12 @@ def _read_one(place: _Place, now: Instant) -> _Read | None:
 
 
 def _likeness(envelope: Envelope, parcel: Value | OneWrap, following: Value | OneWrap) -> Likeness | None:
-    """By what to read those that follow an envelope, if the next is for the same device."""
+    """By what to read those that follow an envelope, if the next is for the same device.
+
+    None for what no lane carries: it gains nothing, and requests for contact have to be looked up each.
+    """
+    if envelope.header.cls not in GRANTABLE:
+        return None
     if not isinstance(parcel, tuple) or not isinstance(following, tuple) or parcel[1] != following[1]:
         return None
     return Likeness.of(envelope, parcel[1])

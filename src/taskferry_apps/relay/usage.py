@@ -99,6 +99,7 @@ class Usages:
         self._store = store
         self._limits = limits
         self._boxes: dict[DeviceId, _Box] = {}
+        self._needed: list[set[DeviceId]] = []
 
     @property
     def totals(self) -> Mapping[DeviceId, Load]:
@@ -118,16 +119,21 @@ class Usages:
 
     async def load(self, sender: AccountLog | None, devices: Collection[DeviceId]) -> None:
         """Read what deciding on the sender's envelopes to these devices needs."""
-        wanted: dict[DeviceId, _Box] = {}
         # A wrap may be for any other device of the sender's owner.
-        for own in sender.state.active_devices() if sender is not None else ():
-            self._want(own.id, wanted)
-        for device in devices:
+        own = [device.id for device in sender.state.active_devices()] if sender is not None else []
+        needed = {*own, *devices}
+        wanted: dict[DeviceId, _Box] = {}
+        for device in needed:
             self._want(device, wanted)
-        if wanted:
-            await self._read(wanted)
-        if sender is not None:
-            await self._load_shares(sender, devices)
+        # Others may read, and so forget, while this waits.
+        self._needed.append(needed)
+        try:
+            if wanted:
+                await self._read(wanted)
+            if sender is not None:
+                await self._load_shares(sender, devices)
+        finally:
+            self._needed.remove(needed)
 
     def _want(self, device: DeviceId, wanted: dict[DeviceId, _Box]) -> None:
         box = self._boxes.get(device)
@@ -147,8 +153,13 @@ class Usages:
 
     async def _read(self, wanted: dict[DeviceId, _Box]) -> None:
         if len(self._boxes) > USAGES_HELD:
-            # What is pending or being read is counted on.
-            self._boxes = {id: box for id, box in self._boxes.items() if box.pending.count or not box.known}
+            # What is pending, being read or about to be decided on is counted on.
+            needed = set[DeviceId]().union(*self._needed)
+            self._boxes = {
+                id: box
+                for id, box in self._boxes.items()
+                if box.pending.count or not box.known or id in needed
+            }
         self._boxes.update(wanted)
         before = {}
         for id, box in wanted.items():

@@ -31,7 +31,7 @@ from .in_force import is_limited
 if TYPE_CHECKING:
     from .facts import Facts
 
-__all__ = ["NO_CONTACT", "NO_PRIOR", "Account", "Ends", "Route", "View"]
+__all__ = ["NO_CONTACT", "NO_PRIOR", "Account", "Ends", "Found", "Route", "View"]
 
 _SERVICE: Final = frozenset({MessageClass.RECEIPT, MessageClass.CONNECTION, MessageClass.ACCOUNT})
 NO_PRIOR: Final = Prior()
@@ -50,6 +50,17 @@ class Account:
 
     log: AccountLog
     held: str
+
+
+@attrs.frozen
+class Found:
+    """The accounts that were looked up, None where there is none, and after how many changes.
+
+    Not all of them need still be held.
+    """
+
+    version: int
+    accounts: Mapping[AccountId, Account | None]
 
 
 class Route:
@@ -76,6 +87,8 @@ class View:
         "_device",
         "_ends",
         "_facts",
+        "_found",
+        "_gone",
         "_held",
         "_lane",
         "_recipient",
@@ -87,11 +100,13 @@ class View:
         "_usual",
     )
 
-    def __init__(self, facts: Facts, account: AccountId, device: DeviceId) -> None:
+    def __init__(self, facts: Facts, account: AccountId, device: DeviceId, found: Found) -> None:
         self._facts = facts
+        self._found = found
         self._account = account
         self._device = device
-        self._sender = facts._accounts.get(account)
+        self._gone = False
+        self._sender = self._find(account)
         self._recipient: Account | None = None
         self._route: Route | None = None
         self._held = self._suspended = _NOBODY
@@ -152,7 +167,7 @@ class View:
         if self._ends != (header.from_, header.to):
             self._turn(header.from_, header.to)
         sender, recipient, route = self._sender, self._recipient, self._route
-        if sender is None or route is None:
+        if sender is None or route is None or self._gone:
             return None
         return AdmissionFacts(
             self._account,
@@ -178,7 +193,7 @@ class View:
         self._ends = (from_, to)
         self._lane, self._tried = None, False
         self._route = facts._routes.get((from_, to))
-        self._recipient = sender if to.account == self._account else facts._accounts.get(to.account)
+        self._recipient = sender if to.account == self._account else self._find(to.account)
         both = (sender, self._recipient)
         self._held = frozenset(a.log.account for a in both if a is not None and a.held) or _NOBODY
         stopped = facts._suspended
@@ -187,6 +202,18 @@ class View:
         if self._recipient is not None and to.account != self._account:
             served = self._recipient.log.state.serving(to.name)
             self._shares = facts._usages.shares(self._account, [device.id for device in served])
+
+    def _find(self, account: AccountId) -> Account | None:
+        """The account as it is held, or as it was found if nothing has changed since; None for nobody's."""
+        held = self._facts._accounts.get(account)
+        if held is not None:
+            return held
+        looked_up = self._found.accounts
+        found = looked_up.get(account)
+        if account not in looked_up or (found is not None and self._found.version != self._facts._version):
+            # It may have been dropped because it changed.
+            self._gone = True
+        return found
 
     def note(self, admitted: Admitted) -> None:
         """Count what the envelope asked about last costs and fills; it is committed later."""
@@ -202,4 +229,4 @@ class View:
         if rate is not None:
             route.rate = rate
             if route.is_limited:
-                self._facts._unsaved[route.flow] = rate
+                self._facts._flows.rates[route.flow] = rate

@@ -145,10 +145,10 @@ class Engine(Generic[C, R]):
         return request.outcome
 
     async def _follow(self, request: _Request[C, R]) -> None:
-        """Wait until the commit has its outcome or is to lead."""
+        """Wait until the commit has its outcome or is to lead. Raises Cancelled if it was not begun."""
         try:
             await request.woken.wait()
-        except BaseException:
+        except BaseException as error:
             if request in self._queue:
                 self._queue.remove(request)
             elif not request.woken.is_set():
@@ -157,7 +157,9 @@ class Engine(Generic[C, R]):
                     await request.woken.wait()
             if request.leads:
                 self._appoint()
-            raise
+            if request.outcome is None or not isinstance(error, trio.Cancelled):
+                raise
+            # It is written, and its caller has to do what follows from that, as one who led it does.
 
     async def _lead(self, request: _Request[C, R]) -> None:
         try:

@@ -223,13 +223,17 @@ class _Server:
         # One task for all connections: a timer for each would cost an idle one half its memory again.
         while True:
             await trio.sleep(self._guard.liveness.check_every)
-            now = trio.current_time()
-            for connection in tuple(self._open):
-                try:
-                    connection.look_after(now)
-                except Exception as error:  # noqa: BLE001 - no connection ends the others
-                    _LOG.warning("connection of %s failed", connection.peer, exc_info=error)
-                    connection.drop()
+            self._look_after_each()
+
+    def _look_after_each(self) -> None:
+        # Not in the loop above, whose variables would hold the last connection of all while it sleeps.
+        now = trio.current_time()
+        for connection in tuple(self._open):
+            try:
+                connection.look_after(now)
+            except Exception as error:  # noqa: BLE001 - no connection ends the others
+                _LOG.warning("connection of %s failed", connection.peer, exc_info=error)
+                connection.drop()
 
     async def _see_off(self) -> None:
         await self._context.terminated.set()

@@ -17,7 +17,7 @@ from taskferry_apps.daemon.api.kinds import time_text
 from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import Instant
-from taskferry_stores.port import ConflictKind, StoreConflict, StoreFailed, StoreFull
+from taskferry_stores.port import ConflictKind, StoreClosed, StoreConflict, StoreFailed, StoreFull
 
 from .house import DOCUMENT, check
 
@@ -57,6 +57,15 @@ def test_only_a_store_that_knows_says_that_nothing_was_stored():
     """A full disk takes nothing; what a disk was writing when it failed may be there afterwards."""
     assert "nothing of this was stored" in refusal_for(StoreFull("full")).message
     assert "nothing" not in refusal_for(StoreFailed("fsync")).message
+
+
+@pytest.mark.parametrize("error", [StoreFull("full"), StoreFailed("fsync"), StoreClosed("closed")])
+def test_where_a_part_lasts_nobody_is_told_that_nothing_does(error):
+    """What came before the write that failed is there: whoever asked is to look before asking again."""
+    refused = refusal_for(error, partly=True)
+    assert (refused.status, refused.code) == (503, "storage")
+    assert "nothing" not in refused.message
+    assert "look" in refused.next_step
 
 
 @given(st.binary(max_size=200))

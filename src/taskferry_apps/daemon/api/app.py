@@ -20,6 +20,7 @@ from ...settings import DaemonSettings
 from ...telemetry.spans import Spans
 from ..bounds import BOUNDS
 from ..downloads import DOWNLOAD_POLICY, attachment
+from ..lasting import request_begins, something_lasts
 from ..pages import add_pages
 from ..port import Caller, DaemonRefusal, DaemonService
 from ..views import EventView
@@ -63,6 +64,9 @@ def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | N
     guard = Guard.listening_at(settings.addr[0])
     repeats = Repeats(daemon)
 
+    async def begin() -> None:
+        request_begins()
+
     async def check_source() -> None:
         server = request.scope.get("server")
         port = server[1] if server is not None and server[1] is not None else settings.addr[1]
@@ -70,6 +74,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | N
 
     # First, so that what is refused has a name as well.
     name_requests(app, system.entropy, spans)
+    app.before_request(begin)
     app.before_request(check_source)
     app.after_request(_secure)
     app.register_error_handler(Exception, _refuse)
@@ -240,7 +245,7 @@ async def _secure(response: Response) -> Response:
 
 
 async def _refuse(error: Exception) -> Response:
-    refused: DaemonRefusal = refusal_for(error)
+    refused: DaemonRefusal = refusal_for(error, partly=something_lasts())
     response = _json(compact(error_object(refused)), refused.status)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(set(error.valid_methods) - {"HEAD", "OPTIONS"}))

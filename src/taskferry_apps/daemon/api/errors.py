@@ -17,6 +17,7 @@ from taskferry_apps.logs import get_logger
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_stores.port import StoreConflict, StoreError, StoreFailed, StoreFull
 
+from ..keys import DamagedKeys
 from ..port import DaemonRefusal
 
 __all__ = ["error_object", "refusal", "refusal_for", "too_large"]
@@ -25,6 +26,10 @@ _DETAILS: Final = ("field", "state", "actions", "retry_after", "approval")
 
 #: What a disk, or its owner, refuses; from networks these do not come.
 _DISK: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS, errno.EFBIG, errno.EACCES})
+
+_NOTHING: Final = "nothing of this was stored."
+_PARTLY: Final = "a part of this may be stored already."
+_LOOK: Final = "look how far it came, and ask again."
 
 #: What HTTP itself refuses: status, code, sentence, next step.
 _HTTP: Final = {
@@ -54,8 +59,11 @@ def too_large(limit: int, field: str = "") -> DaemonRefusal:
     )
 
 
-def refusal_for(error: Exception) -> DaemonRefusal:
-    """What the caller is told about an error. One that nobody foresaw is logged, without its text."""
+def refusal_for(error: Exception, *, partly: bool = False) -> DaemonRefusal:
+    """What the caller is told about an error. One that nobody foresaw is logged, without its text.
+
+    `partly` says that something of what was asked lasts already.
+    """
     match error:
         case DaemonRefusal(code="too-large", status=400):
             return DaemonRefusal(error.code, error.message, error.next_step, status=413, detail=error.detail)
@@ -71,8 +79,8 @@ def refusal_for(error: Exception) -> DaemonRefusal:
         case StoreFull():
             return refusal(
                 "storage",
-                "The disk is full; nothing of this was stored.",
-                "Free some space and try again.",
+                f"The disk is full; {_PARTLY if partly else _NOTHING}",
+                f"Free some space, {_LOOK}" if partly else "Free some space and try again.",
                 status=503,
             )
         case StoreConflict():
@@ -90,8 +98,17 @@ def refusal_for(error: Exception) -> DaemonRefusal:
         case StoreError():
             return refusal(
                 "storage",
-                "The daemon's database cannot be used; nothing of this was stored.",
-                "See the daemon's log, then start it again.",
+                f"The daemon's database cannot be used; {_PARTLY if partly else _NOTHING}",
+                f"See the daemon's log, start it again, {_LOOK}"
+                if partly
+                else "See the daemon's log, then start it again.",
+                status=503,
+            )
+        case DamagedKeys():
+            return refusal(
+                "storage",
+                f"{error}",
+                "To take the account back instead: taskferry recover",
                 status=503,
             )
         case OSError(errno=number) if number in _DISK:

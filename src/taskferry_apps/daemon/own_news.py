@@ -1,0 +1,94 @@
+"""What is new in our own log: everybody connected is told, by whichever device of ours signed it.
+
+Whoever signed it may have been cut off between the relay's taking it and its own commit, and nobody is told
+then. So a device that learns of something from the relay waits a while for the word of the one that signed
+it, and says it itself if none comes: a relay could hide from a peer for ever what nobody tells that peer.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+from taskferry_protocol.account_state import DeviceStatus
+from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.ids import AccountId, AgentRef
+from taskferry_protocol.limits import MINUTE_MS
+from taskferry_protocol.messages import AccountUpdate
+from taskferry_protocol.records import DropSetting, PutSetting
+
+from .audience import connected_owners
+from .core import Core
+from .draft import Draft
+
+__all__ = ["UNTOLD", "announce", "heard_of", "note_untold", "tell_untold"]
+
+#: The setting that notes what nobody's word has come about: JSON with `at`, and the indices `from` and `to`.
+UNTOLD: Final = "own news"
+#: The word of another device waits in the mailbox where it was said at all.
+_PATIENCE_MS: Final = 2 * MINUTE_MS
+#: Statements in one `account_update`.
+_UPDATE: Final = 64
+
+
+async def announce(draft: Draft, start: int, statements: Sequence[bytes]) -> None:
+    """Tell every connected account, and the owner's other devices, of statements from index `start` on."""
+    own = AgentRef(draft.core.own, "")
+    told = set(await connected_owners(draft))
+    log = await draft.own_log()
+    if len(log.state.active_devices()) > 1:
+        told.add(draft.core.own)
+    for account in sorted(told):
+        update = AccountUpdate(tuple(statements[:_UPDATE]), start)
+        await draft.post_quietly(update, own, AgentRef(account, ""))
+
+
+async def note_untold(draft: Draft, held: AccountLog | None, log: AccountLog) -> None:
+    """Note what the relay has shown of our own log, in the draft that takes it."""
+    if log.account != draft.core.own or held is None:
+        return
+    start, at = held.shared_with(log), draft.now
+    if raw := await draft.setting(UNTOLD):
+        noted = json.loads(raw)
+        start, at = min(start, noted["from"]), noted["at"]
+    _put(draft, at, start, log.state.length)
+
+
+async def heard_of(draft: Draft, sender: AccountId, update: AccountUpdate) -> None:
+    """Strike what another device of ours has told of: it has told everybody."""
+    raw = await draft.setting(UNTOLD) if sender == draft.core.own else None
+    if raw is None:
+        return
+    noted, end = json.loads(raw), update.start + len(update.statements)
+    log = await draft.own_log()
+    if log.statements[update.start : end] != update.statements or not update.start <= noted["from"] < end:
+        return
+    if end < noted["to"]:
+        _put(draft, noted["at"], end, noted["to"])
+    else:
+        draft.add(DropSetting(UNTOLD))
+
+
+async def tell_untold(core: Core) -> None:
+    """Announce what was noted and nobody has told of for a while. The lock must be free."""
+    if core.suspended:
+        return  # another copy of this device may be at work: nothing is signed now
+    async with core.lock:
+        draft = Draft(core)
+        raw = await draft.setting(UNTOLD)
+        if raw is None:
+            return
+        noted = json.loads(raw)
+        if 0 <= draft.now - noted["at"] < _PATIENCE_MS:
+            return
+        log = await draft.own_log()
+        mine, statements = log.state.devices.get(core.device), log.statements[noted["from"] : noted["to"]]
+        if mine is not None and mine.status is DeviceStatus.ACTIVE and statements:
+            await announce(draft, noted["from"], statements)
+        draft.add(DropSetting(UNTOLD))
+        await draft.commit()
+
+
+def _put(draft: Draft, at: int, start: int, end: int) -> None:
+    draft.add(PutSetting(UNTOLD, json.dumps({"at": at, "from": start, "to": end}).encode()))
