@@ -1,4 +1,4 @@
-"""How what was asked of a relay ends: with an answer, a refusal, or the session before there was either."""
+"""What comes of asking a relay: outcomes of a batch under way, a refusal, or the end of the session."""
 
 from __future__ import annotations
 
