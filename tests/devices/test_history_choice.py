@@ -5,12 +5,16 @@ from __future__ import annotations
 import attrs
 
 from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.daemon.shares import account_items
 from taskferry_apps.daemon.sharing import History
 from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.frame_items import Mail
 from taskferry_protocol.frames import DeliverFrame, Frame
-from taskferry_protocol.messages import DeviceShare, SharedItem, SharedMessage
+from taskferry_protocol.ids import AccountId
+from taskferry_protocol.limits import ENVELOPE_BYTES
+from taskferry_protocol.messages import DeviceShare, SharedAccount, SharedItem, SharedMessage
+from taskferry_protocol.records import Trust
 from taskferry_protocol.sealing import open_envelope
 from tests.daemon.worlds import OWNER, Machine, a_world, connect, set_up, until
 
@@ -109,3 +113,16 @@ async def test_what_all_machines_know_still_goes_to_all_of_them():
                 return True
 
             await until(told)
+
+
+def test_no_peers_log_is_too_large_to_be_shared():
+    """However large its statements are, each part fits into an envelope, and together they are the log."""
+    log = [bytes([number]) * 8_192 for number in range(100)] + [b"small"] * 100
+    items = account_items(AccountId(bytes(32)), "mallory", log, Trust.UNVERIFIED)
+    parts = [item for item in items if isinstance(item, SharedAccount)]
+    assert [raw for part in parts for raw in part.statements] == log
+    assert [part.start for part in parts] == [
+        sum(len(before.statements) for before in parts[:number]) for number in range(len(parts))
+    ]
+    assert max(sum(map(len, part.statements)) for part in parts) < ENVELOPE_BYTES - 6_000
+    assert max(len(part.statements) for part in parts) <= 64

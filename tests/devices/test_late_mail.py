@@ -305,3 +305,17 @@ async def test_news_of_a_peers_account_that_left_the_new_machine_out_are_shared_
             return held is not None and held.position == longer.position
 
         await until(knows)
+
+
+async def test_what_cannot_be_shared_holds_up_nothing_else(monkeypatch):
+    """A peer's log does not fit into an envelope: its messages are passed on, and no daemon ends."""
+
+    def too_large(pinned: object) -> list[SharedLabel]:
+        return [SharedLabel(late.pair.device, "x" * 300_000)]
+
+    async with linked() as late:
+        monkeypatch.setattr("taskferry_apps.daemon.late_mail.pinned_items", too_large)
+        await late.comes("all the same")
+        await late.pass_on()
+        await late.second_has("all the same")
+        assert not await late.noted()

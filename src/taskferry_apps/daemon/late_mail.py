@@ -28,9 +28,11 @@ from taskferry_protocol.records import (
 )
 
 from ..audit_logs import stated_at
+from ..logs import get_logger
 from .bonds import bonds_between
 from .core import Core
 from .draft import Draft
+from .port import DaemonRefusal
 from .share_jobs import under_way
 from .shares import account_items, connection_item, message_items, pinned_items, share_with
 
@@ -77,7 +79,7 @@ async def note_late(draft: Draft, envelope: Envelope, body: Body | None = None) 
     if isinstance(body, DeviceShare):
         # Of what is said to all there is no list: who is only being brought up to date is told apart, too.
         for device in devices:
-            await share_with(draft, device, body.items)
+            await _share(draft, device, body.items)
         return
     devices = [device for device in devices if device not in await under_way(draft)]
     if not devices or header.cls is MessageClass.RECEIPT:
@@ -154,7 +156,20 @@ async def _share_news(draft: Draft, account: AccountId, devices: Iterable[Device
         return
     items = account_items(account, pinned.record.name, log.statements, pinned.trust, pinned.record.held)
     for device in devices:
-        await share_with(draft, device, items)
+        await _share(draft, device, items)
+
+
+async def _share(draft: Draft, device: DeviceId, items: Sequence[SharedItem]) -> bool:
+    """Whether it could be posted: no peer's log that is too large for an envelope holds up anything else."""
+    mark = draft.mark()
+    try:
+        if items:
+            await share_with(draft, device, items)
+    except DaemonRefusal as refused:
+        draft.back_to(mark)
+        get_logger().warning("a device of the owner's is not told of late mail", reason=refused.code)
+        return False
+    return True
 
 
 _Given = dict[tuple[DeviceId, AccountId], tuple[LogPosition, Instant]]
@@ -173,25 +188,19 @@ async def _post(draft: Draft, hashes: Sequence[Hash]) -> _Given:
                 lacking.setdefault(device, []).append((kept[hash], rows[hash][0]))
     given: _Given = {}
     for device, messages in lacking.items():
-        logs, told = await _logs_for(draft, device, {row.peer.account for _, row in messages})
-        given |= told
+        given |= await _share_logs(draft, device, {row.peer.account for _, row in messages})
         flows = {Flow(row.mine, row.peer): None for _, row in messages if row.cls == MessageClass.CONNECTION}
         bonds = [bond for flow in flows for bond in await bonds_between(store, flow.from_, flow.to)]
         items = [
-            *logs,
             *(connection_item(bond.record) for bond in bonds),
             *message_items(sealed for sealed, _ in messages),
         ]
-        if items:
-            await share_with(draft, device, items)
+        await _share(draft, device, items)
     return given
 
 
-async def _logs_for(
-    draft: Draft, device: DeviceId, accounts: Collection[AccountId]
-) -> tuple[list[SharedItem], _Given]:
-    """The logs without which a device would not take what it is given, but for those that it has just had."""
-    items: list[SharedItem] = []
+async def _share_logs(draft: Draft, device: DeviceId, accounts: Collection[AccountId]) -> _Given:
+    """Share the logs without which a device would not take what it is given, if it has not just had them."""
     given: _Given = {}
     pinned = await draft.core.store.accounts(accounts)
     for account in sorted(pinned):
@@ -201,6 +210,6 @@ async def _logs_for(
             before is not None and before[0] == log.position and 0 <= draft.now - before[1] < _AGAIN_MS
         ):
             continue
-        items += pinned_items(pinned[account])
-        given[device, account] = (log.position, draft.now)
-    return items, given
+        if await _share(draft, device, pinned_items(pinned[account])):
+            given[device, account] = (log.position, draft.now)
+    return given

@@ -19,9 +19,11 @@ from taskferry_protocol.messages import AccountUpdate
 from taskferry_protocol.records import DropSetting, PutSetting
 
 from ..audit_logs import stated_at
+from ..logs import get_logger
 from .audience import connected_owners
 from .core import Core
 from .draft import LIFETIME_MS, Draft
+from .port import DaemonRefusal
 
 __all__ = ["UNTOLD", "announce", "heard_of", "note_lately_signed", "note_untold", "tell_untold"]
 
@@ -102,7 +104,11 @@ async def tell_untold(core: Core) -> None:
         log = await draft.own_log()
         mine, statements = log.state.devices.get(core.device), log.statements[noted["from"] : noted["to"]]
         if mine is not None and mine.status is DeviceStatus.ACTIVE and statements:
-            await announce(draft, noted["from"], statements)
+            try:
+                await announce(draft, noted["from"], statements)
+            except DaemonRefusal as refused:
+                get_logger().warning("news of the own account are not announced yet", reason=refused.code)
+                return
         draft.add(DropSetting(UNTOLD))
         await draft.commit()
 

@@ -38,11 +38,17 @@ _LARGEST: Final = ENVELOPE_BYTES - 6_000
 def account_items(
     account: AccountId, name: str, statements: Sequence[bytes], trust: Trust, held: str = ""
 ) -> list[SharedItem]:
-    """A pinned account as it is shared: its whole log, a part an item."""
-    return [
-        SharedAccount(account, name, trust.value, held, start, tuple(statements[start : start + _STATEMENTS]))
-        for start in range(0, len(statements), _STATEMENTS)
-    ]
+    """A pinned account as it is shared: its whole log, in parts that each fit into an envelope."""
+    items: list[SharedItem] = []
+    start = size = 0
+    for end, raw in enumerate(statements):
+        if end > start and (end - start >= _STATEMENTS or size + len(raw) > _SHARE_BYTES):
+            items.append(SharedAccount(account, name, trust.value, held, start, tuple(statements[start:end])))
+            start, size = end, 0
+        size += len(raw)
+    if start < len(statements):
+        items.append(SharedAccount(account, name, trust.value, held, start, tuple(statements[start:])))
+    return items
 
 
 def pinned_items(pinned: PinnedAccount) -> list[SharedItem]:
