@@ -25,9 +25,10 @@ class Family:
 
     def run(self, name: str, data: bytes) -> bool:
         """Whether a target takes one input; any exception but a coded rejection is a finding."""
+        refusals: tuple[type[Exception], ...] = (Refused, *self.refusals)
         try:
             self.targets[name](data)
-        except (Refused, *self.refusals):
+        except refusals:
             return False
         return True
 
