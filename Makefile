@@ -9,6 +9,8 @@ STEP := tools/step
 # Two processes or more pay off; set WORKERS=0 to debug in one.
 WORKERS ?= auto
 MINUTES ?= 5
+# Only these files have journeys (tests/conftest.py sees to it); to read all costs each process seconds.
+JOURNEYS ?= $(shell grep -rl --include=test_*.py 'mark\.journey' tests)
 # A file's tests stay together, since they share programs that run; tests/conftest.py says which files come first.
 SPREAD = --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 SEEDS ?= 500
@@ -73,7 +75,7 @@ test: setup $(NODE_STAMP) ## Run the suite (PYTEST_ADDOPTS is yours; WORKERS=0 f
 	@$(RUN) -m pytest --quiet $(SPREAD) $(ARGS)
 
 test-journeys: setup ## Drive the programs through long stories, as people do; CI runs these, too
-	@$(RUN) -m pytest --quiet $(SPREAD) -m journey $(ARGS)
+	@$(RUN) -m pytest --quiet $(SPREAD) -m journey $(ARGS) $(JOURNEYS)
 
 test-examples: setup $(EXAMPLES_STAMP) ## Run the examples with the agent frameworks that they are for
 	@$(RUN) -m pytest --quiet -m examples $(ARGS) tests/examples

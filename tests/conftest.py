@@ -42,7 +42,14 @@ _HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the slow folders first; within a folder, and among the others, the order stays."""
+    """Put the slow folders first; within a folder, and among the others, the order stays.
+
+    `make test-journeys` reads only files that name its marker: a test marked otherwise would never run.
+    """
+    marked = {item.path for item in items if item.get_closest_marker("journey") is not None}
+    unnamed = sorted(str(path) for path in marked if "mark.journey" not in path.read_text(encoding="utf-8"))
+    if unnamed:
+        raise pytest.UsageError(f"mark journeys in the file itself: {', '.join(unnamed)}")
     items.sort(key=lambda item: item.path.relative_to(_HERE).parts[0] not in _SLOW)
 
 

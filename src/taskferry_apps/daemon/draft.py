@@ -366,7 +366,8 @@ class Draft:
         try:
             keys = to.keys()
         except RemoteProtocolError as error:
-            raise unserved(to.peer, envelope.header.to) from error
+            name = await self.core.logs.owner_name(to.peer.account) or to.peer.state.name
+            raise unserved(to.peer, envelope.header.to, name) from error
         wraps = wrap_for(key, keys, self.core.entropy)
         return encode_parcel(Parcel(envelope.raw, wraps))
 

@@ -17,9 +17,9 @@ PUT_OUT = (
 )
 
 
-def unserved(log: AccountLog, to: AgentRef) -> DaemonRefusal:
-    """The refusal where, by the log held of it, no device of an account serves `to`."""
-    owner = f"@{log.state.name}"
+def unserved(log: AccountLog, to: AgentRef, name: str) -> DaemonRefusal:
+    """The refusal where, by the log held, no device serves `to`; `name` is what its owner is called here."""
+    owner = f"@{name}"
     if to.device is not None:
         return _gone("That machine is none of your account's any more.", "See: taskferry device list")
     if not log.state.active_devices():
