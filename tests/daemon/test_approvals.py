@@ -175,6 +175,20 @@ async def test_what_the_owner_has_decided_ahead_is_answered_at_once():
             assert await code(call) == "owner-only"
 
 
+async def test_what_was_decided_ahead_and_taken_back_is_good_for_nothing():
+    """What a policy answered ends with it; with `never` ends also what the owner had approved before."""
+    async with alone() as (_, b):
+        await b.gates.set_policy(OWNER, "writer", "shell", "always")
+        by_policy = (await b.gates.ask(WRITER, SHELL)).id.hex()
+        await b.gates.set_policy(OWNER, "writer", "shell", "ask")
+        assert await code(use(b, by_policy)) == "not-approved"
+        by_owner = await allow(b)
+        await b.gates.set_policy(OWNER, "writer", "shell", "never")
+        assert await code(use(b, by_owner)) == "not-approved"
+        await b.gates.set_policy(OWNER, "writer", "shell", "ask")
+        assert await use(b, by_owner) == "used"
+
+
 async def test_questions_are_bounded():
     """So many wait at once, so many come in a minute; beyond that comes an error with a code."""
     async with alone() as (world, b):

@@ -7,11 +7,13 @@ from contextlib import asynccontextmanager
 import attrs
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from taskferry_apps.daemon.breakers import HELD_ITEMS
 from taskferry_apps.daemon.gates_port import NewRule
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask, TaskAction
 from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol.accounts import set_agent
 from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import MINUTE_MS
@@ -28,6 +30,7 @@ from taskferry_protocol.records import Flow
 from taskferry_stores.sqlite import open_daemon_store
 
 from .forger import codes, forging
+from .test_nobody_left import hear
 from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
@@ -308,6 +311,26 @@ async def test_what_is_dropped_is_never_shown():
         assert "a secret" in str(await _all_messages(reader, OWNER, "writer"))
 
 
+async def test_what_comes_while_the_owner_drops_is_not_dropped_unseen():
+    """The decision is about what was shown: with more there, the owner is asked to look again."""
+    async with forging() as (forger, _):
+        reader = facing(forger)
+        forger.bob.pairs.limits = FEW
+        await forger.deliver(await forger.seal(TextMessage("first"), hop=16))
+        stop = await a_stop(reader)
+        second = await forger.seal(TextMessage("second"), hop=16)
+
+        async def drop():
+            await refused(reader.gates.drop_stop(OWNER, stop.id.hex(), stop.seen), "conflict", 409)
+
+        async with trio.open_nursery() as nursery, forger.bob.lock:
+            nursery.start_soon(forger.deliver, second)
+            await wait_all_tasks_blocked()
+            nursery.start_soon(drop)
+            await wait_all_tasks_blocked()
+        assert (await a_stop(reader)).held == 2
+
+
 async def test_tasks_that_are_dropped_are_declined():
     """Whoever asked learns it, and the pair may go on."""
     async with a_world() as world, a_pair(world, FEW) as (a, b):
@@ -324,16 +347,21 @@ async def test_tasks_that_are_dropped_are_declined():
         assert await b.gates.stops(OWNER) == ()
 
 
-@pytest.mark.parametrize("kind", ["revoked", "blocked"])
+@pytest.mark.parametrize("kind", ["revoked", "blocked", "withdrawn"])
 async def test_what_is_dropped_of_a_pair_that_is_connected_no_more_leaves_the_gate(kind):
-    """Nothing can be said to the peer; its tasks wait no longer, and no agent ever sees them."""
+    """Nothing can be said to the peer, or nobody serves it: its tasks wait no longer; no agent sees them."""
     async with a_world() as world, a_pair(world, FEW) as (a, b):
         for n in range(FEW.talk):
             await say(b, OWNER, "writer", "@alice/requester", f"word {n}")
         task = await ask(a, "requester", "@bob/writer")
         stop = await a_stop(b)
         assert stop.tasks == (task,)
-        await b.end_connection(OWNER, PAIR, kind, "")
+        if kind == "withdrawn":
+            log = await a._core.own_log()
+            gone = set_agent(log.state, "requester", (), at=world.clock.now(), by=a._core.manage)
+            await hear(b._core, gone, log)
+        else:
+            await b.end_connection(OWNER, PAIR, kind, "")
         await b.gates.drop_stop(OWNER, stop.id.hex())
         assert await b.gates.stops(OWNER) == ()
         assert await b.gates.held_tasks(OWNER) == ()

@@ -10,19 +10,28 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from taskferry_apps.daemon import outbound, together
+from taskferry_apps.daemon.inbound import Inbound
 from taskferry_apps.daemon.outbound import Outbound
 from taskferry_apps.daemon.port import NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay_client import LinkEnded, Pending
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.frame_items import Detail, Outcome, ParcelAccepted, Refusal, Window
+from taskferry_protocol.frame_items import Detail, Notice, Outcome, ParcelAccepted, Refusal, Window
 from taskferry_protocol.frames import Frame, ReadyFrame, ResultFrame
-from taskferry_protocol.ids import Hash
-from taskferry_protocol.records import DaemonChange, DaemonResult, DeferOutbox, Offset, OutboxState, PutOutbox
+from taskferry_protocol.ids import AccountId, Hash
+from taskferry_protocol.records import (
+    DaemonChange,
+    DaemonResult,
+    DeferOutbox,
+    Offset,
+    OutboxState,
+    PutOutbox,
+    RelayCursor,
+)
 from taskferry_stores.port import DaemonStore
 
 from .test_together import Counting, calls_of
-from .worlds import OWNER, Machine, a_world, connect, set_up, until
+from .worlds import GENERATION, OWNER, URL, Machine, a_world, connect, set_up, until
 
 FULL = 2
 
@@ -55,6 +64,10 @@ class HeldBack:
 
 async def _no_news(account: bytes, refusal: Refusal) -> bool:
     raise AssertionError(refusal)
+
+
+async def _no_log(account: AccountId, start: int) -> Sequence[bytes]:
+    raise AssertionError(account)
 
 
 @attrs.frozen
@@ -153,6 +166,22 @@ async def test_answers_that_are_there_are_committed_together(queue):
         queue.relay.answer(0)
     assert await queue.states() == ["relayed"] * 4 + ["queued"]
     assert not queue.out.awaits
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["accepted", "refused"])
+async def test_a_notice_that_overtakes_the_answer_counts(queue, again):
+    """What the relay has given up before its answer is heard is over, whatever the answer then says."""
+    await queue.send_due()
+    inbound = Inbound(queue.daemon._core, _no_log)
+    for hash in (queue.said[0], queue.said[4]):
+        at = RelayCursor(URL, GENERATION, Offset(1_000))
+        await inbound.take(Notice(1_000, hash, RejectCode.EXPIRED), at)
+    # What it was not handed goes on waiting.
+    assert await queue.states() == ["expired"] + ["queued"] * 4
+    queue.relay.answer(0, *((Refusal(RejectCode.RATE_LIMITED, Detail()),) * 2 if again else ()))
+    await queue.out.settle()
+    assert await queue.states() == ["expired", "queued" if again else "relayed"] + ["queued"] * 3
+    assert queue.said[0] not in await queue.store.outbox(queue.said)
 
 
 async def test_a_refusal_counts_for_its_own_message_alone(queue):

@@ -180,8 +180,11 @@ class Approvals:
                     status=409,
                 )
             state = approval_state(asked, draft.now)
-            if state is not ApprovalState.APPROVED or not await self._is_open(asked):
-                shown = "over with its task" if state is ApprovalState.APPROVED else state.value
+            withdrawn = state is ApprovalState.APPROVED and await self._is_withdrawn(asked)
+            if state is not ApprovalState.APPROVED or withdrawn or not await self._is_open(asked):
+                shown = state.value
+                if state is ApprovalState.APPROVED:
+                    shown = "decided otherwise since" if withdrawn else "over with its task"
                 raise DaemonRefusal(
                     "not-approved",
                     f"That is {shown}.",
@@ -195,6 +198,14 @@ class Approvals:
             tell(draft, used)
             await draft.commit()
         return await self._view(asked.id)
+
+    async def _is_withdrawn(self, asked: ApprovalRecord) -> bool:
+        """Whether the owner has since decided otherwise about that class of action.
+
+        A policy answers for as long as it stands; the owner's own word ends with `never`.
+        """
+        policy = (await agent_settings(self._core, asked.agent)).policy(ActionClass(asked.action))
+        return policy is Policy.NEVER or (asked.by == POLICY and policy is not Policy.ALWAYS)
 
     async def _is_open(self, asked: ApprovalRecord) -> bool:
         """Whether the task that an approval is for goes on."""

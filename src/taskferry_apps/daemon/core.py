@@ -141,6 +141,8 @@ class Core:
         """What each program has given back since it was bound: it is not handed that again."""
         self.arrived: dict[Flow, RateState] = {}
         """What is left of each rate by when things came; after a start every peer has a full minute."""
+        self.unanswered: set[Hash] = set()
+        """What the relay of this session was handed, and has not answered yet."""
         self.caught_up: Instant | None = None
         """When this device last held all that the relay had for it; None before its first session."""
         self.given_logs: dict[tuple[DeviceId, AccountId], tuple[LogPosition, Instant]] = {}

@@ -279,11 +279,15 @@ class Inbound:
     # --- Notices
 
     async def _take_notice(self, hash: Hash, code: str, at: RelayCursor) -> None:
-        """The relay says that it could not deliver. That is hearsay: what is delivered stays so."""
+        """The relay says that it could not deliver. That is hearsay: what is delivered stays so.
+
+        It may overtake the relay's own answer to the sending; what that relay was not handed goes on waiting.
+        """
         async with self._core.lock:
             draft = Draft(self._core)
             entry = (await self._core.store.outbox((hash,))).get(hash)
-            if entry is not None and entry.state is OutboxState.RELAYED:
+            taken = entry is not None and entry.state is OutboxState.RELAYED
+            if entry is not None and (taken or hash in self._core.unanswered):
                 for message in (await self._core.store.messages((hash,))).get(hash, ()):
                     draft.add(SetRung(hash, message.mine.name, Rung.EXPIRED, code, draft.now))
                     draft.tell("delivery", message.mine.name, (hash,), rung="expired", code=code)

@@ -120,6 +120,7 @@ class Outbound:
         self._is_more = False
         self._healed: set[Hash] = set()
         """What was refused often before a remedy was tried for it in this session."""
+        core.unanswered.clear()
 
     @property
     def awaits(self) -> bool:
@@ -157,6 +158,8 @@ class Outbound:
         The others stay due. Raises LinkEnded.
         """
         batch = await self._relay.submit([entry.parcel for entry in due])
+        # Before anything else is heard of it: a notice may come before the answer is committed.
+        self._core.unanswered.update(entry.hash for entry in due[: batch.count])
         self._is_more = self._is_more or batch.count < len(due)
         self._under_way.append(_UnderWay(due[: batch.count], batch))
 
@@ -182,6 +185,7 @@ class Outbound:
         """Commit what the relay answered; which are to be wrapped again. The lock is held."""
         stale: list[tuple[OutboxRecord, Refusal]] = []
         draft = Draft(self._core)
+        self._core.unanswered.difference_update(entry.hash for entry in sent)
         rungs = await self._core.store.outbox_rungs([entry.hash for entry in sent])
         for entry, outcome in zip(sent, outcomes, strict=True):
             if entry.hash not in rungs:

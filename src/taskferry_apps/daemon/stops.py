@@ -38,7 +38,8 @@ __all__ = ["Stops"]
 
 #: Tasks at the gate that a breaker sent there; a peer's are bounded by its budget of open tasks.
 _MOST_TASKS: Final = 500
-_UNREACHABLE: Final = frozenset({"not-connected", "account-held"})
+#: Nobody is told then: there is no connection, or nobody who serves the agent.
+_UNREACHABLE: Final = frozenset({"not-connected", "account-held", "unknown-recipient", "device-gone"})
 #: Characters of what is held that the owner is shown.
 _SHOWN: Final = 400
 
@@ -127,6 +128,9 @@ class Stops:
                     await decide(draft, gate, GateState.DECLINED, OWNER)
             breaker = (await core.pairs.of(found.mine, found.peer, draft.now)).breaker
             stopped = await self._stopped(breaker)
+            # While its tasks were declined, more may have come, or somebody else have decided.
+            if [message.hash for message in stopped] != [item.hash for item in view.items]:
+                raise _changed()
             draft.add(DropStopped(breaker.mine.name, tuple(message.hash for message in stopped)))
             await self._decided(draft, breaker, AuditKind.DENIAL)
             await draft.commit()
@@ -215,12 +219,16 @@ class Stops:
 def _check_seen(view: StopView, seen: Hash | None) -> None:
     """Nothing if that is what is held. Raises DaemonRefusal(conflict)."""
     if seen is not None and seen != view.seen:
-        raise DaemonRefusal(
-            "conflict",
-            "What is held has changed since it was shown.",
-            "Look at it again, then decide.",
-            status=409,
-        )
+        raise _changed()
+
+
+def _changed() -> DaemonRefusal:
+    return DaemonRefusal(
+        "conflict",
+        "What is held has changed since it was shown.",
+        "Look at it again, then decide.",
+        status=409,
+    )
 
 
 def _id(breaker: BreakerRecord) -> Hash:

@@ -34,6 +34,7 @@ from .bounds import BOUNDS
 from .breakers import count_sent, screen_event
 from .leads import within_task
 from .named_events import with_named
+from .port import DaemonRefusal
 from .quarantine import set_aside
 from .task_gate import admit_event, decided_elsewhere
 from .taskbook import Held, event_of, load_task, row_after
@@ -193,13 +194,19 @@ async def _set_aside(arrival: Arrival, code: RejectCode) -> None:
 async def _confirm(
     arrival: Arrival, before: TaskView | None, after: Held, row: TaskRecord, role: Role
 ) -> Held:
-    """With the `task_seen` that is due, if one is and this device writes for our side."""
+    """With the `task_seen` that is due, if this device writes for our side and somebody could read it."""
     if not after.view.may_write(role, arrival.draft.core.device):
         return after
     link = confirmation_due(before, after.view, role)
     if link is None:
         return after
-    posted = await arrival.draft.post(TaskSeen(), row.mine, row.peer, within_task(after, row.conv, link))
+    mark = arrival.draft.mark()
+    try:
+        posted = await arrival.draft.post(TaskSeen(), row.mine, row.peer, within_task(after, row.conv, link))
+    except DaemonRefusal:
+        # Nobody serves that agent any more. What it signed before counts, and is confirmed with what follows.
+        arrival.draft.back_to(mark)
+        return after
     return add_event(arrival.draft, after, posted, role)
 
 

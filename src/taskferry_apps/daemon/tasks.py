@@ -274,7 +274,10 @@ class Tasks:
             or view.refuse(Role.REQUESTER, EventType.TASK_EXPIRE, now=draft.now) is not None
         ):
             return
-        posted = await self._post(draft, held, current, TaskExpire(deadline))
+        try:
+            posted = await self._post(draft, held, current, TaskExpire(deadline))
+        except DaemonRefusal:
+            return  # nobody serves the worker any more; it is said once somebody does
         held = add_event(draft, held, posted, Role.REQUESTER)
         current = row_after(current, held.view, held.contents, draft.now)
         draft.add(SaveTask(current))
