@@ -36,6 +36,7 @@ from .mailbox import TailBudget
 from .meter import Meter
 from .office import Office
 from .presence import Presence
+from .reading import Reads
 from .senders import Senders
 from .sign_ups import Allowance, SignUpBudget
 from .suspensions import Suspensions
@@ -96,7 +97,7 @@ class Relay:
         self._presence = Presence()
         self.suspensions = Suspensions(store, self._presence)
         """Accounts that the operator has stopped."""
-        facts = Facts(store, policy.limits, self.suspensions)
+        facts = Facts(store, policy.limits, Reads(now, policy.bounds.reads), self.suspensions)
         self.meter = Meter(now())
         """What it counts of itself."""
         self.audit = RelayAudit(store, now, self.meter)

@@ -176,6 +176,14 @@ class RelayLimits:
         "what recipients grant: what one relay carries. A relay for strangers does well with 6,000.",
         (60, 1_000_000),
     )
+    reads: int = settable(
+        Of.MAIL,
+        30_000,
+        Unit.PER_MINUTE,
+        "Statements of logs that are not held, folded for one account's mail, calls and sessions: some 1.3 s "
+        "of a processor. All logs that are held come to 110,000; of the longest it is seven.",
+        (600, 1_000_000),
+    )
     waiting: int = fixed(
         Of.MAIL,
         8_192,
@@ -337,7 +345,11 @@ class RelayLimits:
     # --- memory
 
     statements_held_bytes: int = fixed(
-        Of.MEMORY, 48 * _MIB, _BYTES, "Statements held folded, over all accounts; the least used go first."
+        Of.MEMORY,
+        48 * _MIB,
+        _BYTES,
+        "Statements held folded, over all accounts, a quarter of it for logs of more than a 32nd; the least "
+        "used go first, but the last two of the long ones.",
     )
     routes_held: int = fixed(
         Of.MEMORY, 32_768, _COUNT, "Pairs of agents whose connection, rate and contact are held."
