@@ -32,6 +32,7 @@ from .failures import first_failure
 from .invites import Invites
 from .limits import USUAL, RelayLimits
 from .link import Link
+from .look_ups import LookUps
 from .mailbox import TailBudget
 from .meter import Meter
 from .office import Office
@@ -128,6 +129,7 @@ class Relay:
             engine=self._engine,
             accounts=accounts,
             calls=calls(store, facts, accounts, self._presence, self.invites, bounds.connections_of_account),
+            lookups=LookUps(bounds),
             presence=self._presence,
             visits=Visits(accounts, bounds.visits),
             origins=frozenset(policy.origins),
