@@ -11,15 +11,18 @@ import pytest
 from taskferry_apps.relay import facts as facts_module
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.limits import USUAL
+from taskferry_apps.relay.turnstile import Busy
 from taskferry_apps.relay_client import CallRefused, LinkEnded
 from taskferry_protocol.accounts import refold, set_agent
-from taskferry_protocol.calls import AppendStatements, GetPresence
+from taskferry_protocol.calls import AppendStatements, GetPresence, PutCard, PutInvite
 from taskferry_protocol.frame_items import Outcome, Refusal
 from taskferry_protocol.ids import AccountId, Instant
 from taskferry_stores.memory import MemoryRelayStore
 
 from .conftest import GENERATION, ORIGIN, Clock, World, codes, serving
 from .people import Person, connect, person, seal
+from .test_community import card_of
+from .test_invites import invite
 
 #: The owners here have logs of 1 KB, the long ones of 40.
 ROOM = 64_000
@@ -177,3 +180,29 @@ async def test_sessions_that_have_logs_read_are_paid_for(folded: Counter[Account
         async with world.open(world.alice) as client:
             parcels = [seal(world.alice, world.bob, "hi", world.now).parcel]
             assert codes(await client.send(parcels)) == ["accepted"]
+
+
+async def test_strangers_who_look_at_pages_have_no_log_read_without_end(folded: Counter[AccountId]) -> None:
+    """Long-logged owners in the directory, or behind invites, pay for having logs read; others are shown."""
+    async with serving(MemoryRelayStore(GENERATION), policy(READS)) as world:
+        people = [long_logged(f"owner{n}", n, world.now) for n in range(3, 6)]
+        codes_of = {who.name: bytes([n]) * 16 for n, who in enumerate(people)}
+        for who in (world.alice, *people):
+            async with world.open(who) as client:
+                await client.call(PutCard(card_of(who, world.now)))
+                if who in people:
+                    await client.call(PutInvite(invite(who, world.now, id=codes_of[who.name])))
+        folded.clear()
+        for _ in range(12):
+            page = await world.relay.directory.find("", "", "", None)
+            assert "@alice/agent" in [listing.handle for listing in page.listings]
+        assert sum(folded.values()) * LONG <= len(people) * (READS + LONG)
+        busy = 0
+        for _ in range(12):
+            for who in people:
+                try:
+                    assert await world.relay.invites.show(codes_of[who.name]) is not None
+                except Busy:
+                    busy += 1
+        assert busy
+        assert sum(folded.values()) * LONG <= len(people) * (READS + LONG)

@@ -107,6 +107,20 @@ class Facts:
         held = {account: self._accounts.get(account) for account in accounts}
         return {account: found for account, found in held.items() if found is not None}
 
+    async def shown(self, accounts: Collection[AccountId]) -> dict[AccountId, Account]:
+        """As `accounts`, for people whom nobody knows: each account pays for having its own log read.
+
+        Who has nothing left and is not held is not among them.
+        """
+        found: dict[AccountId, Account] = {}
+        for id in accounts:
+            if self._accounts.get(id) is None and not self.reads.wait_ms(id):
+                await self._load_accounts({id}, id)
+            account = self._accounts.get(id)
+            if account is not None:
+                found[id] = account
+        return found
+
     async def _load_accounts(
         self, accounts: Collection[AccountId], reader: AccountId | None = None
     ) -> set[AccountId]:
