@@ -182,8 +182,14 @@ class LongPollServerTransport:
         """Whether neither side has ended the link."""
         return self._phase is _Phase.OPEN
 
+    @property
+    def is_held(self) -> bool:
+        """Whether it is open, or holds frames that were not fetched yet."""
+        return self.is_open or self._outbox.outgoing.end > self._outbox.outgoing.first
+
     def hang_up(self) -> None:
-        """The client said goodbye."""
+        """The client said goodbye, and so fetches nothing more."""
+        self._outbox.outgoing.clear()
         self._inbox.end(trio.EndOfChannel())
         self._finish(_Phase.CLOSED, trio.BrokenResourceError("the peer has gone"))
 
@@ -318,7 +324,7 @@ class LongPollServer:
         if len(self._links) >= self._limits.max_links:
             self._forget([key for key, link in self._links.items() if not link.is_open])
         network = counted_as(peer)
-        mine = sum(link.counted == network and link.is_open for link in self._links.values())
+        mine = sum(link.counted == network and link.is_held for link in self._links.values())
         counted = peer not in self._limits.uncounted_peers
         return len(self._links) >= self._limits.max_links or (
             counted and mine >= self._limits.max_links_per_peer

@@ -161,6 +161,21 @@ async def test_looking_accounts_up_has_a_rate(cold):
         assert await client.call(FindAccount("alice", 2)) == AccountFound(cold.alice.log.account, 2, ())
 
 
+async def test_coming_in_anew_is_no_way_around_the_rate(cold):
+    """A device that has looked up as much as it may has nothing left in its next session either."""
+    async with cold.open(cold.bob) as client:
+        with pytest.raises(CallRefused):
+            for _ in range(USUAL.lookups + 100):
+                await client.call(GetAccount(cold.alice.log.account, 2))
+    async with cold.open(cold.bob) as client:
+        with pytest.raises(CallRefused) as caught:
+            for _ in range(USUAL.lookups // 2):
+                await client.call(GetAccount(cold.alice.log.account, 2))
+        assert caught.value.refusal.code == "rate-limited"
+    async with cold.open(cold.alice) as client:
+        await client.call(GetAccount(cold.alice.log.account, 2))
+
+
 async def test_a_log_is_had_from_a_relay_that_wants_to_be_asked_less_often(cold):
     """A daemon waits as it was told to and asks again: no log is taken for one that nobody shows."""
     account, every = cold.alice.log.account, cold.alice.log.statements

@@ -11,6 +11,7 @@ import trio
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.entrance import SignUp, digest_of
 from taskferry_apps.relay.expiry import SIGN_UPS_KEPT_MS
+from taskferry_apps.relay.limits import USUAL
 from taskferry_apps.relay_client import CallRefused, LinkEnded
 from taskferry_protocol.accounts import rename
 from taskferry_protocol.calls import AppendStatements
@@ -50,6 +51,17 @@ async def test_without_a_ticket_nobody_begins(store):
         assert code == RejectCode.SIGNUP_REFUSED
         assert "/signup" in text
         assert (await store.stats()).accounts == 0
+
+
+async def test_guessing_at_tickets_takes_no_room_from_those_who_have_one(store):
+    """Where one more account fits, strangers without a ticket keep nobody out who has one."""
+    policy = attrs.evolve(TICKETS_ONLY, bounds=attrs.evolve(USUAL, accounts=1))
+    async with serving(store, policy) as world:
+        await store.commit([ticket(world)])
+        assert await refused_with(world, world.bob, ticket="tft_" + "B" * 32) == "unknown-ticket"
+        assert await refused_with(world, world.bob) == "signup-refused"
+        assert await refused_with(world, world.alice, ticket=TICKET) is None
+        assert await refused_with(world, world.bob) == "signup-refused"
 
 
 async def test_a_ticket_brings_one_account_in_for_good(store):

@@ -59,12 +59,14 @@ class Site:
 
 
 @asynccontextmanager
-async def opened(limits=LIMITS):
+async def opened(limits=LIMITS, handle=None):
     """A site with one open link."""
     links = []
 
     async def handler(transport, info):
         links.append(transport)
+        if handle is not None:
+            return await handle(transport, info)
         await trio.sleep_forever()
 
     server = LongPollServer(handler, random.Random(1).randbytes, limits)
@@ -196,6 +198,27 @@ async def test_links_are_bounded_per_peer_and_in_total():
     async with opened(attrs.evolve(LIMITS, max_links_per_peer=100)) as site:
         statuses = [(await site.open()).status_code for _ in range(4)]
         assert statuses == [201, 201, 201, 429]
+
+
+async def test_links_that_ended_with_frames_to_fetch_count_until_those_are_gone():
+    """Whoever fetches nothing has no more held by links that end than by open ones; a goodbye frees it."""
+
+    async def handler(transport, info):
+        await transport.send(b"x" * 9_000)
+
+    async with opened(attrs.evolve(LIMITS, max_links=50), handler) as site:
+        tokens = [site.token]
+        for _ in range(2):
+            tokens.append((await site.open()).json()["token"])
+        for link in site.server._links.values():
+            with trio.fail_after(5):
+                while link.is_open:
+                    await trio.lowlevel.checkpoint()
+        assert (await site.open()).status_code == 429
+        await site.client.delete("/link", headers={"TaskFerry-Link": tokens[0]})
+        assert (await site.open()).status_code == 201
+        fetched = await site.exchange(0, 0, wait=1, token=tokens[1])
+        assert decode_frames(fetched.content, max_frame=10_000) == [b"x" * 9_000]
 
 
 async def test_goodbye_ends_the_link():

@@ -69,9 +69,12 @@ class Accounts:
         self._entrance = entrance
         self._now = now
 
-    async def get(self, account: AccountId) -> Account | None:
-        """The account as the relay holds it."""
-        return await self._facts.account(account)
+    async def get(self, account: AccountId, reader: AccountId) -> Account | None:
+        """The account as the relay holds it, for an account that pays for what has to be read.
+
+        Raises RemoteProtocolError(rate-limited).
+        """
+        return await self._facts.account(account, reader)
 
     async def visit(self, key: bytes, who: AccountId | str, start: int) -> LogPage:
         """A page of an account's log, for whoever holds its recovery key and nothing else of it any more.
@@ -136,7 +139,7 @@ class Accounts:
 
         A new account takes the `ticket` that it shows in the same commit.
         Raises RemoteProtocolError: not-an-extension, name-taken, too-many (names), signup-refused, a ticket's
-        code, forked, or a fold's code.
+        code, forked, rate-limited, or a fold's code.
         """
         return await self._take(account, start, statements, partial(self._judge, ticket=ticket))
 
@@ -151,7 +154,7 @@ class Accounts:
         self, account: AccountId, start: int, statements: Sequence[bytes], judge: Judge
     ) -> AccountLog:
         for _ in range(TRIES):
-            held = await self._facts.account(account)
+            held = await self._facts.account(account, account)
             log, changes, reason = judge(account, held, start, statements)
             if not changes:
                 return log
@@ -210,6 +213,10 @@ class Accounts:
         if at == log.position.length:
             grown = log.extend(statements[shared:])
             return self._grow(held, grown, at)
+        # Whatever is offered, the log is folded anew up to there. Nobody's reading holds up a recovery.
+        if open_statement(statements[shared], verify_signed).signed.key != log.state.recovery:
+            self._facts.reads.check(account)
+        self._facts.reads.spend(account, at)
         offered = refold(log.statements[:at]).extend(statements[shared:]) if at else fold(statements)
         match compare(log, offered):
             case LogRelation.WINS:

@@ -131,7 +131,7 @@ class Calls:
             case PutGrant(grant=grant):
                 return await self._put_grant(caller, grant)
             case PutInvite(invite=invite):
-                await self._invites.publish(await self._log(caller), invite)
+                await self._invites.publish(await self._log(caller, caller), invite)
                 return Done()
             case WithdrawInvite(id=id):
                 await self._invites.withdraw(caller, id)
@@ -145,14 +145,14 @@ class Calls:
 
     # --- accounts and cards
 
-    async def _log(self, account: AccountId) -> AccountLog:
-        held = await self._accounts.get(account)
+    async def _log(self, account: AccountId, caller: AccountId) -> AccountLog:
+        held = await self._accounts.get(account, caller)
         if held is None:
             raise _unknown_account()
         return held.log
 
     async def _put_card(self, caller: AccountId, raw: bytes) -> CallAnswer:
-        log = await self._log(caller)
+        log = await self._log(caller, caller)
         card = read_card(raw, log)
         if not card.agent.name or not log.state.serving(card.agent.name):
             raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "no device serves it", field="agent")
@@ -179,7 +179,7 @@ class Calls:
         online = []
         for agent in agents:
             known = agent.account == caller or (caller, agent.account) in linked
-            held = await self._accounts.get(agent.account) if known else None
+            held = await self._accounts.get(agent.account, caller) if known else None
             serving = held.log.state.serving(agent.name) if held is not None else ()
             online.append(any(self._presence.is_online(device.id) for device in serving))
         return PresenceFound(tuple(online))
@@ -195,9 +195,9 @@ class Calls:
         if caller not in (request.from_.account, request.to.account):
             raise _unknown_request()
         if found is None:
-            request = read_request(call.request, await self._log(asking.account))
-            read_accept(call.accept, await self._log(request.to.account), request)
-        grants = [await self._read_grant(raw, request) for raw in call.grants]
+            request = read_request(call.request, await self._log(asking.account, caller))
+            read_accept(call.accept, await self._log(request.to.account, caller), request)
+        grants = [await self._read_grant(raw, request, caller) for raw in call.grants]
         if found is None:
             stored = StoredConnection(
                 hash, request.from_, request.to, call.request, call.accept, tuple(grants)
@@ -212,8 +212,8 @@ class Calls:
         self._facts.forget_between(request.from_.account, request.to.account)
         return Done()
 
-    async def _read_grant(self, raw: bytes, request: ConnectionRequest) -> GrantRecord:
-        grant = read_grant(raw, await self._log(peek(raw, Kind.GRANT).account))
+    async def _read_grant(self, raw: bytes, request: ConnectionRequest, caller: AccountId) -> GrantRecord:
+        grant = read_grant(raw, await self._log(peek(raw, Kind.GRANT).account, caller))
         check_grant_for(grant, request)
         return GrantRecord(request.hash, grant.grantor, grant.version, raw)
 
@@ -228,7 +228,7 @@ class Calls:
     async def _end(self, caller: AccountId, raw: bytes) -> CallAnswer:
         claim = peek(raw, Kind.CONNECTION_END)
         found = await self._connection(caller, claim.request)
-        read_end(raw, await self._log(claim.account), recall_request(found.request_raw))
+        read_end(raw, await self._log(claim.account, caller), recall_request(found.request_raw))
         await self._store.commit([StoreEnd(found.request, raw)])
         self._facts.forget_between(found.from_.account, found.to.account)
         return Done()
@@ -250,7 +250,7 @@ class Calls:
         found = await self._connection(caller, claim.request)
         if found.end_raw:
             raise RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, "this connection has ended")
-        record = await self._read_grant(raw, recall_request(found.request_raw))
+        record = await self._read_grant(raw, recall_request(found.request_raw), caller)
         newer_grant(grant_of(found, record.grantor), recall_grant(raw))
         await self._store.commit([StoreGrant(record)])
         self._facts.forget_between(found.from_.account, found.to.account)

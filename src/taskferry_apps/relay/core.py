@@ -32,10 +32,12 @@ from .failures import first_failure
 from .invites import Invites
 from .limits import USUAL, RelayLimits
 from .link import Link
+from .look_ups import LookUps
 from .mailbox import TailBudget
 from .meter import Meter
 from .office import Office
 from .presence import Presence
+from .reading import Reads
 from .senders import Senders
 from .sign_ups import Allowance, SignUpBudget
 from .suspensions import Suspensions
@@ -96,7 +98,7 @@ class Relay:
         self._presence = Presence()
         self.suspensions = Suspensions(store, self._presence)
         """Accounts that the operator has stopped."""
-        facts = Facts(store, policy.limits, self.suspensions)
+        facts = Facts(store, policy.limits, Reads(now, policy.bounds.reads), self.suspensions)
         self.meter = Meter(now())
         """What it counts of itself."""
         self.audit = RelayAudit(store, now, self.meter)
@@ -127,6 +129,7 @@ class Relay:
             engine=self._engine,
             accounts=accounts,
             calls=calls(store, facts, accounts, self._presence, self.invites, bounds.connections_of_account),
+            lookups=LookUps(bounds),
             presence=self._presence,
             visits=Visits(accounts, bounds.visits),
             origins=frozenset(policy.origins),

@@ -96,7 +96,7 @@ class Directory:
         query = DirectoryQuery(text.casefold(), frozenset(words))
         look = LOOK if query.text or len(words) > 1 else LOOK_PLAIN
         found = await self._store.directory(query, before, PAGE, look)
-        accounts = await self._facts.accounts({listed.card.agent.account for listed in found.agents})
+        accounts = await self._facts.shown({listed.card.agent.account for listed in found.agents})
         shown = [_shown(listed, accounts.get(listed.card.agent.account)) for listed in found.agents]
         return ListingPage(tuple([listing for listing in shown if listing is not None]), found.next)
 

@@ -104,6 +104,8 @@ class Entrance:
                 raise self._refused(ConflictKind.TICKET_USED)
             if now >= held.expires_at:
                 raise self._refused(ConflictKind.TICKET_OVER)
+        # Only now: whoever guesses at tickets takes no room from those who have one.
+        self._accounts += 1
 
     async def _require_room(self, now: Instant) -> None:
         """Raise RemoteProtocolError(signup-refused) where as many have begun as may."""
@@ -114,7 +116,6 @@ class Entrance:
             raise RemoteProtocolError(
                 RejectCode.SIGNUP_REFUSED, "this relay has as many accounts as it takes; ask its operator"
             )
-        self._accounts += 1
 
     def require_open(self) -> None:
         """Raise RemoteProtocolError(signup-refused) where nobody may begin."""

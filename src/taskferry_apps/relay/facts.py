@@ -27,9 +27,11 @@ from taskferry_protocol.records import (
 from taskferry_stores.port import RelayStore
 
 from .flow_states import FlowStates
+from .held_accounts import HeldAccounts
 from .in_force import connection_for
 from .limits import USUAL
 from .lru import Lru
+from .reading import Reads
 from .usage import Landing, Usages
 from .view import NO_CONTACT, Account, Ends, Route, View
 
@@ -37,8 +39,6 @@ __all__ = ["Facts"]
 
 STATEMENTS_HELD: Final = USUAL.statements_held_bytes
 ROUTES_HELD: Final = USUAL.routes_held
-#: What a statement costs in memory beside its bytes, in bytes.
-_STATEMENT_COST: Final = 128
 READ_TOGETHER: Final = 4
 
 
@@ -46,13 +46,18 @@ class Facts:
     """The caches of one relay."""
 
     def __init__(
-        self, store: RelayStore, limits: MailboxLimits, suspended: Container[AccountId] = frozenset()
+        self,
+        store: RelayStore,
+        limits: MailboxLimits,
+        reads: Reads,
+        suspended: Container[AccountId] = frozenset(),
     ) -> None:
         self._store = store
+        self.reads: Final = reads
+        """What was read for whom."""
         self._suspended = suspended
         self._limits = limits
-        # A sender and a recipient, however long their logs are.
-        self._accounts: Lru[AccountId, Account] = Lru(STATEMENTS_HELD, least=2)
+        self._accounts = HeldAccounts(STATEMENTS_HELD)
         self._reading: dict[object, set[AccountId]] = {}
         self._routes: Lru[Ends, Route] = Lru(ROUTES_HELD)
         self._usages = Usages(store, limits)
@@ -64,13 +69,26 @@ class Facts:
 
     # --- accounts
 
-    async def account(self, account: AccountId) -> Account | None:
-        """One account, if the relay knows it."""
+    async def account(self, account: AccountId, reader: AccountId | None = None) -> Account | None:
+        """One account, if the relay knows it; who asks pays for what has to be read.
+
+        Raises RemoteProtocolError(rate-limited) where that account has nothing left.
+        """
         held = self._accounts.get(account)
         if held is None:
-            await self._load_accounts({account})
+            self.reads.check(reader)
+            await self._load_accounts({account}, reader)
             held = self._accounts.get(account)
+            if held is None:
+                # It was paid for with what another read meanwhile.
+                self.reads.check(reader)
         return held
+
+    def wait_ms(self, sender: AccountId, to: AccountId) -> int:
+        """How long an envelope has to wait for which a log would be read; 0 if it need not. In ms."""
+        if self._accounts.get(sender) is not None and self._accounts.get(to) is not None:
+            return 0
+        return self.reads.wait_ms(sender)
 
     def is_suspended(self, account: AccountId) -> bool:
         """Whether the operator has stopped the account."""
@@ -89,8 +107,26 @@ class Facts:
         held = {account: self._accounts.get(account) for account in accounts}
         return {account: found for account, found in held.items() if found is not None}
 
-    async def _load_accounts(self, accounts: Collection[AccountId]) -> set[AccountId]:
+    async def shown(self, accounts: Collection[AccountId]) -> dict[AccountId, Account]:
+        """As `accounts`, for people whom nobody knows: each account pays for having its own log read.
+
+        Who has nothing left and is not held is not among them.
+        """
+        found: dict[AccountId, Account] = {}
+        for id in accounts:
+            if self._accounts.get(id) is None and not self.reads.wait_ms(id):
+                await self._load_accounts({id}, id)
+            account = self._accounts.get(id)
+            if account is not None:
+                found[id] = account
+        return found
+
+    async def _load_accounts(
+        self, accounts: Collection[AccountId], reader: AccountId | None = None
+    ) -> set[AccountId]:
         """Hold these, of which the first may have to go again for the last. Gives those that are nobody's.
+
+        Once the reader has nothing left, the rest are not read, and are held to be somebody's.
 
         A few at a time, and others have their turn between two: the longest logs are 32 MiB, and take a tenth
         of a second to fold.
@@ -98,12 +134,17 @@ class Facts:
         known: set[AccountId] = set()
         wanted = list(accounts)
         for at in range(0, len(wanted), READ_TOGETHER):
+            if self.reads.wait_ms(reader):
+                known.update(wanted[at:])
+                break
             missing = set(wanted[at : at + READ_TOGETHER])
             while missing:
-                missing = await self._read_accounts(missing, known)
+                missing = await self._read_accounts(missing, known, reader)
         return set(accounts) - known
 
-    async def _read_accounts(self, accounts: set[AccountId], known: set[AccountId]) -> set[AccountId]:
+    async def _read_accounts(
+        self, accounts: set[AccountId], known: set[AccountId], reader: AccountId | None
+    ) -> set[AccountId]:
         """Hold these, and put those that are somebody's into `known`. Gives those that changed meanwhile.
 
         Nothing is waited for after the last of them.
@@ -120,7 +161,12 @@ class Facts:
                 if self._accounts.get(account) is None:
                     if account not in unchanged:
                         continue
-                    self._hold(account, Account(refold(record.statements), record.held))
+                    if not self.reads.wait_ms(reader):
+                        if reader is not None:
+                            # What it pays for is of no use without its own.
+                            self._accounts.get(reader)
+                        self.reads.spend(reader, len(record.statements))
+                        self._accounts.put(account, Account(refold(record.statements), record.held))
                 known.add(account)
         finally:
             del self._reading[token]
@@ -134,11 +180,7 @@ class Facts:
     def account_changed(self, account: AccountId, log: AccountLog, held: str) -> None:
         """The store holds another log or hold from now on."""
         self._changed(account)
-        self._hold(account, Account(log, held))
-
-    def _hold(self, id: AccountId, account: Account) -> None:
-        # By bytes: a log of the largest statements is a hundred times one of the usual.
-        self._accounts.put(id, account, sum([len(raw) + _STATEMENT_COST for raw in account.log.statements]))
+        self._accounts.put(account, Account(log, held))
 
     def forget_account(self, account: AccountId) -> None:
         """Read the account anew when it is next needed."""
@@ -150,7 +192,7 @@ class Facts:
     async def prepare(self, sender: AccountId, headers: Iterable[Header]) -> Collection[AccountId]:
         """Load whatever deciding on these envelopes needs and is not held, in few queries.
 
-        Gives the accounts among them that nobody has here.
+        Gives the accounts among them that nobody has here. Logs are read while the sender has any reads left.
         """
         accounts: set[AccountId] = set()
         ends: set[Ends] = set()
@@ -172,7 +214,7 @@ class Facts:
                 ends.add(pair)
         nobodys: Collection[AccountId] = ()
         if accounts:
-            nobodys = await self._load_accounts(accounts)
+            nobodys = await self._load_accounts(accounts, sender)
         if ends:
             await self._load_routes(ends)
         await self._load_usage(sender, targets)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from quart import Response
 from quart_trio import QuartTrio
 
@@ -12,6 +14,7 @@ from taskferry_protocol.invites import invite_code, read_invite_code
 from ..page_kit.words import exact
 from .invites import Invites
 from .pages import Pages
+from .turnstile import Busy
 
 __all__ = ["add_invite_page"]
 
@@ -19,6 +22,8 @@ _GONE = (
     "There is no such invite here",
     "It was withdrawn, is over, or the address is not complete. Ask whoever invited you for a new link.",
 )
+#: When whoever came while the inviter's log may not be read is to load the page again.
+_RETRY_S: Final = 10
 
 
 def add_invite_page(app: QuartTrio, invites: Invites, pages: Pages) -> None:
@@ -30,6 +35,10 @@ def add_invite_page(app: QuartTrio, invites: Invites, pages: Pages) -> None:
             found = await invites.show(read_invite_code(code))
         except RemoteProtocolError:
             found = None
+        except Busy:
+            page = pages.fault(503, "Many are looking right now", "Wait a few seconds, and load it again.")
+            page.headers["Retry-After"] = str(_RETRY_S)
+            return page
         if found is None:
             return pages.fault(404, *_GONE)
         return pages.render(

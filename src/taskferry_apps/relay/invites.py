@@ -16,6 +16,7 @@ from taskferry_protocol.records import PublishedInvite, PublishInvite, WithdrawI
 from taskferry_stores.port import RelayStore
 
 from .facts import Facts
+from .turnstile import Busy
 
 __all__ = ["Invitation", "Invites"]
 
@@ -67,10 +68,16 @@ class Invites:
         return kept
 
     async def show(self, id: bytes) -> Invitation | None:
-        """Who invites, for a page; None where nobody does. A private card is not shown."""
+        """Who invites, for a page; None where nobody does. A private card is not shown.
+
+        Raises Busy while the account that invites has had its log read as often as may be.
+        """
         try:
             kept = await self.find(id)
-            held = await self._facts.account(kept.agent.account)
+            account = kept.agent.account
+            held = (await self._facts.shown({account})).get(account)
+            if held is None and self._facts.reads.wait_ms(account):
+                raise Busy
             if held is None or held.held or not held.log.state.serving(kept.agent.name):
                 return None
             if self._facts.is_suspended(kept.agent.account):

@@ -25,6 +25,7 @@ from taskferry_stores.port import RelayStore
 from .facts import Facts
 from .jobs import Job, Sender
 from .limits import USUAL
+from .reading import read_too_much
 from .usage import Landing
 from .view import NO_PRIOR, View
 from .witness import Witness, log_refusal
@@ -148,9 +149,14 @@ class Judge:
                 prior = NO_PRIOR
             admission = view.decide(envelope, wraps, prior, now)
             while admission is None:
-                nobodys = await facts.prepare(account, [header])
+                wait = facts.wait_ms(account, header.to.account)
+                if wait:
+                    admission = read_too_much(wait)
+                else:
+                    nobodys = await facts.prepare(account, [header])
                 view = facts.view(account, device, nobodys)
-                admission = view.decide(envelope, wraps, prior, now)
+                if not wait:
+                    admission = view.decide(envelope, wraps, prior, now)
             if isinstance(admission, Admitted):
                 self._admit(job, index, admission, view, prior, now)
             else:

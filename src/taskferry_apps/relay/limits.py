@@ -144,15 +144,15 @@ class RelayLimits:
         Of.SESSIONS,
         600,
         Unit.PER_MINUTE,
-        "Accounts, invites, cards, presence and connections that a session may look up, each read from the "
-        "disk: more than a daemon needs that comes back and asks after everybody whom it knows.",
+        "Accounts, invites, cards, presence and connections that a device may look up, over all its "
+        "sessions, each read from the disk: more than one needs that comes back and asks after all it knows.",
         (1, 1_000_000),
     )
     changes: int = settable(
         Of.SESSIONS,
         6_000,
         Unit.PER_MINUTE,
-        "Statements, cards, connections, grants and invites that a session may put, each written to the "
+        "Statements, cards, connections, grants and invites that a device may put, each written to the "
         "disk: a daemon that tells a restored relay everything stays below.",
         (1, 1_000_000),
     )
@@ -175,6 +175,13 @@ class RelayLimits:
         "Mailbox entries, one for each device that an envelope is for, that one account may cause beside "
         "what recipients grant: what one relay carries. A relay for strangers does well with 6,000.",
         (60, 1_000_000),
+    )
+    reads: int = settable(
+        Of.MAIL,
+        30_000,
+        Unit.PER_MINUTE,
+        "Statements of logs not held, folded for one account: some 1.3 s of a processor, seven longest logs.",
+        (600, 1_000_000),
     )
     waiting: int = fixed(
         Of.MAIL,
@@ -337,14 +344,20 @@ class RelayLimits:
     # --- memory
 
     statements_held_bytes: int = fixed(
-        Of.MEMORY, 48 * _MIB, _BYTES, "Statements held folded, over all accounts; the least used go first."
+        Of.MEMORY,
+        48 * _MIB,
+        _BYTES,
+        "Statements held folded; the least used go first. A quarter is for logs of more than a 32nd of it.",
     )
     routes_held: int = fixed(
         Of.MEMORY, 32_768, _COUNT, "Pairs of agents whose connection, rate and contact are held."
     )
     usages_held: int = fixed(Of.MEMORY, 65_536, _COUNT, "Mailboxes whose fill is held.")
     senders_held: int = fixed(
-        Of.MEMORY, 16_384, _COUNT, "Accounts whose sends are counted; forgotten ones begin full."
+        Of.MEMORY,
+        16_384,
+        _COUNT,
+        "Accounts whose sends are counted, and devices whose calls; forgotten ones begin full.",
     )
     accused: int = fixed(
         Of.MEMORY, 10_000, _COUNT, "Accounts of which is remembered that equivocation is proven."

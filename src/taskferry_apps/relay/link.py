@@ -45,7 +45,6 @@ from ..logs import get_logger
 from .failures import first_failure
 from .instances import check_alone, remember_instance
 from .limits import USUAL
-from .look_ups import LookUps
 from .mailbox import Mailbox
 from .office import Office
 from .opening import account_of, check_active, cursor_of
@@ -74,7 +73,6 @@ class Link:
         "_answers",
         "_device",
         "_leaving",
-        "_lookups",
         "_mailbox",
         "_office",
         "_outbox",
@@ -102,7 +100,6 @@ class Link:
         self._scope = trio.CancelScope()
         self._reading = trio.CancelScope()
         self._leaving = False
-        self._lookups = LookUps(office.limits, office.now())
         self._writing: trio.Event | None = None
         self._room: trio.Event | None = None
 
@@ -250,7 +247,7 @@ class Link:
                 self._office.engine.acknowledge(self._device, offset)
                 self._rouse()
             case CallReceived(id=id, request=request):
-                refusal = self._lookups.count(request, self._office.now())
+                refusal = self._office.lookups.count(self._device, request, self._office.now())
                 answer = refusal or await self._answer(request)
                 self._submit(Reply(id, answer))
             case AuthRequested():

@@ -14,6 +14,7 @@ from .audit import RelayAudit
 from .calls import Calls
 from .engine import Engine
 from .limits import RelayLimits
+from .look_ups import LookUps
 from .mailbox import TailBudget
 from .presence import Presence
 from .visits import Visits
@@ -29,6 +30,7 @@ class Office:
     engine: Engine
     accounts: Accounts
     calls: Calls
+    lookups: LookUps
     presence: Presence
     visits: Visits
     origins: Collection[str]

@@ -14,34 +14,49 @@ from taskferry_protocol.rates import RateState, take
 from .limits import USUAL
 from .lru import Lru
 
-__all__ = ["Senders"]
+__all__ = ["Allowance", "Senders"]
 
 WAITING_OF_ONE: Final = USUAL.waiting_of_one
 HELD: Final = USUAL.senders_held
+
+
+class Allowance:
+    """So many of something a minute for each account."""
+
+    def __init__(self, per_minute: int) -> None:
+        self._rate = per_minute
+        self._spent: Lru[AccountId, RateState] = Lru(HELD)
+
+    def wait_ms(self, account: AccountId, now: Instant) -> int:
+        """0 if the account has any left; else how long it has to wait, in ms."""
+        state = self._spent.get(account)
+        if state is None:
+            return 0
+        return take(state, self._rate, now)[1]
+
+    def spend(self, account: AccountId, count: int, now: Instant) -> None:
+        """Count some of them; the last may go into debt."""
+        before = self._spent.get(account)
+        state = RateState.full(self._rate, now) if before is None else take(before, self._rate, now, 0)[0]
+        self._spent.put(account, RateState(state.tokens_milli - count * 1_000, state.at))
 
 
 class Senders:
     """Counts by account; touched once for each batch, never for each parcel."""
 
     def __init__(self, entries_per_minute: int) -> None:
-        self._rate = entries_per_minute
-        self._spent: Lru[AccountId, RateState] = Lru(HELD)
+        self._entries = Allowance(entries_per_minute)
         self._waiting: dict[AccountId, int] = {}
 
     # --- a minute's entries
 
     def wait_ms(self, account: AccountId, now: Instant) -> int:
         """0 if the account may send; else how long it has to wait, in ms."""
-        state = self._spent.get(account)
-        if state is None:
-            return 0
-        return take(state, self._rate, now)[1]
+        return self._entries.wait_ms(account, now)
 
     def spend(self, account: AccountId, entries: int, now: Instant) -> None:
         """Count the mailbox entries of a batch; the last batch may go into debt."""
-        before = self._spent.get(account)
-        state = RateState.full(self._rate, now) if before is None else take(before, self._rate, now, 0)[0]
-        self._spent.put(account, RateState(state.tokens_milli - entries * 1_000, state.at))
+        self._entries.spend(account, entries, now)
 
     # --- turns
 
