@@ -7,6 +7,7 @@ import sys
 from itertools import groupby
 from pathlib import Path
 from string import Template
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -87,6 +88,10 @@ _GROWTH = {
 }
 
 
+def _beside(run: dict[str, Any]) -> str:
+    return f" Beside it ran {run['beside']}." if run.get("beside") else ""
+
+
 def _long_run() -> str:
     """What `python -m benchmarks.load` found last; a sentence where it has not been run."""
     if not LONG_RUN.exists():
@@ -97,7 +102,7 @@ def _long_run() -> str:
         f"{run['devices']:,} devices, {run['minutes']:g} minutes, {counts['arrived']:,} messages of "
         f"{counts['accepted']:,} accepted arrived, {run['never_arrived']:,} never did; "
         f"{counts.get('went away', 0):,} times a device went away and came back. `{run['command']}`, "
-        f"{run['machine']['processor']}, load before {run['machine']['load before']}.",
+        f"{run['machine']['processor']}, load before {run['machine']['load before']}.{_beside(run)}",
         "",
         "| | highest | growth an hour, after the first quarter |",
         "|---|---:|---:|",

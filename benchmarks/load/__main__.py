@@ -83,6 +83,7 @@ def _run(asked: argparse.Namespace) -> dict[str, Any]:
         "churn": asked.churn,
         "command": f"make load MINUTES={asked.minutes:g}",
         "machine": machine,
+        "beside": asked.beside,
         "counts": dict(counts),
         "never_arrived": never,
         "refused": sum(count for what, count in counts.items() if what.startswith("refused")),
@@ -198,6 +199,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=100.0, help="messages a second, by all devices")
     parser.add_argument("--churn", type=float, default=5.0, help="devices that go away each second")
     parser.add_argument("--every", type=float, default=10.0, help="seconds between two looks")
+    parser.add_argument("--beside", default="", help="what else the machine does, told with the figures")
     parser.add_argument("--dry", action="store_true", help="tell, and keep nothing")
     parser.add_argument(
         "--folder", type=Path, default=Path(tempfile.gettempdir()), help="where the relay's database goes"
