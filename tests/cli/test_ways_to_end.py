@@ -75,3 +75,22 @@ def test_a_declined_connection_lets_nothing_through(alice: Shell, bob: Shell) ->
     again = alice("connect", "hopeful", "@bob/writer")
     assert again.code == 4
     assert "has declined, and takes no further request for 7 days" in again.err
+
+
+def test_no_version_is_judged_that_came_while_another_was_looked_at(connected: tuple[Shell, Shell]) -> None:
+    """Whoever names the version that they have seen is told of a newer one, and nothing is sent."""
+    alice, bob = connected
+    task = sent(alice, bob, "Two drafts")
+    assert bob("task", "accept", task).code == 0
+    for text in ("The first", "The second"):
+        submitted = bob("task", "submit", task, "--text", text)
+        assert submitted.code == 0, submitted.err
+    until(lambda: alice("task", "show", task, "--json"), lambda ran: len(ran.json()["versions"]) == 2)
+    for words in (("complete", task), ("revise", task, "Shorter")):
+        late = alice("task", *words, "--version", "1")
+        assert late.code == 4
+        assert "There is a newer version of the work than that one" in late.err
+    assert "There is no such version" in alice("task", "complete", task, "--version", "7").err
+    assert alice("task", "show", task, "--json").json()["state"] == "resubmitted"
+    done = alice("task", "complete", task, "--version", "2")
+    assert done.code == 0, done.err

@@ -316,27 +316,45 @@ def submit(
     _act(id, "artifacts", body, as_agent, "Submitted")
 
 
+_version = click.option(
+    "--version",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="The version that you have seen; else the newest there is.",
+)
+
+
 @task.command()
 @click.argument("id", type=Identifier())
 @click.argument("reasons", nargs=-1, required=True)
+@_version
 @_as_agent
 @json_option
 @daemon_options
-def revise(id: str, reasons: tuple[str, ...], as_agent: str | None) -> None:
-    """Ask for a revision of the newest version, for these REASONS."""
+def revise(id: str, reasons: tuple[str, ...], version: int | None, as_agent: str | None) -> None:
+    """Ask for a revision of the newest version, for these REASONS.
+
+    Another one may come in while you look: name the one that you mean.
+    """
     body: dict[str, object] = {"reason": reasons[0], "requested_changes": list(reasons[1:])}
+    body |= {"version": version} if version is not None else {}
     _act(id, "revision", body, as_agent, "Revision asked")
 
 
 @task.command()
 @click.argument("id", type=Identifier())
 @click.option("--note", default="", help="A line to the worker.")
+@_version
 @_as_agent
 @json_option
 @daemon_options
-def complete(id: str, note: str, as_agent: str | None) -> None:
-    """Take the newest version as done."""
-    _act(id, "complete", {"message": note}, as_agent, "Completed")
+def complete(id: str, note: str, version: int | None, as_agent: str | None) -> None:
+    """Take the newest version as done.
+
+    Another one may come in while you look: name the one that you mean.
+    """
+    body: dict[str, object] = {"message": note} | ({"version": version} if version is not None else {})
+    _act(id, "complete", body, as_agent, "Completed")
 
 
 @task.command()
