@@ -195,16 +195,15 @@ async def test_a_fault_of_ours_in_a_decision_in_company_sets_one_item_aside(monk
     """Whatever is looked at with others may break this program: it alone is quarantined."""
     async with forging() as (forger, bob):
         poison = await forger.seal(TextMessage("poison"))
+        honest = getattr(inbound, step)
+
+        def breaking(subject, *rest, **more):
+            raw = subject if isinstance(subject, bytes) else subject.raw
+            if raw == poison.envelope.raw:
+                raise ZeroDivisionError("a fault of this program")
+            return honest(subject, *rest, **more)
+
         for module in (intake, inbound):
-
-            def breaking(subject, *rest, honest=getattr(module, step), **more):
-                if poison.envelope.raw in (
-                    subject,
-                    *(getattr(one, "raw", b"") for one in (subject, *rest[:1])),
-                ):
-                    raise ZeroDivisionError("a fault of this program")
-                return honest(subject, *rest, **more)
-
             monkeypatch.setattr(module, step, breaking)
         await hand(forger, [*await _good(forger), poison, *await _good(forger)], together=True)
         assert await codes(bob) == ["internal"]

@@ -1,4 +1,4 @@
-"""The account goes on, by its recovery key, from before this machine was let in: it is no device of it now."""
+"""The account goes on, by its recovery key, from before this machine was let in: it is no device now."""
 
 from __future__ import annotations
 
