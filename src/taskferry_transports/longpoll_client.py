@@ -47,6 +47,7 @@ from taskferry_transports.port import (
     UpgradeRefused,
     check_frames,
 )
+from taskferry_transports.whole_answer import Answer, ask
 
 _LOG = logging.getLogger(__name__)
 
@@ -117,7 +118,7 @@ class LongPollDialer:
     async def _open(self, client: httpx.AsyncClient) -> str:
         try:
             with trio.fail_after(self._settings.dial_timeout):
-                answer = await _ask(
+                answer = await ask(
                     client,
                     "POST",
                     f"{self._settings.url}/open",
@@ -135,7 +136,7 @@ class LongPollDialer:
             )
         try:
             token = json.loads(answer.body)["token"]
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             token = None
         if not isinstance(token, str) or _TOKEN.fullmatch(token) is None:
             raise UpgradeRefused(f"{self._host} answered the opening with something else than a link")
@@ -255,7 +256,7 @@ class LongPollTransport:
             if answer is None:
                 continue
             try:
-                offsets = read_offsets(answer.offsets)
+                offsets = read_offsets(answer.headers.get(OFFSETS_HEADER))
                 frames = decode_frames(answer.body, max_frame=self.max_frame)
                 fresh = self._incoming.fresh(offsets.send, frames)
             except WireFault as fault:
@@ -282,7 +283,7 @@ class LongPollTransport:
             if answer is None:
                 continue
             try:
-                self._outbox.acknowledge(read_offsets(answer.offsets).received)
+                self._outbox.acknowledge(read_offsets(answer.headers.get(OFFSETS_HEADER)).received)
             except WireFault as fault:
                 self._end(trio.BrokenResourceError(f"the peer broke the rules: {fault}"))
                 return
@@ -298,7 +299,7 @@ class LongPollTransport:
         self._end(trio.BrokenResourceError(f"the peer fell silent for {liveness.dead_after:g} s"))
         scope.cancel()
 
-    async def _exchange(self, offsets: Offsets, body: bytes, extra: Mapping[str, str]) -> _Answer | None:
+    async def _exchange(self, offsets: Offsets, body: bytes, extra: Mapping[str, str]) -> Answer | None:
         """One exchange; None means: try again, or stop if the link is over."""
         headers = {OFFSETS_HEADER: str(offsets), "Content-Type": MEDIA_TYPE, **extra}
         try:
@@ -308,7 +309,7 @@ class LongPollTransport:
             await trio.sleep(min(_REPEAT_AFTER, self._settings.liveness.check_every))
             return None
         self._heard_at = trio.current_time()
-        if answer.status == 200 or (answer.status == 429 and answer.offsets is not None):
+        if answer.status == 200 or (answer.status == 429 and OFFSETS_HEADER in answer.headers):
             return answer
         if answer.status in {502, 503, 504}:
             # A proxy whose server is just restarting; if that lasts, the link is gone, and it will say so.
@@ -320,8 +321,8 @@ class LongPollTransport:
             self._end(trio.BrokenResourceError(f"the peer answered with HTTP status {answer.status}"))
         return None
 
-    async def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> _Answer:
-        return await _ask(
+    async def _request(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        return await ask(
             self._client,
             method,
             self._settings.url + path,
@@ -336,42 +337,3 @@ class LongPollTransport:
         if isinstance(error, trio.EndOfChannel):
             error = trio.BrokenResourceError("the peer has gone")
         self._outbox.end(error)
-
-
-@attrs.frozen
-class _Answer:
-    status: int
-    body: bytes
-    offsets: str | None
-    retry_after: float | None
-
-
-async def _ask(
-    client: httpx.AsyncClient,
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    body: bytes,
-    max_answer: int,
-) -> _Answer:
-    """One request whose answer is read up to its bound, and no further."""
-    async with client.stream(method, url, headers=dict(headers), content=body) as response:
-        parts: list[bytes] = []
-        size = 0
-        # Cancelled from within, since leaving the loop early would leave httpx's generators unfinished.
-        with trio.CancelScope() as reading:
-            async for part in response.aiter_raw():
-                size += len(part)
-                if size > max_answer:
-                    reading.cancel()
-                else:
-                    parts.append(part)
-        if reading.cancel_called:
-            raise httpx.DecodingError("the answer is too long", request=response.request)
-    retry_after = response.headers.get("retry-after", "")
-    return _Answer(
-        response.status_code,
-        b"".join(parts),
-        response.headers.get(OFFSETS_HEADER),
-        float(retry_after) if re.fullmatch("[0-9]{1,5}", retry_after, re.ASCII) else None,
-    )

@@ -190,6 +190,26 @@ async def test_a_fault_of_ours_in_company_sets_one_item_aside(monkeypatch):
         assert len(await texts(bob)) == 6
 
 
+@pytest.mark.parametrize("step", ["receive", "read_inbound"])
+async def test_a_fault_of_ours_in_a_decision_in_company_sets_one_item_aside(monkeypatch, step):
+    """Whatever is looked at with others may break this program: it alone is quarantined."""
+    async with forging() as (forger, bob):
+        poison = await forger.seal(TextMessage("poison"))
+        honest = getattr(inbound, step)
+
+        def breaking(subject, *rest, **more):
+            raw = subject if isinstance(subject, bytes) else subject.raw
+            if raw == poison.envelope.raw:
+                raise ZeroDivisionError("a fault of this program")
+            return honest(subject, *rest, **more)
+
+        for module in (intake, inbound):
+            monkeypatch.setattr(module, step, breaking)
+        await hand(forger, [*await _good(forger), poison, *await _good(forger)], together=True)
+        assert await codes(bob) == ["internal"]
+        assert len(await texts(bob)) == 6
+
+
 async def test_faults_in_company_cost_no_more_than_a_few_looks_each(monkeypatch):
     """Whoever sends many that are found wanting late has none of the others opened again and again for it."""
     break_on_poison(monkeypatch)

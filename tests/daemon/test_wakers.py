@@ -348,6 +348,14 @@ async def test_no_redirect_is_followed():
         assert inside.requests == []
 
 
+@pytest.mark.parametrize("elsewhere", ["mailto:x", "https:foo", "http://xn--a/"])
+async def test_a_redirect_to_no_address_is_a_call_that_failed(elsewhere):
+    """Whoever answers a webhook ends no daemon with what cannot be read."""
+    with Heard(status=302, location=elsewhere) as server:
+        said = await carry(HttpCall(server.url, {}, b"{}", allow_private=False))
+        assert said.startswith("It could not be reached: ")
+
+
 HOOK = HookRecord("1" * 32, "writer", "", "http://127.0.0.1:18789/", (), "", "token", False, 0)
 
 

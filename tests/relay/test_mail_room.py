@@ -9,6 +9,7 @@ import trio
 from taskferry_apps import system
 from taskferry_apps.relay import mail_room, sign_up_desk
 from taskferry_apps.relay.audit import RelayAudit
+from taskferry_apps.relay.compose import mailer_of
 from taskferry_apps.relay.entrance import digest_of
 from taskferry_apps.relay.mail import MailFailed, MailFault
 from taskferry_apps.relay.mail_room import Letter, MailRoom, NoMailNow
@@ -396,3 +397,25 @@ async def test_what_a_server_answers_is_told_to_the_operator_alone(answer, reaso
     found = await failures(store)
     assert reason in str(found[0]["reason"])
     assert "not now" not in repr(found)
+
+
+CRASHING = "=?utf-/8?b?-=?=@example.org"
+"""The standard library's reader of addresses raises IndexError for it."""
+
+
+async def test_no_address_ends_a_relay_that_sends_mail():
+    """A stranger's address that is read as an encoded word is refused, and the next one is served."""
+    async with post_office() as office, site_of(by_mail(office), MemoryRelayStore(GENERATION)) as site:
+        assert (await site.ask("eve", CRASHING)).status_code == 400
+        await site.ask("alice", "ada@example.org")
+        assert (await office.mail())["To"] == "ada@example.org"
+
+
+async def test_a_mail_that_cannot_be_written_has_failed():
+    """Whatever a header makes the library stumble over ends this mail, and is not tried again."""
+    async with post_office() as office:
+        mailer = mailer_of(by_mail(office))
+        assert mailer is not None
+        with pytest.raises(MailFailed) as failed:
+            await mailer.send(CRASHING, "subject", "text")
+        assert failed.value.fault is MailFault.REFUSED

@@ -33,9 +33,10 @@ from .bonds import Bond, bonds_between, check_not_blocked, closed_to_us, find_bo
 from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .deeds import Asking, permit_deed
-from .draft import LIFETIME_MS, Draft, Posted, Thread
+from .draft import LIFETIME_MS, Draft, Thread
 from .grants import answering, changed, next_allowance, next_wish, welcome
 from .names import own_agent, parse_peer, require_owner
+from .peer_told import tell_peer
 from .port import Caller, DaemonRefusal, GrantChange
 from .publications import Publication, Subject, note
 from .shares import account_items, share
@@ -234,13 +235,13 @@ class Connections:
                 both = await bonds_between(core.store, record.mine, record.peer)
                 others = [one for one in both if one.record.request != record.request]
                 ending = [*(one for one in others if one.record.state in _LIVE), bond]
-            posted = [await self._end(draft, one, end_kind, reason, again) for one in ending][-1]
+            message = [await self._end(draft, one, end_kind, reason, again) for one in ending][-1]
             await draft.commit()
-        return await self._step(record.request, posted.hash)
+        return await self._step(record.request, message)
 
     async def _end(
         self, draft: Draft, bond: Bond, kind: EndKind, reason: str, again: Instant | None
-    ) -> Posted:
+    ) -> Hash | None:
         core, record = self._core, bond.record
         own = await draft.own_log()
         raw = sign_end(bond.request, record.mine, kind, at=draft.now, log=own.position, by=core.manage)
@@ -258,10 +259,9 @@ class Connections:
         draft.add(SaveConnection(ended))
         if record.accept_raw:
             await note(draft, Publication(Subject.END, record.request))
-        posted = await self._post(draft, ConnectionEnded(raw, reason, told), bond)
-        self._tell(draft, bond, posted, ConnectionState.ENDED)
+        message = await tell_peer(draft, ConnectionEnded(raw, reason, told), bond, ConnectionState.ENDED)
         await audit_step(draft, ended_kind(kind), record, by="owner")
-        return posted
+        return message
 
     async def unblock(self, caller: Caller, named: str | tuple[str, str]) -> Step:
         """Take a block back: the peer may ask again. Nothing is sent, and what ended stays ended."""
@@ -320,26 +320,14 @@ class Connections:
             )
             draft.add(PutGrant(grant))
             await note(draft, Publication(Subject.GRANT, bond.record.request))
-            posted = await self._post(draft, GrantUpdated(grant.raw, grant.terms), bond)
-            self._tell(draft, bond, posted, ConnectionState.ACCEPTED)
+            told = GrantUpdated(grant.raw, grant.terms)
+            message = await tell_peer(draft, told, bond, ConnectionState.ACCEPTED)
             facts = grant_facts(grant)
             await audit_step(draft, AuditKind.PERMISSION_CHANGED, bond.record, by="owner", **facts)
             await draft.commit()
-        return await self._step(bond.record.request, posted.hash)
+        return await self._step(bond.record.request, message)
 
-    async def _post(self, draft: Draft, body: ConnectionEnded | GrantUpdated, bond: Bond) -> Posted:
-        return await draft.post(body, bond.record.mine, bond.record.peer, Thread(draft.conversation()))
-
-    def _tell(self, draft: Draft, bond: Bond, posted: Posted, state: ConnectionState) -> None:
-        draft.tell(
-            "connection",
-            bond.record.mine.name,
-            (posted.hash,),
-            state=state.value,
-            id=bond.record.request.hex(),
-        )
-
-    async def _step(self, request: Hash, message: Hash) -> Step:
+    async def _step(self, request: Hash, message: Hash | None) -> Step:
         return Step(Bond((await self._core.store.connections((request,)))[request]), message)
 
 

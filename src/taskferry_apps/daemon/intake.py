@@ -41,7 +41,7 @@ from taskferry_protocol.records import (
     StoreMessage,
 )
 from taskferry_protocol.values import value
-from taskferry_stores.port import StoreConflict
+from taskferry_stores.port import StoreConflict, StoreError
 
 from .arrival import Arrival
 from .core import Core
@@ -161,14 +161,19 @@ class Intake:
             numbers.add(by_id)
             numbers.add(by_seq)
             subject = (header.from_, header.to, header.cls)
-            facts = known.get(subject)
-            if facts is None:
-                facts = known[subject] = await gather_facts(
-                    self._core, item.envelope, Directory.OPEN, None, Directory.OPEN, seen[key]
-                )
-            rate, came = rates.get(flow, facts.rate), arrived.get(flow, facts.arrived)
-            facts = _of_another(facts, seen[key], rate, came)
-            decision = receive(item.envelope, item.entry.sealed, facts, now=self._core.now())
+            try:
+                facts = known.get(subject)
+                if facts is None:
+                    facts = known[subject] = await gather_facts(
+                        self._core, item.envelope, Directory.OPEN, None, Directory.OPEN, seen[key]
+                    )
+                rate, came = rates.get(flow, facts.rate), arrived.get(flow, facts.arrived)
+                facts = _of_another(facts, seen[key], rate, came)
+                decision = receive(item.envelope, item.entry.sealed, facts, now=self._core.now())
+            except StoreError:
+                raise
+            except Exception:  # noqa: BLE001 - taken by itself it fails again, and is set aside for that
+                break
             if not isinstance(decision, Apply):
                 break
             body = decision.opened.content.body
@@ -207,7 +212,10 @@ def _plain(entry: Entry) -> _Item | None:
     """A message or a receipt, by what its header says; None for anything else."""
     if not isinstance(entry, Mail):
         return None
-    envelope = read_inbound(entry.envelope)
+    try:
+        envelope = read_inbound(entry.envelope)
+    except Exception:  # noqa: BLE001 - taken by itself it fails again, and is set aside for that
+        return None
     if isinstance(envelope, Quarantine) or envelope.header.cls not in _PLAIN:
         return None
     return _Item(entry, envelope)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,14 +17,18 @@ from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.limits import LINKING_LETTER_BYTES
 from taskferry_protocol.linking import read_place
 from taskferry_transports.loopback import is_loopback
+from taskferry_transports.whole_answer import Answer, ask
 
 from .port import DaemonRefusal
 
 __all__ = ["Meeting", "MeetingFailed", "open_meeting"]
 
 _TOKEN: Final = "TaskFerry-Meeting"  # noqa: S105 - the name of a header
+_TOKEN_SHAPE: Final = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _PATIENCE_S: Final = 40.0
 _WAIT_S: Final = 20
+#: What is read of an answer: a letter, or a few words about a place.
+_ANSWER_BYTES: Final = 2 * LINKING_LETTER_BYTES
 #: A lost connection is no lost meeting.
 _RETRY_S: Final = 0.5
 _TRIES: Final = 20
@@ -60,14 +65,23 @@ class Meeting:
         try:
             # It goes into addresses, so that it is looked at even though the relay has just made it.
             self.place = read_place(answer["place"])
-            self._headers = {_TOKEN: answer["token"]}
+            self._take_token(answer)
         except (RemoteProtocolError, KeyError):
             raise MeetingFailed(_NO_RELAY) from None
 
     async def join(self) -> None:
         """Be the second side. Raises MeetingFailed."""
         answer = _object(await self._ask("POST", f"{self._base}/{self.place}/join"))
-        self._headers = {_TOKEN: answer.get("token", "")}
+        try:
+            self._take_token(answer)
+        except KeyError:
+            raise MeetingFailed(_NO_RELAY) from None
+
+    def _take_token(self, answer: dict[str, str]) -> None:
+        # It goes into a header, which takes far from every text.
+        if _TOKEN_SHAPE.fullmatch(answer["token"]) is None:
+            raise MeetingFailed(_NO_RELAY)
+        self._headers = {_TOKEN: answer["token"]}
 
     async def send(self, letter: bytes) -> None:
         """Leave a letter. Raises MeetingFailed."""
@@ -78,52 +92,56 @@ class Meeting:
         url = f"{self._base}/{self.place}?after={self._taken}&wait={_WAIT_S}"
         while True:
             answer = await self._ask("GET", url)
-            if answer.status_code == httpx.codes.OK:
+            if answer.status == httpx.codes.OK:
                 self._taken += 1
-                if len(answer.content) > LINKING_LETTER_BYTES:
+                if len(answer.body) > LINKING_LETTER_BYTES:
                     raise MeetingFailed("the relay gave something that is no letter")
-                return answer.content
+                return answer.body
 
     async def end(self) -> None:
         """Leave the place. Raises nothing."""
         try:
-            await self._http.delete(f"{self._base}/{self.place}", headers=self._headers)
+            await ask(self._http, "DELETE", f"{self._base}/{self.place}", self._headers, b"", _ANSWER_BYTES)
         except httpx.HTTPError:
             pass  # it ends by itself
 
-    async def _ask(self, method: str, url: str, body: bytes = b"") -> httpx.Response:
+    async def _ask(self, method: str, url: str, body: bytes = b"") -> Answer:
         for _ in range(_TRIES):
             if self._http.is_closed:
                 raise MeetingFailed("the try is over")
             try:
-                answer = await self._http.request(method, url, content=body, headers=self._headers)
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                answer = await ask(self._http, method, url, self._headers, body, _ANSWER_BYTES)
+            except httpx.DecodingError:
+                raise MeetingFailed(_NO_RELAY) from None
+            except httpx.HTTPError as error:
                 if method != "GET":
                     raise MeetingFailed(f"the relay cannot be reached ({type(error).__name__})") from error
                 await trio.sleep(_RETRY_S)
                 continue
-            if answer.status_code in (httpx.codes.OK, httpx.codes.NO_CONTENT):
+            if answer.status in (httpx.codes.OK, httpx.codes.NO_CONTENT):
                 return answer
             raise MeetingFailed(_reason(answer))
         raise MeetingFailed("the relay cannot be reached")
 
 
-def _object(answer: httpx.Response) -> dict[str, str]:
+def _object(answer: Answer) -> dict[str, str]:
     try:
-        found = json.loads(answer.content)
-        return {str(key): str(found[key]) for key in found}
-    except (ValueError, TypeError):
+        found = json.loads(answer.body)
+    except (ValueError, RecursionError):
         raise MeetingFailed(_NO_RELAY) from None
+    if not isinstance(found, dict):
+        raise MeetingFailed(_NO_RELAY)
+    return {key: value for key, value in found.items() if isinstance(value, str)}
 
 
-def _reason(answer: httpx.Response) -> str:
-    if answer.status_code == httpx.codes.NOT_FOUND:
+def _reason(answer: Answer) -> str:
+    if answer.status == httpx.codes.NOT_FOUND:
         return "there is no such place to meet: the code is wrong, or its ten minutes are over"
-    if answer.status_code == httpx.codes.CONFLICT:
+    if answer.status == httpx.codes.CONFLICT:
         return "two machines have met there already"
-    if answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+    if answer.status == httpx.codes.TOO_MANY_REQUESTS:
         return "the relay asks to wait a few minutes"
-    return f"the relay answered {answer.status_code}"
+    return f"the relay answered {answer.status}"
 
 
 @asynccontextmanager

@@ -314,14 +314,16 @@ class Owner:
             now = core.now()
             ring = core.keys.erase_old(now)
             log = await core.own_log()
-            if log.state.devices[core.device].status is not DeviceStatus.ACTIVE:
+            mine = log.state.devices.get(core.device)
+            # A recovery may go on from before this device was let in: then the log does not even name it.
+            if mine is None or mine.status is not DeviceStatus.ACTIVE:
                 return
             if is_due(ring, now) or ring.next_encryption is not None:
                 ring = ring.prepare_rotation(core.entropy)
                 await core.save_keys(ring)
                 core.ring = ring
                 coming = ring.next_encryption
-                stated = log.state.devices[core.device].record.enc
+                stated = mine.record.enc
                 if coming is not None and stated != coming.public:
                     draft = Draft(core)
                     await self.extend(

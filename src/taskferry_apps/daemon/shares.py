@@ -75,7 +75,8 @@ def message_items(sealed: Iterable[SealedRecord]) -> list[SharedItem]:
 async def share(draft: Draft, items: Sequence[SharedItem]) -> None:
     """Post items to all of the owner's other devices, if there are any and they would believe this one."""
     state = (await draft.own_log()).state
-    if len(state.active_devices()) > 1 and state.devices[draft.core.device].record.manage is not None:
+    mine = state.devices.get(draft.core.device)
+    if len(state.active_devices()) > 1 and mine is not None and mine.record.manage is not None:
         await _post(draft, AgentRef(draft.core.own, ""), items, 0, 0)
 
 

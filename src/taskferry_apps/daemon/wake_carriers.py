@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 import httpx
 import trio
 
+from taskferry_transports.whole_answer import UNREADABLE
+
 from .wake_addresses import address_problem, url_problem
 from .wake_calls import CommandCall, HttpCall
 
@@ -49,9 +51,9 @@ async def _post(call: HttpCall) -> str:
 
 async def _post_to(call: HttpCall, host: str, address: str) -> str:
     """The name was looked up once; the connection goes to what was checked, and follows nothing further."""
-    url = httpx.URL(call.url)
-    named = {"host": url.netloc.decode("ascii")}
     try:
+        url = httpx.URL(call.url)
+        named = {"host": url.netloc.decode("ascii")}
         async with (
             httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_HTTP_S) as client,
             client.stream(
@@ -63,7 +65,7 @@ async def _post_to(call: HttpCall, host: str, address: str) -> str:
             ) as answer,
         ):
             return "" if answer.is_success else f"It answered {answer.status_code}."
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, *UNREADABLE) as error:
         return f"It could not be reached: {type(error).__name__}."
 
 

@@ -116,7 +116,11 @@ class SmtpMailer:
 
     async def send(self, to: str, subject: str, text: str) -> None:
         """Hand one mail to the server. Raises MailFailed."""
-        await self._try(self._message(to, subject, text))
+        try:
+            message = self._message(to, subject, text)
+        except Exception as error:
+            raise MailFailed(f"mail failed: {type(error).__name__}", MailFault.REFUSED) from error
+        await self._try(message)
 
     async def probe(self) -> None:
         """Sign in at the server, and leave. Raises MailFailed."""

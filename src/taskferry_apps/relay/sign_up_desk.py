@@ -154,7 +154,8 @@ class SignUpDesk:
             self._spend(peer)
             return await self._issue(owner, OPEN_TICKET_MS)
         email = email.strip()
-        if len(email) > EMAIL_CHARS or _EMAIL.fullmatch(email) is None:
+        # What begins an encoded word (RFC 2047) is read as one by programs that carry mail, or breaks them.
+        if len(email) > EMAIL_CHARS or _EMAIL.fullmatch(email) is None or "=?" in email:
             raise SignUpRefused(
                 "bad-value",
                 "That is no e-mail address that mail can be sent to.",
