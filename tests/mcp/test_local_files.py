@@ -114,7 +114,7 @@ def test_taskferrys_own_data_is_never_sent(root: Path) -> None:
 
 @pytest.mark.parametrize("directory", ["ferry", "ferry/keys", "ferry/new", "sub/../ferry/keys/new"])
 def test_nothing_is_written_among_taskferrys_own_data(root: Path, directory: str) -> None:
-    """A peer's file does not become one that is read there, such as the one that says where a daemon listens."""
+    """A peer's file does not become one that is read there, such as what says where a daemon listens."""
     (root / "ferry" / "keys").mkdir(parents=True)
     before = sorted(root.rglob("*"))
     with pytest.raises(FileTrouble, match="TaskFerry's own"):
