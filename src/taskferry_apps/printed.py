@@ -12,11 +12,14 @@ from typing import Final
 
 __all__ = ["ago", "clean", "clean_lines", "short"]
 
-_TURNING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+#: What acts, breaks lines, turns text around or shows nothing.
+_UNSEEN: Final = frozenset({"Cc", "Cf", "Co", "Cs", "Zl", "Zp"})
+#: What scripts and emoji need between their letters.
+_JOINERS: Final = frozenset("\u200c\u200d")
 
 
 def clean(text: object, *, most: int = 0) -> str:
-    """`text` in one line, without anything that acts on a terminal; cut to `most` characters if given."""
+    """`text` in one line, U+FFFD for what acts on a terminal or shows nothing; cut to `most` characters."""
     line = "".join(
         " " if character in "\n\r\t" else character if _harmless(character) else "\ufffd"
         for character in str(text)
@@ -30,7 +33,7 @@ def clean_lines(text: object) -> str:
 
 
 def _harmless(character: str) -> bool:
-    return unicodedata.category(character) not in ("Cc", "Cs", "Co") and character not in _TURNING
+    return unicodedata.category(character) not in _UNSEEN or character in _JOINERS
 
 
 def short(identifier: object) -> str:

@@ -20,7 +20,15 @@ def test_nothing_that_acts_on_a_terminal_passes(text: str) -> None:
     shown = clean(text)
     assert all(character >= " " and not "\x7f" <= character <= "\x9f" for character in shown)
     assert not set(shown) & set("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+    assert len(shown.splitlines()) <= 1
     assert "\x1b" not in clean_lines(text)
+
+
+def test_no_letter_of_a_line_goes_unseen() -> None:
+    """Programs read what people do not see: that there is something is shown. What shapes letters stays."""
+    assert clean("a\u200bb\u2028c\ufeffd\U000e0041") == "a\ufffdb\ufffdc\ufffdd\ufffd"
+    shaped = "\u0645\u06cc\u200c\u062e \U0001f469\u200d\U0001f52c"
+    assert clean(shaped) == shaped
 
 
 def test_long_text_is_cut_visibly() -> None:

@@ -14,6 +14,7 @@ from taskferry_apps.client import Attachment, DaemonAway, FileTrouble, NotFound,
 from taskferry_apps.client.attachments import MOST_BYTES, read_file
 from taskferry_apps.client.saving import NewFile, safe_name
 from taskferry_apps.client.task_results import Part
+from taskferry_apps.visible import one_line
 
 from .cutting import a_wire
 from .stories import Place, tell
@@ -36,6 +37,11 @@ HOSTILE = [
     "CON:stream",
     "~root",
     "-rf",
+    "--checkpoint-action=exec=sh x.sh",
+    "- .-.md",
+    "\u3164",
+    "\u115f\u034f.md",
+    "a\uffa0b",
     "....",
     "\ud800",
 ]
@@ -54,8 +60,10 @@ def test_a_hostile_name_stays_in_the_folder(tmp_path, name):
     assert list(tmp_path.iterdir()) == [folder]
     (made,) = folder.iterdir()
     assert made.read_bytes() == b"x"
-    assert not made.name.startswith(".")
+    # A dash would make it an option of whatever is called with all files of the folder.
+    assert not made.name.startswith((".", "-"))
     assert made.name.isprintable()
+    assert one_line(made.name, 200) == made.name
     assert len(made.name.encode()) <= 140
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 
@@ -97,6 +98,19 @@ async def test_an_approval_is_good_for_nothing_else_than_was_asked(other):
         approval = await allow(b)
         assert await code(use(b, approval, **other)) == "not-what-was-asked"
         assert await use(b, approval) == "used"
+
+
+async def test_using_an_approval_tells_nothing_of_others_tasks():
+    """A task of another agent's and one that nobody has are answered alike, by prefix and in full."""
+    async with connected() as (a, b):
+        await b.create_agent(OWNER, NewAgent("other"))
+        task = (await ask(a, "requester", "@bob/writer")).hex()
+        await in_state(b, bytes.fromhex(task), "sent")
+        approval = (await b.gates.ask(OTHER, attrs.evolve(SHELL, agent="other"))).id.hex()
+        await b.gates.answer(OWNER, approval, "approved", "once", "")
+        for named in (task, task[:8], "0" * 64, "0" * 8):
+            assert await code(use(b, approval, OTHER, task=named)) == "not-what-was-asked"
+        assert await use(b, approval, OTHER) == "used"
 
 
 async def test_an_old_approval_does_not_answer_a_new_question():

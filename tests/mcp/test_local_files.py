@@ -112,6 +112,16 @@ def test_taskferrys_own_data_is_never_sent(root: Path) -> None:
             files.read([str(data / "device.json")])
 
 
+@pytest.mark.parametrize("directory", ["ferry", "ferry/keys", "ferry/new", "sub/../ferry/keys/new"])
+def test_nothing_is_written_among_taskferrys_own_data(root: Path, directory: str) -> None:
+    """A peer's file does not become one that is read there, such as what says where a daemon listens."""
+    (root / "ferry" / "keys").mkdir(parents=True)
+    before = sorted(root.rglob("*"))
+    with pytest.raises(FileTrouble, match="TaskFerry's own"):
+        LocalFiles([root], private=[root / "ferry"]).save(directory, "x", [("daemon.json", b"{}")])
+    assert sorted(root.rglob("*")) == before
+
+
 def test_only_plain_files_are_sent_and_nobody_waits(root: Path) -> None:
     """A pipe is refused at once instead of being waited for; a device is no file."""
     os.mkfifo(root / "pipe")

@@ -113,6 +113,14 @@ async def test_json_is_submitted_as_a_value_and_must_be_one(shop):
     assert (await shop.ended(other, "failed")).versions == ()
 
 
+@pytest.mark.parametrize("printed", ["1e999", "[-1e999]", '"\\\\ud800"', '{"\\\\udfff": 1}', "1" * 30])
+async def test_json_that_no_message_can_carry_fails_the_task_and_not_the_worker(shop, printed):
+    """Whoever talked the command into printing it has spoilt their own task, and nobody else's."""
+    handle = await shop.send()
+    assert await shop.work(shop.script(f"print('{printed}')"), result=ResultKind.JSON) == 1
+    assert (await shop.ended(handle, "failed")).versions == ()
+
+
 async def test_progress_is_told_and_not_part_of_the_result(shop):
     """Lines with the prefix go out, the newest of a burst; the rest is the result."""
     code = (
@@ -185,11 +193,11 @@ async def test_hostile_names_of_what_comes_stay_in_the_folder(shop):
     assert brief == "Count the words."
     assert json.loads(json.dumps(names)) == sorted(
         [
-            "-rf",
             "brief-2.md",
             "brief.md",
             "part-1",
             "requirements.json",
+            "rf",
             "stdin.md",
             "task-2.json",
             "task.json",

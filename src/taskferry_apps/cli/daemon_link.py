@@ -15,6 +15,7 @@ import click
 from ..client import finding
 from ..client.errors import NoCredential
 from ..credentials import WANTED, is_credential
+from ..printed import clean
 from .outcome import CommandFailed, Exit
 from .whereabouts import find_daemon
 
@@ -231,8 +232,16 @@ def json_option(command: F) -> F:
 
 
 def print_json(value: object) -> None:
-    """One JSON value on standard output, as the daemon gave it."""
-    click.echo(json.dumps(value, ensure_ascii=not _utf8(), indent=2 if os.isatty(1) else None))
+    """One JSON value on standard output, as the daemon gave it; what nobody would see stands in escapes."""
+    text = json.dumps(value, ensure_ascii=not _utf8(), indent=2 if os.isatty(1) else None)
+    click.echo(text if text.isascii() and "\x7f" not in text else "".join(map(_escaped, text)))
+
+
+def _escaped(character: str) -> str:
+    """A character of JSON, of which only those within texts can be others than it is written in."""
+    if character == "\n" or clean(character) == character:
+        return character
+    return json.dumps(character)[1:-1] if not character.isascii() else f"\\u{ord(character):04x}"
 
 
 def _utf8() -> bool:

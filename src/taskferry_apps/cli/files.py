@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,11 +30,20 @@ def attachments(paths: Iterable[Path]) -> list[dict[str, str]]:
 
 
 def save_bytes(path: Path, content: bytes) -> None:
-    """Write a new file; an existing one is not overwritten."""
+    """Write a new file for its owner alone, whatever the umask; an existing one is not overwritten."""
+    made = False
     try:
-        with path.open("xb") as stream:
+        with open(path, "xb", opener=_private) as stream:
+            made = True
             stream.write(content)
     except FileExistsError:
         raise CommandFailed(f"{path} exists already; name another file with -o.", Exit.USAGE) from None
     except OSError as error:
+        if made:
+            # Half a file would look like a whole one, and be in the way of the next try.
+            path.unlink(missing_ok=True)
         raise CommandFailed(f"{path} cannot be written: {error.strerror}.", Exit.TROUBLE) from None
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -76,5 +76,9 @@ def report_failures() -> Iterator[None]:
 
 
 def _say(text: str) -> None:
+    # Imported where something fails: most commands never need it.
+    from ..printed import clean_lines
+
     click.secho("taskferry: ", fg="red", bold=True, nl=False, err=True)
-    click.echo(text, err=True)
+    # It may quote a relay, a peer, or a file.
+    click.echo(clean_lines(text), err=True)

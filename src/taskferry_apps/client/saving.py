@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from ..visible import visible
 from .errors import FileTrouble, NotFound
 from .plans import Plan
 from .requests import Request, body_of, get, path_of
@@ -67,9 +68,14 @@ def _saved(source: str, sink: NewFile) -> Plan[Path]:
 
 
 def safe_name(part: Part) -> str:
-    """A name for a part's file that is one plain step of a path, visible, and not too long."""
-    shown = "".join(letter if letter.isalnum() or letter in _PLAIN else "_" for letter in part.name)
-    name = shown.strip(" .")
+    """A name for a part's file that is one plain step of a path, visible, no option, and not too long."""
+    # Some letters show nothing.
+    shown = "".join(
+        letter if (letter.isalnum() and visible(letter) == letter) or letter in _PLAIN else "_"
+        for letter in part.name
+    )
+    # A dash in front would be an option to programs that are called with all files of a folder.
+    name = shown.strip(" .").lstrip("-. ")
     if not name.strip("_"):
         return f"part-{part.number}"
     stem, suffix = os.path.splitext(name)

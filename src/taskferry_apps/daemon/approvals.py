@@ -56,6 +56,17 @@ def _subject(agent: str, action: str, what: str, task: Hash | None) -> Hash:
     return sha256(encode([agent, action, what, task]))
 
 
+def _is_about(asked: ApprovalRecord, named: str) -> bool:
+    """Whether an id or prefix is that of the question's own task, "" where it has none.
+
+    No other task is looked up: what is not the caller's is not told apart from what is not there.
+    """
+    if asked.task is None or not named:
+        return asked.task is None and not named
+    wanted = parse_prefix(named, "task")
+    return asked.task.hex().startswith(wanted if isinstance(wanted, str) else wanted.hex())
+
+
 def _written(asked: ApprovalRecord) -> AuditKind:
     return AuditKind.APPROVAL if asked.state is ApprovalState.APPROVED else AuditKind.DENIAL
 
@@ -171,8 +182,7 @@ class Approvals:
         async with core.lock:
             draft = Draft(core)
             asked = await self._find(caller, named)
-            about = await find_task(core.store, task) if task else None
-            if asked.subject != _subject(asked.agent, action, what, about):
+            if not _is_about(asked, task) or asked.subject != _subject(asked.agent, action, what, asked.task):
                 raise DaemonRefusal(
                     "not-what-was-asked",
                     "That is not what the owner was asked about.",

@@ -2,7 +2,8 @@
 
 A peer may have talked the agent into any path. So a path stays beneath a root that the owner named, step by
 step and through no symbolic link; nothing hidden, nothing that looks like a secret, nothing of TaskFerry's
-own is sent; only plain files are. Blocking, and importing little: the pipe uses it, too.
+own is sent; only plain files are. Nor is anything written among TaskFerry's own. Blocking, and importing
+little: the pipe uses it, too.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -121,11 +122,11 @@ class LocalFiles:
     def _folder(self, directory: str, label: str) -> Path:
         if not directory and not self._roots and self._spare is not None:
             self._spare.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return _made(self._spare, (label,))
+            return _made(self._spare, (label,), _refuse_nothing)
         root, steps = self._place(directory or f"{FOLDER}/{label}")
         if directory:
             _refuse_hidden(directory, steps)
-        folder = _made(root, steps)
+        folder = _made(root, steps, lambda opened: self._refuse_private(opened, directory or FOLDER))
         if not directory:
             _keep_out_of_git(root / FOLDER)
         return folder
@@ -236,12 +237,20 @@ def _opened(root: Path) -> Iterator[int]:
         os.close(opened)
 
 
-def _made(root: Path, steps: Sequence[str]) -> Path:
-    """A folder beneath a root; what is missing is made, for its owner alone; no link on the way."""
+def _refuse_nothing(opened: int) -> None:
+    """For a folder that stands where TaskFerry's own are."""
+
+
+def _made(root: Path, steps: Sequence[str], refuse: Callable[[int], None]) -> Path:
+    """A folder beneath a root; what is missing is made, for its owner alone; no link on the way.
+
+    `refuse` raises FileTrouble for an open folder into or below which nothing is written.
+    """
     here = root
     with _opened(root) as top:
         above = os.dup(top)
         try:
+            refuse(above)
             for step in steps:
                 here = here / step
                 try:
@@ -251,6 +260,7 @@ def _made(root: Path, steps: Sequence[str]) -> Path:
                 below = os.open(step, _DIRECTORY, dir_fd=above)
                 os.close(above)
                 above = below
+                refuse(above)
         except OSError as error:
             raise _trouble(str(here), error) from None
         finally:

@@ -106,6 +106,11 @@ def _value(said: bytes) -> object:
         raise Unfit("The command's standard output is not one JSON value.") from None
     if value is None:
         raise Unfit("The command's standard output is JSON null, which is no result.")
+    try:
+        # Python reads numbers beyond every float, and halves of letters, which nobody can write down again.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    except (ValueError, RecursionError):
+        raise Unfit("The command's standard output has a number or text that JSON cannot carry.") from None
     return value
 
 

@@ -139,6 +139,18 @@ async def test_an_agent_token_speaks_for_nobody_else(house):
     assert (await house.until_state(writer, task, "sent"))["actions"] != []
 
 
+async def test_an_agent_token_hears_nothing_of_what_the_owner_decides_about_others(house):
+    """How many pairs a breaker stopped, and whose identity is in question, is told to the owner alone."""
+    await house.alice.ok("POST", "/agents", {"handle": "other"})
+    requester, other = await house.alice.token("requester"), await house.alice.token("other")
+    said = {"from": "requester", "to": "@bob/writer", "text": "the same words"}
+    statuses = [(await requester.post("/messages/send", said)).status for _ in range(12)]
+    assert statuses[-1] == 429
+    assert (await house.alice.ok("GET", "/health"))["stopped"] == 1
+    told = await other.ok("GET", "/health")
+    assert (told["stopped"], told["changed_peers"]) == (0, [])
+
+
 async def test_every_refusal_has_the_one_shape(house):
     """The error object of a refusal is what the document says, with a next step."""
     error = (await house.bob.post("/tasks", {"from": "writer"})).json

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import attrs
+
 from taskferry_protocol.ids import is_name
 from taskferry_protocol.tickets import TICKET_CHARS
 
@@ -72,7 +74,11 @@ async def _health(daemon: DaemonService, call: Call) -> Object:
     # Whoever shows no credential learns that something runs here, and nothing of it.
     if call.caller is None:
         return {"status": "ok", "service": "daemon"}
-    return status_object(await daemon.status())
+    status = await daemon.status()
+    if not call.caller.is_owner:
+        # What waits for the owner's decision may be about other agents: the owner alone is told of it.
+        status = attrs.evolve(status, stopped=0, changed=())
+    return status_object(status)
 
 
 async def _set_up(daemon: DaemonService, call: Call) -> Object:
