@@ -456,8 +456,8 @@ AROUND = (
     _m(
         "approval-for-anything",
         f"{_DAEMON}/approvals.py",
-        "            if asked.subject != _subject(asked.agent, action, what, about):",
-        "            if not asked.subject:",
+        "asked, task) or asked.subject != _subject(asked.agent, action, what, asked.task):",
+        "asked, task):",
         "what an owner approves is what was asked",
         "tests/daemon/test_approvals.py",
     ),
@@ -575,7 +575,7 @@ AROUND = (
     _m(
         "hearsay-believed",
         f"{_DAEMON}/inbound.py",
-        "            if entry is not None and entry.state is OutboxState.RELAYED:",
+        "            if entry is not None and (taken or hash in self._core.unanswered):",
         "            if entry is not None:",
         "a relay's word about delivery is hearsay",
         "tests/daemon/test_hostile_mail.py",
