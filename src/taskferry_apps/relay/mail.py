@@ -119,7 +119,7 @@ class SmtpMailer:
         try:
             message = self._message(to, subject, text)
         except Exception as error:
-            # The standard library's header parser stumbles over strangers' addresses in more ways than it names.
+            # The standard library's header parser stumbles over strangers' addresses in many ways.
             raise MailFailed(f"mail failed: {type(error).__name__}", MailFault.REFUSED) from error
         await self._try(message)
 
