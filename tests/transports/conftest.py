@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
 from pathlib import Path
@@ -12,7 +13,7 @@ import trio
 from taskferry_transports.port import Liveness
 
 from .pairs import KINDS, QUICK, running
-from .raw import GUARD, is_healthy, make_app
+from .raw import GUARD, HASTY, is_healthy, make_app
 
 LONGEST_TEST_SECONDS = 20
 
@@ -36,8 +37,21 @@ def _in_time(test):
 
 @pytest.fixture
 async def server():
-    """The guarded server with short limits, and one of every kind of handler; healthy after every test."""
-    async with running(make_app(), GUARD) as bound:
+    """The guarded server with low limits, and one of every kind of handler; healthy after every test."""
+    async with _healthy(GUARD) as bound:
+        yield bound
+
+
+@pytest.fixture
+async def hasty_server():
+    """The same, which gives a request and its handler half a second."""
+    async with _healthy(HASTY) as bound:
+        yield bound
+
+
+@contextlib.asynccontextmanager
+async def _healthy(guard):
+    async with running(make_app(), guard) as bound:
         yield bound
         with trio.fail_after(5):
             assert await is_healthy(bound.port)

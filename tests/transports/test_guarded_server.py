@@ -58,18 +58,18 @@ async def test_handler_cancelled_while_it_answers_just_ends_the_connection(caplo
 @pytest.mark.parametrize(
     "half", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: te", b"POST /length HTTP/1.1\r\nHost: test\r\nX: "]
 )
-async def test_half_sent_head_is_timed_out(server, half):
+async def test_half_sent_head_is_timed_out(hasty_server, half):
     """A request that does not get on is answered with 408, or just closed if it never began."""
     start = trio.current_time()
-    answer = await exchange(server.port, half)
+    answer = await exchange(hasty_server.port, half)
     assert trio.current_time() - start < 1.5
     assert answer.startswith(b"HTTP/1.1 408")
 
 
-async def test_dripped_head_is_timed_out(server):
+async def test_dripped_head_is_timed_out(hasty_server):
     """One byte now and then does not move the deadline."""
     start = trio.current_time()
-    async with await connect(server.port) as stream:
+    async with await connect(hasty_server.port) as stream:
         with pytest.raises(trio.BrokenResourceError):
             while True:
                 await stream.send_all(b"G")
@@ -77,10 +77,10 @@ async def test_dripped_head_is_timed_out(server):
     assert trio.current_time() - start < 1.5
 
 
-async def test_half_sent_body_is_timed_out(server):
+async def test_half_sent_body_is_timed_out(hasty_server):
     """A body that stops half-way is answered with 408."""
     head = b"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n"
-    assert (await exchange(server.port, head + b"half")).startswith(b"HTTP/1.1 408")
+    assert (await exchange(hasty_server.port, head + b"half")).startswith(b"HTTP/1.1 408")
 
 
 async def test_declared_body_over_the_limit_is_refused_unread(server):

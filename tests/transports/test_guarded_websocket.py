@@ -190,9 +190,9 @@ async def test_silent_websocket_is_dropped_and_a_talking_one_is_not():
                     pass
 
 
-async def test_idle_websocket_outlives_the_http_deadlines(server):
+async def test_idle_websocket_outlives_the_http_deadlines(hasty_server):
     """The deadlines for requests do not touch a WebSocket on which nothing happens."""
-    async with await connect(server.port, upgrade()) as stream:
+    async with await connect(hasty_server.port, upgrade()) as stream:
         await read_head(stream)
         await trio.sleep(1.0)  # longer than every HTTP deadline of this server; nothing is awaited
         await stream.send_all(frame(b"alive"))
