@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import trio
 
+from taskferry_protocol.calls import CallRequest
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Outcome, Refusal
 
-__all__ = ["CallRefused", "LinkEnded", "Pending"]
+__all__ = ["CallRefused", "Ear", "LinkEnded", "Pending"]
 
 
 class LinkEnded(Exception):
@@ -31,6 +34,18 @@ class CallRefused(Exception):
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"{refusal.code.value}: {refusal.detail.text}")
         self.refusal = refusal
+
+
+class Ear(Protocol):
+    """Hears of each call that is over."""
+
+    def now(self) -> int:
+        """Its clock, asked when a call begins."""
+        ...
+
+    def asked(self, request: CallRequest, began: int, code: str) -> None:
+        """The answer is here; or a refusal's `code`, `link-ended`, or `given-up` by whoever waited."""
+        ...
 
 
 class Pending:

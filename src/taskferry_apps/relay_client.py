@@ -43,10 +43,11 @@ from taskferry_protocol.sessions import (
 from taskferry_transports.port import Transport
 
 from . import system
-from .relay_answers import CallRefused, LinkEnded, Pending
+from .relay_answers import CallRefused, Ear, LinkEnded, Pending
 
 __all__ = [
     "CallRefused",
+    "Ear",
     "Identity",
     "LinkEnded",
     "Pending",
@@ -83,11 +84,12 @@ async def open_relay(
     instance: Instance | None = None,
     now: Callable[[], Instant] = system.now,
     entropy: Entropy = system.entropy,
+    ear: Ear | None = None,
 ) -> AsyncIterator[RelayClient]:
     """A session over an open transport, which is closed at the end. Raises LinkEnded.
 
     `log` are statements that the relay may lack, `cursor` the last entry committed here, `offered` the
-    transports that the caller was ready to use, `ticket` what lets a new account in.
+    transports that the caller was ready to use, `ticket` what lets a new account in, `ear` hears of calls.
     """
     hello = HelloFrame(
         nonce=entropy(32),
@@ -103,7 +105,7 @@ async def open_relay(
     )
     extension = log or LogExtension()
     session = ClientSession(hello=hello, key=identity.key, log=extension, now=now(), ticket=ticket)
-    client = RelayClient(transport, session, now)
+    client = RelayClient(transport, session, now, ear)
     failure: Exception | None = None
     try:
         async with trio.open_nursery() as writing:
@@ -139,8 +141,15 @@ TOGETHER: Final = 256
 class RelayClient:
     """An open session. Any number of tasks may use it; deliveries go to whoever asks first."""
 
-    def __init__(self, transport: Transport, session: ClientSession, now: Callable[[], Instant]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        session: ClientSession,
+        now: Callable[[], Instant],
+        ear: Ear | None = None,
+    ) -> None:
         self._transport = transport
+        self._ear = ear
         self._session = session
         self._now = now
         self._outbox: deque[bytes] = deque([session.greeting])
@@ -220,6 +229,23 @@ class RelayClient:
 
     async def call(self, request: CallRequest) -> CallAnswer:
         """Ask, and wait for the answer. Raises CallRefused, LinkEnded."""
+        if self._ear is None:
+            return await self._ask(request)
+        began, code = self._ear.now(), "given-up"
+        try:
+            answer = await self._ask(request)
+            code = ""
+            return answer
+        except CallRefused as refused:
+            code = refused.refusal.code.value
+            raise
+        except LinkEnded:
+            code = "link-ended"
+            raise
+        finally:
+            self._ear.asked(request, began, code)
+
+    async def _ask(self, request: CallRequest) -> CallAnswer:
         while True:
             self._check()
             if self._session.callable_now:

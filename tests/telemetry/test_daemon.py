@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import attrs
 import pytest
@@ -17,15 +19,18 @@ import trio
 
 from taskferry_apps import system
 from taskferry_apps.daemon.doctor_port import Level
+from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.telemetry import Followed
 from taskferry_apps.local_client import LocalClient
+from taskferry_apps.relay_client import LinkEnded, RelayClient
 from taskferry_apps.telemetry.exporter import Exporter, Pace
 from taskferry_apps.telemetry.posting import Target
 from taskferry_apps.telemetry.spans import Spans
+from taskferry_protocol.calls import GetAccount
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.records import DropOutbox, OutboxRecord, PutOutbox, RelayedOutbox, Rung, SetRung
 from tests.daemon.test_ladder import connected, on_rung, say
-from tests.daemon.worlds import OWNER, Machine, a_world, until
+from tests.daemon.worlds import OWNER, Machine, a_world, set_up, until
 
 from .collector import collecting, facts
 
@@ -47,6 +52,45 @@ async def test_a_message_is_followed_from_the_outbox_to_its_delivery_and_at_its_
     assert mine[0].began <= mine[0].ended <= mine[1].ended
     assert [span.name for span in theirs] == ["daemon stored message"]
     assert theirs[0].facts == {"class": "message"}
+
+
+async def test_each_call_to_the_relay_has_a_span_and_a_refused_one_its_code():
+    """From the question to its answer, by its kind; what was asked stays here."""
+    spans = Spans(system.entropy)
+    followed = Followed(spans)
+    async with a_world() as world, world.running(Machine("alice")) as alice:
+        alice.numbers.tell(followed.took, followed)
+        await set_up(alice, "alice", "requester")
+        with pytest.raises(DaemonRefusal):
+            await alice.request_connection(OWNER, "requester", "@nobody/writer", "hello")
+    asked = {span.name: span for span in spans.take() if span.name.startswith("daemon asked ")}
+    assert asked["daemon asked FindAccount"].facts == {"code": "unknown-account"}
+    assert {span.code for span in asked.values()} == {"", "unknown-account"}
+    assert all(span.began <= span.ended for span in asked.values())
+
+
+async def test_a_call_without_an_answer_has_a_span_that_says_why(monkeypatch):
+    """The session ended under it; or whoever waited gave up."""
+    spans = Spans(system.entropy)
+    nowhere: Any = SimpleNamespace(greeting=b"")
+    client = RelayClient(nowhere, nowhere, system.now, Followed(spans))
+
+    async def ended(self, request):
+        raise LinkEnded(None, "the relay hung up")
+
+    async def silent(self, request):
+        await trio.sleep_forever()
+
+    monkeypatch.setattr(RelayClient, "_ask", ended)
+    with pytest.raises(LinkEnded):
+        await client.call(GetAccount(AccountId(bytes(32)), 0))
+    monkeypatch.setattr(RelayClient, "_ask", silent)
+    with trio.move_on_after(0):
+        await client.call(GetAccount(AccountId(bytes(32)), 0))
+    assert [(span.name, span.code) for span in spans.take()] == [
+        ("daemon asked GetAccount", "link-ended"),
+        ("daemon asked GetAccount", "given-up"),
+    ]
 
 
 def test_a_message_that_fails_says_why_and_one_without_receipts_ends_at_the_relay():

@@ -167,13 +167,15 @@ async def _main(settings: DaemonSettings) -> None:
             limits=settings.breakers,
             instance=open_instance(settings.data, system.entropy, take_over=settings.take_over),
         )
+        if spans is not None:
+            followed = Followed(spans)
+            daemon.numbers.tell(followed.took, followed)
         await nursery.start(daemon.run)
         if spans is not None:
             exporter = exporter_for(
                 settings, "taskferry-daemon", spans, collector_of(daemon, settings, spans)
             )
             daemon.doctor.exporter = exporter
-            daemon.numbers.tell(Followed(spans).took)
             await nursery.start(exporter.run)
         async with trio.open_nursery() as serving:
             app: ASGIFramework = create_api(daemon, settings, spans)

@@ -40,6 +40,7 @@ from taskferry_protocol.records import (
 from taskferry_stores.port import DaemonStore
 
 from ..histogram import Histogram
+from ..relay_answers import Ear
 from .beginning import Beginning
 from .bell import Bell
 from .instance import InstanceMark
@@ -159,6 +160,8 @@ class Core:
         """Something changed that the owner's pages may show."""
         self.watcher: Watcher | None = None
         """Hears of what is on disk, if somebody wants to."""
+        self.ear: Ear | None = None
+        """Hears of calls to the relay, in sessions that begin from now on."""
 
     async def load(self) -> None:
         """Read keys and account. Raises what vault and store raise."""

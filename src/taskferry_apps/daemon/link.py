@@ -284,6 +284,7 @@ class Link:
                 now=self._core.now,
                 entropy=self._core.entropy,
                 instance=self._core.instance.hello() if self._core.instance is not None else None,
+                ear=self._core.ear,
             ) as client:
                 resumption.check(client.ready)
                 await stand_alone(self._core)

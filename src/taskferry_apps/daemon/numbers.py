@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..relay_answers import Ear
 from .core import Core, Watcher
 from .link import Link
 from .numbers_port import Numbers
@@ -16,9 +17,10 @@ class NumbersDesk:
         self._core = core
         self._link = link
 
-    def tell(self, watcher: Watcher) -> None:
-        """Have somebody hear of all that is on disk, from now on."""
+    def tell(self, watcher: Watcher, ear: Ear | None = None) -> None:
+        """Have somebody hear of all that is on disk from now on, and of what sessions that begin now ask."""
         self._core.watcher = watcher
+        self._core.ear = ear
 
     async def read(self) -> Numbers:
         """As it is now."""

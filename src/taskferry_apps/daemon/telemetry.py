@@ -1,10 +1,11 @@
-"""A daemon's spans: of each message from the outbox to its delivery, as the commits tell of it."""
+"""A daemon's spans: of messages from the outbox to their delivery, as commits tell of it; and of calls."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from taskferry_protocol.calls import CallRequest
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.records import (
     DaemonChange,
@@ -48,12 +49,22 @@ def collector_of(daemon: DaemonService, settings: DaemonSettings, spans: Spans) 
 
 
 class Followed:
-    """Follows messages by what is committed of them, since this start of the daemon."""
+    """Follows messages by what is committed of them, since this start of the daemon; and an `Ear`."""
 
     def __init__(self, spans: Spans) -> None:
         self._spans = spans
         self._queued: Lru[Hash, int] = Lru(MOST)
         self._relayed: Lru[Hash, int] = Lru(MOST)
+
+    def now(self) -> int:
+        """Nanoseconds since 1970."""
+        return self._spans.now()
+
+    def asked(self, request: CallRequest, began: int, code: str) -> None:
+        """A call to the relay is over."""
+        self._spans.of_work(
+            f"daemon asked {type(request).__name__}", began, {"code": code} if code else None, code
+        )
 
     def took(self, changes: Sequence[DaemonChange]) -> None:
         """These are on disk."""
