@@ -19,6 +19,7 @@ from pathlib import Path
 from tests.fuzz.kept import keep
 from tests.fuzz.rounds import MOST_BYTES, Progress, fuzz, fuzz_blindly, inputs_in
 from tests.fuzz.targets import TARGETS
+from tests.fuzz.warm import WarmProcesses
 
 #: Longer rounds lose more when they are cut off, shorter ones start more processes.
 ROUND_SECONDS = 120
@@ -27,7 +28,15 @@ ROUND_SECONDS = 120
 class Course:
     """The rounds of one target, until its share of time is over, its executions are done, or it breaks."""
 
-    def __init__(self, state: Path, findings: Path, seconds: int, options: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        processes: WarmProcesses,
+        state: Path,
+        findings: Path,
+        seconds: int,
+        options: argparse.Namespace,
+    ) -> None:
+        self.processes = processes
         self.state = state
         self.findings = findings
         self.seconds = seconds
@@ -64,6 +73,7 @@ class Course:
             if (self.executions and left <= 0) or time < 1:
                 return ""
             said = fuzz(
+                self.processes,
                 progress,
                 self.state / name,
                 self.findings,
@@ -119,10 +129,10 @@ def main() -> int:
     out = sys.stderr if options.json else sys.stdout
     found: list[Progress] = []
     failed = 0
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, WarmProcesses() as processes:
         state = options.state or Path(folder)
         state.mkdir(parents=True, exist_ok=True)
-        course = Course(state, options.keep.resolve(), seconds, options)
+        course = Course(processes, state, options.keep.resolve(), seconds, options)
         with ThreadPoolExecutor(options.at_once) as pool:
             for progress, said in pool.map(course.run, names):
                 found.append(progress)

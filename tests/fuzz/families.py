@@ -10,10 +10,10 @@ import attrs
 
 from .kinds import Refused, Target
 
-__all__ = ["Family", "family_of"]
+__all__ = ["FAMILIES", "Family", "family_of", "module_of"]
 
 #: Module and the name of its table, the quickest to load first.
-_FAMILIES = (("wire", "WIRE"), ("documents", "DOCUMENTS"), ("texts", "TEXTS"), ("programs", "PROGRAMS"))
+FAMILIES = (("wire", "WIRE"), ("documents", "DOCUMENTS"), ("texts", "TEXTS"), ("programs", "PROGRAMS"))
 
 
 @attrs.frozen
@@ -35,8 +35,14 @@ class Family:
 @cache
 def family_of(name: str) -> Family:
     """The family of a target. Raises KeyError where there is none of that name."""
-    for module, table in _FAMILIES:
-        found = import_module(f"tests.fuzz.{module}")
-        if name in getattr(found, table):
-            return Family(getattr(found, table), (Refused, *found.REFUSALS))
+    module, table = module_of(name)
+    found = import_module(f"tests.fuzz.{module}")
+    return Family(getattr(found, table), (Refused, *found.REFUSALS))
+
+
+def module_of(name: str) -> tuple[str, str]:
+    """The module of a target and its table there; loads no further. Raises KeyError."""
+    for module, table in FAMILIES:
+        if name in getattr(import_module(f"tests.fuzz.{module}"), table):
+            return module, table
     raise KeyError(name)

@@ -1,8 +1,17 @@
-"""One target under atheris, in its own process: `python -m tests.fuzz.one NAME CORPUS -max_total_time=5`."""
+"""Targets under atheris: `python -m tests.fuzz.one NAME CORPUS -max_total_time=5` runs one of them.
+
+Loading and instrumenting takes longer than a short round, so `python -m tests.fuzz.one FAMILY` loads once,
+and forks for each line of JSON that comes in: {"target", "options", "said"}, the last the file for what is
+said. It answers with the exit code of each, a line each.
+"""
 
 from __future__ import annotations
 
+import json
+import os
 import sys
+from collections.abc import Sequence
+from importlib import import_module
 
 import atheris
 
@@ -29,21 +38,42 @@ with atheris.instrument_imports(
         "taskferry_apps.visible",
     ]
 ):
-    from tests.fuzz.families import family_of
+    from tests.fuzz.families import FAMILIES, family_of
 
-    FAMILY = family_of(sys.argv[1])
+    IS_FAMILY = sys.argv[1] in dict(FAMILIES)
+    if IS_FAMILY:
+        import_module(f"tests.fuzz.{sys.argv[1]}")
+    else:
+        family_of(sys.argv[1])
 
 
-def main() -> None:
-    """Fuzz the target named first; the rest of the line is libFuzzer's."""
-    name = sys.argv[1]
+def run(name: str, options: Sequence[str]) -> None:
+    """Fuzz a target; `options` are libFuzzer's. Ends the process."""
+    family = family_of(name)
 
     def one(data: bytes) -> None:
-        FAMILY.run(name, data)
+        family.run(name, data)
 
-    atheris.Setup([sys.argv[0], *sys.argv[2:]], one)
+    atheris.Setup([sys.argv[0], *options], one)
     atheris.Fuzz()
 
 
+def serve() -> None:
+    """Run each round that comes in, one after another, in a process of its own."""
+    for line in sys.stdin:
+        wanted = json.loads(line)
+        child = os.fork()
+        if not child:
+            said = os.open(wanted["said"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            os.dup2(said, 1)
+            os.dup2(said, 2)
+            run(wanted["target"], wanted["options"])
+            os._exit(0)
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+
+
 if __name__ == "__main__":
-    main()
+    if IS_FAMILY:
+        serve()
+    else:
+        run(sys.argv[1], sys.argv[2:])

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +12,13 @@ import attrs
 
 from .blind import blind_round
 from .targets import seeds
+from .warm import WarmProcesses
 
 __all__ = ["MOST_BYTES", "Progress", "fuzz", "fuzz_blindly", "inputs_in"]
 
 #: A frame is 1 MiB at most; shorter inputs reach the same code sooner, and are tried several times as fast.
 MOST_BYTES = 4096
 MEMORY_MB = 1024
-_TREE = Path(__file__).parents[2]
 _SAID = 3000
 
 
@@ -71,6 +69,7 @@ class Progress:
 
 
 def fuzz(
+    processes: WarmProcesses,
     progress: Progress,
     corpus: Path,
     findings: Path,
@@ -87,19 +86,19 @@ def fuzz(
     before = set(findings.iterdir())
     limits = [f"-max_total_time={seconds}", *([f"-runs={executions}"] if executions else [])]
     started = time.monotonic()
-    process = _libfuzzer(
-        progress.target,
-        [str(corpus)],
+    options = [
+        str(corpus),
         *limits,
         f"-max_len={most_bytes}",
         f"-rss_limit_mb={MEMORY_MB}",
         "-timeout=10",
         "-print_final_stats=1",
         f"-artifact_prefix={findings}/{progress.target}-",
-    )
+    ]
+    code, said = processes.run(progress.target, options)
     progress.seconds += time.monotonic() - started
-    runs = re.search(r"number_of_executed_units:\s*(\d+)", process.stderr)
-    reached = re.findall(r"cov: (\d+) ft: (\d+)", process.stderr)
+    runs = re.search(r"number_of_executed_units:\s*(\d+)", said)
+    reached = re.findall(r"cov: (\d+) ft: (\d+)", said)
     if reached:
         progress.edges = max(progress.edges, int(reached[-1][0]))
         progress.features = max(progress.features, int(reached[-1][1]))
@@ -107,8 +106,8 @@ def fuzz(
         progress.executions += int(runs[1])
     new = {path.name for path in set(findings.iterdir()) - before}
     progress.findings += sorted(name for name in new if name.startswith(f"{progress.target}-"))
-    held = process.returncode == 0 and runs is not None
-    return "" if held else process.stderr[-_SAID:] or f"exit code {process.returncode}"
+    held = code == 0 and runs is not None
+    return "" if held else said[-_SAID:] or f"exit code {code}"
 
 
 def fuzz_blindly(
@@ -143,14 +142,3 @@ def _plant(target: str, corpus: Path) -> None:
     if not any(corpus.iterdir()):
         for number, seed in enumerate(seeds(target)):
             (corpus / f"{number:05}").write_bytes(seed)
-
-
-def _libfuzzer(target: str, folders: list[str], *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.one", target, *folders, *options],
-        capture_output=True,
-        text=True,
-        errors="replace",
-        check=False,
-        cwd=_TREE,
-    )
