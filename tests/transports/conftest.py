@@ -66,6 +66,6 @@ async def pair(request):
 
 @pytest.fixture(params=sorted(KINDS))
 async def quick_pair(request):
-    """A pair of every kind that notices silence within a third of a second."""
+    """A pair of every kind that notices silence within a second."""
     async with KINDS[request.param](QUICK) as made:
         yield made

@@ -20,7 +20,7 @@ from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSett
 from taskferry_transports.websocket_server import add_websocket_route
 
 MAX_FRAME = 40_000
-QUICK = Liveness(ping_interval=0.1, silent_intervals=2)
+QUICK = Liveness(ping_interval=0.15, silent_intervals=4)
 
 
 @attrs.frozen
