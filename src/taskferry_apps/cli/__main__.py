@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from ..garbage import start_quietly
 from .outcome import Exit, report_failures
 from .text_input import print_anything
 
@@ -110,6 +111,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line and exit with a code from `Exit`."""
+    start_quietly()
     print_anything()
     # Where rich is installed, httpx brings its own command line along: an eighth of the time that a command
     # takes. It does without where that cannot be imported.
