@@ -37,6 +37,7 @@ from .named_events import with_named
 from .port import DaemonRefusal
 from .quarantine import set_aside
 from .task_gate import admit_event, decided_elsewhere
+from .task_parties import held_between
 from .taskbook import Held, event_of, load_task, row_after
 from .tasks import add_event
 
@@ -62,6 +63,8 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
         await _take_copy(arrival, task)
         return None
     held = await load_task(arrival.draft.core, task, (arrival.mine.account, arrival.peer.account))
+    asks = isinstance(content.body, TaskRequest)
+    held = held_between(arrival.draft, held, arrival.mine, arrival.peer, proves=asks)
     row, role = await _row(arrival, held, EventType(content.body.type_name))
     event = _event(arrival, role.other)
     check_event(event, task)
@@ -131,8 +134,6 @@ async def _row(arrival: Arrival, held: Held, kind: EventType) -> tuple[TaskRecor
     for row in held.rows:
         if (row.mine, row.peer) == (arrival.mine, arrival.peer):
             return row, Role(row.role)
-    if held.rows and arrival.mine.account != arrival.peer.account:
-        raise RemoteProtocolError(RejectCode.WRONG_PARTY, "from a third party")
     if Role.REQUESTER not in ROLES[kind]:
         raise RemoteProtocolError(RejectCode.UNKNOWN_TASK, "no such task was asked for here")
     if kind is not EventType.TASK_REQUEST:
@@ -253,6 +254,7 @@ def _report_superseded(
 async def _take_copy(arrival: Arrival, task: Hash) -> None:
     """An event that another device of this owner has signed."""
     held = await load_task(arrival.draft.core, task, (arrival.mine.account, arrival.peer.account))
+    held = held_between(arrival.draft, held, arrival.peer, arrival.mine, proves=True)
     row = next((row for row in held.rows if (row.mine, row.peer) == (arrival.peer, arrival.mine)), None)
     role = Role(row.role) if row is not None else _only_role(arrival)
     if role is None:
