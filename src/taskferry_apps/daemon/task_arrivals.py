@@ -38,6 +38,7 @@ from .port import DaemonRefusal
 from .quarantine import set_aside
 from .task_gate import admit_event, decided_elsewhere
 from .task_parties import held_between
+from .task_room import has_room
 from .taskbook import Held, event_of, load_task, row_after
 from .tasks import add_event
 
@@ -71,6 +72,8 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     most = _most_events(held)
     if len(held.records) >= most and event.hash not in held.records:
         raise RemoteProtocolError(RejectCode.TOO_MANY, f"{most} events are held of that task")
+    if not has_room(held, len(arrival.decision.opened.raw)):
+        raise RemoteProtocolError(RejectCode.TOO_MANY, "as many bytes are held of that task as may be")
     held = await _with_late_copies(arrival, held, row)
     before = held.view if held.rows else None
     held = await with_named(arrival.draft, held, row, event)
