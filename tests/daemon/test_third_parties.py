@@ -9,6 +9,7 @@ import attrs
 import pytest
 
 from taskferry_apps import system
+from taskferry_apps.daemon import task_arrivals
 from taskferry_apps.daemon.inbound import Inbound
 from taskferry_apps.daemon.port import Caller, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
@@ -66,6 +67,19 @@ async def test_a_third_agent_that_speaks_first_keeps_no_task_out():
         assert [event.type for event in view.events] == ["task_request"]
         await forger.deliver(await word_of_second(forger, task))
         assert await codes(bob) == ["wrong-party"]
+        assert (await bob.task(OWNER, task.hex())).summary.state == "sent"
+
+
+async def test_a_third_agent_that_says_much_keeps_no_task_out(monkeypatch: pytest.MonkeyPatch):
+    """As many events as a task may have are held of it when its request comes."""
+    monkeypatch.setattr(task_arrivals, "_EVENTS", 2)
+    async with forging() as (forger, bob):
+        request = await forger.seal(TaskRequest("Title", "Brief"), link=FIRST)
+        task = request.envelope.hash
+        for _ in range(3):
+            await forger.deliver(await word_of_second(forger, task))
+        assert await codes(bob) == ["too-many"]
+        await forger.deliver(request)
         assert (await bob.task(OWNER, task.hex())).summary.state == "sent"
 
 
