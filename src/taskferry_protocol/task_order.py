@@ -34,8 +34,9 @@ class Viewer(StrEnum):
 
 @attrs.frozen
 class Order:
-    """What was taken, in order, and what became of the rest."""
+    """What was taken, in order, and what became of the rest; `viewer` is from where that is looked at."""
 
+    viewer: Viewer
     taken: tuple[TaskEvent, ...]
     settled: int
     """How many of `taken`, from the first, nothing that is still to come changes."""
@@ -50,9 +51,9 @@ class Order:
 
 
 def arrange(
-    events: Iterable[TaskEvent], *, task: Hash, revoked: frozenset[DeviceId], viewer: Viewer
+    events: Iterable[TaskEvent], *, task: Hash, revoked: frozenset[DeviceId], viewer: Viewer | DeviceId
 ) -> Order:
-    """Bring the events of `task` into their order.
+    """Bring the events of `task` into their order; a device looks on from where these events put it.
 
     Raises what `check_event` raises for an event that cannot stand in the task, and LocalProtocolError for
     one hash with two contents.
@@ -71,12 +72,19 @@ def arrange(
         if next_event is None:
             break
         taken.append(next_event)
-    if viewer is Viewer.HOME:
+    place = viewer if isinstance(viewer, Viewer) else _place_of(viewer, requester, worker)
+    if place is Viewer.HOME:
         worker.close_on_unknown(requester)
-    elif viewer is Viewer.WORKER and requester.last_seen.count:
+    elif place is Viewer.WORKER and requester.last_seen.count:
         # Until the requester names this device's chain, another device of the worker may be the one meant.
         requester.close_on_unknown(worker)
-    return _report(taken, requester, worker, viewer)
+    return _report(taken, requester, worker, place)
+
+
+def _place_of(device: DeviceId, requester: Chain, worker: Chain) -> Viewer:
+    if requester.taken and device == requester.taken[-1].device:
+        return Viewer.HOME
+    return Viewer.WORKER if worker.taken and device == worker.taken[0].device else Viewer.ELSEWHERE
 
 
 def _chain(
@@ -91,6 +99,7 @@ def _chain(
 def _report(taken: list[TaskEvent], requester: Chain, worker: Chain, viewer: Viewer) -> Order:
     asked, answered = sort_leftovers(requester), sort_leftovers(worker)
     return Order(
+        viewer=viewer,
         taken=tuple(taken),
         settled=_settled(taken, requester, worker, viewer),
         chains={chain.role: tuple(chain.taken) for chain in (requester, worker)},

@@ -30,7 +30,7 @@ from .task_table import (
     judge,
 )
 
-__all__ = ["Taken", "TaskView", "Version", "check_action", "fold_task", "viewer_for"]
+__all__ = ["Taken", "TaskView", "Version", "check_action", "fold_task"]
 
 
 @attrs.frozen
@@ -280,10 +280,12 @@ def fold_task(
     events: Iterable[TaskEvent],
     *,
     task: Hash,
-    viewer: Viewer,
+    viewer: Viewer | DeviceId,
     revoked: frozenset[DeviceId] = frozenset(),
 ) -> TaskView:
     """The task as the set of `events` makes it; order and repetition make no difference.
+
+    `viewer` may be a device: it looks on from the place that it has by these events.
 
     Raises RemoteProtocolError (wrong-party, bad-link, unknown-task) for an event that cannot stand in it; on
     arrival `check_event` finds that out.
@@ -302,7 +304,7 @@ def fold_task(
         standing = verdict.after
         version = standing.submissions if event.type is EventType.ARTIFACT_SUBMIT else None
         lines.append(Taken(event, verdict.effect, verdict.reason, standing.state, version, settled))
-    return TaskView(task, viewer, tuple(lines), standing, order, revoked)
+    return TaskView(task, order.viewer, tuple(lines), standing, order, revoked)
 
 
 def check_action(
@@ -317,10 +319,3 @@ def check_action(
     """The code with which a daemon refuses `action` to its own agent or owner, or None: `TaskView.refuse`."""
     refusal = view.refuse(role, action, now=now, names=names, answers=answers)
     return None if refusal is None else refusal.code
-
-
-def viewer_for(view: TaskView, device: DeviceId) -> Viewer:
-    """How `device` looks at the task that `view` shows: fold again with it where it differs."""
-    if device == view.home:
-        return Viewer.HOME
-    return Viewer.WORKER if device == view.worker_device else Viewer.ELSEWHERE

@@ -24,7 +24,7 @@ from .task_table import (
     TaskTerms,
     VersionName,
 )
-from .task_view import Taken, TaskView, Version, check_action, fold_task, viewer_for
+from .task_view import Taken, TaskView, Version, check_action, fold_task
 
 __all__ = [
     "ACTIONS",
@@ -57,5 +57,4 @@ __all__ = [
     "check_event",
     "confirmation_due",
     "fold_task",
-    "viewer_for",
 ]

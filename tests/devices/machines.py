@@ -6,8 +6,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import attrs
+import pytest
+import trio
 
 from taskferry_apps import system
+from taskferry_apps.daemon import sharing
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.entering import Pending
 from taskferry_apps.daemon.keys import make_keys
@@ -51,6 +54,28 @@ async def link_to(
     pending = Pending(log.account, log.position, URL, Instant(now + 60_000))
     await machine.store.commit((PutSetting("linking", pending.encode()),))
     return record.id
+
+
+def keep_history(patch: pytest.MonkeyPatch) -> trio.Event:
+    """From now on new machines are given no history before the event is set."""
+    comes, history = trio.Event(), sharing.Sharing._history
+
+    async def once_set(self: sharing.Sharing, draft: Draft, job: Job) -> None:
+        if comes.is_set():
+            await history(self, draft, job)
+
+    patch.setattr(sharing.Sharing, "_history", once_set)
+    return comes
+
+
+async def knows_device(daemon: Daemon, of: Daemon, device: DeviceId, agent: str) -> None:
+    """Wait until one owner's daemon knows that a device of another's serves an agent."""
+
+    async def known() -> bool:
+        log = await daemon._core.logs.get(of._core.own)
+        return log is not None and device in log.state.agents[agent]
+
+    await until(known)
 
 
 async def log_of(daemon: Daemon) -> AccountLog:

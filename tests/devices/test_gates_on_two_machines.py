@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from taskferry_apps.daemon import sharing
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, TaskAction
 from taskferry_protocol.gates import AgentMode
+from taskferry_protocol.messages import TextPart
 from tests.daemon.test_gates import gated, waits
 from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, in_state, until
-from tests.devices.machines import link_to
+from tests.devices.machines import keep_history, knows_device, link_to
 
 WRITER = Caller(frozenset({"writer"}))
 
@@ -52,6 +54,44 @@ async def test_a_task_that_was_accepted_is_shown_on_the_next_machine():
             await in_state(second, task, "accepted")
             assert (await second.task(WRITER, task.hex())).summary.state == "accepted"
             assert await second.gates.held_tasks(OWNER) == ()
+
+
+async def test_a_task_whose_history_comes_in_parts_waits_no_longer_than_till_its_answer(monkeypatch):
+    """The request comes by itself, and waits; with the owner's answer nothing is left to decide."""
+    monkeypatch.setattr(sharing, "_PAGE", 1)
+    async with a_world() as world, gated(world) as (a, b):
+        task = await ask(a, "requester", "@bob/writer")
+        await waits(b, task)
+        await b.gates.release(OWNER, task.hex())
+        await act(b, task, "accept")
+        await in_state(a, task, "accepted")
+        machine = Machine("bob2")
+        await link_to(world, b, machine)
+        async with world.running(machine) as second:
+            await in_state(second, task, "accepted")
+            assert await second.gates.held_tasks(OWNER) == ()
+            assert (await second.task(WRITER, task.hex())).summary.state == "accepted"
+
+
+async def test_words_that_come_before_the_history_do_not_hide_a_task_that_was_accepted(monkeypatch):
+    """A revision is asked for while the request is still on its way to the new machine."""
+    comes = keep_history(monkeypatch)
+    async with a_world() as world, gated(world) as (a, b):
+        task = await ask(a, "requester", "@bob/writer", revisions=3)
+        await waits(b, task)
+        await act(b, task, "accept")
+        await act(b, task, "submit", parts=(TextPart("a draft"),))
+        await in_state(a, task, "submitted")
+        machine = Machine("bob2")
+        device = await link_to(world, b, machine)
+        async with world.running(machine) as second:
+            await knows_device(a, b, device, "writer")
+            await act(a, task, "revise", reasons=("more",))
+            await in_state(second, task, "unknown")
+            comes.set()
+            await in_state(second, task, "revision_requested")
+            assert await second.gates.held_tasks(OWNER) == ()
+            assert (await second.task(WRITER, task.hex())).summary.state == "revision_requested"
 
 
 async def test_an_agent_is_guarded_on_a_machine_that_has_not_been_told_otherwise():

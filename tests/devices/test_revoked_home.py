@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 import attrs
 import pytest
 
+from taskferry_apps.daemon import quarantine
 from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.envelope import Envelope, parse_envelope
@@ -18,8 +19,10 @@ from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Entry, Mail, Notice
 from taskferry_protocol.frames import DeliverFrame, Frame
 from taskferry_protocol.ids import DeviceId, Hash
-from taskferry_protocol.messages import MessageClass, TextPart
+from taskferry_protocol.links import Seen, TaskLink
+from taskferry_protocol.messages import MessageClass, TaskCancel, TextPart
 from taskferry_protocol.records import Order
+from tests.daemon.forger import Forger
 from tests.daemon.worlds import OWNER, act, ask, in_state, until
 
 from .courier import Courier
@@ -146,6 +149,31 @@ async def test_an_adoption_that_came_too_late_gives_way():
         assert "before it was revoked counts" in await alarms_of(second)
         shown = (await second.task(OWNER, scene.task.hex())).summary
         assert (shown.state, shown.final) == ("completed", True)
+
+
+async def test_no_flood_of_what_is_refused_drops_an_event_that_may_come_to_count(monkeypatch):
+    """The peer's word shows that it had taken the home's; by then much else was set aside."""
+    monkeypatch.setattr(quarantine, "MOST_ITEMS", 3)
+    async with a_scene(of_task) as scene:
+        second, bob = scene.pair.second, scene.pair.bob
+        await _completed_at_bob(scene)
+
+        async def answered() -> bool:
+            return len(scene.courier.kept) >= 2
+
+        await until(answered)
+        await scene.revoke()
+        await scene.courier.deliver(scene.home)
+        flood = Forger(bob._core, second._core, scene.pair.world.clock)
+        link = TaskLink(scene.task, 1, scene.task, Seen(1, scene.task))
+        for _ in range(4):
+            nothing = await flood.seal(TaskCancel("mine"), link=link, from_="writer", to="requester")
+            await flood.deliver(nothing)
+        assert sorted(await set_aside(second)) == ["device-gone", "wrong-party", "wrong-party"]
+        scene.pair.world.tamper = None
+        await scene.courier.deliver()
+        await in_state(second, scene.task, "completed")
+        await scene.agree()
 
 
 async def test_the_peers_word_may_come_before_what_it_names():

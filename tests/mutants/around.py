@@ -684,8 +684,8 @@ AROUND = (
     ),
     _m(
         "third-party-in-a-task",
-        f"{_DAEMON}/task_arrivals.py",
-        '    if held.rows and arrival.mine.account != arrival.peer.account:\n        raise RemoteProtocolError(RejectCode.WRONG_PARTY, "from a third party")\n',
+        f"{_DAEMON}/task_parties.py",
+        '    if held.request is not None or not proves:\n        raise RemoteProtocolError(RejectCode.WRONG_PARTY, "from a third party")\n',
         "",
         "a task has two sides",
         "tests/daemon/test_hostile_mail.py",

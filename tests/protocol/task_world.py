@@ -19,7 +19,6 @@ from taskferry_protocol.tasks import (
     Viewer,
     confirmation_due,
     fold_task,
-    viewer_for,
 )
 
 DEADLINE = Instant(1_000_000)
@@ -96,7 +95,7 @@ def after(
 
 @lru_cache(maxsize=20_000)
 def view(
-    held: Held, viewer: Viewer = Viewer.ELSEWHERE, revoked: frozenset[DeviceId] = frozenset()
+    held: Held, viewer: Viewer | DeviceId = Viewer.ELSEWHERE, revoked: frozenset[DeviceId] = frozenset()
 ) -> TaskView:
     """The fold of what is held."""
     return fold_task(held, task=_task(held), viewer=viewer, revoked=revoked)
@@ -107,7 +106,7 @@ def _task(held: Held) -> Hash:
 
 
 def fold(
-    *events: TaskEvent, viewer: Viewer = Viewer.ELSEWHERE, revoked: Collection[DeviceId] = ()
+    *events: TaskEvent, viewer: Viewer | DeviceId = Viewer.ELSEWHERE, revoked: Collection[DeviceId] = ()
 ) -> TaskView:
     """The fold of some events."""
     return view(frozenset(events), viewer, frozenset(revoked))
@@ -127,7 +126,7 @@ class Daemon:
 
     def view(self, held: Held) -> TaskView:
         """What it shows of what it holds."""
-        return view(held, viewer_for(view(held), self.device))
+        return view(held, self.device)
 
     def receive(self, held: Held, event: TaskEvent) -> Held:
         """What it holds after `event` arrived, with the confirmation that it signs in the same step."""

@@ -18,7 +18,6 @@ from taskferry_protocol.tasks import (
     check_action,
     check_event,
     confirmation_due,
-    viewer_for,
 )
 
 from .task_world import DEADLINE, DESK, FAKE, HOME, NOTHING, PHONE, RACK, TERMS, after, fold, request, seen
@@ -152,8 +151,10 @@ def test_one_device_writes_for_each_side():
 
 def test_viewer_follows_from_the_device():
     """The two writers look from their places, everyone else from elsewhere."""
-    shown = fold(R0, W0)
-    assert [viewer_for(shown, device) for device in (HOME, DESK, PHONE)] == list(Viewer)
+    devices = dict(zip((HOME, DESK, PHONE), Viewer, strict=True))
+    for device, viewer in devices.items():
+        assert fold(R0, W0, viewer=device) == fold(R0, W0, viewer=viewer)
+    assert fold(W0, viewer=HOME).viewer is fold(R0, viewer=DESK).viewer is Viewer.ELSEWHERE
 
 
 def test_adopting_link_goes_on_from_the_home():

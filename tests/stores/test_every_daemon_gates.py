@@ -5,12 +5,14 @@ import pytest
 
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.records import (
+    AddTaskEvent,
     ApprovalQuery,
     ApprovalRecord,
     ApprovalScope,
     ConnectionQuery,
     Counted,
     DropProposal,
+    ForgetTask,
     GateRecord,
     InboxState,
     Mark,
@@ -29,7 +31,9 @@ from taskferry_protocol.records import (
     SaveApproval,
     SaveConnection,
     Saved,
+    SaveTask,
     ShowMessages,
+    TaskEventRecord,
     UseRule,
     WaitingCounts,
 )
@@ -39,7 +43,7 @@ from taskferry_protocol.records import GateState as Gate
 from taskferry_stores.port import ConflictKind
 from taskferry_stores.sqlite import open_daemon_store
 
-from .samples import DAY, NOW, account, agent, grant, message, peer_connection, refused, sha, store
+from .samples import DAY, NOW, account, agent, grant, message, peer_connection, refused, sha, store, task
 
 
 def gate(text, mine="alice/helper", **more):
@@ -80,6 +84,27 @@ async def test_gate_is_kept_and_listed_while_it_waits(daemon):
     await daemon.commit([PutGate(decided)])
     assert await daemon.gates_waiting(None, 10) == (second, other)
     assert (await daemon.gates([first.task]))[first.task] == decided
+
+
+async def test_task_is_forgotten_with_its_gate_and_its_messages_stay(daemon):
+    """Rows, events and gate of one task go, in the commit that says so; it can begin anew in the same."""
+    records = {name: message(name) for name in "ab"}
+    one, other = (
+        TaskEventRecord(sha(of), records[name].hash, "worker", records[name].device, NOW, NOW)
+        for name, of in (("a", "t"), ("b", "u"))
+    )
+    await daemon.commit([*map(store, records.values()), AddTaskEvent(one), AddTaskEvent(other)])
+    await daemon.commit([SaveTask(task("t")), SaveTask(task("u")), PutGate(gate("t")), PutGate(gate("u"))])
+    await refused(daemon, ConflictKind.REVISION, ForgetTask(sha("t")), SaveTask(task("u")))
+    assert len((await daemon.tasks([sha("t")]))[sha("t")]) == 1
+    anew = attrs.evolve(task("t"), title="anew")
+    await daemon.commit([ForgetTask(sha("t")), SaveTask(anew), ForgetTask(sha("x"))])
+    ((row,),) = (await daemon.tasks([sha("t")])).values()
+    assert (row.title, row.revision) == ("anew", 1)
+    left = await daemon.task_events([sha("t"), sha("u")])
+    assert {of: [held.hash for held in events] for of, events in left.items()} == {sha("u"): [other.hash]}
+    assert set(await daemon.gates([sha("t"), sha("u")])) == {sha("u")}
+    assert set(await daemon.messages([sha("a")])) == {sha("a")}
 
 
 async def test_held_message_is_shown_as_new(daemon):

@@ -50,6 +50,15 @@ class DaemonBounds:
     task_events_spare: int = fixed(
         Of.PEERS, 64, _COUNT, "Beyond what a task's budget comes to: what ends it, and forks."
     )
+    task_bytes: int = fixed(
+        Of.PEERS,
+        64 * _MIB,
+        _BYTES,
+        "Of one task: all of it is read with each event, in a third of a second.",
+    )
+    task_word_bytes: int = fixed(
+        Of.PEERS, 4_096, _BYTES, "Of an event that counts beyond that: what ends a task, and a reason."
+    )
     task_events_late: int = fixed(
         Of.PEERS,
         64,

@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.audit import AuditKind, Fact
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.records import (
     DropQuarantine,
@@ -39,7 +40,8 @@ def dropped(raw: bytes | None) -> Counter[str]:
 
 
 async def set_aside(draft: Draft, item: QuarantineRecord) -> None:
-    """Keep an item, and drop the oldest beyond the bounds, those first that no signature stands behind.
+    """Keep an item, and drop the oldest beyond the bounds: those first that no signature stands behind, and
+    those last that may come to count.
 
     Of what nobody has signed the first bytes are kept, of what is dropped its code is counted. The owner is
     told when that begins, and in the feed how many it has come to.
@@ -75,12 +77,17 @@ async def audit_refusal(
 def _beyond(lines: tuple[QuarantineLine, ...]) -> tuple[QuarantineLine, ...]:
     count, size = len(lines), sum(line.size for line in lines)
     victims: list[QuarantineLine] = []
-    for line in sorted(lines, key=lambda line: line.proven):
+    for line in sorted(lines, key=_worth):
         if count <= MOST_ITEMS and size <= MOST_BYTES:
             break
         victims.append(line)
         count, size = count - 1, size - line.size
     return tuple(victims)
+
+
+def _worth(line: QuarantineLine) -> tuple[bool, bool]:
+    # What a revoked device signed counts once the other side turns out to have taken it (`named_events`).
+    return line.proven, line.code == RejectCode.DEVICE_GONE
 
 
 async def _count(draft: Draft, victims: tuple[QuarantineLine, ...]) -> int:

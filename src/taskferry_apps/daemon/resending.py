@@ -5,11 +5,12 @@ An event that never left is a gap at the other end, and all later events of its 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import AgentRef
+from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.records import (
     Direction,
     MessageQuery,
@@ -32,16 +33,19 @@ _LOOKED_AT: Final = 500
 
 
 async def offer_refused_again(draft: Draft, mine: AgentRef, peer: AgentRef) -> None:
-    """Put the events of open tasks that were refused for want of permission into the outbox once more."""
+    """Put the events of tasks that were refused for want of permission into the outbox once more.
+
+    Those that ended a task, too: it is over here and not there. What was asked for and taken back before
+    anything left stays here.
+    """
     store = draft.core.store
     query = MessageQuery(agent=mine.name, peer=peer, direction=Direction.OUT)
     page = await store.message_page(query, None, _LOOKED_AT, Order.NEWEST_FIRST)
     refused = [message for message in page.items if _is_refused(message, draft)]
-    tasks = await store.tasks({message.task for message in refused if message.task is not None})
+    tasks = await _with_peer(draft, refused)
     sealed = await store.sealed([message.hash for message in refused])
     for message in sorted(refused, key=lambda message: message.seq):
-        rows = tasks.get(message.task, ()) if message.task is not None else ()
-        if not any(row.open for row in rows) or message.hash not in sealed:
+        if message.task not in tasks or message.hash not in sealed:
             continue
         kept = sealed[message.hash]
         try:
@@ -52,6 +56,15 @@ async def offer_refused_again(draft: Draft, mine: AgentRef, peer: AgentRef) -> N
             message.hash, peer, message.seq, message.cls, parcel, draft.now, message.expires_at
         )
         draft.add(PutOutbox(entry), SetRung(message.hash, mine.name, Rung.QUEUED, "", draft.now))
+
+
+async def _with_peer(draft: Draft, refused: Sequence[MessageRecord]) -> set[Hash]:
+    """The tasks of these messages that the peer has, or is still to be asked for."""
+    store = draft.core.store
+    tasks = await store.tasks({message.task for message in refused if message.task is not None})
+    asked = await store.messages(tasks)
+    unasked = {task for task, found in asked.items() if any(_is_refused(one, draft) for one in found)}
+    return {task for task, rows in tasks.items() if task not in unasked or any(row.open for row in rows)}
 
 
 def _is_refused(message: MessageRecord, draft: Draft) -> bool:

@@ -63,6 +63,7 @@ from .labels import put_label
 from .log_news import News, pin
 from .logbook import continued
 from .task_gate import hold_shared
+from .task_parties import held_between
 from .taskbook import Held, event_of, load_task, row_after
 
 __all__ = ["PROGRESS", "take_share"]
@@ -219,6 +220,8 @@ class _Tasks:
             return
         parties = (record.mine.account, record.peer.account)
         held = self._held.get(task) or await load_task(self._draft.core, task, parties)
+        proves = record.direction is Direction.COPY or isinstance(content.body, TaskRequest)
+        held = held_between(self._draft, held, record.mine, record.peer, proves=proves)
         if any(event.hash == envelope.hash for event in held.events):
             return
         row = next((row for row in self._rows_of(task, held) if self._is_of(row, record)), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import attrs
@@ -37,6 +38,8 @@ from .named_events import with_named
 from .port import DaemonRefusal
 from .quarantine import set_aside
 from .task_gate import admit_event, decided_elsewhere
+from .task_parties import held_between
+from .task_room import has_room
 from .taskbook import Held, event_of, load_task, row_after
 from .tasks import add_event
 
@@ -61,17 +64,23 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     if arrival.decision.standing is Standing.COPY:
         await _take_copy(arrival, task)
         return None
-    held = await load_task(arrival.draft.core, task, (arrival.mine.account, arrival.peer.account))
+    core = arrival.draft.core
+    records = (await core.store.task_events((task,))).get(task, ())
+    if link.task is not None:  # whose task it is, its request says, however much was said of it before
+        _check_few(arrival, records, _EVENTS)
+    held = await load_task(core, task, (arrival.mine.account, arrival.peer.account), records)
+    asks = isinstance(content.body, TaskRequest)
+    held = held_between(arrival.draft, held, arrival.mine, arrival.peer, proves=asks)
     row, role = await _row(arrival, held, EventType(content.body.type_name))
     event = _event(arrival, role.other)
     check_event(event, task)
-    most = _most_events(held)
-    if len(held.records) >= most and event.hash not in held.records:
-        raise RemoteProtocolError(RejectCode.TOO_MANY, f"{most} events are held of that task")
+    _check_few(arrival, held.records.values(), _most_events(held))
+    if not has_room(held, len(arrival.decision.opened.raw)):
+        raise RemoteProtocolError(RejectCode.TOO_MANY, "as many bytes are held of that task as may be")
     held = await _with_late_copies(arrival, held, row)
     before = held.view if held.rows else None
     held = await with_named(arrival.draft, held, row, event)
-    after = held if event.hash in held.records else held.with_event(event, content, arrival.draft.core.device)
+    after = held if event.hash in held.records else held.with_event(event, content, core.device)
     code = _closing(after.view, event)
     if code is None:
         inbox = await admit_event(arrival, held, after, role)
@@ -105,6 +114,11 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     return code
 
 
+def _check_few(arrival: Arrival, records: Collection[TaskEventRecord], most: int) -> None:
+    if len(records) >= most and all(record.hash != arrival.hash for record in records):
+        raise RemoteProtocolError(RejectCode.TOO_MANY, f"{most} events are held of that task")
+
+
 def _most_events(held: Held) -> int:
     """How many events are held of a task. Two honest sides cannot exceed an agreed budget by more: each may
     spend it without having seen the other, and confirms what it takes.
@@ -131,8 +145,6 @@ async def _row(arrival: Arrival, held: Held, kind: EventType) -> tuple[TaskRecor
     for row in held.rows:
         if (row.mine, row.peer) == (arrival.mine, arrival.peer):
             return row, Role(row.role)
-    if held.rows and arrival.mine.account != arrival.peer.account:
-        raise RemoteProtocolError(RejectCode.WRONG_PARTY, "from a third party")
     if Role.REQUESTER not in ROLES[kind]:
         raise RemoteProtocolError(RejectCode.UNKNOWN_TASK, "no such task was asked for here")
     if kind is not EventType.TASK_REQUEST:
@@ -253,6 +265,7 @@ def _report_superseded(
 async def _take_copy(arrival: Arrival, task: Hash) -> None:
     """An event that another device of this owner has signed."""
     held = await load_task(arrival.draft.core, task, (arrival.mine.account, arrival.peer.account))
+    held = held_between(arrival.draft, held, arrival.peer, arrival.mine, proves=True)
     row = next((row for row in held.rows if (row.mine, row.peer) == (arrival.peer, arrival.mine)), None)
     role = Role(row.role) if row is not None else _only_role(arrival)
     if role is None:

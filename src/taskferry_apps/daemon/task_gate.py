@@ -45,6 +45,9 @@ _DECISIONS: Final = {
 }
 
 
+#: Nobody has decided yet.
+_OPEN: Final = frozenset({GateState.UNBEGUN, GateState.WAITING})
+
 #: What of a decision is written down; that a peer took its task back is the peer's own doing.
 _WRITTEN: Final = {GateState.RELEASED: AuditKind.APPROVAL, GateState.DECLINED: AuditKind.DENIAL}
 
@@ -55,6 +58,8 @@ async def admit_event(arrival: Arrival, held: Held, after: Held, role: Role) -> 
         return InboxState.UNREAD
     draft = arrival.draft
     gate = (await draft.core.store.gates((held.task,))).get(held.task)
+    if gate is not None and gate.peer != arrival.peer:
+        gate = None  # of words that have come ahead, from somebody whose task it is not
     if gate is not None and gate.state is not GateState.UNBEGUN:
         if gate.state is GateState.WAITING and after.view.is_final:
             await decide(draft, gate, GateState.OVER, "peer")
@@ -120,20 +125,36 @@ async def _hold(arrival: Arrival, task: Hash, after: Held, why: str) -> InboxSta
 
 
 async def hold_shared(draft: Draft, row: TaskRecord, held: Held) -> None:
-    """Hold what another device of this owner has told of, unless the owner's side has accepted it.
+    """Hold what another device of this owner has told of, unless the owner's side has answered it.
 
-    What its gate let pass, the other device does not say; so this one asks its owner, too.
+    What its gate let pass, the other device does not say; so this one asks its owner, too. History comes in
+    parts, and words of the peer's may come ahead of it: each part is looked at, until somebody has decided.
     """
-    if row.role != Role.WORKER.value or (await draft.core.store.gates((row.task,))).get(row.task) is not None:
+    if row.role != Role.WORKER.value:
         return
-    gate = GateRecord(row.task, row.mine, row.peer, GateState.WAITING, draft.now)
+    gate = (await draft.core.store.gates((row.task,))).get(row.task)
+    known = gate is not None and gate.peer == row.peer
+    if gate is None or not known:
+        gate = GateRecord(row.task, row.mine, row.peer, GateState.UNBEGUN, draft.now)
+    state = _as_told(held)
+    if gate.state not in _OPEN or (state is GateState.RELEASED and not known):
+        return
+    if gate.state is GateState.WAITING and state not in _OPEN:
+        await pass_on(draft, gate, state, ELSEWHERE)
+    elif state in _OPEN:
+        draft.add(PutGate(attrs.evolve(gate, state=state)))
+    else:
+        draft.add(PutGate(attrs.evolve(gate, state=state, decided_at=draft.now, by=ELSEWHERE)))
+
+
+def _as_told(held: Held) -> GateState:
+    """Where a task stands by what our own devices have answered, as far as that is here."""
     ours = [event.type for event in held.events if event.role is Role.WORKER and event.type in _DECISIONS]
-    state = _DECISIONS[ours[0]] if ours else GateState.OVER if held.view.is_final else GateState.WAITING
-    if state is GateState.RELEASED:
-        return
-    if state is not GateState.WAITING:
-        gate = attrs.evolve(gate, state=state, decided_at=draft.now, by=ELSEWHERE)
-    draft.add(PutGate(gate))
+    if ours:
+        return _DECISIONS[ours[0]]
+    if held.view.is_final:
+        return GateState.OVER
+    return GateState.WAITING if held.request is not None else GateState.UNBEGUN
 
 
 async def decide(draft: Draft, gate: GateRecord, state: GateState, by: str) -> None:

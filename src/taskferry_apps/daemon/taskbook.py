@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -29,9 +29,7 @@ from taskferry_protocol.tasks import (
     TaskTerms,
     TaskView,
     VersionName,
-    Viewer,
     fold_task,
-    viewer_for,
 )
 
 from .core import Core
@@ -96,10 +94,7 @@ def view_of(
     task: Hash, events: Iterable[TaskEvent], device: DeviceId, revoked: frozenset[DeviceId]
 ) -> TaskView:
     """The task as this device sees it."""
-    held = tuple(events)
-    view = fold_task(held, task=task, viewer=Viewer.ELSEWHERE, revoked=revoked)
-    viewer = viewer_for(view, device)
-    return view if viewer is Viewer.ELSEWHERE else fold_task(held, task=task, viewer=viewer, revoked=revoked)
+    return fold_task(events, task=task, viewer=device, revoked=revoked)
 
 
 def revoked_in(logs: Iterable[AccountLog | None]) -> frozenset[DeviceId]:
@@ -113,10 +108,19 @@ def revoked_in(logs: Iterable[AccountLog | None]) -> frozenset[DeviceId]:
     )
 
 
-async def load_task(core: Core, task: Hash, parties: Iterable[AccountId] = ()) -> Held:
-    """What is held of a task, which may be nothing yet; `parties` are the accounts it is between."""
+async def load_task(
+    core: Core,
+    task: Hash,
+    parties: Iterable[AccountId] = (),
+    records: Sequence[TaskEventRecord] | None = None,
+) -> Held:
+    """What is held of a task, which may be nothing yet; `parties` are the accounts it is between.
+
+    `records` are its events, where they were looked up already.
+    """
     rows = (await core.store.tasks((task,))).get(task, ())
-    records = (await core.store.task_events((task,))).get(task, ())
+    if records is None:
+        records = (await core.store.task_events((task,))).get(task, ())
     contents = {record.hash: decode_content(record.content) for record in records}
     accounts = {*parties, *(row.mine.account for row in rows), *(row.peer.account for row in rows)}
     revoked = revoked_in([await core.logs.get(account) for account in sorted(accounts)])

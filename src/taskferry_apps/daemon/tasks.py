@@ -49,6 +49,7 @@ from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
 from .proposals import Proposal
 from .sending import check_may_send, open_way
 from .task_gate import settle
+from .task_room import has_room
 from .taskbook import Held, event_of, load_task, row_after, view_of
 from .telling import tells
 from .visibility import UNSEEN, held_for_owner, shown_rows
@@ -221,6 +222,13 @@ class Tasks:
         if row.mine.account != row.peer.account:
             way = await open_way(core, row.mine, row.peer)
             check_may_send(way, posted, draft.now)
+        if posted.record is not None and not has_room(held, len(posted.record.content)):
+            raise DaemonRefusal(
+                "too-large",
+                "This task holds so much already that nothing of this size goes into it any more.",
+                "End it, and begin a new one.",
+                status=413,
+            )
         count_sent(draft, row.mine, row.peer, posted.hash, posted.content)
         held = add_event(draft, held, posted, step.role)
         row = row_after(row, held.view, held.contents, draft.now)

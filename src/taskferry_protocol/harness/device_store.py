@@ -20,8 +20,7 @@ from ..permissions import Grant, Terms
 from ..rates import RateState
 from ..records import Flow, Rung, Seen, SeenRecord
 from ..task_events import TaskEvent
-from ..task_order import Viewer
-from ..task_view import TaskView, fold_task, viewer_for
+from ..task_view import TaskView, fold_task
 from .timeline import START
 
 __all__ = ["Bond", "DeviceStore", "Owed", "Quarantined", "Received", "Sent", "TaskRow"]
@@ -178,11 +177,7 @@ class DeviceStore:
             if found.status is DeviceStatus.REVOKED
         )
         events = self.events.get(task, ())
-        view = fold_task(events, task=task, viewer=Viewer.ELSEWHERE, revoked=revoked)
-        viewer = viewer_for(view, device)
-        if viewer is Viewer.ELSEWHERE:
-            return view
-        return fold_task(events, task=task, viewer=viewer, revoked=revoked)
+        return fold_task(events, task=task, viewer=device, revoked=revoked)
 
     def open_tasks(self, header: Header, device: DeviceId) -> int:
         """How many tasks the sender has with the agent that it writes to, which are not over."""

@@ -151,6 +151,13 @@ class PutGate:
 
 
 @attrs.frozen
+class ForgetTask:
+    """Forget what is held of a task: rows, events and gate. What came of it stays, as messages."""
+
+    task: Hash
+
+
+@attrs.frozen
 class ShowMessages:
     """Put messages that were held or stopped before one of our agents, in this order and with new places, as
     if they had come just now.
@@ -218,6 +225,7 @@ class PurgeProposals:
 
 GateChange = (
     PutGate
+    | ForgetTask
     | ShowMessages
     | PutRule
     | UseRule

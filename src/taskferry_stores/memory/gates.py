@@ -9,6 +9,7 @@ import attrs
 
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.links import Role
 from taskferry_protocol.records import (
     ApprovalQuery,
     ApprovalRecord,
@@ -20,6 +21,7 @@ from taskferry_protocol.records import (
     Direction,
     Done,
     DropProposal,
+    ForgetTask,
     GateChange,
     GateRecord,
     GateState,
@@ -70,6 +72,12 @@ class GateTables:
         match change:
             case PutGate():
                 put(self.gates, change.gate.task, change.gate)
+            case ForgetTask():
+                drop(self.gates, change.task)
+                for role in Role:
+                    drop(state.tasks, (change.task, role.value))
+                for key in [key for key in state.task_events if key[0] == change.task]:
+                    drop(state.task_events, key)
             case ShowMessages():
                 return Counted(sum(_show(state, change.agent, hash) for hash in change.hashes))
             case PutRule():

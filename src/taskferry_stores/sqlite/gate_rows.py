@@ -17,6 +17,7 @@ from taskferry_protocol.records import (
     DaemonResult,
     Done,
     DropProposal,
+    ForgetTask,
     GateChange,
     GateRecord,
     GateState,
@@ -189,6 +190,9 @@ def apply(connection: Connection, change: GateChange, number: Number) -> DaemonR
     match change:
         case PutGate():
             _put_gate(connection, change.gate, number)
+        case ForgetTask():
+            for table in ("gates", "tasks", "task_events"):
+                connection.execute(f"DELETE FROM {table} WHERE task = ?", (change.task,))  # noqa: S608
         case ShowMessages():
             return Counted(sum(_show(connection, change.agent, hash) for hash in change.hashes))
         case PutRule():
