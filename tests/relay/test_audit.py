@@ -123,7 +123,7 @@ async def test_a_ticket_is_written_down_from_making_to_use():
 
 
 async def test_a_stop_while_the_log_is_being_written_writes_each_entry_once():
-    """Whoever writes down what is left waits for what is on its way, and loses nothing that came meanwhile."""
+    """Whoever writes down what is left waits for what is on its way; nothing that came meanwhile is lost."""
     store = PausedStore()
     log = RelayAudit(store, Clock().now)
     store.gate = trio.Event()
