@@ -360,6 +360,8 @@ class Link:
         while True:
             entries = await client.deliveries()
             self.note_quiet()
+            # Taking them may have to wait for the relay, and they count as not here yet.
+            self._quiet.heard_at = None
             await intake.take(entries)
             await client.ack(entries[-1].offset)
             self._quiet.heard_at = self._core.now()
