@@ -91,7 +91,7 @@ class SlowDirectory(MemoryRelayStore):
 
 
 async def test_what_has_come_and_is_not_taken_yet_keeps_a_task_from_expiring():
-    """Work that was handed in before the deadline counts, though its author's log is still being looked up."""
+    """Work that was handed in before the deadline counts, while its author's log is being looked up."""
     store = SlowDirectory()
     async with a_pair(store) as (world, a, b):
         task = await ask(a, "requester", "@bob/writer", deadline=Instant(world.clock.now() + 4_000))

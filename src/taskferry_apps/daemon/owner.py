@@ -206,7 +206,7 @@ class Owner:
         """Another owner name, a ticket, or both, for an account that the relay did not let in."""
         require_owner(caller)
         core = self._core
-        async with core.lock:
+        async with core.undivided():
             draft = Draft(core)
             log = await draft.own_log()
             if owner != log.state.name:
@@ -227,7 +227,7 @@ class Owner:
                 "Choose another name.",
                 detail={"field": "handle"},
             )
-        async with core.lock:
+        async with core.undivided():
             draft = Draft(core)
             log = await draft.own_log()
             if agent.name in log.state.agents:
@@ -310,7 +310,7 @@ class Owner:
         core = self._core
         if core.account is None or core.ring is None or core.suspended:
             return
-        async with core.lock:
+        async with core.undivided():
             now = core.now()
             ring = core.keys.erase_old(now)
             log = await core.own_log()
