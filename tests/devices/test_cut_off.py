@@ -104,7 +104,9 @@ async def test_what_the_relay_has_taken_is_kept_and_told_though_whoever_asked_hu
         await until(lambda: _agrees(pair))
 
 
-async def test_what_the_relay_has_taken_is_learned_of_though_the_disk_was_full():
+async def test_what_the_relay_has_taken_is_learned_of_though_the_disk_was_full(
+    monkeypatch: pytest.MonkeyPatch,
+):
     """The change is refused here, counts all the same, and is asked for at once."""
     async with a_pair() as pair:
         store = pair.first._core.store
@@ -113,11 +115,11 @@ async def test_what_the_relay_has_taken_is_learned_of_though_the_disk_was_full()
 
         async def full(changes):
             if any(isinstance(change, AppendStatements) for change in changes):
-                store.commit = commit
+                monkeypatch.setattr(store, "commit", commit)
                 raise StoreFull("no space is left")
             return await commit(changes)
 
-        store.commit = full
+        monkeypatch.setattr(store, "commit", full)
         with pytest.raises(StoreFull):
             await CHANGES["revoke"](pair)
 
