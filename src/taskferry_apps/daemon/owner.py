@@ -304,6 +304,14 @@ class Owner:
         """Replace the encryption key of this device, whatever its age."""
         require_owner(caller)
         self._core.check_may_sign()
+        mine = (await self._core.own_log()).state.devices.get(self._core.device)
+        if mine is None or mine.status is not DeviceStatus.ACTIVE:
+            raise DaemonRefusal(
+                RejectCode.DEVICE_GONE.value,
+                "This machine is none of your account's any more: nobody seals anything for its keys.",
+                "Link it again from an empty data directory: taskferry device link",
+                status=409,
+            )
         await self._keep_keys(lambda ring, now: True)
 
     async def _keep_keys(self, is_due: Callable[[KeyRing, Instant], bool]) -> None:
