@@ -7,19 +7,27 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
+from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.upkeep import Upkeep
+from taskferry_protocol.accounts import set_agent
 from taskferry_protocol.ids import Instant, sha256
+from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import SaveTask
+from taskferry_stores.memory import MemoryRelayStore
 
-from .worlds import Machine, a_world, ask, connect, in_state, set_up
+from .worlds import GENERATION, Machine, a_world, act, ask, connect, in_state, set_up
 
 SOON_MS = 60_000
 
 
 @asynccontextmanager
-async def a_pair():
+async def a_pair(store=None):
     """Alice's daemon and Bob's, connected."""
-    async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
+    async with (
+        a_world(store) as world,
+        world.running(Machine("alice")) as a,
+        world.running(Machine("bob")) as b,
+    ):
         await set_up(a, "alice", "requester")
         await set_up(b, "bob", "writer")
         await connect(a, b, "requester", "@bob/writer")
@@ -62,3 +70,48 @@ async def test_a_round_with_nothing_to_do_has_no_page_loaded_again():
         assert (a._core.shown.rings, pause) == (rings, 60.0)
         await world.start_relay()
         await in_state(a, task, "expired")
+
+
+class SlowDirectory(MemoryRelayStore):
+    """A relay's store that takes its time to show an account's log, once it is to."""
+
+    def __init__(self) -> None:
+        super().__init__(GENERATION)
+        self.gate = trio.Event()
+        self.gate.set()
+        self.asked = trio.Event()
+
+    async def statements(self, account, start, limit):
+        """A page of a log, once one may look."""
+        found = await super().statements(account, start, limit)
+        if not self.gate.is_set():
+            self.asked.set()
+            await self.gate.wait()
+        return found
+
+
+async def test_what_has_come_and_is_not_taken_yet_keeps_a_task_from_expiring():
+    """Work that was handed in before the deadline counts, while its author's log is being looked up."""
+    store = SlowDirectory()
+    async with a_pair(store) as (world, a, b):
+        task = await ask(a, "requester", "@bob/writer", deadline=Instant(world.clock.now() + 4_000))
+        await in_state(b, task, "sent")
+        await act(b, task, "accept")
+        await in_state(a, task, "accepted")
+        async with b._core.lock:
+            draft = Draft(b._core)
+            held = await draft.own_log()
+            made = set_agent(held.state, "desk", (b._core.device,), at=draft.now, by=b._core.manage)
+            draft.take_log(held, held.extend([made]))
+            await draft.commit()
+        b._core.outgoing.ring()
+        await b._link.wait_published(held.state.length + 1)
+        with trio.fail_after(20):
+            store.gate = trio.Event()
+            await act(b, task, "submit", parts=(TextPart("done"),))
+            await store.asked.wait()
+            world.clock.ahead_ms += 8_000
+            await upkeep_of(a).round()
+            store.gate.set()
+        await in_state(a, task, "submitted")
+        await in_state(b, task, "submitted")

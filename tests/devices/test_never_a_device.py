@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 from taskferry_apps.daemon.log_news import judge, take
+from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.phrase import seed_of
-from taskferry_protocol.accounts import recover, refold
+from taskferry_protocol.accounts import DeviceStatus, recover, refold
 from taskferry_protocol.crypto import SigningKey
 from tests.daemon.worlds import OWNER
 
@@ -36,3 +38,20 @@ async def test_a_machine_that_the_recovered_log_does_not_know_keeps_house_and_an
             await pair.second._upkeep.round()
         assert (await pair.second.status()).set_up
         await pair.second.devices.overview(OWNER)
+        with pytest.raises(DaemonRefusal) as refused:
+            await pair.second.devices.rotate(OWNER)
+        assert refused.value.code == "device-gone"
+
+
+async def test_a_machine_that_was_put_out_is_told_that_fresh_keys_are_of_no_use():
+    """Nothing is said to have been done that nobody would heed."""
+    async with a_pair() as pair:
+        await pair.first.devices.revoke(OWNER, pair.device.hex(), "lost", lose=True)
+        core = pair.second._core
+        news = await judge(core, core.own, 0, (await log_of(pair.first)).statements)
+        await take(core, news)
+        mine = (await log_of(pair.second)).state.devices[pair.device]
+        assert mine.status is not DeviceStatus.ACTIVE
+        with pytest.raises(DaemonRefusal) as refused:
+            await pair.second.devices.rotate(OWNER)
+        assert refused.value.code == "device-gone"

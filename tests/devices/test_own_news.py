@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 from functools import partial
 
+import pytest
 import trio
 
 from taskferry_apps import system
 from taskferry_apps.daemon.draft import LIFETIME_MS, Draft
 from taskferry_apps.daemon.own_news import UNTOLD, announce, heard_of, note_lately_signed, note_untold
+from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol import accounts, calls
 from taskferry_protocol.accounts import AccountLog, set_agent
@@ -91,26 +93,25 @@ async def test_a_device_whose_own_log_went_on_without_it_learns_so_from_what_it_
         assert await _is_put_out(pair)
 
 
-async def _hang_up(pair: Pair) -> None:
-    """The first machine puts the second one out, and whoever asked for it is gone before it hears so."""
-    scope = trio.CancelScope()
+async def _break_off(pair: Pair) -> None:
+    """The first machine puts the second one out, and its link breaks before it hears so."""
 
-    def hang_up(frame: Frame) -> Frame:
+    def broken(frame: Frame) -> Frame:
         if isinstance(frame, ReplyFrame):
-            scope.cancel()
+            pair.world.tamper = None
+            raise trio.BrokenResourceError
         return frame
 
-    with scope:
-        pair.world.tamper = hang_up
+    pair.world.tamper = broken
+    with pytest.raises(DaemonRefusal, match="relay"):
         await pair.first.devices.revoke(OWNER, pair.device.hex(), "lost", lose=True)
-    assert scope.cancelled_caught
     assert not await _is_put_out(pair)
 
 
-async def test_a_change_that_nobody_waited_for_is_found_at_the_relay():
-    """Whoever asked hung up after the relay had taken the statement: the daemon asks what became of it."""
+async def test_a_change_whose_answer_was_lost_is_found_at_the_relay():
+    """The link broke after the relay had taken the statement: the daemon asks what became of it."""
     async with a_pair() as pair:
-        await _hang_up(pair)
+        await _break_off(pair)
         await until(lambda: _is_put_out(pair))
 
 
@@ -129,7 +130,7 @@ async def test_peers_hear_of_a_revocation_that_was_cut_off_before_anybody_was_to
     async with a_pair() as pair:
         before = (await log_of(pair.first)).state.length
         await until(lambda: _knows(pair, before))
-        await _hang_up(pair)
+        await _break_off(pair)
         await until(lambda: _is_put_out(pair))
         assert await _untold(pair.first)
         await pair.first._upkeep.round()

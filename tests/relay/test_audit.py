@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+import trio
+from trio.testing import wait_all_tasks_blocked
 
 from taskferry_apps import system
 from taskferry_apps.relay import audit
@@ -118,3 +120,21 @@ async def test_a_ticket_is_written_down_from_making_to_use():
     ]
     rows = await store.audit_rows(None, None, 100, Order.OLDEST_FIRST)
     assert not any(ticket.encode() in row.raw for row in rows.items)
+
+
+async def test_a_stop_while_the_log_is_being_written_writes_each_entry_once():
+    """Whoever writes down what is left waits for what is on its way; nothing that came meanwhile is lost."""
+    store = PausedStore()
+    log = RelayAudit(store, Clock().now)
+    store.gate = trio.Event()
+    log.note(RelayAuditKind.STARTED, "first")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(log.flush)
+        await wait_all_tasks_blocked()
+        log.note(RelayAuditKind.STARTED, "second")
+        nursery.start_soon(log.flush)
+        await wait_all_tasks_blocked()
+        log.note(RelayAuditKind.STARTED, "third")
+        store.gate.set()
+    await log.flush()
+    assert [subject for _, subject, _ in await entries(store)] == ["first", "second", "third"]

@@ -7,6 +7,7 @@ from collections import Counter
 import attrs
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.entrance import SignUp, digest_of
@@ -19,8 +20,9 @@ from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import PutTicket, TicketRecord
+from taskferry_stores.memory import MemoryRelayStore
 
-from .conftest import ORIGIN, serving
+from .conftest import GENERATION, ORIGIN, serving
 from .people import person
 from .test_sessions import refused_with
 
@@ -62,6 +64,63 @@ async def test_guessing_at_tickets_takes_no_room_from_those_who_have_one(store):
         assert await refused_with(world, world.bob) == "signup-refused"
         assert await refused_with(world, world.alice, ticket=TICKET) is None
         assert await refused_with(world, world.bob) == "signup-refused"
+
+
+async def test_who_hangs_up_while_accounts_are_counted_makes_no_room():
+    """A count that came to nothing is no count: a full relay stays full."""
+
+    class Slow(MemoryRelayStore):
+        counting: trio.Event | None = None
+
+        async def stats(self):
+            if self.counting is not None:
+                self.counting.set()
+                await trio.sleep_forever()
+            return await super().stats()
+
+    store = Slow(GENERATION)
+    async with serving(store, Policy([ORIGIN])) as world:
+        assert await refused_with(world, world.alice) is None
+    async with serving(store, Policy([ORIGIN], bounds=attrs.evolve(USUAL, accounts=1))) as world:
+        entrance, store.counting = world.relay.entrance, trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(entrance.check, "", "192.0.2.1", world.now)
+            await store.counting.wait()
+            nursery.cancel_scope.cancel()
+        store.counting = None
+        assert await refused_with(world, world.bob) == "signup-refused"
+
+
+async def test_a_crowd_with_tickets_takes_no_more_places_than_there_are():
+    """Those who are looked at together are let in one by one, as long as there is room."""
+
+    class Slow(MemoryRelayStore):
+        gate: trio.Event | None = None
+
+        async def ticket(self, digest):
+            found = await super().ticket(digest)
+            if self.gate is not None:
+                await self.gate.wait()
+            return found
+
+    store = Slow(GENERATION)
+    policy = attrs.evolve(TICKETS_ONLY, bounds=attrs.evolve(USUAL, accounts=2))
+    async with serving(store, policy) as world:
+        tickets = [f"tft_{n}" + "A" * 31 for n in range(5)]
+        await store.commit([ticket(world, text) for text in tickets])
+        store.gate, outcomes = trio.Event(), Counter[str | None]()
+
+        async def come(number: int) -> None:
+            who = person(f"owner{number}", 100 + number, world.now)
+            outcomes[await refused_with(world, who, ticket=tickets[number])] += 1
+
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(come, number)
+            await wait_all_tasks_blocked()
+            store.gate.set()
+        assert outcomes == {None: 2, "signup-refused": 3}
+        assert (await store.stats()).accounts == 2
 
 
 async def test_a_ticket_brings_one_account_in_for_good(store):

@@ -419,3 +419,34 @@ async def test_a_mail_that_cannot_be_written_has_failed():
         with pytest.raises(MailFailed) as failed:
             await mailer.send(CRASHING, "subject", "text")
         assert failed.value.fault is MailFault.REFUSED
+
+
+async def test_an_address_is_known_again_though_whoever_came_first_hung_up(post, clock, nursery):
+    """The key of all digests counts once it is stored, however its first use ends."""
+
+    class Slow(MemoryRelayStore):
+        storing: trio.Event | None = None
+
+        async def commit(self, changes):
+            if self.storing is not None:
+                self.storing.set()
+                await trio.sleep_forever()
+            return await super().commit(changes)
+
+    store = Slow(GENERATION)
+    room = MailRoom(post, RelayAudit(store, clock.now))
+    await nursery.start(room.run)
+
+    def a_desk() -> SignUpDesk:
+        allowance = Allowance.of(60)
+        return SignUpDesk(
+            store, Offer.BY_MAIL, room, lambda: ADDRESS, allowance, now=clock.now, entropy=system.entropy
+        )
+
+    desk, store.storing = a_desk(), trio.Event()
+    async with trio.open_nursery() as first:
+        first.start_soon(desk.apply, "ada", "ada@example.org", "192.0.2.1")
+        await store.storing.wait()
+        first.cancel_scope.cancel()
+    store.storing = None
+    assert await desk._email_digest("bob@example.org") == await a_desk()._email_digest("bob@example.org")

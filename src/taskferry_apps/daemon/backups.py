@@ -74,13 +74,17 @@ class Backups:
         lock, key = await self._locked(passphrase)
         async with self._lock:
             copied = await self._copy(copying)
-        # After the copy, so that every key is in it which the copied log may name.
-        keys = encode_keys(core.keys)
-        size = await trio.to_thread.run_sync(lambda: os.fstat(copied.fileno()).st_size)
-        async with core.lock:
-            draft = Draft(core)
-            draft.audit(AuditKind.BACKUP, "this machine", bytes=size, lock=lock.kind)
-            await draft.commit()
+        try:
+            # After the copy, so that every key is in it which the copied log may name.
+            keys = encode_keys(core.keys)
+            size = await trio.to_thread.run_sync(lambda: os.fstat(copied.fileno()).st_size)
+            async with core.lock:
+                draft = Draft(core)
+                draft.audit(AuditKind.BACKUP, "this machine", bytes=size, lock=lock.kind)
+                await draft.commit()
+        except BaseException:
+            copied.close()
+            raise
         header = Header(core.now(), own, (("store", size), ("keys", len(keys))), lock)
         return BackupStream(sealed_size(header), _pieces(copied, keys, Sealer(header, key)))
 
@@ -107,10 +111,12 @@ class Backups:
         """The store's copy, open and without a name: whatever happens, nothing of it stays."""
         path = copying.folder / _COPY
         await trio.to_thread.run_sync(clear_copies, copying.folder)
-        await copying.copy_to(path)
-        copied = await trio.to_thread.run_sync(path.open, "rb")
-        await trio.to_thread.run_sync(path.unlink)
-        return copied
+        try:
+            await copying.copy_to(path)
+            return await trio.to_thread.run_sync(path.open, "rb")
+        finally:
+            with trio.CancelScope(shield=True):
+                await trio.to_thread.run_sync(clear_copies, copying.folder)
 
 
 @asynccontextmanager

@@ -6,7 +6,8 @@ meanwhile. Reading needs no lock.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Final, Protocol
 
 import trio
@@ -204,6 +205,13 @@ class Core:
     def device(self) -> DeviceId:
         """The id of the device that this daemon is. Raises DaemonRefusal(not-set-up)."""
         return self.keys.device.id
+
+    @asynccontextmanager
+    async def undivided(self) -> AsyncIterator[None]:
+        """Hold the lock, to the block's end: no hanging up divides what the relay takes from what is kept."""
+        async with self.lock:
+            with trio.CancelScope(shield=True):
+                yield
 
     def forget_unlocked(self) -> None:
         """Let go of a manage key whose minutes are over."""

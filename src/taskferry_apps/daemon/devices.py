@@ -54,6 +54,7 @@ class Devices:
         sharing = tuple(
             ProgressView(job.device, job.phase, job.done, max(job.done, job.total))
             for job in await self._sharing.jobs()
+            if job.device in log.state.devices
         )
         return DevicesView(
             views, held, core.suspended, sharing, int(progress["done"]), int(progress["total"])
@@ -121,7 +122,7 @@ class Devices:
         """As promised."""
         require_owner(caller)
         core = self._core
-        async with core.lock:
+        async with core.undivided():
             draft = Draft(core)
             log = await draft.own_log()
             found = await self._find(log, device)

@@ -206,16 +206,13 @@ class Link:
 
     async def append(self, start: int, statements: Sequence[bytes]) -> None:
         """Have the relay put these next in our log. Raises CallRefused, DaemonRefusal(relay-unreachable)."""
-        taken = False
         try:
             await self.call(calls.AppendStatements(start, tuple(statements), offer=True))
-            taken = True
             note_lasting()
         finally:
-            if not taken:
-                # Another device was first; or nobody waited for the answer, and the relay may have them.
-                self._own_is_stale = True
-                self._core.outgoing.ring()
+            # Another device was first; or the relay has what comes to nothing here, since nobody waited.
+            self._own_is_stale = True
+            self._core.outgoing.ring()
 
     async def fetch(self, account: AccountId, start: int) -> Sequence[bytes]:
         """An account's statements from an index on, as the relay has them. Raises DaemonRefusal."""
@@ -361,6 +358,8 @@ class Link:
         while True:
             entries = await client.deliveries()
             self.note_quiet()
+            # Taking them may have to wait for the relay, and they count as not here yet.
+            self._quiet.heard_at = None
             await intake.take(entries)
             await client.ack(entries[-1].offset)
             self._quiet.heard_at = self._core.now()

@@ -6,6 +6,8 @@ told, and the new machine finds its way to the account, also after a crash.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import attrs
@@ -34,6 +36,7 @@ from .draft import Draft, refusal_of
 from .entering import GRACE_MS, Entry, Pending
 from .keys import KeyRing, make_keys
 from .link import Link, RouteTo
+from .linking_said import SAID, nothing, starting
 from .meeting_client import Meeting, MeetingFailed, open_meeting
 from .names import require_owner
 from .owner import Owner
@@ -144,28 +147,50 @@ class Linking:
     async def confirm(self, caller: Caller, words: str) -> LinkingView:
         """The owner typed in the other machine's words. One try. DaemonRefusal: words-differ, expired."""
         require_owner(caller)
-        attempt = self._current()
-        side = attempt.side
-        if side is None or attempt.is_over:
-            raise _nothing()
+        attempt = self._attempt
+        side = attempt.side if attempt is not None else None
+        if attempt is None or side is None or attempt.is_over:
+            raise nothing()
         try:
             turn = side.confirm(words, now=self._core.now())
         except RemoteProtocolError as error:
             if error.code is RejectCode.UNEXPECTED_FRAME:
-                raise _nothing() from error
-            await self._give_up(attempt, error.code, _SAID.get(error.code, error.text))
+                raise nothing() from error
+            await self._give_up(attempt, error.code, SAID.get(error.code, error.text))
             raise DaemonRefusal(
                 error.code.value,
                 attempt.error,
                 "Begin anew on both machines. If the words you read did differ, somebody stood in between.",
                 status=409,
             ) from error
+        await self._to_its_end(partial(self._agree, attempt, turn))
+        return await self.view()
+
+    async def _agree(self, attempt: _Attempt, turn: Turn) -> None:
         if attempt.joining is not None:
             await self._promise(attempt)
         await self._send(attempt, turn)
         await self._admit(attempt)
         attempt.tell()
-        return await self.view()
+
+    async def _to_its_end(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Have this done, also where whoever asked hangs up: there is one try. Raises DaemonRefusal."""
+        if self._nursery is None:
+            raise starting()
+        done, refusals = trio.Event(), list[DaemonRefusal]()
+
+        async def carry() -> None:
+            try:
+                await work()
+            except DaemonRefusal as refused:
+                refusals.append(refused)
+            finally:
+                done.set()
+
+        self._nursery.start_soon(carry)
+        await done.wait()
+        for refused in refusals:
+            raise refused
 
     async def cancel(self, caller: Caller) -> LinkingView:
         """Give the try up."""
@@ -219,11 +244,6 @@ class Linking:
                 await heard.wait()
         return await self.view()
 
-    def _current(self) -> _Attempt:
-        if self._attempt is None:
-            raise _nothing()
-        return self._attempt
-
     def _start(self, attempt: _Attempt) -> _Attempt:
         before = self._attempt
         if before is not None and not before.is_over:
@@ -239,7 +259,7 @@ class Linking:
     async def _go(self, attempt: _Attempt, place: str, letters: tuple[bytes, ...]) -> None:
         """Start the conversation, and wait until there is a place."""
         if self._nursery is None:
-            raise DaemonRefusal("internal", "The daemon is only starting.", "Try again.", status=503)
+            raise starting()
         self._nursery.start_soon(self._converse, attempt, place, letters)
         with trio.move_on_after(_OPEN_S):
             while attempt.meeting is None and not attempt.is_over:
@@ -275,7 +295,7 @@ class Linking:
         except DaemonRefusal as refused:
             attempt.fail(refused.code, refused.message)
         except RemoteProtocolError as error:
-            attempt.fail(error.code.value, _SAID.get(error.code, error.text))
+            attempt.fail(error.code.value, SAID.get(error.code, error.text))
         if attempt.joining is not None and attempt.joining.phase is LinkingPhase.CONFIRMED:
             await self._enter(attempt)  # the last letter may be lost; the log tells
 
@@ -295,7 +315,7 @@ class Linking:
             try:
                 turn = side.receive(letter, now=self._core.now())
             except RemoteProtocolError as error:
-                await self._give_up(attempt, error.code, _SAID.get(error.code, error.text))
+                await self._give_up(attempt, error.code, SAID.get(error.code, error.text))
                 return
             await self._send(attempt, turn)
             await self._admit(attempt)
@@ -340,7 +360,7 @@ class Linking:
         attempt.is_over = True
         core = self._core
         try:
-            async with core.lock:
+            async with core.undivided():
                 draft = Draft(core)
                 log = await draft.own_log()
                 if log.position != side.reveal.log:
@@ -348,8 +368,10 @@ class Linking:
                         RejectCode.NOT_AN_EXTENSION, "the account has changed meanwhile"
                     )
                 statement = accounts.add_device(log.state, record, consent, at=draft.now, by=core.manage)
-                log = await self._owner.extend(draft, statement)
                 await self._sharing.begin(draft, Job.begin(record.id, attempt.history, draft.now))
+                await draft.commit()
+                draft = Draft(core)
+                log = await self._owner.extend(draft, statement)
                 draft.tell("device", "", state="added", id=record.id.hex(), label=record.label)
                 await draft.commit()
         except (RemoteProtocolError, LocalProtocolError) as error:
@@ -365,13 +387,6 @@ class Linking:
         attempt.tell()
 
 
-_SAID: Final = {
-    RejectCode.WORDS_DIFFER: "The words do not belong together: nothing was signed, and this try is over.",
-    RejectCode.EXPIRED: "Ten minutes are over: nothing was signed.",
-    RejectCode.BAD_COMMIT: "The other machine did not keep to its first word: somebody may be in between.",
-}
-
-
 def _over(attempt: _Attempt) -> str:
     """What is said when the time is over: a consent that was given may still be used."""
     if attempt.joining is not None and attempt.joining.phase is LinkingPhase.CONFIRMED:
@@ -379,13 +394,4 @@ def _over(attempt: _Attempt) -> str:
             "Ten minutes are over, and the other machine has not answered. If its owner agreed all the same, "
             "this one is linked in a moment; see: taskferry device list."
         )
-    return _SAID[RejectCode.EXPIRED]
-
-
-def _nothing() -> DaemonRefusal:
-    return DaemonRefusal(
-        "conflict",
-        "There are no words to compare now.",
-        "Begin with `taskferry device link` on the new machine.",
-        status=409,
-    )
+    return SAID[RejectCode.EXPIRED]

@@ -206,7 +206,7 @@ class Owner:
         """Another owner name, a ticket, or both, for an account that the relay did not let in."""
         require_owner(caller)
         core = self._core
-        async with core.lock:
+        async with core.undivided():
             draft = Draft(core)
             log = await draft.own_log()
             if owner != log.state.name:
@@ -227,7 +227,7 @@ class Owner:
                 "Choose another name.",
                 detail={"field": "handle"},
             )
-        async with core.lock:
+        async with core.undivided():
             draft = Draft(core)
             log = await draft.own_log()
             if agent.name in log.state.agents:
@@ -304,13 +304,21 @@ class Owner:
         """Replace the encryption key of this device, whatever its age."""
         require_owner(caller)
         self._core.check_may_sign()
+        mine = (await self._core.own_log()).state.devices.get(self._core.device)
+        if mine is None or mine.status is not DeviceStatus.ACTIVE:
+            raise DaemonRefusal(
+                RejectCode.DEVICE_GONE.value,
+                "This machine is none of your account's any more: nobody seals anything for its keys.",
+                "Link it again from an empty data directory: taskferry device link",
+                status=409,
+            )
         await self._keep_keys(lambda ring, now: True)
 
     async def _keep_keys(self, is_due: Callable[[KeyRing, Instant], bool]) -> None:
         core = self._core
         if core.account is None or core.ring is None or core.suspended:
             return
-        async with core.lock:
+        async with core.undivided():
             now = core.now()
             ring = core.keys.erase_old(now)
             log = await core.own_log()

@@ -18,7 +18,10 @@ QUIET_MS: Final = 2_000
 
 @attrs.define
 class Quiet:
-    """Since when the relay has had nothing for this device; `heard_at` is None while there is no session."""
+    """Since when the relay has had nothing for this device.
+
+    `heard_at` is None while there is no session, and while something that has come is being taken.
+    """
 
     heard_at: Instant | None = None
 

@@ -9,7 +9,7 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.ids import DeviceId, Hash, Instant
-from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from taskferry_protocol.records import DropSetting, PutSetting
 
 from .draft import Draft
@@ -43,7 +43,8 @@ class Job:
     """How far a device has been brought. `since` is when history begins; `done` of `total` are looked at.
 
     `through` is when history was first through, 0 before; what came to this device alone is waited for then.
-    `told` is the place of the last message that was here when the logs of others were shared.
+    `told` is the place of the last message that was here when the logs of others were shared. The log
+    need not name the device until `named_by`: the relay is being asked.
     """
 
     device: DeviceId
@@ -55,12 +56,13 @@ class Job:
     waits: Hash | None = None
     through: int = 0
     told: int = 0
+    named_by: int = 0
 
     @classmethod
     def begin(cls, device: DeviceId, history: History, now: Instant) -> Job:
-        """A job for a device that was added just now."""
+        """A job for a device that is about to be added."""
         since = {History.NONE: now, History.MONTH: max(0, now - 30 * DAY_MS), History.ALL: 0}[history]
-        return cls(device, Instant(since))
+        return cls(device, Instant(since), named_by=now + MINUTE_MS)
 
 
 def read_jobs(raw: bytes | None) -> dict[DeviceId, Job]:
@@ -77,6 +79,7 @@ def read_jobs(raw: bytes | None) -> dict[DeviceId, Job]:
             Hash(bytes.fromhex(row["waits"])) if row["waits"] else None,
             row.get("through", 0),
             row.get("told", 0),
+            row.get("named_by", 0),
         )
         for row in rows
     ]

@@ -62,7 +62,10 @@ class Sharing:
         self._wake = Bell()
 
     async def begin(self, draft: Draft, job: Job) -> None:
-        """Note in this draft, which adds the device, what it is to be given."""
+        """Note in this draft, which comes before the one that adds the device, what it is to be given.
+
+        The relay may have taken the device in, and whoever asked it be killed before that is kept here.
+        """
         total = (await self._core.store.stats()).messages
         await put_job(draft, attrs.evolve(job, total=total), job.device)
 
@@ -106,6 +109,8 @@ class Sharing:
                 return
             log = await draft.own_log()
             if all(found.id != device for found in log.state.active_devices()):
+                if device not in log.state.devices and draft.now < job.named_by:
+                    return
                 await put_job(draft, None, device)
             elif job.phase == Phase.SHARE:
                 last = await share_with(draft, device, await self._whom_we_know(), total=job.total)

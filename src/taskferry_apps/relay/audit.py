@@ -63,6 +63,7 @@ class RelayAudit:
         self._hour = 0
         self._again: dict[RelayAuditKind, dict[_Key, int]] = {}
         self._prune_at = 0
+        self._flushing = trio.Lock()
 
     def taken(self, log: AccountLog, kept: int) -> list[RelayChange]:
         """What to store with an account's statements from index `kept` on."""
@@ -124,6 +125,10 @@ class RelayAudit:
 
     async def flush(self) -> None:
         """Write down what was gathered, and take away what is too old."""
+        async with self._flushing:
+            await self._flush()
+
+    async def _flush(self) -> None:
         now = self._now()
         if now // HOUR_MS != self._hour:
             self._close_hour()

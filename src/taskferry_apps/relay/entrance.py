@@ -104,14 +104,19 @@ class Entrance:
                 raise self._refused(ConflictKind.TICKET_USED)
             if now >= held.expires_at:
                 raise self._refused(ConflictKind.TICKET_OVER)
-        # Only now: whoever guesses at tickets takes no room from those who have one.
+        # Only now: whoever guesses at tickets takes no room from those who have one. And once more, since
+        # others may have begun while the ticket was looked up.
+        self._check_room()
         self._accounts += 1
 
     async def _require_room(self, now: Instant) -> None:
         """Raise RemoteProtocolError(signup-refused) where as many have begun as may."""
         if not 0 <= now - self._count_at < COUNTED_MS:
-            self._count_at = now
             self._accounts = (await self._store.stats()).accounts
+            self._count_at = now
+        self._check_room()
+
+    def _check_room(self) -> None:
         if self._accounts >= self._most:
             raise RemoteProtocolError(
                 RejectCode.SIGNUP_REFUSED, "this relay has as many accounts as it takes; ask its operator"

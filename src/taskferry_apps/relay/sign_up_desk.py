@@ -287,8 +287,9 @@ class SignUpDesk:
             if self._key is None:
                 self._key = (await self._store.settings((EMAIL_KEY,))).get(EMAIL_KEY)
             if self._key is None:
-                self._key = self._entropy(KEY_BYTES)
-                await self._store.commit([PutSetting(EMAIL_KEY, self._key)])
+                made = self._entropy(KEY_BYTES)
+                await self._store.commit([PutSetting(EMAIL_KEY, made)])
+                self._key = made
         return blake2b_256(key=self._key, person="tf1 email", message=email.lower().encode())
 
     def _spend(self, peer: str) -> None:

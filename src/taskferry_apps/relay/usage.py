@@ -170,7 +170,13 @@ class Usages:
         for id, box in wanted.items():
             box.lighter = False
             before[id] = (box.landed.count, box.landed.bytes)
-        found = await self._store.usage(wanted.keys())
+        try:
+            found = await self._store.usage(wanted.keys())
+        except BaseException:
+            for box in wanted.values():
+                # Nothing came of the look, and it is due as before.
+                box.lighter = True
+            raise
         for id, box in wanted.items():
             usage = found.get(id, _EMPTY)
             count, size = before[id]
@@ -196,7 +202,12 @@ class Usages:
                 wanted[device] = box
                 box.stale, box.shares_due = False, now + SHARES_EVERY_S
         if wanted:
-            found = await self._store.shares(wanted.keys())
+            try:
+                found = await self._store.shares(wanted.keys())
+            except BaseException:
+                for box in wanted.values():
+                    box.stale = True
+                raise
             for device, box in wanted.items():
                 box.senders, box.shares = found.get(device, {}), {}
         for box in crowded.values():

@@ -1,0 +1,144 @@
+"""What is agreed with the relay first and kept here after: cut off in between, it is made good."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import pytest
+import trio
+
+from taskferry_apps.daemon.port import NewAgent
+from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol.accounts import DeviceStatus
+from taskferry_protocol.records import AppendStatements
+from taskferry_stores.errors import StoreFull
+from taskferry_stores.memory import MemoryDaemonStore
+from tests.daemon.worlds import OWNER, Machine, a_world, set_up, until
+from tests.hanging_up import hung_up
+
+from .machines import Pair, a_pair, link_to, log_of
+from .places import Places, compared
+
+
+class Dead(Exception):
+    """The process is gone."""
+
+
+class Mortal(MemoryDaemonStore):
+    """A store whose machine loses power when statements are to be kept, once it is to."""
+
+    is_to_die = False
+
+    async def commit(self, changes):
+        """Commit, or die."""
+        if self.is_to_die and any(isinstance(change, AppendStatements) for change in changes):
+            raise Dead
+        return await super().commit(changes)
+
+
+@pytest.fixture(autouse=True)
+def places(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines meet in this process."""
+    monkeypatch.setattr("taskferry_apps.daemon.linking.open_meeting", Places())
+
+
+async def _is_served(daemon: Daemon) -> bool:
+    return daemon._core.account is not None and bool(await daemon.agents(OWNER))
+
+
+async def _serving(daemon: Daemon, count: int) -> bool:
+    return len((await log_of(daemon)).state.agents["requester"]) == count
+
+
+async def test_a_machine_that_the_relay_has_let_in_is_brought_up_to_date_after_a_crash():
+    """The one that let it in dies before it has kept that: once it is back, it goes on."""
+    store = Mortal()
+    alice, third = Machine("alice", store), Machine("third")
+    async with a_world() as world:
+        try:
+            async with world.running(third) as new, world.running(alice) as old:
+                await set_up(old, "alice", "requester")
+                await link_to(world, old, Machine("second"))
+                await until(lambda: _serving(old, 2))
+                ours, theirs = await compared(old, new)
+                await new.devices.confirm(OWNER, ours)
+                store.is_to_die = True
+                await old.devices.confirm(OWNER, theirs)
+                await trio.sleep_forever()
+        except* Dead:
+            store.is_to_die = False
+        async with world.running(third) as new, world.running(alice) as old:
+            await until(lambda: _is_served(new))
+            assert await _serving(old, 3)
+
+
+async def _has_consent(daemon: Daemon) -> bool:
+    attempt = daemon._linking._attempt
+    return attempt is not None and attempt.approving is not None and attempt.approving.consent is not None
+
+
+CHANGES: dict[str, Callable[[Pair], Awaitable[object]]] = {
+    "revoke": lambda pair: pair.first.devices.revoke(OWNER, pair.device.hex(), "lost", True),
+    "rotate": lambda pair: pair.first.devices.rotate(OWNER),
+    "agent": lambda pair: pair.first.create_agent(OWNER, NewAgent("desk")),
+}
+
+
+async def _agrees(pair: Pair) -> bool:
+    """Whether the relay, the machine that changed the account and the peer hold the same log."""
+    mine = await log_of(pair.first)
+    shown = (await pair.world.relay_store.accounts((mine.account,)))[mine.account]
+    told = await pair.bob._core.logs.get(mine.account)
+    return told is not None and mine.position == shown.position == told.position
+
+
+@pytest.mark.parametrize("waits", [2, 4, 6])
+@pytest.mark.parametrize("change", CHANGES)
+async def test_what_the_relay_has_taken_is_kept_and_told_though_whoever_asked_hung_up(
+    change: str, waits: int
+):
+    """A change of the account is made as a whole, or not at all."""
+    async with a_pair() as pair:
+        await hung_up(lambda: CHANGES[change](pair), waits)
+        await until(lambda: _agrees(pair))
+
+
+async def test_what_the_relay_has_taken_is_learned_of_though_the_disk_was_full(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """The change is refused here, counts all the same, and is asked for at once."""
+    async with a_pair() as pair:
+        store = pair.first._core.store
+        assert isinstance(store, MemoryDaemonStore)
+        commit = store.commit
+
+        async def full(changes):
+            if any(isinstance(change, AppendStatements) for change in changes):
+                monkeypatch.setattr(store, "commit", commit)
+                raise StoreFull("no space is left")
+            return await commit(changes)
+
+        monkeypatch.setattr(store, "commit", full)
+        with pytest.raises(StoreFull):
+            await CHANGES["revoke"](pair)
+
+        async def is_revoked() -> bool:
+            log = await log_of(pair.first)
+            return log.state.devices[pair.device].status is not DeviceStatus.ACTIVE
+
+        await until(is_revoked)
+
+
+@pytest.mark.parametrize("waits", [1, 2, 3, 4])
+@pytest.mark.parametrize("who", ["old", "new"])
+async def test_words_that_were_typed_count_though_whoever_typed_them_hung_up(who: str, waits: int):
+    """A try is carried on by the daemon: the machine is linked, and nobody waits ten minutes for nothing."""
+    third, alice = Machine("third"), Machine("alice")
+    async with a_world() as world, world.running(third) as new, world.running(alice) as old:
+        await set_up(old, "alice", "requester")
+        ours, theirs = await compared(old, new)
+        await hung_up(partial(new.devices.confirm, OWNER, ours), waits if who == "new" else 10**9)
+        await until(partial(_has_consent, old))
+        await hung_up(partial(old.devices.confirm, OWNER, theirs), waits if who == "old" else 10**9)
+        await until(lambda: _is_served(new))
