@@ -85,8 +85,8 @@ class RelayLimits:
         Of.NETWORK,
         64 * _MIB,
         _BYTES,
-        "All bodies longer than 64 KiB that are being received, together; past it, reading waits. One address "
-        "or /64, also one that a trusted proxy names, may hold a quarter.",
+        "All bodies longer than 64 KiB that are being received, together; past it, reading waits. One "
+        "address or /64, also one that a trusted proxy names, may hold a quarter.",
         (2 * _MIB, 64 * _GIB),
     )
     held_frames_bytes: int = settable(
