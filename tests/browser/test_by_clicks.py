@@ -22,22 +22,32 @@ def strangers(stage: Stage) -> tuple[Shell, Shell]:
     return Shell(stage.folder, dora.data), Shell(stage.folder, emil.data)
 
 
-def set_up(seat: Seat, name: str, relay: str) -> None:
-    """An account by the first page that a new daemon shows, and two words of its phrase as proof."""
+def begin(seat: Seat, name: str, relay: str) -> list[str]:
+    """An account by the first page that a new daemon shows; its phrase."""
     page = seat.enter()
     page.wait_for_url("**/setup")
     page.get_by_label("Your public name").fill(name)
     page.get_by_label("The relay’s address").fill(relay)
     page.get_by_role("button", name="Make the account").click()
-    words = page.locator("ol.phrase li").all_inner_texts()
+    words: list[str] = page.locator("ol.phrase li").all_inner_texts()
     assert len(words) == 24
+    return words
+
+
+def prove(page: Page, words: list[str]) -> None:
+    """Two words of the phrase."""
     for label in page.locator("main label").all():
         place = re.search(r"\d+", label.inner_text())
         assert place is not None
         page.get_by_label(label.inner_text(), exact=True).fill(words[int(place[0]) - 1])
     page.get_by_role("button", name="I wrote them down").click()
     expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
-    expect(page.locator(".link-state")).to_contain_text(f"@{name} · connected")
+
+
+def set_up(seat: Seat, name: str, relay: str) -> None:
+    """An account, and the proof that its phrase was written down."""
+    prove(seat.page, begin(seat, name, relay))
+    expect(seat.page.locator(".link-state")).to_contain_text(f"@{name} · connected")
 
 
 def make_agent(seat: Seat, name: str) -> None:
@@ -121,3 +131,28 @@ def test_two_people_hand_over_a_task_by_clicks(strangers, relay, sit: Sit):
     expect(page.locator("#proof")).to_be_visible()
     expect(page.locator("main")).to_contain_text("all hold")
     expect(emil.page.locator("main")).to_contain_text("this task has ended")
+
+
+def test_page_with_the_phrase_loaded_again_says_that_it_is_gone(stage, relay, sit: Sit):
+    """By the button that loads it again, its address, and the way back; the two words are still asked for."""
+    seat = sit(Shell(stage.folder, stage.start_daemon("frieda").data))
+    seat.watched.expected.append("409")
+    words = begin(seat, "frieda", relay)
+    page = seat.page
+
+    def is_told() -> None:
+        expect(page.get_by_role("heading", level=1)).to_have_text("The recovery phrase is shown once")
+        expect(page.locator("main")).to_contain_text("taskferry backup FILE --passphrase")
+        assert " ".join(words[:2]) not in " ".join(page.locator("main").inner_text().split())
+
+    page.reload()
+    is_told()
+    page.goto(page.url)
+    is_told()
+    page.get_by_role("link", name="To the dashboard").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Overview")
+    page.go_back()
+    is_told()
+    prove(page, words)
+    page.go_back()
+    expect(page.locator("main")).to_contain_text("You showed that you have it")

@@ -220,3 +220,46 @@ def _whichever(first: Shell, second: LocalClient) -> str:
 
     with second:
         return waited(told)
+
+
+def test_a_long_history_of_revisions_is_a_light_page_that_follows(pairing, alice, sit):
+    """A worker submits at length and often: ten versions a page, all others a press away, live as ever."""
+    seat: Seat = sit(alice)
+    seat.enter()
+    task = a_task(pairing, "Revised at length")
+    pairing.bob.task_action(task, "accept", {})
+    parts = [
+        {"kind": "text", "text": f"{at} <b>" * 1_500, "name": f"part {at} {'<n>' * 60}"} for at in range(24)
+    ]
+
+    def submit(number: int) -> None:
+        work = {"parts": parts, "notes": f"note {number} " + "<i>" * 3_000}
+        pairing.bob.task_action(task, "artifacts", work)
+        waited(lambda: len(pairing.alice.get(f"/tasks/{task}")["versions"]) == number)
+
+    for number in range(1, 13):
+        submit(number)
+    weights: list[int] = []
+    seat.page.on(
+        "response",
+        lambda answer: (
+            weights.append(len(answer.body())) if answer.request.resource_type == "document" else None
+        ),
+    )
+    page = seat.go(f"/dashboard/tasks/{task}")
+    shown = page.locator("article.version h3")
+    expect(shown).to_have_count(10)
+    expect(shown.first).to_contain_text("Version 12")
+    page.get_by_text("Ask for a revision").first.click()
+    with without_loading_again(page):
+        submit(13)
+        expect(shown.first).to_contain_text("Version 13", timeout=SOON_MS)
+        expect(page.locator("details.deed[open]")).to_have_count(1)
+    page.get_by_role("link", name="Earlier versions").click()
+    expect(shown.last).to_contain_text("Version 1")
+    page.get_by_role("link", name="The newest").click()
+    expect(shown.first).to_contain_text("Version 13")
+    page.get_by_role("link", name="All of version 12").click()
+    expect(shown.first).to_contain_text("Version 12")
+    expect(page.locator("article.version").first.locator("li")).to_have_count(24)
+    assert max(weights) < 150_000, weights

@@ -242,6 +242,36 @@ async def test_a_second_account_under_a_pinned_name_stops_what_is_sent():
         assert await going_out(forger.bob) == before + 1
 
 
+@pytest.mark.parametrize("doubt", [a_second_claim, an_unknown_history])
+@pytest.mark.parametrize("decided", ["keep", "verify"])
+async def test_no_alarm_stands_once_the_owner_has_decided(doubt, decided):
+    """Its cause is gone: what stands from then on is something else."""
+    async with forging() as (forger, bob):
+        await doubt(forger)
+        assert len((await bob.status()).alarms) == 1
+        if decided == "keep":
+            await bob.peers.keep(OWNER, ALICE)
+        else:
+            code = safety_code(forger.alice.own, forger.bob.own)
+            await bob.peers.verify(OWNER, ALICE, code.digits)
+        status = await bob.status()
+        assert (status.changed, status.alarms) == ((), ())
+
+
+async def test_what_was_shown_is_kept_and_nothing_that_came_later():
+    """A page may be older than the press on it: another question is not settled with the one on it."""
+    async with forging() as (forger, bob):
+        await an_unknown_history(forger)
+        shown = (await bob.peers.peer(OWNER, ALICE)).change
+        assert shown is not None
+        await bob.peers.keep(OWNER, ALICE, shown.at)
+        await a_second_claim(forger)
+        with pytest.raises(DaemonRefusal) as refused:
+            await bob.peers.keep(OWNER, ALICE, shown.at)
+        assert refused.value.code == "conflict"
+        assert (await bob.status()).changed == ("@alice",)
+
+
 async def test_comparing_the_code_settles_a_second_claim():
     """The pinned account is the true one, by its owner's own voice: verified, and what waits goes out."""
     async with forging() as (forger, bob):
@@ -268,6 +298,7 @@ async def test_accepting_a_change_gives_the_name_away_and_sends_nothing_to_the_f
         book = PeerBook(forger.bob, find)
         accepted = await book.accept_change(OWNER, ALICE)
         assert (accepted.account, accepted.trust, accepted.owner) == (other.account, "unverified", "alice")
+        assert (await bob.status()).alarms == ()
         former = await book.peer(OWNER, forger.alice.own.hex())
         assert (former.trust, former.owner) == ("changed", f"alice~{forger.alice.own.hex()[:12]}")
         forger.clock.ahead_ms += HELD_BACK_MS

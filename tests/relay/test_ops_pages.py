@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import asynccontextmanager
+from urllib.parse import urlencode
 
 import attrs
 import httpx
@@ -209,6 +210,25 @@ async def test_signing_out_ends_the_session(inside):
     await inside.press("/ops/sign-out", form_token=await inside.token())
     page = await inside.client.get("/ops", headers={"Cookie": kept})
     assert page.status_code == 401
+
+
+async def test_a_button_does_nothing_once_its_session_has_ended(inside):
+    """A form takes as long to come as its sender likes, and the operator may sign out meanwhile."""
+    where = "/ops/accounts/owner000010"
+    token = await inside.token(where)
+    form = urlencode({"reason": "spam", "form_token": token}).encode()
+    headers = {"Origin": inside.url, "Content-Type": "application/x-www-form-urlencoded"}
+
+    async def slowly():
+        yield form[:10]
+        kept = dict(inside.client.cookies)
+        await inside.press("/ops/sign-out", form_token=token)
+        inside.client.cookies.update(kept)
+        yield form[10:]
+
+    page = await inside.client.post(f"{where}/suspend", content=slowly(), headers=headers)
+    assert page.status_code == 401
+    assert (await inside.store.overview()).suspended == 0
 
 
 async def test_at_the_configured_origin_the_cookie_is_for_it_alone(tmp_path):

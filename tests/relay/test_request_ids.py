@@ -77,6 +77,22 @@ def test_every_request_has_an_id_in_the_answer_and_the_log(tmp_path: Path) -> No
     assert TOKEN not in text
 
 
+def test_strangers_write_nothing_into_the_log(tmp_path: Path) -> None:
+    """Whoever asks for a WebSocket where there is none is told so, and no line of a log is theirs."""
+    upgrade = {
+        "Upgrade": "websocket",
+        "Connection": "upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    with logging_relay(tmp_path, "--log-format", "json") as (url, lines):
+        for path in (f"/{CANARY}%0a", "/health", "/v1/nothing", "/ops", "/signup"):
+            answer = httpx.get(url + path, headers=upgrade, trust_env=False)
+            assert answer.status_code in (400, 404, 405), path
+            assert answer.json()["error"]["next"]
+    assert [json.loads(line)["event"] for line in lines] == ["listening", "stopping", "stopped"]
+
+
 @pytest.mark.parametrize(("form", "is_json"), [("text", False), ("auto", True)])
 def test_lines_are_written_as_the_operator_says(tmp_path: Path, form: str, is_json: bool) -> None:
     """Text where it is asked for, without colours off a terminal; JSON for programs by default."""

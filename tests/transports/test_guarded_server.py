@@ -6,6 +6,7 @@ import json
 import logging
 import ssl
 import struct
+from contextlib import AsyncExitStack
 
 import attrs
 import pytest
@@ -112,13 +113,74 @@ async def test_bodies_of_all_requests_together_are_bounded():
     async def ask(port):
         answers.append(await exchange(port, head + bytes(300_000)))
 
-    async with running(make_app(), attrs.evolve(GUARD, body_timeout=5)) as bound:
+    own = frozenset({"127.0.0.1"})
+    async with running(make_app(), attrs.evolve(GUARD, body_timeout=5, uncounted_peers=own)) as bound:
         start = trio.current_time()
         async with trio.open_nursery() as nursery:
             for _ in range(5):
                 nursery.start_soon(ask, bound.port)
         assert [answer[-6:] for answer in answers] == [b"300000"] * 5
         assert trio.current_time() - start > 0.55
+
+
+BODIES = attrs.evolve(GUARD, bodies_total=2_400_000, body_timeout=10)
+
+
+async def body_under_way(port: int, sent: int, *, of: int = 200_000, claim: str = "") -> trio.SocketStream:
+    """A request of which so much of its body was sent."""
+    head = f"POST /length HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {of}\r\n{claim}\r\n"
+    return await connect(port, head.encode() + bytes(sent))
+
+
+@pytest.mark.parametrize("behind_proxy", [False, True])
+async def test_one_address_holds_a_quarter_of_the_memory_for_bodies(behind_proxy):
+    """Whoever begins many and ends none is turned away, and leaves others their room, behind a proxy, too."""
+    own = frozenset({"127.0.0.1"}) if behind_proxy else frozenset()
+    attacker, other = [
+        f"X-Forwarded-For: {address}\r\n" if behind_proxy else "" for address in ("6.6.6.6", "9.9.9.9")
+    ]
+    async with (
+        running(make_app(), attrs.evolve(BODIES, trusted_proxies=own)) as bound,
+        AsyncExitStack() as kept,
+    ):
+        begun = [
+            await kept.enter_async_context(await body_under_way(bound.port, 199_000, claim=attacker))
+            for _ in range(16)
+        ]
+        with trio.fail_after(PATIENCE):
+            for stream in begun[-4:]:
+                answer = await read_to_end(stream)
+                assert answer.startswith(b"HTTP/1.1 503")
+                assert b"too-much-under-way" in answer
+            if behind_proxy:
+                async with await body_under_way(bound.port, 200_000, claim=other) as stream:
+                    assert (await read_to_end(stream)).endswith(b"200000")
+
+
+async def test_the_largest_body_passes_however_little_memory_there_is_for_all():
+    """A quarter of it may be less."""
+    async with (
+        running(make_app(), attrs.evolve(BODIES, bodies_total=400_000)) as bound,
+        await body_under_way(bound.port, 200_000) as stream,
+    ):
+        assert (await read_to_end(stream)).endswith(b"200000")
+
+
+@pytest.mark.parametrize("path", ["/%73mall", "/sm%61ll/x", "http://test/small"])
+async def test_a_path_in_other_letters_is_no_way_around_its_limit(path):
+    """The limit counts that the path has for the application, and a whole address is no path."""
+    head = f"POST {path} HTTP/1.1\r\nHost: test\r\nContent-Length: 2000\r\n\r\n".encode()
+    async with running(make_app(), attrs.evolve(GUARD, body_limits=(("/small", 1_000),))) as bound:
+        with trio.fail_after(PATIENCE):
+            assert (await exchange(bound.port, head)).startswith((b"HTTP/1.1 413", b"HTTP/1.1 400"))
+
+
+async def test_a_request_with_two_lengths_brings_no_second_one(server):
+    """A proxy that goes by the one length would hand on what follows by the other as somebody else's."""
+    both = b"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: 60\r\nTransfer-Encoding: chunked\r\n\r\n"
+    answer = await exchange(server.port, both + b"0\r\n\r\n" + GET + b"X-Forwarded-For: 127.0.0.1\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert answer.count(b"content-length") == 1
 
 
 async def test_kept_alive_connection_is_closed_when_idle(server):
@@ -151,12 +213,16 @@ async def test_pipelined_requests_are_answered_in_order(server):
         b"GET / HTTP/1.1\r\nHost: test\r\n" + b"X: " + b"y" * 20_000 + b"\r\n\r\n",
         b"POST /length HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"GET /%ff%fe%00 HTTP/1.1\r\nHost: \xff\r\nConnection: close\r\n\r\n",
+        b"GET http://[::1/ HTTP/1.1\r\nHost: test\r\n\r\n",
+        upgrade("http://[::1/"),
+        upgrade("nowhere"),
     ],
 )
-async def test_malformed_request_is_answered_or_closed(server, data):
-    """Nonsense gets a status of 4xx or 5xx."""
+async def test_malformed_request_is_answered_or_closed(server, data, caplog):
+    """Nonsense gets a status of 4xx or 5xx, and writes nothing into the log."""
     answer = await exchange(server.port, data)
     assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5"))
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_head_of_an_endless_response_ends_with_its_headers(server):
@@ -249,6 +315,31 @@ async def test_own_proxy_is_believed_about_the_last_hop():
     async with running(make_app(), guard) as bound:
         with trio.fail_after(PATIENCE):
             assert (await exchange(bound.port, request)).endswith(b"\r\n\r\n9.9.9.9")
+
+
+@pytest.mark.parametrize(
+    ("entry", "client"),
+    [
+        ("9.9.9.9:4711", "9.9.9.9"),
+        ("[2001:db8::1]:443", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        *((entry, "unnamed") for entry in ("unknown", "", "6.6.6.6,", "127.1", "[127.0.0.1", ":80")),
+    ],
+)
+async def test_an_entry_of_a_proxy_is_never_taken_for_the_proxy_itself(entry, client):
+    """Some write the port beside it; what cannot be read is nobody's address, and so not this machine's."""
+    guard = attrs.evolve(GUARD, trusted_proxies=frozenset({"127.0.0.1"}))
+    request = f"GET /whoami HTTP/1.1\r\nHost: test\r\nConnection: close\r\nX-Forwarded-For: {entry}\r\n\r\n"
+    async with running(make_app(), guard) as bound:
+        with trio.fail_after(PATIENCE):
+            assert (await exchange(bound.port, request.encode())).endswith(f"\r\n\r\n{client}".encode())
+
+
+def test_a_proxy_takes_no_place_of_its_neighbours():
+    """Its connections are not counted, nor so for whoever shares its network."""
+    guard = GuardConfig(trusted_proxies=frozenset({"2001:db8::1"}))
+    assert guard.counted("2001:db8::1") == guard.counted("::1") == ""
+    assert guard.counted("2001:db8::2") == "2001:db8::/64"
 
 
 @pytest.mark.parametrize(

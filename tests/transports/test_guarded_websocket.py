@@ -331,6 +331,38 @@ async def test_one_address_begins_few_large_messages():
             assert await third.receive_some(4_096)
 
 
+async def test_one_client_of_a_proxy_begins_few_large_messages():
+    """Whom the proxy names is counted, and not the proxy, so that one client leaves the others their room."""
+    guard = attrs.evolve(FRAMES, message_timeout=10, trusted_proxies=frozenset({"127.0.0.1"}))
+
+    async def half_sent_by(client: str) -> trio.SocketStream:
+        stream = await connect(bound.port, upgrade("/echo", f"X-Forwarded-For: {client}"))
+        await read_head(stream)
+        await stream.send_all(frame(bytes(90_000), claimed=95_000))
+        return stream
+
+    async with (
+        running(make_app(), guard) as bound,
+        await half_sent_by("6.6.6.6"),
+        await half_sent_by("6.6.6.6") as second,
+    ):
+        with trio.fail_after(PATIENCE):
+            assert close_code(await read_to_end(second)) == 1013
+        async with await half_sent_by("9.9.9.9") as other:
+            await other.send_all(bytes(5_000))
+            assert (await other.receive_some(4_096)).startswith(b"\x82")
+
+
+async def test_the_largest_message_passes_however_little_memory_there_is_for_all():
+    """A quarter of it may be less."""
+    async with (
+        running(make_app(), attrs.evolve(FRAMES, frames_total=150_000, message_timeout=5)) as bound,
+        await half_sent(bound.port) as stream,
+    ):
+        await stream.send_all(bytes(5_000))
+        assert (await stream.receive_some(4_096)).startswith(b"\x82")
+
+
 def under_way() -> int:
     """Bytes of unfinished messages that all WebSockets of this process hold."""
     return sum(each.held for each in gc.get_objects() if isinstance(each, UsualMessages))

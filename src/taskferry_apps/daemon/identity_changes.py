@@ -17,6 +17,7 @@ from taskferry_protocol.ids import AccountId, Instant
 from taskferry_protocol.records import PinnedAccount, PutSetting, Trust
 from taskferry_stores.port import DaemonStore
 
+from .alarms import clear_alarm
 from .draft import Draft
 
 __all__ = [
@@ -27,8 +28,11 @@ __all__ = [
     "changes_of",
     "lift_change",
     "mark_changed",
+    "other_history",
     "put_change",
+    "quoted_history",
     "replaced",
+    "second_claim",
     "shown_trust",
     "stopped",
     "trust_in",
@@ -76,6 +80,24 @@ class IdentityChange:
                 return "You have given its name to another account. Nothing more is sent to this one."
             case _:
                 assert_never(self.what)
+
+
+# --- What the owner is alarmed with, until the question is decided
+
+
+def second_claim(name: str) -> str:
+    """Another account claims a name."""
+    return f"A second account claims the name @{name}; the one known first stays."
+
+
+def other_history(name: str) -> str:
+    """The relay shows another log."""
+    return f"The relay shows another history of @{name} than the one that is pinned."
+
+
+def quoted_history(account: AccountId) -> str:
+    """Mail quotes another log."""
+    return f"A message quotes another history of account {account.hex()[:12]}."
 
 
 def _read(raw: bytes | None) -> dict[AccountId, IdentityChange]:
@@ -173,6 +195,14 @@ async def lift_change(draft: Draft, account: AccountId) -> bool:
         return False
     draft.add(_written(changes))
     return True
+
+
+async def quiet(draft: Draft, account: AccountId, names: Collection[str]) -> None:
+    """The owner has decided about an account, whose names those are: nothing of it is alarming any more."""
+    await clear_alarm(draft, quoted_history(account))
+    for name in names:
+        await clear_alarm(draft, second_claim(name))
+        await clear_alarm(draft, other_history(name))
 
 
 def shown_trust(pinned: PinnedAccount, change: IdentityChange | None) -> str:

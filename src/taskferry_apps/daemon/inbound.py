@@ -46,7 +46,7 @@ from .arrival import Arrival, owe
 from .core import Core
 from .draft import Draft
 from .effects import apply, note_applied, seen_row
-from .identity_changes import What, mark_changed
+from .identity_changes import What, mark_changed, quoted_history
 from .inbound_facts import gather_facts
 from .late_mail import note_late
 from .log_news import Fetch, News, fetch_news, judge, pin, refresh
@@ -206,10 +206,7 @@ class Inbound:
             if item.lasts and not accused:
                 draft.add(seen_row(envelope, Outcome.QUARANTINED.value, item.code.value, draft))
             if item.code is RejectCode.NOT_AN_EXTENSION:
-                text = (
-                    f"A message quotes another history of account {envelope.header.from_.account.hex()[:12]}."
-                )
-                await raise_alarm(draft, text, (item.hash,))
+                await raise_alarm(draft, quoted_history(envelope.header.from_.account), (item.hash,))
                 await self._doubt(draft, envelope)
             if item.lasts and await self._may_tell(envelope):
                 owe(

@@ -21,7 +21,7 @@ from ..relay_client import RelayClient
 from .alarms import clear_alarm, raise_alarm
 from .core import Core
 from .draft import Draft
-from .identity_changes import What, mark_changed
+from .identity_changes import What, mark_changed, other_history, second_claim
 from .logbook import continued
 from .own_news import note_untold
 from .publishing import fetch_log
@@ -99,7 +99,7 @@ async def pin(draft: Draft, news: News) -> None:
     if not await draft.core.name_is_free(log):
         # Whatever else is in it counts: a revocation must not be kept out by a name.
         name = await draft.core.logs.owner_name(log.account)
-        await raise_alarm(draft, f"{_second_claim(log)} Shown as @{name} here.")
+        await raise_alarm(draft, f"{second_claim(log.state.name)} Shown as @{name} here.")
     draft.replace_log(held, log, held.shared_with(log), name)
     if log.account == draft.core.own:
         await settle_served(draft, log)
@@ -123,12 +123,8 @@ async def _second_claimant(core: Core, log: AccountLog) -> None:
         pinned = (await core.store.accounts_named((name,))).get(name)
         if pinned is not None and pinned.record.name == name:
             await mark_changed(draft, pinned.record.account, name, What.SECOND_CLAIM, log.account)
-        await raise_alarm(draft, _second_claim(log))
+        await raise_alarm(draft, second_claim(name))
         await draft.commit()
-
-
-def _second_claim(log: AccountLog) -> str:
-    return f"A second account claims the name @{log.state.name}; the one known first stays."
 
 
 _TWO_HISTORIES = "its log has two histories, each signed by its owner's keys"
@@ -275,7 +271,6 @@ async def take_news(core: Core, client: RelayClient, account: AccountId, refusal
             return True
         draft = Draft(core)
         await mark_changed(draft, account, held.state.name, What.OTHER_HISTORY)
-        text = f"The relay shows another history of @{held.state.name} than the one that is pinned."
-        await raise_alarm(draft, text)
+        await raise_alarm(draft, other_history(held.state.name))
         await draft.commit()
     return False

@@ -9,7 +9,7 @@ import attrs
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.ids import AccountId, Hash, fingerprint, is_name
+from taskferry_protocol.ids import AccountId, Hash, Instant, fingerprint, is_name
 from taskferry_protocol.records import (
     DeferOutbox,
     Direction,
@@ -33,6 +33,7 @@ from .identity_changes import (
     changes_of,
     lift_change,
     put_change,
+    quiet,
     shown_trust,
 )
 from .names import match_prefix, parse_prefix, require_owner
@@ -70,6 +71,11 @@ class _Known:
     def handle(self) -> str:
         """What its owner is called here."""
         return f"@{self.pinned.record.name}"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What it is called here, and what it calls itself."""
+        return frozenset({self.pinned.record.name, self.log.state.name})
 
 
 class PeerBook:
@@ -238,12 +244,19 @@ class PeerBook:
             await draft.commit()
         return await self._after(known)
 
-    async def keep(self, caller: Caller, named: str) -> PeerView:
+    async def keep(self, caller: Caller, named: str, shown: Instant | None = None) -> PeerView:
         """The pinned identity stands, and what waits for it is sent."""
         require_owner(caller)
         async with self._core.lock:
             known = await self._named(named)
             _refuse_unsettled(known)
+            if shown is not None and known.change is not None and known.change.at != shown:
+                raise DaemonRefusal(
+                    "conflict",
+                    f"Something else has put the identity of {known.handle} in question by now.",
+                    "Look at it again, then decide.",
+                    status=409,
+                )
             draft = Draft(self._core)
             if not await self._lift(draft, known):
                 raise _not_in_question(known)
@@ -292,6 +305,7 @@ class PeerBook:
             draft.release_name(known.log, name, f"{name}{_FORMER}{known.account.hex()[:12]}")
             draft.take_log(None, log)
             await put_change(draft, known.account, IdentityChange(What.REPLACED, draft.now, other))
+            await quiet(draft, known.account, known.names)
             draft.audit(
                 AuditKind.TRUST_CHANGED,
                 known.handle,
@@ -312,6 +326,7 @@ class PeerBook:
         """Let what waits go: whether the identity was in question."""
         if not await lift_change(draft, known.account):
             return False
+        await quiet(draft, known.account, known.names)
         store = self._core.store
         bonds = [bond for bond in await all_bonds(store) if bond.record.peer.account == known.account]
         for mine, peer in {(bond.record.mine, bond.record.peer) for bond in bonds}:

@@ -90,8 +90,11 @@ class PeerService(Protocol):
     async def unverify(self, caller: Caller, named: str) -> PeerView:
         """Unverified again."""
 
-    async def keep(self, caller: Caller, named: str) -> PeerView:
-        """Of an identity in question: the pinned one stands, and what waits is sent."""
+    async def keep(self, caller: Caller, named: str, shown: Instant | None = None) -> PeerView:
+        """Of an identity in question: the pinned one stands, and what waits is sent.
+
+        With `shown`, when what was shown put it in question: refusal `conflict` if something else has by now.
+        """
 
     async def accept_change(self, caller: Caller, named: str, other: AccountId | None = None) -> PeerView:
         """The name is the other account's from now on; nothing more is sent to the one that had it.

@@ -19,6 +19,7 @@ __all__ = [
     "FILTERS",
     "STATE_TONES",
     "ago",
+    "beginning",
     "exact",
     "lines",
     "pill",
@@ -129,6 +130,24 @@ def lines(text: object, most: int = _TEXT_CHARS) -> Markup:
     whole = visible(str(text)[: 2 * most + 1])
     cut = whole if len(whole) <= most else whole[: most - 1] + "…"
     return Markup('<bdi class="said">{}</bdi>').format(cut)
+
+
+def beginning(text: str, most: int) -> tuple[str, int]:
+    """What fits of a text into `most` characters as it is shown, and how many of its own are left."""
+    whole = text.replace("\r\n", "\n")
+    shown = visible(whole[:most])
+    if len(shown) <= most:
+        return shown, len(whole[most:])
+    # Fewer fit, since some are written as their codes.
+    pieces: list[str] = []
+    room = most
+    for character in whole:
+        piece = visible(character)
+        room -= len(piece)
+        if room < 0:
+            break
+        pieces.append(piece)
+    return "".join(pieces), len(whole) - len(pieces)
 
 
 def plain(text: object) -> str:

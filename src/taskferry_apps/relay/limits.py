@@ -85,7 +85,8 @@ class RelayLimits:
         Of.NETWORK,
         64 * _MIB,
         _BYTES,
-        "All bodies longer than 64 KiB that are being received, together; past it, reading waits.",
+        "All bodies longer than 64 KiB that are being received, together; past it, reading waits. One "
+        "address or /64, also one that a trusted proxy names, may hold a quarter.",
         (2 * _MIB, 64 * _GIB),
     )
     held_frames_bytes: int = settable(
@@ -93,7 +94,7 @@ class RelayLimits:
         32 * _MIB,
         _BYTES,
         "All WebSocket messages longer than 64 KiB that are being received, together; past it, reading "
-        "waits. Anybody may begin one, also before a session.",
+        "waits. Anybody may begin one, also before a session; one address a quarter, as above.",
         (2 * _MIB, 64 * _GIB),
     )
     handshake_s: int = fixed(

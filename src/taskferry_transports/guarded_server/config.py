@@ -6,6 +6,7 @@ import ssl
 
 import attrs
 
+from taskferry_transports.counting import counted_as
 from taskferry_transports.port import DEFAULT_MAX_FRAME, Liveness
 
 
@@ -42,10 +43,10 @@ class GuardConfig:
     body_limits: tuple[tuple[str, int], ...] = ()
     """(path prefix, bytes) for paths with a body limit of their own; the longest prefix that fits counts."""
     bodies_total: int = 67_108_864
-    """Bytes held for all request bodies that are longer than 64 KiB; past it, reading waits for answers."""
+    """Bytes held for all request bodies that are longer than 64 KiB; past it, reading waits for answers. One
+    address may hold a quarter. Anybody may begin one, also before anything is proved."""
     frames_total: int = 33_554_432
-    """Bytes held for all unfinished WebSocket messages that are longer than 64 KiB; one address may hold a
-    quarter. Anybody may begin a message, also before anything is proved."""
+    """The same for all unfinished WebSocket messages that are longer than 64 KiB."""
 
     tls_timeout: float = 10.0
     """For the TLS handshake."""
@@ -67,6 +68,15 @@ class GuardConfig:
     """How long handlers may take to end once the server drains."""
     liveness: Liveness = attrs.field(factory=Liveness)
     """When a silent WebSocket counts as gone."""
+
+    def counted(self, host: str) -> str:
+        """The name under which an address is counted; empty for one without a limit of its own."""
+        return "" if host in self.uncounted_peers or host in self.trusted_proxies else counted_as(host)
+
+    @property
+    def largest_body(self) -> int:
+        """The largest body that a request may have at any path."""
+        return max((self.max_body, *(limit for _, limit in self.body_limits)))
 
     def body_limit(self, path: str) -> int:
         """The largest body that a request for `path` may have."""

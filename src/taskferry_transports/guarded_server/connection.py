@@ -17,7 +17,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from wsproto.frame_protocol import CloseReason
 
-from taskferry_transports.guarded_server.budgets import BodyBudget, FrameBudget
+from taskferry_transports.guarded_server.budgets import SharedBudget
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.http import GuardedH11
 from taskferry_transports.guarded_server.websocket import GuardedWebSocket, LinkServer
@@ -51,17 +51,15 @@ class Connection:
         context: WorkerContext,
         state: ConnectionState,
         links: Mapping[str, LinkServer],
-        budget: BodyBudget,
-        frames: FrameBudget,
-        counted: str,
+        bodies: SharedBudget,
+        frames: SharedBudget,
         draining: trio.Event,
     ) -> None:
         self.guard = guard
         self.links = links
         self.draining = draining
-        self.budget = budget
+        self.bodies = bodies
         self.frames = frames
-        self.counted = counted
         self.peer = f"{address[0]}:{address[1]}"
         self.websocket: GuardedWebSocket | None = None
         self.idle = False

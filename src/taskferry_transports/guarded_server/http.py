@@ -7,8 +7,10 @@ server on a malformed HTTP/2 upgrade or a non-ASCII WebSocket header, and believ
 from __future__ import annotations
 
 import ipaddress
+import re
 from http import HTTPStatus
 from typing import Protocol, cast
+from urllib.parse import unquote
 
 import h11
 import trio
@@ -20,17 +22,19 @@ from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
 from hypercorn.typing import ASGISendEvent, ConnectionState
 from hypercorn.utils import suppress_body
 
-from taskferry_transports.guarded_server.budgets import UNCOUNTED_BYTES, BodyBudget
+from taskferry_transports.guarded_server.budgets import UNCOUNTED_BYTES, Crowded, SharedBudget
 from taskferry_transports.guarded_server.refusals import refusal_body, refusal_headers
 from taskferry_transports.guarded_server.websocket import GuardedWebSocket, Wire
 
 _FORWARDING = {b"forwarded", b"x-real-ip"}
+_WITH_PORT = re.compile(r"\[(?P<v6>[^]]+)\](:[0-9]+)?|(?P<v4>[0-9.]+):[0-9]+", re.ASCII)
+_UNNAMED = "unnamed"  # No address, and so none of this machine's.
 
 
 class Link(Wire, Protocol):
     """What HTTP needs of its connection, beyond what a WebSocket does."""
 
-    budget: BodyBudget
+    bodies: SharedBudget
 
     def await_body(self) -> None:
         """A body is due: be patient for `body_timeout`."""
@@ -70,9 +74,10 @@ class GuardedRequest(HTTPStream):
 
     link: Link
 
-    def attach(self, link: Link) -> None:
-        """Name the connection below. Comes before anything else."""
+    def attach(self, link: Link, counted: str) -> None:
+        """Name the connection below, and the peer as it is counted. Comes before anything else."""
         self.link = link
+        self._counted = counted
         self._limit = 0
         self._received = 0
         self._held = 0
@@ -82,7 +87,7 @@ class GuardedRequest(HTTPStream):
     async def handle(self, event: StreamEvent) -> None:
         """Take one event of the connection."""
         if isinstance(event, StreamClosed):
-            self.link.budget.give_back(self, self._held)
+            self.link.bodies.give_back(self, self._counted, self._held)
             self._held = 0
             if not self._begun:
                 self.closed = True
@@ -95,9 +100,8 @@ class GuardedRequest(HTTPStream):
             if self._received > self._limit:
                 await self._refuse_body()
                 return
-            if self._received > UNCOUNTED_BYTES:
-                await self.link.budget.take(self, len(event.data))
-                self._held += len(event.data)
+            if self._received > UNCOUNTED_BYTES and not await self._hold(len(event.data)):
+                return
             await super().handle(event)
         else:
             if isinstance(event, EndBody):
@@ -127,7 +131,9 @@ class GuardedRequest(HTTPStream):
         await super().app_send(message)
 
     async def _begin(self, event: Request) -> None:
-        self._limit = self.link.guard.body_limit(event.raw_path.partition(b"?")[0].decode("ascii"))
+        # Of the path as the application reads it: `/%73ignup` is `/signup`.
+        path = unquote(event.raw_path.partition(b"?")[0].decode("ascii"))
+        self._limit = self.link.guard.body_limit(path)
         declared = 0
         for name, value in event.headers:
             if name == b"content-length":
@@ -140,14 +146,32 @@ class GuardedRequest(HTTPStream):
         self.link.await_body()
         await super().handle(event)
 
-    async def _refuse_body(self) -> None:
-        if self.state is ASGIHTTPState.REQUEST:
-            await self.refuse(
-                HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
-                "body-too-large",
-                f"The body is larger than {self._limit} bytes.",
-                "Send less at once.",
+    async def _hold(self, size: int) -> bool:
+        """Take memory for more of a large body; False if there is none for this peer."""
+        try:
+            await self.link.bodies.take(self, self._counted, size)
+        except Crowded:
+            await self._turn_away(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                "too-much-under-way",
+                "Your address has as much under way as it may.",
+                "Send it again once something else has come to its end.",
             )
+            return False
+        self._held += size
+        return True
+
+    async def _refuse_body(self) -> None:
+        await self._turn_away(
+            HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+            "body-too-large",
+            f"The body is larger than {self._limit} bytes.",
+            "Send less at once.",
+        )
+
+    async def _turn_away(self, status: HTTPStatus, code: str, message: str, next_step: str) -> None:
+        if self.state is ASGIHTTPState.REQUEST:
+            await self.refuse(status, code, message, next_step)
         await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def refuse(self, status: HTTPStatus, code: str, message: str, next_step: str) -> None:
@@ -224,6 +248,13 @@ class GuardedH11(H11Protocol):
         # that begins with HTTP/2 outright gets the answer that RFC 9113 section 3.4 wants for it.
         if event.http_version not in {b"1.0", b"1.1"}:
             raise h11.RemoteProtocolError("only HTTP/1.1 is spoken here", error_status_hint=505)
+        # Whole addresses are for proxies; here the host stands in `Host` alone, which is what is checked.
+        if not event.target.startswith(b"/"):
+            raise h11.RemoteProtocolError("the target is no path", error_status_hint=400)
+        names = {name for name, _ in event.headers}
+        if {b"content-length", b"transfer-encoding"} <= names:
+            # RFC 9112 section 6.3: a proxy that goes by the other one would take what follows for its own.
+            raise h11.RemoteProtocolError("the body has two lengths", error_status_hint=400)
 
     async def _create_stream(self, request: h11.Request) -> None:
         headers, client = _believable(list(request.headers), self.client, self.link.guard.trusted_proxies)
@@ -250,7 +281,7 @@ class GuardedH11(H11Protocol):
             self.stream_send,
             STREAM_ID,
         )
-        stream.attach(self.link)
+        stream.attach(self.link, self.link.guard.counted(client[0]) if client is not None else "")
         self.stream = stream
         if isinstance(stream, GuardedWebSocket):
             self.link.await_handler()
@@ -285,14 +316,22 @@ def _believable(
     """Headers without claims about who the client is, and the client; our own proxy's word counts."""
     claimed = [value for name, value in headers if name == b"x-forwarded-for"]
     if client is not None and claimed and client[0] in proxies:
-        last = claimed[-1].rpartition(b",")[2].strip().decode("latin1")
-        try:
-            client = (str(ipaddress.ip_address(last)), 0)
-        except ValueError:
-            pass
+        client = (_named(claimed[-1].rpartition(b",")[2].strip().decode("latin1")), 0)
     kept = [
         (name, value)
         for name, value in headers
         if name not in _FORWARDING and not name.startswith(b"x-forwarded-")
     ]
     return kept, client
+
+
+def _named(entry: str) -> str:
+    """The address that an entry names, which some write with its port.
+
+    Whoever is named in no way that can be read is still not the proxy itself, which may be this machine.
+    """
+    match = _WITH_PORT.fullmatch(entry)
+    try:
+        return str(ipaddress.ip_address((match["v6"] or match["v4"]) if match else entry))
+    except ValueError:
+        return _UNNAMED

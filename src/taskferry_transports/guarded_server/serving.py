@@ -20,8 +20,7 @@ from hypercorn.typing import AppWrapper, ASGIFramework, ConnectionState, Lifespa
 from hypercorn.utils import wrap_app
 from wsproto.frame_protocol import CloseReason
 
-from taskferry_transports.counting import counted_as
-from taskferry_transports.guarded_server.budgets import BodyBudget, FrameBudget
+from taskferry_transports.guarded_server.budgets import SharedBudget
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.connection import Connection
 from taskferry_transports.guarded_server.refusals import raw_refusal, refusal_body
@@ -120,11 +119,10 @@ class _Server:
         self._links = links
         self._draining = draining
         self._context = WorkerContext(None)
-        self._budget = BodyBudget(guard.bodies_total)
-        self._frames = FrameBudget(guard.frames_total)
+        self._bodies = SharedBudget(guard.bodies_total, guard.largest_body)
+        self._frames = SharedBudget(guard.frames_total, guard.max_frame)
         self._open: set[Connection] = set()
         self._per_peer: Counter[str] = Counter()
-        self._exempt = guard.uncounted_peers | guard.trusted_proxies
         self._turning_away = 0
         self._one_ended = trio.Event()
 
@@ -163,8 +161,8 @@ class _Server:
             host, port, *_ = tcp.socket.getpeername()
         except OSError:
             return
-        peer = counted_as(host)
-        refusal = self._too_many(host, peer)
+        peer = self._guard.counted(host)
+        refusal = self._too_many(peer)
         if refusal is not None:
             await self._turn_away(stream, refusal)
             return
@@ -177,9 +175,8 @@ class _Server:
             context=self._context,
             state=self._state,
             links=self._links,
-            budget=self._budget,
+            bodies=self._bodies,
             frames=self._frames,
-            counted="" if host in self._exempt else peer,
             draining=self._draining,
         )
         self._open.add(connection)
@@ -193,10 +190,10 @@ class _Server:
                 del self._per_peer[peer]
             self._one_ended.set()
 
-    def _too_many(self, host: str, peer: str) -> str | None:
+    def _too_many(self, peer: str) -> str | None:
         if len(self._open) >= self._guard.max_connections:
             return "This server has as many connections as it may."
-        if host not in self._exempt and self._per_peer[peer] >= self._guard.max_connections_per_peer:
+        if peer and self._per_peer[peer] >= self._guard.max_connections_per_peer:
             return "Your address has as many connections as it may."
         return None
 

@@ -24,7 +24,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
 from taskferry_transports.frame_queue import FrameQueue
-from taskferry_transports.guarded_server.budgets import UNCOUNTED_BYTES, Crowded, FrameBudget
+from taskferry_transports.guarded_server.budgets import UNCOUNTED_BYTES, Crowded, SharedBudget
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.refusals import refusal_body, refusal_headers
 from taskferry_transports.guarded_server.usual_messages import Kind, UsualMessages
@@ -48,8 +48,7 @@ class Wire(Protocol):
 
     links: Mapping[str, LinkServer]
     guard: GuardConfig
-    frames: FrameBudget
-    counted: str
+    frames: SharedBudget
     peer: str
     draining: trio.Event
 
@@ -74,9 +73,10 @@ class GuardedWebSocket(WSStream):
 
     wire: Wire
 
-    def attach(self, wire: Wire) -> None:
-        """Name the connection below. Comes before anything else."""
+    def attach(self, wire: Wire, counted: str) -> None:
+        """Name the connection below, and the peer as it is counted. Comes before anything else."""
         self.wire = wire
+        self._counted = counted
         self._inbox: FrameQueue | None = None
         self._parts = bytearray()
         self._text: list[str] = []
@@ -234,7 +234,7 @@ class GuardedWebSocket(WSStream):
         if not self._held:
             self.wire.await_message()
         try:
-            await self.wire.frames.take(self, self.wire.counted, size)
+            await self.wire.frames.take(self, self._counted, size)
         except Crowded:
             await self.close_with(CloseReason.TRY_AGAIN_LATER, "the peer has too much under way")
             return False
@@ -246,7 +246,7 @@ class GuardedWebSocket(WSStream):
         self._parts = bytearray()
         self._text = []
         if self._held:
-            self.wire.frames.give_back(self, self.wire.counted, self._held)
+            self.wire.frames.give_back(self, self._counted, self._held)
             self._held = 0
             self.wire.await_handler()
 

@@ -537,3 +537,31 @@ async def test_everything_holds_over_the_real_server(guests):
                 assert refused.status_code == 403
                 done = await browser.post(path, data=members, headers=origin)
                 assert "Asked @bob/writer" in done.text
+
+
+async def test_button_does_nothing_once_its_session_has_ended(guests, monkeypatch):
+    """A form takes as long to come as its sender likes, and the owner may put all browsers out meanwhile."""
+    path = await guests.open()
+    async with served(guests.alice) as (client, bound):
+        url = str((await client.post("/browser/sign-in", json={"to": path})).json()["path"])
+        async with httpx.AsyncClient(base_url=bound.urls[0], follow_redirects=True) as browser:
+            form = dict(re.findall(r'name="([^"]+)" value="([^"]+)">', (await browser.get(url)).text))
+            members = urlencode({**form, "answer": "ask", "agent": "requester", "note": ""}).encode()
+            headers = {"Origin": bound.urls[0], "Sec-Fetch-Site": "same-origin", "Content-Type": FORM}
+
+            browsers, looked_at = guests.alice.daemon.browsers, trio.Event()
+            session = browsers.session
+
+            def looked(secret):
+                looked_at.set()
+                return session(secret)
+
+            async def slowly():
+                yield members[:10]
+                await looked_at.wait()
+                assert (await client.delete("/browser/sessions")).json()["ended"] == 1
+                yield members[10:]
+
+            monkeypatch.setattr(browsers, "session", looked)
+            assert (await browser.post(path, content=slowly(), headers=headers)).status_code == 401
+    assert await guests.asked() == []

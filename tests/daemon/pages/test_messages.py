@@ -79,6 +79,15 @@ async def test_giant_messages_do_not_make_a_giant_page(guests):
     assert f'id="{ways[0].partition("#")[2]}"' in whole
 
 
+async def test_what_unseen_characters_leave_no_room_for_can_be_read(guests):
+    """Their codes are longer than they are: what is cut for that is a press away, too."""
+    conversation = await said_by_bob(guests, "\u202e" * 300 + "the end")
+    text = await look(guests, f"/dashboard/messages/{conversation}")
+    assert "the end" not in text
+    (way,) = re.findall(r'href="([^"]*whole=[^"]*)"', text)
+    assert "the end" in await look(guests, way.partition("#")[0])
+
+
 async def test_looking_at_a_conversation_reads_nothing_for_the_agent(guests):
     """The owner's look marks nothing: the sender is told what agents do."""
     conversation = await said_by_bob(guests, "Good morning")

@@ -67,6 +67,29 @@ async def test_account_is_made_and_its_phrase_is_shown_on_the_answer_alone(newco
     assert " ".join(words[:3]) not in shown
 
 
+async def test_page_with_the_phrase_loaded_again_says_that_it_is_gone_and_what_helps(newcomer):
+    """Sent again or asked for by its address: no word of it, nothing untrue, and three ways on."""
+    for path in (FORM, f"{FORM}/phrase"):
+        assert (await newcomer.get(path)).headers["location"] == "/setup"
+    fields = {"do": "begin", "owner": "carol", "relay": RELAY, "label": "laptop"}
+    made = await newcomer.press(FORM, "/setup", **fields)
+    words, places = words_of(made), places_of(made)
+    again = await newcomer.press(FORM, "/dashboard", **fields)
+    assert (again.status, again.headers["cache-control"]) == (409, "no-store")
+    for answer in (again, await newcomer.get(FORM), await newcomer.get(f"{FORM}/phrase")):
+        text = inert(answer)
+        assert "<h1>The recovery phrase is shown once</h1>" in text
+        for part in ("@carol is there", "taskferry backup FILE --passphrase", "/dashboard/devices#link"):
+            assert part in text
+        assert "has not taken it yet" not in text
+        assert "Try another name" not in text
+        assert " ".join(words[:2]) not in text
+        assert places_of(answer) == places, "it still asks for the two words"
+    shown = dict(zip(("first", "second"), (words[place - 1] for place in places), strict=True))
+    await newcomer.done(f"{FORM}/phrase", f"{FORM}/phrase", **shown)
+    assert "You showed that you have it" in await newcomer.page(f"{FORM}/phrase")
+
+
 async def test_two_words_show_that_the_phrase_was_written_down(newcomer):
     """Wrong ones are told and may be tried again; right ones are noted, and stand on the page of devices."""
     made = await newcomer.press(FORM, "/setup", do="begin", owner="carol", relay=RELAY)

@@ -315,6 +315,57 @@ async def test_giant_and_binary_parts_do_not_make_giant_pages(desk):
     assert len(await desk.see(f"{page_of(task)}/compare?from=0&to=1")) < 150_000
 
 
+UNSEEN = "\u202e"
+
+
+async def test_long_history_of_revisions_makes_no_giant_page(desk):
+    """A worker submits as often as it likes: a page has so many versions, one in full, and leads to all."""
+    requirements = tuple(f"{at}{UNSEEN * 600}" for at in range(32))
+    task = await ask(desk.here, "requester", "@bob/writer", brief=UNSEEN * 20_000, requirements=requirements)
+    await in_state(desk.there, task, "sent")
+    await act(desk.there, task, "accept")
+    for version in range(1, 14):
+        parts = tuple(TextPart(UNSEEN * 1_400, f"{version}-{at}-{'<' * 200}") for at in range(32))
+        await act(desk.there, task, "submit", parts=parts, text=f"note {version} {UNSEEN * 4_000}")
+
+    async def came():
+        return len((await desk.here.task(OWNER, task.hex())).versions) == 13
+
+    await until(came)
+    reasons = tuple(f"reason {at} {UNSEEN * 600}" for at in range(32))
+    await act(desk.here, task, "revise", reasons=reasons)
+    text = await desk.see(page_of(task))
+    assert len(text) < 250_000
+    assert re.findall(r'id="version-(\d+)"', text) == [str(n) for n in range(13, 3, -1)]
+    assert all(f"{page_of(task)}/artifacts/13/{at}" in text for at in range(32))
+    assert "reason 31 " in text
+    assert f"{page_of(task)}/artifacts/12/31" not in text
+    (earlier,) = re.findall(r'href="([^"]*version=3#work)"', text)
+    text = await desk.see(earlier.partition("#")[0])
+    assert len(text) < 250_000
+    assert re.findall(r'id="version-(\d+)"', text) == ["3", "2", "1"]
+    assert all(f"{page_of(task)}/artifacts/3/{at}" in text for at in range(32))
+    text = await desk.see(f"{page_of(task)}?brief=whole")
+    assert text.count("&lt;U+202E&gt;") >= 20_000 + 32 * 600
+
+
+async def test_page_says_where_it_cuts_what_grows_by_being_shown(desk):
+    """Characters that nobody sees are written as their codes, of which fewer fit: the page says so, too."""
+    task = await ask(desk.here, "requester", "@bob/writer", brief=UNSEEN * 4_000)
+    await in_state(desk.there, task, "sent")
+    await act(desk.there, task, "accept")
+    await act(desk.there, task, "submit", parts=(TextPart(UNSEEN * 1_000, "a"), TextPart(UNSEEN * 10_000)))
+    await in_state(desk.here, task, "submitted")
+    text = await desk.see(page_of(task))
+    assert "Read the rest of the brief" in text
+    assert "(2000 more characters)" in text
+    assert text.count("Read on") == 2
+    text = await desk.see(f"{page_of(task)}?brief=whole")
+    assert text.count("&lt;U+202E&gt;") == 4_000 + 2 * 500
+    assert "The rest is left out" not in await desk.see(f"{page_of(task)}/read/1/0")
+    assert "The rest is left out" in await desk.see(f"{page_of(task)}/read/1/1")
+
+
 async def test_many_parts_that_differ_in_everything_take_no_more_time_than_one(desk):
     """A peer sends as many of them as fit: one is compared within the page's bounds, the rest is left out."""
     task = await ask(desk.here, "requester", "@bob/writer", brief="Write")

@@ -339,7 +339,10 @@ async def test_identity_in_question_is_given_away_only_to_the_account_that_was_s
     assert (status, "has changed since this page was made" in text) == (409, True)
     with pytest.raises(DaemonRefusal, match="Another account claims the name by now"):
         await room.bob.peers.accept_change(OWNER, "@alice", AccountId(sha256(b"one")))
-    page = await room.done(path, page, do="keep")
+    status, text = await room.refused(path, page, do="keep")
+    assert (status, "Something else has put the identity of @alice in question" in text) == (409, True)
+    assert (await room.bob.status()).changed == ("@alice",)
+    page = await room.done(path, await room.get(path), do="keep")
     assert "@alice stays as it is pinned" in page.text
     assert (await room.bob.status()).changed == ()
 

@@ -103,11 +103,10 @@ async def press(daemon: DaemonService) -> tuple[Visitor, dict[str, str]]:
     Raises DaemonRefusal: another-user, signed-out, bad-origin.
     """
     _check_page()
-    visitor = await visit(daemon)
+    await visit(daemon)
     _check_media(_FORM)
     form = (await request.form).to_dict()
-    _check_token(visitor, form)
-    return visitor, form
+    return await _presser(daemon, form), form
 
 
 async def press_with_files(daemon: DaemonService) -> tuple[Visitor, dict[str, str], list[FileStorage]]:
@@ -116,7 +115,7 @@ async def press_with_files(daemon: DaemonService) -> tuple[Visitor, dict[str, st
     Raises DaemonRefusal: another-user, signed-out, bad-origin, too-large.
     """
     _check_page()
-    visitor = await visit(daemon)
+    await visit(daemon)
     _check_media(_FORM_WITH_FILES)
     # Looked at before anything is read: what is larger would be laid on the disk while it comes.
     if request.content_length is None or request.content_length > FILES_FORM_BYTES:
@@ -127,7 +126,7 @@ async def press_with_files(daemon: DaemonService) -> tuple[Visitor, dict[str, st
             status=413,
         )
     form = (await request.form).to_dict()
-    _check_token(visitor, form)
+    visitor = await _presser(daemon, form)
     chosen = [file for found in (await request.files).listvalues() for file in found if file.filename]
     return visitor, form, chosen
 
@@ -145,10 +144,13 @@ def _check_media(media: str) -> None:
         raise _not_from_here()
 
 
-def _check_token(visitor: Visitor, form: dict[str, str]) -> None:
+async def _presser(daemon: DaemonService, form: dict[str, str]) -> Visitor:
+    """Who has sent the form: it took as long to come as its sender liked, and the session may be over."""
+    visitor = await visit(daemon)
     shown = form.pop(FORM_TOKEN, "")
     if not hmac.compare_digest(shown.encode(), visitor.session.form_token.encode()):
         raise _not_from_here()
+    return visitor
 
 
 def _not_from_here() -> DaemonRefusal:

@@ -15,6 +15,7 @@ from quart import Response, request
 
 from taskferry_protocol.limits import PART_TEXT_BYTES
 
+from ...page_kit.words import beginning
 from ..history_port import MessageSearch
 from ..port import DaemonRefusal
 from ..views import MessageView
@@ -28,7 +29,6 @@ __all__ = ["PAGES"]
 _SHOWN: Final = 30
 #: What stands of one message among others; the whole of it is a press away.
 _CHARS: Final = 2_000
-_WHOLE_CHARS: Final = 1_000_000
 _CONVERSATION: Final = re.compile(r"[0-9a-f]{32}", re.ASCII)
 _QUERY_CHARS: Final = 512
 
@@ -58,8 +58,6 @@ class Line:
     step: str
     text: str
     attached: tuple[tuple[str, int], ...]
-    chars: int = _CHARS
-    """What is shown of the text."""
     more: str = ""
     """Where the whole of it is, if that is more."""
 
@@ -157,12 +155,11 @@ async def _conversation(desk: Desk, conversation: str) -> Response:
 def _cut(line: Line, cursor: str) -> Line:
     """A long text is shown whole where it is asked for, one at a time: thirty of them would be no page."""
     id = line.message.id.hex()
-    if len(line.text) <= _CHARS:
+    text, left = beginning(line.text, _CHARS)
+    if not left or request.args.get("whole") == id:
         return line
-    if request.args.get("whole") == id:
-        return attrs.evolve(line, chars=_WHOLE_CHARS)
     asked = {name: value for name, value in (("cursor", cursor), ("whole", id)) if value}
-    return attrs.evolve(line, more=f"{request.path}?{urlencode(asked)}#m-{id}")
+    return attrs.evolve(line, text=text, more=f"{request.path}?{urlencode(asked)}#m-{id}")
 
 
 def _tasks(messages: tuple[MessageView, ...]) -> list[tuple[str, str]]:

@@ -6,14 +6,15 @@ from typing import Final
 
 from quart import Response, request
 
-from taskferry_protocol.ids import AccountId
+from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.limits import TIME_LIMIT
 
 from ...trust_words import trust_words
 from ..port import DaemonRefusal
 from .desk import Desk, Pressed
 from .owner import OWNER
 from .page import Page
-from .typed import chosen, stale, whole_hash
+from .typed import chosen, stale, whole_hash, whole_typed
 
 __all__ = ["PAGES"]
 
@@ -74,7 +75,8 @@ async def _decide(desk: Desk, named: str) -> Response:
             done = await peers.unverify(OWNER, account)
             return desk.done(pressed, f"@{done.owner} is unverified again.", here)
         case "keep":
-            done = await peers.keep(OWNER, account)
+            shown = Instant(whole_typed(pressed.form.get("question", ""), TIME_LIMIT - 1, "question"))
+            done = await peers.keep(OWNER, account, shown)
             told = f"@{done.owner} stays as it is pinned; what waited for it is sent now."
             return desk.done(pressed, told, here)
         case _:

@@ -1,7 +1,8 @@
 """`/setup`: the way to an account on a machine that has none: a new one, or as one more of the owner's.
 
 The ticket that a link holds stays with the daemon: addresses and forms name the link by an id. The recovery
-phrase stands on the one answer that made the account; then two of its words are asked for.
+phrase stands on the one answer that made the account; then two of its words are asked for. Whoever loads that
+answer again, or asks for its address, is told that it was shown, and what helps.
 """
 
 from __future__ import annotations
@@ -87,6 +88,8 @@ async def _set_up(desk: Desk) -> Response:
         _check(wanted, relay, ticket)
         made = await daemon.set_up(OWNER, wanted.owner, relay, wanted.label, ticket)
     except DaemonRefusal as refused:
+        if refused.code == "conflict" and await _is_made(desk, pressed.visitor):
+            return await _gone(desk, pressed.visitor, refused.status)
         return await _form(desk, pressed.visitor, wanted, refused)
     if wanted.link:
         await daemon.links.drop(OWNER, wanted.link)
@@ -141,6 +144,32 @@ def _check(wanted: _Wanted, relay: str, ticket: str) -> None:
 
 def _bad(field: str, text: str, step: str) -> DaemonRefusal:
     return DaemonRefusal("bad-value", text, step, detail={"field": field})
+
+
+async def _is_made(desk: Desk, visitor: Visitor) -> bool:
+    """Whether there is an account of which this browser was shown the phrase, or that the relay has taken."""
+    status = await desk.status()
+    is_taken = status.relay is not None and status.relay.connected
+    return status.set_up and (is_taken or desk.proofs.places(visitor.secret) is not None)
+
+
+async def _gone(desk: Desk, visitor: Visitor, code: int = 200) -> Response:
+    return desk.sheet.render(
+        "phrase_gone.html",
+        status=code,
+        visitor=visitor.session,
+        owner=(await desk.status()).owner,
+        written_at=(await desk.daemon.recovery.standing(OWNER)).written_at,
+        places=desk.proofs.places(visitor.secret),
+    )
+
+
+async def _again(desk: Desk) -> Response:
+    """The address of a form whose answer was the phrase."""
+    visitor = await desk.visit()
+    if not (await desk.status()).set_up:
+        return Response("", 303, {"Location": "/setup"})
+    return await _gone(desk, visitor)
 
 
 async def _prove(desk: Desk) -> Response:
@@ -215,7 +244,9 @@ def _next(desk: Desk, pressed: Pressed, said: str) -> Response:
 
 PAGES: Final = (
     Page("GET", "/setup", _show, Needs.NOTHING),
+    Page("GET", _FORM, _again, Needs.NOTHING),
     Page("POST", _FORM, _set_up, Needs.NOTHING),
+    Page("GET", f"{_FORM}/phrase", _again, Needs.NOTHING),
     Page("POST", f"{_FORM}/phrase", _prove, Needs.NOTHING),
     Page("GET", _JOINING, _joining, Needs.NOTHING),
     Page("POST", f"{_FORM}/link", _join, Needs.NOTHING),

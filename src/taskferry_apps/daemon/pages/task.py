@@ -13,6 +13,7 @@ from quart import Response, request
 from taskferry_protocol.limits import TASK_BUDGET
 from taskferry_protocol.messages import BlobPart, FilePart, JsonPart, Part, TextPart
 
+from ...page_kit.words import beginning
 from ..downloads import DOWNLOAD_POLICY, attachment, part_of
 from ..names import not_found
 from ..port import DaemonRefusal
@@ -28,10 +29,13 @@ __all__ = ["PAGES", "find", "show_task"]
 
 _ID: Final = re.compile(r"[0-9a-f]{8,64}", re.ASCII)
 _ID_CHARS: Final = 64
-#: Events of one page of the timeline; versions and characters that are shown without asking for more.
+#: Events and versions of one page; parts and reasons of a version that is not the one shown in full; and
+#: characters, as they are shown, without asking for more.
 _EVENTS: Final = 40
-_VERSIONS: Final = 20
+_VERSIONS: Final = 10
+_FEW: Final = 3
 _BRIEF_CHARS: Final = 16_000
+_REQUIREMENT_CHARS: Final = 600
 _PREVIEW_CHARS: Final = 4_000
 _PREVIEWS: Final = 3
 _READ_CHARS: Final = 60_000
@@ -50,6 +54,17 @@ class Shown:
     readable: bool
     text: str = ""
     cut: bool = False
+
+
+@attrs.frozen
+class Work:
+    """A version as the page shows it: one of them in full, of others the beginning."""
+
+    version: VersionView
+    parts: list[Shown]
+    reasons: list[str]
+    more: int
+    """Parts and reasons that are left out."""
 
 
 @attrs.frozen
@@ -92,7 +107,8 @@ async def show_task(
     newest = view.versions[-1] if view.versions else None
     timeline, earlier, later = _timeline(view)
     whole = request.args.get("brief") == "whole"
-    shown = view.versions[-_VERSIONS:] if request.args.get("versions") != "all" else view.versions
+    brief, brief_left = beginning(view.brief, _BRIEF_CHARS) if not whole else (view.brief, 0)
+    work, before = _work(view)
     return await desk.show(
         "task.html",
         visitor,
@@ -107,14 +123,15 @@ async def show_task(
         is_held=any(held.task == summary.id for held in gates),
         seen=seen_mark(view),
         newest=newest,
-        brief=view.brief if whole else view.brief[:_BRIEF_CHARS],
-        brief_left=0 if whole else max(0, len(view.brief) - _BRIEF_CHARS),
-        parts_given=[_shown(part, 0, index) for index, part in enumerate(view.parts)],
-        versions=[
-            (version, _version_parts(version, is_read=version is newest)) for version in reversed(shown)
+        brief=brief,
+        brief_left=brief_left,
+        requirements=[
+            (text, 0) if whole else beginning(text, _REQUIREMENT_CHARS) for text in view.requirements
         ],
-        versions_left=len(view.versions) - len(shown),
-        asked_for=_asked_for(view),
+        parts_given=[_shown(part, index) for index, part in enumerate(view.parts)],
+        work=work,
+        before=before,
+        is_newest=bool(work) and work[0].version is newest,
         timeline=timeline,
         earlier=earlier,
         later=later,
@@ -127,6 +144,30 @@ async def show_task(
 def seen_mark(view: TaskView) -> str:
     """What a button's meaning hangs on; a form carries it, so that it means what its reader saw."""
     return f"{view.summary.state}.{len(view.versions)}.{view.asks}"
+
+
+def _work(view: TaskView) -> tuple[list[Work], int]:
+    """The versions up to the one that the address names, newest first; which is before them, 0 for none."""
+    newest = view.versions[-1].version if view.versions else 0
+    top = _number("version", newest) or newest
+    listed = [version for version in view.versions if version.version <= top]
+    asked = _asked_for(view)
+    work = [
+        _one(version, asked.get(version.version, []), is_read=version is listed[-1])
+        for version in reversed(listed[-_VERSIONS:])
+    ]
+    return work, listed[-_VERSIONS - 1].version if len(listed) > _VERSIONS else 0
+
+
+def _one(version: VersionView, asked: Sequence[tuple[str, ...]], *, is_read: bool) -> Work:
+    parts = version.parts if is_read else version.parts[:_FEW]
+    wished = [reason for reasons in asked for reason in reasons]
+    reasons = wished if is_read else wished[:_FEW]
+    shown = [
+        _shown(part, index, _PREVIEW_CHARS if is_read and index < _PREVIEWS else 0)
+        for index, part in enumerate(parts)
+    ]
+    return Work(version, shown, reasons, len(version.parts) + len(wished) - len(parts) - len(reasons))
 
 
 def _asked_for(view: TaskView) -> dict[int, list[tuple[str, ...]]]:
@@ -176,19 +217,12 @@ def _text_of(part: Part) -> str | None:
             return None
 
 
-def _shown(part: Part, version: int, index: int, chars: int = 0) -> Shown:
+def _shown(part: Part, index: int, chars: int = 0) -> Shown:
     text = _text_of(part)
     name = part.name or f"part {index + 1}"
     kind = {TextPart: "text", JsonPart: "JSON", FilePart: "file", BlobPart: "large file"}[type(part)]
-    read = (text or "")[:chars]
-    return Shown(name, kind, part.size, text is not None, read, len(text or "") > chars)
-
-
-def _version_parts(version: VersionView, *, is_read: bool) -> list[Shown]:
-    return [
-        _shown(part, version.version, index, _PREVIEW_CHARS if is_read and index < _PREVIEWS else 0)
-        for index, part in enumerate(version.parts)
-    ]
+    read, left = beginning(text or "", chars) if chars else ("", 0)
+    return Shown(name, kind, part.size, text is not None, read, left > 0)
 
 
 def _parts(view: TaskView, version: int) -> Sequence[Part]:
@@ -237,7 +271,7 @@ async def _read(desk: Desk, task: str, version: str, part: str) -> Response:
         base=f"/dashboard/tasks/{view.summary.id.hex()}",
         version=number,
         index=index,
-        part=_shown(parts[index], number, index, _READ_CHARS),
+        part=_shown(parts[index], index, _READ_CHARS),
     )
 
 

@@ -6,6 +6,7 @@ breaker holds by one over all that it held.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import attrs
@@ -15,6 +16,7 @@ from taskferry_protocol.ids import fingerprint
 from taskferry_protocol.limits import REASON_BYTES
 from taskferry_protocol.messages import BlobPart, FilePart, JsonPart, Part, TextPart
 
+from ...page_kit.words import beginning
 from ...trust_words import trust_words
 from ...visible import visible
 from ..downloads import DOWNLOAD_POLICY, attachment, part_of
@@ -36,6 +38,7 @@ _MOST_ASKED: Final = 200
 _SHORT_CHARS: Final = 600
 _ANSWER_BYTES: Final = 1_024
 _PARTS: Final = 32
+_PREVIEW_CHARS: Final = 1_200
 
 
 async def _room(desk: Desk) -> Response:
@@ -121,32 +124,44 @@ def _shown(whole: WholeTask, sender: str, receiver: str, way: str) -> dict[str, 
         "agreed": [] if ours or connection is None else allowed(grant, sender, receiver, decides),
         "is_cut_off": connection is None and not ours,
         "attached": [_part(part) for part in whole.parts],
-        "unseen": _unseen(whole.title, whole.brief, *whole.requirements),
+        "unseen": _unseen(whole.title, whole.brief, *whole.requirements, *_read(whole.parts)),
     }
 
 
 @attrs.frozen
 class _Part:
-    """A part as it is shown; `text` of texts and JSON, the rest of files."""
+    """A part as it is shown; `text`, its beginning, of texts and JSON, the rest of files."""
 
     kind: str
     name: str
     size: int
     text: str | None = None
+    is_cut: bool = False
     media: str = ""
     sha256: str = ""
 
 
+def _text_of(part: Part) -> str | None:
+    match part:
+        case TextPart(text=text) | JsonPart(json=text):
+            return text
+    return None
+
+
+def _read(parts: Sequence[Part]) -> list[str]:
+    """What an agent reads of parts: names and texts."""
+    return [text for part in parts for text in (part.name, _text_of(part) or "")]
+
+
 def _part(part: Part) -> _Part:
     match part:
-        case TextPart():
-            return _Part("text", part.name, part.size, part.text)
-        case JsonPart():
-            return _Part("JSON", part.name, part.size, part.json)
-        case FilePart():
-            return _Part("file", part.name, part.size, None, part.media, part.sha256.hex())
-        case BlobPart():
-            return _Part("large file", part.name, part.size, None, part.media, part.sha256.hex())
+        case TextPart() | JsonPart():
+            kind = "text" if isinstance(part, TextPart) else "JSON"
+            text, left = beginning(_text_of(part) or "", _PREVIEW_CHARS)
+            return _Part(kind, part.name, part.size, text, left > 0)
+        case FilePart() | BlobPart():
+            kind = "file" if isinstance(part, FilePart) else "large file"
+            return _Part(kind, part.name, part.size, media=part.media, sha256=part.sha256.hex())
 
 
 def _unseen(*texts: str) -> int:

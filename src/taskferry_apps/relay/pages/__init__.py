@@ -10,7 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 import attrs
-from quart import Response, request
+from quart import Response, has_request_context, request, websocket
 from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException
 
@@ -129,9 +129,11 @@ class Pages:
         async def explain(error: HTTPException) -> Response:
             status = error.code or 500
             title, text = _FAULTS.get(status, _FAULT)
-            if request.path.startswith(PROGRAMS):
+            # Whoever asks for a WebSocket is a program, and makes no request that Quart calls one.
+            asked = request if has_request_context() else websocket
+            if asked.path.startswith(PROGRAMS) or not has_request_context():
                 name = (error.name or "refused").lower().replace(" ", "-")
-                next_step = f"What is served is told by GET {request.root_path}/openapi.json"
+                next_step = f"What is served is told by GET {asked.root_path}/openapi.json"
                 response = refused_json(status, name, f"{title}.", next_step)
             else:
                 response = self.fault(status, title, text)

@@ -144,6 +144,10 @@ class OpsGuard:
             if not is_own_button(approach, standpoint) or request.mimetype != _FORM:
                 return self._not_from_here(visitor)
             form = (await request.form).to_dict()
+            # It took as long to come as its sender liked: the session may be over by now.
+            visitor = self._visitor(standpoint)
+            if visitor is None:
+                return self._signed_out(standpoint, 401, "")
             token = form.pop(FORM_TOKEN, "")
             if not hmac.compare_digest(token.encode(), visitor.session.form_token.encode()):
                 return self._not_from_here(visitor)
