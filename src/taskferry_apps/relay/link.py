@@ -49,6 +49,7 @@ from .mailbox import Mailbox
 from .office import Office
 from .opening import account_of, check_active, cursor_of
 from .outbox import Outbox
+from .reading import Reader
 from .visits import NOWHERE
 
 __all__ = ["Link"]
@@ -247,9 +248,7 @@ class Link:
                 self._office.engine.acknowledge(self._device, offset)
                 self._rouse()
             case CallReceived(id=id, request=request):
-                refusal = self._office.lookups.count(self._device, request, self._office.now())
-                answer = refusal or await self._answer(request)
-                self._submit(Reply(id, answer))
+                self._submit(Reply(id, await self._answer(request)))
             case AuthRequested():
                 await self._open(event)
             case WentAway() | TimedOut():
@@ -258,9 +257,12 @@ class Link:
                 assert_never(event)
 
     async def _answer(self, request: CallRequest) -> CallAnswer | Refusal:
-        if self._account == VISITOR:
-            return await self._office.visits.answer(self._device, request)
-        return await self._office.calls.answer(self._account, request)
+        office, account, device = self._office, self._account, self._device
+        if account == VISITOR:
+            refusal = office.lookups.count(None, device, request, office.now())
+            return refusal or await office.visits.answer(device, request)
+        refusal = office.lookups.count(account, device, request, office.now())
+        return refusal or await office.calls.answer(Reader(account, device), request)
 
     async def _open(self, event: AuthRequested) -> None:
         hello, office = event.hello, self._office
@@ -276,7 +278,8 @@ class Link:
             if hello.instance is not None:
                 await remember_instance(office.store, office.presence, hello, max(usage.acked, known))
                 # What has changed while that was committed counts.
-                log = await office.accounts.extend(hello.account, event.start, event.statements)
+                reader = Reader(hello.account, hello.device)
+                log = await office.accounts.extend(reader, event.start, event.statements)
                 check_active(office.accounts, log, hello.device)
                 check_alone(office.presence, hello)
         except RemoteProtocolError as error:
