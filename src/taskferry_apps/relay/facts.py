@@ -32,6 +32,7 @@ from .in_force import connection_for
 from .limits import USUAL
 from .lru import Lru
 from .reading import STRANGERS, Reader, Reads
+from .routes import Routes
 from .usage import Landing, Usages
 from .view import NO_CONTACT, Account, Ends, Route, View
 
@@ -60,13 +61,11 @@ class Facts:
         self.turns: Final = Turns()
         """In which logs are folded."""
         self._logs = AccountReads(store, reads, self._accounts, self.turns)
-        self._routes: Lru[Ends, Route] = Lru(ROUTES_HELD)
+        self._routes = Routes(ROUTES_HELD)
         self._usages = Usages(store, limits)
         # Kept beside the routes, which whoever is connected can have read anew. Lost ones were fuller.
         self._service: Lru[Ends, RateState] = Lru(ROUTES_HELD)
         self._flows = FlowStates()
-        # Rises with every change, so that what was read before one is not taken for what holds after it.
-        self._version = 0
 
     # --- accounts
 
@@ -118,18 +117,14 @@ class Facts:
                 found[id] = account
         return found
 
-    def _changed(self, account: AccountId) -> None:
-        self._version += 1
-        self._logs.changed(account)
-
     def account_changed(self, account: AccountId, log: AccountLog, held: str) -> None:
         """The store holds another log or hold from now on."""
-        self._changed(account)
+        self._logs.changed(account)
         self._accounts.put(account, Account(log, held))
 
     def forget_account(self, account: AccountId) -> None:
         """Read the account anew when it is next needed."""
-        self._changed(account)
+        self._logs.changed(account)
         self._accounts.drop(account)
 
     # --- what many parcels need
@@ -169,17 +164,15 @@ class Facts:
     async def _load_routes(self, ends: Collection[Ends]) -> None:
         foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
         back = [Flow(flow.to, flow.from_) for flow in foreign]
-        version = -1
         routes: list[Route] = []
-        is_stale = False
-        while is_stale or version != self._version:
-            version = self._version
-            with self._flows.reading([*foreign, *back]) as reading:
+        is_stale = True
+        while is_stale:
+            with self._flows.reading([*foreign, *back]) as reading, self._routes.looking(ends) as look:
                 routes = await self._read_routes(ends, foreign, back)
-            is_stale = reading.is_stale
+            is_stale = reading.is_stale or look.is_stale
         for route in routes:
             if self._routes.get(route.ends) is None:
-                self._routes.put(route.ends, route)
+                self._routes.put(route)
 
     async def _read_routes(
         self, ends: Collection[Ends], foreign: Sequence[Flow], back: Sequence[Flow]
@@ -256,13 +249,10 @@ class Facts:
 
     def forget_between(self, one: AccountId, other: AccountId) -> None:
         """A connection or grant between agents of these accounts changed."""
-        self._version += 1
-        pair = {one, other}
-        self._routes.drop_where([ends for ends in self._routes if {ends[0].account, ends[1].account} == pair])
+        self._routes.drop_between(one, other)
 
     def forget_all(self) -> None:
         """A commit came to nothing: whatever was changed in here for it was not."""
-        self._version += 1
         self._logs.all_changed()
         self._accounts.clear()
         self._routes.clear()
