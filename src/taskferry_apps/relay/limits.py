@@ -188,7 +188,7 @@ class RelayLimits:
         Of.MAIL,
         8_192,
         _COUNT,
-        "Parcels decided on that wait for the disk, over all links; then links stop reading.",
+        "Mailbox entries that wait for the disk, over all links; then links stop reading. One commit's.",
     )
     waiting_of_one: int = fixed(
         Of.MAIL,

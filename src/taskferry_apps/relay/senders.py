@@ -73,20 +73,20 @@ class Senders:
 
     @property
     def waiting(self) -> int:
-        """Parcels that are being decided on or wait for the disk, of all accounts."""
+        """Mailbox entries at most of what is being decided on or waits for the disk, of all accounts."""
         return sum(self._waiting.values())
 
     def is_waiting(self, account: AccountId) -> bool:
         """Whether the account has as much under way as it may."""
         return self._waiting.get(account, 0) >= WAITING_OF_ONE
 
-    def begin(self, account: AccountId, parcels: int) -> None:
-        """Parcels are being decided on, or wait for the disk."""
-        self._waiting[account] = self._waiting.get(account, 0) + parcels
+    def begin(self, account: AccountId, entries: int) -> None:
+        """So many at most are being decided on, or wait for the disk."""
+        self._waiting[account] = self._waiting.get(account, 0) + entries
 
-    def end(self, account: AccountId, parcels: int) -> None:
+    def end(self, account: AccountId, entries: int) -> None:
         """They came to an end."""
-        left = self._waiting[account] - parcels
+        left = self._waiting[account] - entries
         if left:
             self._waiting[account] = left
         else:
