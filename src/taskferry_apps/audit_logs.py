@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 import attrs
@@ -55,9 +55,9 @@ def peer_changes(log: AccountLog, kept: int) -> Iterator[LogChange]:
         yield LogChange(AuditKind.PEER_DEVICES, f"@{log.state.name}", {**facts, "length": log.state.length})
 
 
-def _bodies(log: AccountLog, kept: int) -> Iterable[Body]:
+def _bodies(log: AccountLog, kept: int) -> Iterator[Body]:
     # The log was folded: each signature in it has been checked.
-    return [open_statement(raw, _believe).body for raw in log.after(kept)]
+    return (open_statement(raw, _believe).body for raw in log.after(kept))
 
 
 def stated_at(log: AccountLog, index: int) -> Instant:

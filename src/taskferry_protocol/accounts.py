@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from enum import StrEnum
 from functools import cached_property
+from typing import Final, TypeVar
 
 import attrs
 
@@ -29,8 +30,10 @@ from .crypto import parse_signed
 from .devices import DeviceKeys, DeviceRecord, consent_to_recovery, consent_to_stand
 from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .ids import AccountId, DeviceId, Hash, LogPosition
+from .limits import STATEMENT_BYTES
 
 __all__ = [
+    "STEP_BYTES",
     "AccountLog",
     "AccountState",
     "DeviceKeys",
@@ -38,6 +41,7 @@ __all__ = [
     "DeviceState",
     "DeviceStatus",
     "LogRelation",
+    "Steps",
     "add_device",
     "admits_device",
     "check_authority",
@@ -46,8 +50,10 @@ __all__ = [
     "consent_to_stand",
     "create",
     "fold",
+    "fold_in_steps",
     "recover",
     "refold",
+    "refold_in_steps",
     "rename",
     "retire",
     "revoke_device",
@@ -55,7 +61,25 @@ __all__ = [
     "set_agent",
     "set_recovery",
     "settles",
+    "whole",
 ]
+
+T = TypeVar("T")
+Steps = Generator[None, None, T]
+"""Work in steps of a few milliseconds each: whoever has others to serve serves them between two."""
+
+#: As much as one statement may have: the dearest ones take some 3 ms to verify.
+STEP_BYTES: Final = STATEMENT_BYTES
+
+
+def whole(steps: Steps[T]) -> T:
+    """What comes of it, without a pause."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            result: T = done.value
+            return result
 
 
 @attrs.frozen
@@ -78,6 +102,10 @@ class AccountLog:
 
     def extend(self, more: Iterable[bytes]) -> AccountLog:
         """The log with further statements, of which only those are verified. Raises as `fold` does."""
+        return whole(self.extend_in_steps(more))
+
+    def extend_in_steps(self, more: Iterable[bytes]) -> Steps[AccountLog]:
+        """As `extend`."""
         ledger = Ledger.resume(self.state)
         return _gather(self, ledger, more, ledger.take)
 
@@ -156,6 +184,11 @@ def fold(statements: Iterable[bytes]) -> AccountLog:
     Raises RemoteProtocolError with the codes of spec/identity.md section 2 and its order; `field` begins with
     the index of the statement refused.
     """
+    return whole(fold_in_steps(statements))
+
+
+def fold_in_steps(statements: Iterable[bytes]) -> Steps[AccountLog]:
+    """As `fold`."""
     ledger = Ledger()
     return _gather(None, ledger, statements, ledger.take)
 
@@ -165,16 +198,26 @@ def refold(statements: Iterable[bytes]) -> AccountLog:
 
     Never for statements that came from elsewhere. Raises as `fold` does.
     """
+    return whole(refold_in_steps(statements))
+
+
+def refold_in_steps(statements: Iterable[bytes]) -> Steps[AccountLog]:
+    """As `refold`."""
     ledger = Ledger()
     return _gather(None, ledger, statements, ledger.retake)
 
 
 def _gather(
     before: AccountLog | None, ledger: Ledger, more: Iterable[bytes], take: Callable[[bytes], Hash]
-) -> AccountLog:
+) -> Steps[AccountLog]:
     statements: list[bytes] = list(before.statements) if before is not None else []
     heads: list[Hash] = list(before.heads) if before is not None else []
+    size = 0
     for raw in more:
+        size += len(raw)
+        if size > STEP_BYTES:
+            yield
+            size = len(raw)
         try:
             heads.append(take(raw))
         except RemoteProtocolError as error:
@@ -195,22 +238,23 @@ class LogRelation(StrEnum):
     FORKED = "forked"
 
 
-def compare(pinned: AccountLog, offered: AccountLog) -> LogRelation:
+def compare(pinned: AccountLog, offered: AccountLog, *, shared: AccountState | None = None) -> LogRelation:
     """How `offered` stands to `pinned`: take it on EXTENSION and WINS, hold the account on FORKED.
 
+    `shared` is the state up to where they part, for who has it: it is folded otherwise.
     Raises RemoteProtocolError(pinned-otherwise) for a log of another account.
     """
     if pinned.account != offered.account:
         raise RemoteProtocolError(RejectCode.PINNED_OTHERWISE, "a log of another account than the pinned one")
-    shared = pinned.shared_with(offered)
-    if shared == len(pinned.heads) == len(offered.heads):
+    length = pinned.shared_with(offered)
+    if length == len(pinned.heads) == len(offered.heads):
         return LogRelation.SAME
-    if shared == len(pinned.heads):
+    if length == len(pinned.heads):
         return LogRelation.EXTENSION
-    if shared == len(offered.heads):
+    if length == len(offered.heads):
         return LogRelation.BEHIND
-    recovery = pinned.state_at(shared).recovery
-    ours, theirs = (_signers(log, shared) for log in (pinned, offered))
+    recovery = (shared or pinned.state_at(length)).recovery
+    ours, theirs = (_signers(log, length) for log in (pinned, offered))
     # A recovery key that leaked and was replaced must not rewrite what the owner did before replacing it: no
     # branch loses in which the recovery key has spoken at all.
     if theirs[0] == recovery and recovery not in ours:

@@ -123,8 +123,10 @@ class RelayStore(OperatorReads, Protocol):
     async def commit(self, changes: Sequence[RelayChange]) -> tuple[RelayResult, ...]:
         """Make all the changes, in order, or none."""
 
-    async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, AccountRecord]:
-        """Account logs by id."""
+    async def accounts(
+        self, accounts: Collection[AccountId], longest: int | None = None
+    ) -> Mapping[AccountId, AccountRecord]:
+        """Account logs by id; of those with more than `longest` statements, none of their statements."""
 
     async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
         """Account logs by owner name; a former name still leads to the account that once claimed it."""

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import weakref
+
 import trio
 
 from taskferry_apps import system
-from taskferry_protocol.frame_items import Notice, Window
-from taskferry_protocol.ids import Hash, MessageId
+from taskferry_apps.relay.mailbox import TAIL_BYTES, TAIL_ENTRIES, Mailbox, TailBudget
+from taskferry_protocol.frame_items import Mail, Notice, Window
+from taskferry_protocol.ids import DeviceId, Hash, MessageId
 from taskferry_protocol.records import StoreEnvelope
+from taskferry_stores.memory import MemoryRelayStore
 
-from .conftest import mails, take
+from .conftest import GENERATION, mails, take
 from .people import connect, person, read_text, seal
 
 WAITING = 20_000
@@ -91,6 +95,42 @@ async def test_a_slow_device_is_served_from_the_store_and_misses_nothing(friends
         await alice.send(parcels)
         texts = [read_text(friends.bob, entry) for entry in mails(await take(bob, 1_800))]
     assert texts == [f"{n}" for n in range(1_800)]
+
+
+async def test_new_mail_that_comes_while_a_page_is_read_is_held_up_to_a_queues_bounds():
+    """However long the disk takes: what is beyond them comes with the next page."""
+    reading, done = trio.Event(), trio.Event()
+
+    class SlowStore(MemoryRelayStore):
+        """Its pages take as long as the test wants."""
+
+        async def mailbox(self, device, after, limit, max_bytes):
+            reading.set()
+            await done.wait()
+            return await super().mailbox(device, after, limit, max_bytes)
+
+    mailbox = Mailbox(SlowStore(GENERATION), DeviceId(bytes(32)), 0, TailBudget())
+    held: list[weakref.ref[Mail]] = []
+
+    def put(offset: int, size: int) -> None:
+        mail = Mail(offset, bytes(size), b"")
+        held.append(weakref.ref(mail))
+        mailbox.put([mail])
+
+    for size in (1, 100_000):
+        held.clear()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(mailbox.read_on)
+            await reading.wait()
+            for offset in range(1, 3_000):
+                put(offset, size)
+                alive = sum(ref() is not None for ref in held[-1_300:])
+                assert alive <= TAIL_ENTRIES + 1
+                assert alive * size <= TAIL_BYTES + 2 * size
+            done.set()
+        assert mailbox.behind
+        assert not len(mailbox)
+        reading, done = trio.Event(), trio.Event()
 
 
 async def test_what_expired_comes_back_as_undeliverable(friends):

@@ -41,10 +41,12 @@ class WatchedStore(MemoryRelayStore):
         super().__init__(GENERATION)
         self.logs_read = 0
 
-    async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, AccountRecord]:
+    async def accounts(
+        self, accounts: Collection[AccountId], longest: int | None = None
+    ) -> Mapping[AccountId, AccountRecord]:
         """Account logs, and one more read."""
         self.logs_read += 1
-        return await super().accounts(accounts)
+        return await super().accounts(accounts, longest)
 
     async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
         """Account logs, and one more read."""

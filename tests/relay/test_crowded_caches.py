@@ -7,11 +7,12 @@ import itertools
 import pytest
 import trio
 
+from taskferry_apps.relay import account_reads
 from taskferry_apps.relay import facts as facts_module
 from taskferry_apps.relay import usage as usage_module
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.facts import Facts
-from taskferry_protocol.accounts import refold
+from taskferry_protocol.accounts import refold_in_steps
 from taskferry_protocol.admission import MailboxLimits
 from taskferry_protocol.ids import AccountId
 from taskferry_stores.memory import MemoryRelayStore
@@ -115,7 +116,7 @@ async def test_no_mailbox_has_room_because_its_owner_was_not_held_when_it_was_lo
         async def usage(self, devices):
             found = await super().usage(devices)
             if self.facts is not None and self.dropped:
-                await self.facts.account(self.bob)
+                await self.facts.account(self.bob, None)
                 self.facts = None
             return found
 
@@ -140,7 +141,7 @@ async def test_others_have_their_turn_between_the_logs_of_a_batch(monkeypatch: p
 
     def folded(statements):
         turns.append("log")
-        return refold(statements)
+        return (yield from refold_in_steps(statements))
 
     store = MemoryRelayStore(GENERATION)
     async with serving(store, Policy([ORIGIN])) as world:
@@ -148,7 +149,7 @@ async def test_others_have_their_turn_between_the_logs_of_a_batch(monkeypatch: p
         for who in people:
             async with world.open(who):
                 pass
-    monkeypatch.setattr(facts_module, "refold", folded)
+    monkeypatch.setattr(account_reads, "refold_in_steps", folded)
 
     async def others() -> None:
         while True:

@@ -9,6 +9,7 @@ import pytest
 import trio
 
 from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.reading import Reader
 from taskferry_protocol.accounts import set_agent
 from taskferry_protocol.calls import AppendStatements, CallRequest, EndConnection, PutGrant
 from taskferry_protocol.connections import EndKind, read_request, sign_end
@@ -75,7 +76,7 @@ async def test_what_was_withdrawn_is_in_force_though_its_owner_has_gone(
 
             async def withdraw() -> None:
                 with bobs:
-                    await world.relay._office.calls.answer(bob.log.account, call)
+                    await world.relay._office.calls.answer(Reader(bob.log.account, bob.keys.id), call)
 
             with trio.fail_after(20):
                 async with trio.open_nursery() as nursery:

@@ -13,6 +13,7 @@ from taskferry_apps.relay import senders
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.doors import Doors
 from taskferry_apps.relay.limits import USUAL, RelayLimits, limit_rows, mailbox_limits
+from taskferry_apps.relay.look_ups import LookUps
 from taskferry_apps.relay.outbox import BYTES, FRAMES, Outbox
 from taskferry_apps.relay.senders import Senders
 from taskferry_apps.relay_client import CallRefused, LinkEnded
@@ -147,6 +148,20 @@ async def test_calls_that_change_something_have_a_rate_too(store):
             await client.call(PutCard(b"no card"))
         assert refused.value.refusal.detail.retry_after
         await client.call(GetAccount(world.alice.log.account, 0))
+
+
+def test_many_devices_of_an_account_may_call_no_more_than_a_few():
+    """What one is refused takes nothing from the others, and visitors, who have no account, share nothing."""
+    counted = LookUps(bounded(lookups=10).bounds)
+    question = GetAccount(ACCOUNT, 0)
+
+    def passed(device: int, account: AccountId | None = ACCOUNT) -> int:
+        asked = [counted.count(account, DeviceId(bytes([device])), question, NOON) for _ in range(25)]
+        return asked.count(None)
+
+    assert [passed(device) for device in range(6)] == [10, 10, 10, 10, 0, 0]
+    assert passed(7, AccountId(b"o" * 32)) == 10
+    assert [passed(device, None) for device in range(8, 14)] == [10] * 6
 
 
 # --- mail

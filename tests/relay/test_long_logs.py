@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import attrs
 import pytest
 
+from taskferry_apps.relay import account_reads
 from taskferry_apps.relay import facts as facts_module
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.limits import USUAL
 from taskferry_apps.relay.turnstile import Busy
 from taskferry_apps.relay_client import CallRefused, LinkEnded
-from taskferry_protocol.accounts import refold, set_agent
+from taskferry_protocol.accounts import refold, refold_in_steps, set_agent
 from taskferry_protocol.calls import AppendStatements, GetPresence, PutCard, PutInvite
 from taskferry_protocol.frame_items import Outcome, Refusal
 from taskferry_protocol.ids import AccountId, Instant
@@ -45,11 +46,11 @@ def folded(monkeypatch: pytest.MonkeyPatch) -> Counter[AccountId]:
     counted: Counter[AccountId] = Counter()
 
     def counting(statements):
-        log = refold(statements)
+        log = yield from refold_in_steps(statements)
         counted[log.account] += 1
         return log
 
-    monkeypatch.setattr(facts_module, "refold", counting)
+    monkeypatch.setattr(account_reads, "refold_in_steps", counting)
     monkeypatch.setattr(facts_module, "STATEMENTS_HELD", ROOM)
     return counted
 

@@ -69,6 +69,17 @@ async def test_log_grows_by_compare_and_swap(relay):
     assert (alice.position, alice.name, alice.held) == (position(3), "alice", "")
 
 
+async def test_long_logs_are_read_where_they_are_asked_for(relay):
+    """Who takes only short ones is told of a longer one where it ends, and is given none of it."""
+    await relay.commit([append("alice", 3), append("bob", 2)])
+    found = await relay.accounts([account("alice"), account("bob"), account("carol")], longest=2)
+    assert {id: len(record.statements) for id, record in found.items()} == {
+        account("alice"): 0,
+        account("bob"): 2,
+    }
+    assert (found[account("alice")].position, found[account("alice")].name) == (position(3), "alice")
+
+
 async def test_recovery_branch_replaces_the_tail(relay):
     """Statements may replace the end of a log, back to where the branches part."""
     await relay.commit([append("alice", 3)])

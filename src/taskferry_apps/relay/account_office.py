@@ -12,7 +12,7 @@ from typing import Final
 
 import attrs
 
-from taskferry_protocol.accounts import AccountLog, refold
+from taskferry_protocol.accounts import AccountLog, refold_in_steps
 from taskferry_protocol.audit import RelayAuditKind, audit_note
 from taskferry_protocol.ids import AccountId, Instant, is_name
 from taskferry_protocol.records import AccountRecord, AppendAudit
@@ -25,6 +25,8 @@ from taskferry_protocol.records.operations import (
     Suspension,
 )
 from taskferry_stores.port import RelayStore
+
+from .folding import Turns
 
 __all__ = ["REASON_CHARS", "AccountFound", "AccountOffice", "NoAccount", "reason_of"]
 
@@ -63,6 +65,7 @@ class AccountOffice:
         self._store = store
         self._now = now
         self._by = by
+        self._turns = Turns()
 
     async def listed(self, query: AccountQuery, after: str, limit: int) -> Sequence[AccountLine]:
         """Accounts by rising name, after one."""
@@ -74,7 +77,7 @@ class AccountOffice:
         lines = await self._store.account_lines(AccountQuery(record.name), "", 1)
         if not lines or lines[0].account != record.account:
             raise NoAccount(who)
-        log = refold(record.statements)
+        log = await self._turns.work(refold_in_steps(record.statements))
         return AccountFound(lines[0], log, await self._store.mailbox_lines(tuple(log.state.devices)))
 
     async def suspend(self, who: str, reason: str) -> Suspension:

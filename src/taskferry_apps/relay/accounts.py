@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final
 
-from taskferry_protocol.accounts import AccountLog, AccountState, LogRelation, compare, fold, refold
+from taskferry_protocol.accounts import (
+    AccountLog,
+    AccountState,
+    LogRelation,
+    compare,
+    fold_in_steps,
+    refold_in_steps,
+)
 from taskferry_protocol.audit import RelayAuditKind
 from taskferry_protocol.crypto import parse_signed, verify_signed
 from taskferry_protocol.errors import EnvelopeRejected, RejectCode, RemoteProtocolError
@@ -31,7 +38,9 @@ from ..logs import get_logger
 from .audit import RelayAudit, ticket_audit
 from .entrance import Entrance
 from .facts import Facts
+from .folding import VERIFIED, price
 from .presence import Presence
+from .reading import RECOVERY, Reader
 from .suspensions import Suspensions
 from .view import Account
 
@@ -43,8 +52,9 @@ TRIES: Final = 8
 _LOG = get_logger()
 
 
-Judge = Callable[[AccountId, Account | None, int, Sequence[bytes]], tuple[AccountLog, list[RelayChange], str]]
+Judgement = tuple[AccountLog, list[RelayChange], str]
 """The log to hold, the changes that make it so, and why the account is held then."""
+Judge = Callable[[Reader, Account | None, int, Sequence[bytes]], Awaitable[Judgement]]
 
 
 class Accounts:
@@ -69,8 +79,8 @@ class Accounts:
         self._entrance = entrance
         self._now = now
 
-    async def get(self, account: AccountId, reader: AccountId) -> Account | None:
-        """The account as the relay holds it, for an account that pays for what has to be read.
+    async def get(self, account: AccountId, reader: Reader) -> Account | None:
+        """The account as the relay holds it, for a reader who pays for what has to be read.
 
         Raises RemoteProtocolError(rate-limited).
         """
@@ -80,14 +90,14 @@ class Accounts:
         """A page of an account's log, for whoever holds its recovery key and nothing else of it any more.
 
         To anybody else there is no such account, and no log is read for them.
-        Raises RemoteProtocolError(unknown-account).
+        Raises RemoteProtocolError: unknown-account, rate-limited.
         """
         if isinstance(who, str):
             page = await self._store.statements_named(who, start, BATCH)
         else:
             page = await self._store.statements(who, start, BATCH)
         if page is not None and await self._store.named_keys([(page.account, key)]):
-            held = await self._facts.account(page.account)
+            held = await self._facts.account(page.account, Reader(page.account, DeviceId(key)))
             if held is not None and held.log.state.recovery == key:
                 return page
         raise RemoteProtocolError(
@@ -133,29 +143,30 @@ class Accounts:
             raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "signed by no key of this account")
 
     async def extend(
-        self, account: AccountId, start: int, statements: Sequence[bytes], ticket: str = ""
+        self, reader: Reader, start: int, statements: Sequence[bytes], ticket: str = ""
     ) -> AccountLog:
-        """Take statements from index `start` on; the log held afterwards, which may have been held before.
+        """Take statements of the reader's account from index `start` on; the log held afterwards.
 
-        A new account takes the `ticket` that it shows in the same commit.
+        It may be the one held before. A new account takes the `ticket` that it shows in the same commit.
         Raises RemoteProtocolError: not-an-extension, name-taken, too-many (names), signup-refused, a ticket's
         code, forked, rate-limited, or a fold's code.
         """
-        return await self._take(account, start, statements, partial(self._judge, ticket=ticket))
+        return await self._take(reader, start, statements, partial(self._judge, ticket=ticket))
 
-    async def offer(self, account: AccountId, start: int, statements: Sequence[bytes]) -> AccountLog:
+    async def offer(self, reader: Reader, start: int, statements: Sequence[bytes]) -> AccountLog:
         """As `extend`, of statements that nobody has kept: two devices which sign at once are no fork.
 
         Where the log goes on otherwise, they are as good as never signed.
         """
-        return await self._take(account, start, statements, self._judge_offer)
+        return await self._take(reader, start, statements, self._judge_offer)
 
     async def _take(
-        self, account: AccountId, start: int, statements: Sequence[bytes], judge: Judge
+        self, reader: Reader, start: int, statements: Sequence[bytes], judge: Judge
     ) -> AccountLog:
+        account = reader.account
         for _ in range(TRIES):
-            held = await self._facts.account(account, account)
-            log, changes, reason = judge(account, held, start, statements)
+            held = await self._facts.account(account, reader)
+            log, changes, reason = await judge(reader, held, start, statements)
             if not changes:
                 return log
             try:
@@ -183,52 +194,61 @@ class Accounts:
             return log
         raise RemoteProtocolError(RejectCode.NOT_AN_EXTENSION, "the log keeps moving")
 
-    def _judge_offer(
-        self, account: AccountId, held: Account | None, start: int, statements: Sequence[bytes]
-    ) -> tuple[AccountLog, list[RelayChange], str]:
+    async def _judge_offer(
+        self, reader: Reader, held: Account | None, start: int, statements: Sequence[bytes]
+    ) -> Judgement:
         if held is not None and start <= held.log.position.length:
             at = start + _shared(held.log.statements[start:], statements)
             if at < min(held.log.position.length, start + len(statements)):
                 raise _missing(held.log, at)
-        return self._judge(account, held, start, statements)
+        return await self._judge(reader, held, start, statements)
 
-    def _judge(
+    async def _judge(
         self,
-        account: AccountId,
+        reader: Reader,
         held: Account | None,
         start: int,
         statements: Sequence[bytes],
         ticket: str = "",
-    ) -> tuple[AccountLog, list[RelayChange], str]:
-        """The log to hold, the changes that make it so, and why the account is held then."""
+    ) -> Judgement:
+        """What to do with statements. Nothing is waited for where they are known already."""
         if held is None:
-            return self._first(account, start, statements, ticket)
+            return await self._first(reader.account, start, statements, ticket)
         log = held.log
         if start > log.position.length:
             raise _missing(log, log.position.length)
         shared = _shared(log.statements[start:], statements)
         if shared == len(statements):
             return log, [], held.held
-        at = start + shared
+        at, new = start + shared, statements[shared:]
+        cost = VERIFIED * price(new)
+        if at < log.position.length:
+            # Whatever is offered, the log is folded anew up to there.
+            cost += price(log.statements[:at])
+        payer = _payer(log, new[0], reader)
+        self._facts.reads.check(payer)
+        self._facts.reads.spend(payer, cost)
+        work = self._facts.turns.work
         if at == log.position.length:
-            grown = log.extend(statements[shared:])
-            return self._grow(held, grown, at)
-        # Whatever is offered, the log is folded anew up to there. Nobody's reading holds up a recovery.
-        if open_statement(statements[shared], verify_signed).signed.key != log.state.recovery:
-            self._facts.reads.check(account)
-        self._facts.reads.spend(account, at)
-        offered = refold(log.statements[:at]).extend(statements[shared:]) if at else fold(statements)
-        match compare(log, offered):
+            grown = await work(log.extend_in_steps(new))
+            return await self._grow(held, grown, at, log.state)
+        if not at:
+            # Another first statement is another account.
+            await work(fold_in_steps(statements))
+            raise RemoteProtocolError(RejectCode.PINNED_OTHERWISE, "a log of another account")
+        before = await work(refold_in_steps(log.statements[:at]))
+        offered = await work(before.extend_in_steps(new))
+        match compare(log, offered, shared=before.state):
             case LogRelation.WINS:
-                return self._grow(held, offered, at)
+                return await self._grow(held, offered, at, before.state)
             case LogRelation.FORKED:
-                return log, self._hold(held, statements[shared], at), RejectCode.FORKED.value
+                return log, self._hold(held, new[0], at), RejectCode.FORKED.value
             case LogRelation.SAME | LogRelation.BEHIND | LogRelation.EXTENSION | LogRelation.LOSES:
                 raise _missing(log, start)
 
-    def _first(
+    async def _first(
         self, account: AccountId, start: int, statements: Sequence[bytes], ticket: str
-    ) -> tuple[AccountLog, list[RelayChange], str]:
+    ) -> Judgement:
         self._entrance.require_open()
         if start:
             raise EnvelopeRejected(
@@ -237,7 +257,7 @@ class Accounts:
                 field="from",
                 detail={"from": 0, "statements": ()},
             )
-        log = fold(statements)
+        log = await self._facts.turns.work(fold_in_steps(statements))
         if log.account != account:
             raise RemoteProtocolError(RejectCode.WRONG_ACCOUNT, "statements of another account")
         name = log.state.name
@@ -246,14 +266,15 @@ class Accounts:
             AppendStatements(account, name, None, 0, log.statements, log.position),
             NameKeys(account, _keys(log.state)),
             redeemed,
-            *self._audit.taken(log, 0),
+            *await self._facts.turns.work(self._audit.taken(log, 0)),
         ]
         if isinstance(redeemed, RedeemTicket):
             kind = RelayAuditKind.TICKET_USED
             changes.append(ticket_audit(kind, redeemed.digest, name, account.hex(), self._now()))
         return log, changes, ""
 
-    def _grow(self, held: Account, log: AccountLog, keep: int) -> tuple[AccountLog, list[RelayChange], str]:
+    async def _grow(self, held: Account, log: AccountLog, keep: int, kept: AccountState) -> Judgement:
+        """The log grows from index `keep` on, where `kept` was its state."""
         account = log.account
         changes: list[RelayChange] = [
             AppendStatements(
@@ -265,11 +286,11 @@ class Accounts:
         if log.state.name != held.log.state.name:
             changes.append(RequireUnreserved(log.state.name, self._now()))
         reason = held.held
-        if reason and _recovered(held.log, keep, log):
+        if reason and _recovered(kept, log):
             reason = ""
             changes.append(HoldAccount(account, ""))
             changes.append(self._audit.held(log, RelayAuditKind.HOLD_LIFTED))
-        changes.extend(self._audit.taken(log, keep))
+        changes.extend(await self._facts.turns.work(self._audit.taken(log, keep, kept.name)))
         return log, changes, reason
 
     def _hold(self, held: Account, other: bytes, at: int) -> list[RelayChange]:
@@ -318,10 +339,19 @@ def _shared(held: Sequence[bytes], offered: Sequence[bytes]) -> int:
     return count
 
 
-def _recovered(before: AccountLog, keep: int, after: AccountLog) -> bool:
+def _recovered(kept: AccountState, after: AccountLog) -> bool:
     """Whether one of the new statements was signed by the recovery key that was in force at the branch."""
-    recovery = before.state_at(keep).recovery if keep else b""
-    return any(parse_signed(raw).key == recovery for raw in after.statements[keep:])
+    return any(parse_signed(raw).key == kept.recovery for raw in after.after(kept.length))
+
+
+def _payer(log: AccountLog, first: bytes, reader: Reader) -> Reader:
+    """Who pays for folding what is new: nobody's reading holds up a recovery."""
+    try:
+        signed = open_statement(first, verify_signed).signed
+    except RemoteProtocolError:
+        # Found again at its place by whoever folds it.
+        return reader
+    return Reader(reader.account, RECOVERY) if signed.key == log.state.recovery else reader
 
 
 def _missing(log: AccountLog, start: int) -> EnvelopeRejected:

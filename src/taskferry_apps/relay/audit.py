@@ -11,7 +11,7 @@ from typing import Final
 
 import trio
 
-from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.accounts import STEP_BYTES, AccountLog, Steps
 from taskferry_protocol.audit import AuditNote, Fact, RelayAuditKind, audit_note
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import MINUTE_MS
@@ -65,16 +65,22 @@ class RelayAudit:
         self._prune_at = 0
         self._flushing = trio.Lock()
 
-    def taken(self, log: AccountLog, kept: int) -> list[RelayChange]:
-        """What to store with an account's statements from index `kept` on."""
+    def taken(self, log: AccountLog, kept: int, before: str = "") -> Steps[list[RelayChange]]:
+        """What to store with an account's statements from index `kept` on, `before` which it was so named."""
         notes: list[AuditNote] = []
         name, now = f"@{log.state.name}", self._now()
         about: dict[str, Fact] = {"account": log.account.hex()}
         if not kept:
             notes.append(audit_note(RelayAuditKind.ACCOUNT_TAKEN, name, about, now))
-        elif log.state_at(kept).name != log.state.name:
+        elif before != log.state.name:
             notes.append(audit_note(RelayAuditKind.NAME_CLAIMED, name, about, now))
-        for change in own_changes(log, kept):
+        size, changes = 0, own_changes(log, kept)
+        for raw in log.after(kept):
+            size += len(raw)
+            if size > STEP_BYTES:
+                yield
+                size = len(raw)
+            change = next(changes)
             if change.kind.value in _OF_LOGS:
                 facts = {key: value for key, value in change.facts.items() if key != "statement"}
                 notes.append(audit_note(change.kind.value, name, {**about, **facts}, now))

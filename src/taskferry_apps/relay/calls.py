@@ -61,6 +61,7 @@ from .in_force import grant_of
 from .invites import Invites
 from .limits import USUAL
 from .presence import Presence
+from .reading import Reader
 
 __all__ = ["Calls"]
 
@@ -92,8 +93,8 @@ class Calls:
         self._presence = presence
         self._invites = invites
 
-    async def answer(self, caller: AccountId, request: CallRequest) -> CallAnswer | Refusal:
-        """The answer to an account's question. Raises only what the store raises."""
+    async def answer(self, caller: Reader, request: CallRequest) -> CallAnswer | Refusal:
+        """The answer to a question of an account's device. Raises only what the store raises."""
         try:
             return await self._answer(caller, request)
         except RemoteProtocolError as error:
@@ -106,32 +107,33 @@ class Calls:
         except StoreFull:
             return Refusal(RejectCode.INTERNAL, Detail(text="the relay's disk is full; try again later"))
 
-    async def _answer(self, caller: AccountId, request: CallRequest) -> CallAnswer:
+    async def _answer(self, reader: Reader, request: CallRequest) -> CallAnswer:
+        caller = reader.account
         match request:
             case GetAccount(account=account, start=start):
                 return _found(await self._store.statements(account, start, BATCH), start)
             case FindAccount(name=name, start=start):
                 return _found(await self._store.statements_named(name, start, BATCH), start)
             case AppendStatements(start=start, statements=statements, offer=True):
-                log = await self._accounts.offer(caller, start, statements)
+                log = await self._accounts.offer(reader, start, statements)
                 return LogAppended(log.position)
             case AppendStatements(start=start, statements=statements):
-                log = await self._accounts.extend(caller, start, statements)
+                log = await self._accounts.extend(reader, start, statements)
                 return LogAppended(log.position)
             case PutCard(card=card):
-                return await self._put_card(caller, card)
+                return await self._put_card(reader, card)
             case GetCard(agent=agent):
                 return await self._get_card(caller, agent)
             case PutConnection():
-                return await self._connect(caller, request)
+                return await self._connect(reader, request)
             case EndConnection(end=end):
-                return await self._end(caller, end)
+                return await self._end(reader, end)
             case ListConnections(after=after):
                 return await self._list(caller, after)
             case PutGrant(grant=grant):
-                return await self._put_grant(caller, grant)
+                return await self._put_grant(reader, grant)
             case PutInvite(invite=invite):
-                await self._invites.publish(await self._log(caller, caller), invite)
+                await self._invites.publish(await self._log(caller, reader), invite)
                 return Done()
             case WithdrawInvite(id=id):
                 await self._invites.withdraw(caller, id)
@@ -139,20 +141,20 @@ class Calls:
             case GetInvite(id=id):
                 return InviteFound((await self._invites.find(id)).raw)
             case GetPresence(agents=agents):
-                return await self._see(caller, agents)
+                return await self._see(reader, agents)
             case _:
                 assert_never(request)
 
     # --- accounts and cards
 
-    async def _log(self, account: AccountId, caller: AccountId) -> AccountLog:
-        held = await self._accounts.get(account, caller)
+    async def _log(self, account: AccountId, reader: Reader) -> AccountLog:
+        held = await self._accounts.get(account, reader)
         if held is None:
             raise _unknown_account()
         return held.log
 
-    async def _put_card(self, caller: AccountId, raw: bytes) -> CallAnswer:
-        log = await self._log(caller, caller)
+    async def _put_card(self, reader: Reader, raw: bytes) -> CallAnswer:
+        log = await self._log(reader.account, reader)
         card = read_card(raw, log)
         if not card.agent.name or not log.state.serving(card.agent.name):
             raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "no device serves it", field="agent")
@@ -172,32 +174,33 @@ class Calls:
         """Whether agents of both are connected, or it is the caller's own."""
         return caller == other or bool(await self._store.linked([(caller, other)]))
 
-    async def _see(self, caller: AccountId, agents: Sequence[AgentRef]) -> CallAnswer:
+    async def _see(self, reader: Reader, agents: Sequence[AgentRef]) -> CallAnswer:
+        caller = reader.account
         # To strangers everybody is offline: presence says when people are at their desks.
         others = {(caller, agent.account) for agent in agents if agent.account != caller}
         linked = await self._store.linked(others) if others else frozenset()
         online = []
         for agent in agents:
             known = agent.account == caller or (caller, agent.account) in linked
-            held = await self._accounts.get(agent.account, caller) if known else None
+            held = await self._accounts.get(agent.account, reader) if known else None
             serving = held.log.state.serving(agent.name) if held is not None else ()
             online.append(any(self._presence.is_online(device.id) for device in serving))
         return PresenceFound(tuple(online))
 
     # --- connections and grants
 
-    async def _connect(self, caller: AccountId, call: PutConnection) -> CallAnswer:
+    async def _connect(self, reader: Reader, call: PutConnection) -> CallAnswer:
         asking = peek(call.request, Kind.CONNECTION_REQUEST)
         hash = _known_hash(asking.request)
         found = (await self._store.connections_by_request([hash])).get(hash)
         request = recall_request(call.request if found is None else found.request_raw)
         # Asked before anything is verified: nobody has the logs of two others read.
-        if caller not in (request.from_.account, request.to.account):
+        if reader.account not in (request.from_.account, request.to.account):
             raise _unknown_request()
         if found is None:
-            request = read_request(call.request, await self._log(asking.account, caller))
-            read_accept(call.accept, await self._log(request.to.account, caller), request)
-        grants = [await self._read_grant(raw, request, caller) for raw in call.grants]
+            request = read_request(call.request, await self._log(asking.account, reader))
+            read_accept(call.accept, await self._log(request.to.account, reader), request)
+        grants = [await self._read_grant(raw, request, reader) for raw in call.grants]
         if found is None:
             stored = StoredConnection(
                 hash, request.from_, request.to, call.request, call.accept, tuple(grants)
@@ -212,8 +215,8 @@ class Calls:
         self._facts.forget_between(request.from_.account, request.to.account)
         return Done()
 
-    async def _read_grant(self, raw: bytes, request: ConnectionRequest, caller: AccountId) -> GrantRecord:
-        grant = read_grant(raw, await self._log(peek(raw, Kind.GRANT).account, caller))
+    async def _read_grant(self, raw: bytes, request: ConnectionRequest, reader: Reader) -> GrantRecord:
+        grant = read_grant(raw, await self._log(peek(raw, Kind.GRANT).account, reader))
         check_grant_for(grant, request)
         return GrantRecord(request.hash, grant.grantor, grant.version, raw)
 
@@ -225,10 +228,10 @@ class Calls:
             raise _unknown_request()
         return found
 
-    async def _end(self, caller: AccountId, raw: bytes) -> CallAnswer:
+    async def _end(self, reader: Reader, raw: bytes) -> CallAnswer:
         claim = peek(raw, Kind.CONNECTION_END)
-        found = await self._connection(caller, claim.request)
-        read_end(raw, await self._log(claim.account, caller), recall_request(found.request_raw))
+        found = await self._connection(reader.account, claim.request)
+        read_end(raw, await self._log(claim.account, reader), recall_request(found.request_raw))
         await self._store.commit([StoreEnd(found.request, raw)])
         self._facts.forget_between(found.from_.account, found.to.account)
         return Done()
@@ -245,12 +248,12 @@ class Calls:
             )
         )
 
-    async def _put_grant(self, caller: AccountId, raw: bytes) -> CallAnswer:
+    async def _put_grant(self, reader: Reader, raw: bytes) -> CallAnswer:
         claim = peek(raw, Kind.GRANT)
-        found = await self._connection(caller, claim.request)
+        found = await self._connection(reader.account, claim.request)
         if found.end_raw:
             raise RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, "this connection has ended")
-        record = await self._read_grant(raw, recall_request(found.request_raw), caller)
+        record = await self._read_grant(raw, recall_request(found.request_raw), reader)
         newer_grant(grant_of(found, record.grantor), recall_grant(raw))
         await self._store.commit([StoreGrant(record)])
         self._facts.forget_between(found.from_.account, found.to.account)

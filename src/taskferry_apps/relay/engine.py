@@ -44,6 +44,7 @@ from .facts import Facts
 from .jobs import NO_ROOM, Chore, Deliver, Job, Sender, entry_for, too_much
 from .judge import Judge
 from .limits import USUAL
+from .line import Line
 from .meter import Meter
 from .senders import Senders
 from .usage import Landing
@@ -59,6 +60,8 @@ ACK_LINGER_S: Final = 0.2
 #: much the same however many share it. Whoever sends a message now and then never waits.
 LINGER_ABOVE: Final = 6
 LINGER_S: Final = 0.002
+#: Mailbox entries handed out before others have their turn: some 4 ms.
+TOLD_AT_ONCE: Final = 1_024
 
 _LOG = get_logger()
 
@@ -85,8 +88,7 @@ class Engine:
         self._deliver = deliver
         self._now = now
         self._judge = Judge(store, facts, now, witness)
-        self._jobs: list[Job] = []
-        self._waiting = 0
+        self._line = Line()
         self._last_jobs = 0
         self._acks: dict[DeviceId, int] = {}
         self._acks_due = 0.0
@@ -105,16 +107,16 @@ class Engine:
 
     async def take(self, sender: Sender, batches: Sequence[tuple[int, Sequence[Value | OneWrap]]]) -> None:
         """Decide on batches. Their sender is answered once what was accepted of each is committed."""
-        account, count = sender.account, sum([len(parcels) for _, parcels in batches])
+        account, jobs = sender.account, [Job(sender, batch, parcels) for batch, parcels in batches]
+        count = sum([len(job.parcels) for job in jobs])
         wait = self._senders.wait_ms(account, self._now())
         if wait:
             for batch, parcels in batches:
                 sender.answer(batch, [too_much(wait)] * len(parcels))
             return
-        while self._waiting >= WAITING or self._senders.is_waiting(account):
+        while self._line.entries >= WAITING or self._senders.is_waiting(account):
             await self._room.wait()
-        self._senders.begin(account, count)
-        jobs = [Job(sender, batch, parcels) for batch, parcels in batches]
+        self._senders.begin(account, sum([job.weight for job in jobs]))
         try:
             await self._judge.decide(sender, jobs)
         except BaseException:
@@ -125,9 +127,8 @@ class Engine:
         self._senders.spend(account, max(count, sum([job.entries for job in jobs])), self._now())
         for job in jobs:
             if job.stores:
-                self._jobs.append(job)
-                self._waiting += len(job.stores)
-                self._meter.queued = self._waiting
+                self._line.add(job)
+                self._meter.queued = self._line.envelopes
                 self._wake.set()
             else:
                 self._make_room([job])
@@ -135,7 +136,7 @@ class Engine:
 
     def _make_room(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
-            self._senders.end(job.sender.account, len(job.outcomes))
+            self._senders.end(job.sender.account, job.weight)
         self._room.set()
         self._room = trio.Event()
 
@@ -186,10 +187,10 @@ class Engine:
         """Commit what was decided, until cancelled. Raises the store's errors but `StoreFull`."""
         while True:
             await self._wake.wait()
-            if not self._jobs and not self._hurry:
+            if not self._line and not self._hurry:
                 # Only acknowledgements: somebody's mail may come to share the synchronisation with them.
                 with trio.move_on_after(ACK_LINGER_S):
-                    while not self._jobs and not self._hurry:
+                    while not self._line and not self._hurry:
                         self._wake = trio.Event()
                         await self._wake.wait()
             if self._last_jobs > LINGER_ABOVE and not self._hurry:
@@ -205,9 +206,9 @@ class Engine:
         await self._settled.wait()
 
     async def _commit(self) -> None:
-        jobs, self._jobs = self._jobs, []
+        jobs = self._line.take()
         self._last_jobs = len(jobs)
-        self._waiting = self._meter.queued = 0
+        self._meter.queued = self._line.envelopes
         self._make_room(jobs)
         changes: list[RelayChange] = [change for job in jobs for _, change in job.stores]
         for job in jobs:
@@ -235,7 +236,7 @@ class Engine:
             else:
                 stored = sum([len(job.stores) for job in jobs])
                 self._meter.committed(trio.current_time() - began, stored)
-                self._publish(jobs, results)
+                await self._publish(jobs, results)
                 self._kept_house(acks, chores, results)
         self._judge.ended(jobs)
         for chore in chores:
@@ -244,9 +245,9 @@ class Engine:
             self._stored += sum([len(job.stores) for job in jobs])
             self._busy_at = trio.current_time()
         self._acknowledged += len(acks)
-        if self._acks:
+        if self._acks or self._line:
             self._wake.set()
-        elif not self._jobs:
+        else:
             self._settled.set()
 
     async def _commit_alone(self, acks: Mapping[DeviceId, int], chores: Sequence[Chore]) -> None:
@@ -283,8 +284,9 @@ class Engine:
         for job in jobs:
             job.sender.answer(job.batch, [outcome or NO_ROOM for outcome in job.outcomes])
 
-    def _publish(self, jobs: Sequence[Job], results: Sequence[RelayResult]) -> None:
-        at = 0
+    async def _publish(self, jobs: Sequence[Job], results: Sequence[RelayResult]) -> None:
+        """Hand out what is stored, and answer. Others have their turn after so many entries."""
+        at = told = 0
         landing = Landing()
         for job in jobs:
             outcomes = job.outcomes
@@ -293,6 +295,11 @@ class Engine:
             for index, change in job.stores:
                 result = results[at]
                 at += 1
+                told += len(change.entries)
+                if told > TOLD_AT_ONCE:
+                    self._land(landed, landing)
+                    await trio.lowlevel.checkpoint()
+                    told = len(change.entries)
                 if isinstance(result, Stored) and len(result.offsets) == len(change.entries):
                     # Each entry got its place, in order.
                     envelope = change.envelope

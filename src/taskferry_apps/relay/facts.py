@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Container, Iterable, Sequence
 from typing import Final
 
-import trio
-
-from taskferry_protocol.accounts import AccountLog, refold
+from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.admission import (
     MailboxLimits,
 )
@@ -26,12 +24,15 @@ from taskferry_protocol.records import (
 )
 from taskferry_stores.port import RelayStore
 
+from .account_reads import AccountReads
 from .flow_states import FlowStates
+from .folding import Turns
 from .held_accounts import HeldAccounts
 from .in_force import connection_for
 from .limits import USUAL
 from .lru import Lru
-from .reading import Reads
+from .reading import STRANGERS, Reader, Reads
+from .routes import Routes
 from .usage import Landing, Usages
 from .view import NO_CONTACT, Account, Ends, Route, View
 
@@ -39,7 +40,6 @@ __all__ = ["Facts"]
 
 STATEMENTS_HELD: Final = USUAL.statements_held_bytes
 ROUTES_HELD: Final = USUAL.routes_held
-READ_TOGETHER: Final = 4
 
 
 class Facts:
@@ -58,35 +58,31 @@ class Facts:
         self._suspended = suspended
         self._limits = limits
         self._accounts = HeldAccounts(STATEMENTS_HELD)
-        self._reading: dict[object, set[AccountId]] = {}
-        self._routes: Lru[Ends, Route] = Lru(ROUTES_HELD)
+        self.turns: Final = Turns()
+        """In which logs are folded."""
+        self._logs = AccountReads(store, reads, self._accounts, self.turns)
+        self._routes = Routes(ROUTES_HELD)
         self._usages = Usages(store, limits)
         # Kept beside the routes, which whoever is connected can have read anew. Lost ones were fuller.
         self._service: Lru[Ends, RateState] = Lru(ROUTES_HELD)
         self._flows = FlowStates()
-        # Rises with every change, so that what was read before one is not taken for what holds after it.
-        self._version = 0
 
     # --- accounts
 
-    async def account(self, account: AccountId, reader: AccountId | None = None) -> Account | None:
+    async def account(self, account: AccountId, reader: Reader | None) -> Account | None:
         """One account, if the relay knows it; who asks pays for what has to be read.
 
-        Raises RemoteProtocolError(rate-limited) where that account has nothing left.
+        Raises RemoteProtocolError(rate-limited) where the reader has nothing left.
         """
-        held = self._accounts.get(account)
-        if held is None:
+        while (held := self._accounts.get(account)) is None:
             self.reads.check(reader)
-            await self._load_accounts({account}, reader)
-            held = self._accounts.get(account)
-            if held is None:
-                # It was paid for with what another read meanwhile.
-                self.reads.check(reader)
+            if await self._logs.load({account}, reader):
+                return None
         return held
 
-    def wait_ms(self, sender: AccountId, to: AccountId) -> int:
+    def wait_ms(self, sender: Reader, to: AccountId) -> int:
         """How long an envelope has to wait for which a log would be read; 0 if it need not. In ms."""
-        if self._accounts.get(sender) is not None and self._accounts.get(to) is not None:
+        if self._accounts.get(sender.account) is not None and self._accounts.get(to) is not None:
             return 0
         return self.reads.wait_ms(sender)
 
@@ -103,93 +99,37 @@ class Facts:
         """Those of the accounts that the relay knows, read together where they are not held."""
         missing = {account for account in accounts if self._accounts.get(account) is None}
         if missing:
-            await self._load_accounts(missing)
+            await self._logs.load(missing)
         held = {account: self._accounts.get(account) for account in accounts}
         return {account: found for account, found in held.items() if found is not None}
 
     async def shown(self, accounts: Collection[AccountId]) -> dict[AccountId, Account]:
-        """As `accounts`, for people whom nobody knows: each account pays for having its own log read.
+        """As `accounts`, for people whom nobody knows: each account has so much read of its own for them.
 
         Who has nothing left and is not held is not among them.
         """
         found: dict[AccountId, Account] = {}
         for id in accounts:
-            if self._accounts.get(id) is None and not self.reads.wait_ms(id):
-                await self._load_accounts({id}, id)
+            if self._accounts.get(id) is None:
+                await self._logs.load({id}, Reader(id, STRANGERS))
             account = self._accounts.get(id)
             if account is not None:
                 found[id] = account
         return found
 
-    async def _load_accounts(
-        self, accounts: Collection[AccountId], reader: AccountId | None = None
-    ) -> set[AccountId]:
-        """Hold these, of which the first may have to go again for the last. Gives those that are nobody's.
-
-        Once the reader has nothing left, the rest are not read, and are held to be somebody's.
-
-        A few at a time, and others have their turn between two: the longest logs are 32 MiB, and take a tenth
-        of a second to fold.
-        """
-        known: set[AccountId] = set()
-        wanted = list(accounts)
-        for at in range(0, len(wanted), READ_TOGETHER):
-            if self.reads.wait_ms(reader):
-                known.update(wanted[at:])
-                break
-            missing = set(wanted[at : at + READ_TOGETHER])
-            while missing:
-                missing = await self._read_accounts(missing, known, reader)
-        return set(accounts) - known
-
-    async def _read_accounts(
-        self, accounts: set[AccountId], known: set[AccountId], reader: AccountId | None
-    ) -> set[AccountId]:
-        """Hold these, and put those that are somebody's into `known`. Gives those that changed meanwhile.
-
-        Nothing is waited for after the last of them.
-        """
-        unchanged = set(accounts)
-        token = object()
-        self._reading[token] = unchanged
-        try:
-            records = await self._store.accounts(accounts)
-            for number, record in enumerate(records.values()):
-                if number:
-                    await trio.lowlevel.checkpoint()
-                account = record.account
-                if self._accounts.get(account) is None:
-                    if account not in unchanged:
-                        continue
-                    if not self.reads.wait_ms(reader):
-                        if reader is not None:
-                            # What it pays for is of no use without its own.
-                            self._accounts.get(reader)
-                        self.reads.spend(reader, len(record.statements))
-                        self._accounts.put(account, Account(refold(record.statements), record.held))
-                known.add(account)
-        finally:
-            del self._reading[token]
-        return accounts - unchanged - known
-
-    def _changed(self, account: AccountId) -> None:
-        self._version += 1
-        for unchanged in self._reading.values():
-            unchanged.discard(account)
-
     def account_changed(self, account: AccountId, log: AccountLog, held: str) -> None:
         """The store holds another log or hold from now on."""
-        self._changed(account)
+        self._logs.changed(account)
         self._accounts.put(account, Account(log, held))
 
     def forget_account(self, account: AccountId) -> None:
         """Read the account anew when it is next needed."""
-        self._changed(account)
+        self._logs.changed(account)
         self._accounts.drop(account)
 
     # --- what many parcels need
 
-    async def prepare(self, sender: AccountId, headers: Iterable[Header]) -> Collection[AccountId]:
+    async def prepare(self, reader: Reader, headers: Iterable[Header]) -> Collection[AccountId]:
         """Load whatever deciding on these envelopes needs and is not held, in few queries.
 
         Gives the accounts among them that nobody has here. Logs are read while the sender has any reads left.
@@ -197,6 +137,7 @@ class Facts:
         accounts: set[AccountId] = set()
         ends: set[Ends] = set()
         targets: set[AgentRef] = set()
+        sender = reader.account
         if self._accounts.get(sender) is None:
             accounts.add(sender)
         last: tuple[AgentRef, AgentRef] | None = None
@@ -214,7 +155,7 @@ class Facts:
                 ends.add(pair)
         nobodys: Collection[AccountId] = ()
         if accounts:
-            nobodys = await self._load_accounts(accounts, sender)
+            nobodys = await self._logs.load(accounts, reader)
         if ends:
             await self._load_routes(ends)
         await self._load_usage(sender, targets)
@@ -223,17 +164,15 @@ class Facts:
     async def _load_routes(self, ends: Collection[Ends]) -> None:
         foreign = [Flow(a, b) for a, b in ends if a.account != b.account]
         back = [Flow(flow.to, flow.from_) for flow in foreign]
-        version = -1
         routes: list[Route] = []
-        is_stale = False
-        while is_stale or version != self._version:
-            version = self._version
-            with self._flows.reading([*foreign, *back]) as reading:
+        is_stale = True
+        while is_stale:
+            with self._flows.reading([*foreign, *back]) as reading, self._routes.looking(ends) as look:
                 routes = await self._read_routes(ends, foreign, back)
-            is_stale = reading.is_stale
+            is_stale = reading.is_stale or look.is_stale
         for route in routes:
             if self._routes.get(route.ends) is None:
-                self._routes.put(route.ends, route)
+                self._routes.put(route)
 
     async def _read_routes(
         self, ends: Collection[Ends], foreign: Sequence[Flow], back: Sequence[Flow]
@@ -310,15 +249,11 @@ class Facts:
 
     def forget_between(self, one: AccountId, other: AccountId) -> None:
         """A connection or grant between agents of these accounts changed."""
-        self._version += 1
-        pair = {one, other}
-        self._routes.drop_where([ends for ends in self._routes if {ends[0].account, ends[1].account} == pair])
+        self._routes.drop_between(one, other)
 
     def forget_all(self) -> None:
         """A commit came to nothing: whatever was changed in here for it was not."""
-        self._version += 1
-        for unchanged in self._reading.values():
-            unchanged.clear()
+        self._logs.all_changed()
         self._accounts.clear()
         self._routes.clear()
         self._flows.forget()

@@ -16,6 +16,7 @@ from taskferry_protocol.records import PublishedInvite, PublishInvite, WithdrawI
 from taskferry_stores.port import RelayStore
 
 from .facts import Facts
+from .reading import STRANGERS, Reader
 from .turnstile import Busy
 
 __all__ = ["Invitation", "Invites"]
@@ -76,7 +77,7 @@ class Invites:
             kept = await self.find(id)
             account = kept.agent.account
             held = (await self._facts.shown({account})).get(account)
-            if held is None and self._facts.reads.wait_ms(account):
+            if held is None and self._facts.reads.wait_ms(Reader(account, STRANGERS)):
                 raise Busy
             if held is None or held.held or not held.log.state.serving(kept.agent.name):
                 return None

@@ -72,17 +72,26 @@ class Job:
     sender: Sender
     batch: int
     parcels: Sequence[Value | OneWrap]
+    weight: int = attrs.field(init=False)
+    """Parcels, each as often as it has wraps: no more entries can come of them."""
     outcomes: list[Outcome | None] = attrs.field(init=False)
     stores: list[tuple[int, StoreEnvelope]] = attrs.field(factory=list)
     contacts: list[RecordContact] = attrs.field(factory=list)
 
     def __attrs_post_init__(self) -> None:
         self.outcomes = [None] * len(self.parcels)
+        self.weight = sum([_weight(parcel) for parcel in self.parcels])
 
     @property
     def entries(self) -> int:
-        """How many mailbox entries it comes to."""
+        """How many mailbox entries it comes to, once it is decided on."""
         return sum([len(change.entries) for _, change in self.stores])
+
+
+def _weight(parcel: Value | OneWrap) -> int:
+    if type(parcel) is list and len(parcel) == 2 and type(parcel[1]) is list:
+        return max(1, len(parcel[1]))
+    return 1
 
 
 @attrs.define(eq=False)

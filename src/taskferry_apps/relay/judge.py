@@ -25,7 +25,7 @@ from taskferry_stores.port import RelayStore
 from .facts import Facts
 from .jobs import Job, Sender
 from .limits import USUAL
-from .reading import read_too_much
+from .reading import Reader, read_too_much
 from .usage import Landing
 from .view import NO_PRIOR, View
 from .witness import Witness, log_refusal
@@ -134,7 +134,8 @@ class Judge:
         if not read:
             return
         facts, account, device = self._facts, sender.account, sender.device
-        nobodys = await facts.prepare(account, [envelope.header for _, envelope, _, _ in read])
+        reader = Reader(account, device)
+        nobodys = await facts.prepare(reader, [envelope.header for _, envelope, _, _ in read])
         view = facts.view(account, device, nobodys)
         at = 0
         while at < len(read):
@@ -149,11 +150,11 @@ class Judge:
                 prior = NO_PRIOR
             admission = view.decide(envelope, wraps, prior, now)
             while admission is None:
-                wait = facts.wait_ms(account, header.to.account)
+                wait = facts.wait_ms(reader, header.to.account)
                 if wait:
                     admission = read_too_much(wait)
                 else:
-                    nobodys = await facts.prepare(account, [header])
+                    nobodys = await facts.prepare(reader, [header])
                 view = facts.view(account, device, nobodys)
                 if not wait:
                     admission = view.decide(envelope, wraps, prior, now)

@@ -132,8 +132,7 @@ class RelayLimits:
         Of.SESSIONS,
         64,
         _COUNT,
-        "Frames that wait to be written before the daemon is heard again: whoever "
-        "does not listen may not talk.",
+        "Frames that wait to be written before the daemon is heard: who does not listen may not talk.",
     )
     outbox_bytes: int = fixed(
         Of.SESSIONS,
@@ -146,7 +145,8 @@ class RelayLimits:
         600,
         Unit.PER_MINUTE,
         "Accounts, invites, cards, presence and connections that a device may look up, over all its "
-        "sessions, each read from the disk: more than one needs that comes back and asks after all it knows.",
+        "sessions, each read from the disk: one that comes back and asks after all it knows needs less. "
+        "Of an account: four times that.",
         (1, 1_000_000),
     )
     changes: int = settable(
@@ -154,7 +154,7 @@ class RelayLimits:
         6_000,
         Unit.PER_MINUTE,
         "Statements, cards, connections, grants and invites that a device may put, each written to the "
-        "disk: a daemon that tells a restored relay everything stays below.",
+        "disk: a daemon that tells a restored relay everything stays below. Of an account: four times that.",
         (1, 1_000_000),
     )
     visits: int = settable(
@@ -181,14 +181,15 @@ class RelayLimits:
         Of.MAIL,
         30_000,
         Unit.PER_MINUTE,
-        "Statements of logs not held, folded for one account: some 1.3 s of a processor, seven longest logs.",
+        "Statements of logs not held, folded for one account, by their length: some 1.3 s of a processor. "
+        "One device has half of it: whoever stole it leaves the others enough.",
         (600, 1_000_000),
     )
     waiting: int = fixed(
         Of.MAIL,
         8_192,
         _COUNT,
-        "Parcels decided on that wait for the disk, over all links; then links stop reading.",
+        "Mailbox entries that wait for the disk, over all links; then links stop reading. One commit's.",
     )
     waiting_of_one: int = fixed(
         Of.MAIL,

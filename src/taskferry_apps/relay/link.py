@@ -42,6 +42,7 @@ from taskferry_stores.port import StoreFailed, StoreFull
 from taskferry_transports.port import Transport
 
 from ..logs import get_logger
+from .efforts import effort
 from .failures import first_failure
 from .instances import check_alone, remember_instance
 from .limits import USUAL
@@ -49,15 +50,16 @@ from .mailbox import Mailbox
 from .office import Office
 from .opening import account_of, check_active, cursor_of
 from .outbox import Outbox
+from .reading import Reader
 from .visits import NOWHERE
 
 __all__ = ["Link"]
 
-#: So much of what has arrived is dealt with together.
+#: So much of what has arrived is read together; then others have their turn.
 TOGETHER_BYTES: Final = 65_536
 GOODBYE_S: Final = USUAL.goodbye_s
 VISIT_S: Final = USUAL.visit_s
-#: When to come back to a relay whose disk is full: its operator needs a moment.
+#: When to come back to a full disk: its operator needs a moment.
 FULL_RETRY_MS: Final = 10_000
 
 _LOG = get_logger()
@@ -124,8 +126,7 @@ class Link:
         """Mail that was committed just now."""
         if self._mailbox is not None:
             self._mailbox.put(entries)
-            if self._writing is not None:
-                self._rouse()
+            self._rouse()
 
     def answer(self, batch: int, outcomes: Sequence[Outcome]) -> None:
         """A batch is decided on and committed."""
@@ -199,9 +200,8 @@ class Link:
                     self._room = trio.Event()
                     await self._room.wait()
         except SessionBroken as broken:
-            _LOG.info(
-                "a daemon broke the protocol", device=self._name(), code=broken.code, field=broken.field
-            )
+            name = self._name()
+            _LOG.info("a daemon broke the protocol", device=name, code=broken.code, field=broken.field)
             if broken.reply is not None:
                 self._outbox.extend((broken.reply,))
             self._leave()
@@ -220,22 +220,24 @@ class Link:
                     else:
                         await self._decide(batches)
                         await self._take(event)
-                size += len(frame)
+                size += effort(frame, step.events)
                 enough = size >= TOGETHER_BYTES or self._leaving or self._outbox.is_full
                 frame = None if enough else self._transport.receive_nowait()
         except SessionBroken:
             # What came before the fault was in order.
             await self._decide(batches)
             raise
+        if size >= TOGETHER_BYTES:
+            await trio.lowlevel.checkpoint()
+            await self._decide(batches)
+            await trio.lowlevel.checkpoint()
         await self._decide(batches)
 
     async def _decide(self, batches: list[ParcelsReceived]) -> None:
         """Have the parcels of these batches decided on; afterwards the list is empty."""
-        if not batches:
-            return
-        if self._account == VISITOR:
+        if batches and self._account == VISITOR:
             self.end(RejectCode.NOT_AUTHORIZED, "a visitor sends no mail")
-        else:
+        elif batches:
             await self._office.engine.take(self, [(batch.batch, batch.parcels) for batch in batches])
         batches.clear()
 
@@ -247,9 +249,7 @@ class Link:
                 self._office.engine.acknowledge(self._device, offset)
                 self._rouse()
             case CallReceived(id=id, request=request):
-                refusal = self._office.lookups.count(self._device, request, self._office.now())
-                answer = refusal or await self._answer(request)
-                self._submit(Reply(id, answer))
+                self._submit(Reply(id, await self._answer(request)))
             case AuthRequested():
                 await self._open(event)
             case WentAway() | TimedOut():
@@ -258,9 +258,12 @@ class Link:
                 assert_never(event)
 
     async def _answer(self, request: CallRequest) -> CallAnswer | Refusal:
-        if self._account == VISITOR:
-            return await self._office.visits.answer(self._device, request)
-        return await self._office.calls.answer(self._account, request)
+        office, account, device = self._office, self._account, self._device
+        if account == VISITOR:
+            refusal = office.lookups.count(None, device, request, office.now())
+            return refusal or await office.visits.answer(device, request)
+        refusal = office.lookups.count(account, device, request, office.now())
+        return refusal or await office.calls.answer(Reader(account, device), request)
 
     async def _open(self, event: AuthRequested) -> None:
         hello, office = event.hello, self._office
@@ -276,7 +279,8 @@ class Link:
             if hello.instance is not None:
                 await remember_instance(office.store, office.presence, hello, max(usage.acked, known))
                 # What has changed while that was committed counts.
-                log = await office.accounts.extend(hello.account, event.start, event.statements)
+                reader = Reader(hello.account, hello.device)
+                log = await office.accounts.extend(reader, event.start, event.statements)
                 check_active(office.accounts, log, hello.device)
                 check_alone(office.presence, hello)
         except RemoteProtocolError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
 from typing import Generic, TypeVar
 
 __all__ = ["Lru"]
@@ -45,14 +44,6 @@ class Lru(Generic[K, V]):
         found = self._items.pop(key, None)
         if found is not None:
             self._total -= found[1]
-
-    def drop_where(self, keys: Iterable[K]) -> None:
-        """Forget some."""
-        for key in tuple(keys):
-            self.drop(key)
-
-    def __iter__(self) -> Iterator[K]:
-        return iter(self._items)
 
     def clear(self) -> None:
         """Forget all."""

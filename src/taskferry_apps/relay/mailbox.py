@@ -50,7 +50,18 @@ def as_entry(item: MailboxItem) -> Entry:
 class Mailbox:
     """The mail of one device for its open session, everything above `after`."""
 
-    __slots__ = ("_budget", "_bytes", "_device", "_known", "_late", "_queue", "_since", "_store", "behind")
+    __slots__ = (
+        "_budget",
+        "_bytes",
+        "_device",
+        "_known",
+        "_late",
+        "_late_bytes",
+        "_queue",
+        "_since",
+        "_store",
+        "behind",
+    )
 
     def __init__(self, store: RelayStore, device: DeviceId, after: int, budget: TailBudget) -> None:
         self._store = store
@@ -64,6 +75,7 @@ class Mailbox:
         self._known = after
         # What the committer brought while a page was being read.
         self._late: list[Entry] | None = None
+        self._late_bytes = 0
         self.behind = True
         """Whether the store may hold what the queue does not."""
 
@@ -76,6 +88,10 @@ class Mailbox:
             self._append(entries)
         elif self._late is not None:
             self._late.extend(entries)
+            self._late_bytes += sum([entry.size for entry in entries])
+            if len(self._late) > TAIL_ENTRIES or self._late_bytes > TAIL_BYTES:
+                # More than the queue may have, and what the next page brings.
+                self._late = None
 
     def _append(self, entries: Iterable[Entry]) -> None:
         queue, budget = self._queue, self._budget
@@ -101,7 +117,8 @@ class Mailbox:
 
     async def read_on(self) -> None:
         """Read the next page from the store into the queue."""
-        self._late = []
+        late: list[Entry] = []
+        self._late, self._late_bytes = late, 0
         try:
             items = await self._store.mailbox(self._device, Offset(self._known), BATCH, PAGE_BYTES)
             total = 0
@@ -111,9 +128,9 @@ class Mailbox:
                 self._hold(entry, entry.size)
                 total += entry.size
             # A page ends by count, by bytes or because no more is there; an entry is under half of it.
-            if len(items) < BATCH and total < PAGE_BYTES // 2:
+            if self._late is late and len(items) < BATCH and total < PAGE_BYTES // 2:
                 self.behind = False
-                self._append(self._late)
+                self._append(late)
         finally:
             self._late = None
 

@@ -10,6 +10,7 @@ from taskferry_protocol.records import Generation, MailboxUsage
 from taskferry_protocol.sessions import AuthRequested
 
 from .accounts import Accounts
+from .reading import Reader
 
 __all__ = ["account_of", "check_active", "cursor_of"]
 
@@ -35,7 +36,7 @@ async def account_of(accounts: Accounts, event: AuthRequested, peer: str) -> Acc
     """
     account, device = event.hello.account, event.hello.device
     await accounts.recognise(account, device, event.start, event.statements, event.ticket, peer)
-    log = await accounts.extend(account, event.start, event.statements, event.ticket)
+    log = await accounts.extend(Reader(account, device), event.start, event.statements, event.ticket)
     check_active(accounts, log, device)
     return log
 

@@ -34,6 +34,7 @@ from .jobs import Deliver, Sender
 from .lru import Lru
 from .meter import Meter
 from .presence import Presence
+from .reading import Reader
 from .senders import Senders
 from .snapshot import Snapshots
 from .witness import Witness
@@ -203,11 +204,11 @@ class TracedCalls(Calls):
         super().__init__(store, facts, accounts, presence, invites, most_connections)
         self._spans = spans
 
-    async def answer(self, caller: AccountId, request: CallRequest) -> CallAnswer | Refusal:
+    async def answer(self, caller: Reader, request: CallRequest) -> CallAnswer | Refusal:
         """As the calls'."""
         began = self._spans.now()
         answer = await super().answer(caller, request)
-        facts: dict[str, Fact] = {"account": fingerprint(caller)}
+        facts: dict[str, Fact] = {"account": fingerprint(caller.account)}
         code = answer.code.value if isinstance(answer, Refusal) else ""
         if code:
             facts["code"] = code

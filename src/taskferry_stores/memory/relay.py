@@ -228,10 +228,12 @@ class MemoryRelayStore(AuditReads, OperatorReads):
 
     # --- reads -------------------------------------------------------------------------------------------
 
-    async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, AccountRecord]:
-        """Account logs by id."""
+    async def accounts(
+        self, accounts: Collection[AccountId], longest: int | None = None
+    ) -> Mapping[AccountId, AccountRecord]:
+        """Account logs by id; of those with more than `longest` statements, none of their statements."""
         await self._begin()
-        return pick(self._ledger.accounts, accounts)
+        return self._ledger.by_id(accounts, longest)
 
     async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
         """Account logs by owner name."""

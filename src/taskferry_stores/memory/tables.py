@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TypeVar
 
+import attrs
+
 from taskferry_protocol.ids import AccountId, AgentRef, Hash
 from taskferry_protocol.records import (
     AccountRecord,
@@ -132,6 +134,15 @@ class Ledger:
         if len(same) < EVIDENCE_OF_ONE and pair not in [(e.kind, e.subject, e.first, e.second) for e in same]:
             kept = EvidenceRecord(*pair, evidence.at, place)
             self.journal.put(self.evidence, place, kept)
+
+    def by_id(self, ids: Collection[AccountId], longest: int | None) -> dict[AccountId, AccountRecord]:
+        """Accounts by id; of those with more than `longest` statements, none of their statements."""
+        return {
+            id: record
+            if longest is None or record.position.length <= longest
+            else attrs.evolve(record, statements=())
+            for id, record in pick(self.accounts, ids).items()
+        }
 
     def by_name(self, names: Collection[str]) -> dict[str, AccountRecord]:
         """Accounts by the names that they have ever claimed."""

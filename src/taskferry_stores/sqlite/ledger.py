@@ -122,22 +122,28 @@ def hold_account(connection: Connection, change: HoldAccount) -> None:
         raise unknown("account", change.account)
 
 
-def accounts_by_number(connection: Connection, numbers: Iterable[int]) -> dict[int, AccountRecord]:
-    """Account logs by number."""
+def accounts_by_number(
+    connection: Connection, numbers: Iterable[int], long: Collection[int] = ()
+) -> dict[int, AccountRecord]:
+    """Account logs by number; of the `long` ones, none of their statements."""
     keys = [(n,) for n in numbers]
     logs: dict[int, list[bytes]] = {}
+    short = [(n,) for (n,) in keys if n not in long] if long else keys
     for n, raw in select_in(
-        connection, "SELECT account, raw FROM statements WHERE account", keys, "ORDER BY account, seq"
+        connection, "SELECT account, raw FROM statements WHERE account", short, "ORDER BY account, seq"
     ):
         logs.setdefault(n, []).append(raw)
     rows = select_in(connection, "SELECT n, id, name, length, head, held FROM accounts WHERE n", keys)
     return {n: account_record(row, logs.get(n, ())) for n, *row in rows}
 
 
-def accounts(connection: Connection, ids: Collection[AccountId]) -> dict[AccountId, AccountRecord]:
-    """Account logs by id."""
-    rows = select_in(connection, "SELECT n FROM accounts WHERE id", singles(ids))
-    found = accounts_by_number(connection, (n for (n,) in rows))
+def accounts(
+    connection: Connection, ids: Collection[AccountId], longest: int | None = None
+) -> dict[AccountId, AccountRecord]:
+    """Account logs by id; of those with more than `longest` statements, none of their statements."""
+    rows = select_in(connection, "SELECT n, length FROM accounts WHERE id", singles(ids))
+    long = [n for n, length in rows if longest is not None and length > longest]
+    found = accounts_by_number(connection, (n for n, _ in rows), long)
     return {record.account: record for record in found.values()}
 
 

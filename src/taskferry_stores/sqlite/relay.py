@@ -150,9 +150,11 @@ class SqliteRelayStore:
         """Make all the changes, in order, or none."""
         return await self._engine.commit(changes)
 
-    async def accounts(self, accounts: Collection[AccountId]) -> Mapping[AccountId, AccountRecord]:
-        """Account logs by id."""
-        return await self._engine.read(lambda c: ledger.accounts(c, accounts))
+    async def accounts(
+        self, accounts: Collection[AccountId], longest: int | None = None
+    ) -> Mapping[AccountId, AccountRecord]:
+        """Account logs by id; of those with more than `longest` statements, none of their statements."""
+        return await self._engine.read(lambda c: ledger.accounts(c, accounts, longest))
 
     async def accounts_named(self, names: Collection[str]) -> Mapping[str, AccountRecord]:
         """Account logs by owner name."""
