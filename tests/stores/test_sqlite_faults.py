@@ -27,8 +27,17 @@ from taskferry_stores.errors import (
     StoreUnavailable,
     WrongStore,
 )
-from taskferry_stores.sqlite import IntegrityCheck, log_length, open_daemon_store, open_relay_store
+from taskferry_stores.sqlite import (
+    IntegrityCheck,
+    engine,
+    files,
+    log_length,
+    open_daemon_store,
+    open_relay_store,
+)
 from taskferry_stores.sqlite.faults import translate_os
+from taskferry_stores.sqlite.peeking import read_only
+from taskferry_stores.sqlite.relay import APPLICATION_ID
 from tests.disk.disk import Fault, Kind, faulty_disk
 from tests.disk.vfs import NoLayer, shim
 
@@ -381,6 +390,20 @@ async def test_the_log_is_about_as_long_as_it_may_be(tmp_path, monkeypatch, toge
         length = log.stat().st_size
     assert most / 4 < length < 3 * most
     assert copied
+
+
+async def test_whoever_looks_at_a_file_for_long_holds_up_no_commit(tmp_path, monkeypatch):
+    """A backup's snapshot keeps the log from beginning anew, and commits go on beside it all the same."""
+    monkeypatch.setattr(log_length, "CHECKPOINT_BYTES", 1)
+    monkeypatch.setattr(engine, "LONGEST_LOG_FRAMES", 1)
+    path = tmp_path / "relay.db"
+    async with open_relay(path) as relay:
+        await relay.commit([PutSetting("before", b"1")])
+        with read_only(path, "relay", APPLICATION_ID) as snapshot, trio.fail_after(files.BUSY_MS / 1_000):
+            for number in range(4):
+                await relay.commit([PutSetting(f"k{number}", b"1")])
+            assert snapshot.execute("SELECT count(*) FROM settings").fetchone() == (1,)
+        await relay.commit([PutSetting("after", b"1")])
 
 
 async def test_cancelled_callers_leave_the_others_whole(tmp_path):

@@ -18,6 +18,8 @@ from .migrations import Schema, migrate, require_known
 
 BUSY_MS = 5_000
 """How long we wait for a program that looks into the file, such as a backup."""
+READERS_MS = 250
+"""How long all commits wait for those who read the write-ahead log, so that it can begin anew."""
 WAL_KEPT_BYTES = 64 * 1024 * 1024
 """What is left of the write-ahead log's file once it has been copied into the database."""
 
@@ -121,6 +123,18 @@ def open_beside(path: Path, schema: Schema, tuning: Tuning) -> OpenFile:
             raise translate(error, path) from error
         undo.pop_all()
         return OpenFile(path, writer, tuple(readers), None)
+
+
+def begin_log_anew(writer: sqlite3.Connection) -> None:
+    """Hold new readers of the log off until the last has gone, but not for one who goes on for long.
+
+    A backup, or a look at all of the file, does, and nothing is committed meanwhile. Raises sqlite3.Error.
+    """
+    writer.execute(f"PRAGMA busy_timeout = {READERS_MS}")
+    try:
+        writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    finally:
+        writer.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
 
 
 def bound_size(writer: sqlite3.Connection, most_bytes: int) -> None:
