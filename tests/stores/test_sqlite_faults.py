@@ -76,6 +76,16 @@ async def test_second_opening_is_refused_while_the_first_stands(tmp_path):
         pass
 
 
+async def test_a_file_is_one_whatever_it_is_called(tmp_path):
+    """Two relays on one database by two names of it would each believe only what it remembers itself."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "relay.db").symlink_to(tmp_path / "disk" / "real.db")
+    (tmp_path / "folder").symlink_to(tmp_path / "disk")
+    async with open_relay(tmp_path / "relay.db"):
+        for name in ("relay.db", "disk/real.db", "folder/real.db"):
+            assert await refusal(tmp_path / name) is StoreLocked
+
+
 async def test_newer_file_is_refused_and_left_alone(tmp_path):
     """A file that a later version wrote is not opened, and not one byte of it changes."""
     path = tmp_path / "relay.db"
@@ -173,6 +183,19 @@ def files_limited_to(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_copy_that_cannot_be_written_leaves_the_store_and_its_disk_as_they_were(tmp_path):
+    """Its owner's share of the disk, or a broken disk elsewhere, is what fails: nobody is stopped by that."""
+    async with open_daemon_store(tmp_path / "daemon.db") as daemon:
+        await daemon.commit([PutSetting(f"k{n}", bytes(100_000)) for n in range(5)])
+        copy = tmp_path / "copy.db"
+        with files_limited_to(200_000), pytest.raises(StoreUnavailable) as failure:
+            await daemon.copy_to(copy)
+        assert str(copy) in str(failure.value)
+        assert not list(tmp_path.glob("copy*"))
+        await daemon.commit([PutSetting("after", b"1")])
+        assert await daemon.settings(("after",)) == {"after": b"1"}
 
 
 async def test_failed_write_stops_the_store_until_it_is_opened_again(tmp_path):
