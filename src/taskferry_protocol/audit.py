@@ -37,6 +37,8 @@ __all__ = [
     "follow",
     "read_audit_export",
     "read_entry",
+    "require_kept",
+    "require_whole",
 ]
 
 FORMAT: Final = "taskferry-audit/1"
@@ -287,6 +289,21 @@ def follow(
         _compare(check.end, expected)
         yield entry
     check.finish(chain.head)
+
+
+def require_whole(chain: AuditChain) -> None:
+    """Nothing if a log that is never pruned begins with its first entry. Raises ChainBroken."""
+    if chain.base != CHAIN_START:
+        raise ChainBroken(1, f"Entries up to {chain.base.n} are missing at the beginning.")
+
+
+def require_kept(chain: AuditChain, earlier: AuditExport, before: Instant, keep: int) -> None:
+    """Nothing if what a pruned log has no more of an earlier export was older than `before`, or more than
+    the newest `keep`. Raises ChainBroken.
+    """
+    for entry in earlier.entries:
+        if entry.n <= chain.base.n and entry.n > chain.head.n - keep and entry.note.at >= before:
+            raise ChainBroken(entry.n, f"Entry {entry.n} was taken away before its time was over.")
 
 
 def _compare(end: AuditEnd, expected: AuditEnd | None) -> None:

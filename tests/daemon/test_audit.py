@@ -164,6 +164,9 @@ TAMPERED = {
     "hidden from a list": "UPDATE audit SET kind = 'renamed' WHERE n = 2",
     "cut off": "DELETE FROM audit WHERE n = (SELECT max(n) FROM audit)",
     "emptied": "DELETE FROM audit",
+    "begun later": "UPDATE audit_chain SET base = 2,"
+    " base_hash = (SELECT CAST(substr(raw, instr(raw, x'5820') + 2, 32) AS BLOB) FROM audit WHERE n = 3);"
+    " DELETE FROM audit WHERE n <= 2",
 }
 
 

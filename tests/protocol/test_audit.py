@@ -18,6 +18,8 @@ from taskferry_protocol.audit import (
     export_audit,
     read_audit_export,
     read_entry,
+    require_kept,
+    require_whole,
 )
 from taskferry_protocol.cbor import decode, encode
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
@@ -84,6 +86,28 @@ def test_what_was_tampered_with_is_found(how):
     with pytest.raises(ChainBroken) as broken:
         follow(tamper(entries), entries[-1].end)
     assert broken.value.n == at
+
+
+def test_a_log_may_be_without_what_it_need_not_keep_and_nothing_else():
+    """Against an export: entries that are old, or more than are kept, may be gone, and no others."""
+    entries = a_chain(5)
+    exported = AuditChain(head=entries[3].end)
+    earlier = read_audit_export(export_audit("relay", NOW, exported, [entry.raw for entry in entries[:4]]))
+    chain = AuditChain(entries[1].end, entries[4].end)
+    require_kept(chain, earlier, before=Instant(NOW + 1), keep=5)
+    require_kept(chain, earlier, before=NOW, keep=3)
+    for keep, at in ((4, 2), (5, 1)):
+        with pytest.raises(ChainBroken) as broken:
+            require_kept(chain, earlier, before=NOW, keep=keep)
+        assert broken.value.n == at
+
+
+def test_a_log_that_is_never_pruned_begins_with_its_first_entry():
+    """Wherever else it says that it begins, its beginning was taken away."""
+    entries = a_chain(2)
+    require_whole(AuditChain(head=entries[1].end))
+    with pytest.raises(ChainBroken, match="at the beginning"):
+        require_whole(AuditChain(entries[0].end, entries[1].end))
 
 
 def test_what_stands_beside_an_entry_must_agree_with_it():

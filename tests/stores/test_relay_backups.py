@@ -206,6 +206,58 @@ def test_an_older_database_that_cannot_be_closed_stands_in_the_way(database: Pat
     assert (tmp_path / "kept.db").read_bytes() == b"broken" * 1_000
 
 
+def test_a_database_that_a_link_names_is_put_back_where_it_is(database: Path, tmp_path: Path) -> None:
+    """The link goes on to name it, and what was there is kept, not a link to it."""
+    back_up(database, tmp_path / "backup.db")
+    (tmp_path / "disk").mkdir()
+    real = database.rename(tmp_path / "disk" / "real.db")
+    database.symlink_to(real)
+    assert restore(tmp_path / "backup.db", database)
+    assert database.is_symlink()
+    kept = tmp_path / "kept.db"
+    assert not kept.is_symlink()
+    for path, generation in ((real, OTHER), (kept, GENERATION)):
+        with peek_relay(path) as store:
+            assert store.faults() == ()
+        with closing(sqlite3.connect(path)) as held:
+            assert held.execute("SELECT value FROM about").fetchone() == (generation,)
+
+
+def test_a_restore_that_is_turned_away_leaves_the_one_under_way_alone(database: Path, tmp_path: Path) -> None:
+    """Two at once: one is told that the database is in use, the other puts the backup back."""
+    back_up(database, tmp_path / "backup.db")
+    turned_away = []
+
+    def meanwhile(done: int, whole: int) -> None:
+        with pytest.raises(StoreLocked):
+            restore(tmp_path / "backup.db", database)
+        turned_away.append(done)
+
+    assert restore_relay(
+        tmp_path / "backup.db", database, OTHER, NOTE, database.with_name("kept.db"), meanwhile
+    )
+    assert turned_away
+    with peek_relay(database) as store:
+        assert store.faults() == ()
+
+
+def test_a_backup_beside_another_under_the_same_name_takes_nothing_from_it(
+    database: Path, tmp_path: Path
+) -> None:
+    """Whoever comes second is refused, and the first one's copy and manifest are whole."""
+    backup = tmp_path / "backup.db"
+    refused = []
+
+    def meanwhile(done: int, whole: int) -> None:
+        with pytest.raises(StoreUnavailable):
+            back_up(database, backup)
+        refused.append(done)
+
+    made = back_up_relay(database, backup, NOW, meanwhile)
+    assert refused
+    assert verify_manifest(backup, quiet) == made
+
+
 def test_an_existing_file_is_not_overwritten(database: Path, tmp_path: Path) -> None:
     """Neither as a backup nor as its manifest; an unsound database gives no backup."""
     for name in ("taken.db", "other.db.manifest.json"):

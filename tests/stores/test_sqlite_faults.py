@@ -27,8 +27,17 @@ from taskferry_stores.errors import (
     StoreUnavailable,
     WrongStore,
 )
-from taskferry_stores.sqlite import IntegrityCheck, log_length, open_daemon_store, open_relay_store
+from taskferry_stores.sqlite import (
+    IntegrityCheck,
+    engine,
+    files,
+    log_length,
+    open_daemon_store,
+    open_relay_store,
+)
 from taskferry_stores.sqlite.faults import translate_os
+from taskferry_stores.sqlite.peeking import read_only
+from taskferry_stores.sqlite.relay import APPLICATION_ID
 from tests.disk.disk import Fault, Kind, faulty_disk
 from tests.disk.vfs import NoLayer, shim
 
@@ -65,6 +74,16 @@ async def test_second_opening_is_refused_while_the_first_stands(tmp_path):
         assert await refusal(path) is StoreLocked
     async with open_relay(path):
         pass
+
+
+async def test_a_file_is_one_whatever_it_is_called(tmp_path):
+    """Two relays on one database by two names of it would each believe only what it remembers itself."""
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "relay.db").symlink_to(tmp_path / "disk" / "real.db")
+    (tmp_path / "folder").symlink_to(tmp_path / "disk")
+    async with open_relay(tmp_path / "relay.db"):
+        for name in ("relay.db", "disk/real.db", "folder/real.db"):
+            assert await refusal(tmp_path / name) is StoreLocked
 
 
 async def test_newer_file_is_refused_and_left_alone(tmp_path):
@@ -164,6 +183,19 @@ def files_limited_to(size):
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_a_copy_that_cannot_be_written_leaves_the_store_and_its_disk_as_they_were(tmp_path):
+    """Its owner's share of the disk, or a broken disk elsewhere, is what fails: nobody is stopped by that."""
+    async with open_daemon_store(tmp_path / "daemon.db") as daemon:
+        await daemon.commit([PutSetting(f"k{n}", bytes(100_000)) for n in range(5)])
+        copy = tmp_path / "copy.db"
+        with files_limited_to(200_000), pytest.raises(StoreUnavailable) as failure:
+            await daemon.copy_to(copy)
+        assert str(copy) in str(failure.value)
+        assert not list(tmp_path.glob("copy*"))
+        await daemon.commit([PutSetting("after", b"1")])
+        assert await daemon.settings(("after",)) == {"after": b"1"}
 
 
 async def test_failed_write_stops_the_store_until_it_is_opened_again(tmp_path):
@@ -381,6 +413,20 @@ async def test_the_log_is_about_as_long_as_it_may_be(tmp_path, monkeypatch, toge
         length = log.stat().st_size
     assert most / 4 < length < 3 * most
     assert copied
+
+
+async def test_whoever_looks_at_a_file_for_long_holds_up_no_commit(tmp_path, monkeypatch):
+    """A backup's snapshot keeps the log from beginning anew, and commits go on beside it all the same."""
+    monkeypatch.setattr(log_length, "CHECKPOINT_BYTES", 1)
+    monkeypatch.setattr(engine, "LONGEST_LOG_FRAMES", 1)
+    path = tmp_path / "relay.db"
+    async with open_relay(path) as relay:
+        await relay.commit([PutSetting("before", b"1")])
+        with read_only(path, "relay", APPLICATION_ID) as snapshot, trio.fail_after(files.BUSY_MS / 1_000):
+            for number in range(4):
+                await relay.commit([PutSetting(f"k{number}", b"1")])
+            assert snapshot.execute("SELECT count(*) FROM settings").fetchone() == (1,)
+        await relay.commit([PutSetting("after", b"1")])
 
 
 async def test_cancelled_callers_leave_the_others_whole(tmp_path):

@@ -1,5 +1,6 @@
 """How a SQLite store's schema comes to be, and how it moves on."""
 
+import resource
 import sqlite3
 
 import pytest
@@ -84,6 +85,23 @@ def test_file_is_copied_before_it_is_changed(tmp_path):
     assert copy.execute("SELECT * FROM cargo").fetchall() == [(1, "tea")]
     assert copy.execute("PRAGMA user_version").fetchone() == (1,)
     copy.close()
+
+
+def test_a_copy_that_finds_no_room_gives_back_what_it_took(tmp_path):
+    """The file is as it was, and nothing of the copy stays on the disk that is full."""
+    path = tmp_path / "cargo.db"
+    connection = built(path, Schema("cargo", 7, (FIRST,)))
+    connection.execute("INSERT INTO cargo VALUES (1, ?)", ("x" * 100_000,))
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, hard))
+    try:
+        with pytest.raises(sqlite3.OperationalError):
+            migrate(connection, path, Schema("cargo", 7, (FIRST, SECOND)))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert connection.execute("PRAGMA user_version").fetchone() == (1,)
+    connection.close()
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_new_file_needs_no_copy(tmp_path):

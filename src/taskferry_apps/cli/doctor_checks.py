@@ -105,7 +105,7 @@ def private_file(path: Path) -> Iterator[Look]:
 
 def stored(settings: DaemonSettings) -> tuple[str, list[Look]]:
     """The relay's URL and how the database is, read without the daemon."""
-    from taskferry_protocol.audit import ChainBroken, follow
+    from taskferry_protocol.audit import ChainBroken, follow, require_whole
     from taskferry_protocol.records import Order, Place
     from taskferry_stores.port import StoreError
     from taskferry_stores.sqlite import peek_daemon
@@ -131,6 +131,7 @@ def stored(settings: DaemonSettings) -> tuple[str, list[Look]]:
                 page = store.audit_rows(None, after, 1_000, Order.OLDEST_FIRST)
                 rows += [(row.raw, row.kind, row.place) for row in page.items]
                 after = page.next
+        require_whole(chain)
         for _ in follow(chain, rows):
             pass
         looks.append(Look("audit log", "ok", f"holds, {chain.head.n} entries"))

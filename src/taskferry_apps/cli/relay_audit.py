@@ -123,15 +123,22 @@ def _object(entry: AuditEntry) -> dict[str, object]:
 @json_option
 def verify(db: str | None, against: Path | None) -> None:
     """Follow the log from its first entry to its end. Exit code 6 if it does not hold."""
-    from taskferry_protocol.audit import ChainBroken, follow
+    from taskferry_protocol.audit import ChainBroken, follow, require_kept
+    from taskferry_protocol.ids import Instant
 
-    expected = read_export(against).chain.head if against is not None else None
+    from ..relay.audit import KEPT, KEPT_MS
+    from ..system import now
+
+    earlier = read_export(against) if against is not None else None
+    expected = earlier.chain.head if earlier is not None else None
     with _opened(db) as file:
         chain = file.audit_chain()
         broken: ChainBroken | None = None
         try:
             for _ in follow(chain, _rows(file, chain), expected):
                 pass
+            if earlier is not None:
+                require_kept(chain, earlier, Instant(max(0, now() - KEPT_MS)), KEPT)
         except ChainBroken as found:
             broken = found
     show_verdict(

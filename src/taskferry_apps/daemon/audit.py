@@ -15,6 +15,7 @@ from taskferry_protocol.audit import (
     export_newest,
     follow,
     read_entry,
+    require_whole,
 )
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.records import AuditRow, Order, Place
@@ -125,6 +126,7 @@ def _readable(row: AuditRow) -> AuditEntry:
 
 async def _follow(store: DaemonStore, chain: AuditChain, expected: AuditEnd | None) -> list[AuditEntry]:
     """Every entry of the chain, checked. Raises ChainBroken."""
+    require_whole(chain)
     rows: list[tuple[bytes, str, int]] = []
     after: Place | None = Place(chain.base.n)
     while after is not None and after < chain.head.n:

@@ -30,8 +30,8 @@ from .core import Core
 from .draft import Draft
 from .keys import encode_keys
 from .names import require_owner
-from .owner import BACKUP_SETTING
 from .port import Caller, DaemonRefusal
+from .recovery_standing import sealed_for
 
 __all__ = ["Backups", "Copying", "clear_copies"]
 
@@ -97,7 +97,7 @@ class Backups:
                 )
             except LocalProtocolError as error:
                 raise DaemonRefusal("not-possible", f"{error}.", "Free some memory.", status=503) from error
-        to = (await core.store.settings((BACKUP_SETTING,))).get(BACKUP_SETTING)
+        to = await sealed_for(core.store, await core.own_log())
         if to is None:
             raise DaemonRefusal(
                 "no-backup-key",

@@ -10,7 +10,6 @@ from urllib.parse import urlsplit
 from taskferry_protocol import accounts
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.backups import backup_key
 from taskferry_protocol.cards import Card, Visibility
 from taskferry_protocol.crypto import KEY_BYTES, SigningKey
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
@@ -40,16 +39,15 @@ from .names import require_owner
 from .own_news import announce
 from .port import Caller, DaemonRefusal, NewAgent
 from .publications import Publication, Subject, note
+from .recovery_standing import backups_for
 from .shares import share
 from .tickets import keep_ticket
 
-__all__ = ["BACKUP_SETTING", "Owner", "check_relay_address"]
+__all__ = ["Owner", "check_relay_address"]
 
 Claim = Callable[[str, AccountLog, str], Awaitable[RejectCode | None]]
 """Opens a session at a relay for a fresh account, with its ticket; the code if the relay will not have it."""
 
-#: Where the public half of the key that opens backups is kept: making one needs no phrase.
-BACKUP_SETTING: Final = "backup-key"
 Append = Callable[[int, Sequence[bytes]], Awaitable[None]]
 """Has the relay append statements from an index on. Raises CallRefused, DaemonRefusal(relay-unreachable)."""
 
@@ -143,7 +141,7 @@ class Owner:
             if ticket:
                 # Should the relay be away now: the link shows it there, once it is back.
                 draft.add(keep_ticket(ticket, origin_of(relay)))
-            draft.add(PutSetting(BACKUP_SETTING, backup_key(beginning.recovery).public))
+            draft.add(backups_for(SigningKey.from_seed(beginning.recovery)))
             draft.tell("account", "", state="set_up", owner=owner)
             draft.audit(
                 AuditKind.SET_UP,

@@ -15,7 +15,6 @@ import trio
 
 from taskferry_protocol import accounts, calls
 from taskferry_protocol.accounts import AccountLog, DeviceStatus, fold, refold
-from taskferry_protocol.backups import backup_key
 from taskferry_protocol.cards import Card, Visibility, sign_card
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
@@ -48,7 +47,7 @@ from .log_news import held_text
 from .names import require_owner
 from .outbound import give_up_all
 from .own_news import announce
-from .owner import BACKUP_SETTING, check_relay_address
+from .owner import check_relay_address
 from .port import Caller, DaemonRefusal
 from .publications import Publication, Subject, note
 from .recovery_port import NewRecovery, Recovered, RecoveryStanding
@@ -63,7 +62,7 @@ from .recovery_questions import (
     unreachable,
     wrong_phrase,
 )
-from .recovery_standing import standing_of, written_down
+from .recovery_standing import backups_for, standing_of, written_down
 from .regaining import DUE, is_due
 from .resuming import NO_GENERATION
 from .served import settle_served
@@ -115,7 +114,7 @@ class Recovery:
             draft = Draft(self._core)
             if (await draft.own_log()).state.recovery != recovery.public:
                 raise wrong_phrase()
-            draft.add(PutSetting(BACKUP_SETTING, backup_key(recovery.seed).public))
+            draft.add(backups_for(recovery))
             draft.add(written_down(recovery.public, draft.now))
             await draft.commit()
 
@@ -146,7 +145,7 @@ class Recovery:
             statement = accounts.set_recovery(held.state, coming, at=draft.now, by=old)
             draft.take_log(held, held.extend([statement]))
             await announce(draft, held.state.length, [statement])
-            draft.add(PutSetting(BACKUP_SETTING, backup_key(coming.seed).public))
+            draft.add(backups_for(coming))
             draft.add(written_down(coming.public, draft.now))
             draft.tell("account", "", state="recovery_renewed")
             await draft.commit()
@@ -305,7 +304,7 @@ class Recovery:
             draft.add(SetTrust(log.account, Trust.OWN, draft.now), HoldAccount(log.account, ""))
             await clear_alarm(draft, held_text(held or log))
             draft.add(PutSetting(RELAY_SETTING, url.encode()))
-            draft.add(PutSetting(BACKUP_SETTING, backup_key(recovery.seed).public))
+            draft.add(backups_for(recovery))
             draft.add(written_down(recovery.public, draft.now))
             if is_new:
                 cursor = RelayCursor(self._link.origin_of(url), NO_GENERATION, Offset(0))

@@ -25,7 +25,7 @@ from taskferry_protocol.records import Generation
 from ..errors import StoreCorrupt, StoreUnavailable, WrongStore
 from . import audit, relay_reads
 from .faults import translate, translate_os
-from .files import BUSY_MS, copy_database, take_lock
+from .files import BUSY_MS, fill_database, take_lock, unfinished
 from .migrations import apply_steps, load_schema, require_known, synchronise
 from .peeking import read_only
 from .relay import APPLICATION_ID
@@ -74,15 +74,22 @@ def back_up_relay(database: Path, target: Path, taken_at: Instant, progress: Pro
 
     Raises StoreUnavailable where `target` is there already, StoreCorrupt where the copy is not sound.
     """
+    part = target.with_name(f".{target.name}.part")
+    try:
+        with unfinished(part, f"Another backup is being written to {target}; name another file."):
+            return _back_up(database, part, target, taken_at, progress)
+    except OSError as error:
+        raise translate_os(error, target) from error
+
+
+def _back_up(database: Path, part: Path, target: Path, taken_at: Instant, progress: Progress) -> Manifest:
     manifest = manifest_path(target)
     for taken in (target, manifest):
         if taken.exists():
             raise StoreUnavailable(f"The file {taken} exists already; name another.")
-    part = target.with_name(f".{target.name}.part")
     try:
-        part.unlink(missing_ok=True)
         with read_only(database, "relay", APPLICATION_ID) as source:
-            copy_database(source, part, lambda left, pages: progress(pages - left, pages))
+            fill_database(source, part, lambda left, pages: progress(pages - left, pages))
         with read_only(part, "relay", APPLICATION_ID) as copy:
             _require_sound(copy, database)
             (version,) = copy.execute("PRAGMA user_version").fetchone()
@@ -95,11 +102,9 @@ def back_up_relay(database: Path, target: Path, taken_at: Instant, progress: Pro
         _write_manifest(manifest, made)
         part.rename(target)
         synchronise(target.parent)
-    except OSError as error:
+    except OSError:
         manifest.unlink(missing_ok=True)
-        raise translate_os(error, target) from error
-    finally:
-        part.unlink(missing_ok=True)
+        raise
     return made
 
 
@@ -191,6 +196,8 @@ def restore_relay(
     Raises StoreLocked while a relay runs, StoreCorrupt where backup or database are damaged.
     """
     log = backup.with_name(f"{backup.name}-wal")
+    # Where a link names it, the link goes on to name what is put back.
+    database = database.resolve()
     part = database.with_name(f".{database.name}.restored")
     try:
         if log.exists() and log.stat().st_size:
@@ -198,9 +205,7 @@ def restore_relay(
                 f"{log} lies beside the backup, so that was copied from a database in use. Take one with: "
                 "taskferry relay backup FILE"
             )
-        with _locked(database):
-            for left in (part, *_beside(part)):
-                left.unlink(missing_ok=True)
+        with _locked(database), _cleared(part):
             manifest = read_manifest(backup)
             copied = _copy(backup, part, progress)
             if manifest is not None and copied != (manifest.size, manifest.sha256):
@@ -216,9 +221,22 @@ def restore_relay(
         raise translate(error, backup) from error
     except OSError as error:
         raise translate_os(error, database) from error
-    finally:
-        part.unlink(missing_ok=True)
     return held
+
+
+@contextmanager
+def _cleared(part: Path) -> Iterator[None]:
+    """Nothing stands here before, and nothing is left behind."""
+    try:
+        _clear(part)
+        yield
+    finally:
+        _clear(part)
+
+
+def _clear(part: Path) -> None:
+    for left in (part, *_beside(part)):
+        left.unlink(missing_ok=True)
 
 
 def _beside(path: Path) -> tuple[Path, ...]:
@@ -308,6 +326,7 @@ def compact_relay(database: Path) -> tuple[int, int]:
 
     Raises StoreLocked while a relay runs, since nothing could be written meanwhile.
     """
+    database = database.resolve()
     before = database.stat().st_size
     try:
         with _locked(database):

@@ -16,7 +16,7 @@ import trio
 
 from ..errors import StoreClosed, StoreConflict, StoreError, StoreFailed
 from .faults import translate
-from .files import OpenFile
+from .files import OpenFile, begin_log_anew
 from .log_length import LogLength
 
 C = TypeVar("C")
@@ -321,7 +321,7 @@ class Engine(Generic[C, R]):
             self._log.copied(reckoned, frames)
             if frames > LONGEST_LOG_FRAMES:
                 # Readers followed one another so closely that the log never began anew: hold them off once.
-                self._file.writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+                begin_log_anew(self._file.writer)
         except sqlite3.Error as error:
             self._failed(error)
 

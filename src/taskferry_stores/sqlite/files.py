@@ -5,8 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from enum import StrEnum
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from .migrations import Schema, migrate, require_known
 
 BUSY_MS = 5_000
 """How long we wait for a program that looks into the file, such as a backup."""
+READERS_MS = 250
+"""How long all commits wait for those who read the write-ahead log, so that it can begin anew."""
 WAL_KEPT_BYTES = 64 * 1024 * 1024
 """What is left of the write-ahead log's file once it has been copied into the database."""
 
@@ -123,6 +125,18 @@ def open_beside(path: Path, schema: Schema, tuning: Tuning) -> OpenFile:
         return OpenFile(path, writer, tuple(readers), None)
 
 
+def begin_log_anew(writer: sqlite3.Connection) -> None:
+    """Hold new readers of the log off until the last has gone, but not for one who goes on for long.
+
+    A backup, or a look at all of the file, does, and nothing is committed meanwhile. Raises sqlite3.Error.
+    """
+    writer.execute(f"PRAGMA busy_timeout = {READERS_MS}")
+    try:
+        writer.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    finally:
+        writer.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+
+
 def bound_size(writer: sqlite3.Connection, most_bytes: int) -> None:
     """Let the file grow no further; one that is larger stays as it is. Raises sqlite3.Error."""
     (page,) = writer.execute("PRAGMA page_size").fetchone()
@@ -144,20 +158,51 @@ def _why_not_opened(error: sqlite3.Error, path: Path) -> StoreError:
 def take_lock(path: Path) -> int:
     """Take the lock file beside the database; it goes with the process, however that ends.
 
-    Raises StoreLocked, and OSError.
+    A link to a database is the same database. Raises StoreLocked, and OSError.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    return _locked(
+        Path(f"{path.resolve()}.lock"), f"Another process has {path} open; end it, or use another file."
+    )
+
+
+def _locked(path: Path, in_use: str) -> int:
+    """A file of mode 0600, made if it is not there, that nobody else has so. Raises StoreLocked, OSError."""
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
-        os.fchmod(lock, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.fchmod(file, 0o600)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
-        os.close(lock)
-        raise StoreLocked(f"Another process has {path} open; end it, or use another file.") from error
+        os.close(file)
+        raise StoreLocked(in_use) from error
     except OSError:
-        os.close(lock)
+        os.close(file)
         raise
-    return lock
+    return file
+
+
+@contextmanager
+def unfinished(path: Path, in_use: str) -> Iterator[None]:
+    """An empty file of mode 0600 that nobody else writes meanwhile; unless it gets another name, it goes.
+
+    What a killed writer left is used again. Raises StoreLocked, and OSError.
+    """
+    file = _locked(path, in_use)
+    try:
+        try:
+            is_ours = os.path.samestat(os.fstat(file), os.stat(path))
+        except FileNotFoundError:
+            is_ours = False
+        if not is_ours:
+            # Whoever had it has finished in this moment.
+            raise StoreLocked(in_use)
+        try:
+            os.ftruncate(file, 0)
+            yield
+        finally:
+            path.unlink(missing_ok=True)
+    finally:
+        os.close(file)
 
 
 def _create_private(path: Path) -> None:
@@ -180,22 +225,59 @@ def copy_database(
     """
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600))
-        copy = sqlite3.connect(path, isolation_level=None)
-        try:
-            copy.execute("PRAGMA synchronous = FULL")
-            # The snapshot is held meanwhile, and whoever writes goes on beside it.
-            if progress is None:
-                connection.backup(copy)
-            else:
-                connection.backup(
-                    copy, pages=COPIED_PAGES, progress=lambda _, left, pages: progress(left, pages)
-                )
-            # One file, without a log beside it.
-            copy.execute("PRAGMA journal_mode = DELETE")
-        finally:
-            copy.close()
     except OSError as error:
         raise translate_os(error, path) from error
+    try:
+        fill_database(connection, path, progress)
+    except BaseException:
+        # What there was room for would be missed on a disk that is full.
+        path.unlink(missing_ok=True)
+        raise
+
+
+def fill_database(
+    connection: sqlite3.Connection, path: Path, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """As `copy_database`, to an empty file that is there."""
+    copy = sqlite3.connect(path, isolation_level=None)
+    try:
+        copy.execute("PRAGMA synchronous = FULL")
+        # The snapshot is held meanwhile, and whoever writes goes on beside it.
+        if progress is None:
+            connection.backup(copy)
+        else:
+            connection.backup(copy, pages=COPIED_PAGES, progress=lambda _, left, pages: progress(left, pages))
+        # One file, without a log beside it.
+        copy.execute("PRAGMA journal_mode = DELETE")
+    except sqlite3.Error as error:
+        failure = _why_not_written(error, path)
+        if failure is None:
+            raise
+        raise failure from error
+    finally:
+        copy.close()
+
+
+#: Of what a copy is made is only read, so these are of the copy.
+_WRITING = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_IOERR_DIR_FSYNC,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+    }
+)
+
+
+def _why_not_written(error: sqlite3.Error, path: Path) -> StoreError | None:
+    """What kept a copy from being written; None where it is what is copied that is at fault."""
+    code = getattr(error, "sqlite_errorcode", 0)
+    if code not in _WRITING:
+        return None
+    if code == sqlite3.SQLITE_FULL:
+        return no_space(path)
+    return StoreUnavailable(f"The file {path} cannot be written ({error}); check its disk, or name another.")
 
 
 def _connect(path: Path, tuning: Tuning, cache_bytes: int) -> sqlite3.Connection:

@@ -87,9 +87,13 @@ def back_up(connection: sqlite3.Connection, target: Path) -> None:
     copy = sqlite3.connect(unfinished)
     try:
         connection.backup(copy)
-    finally:
         copy.close()
-    synchronise(unfinished)
+        synchronise(unfinished)
+    except BaseException:
+        copy.close()
+        # What there was room for would be missed on a disk that is full.
+        unfinished.unlink(missing_ok=True)
+        raise
     unfinished.replace(target)
     # The copy is there before the database is changed, whenever the power goes.
     synchronise(target.parent)
