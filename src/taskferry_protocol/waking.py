@@ -71,9 +71,11 @@ def decide(progress: Progress, newest: int, reader_until: Instant | None, now: I
         return Verdict(hint=False, progress=progress, again_at=reader_until)
     if progress.hinted_at is not None:
         wait = APART_MS if is_news or not progress.hints else REPEAT_MS
-        # A clock that was set back must not silence a wake for good.
-        due = min(Instant(progress.hinted_at + wait), Instant(now + wait))
+        # Where the clock was set back, the wait is measured anew from here on: it would never end otherwise.
+        since = min(progress.hinted_at, now)
+        due = Instant(since + wait)
         if now < due:
+            progress = attrs.evolve(progress, hinted_at=since)
             return Verdict(hint=False, progress=progress, again_at=due)
     hints = 1 if is_news else progress.hints + 1
     again = Instant(now + REPEAT_MS) if hints < HINTS else None

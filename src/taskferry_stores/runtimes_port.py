@@ -6,7 +6,16 @@ from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from taskferry_protocol.ids import Hash, Instant
-from taskferry_protocol.records import Flow, LeaseRecord, PeerWord, RuntimeId, RuntimeRecord, WaitingItem
+from taskferry_protocol.records import (
+    Flow,
+    LeaseRecord,
+    Order,
+    PeerWord,
+    Place,
+    RuntimeId,
+    RuntimeRecord,
+    WaitingItem,
+)
 
 __all__ = ["RuntimeReads"]
 
@@ -23,8 +32,13 @@ class RuntimeReads(Protocol):
     async def leases(self, agent: str, units: Collection[Hash]) -> Mapping[Hash, LeaseRecord]:
         """The leases of an agent's units, whoever has them."""
 
-    async def waiting(self, agent: str, limit: int) -> tuple[WaitingItem, ...]:
-        """What an agent has not processed, oldest first, with its leases; nothing held or quiet."""
+    async def waiting(
+        self, agent: str, limit: int, after: Place | None = None, order: Order = Order.OLDEST_FIRST
+    ) -> tuple[WaitingItem, ...]:
+        """What an agent has not processed, with its leases; nothing held or quiet.
+
+        `after` goes on behind a place, in the order.
+        """
 
     async def unread(self, agent: str, hashes: Collection[Hash]) -> frozenset[Hash]:
         """Those of the messages that stand in an agent's inbox and were not read yet."""

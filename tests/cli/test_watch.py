@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from taskferry_apps.cli.outcome import CommandFailed
+from taskferry_apps.cli.watch_place import WatchPlace
 from taskferry_apps.local_client import LocalClient
 from tests.cli.conftest import PATIENCE_S, Shell, items, request_of, until
 
@@ -231,3 +233,25 @@ def test_an_agents_watch_shows_its_own_alone(alice: Shell) -> None:
     refused = alice("watch", "--agent", "requester", "--token", token)
     assert refused.code == 5
     assert items(alice("agent", "list", "--json"), "agents")
+
+
+def test_watches_that_keep_one_place_do_not_end_each_other(tmp_path: Path) -> None:
+    """Two sessions of one agent follow the same feed, and come to each line in the same moment."""
+    failures: list[Exception] = []
+
+    def keep() -> None:
+        try:
+            place = WatchPlace.choose(tmp_path / "place", "writer", wake=True)
+            for number in range(300):
+                place.keep(number)
+        except CommandFailed as failure:
+            failures.append(failure)
+
+    watches = [threading.Thread(target=keep) for _ in range(2)]
+    for watch in watches:
+        watch.start()
+    for watch in watches:
+        watch.join()
+    assert failures == []
+    assert [path.name for path in tmp_path.iterdir()] == ["place"]
+    assert WatchPlace(tmp_path / "place").start(None, wake=True) == 299

@@ -11,9 +11,9 @@ import trio.testing
 
 from taskferry_apps.daemon.port import Caller, DaemonRefusal
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.records import PruneEvents
+from taskferry_protocol.records import Order, PruneEvents
 
-from .test_runtimes import LEASE_MS, WRITER, bind, connected, look, say
+from .test_runtimes import LEASE_MS, WRITER, bind, connected, left_unprocessed, look, say
 from .worlds import OWNER, a_world, act, ask, in_state, until
 
 
@@ -116,6 +116,24 @@ async def test_what_a_program_had_that_is_gone_wakes_the_others(way):
             assert first.wakes == []
             assert first.refused == ("unknown-runtime" if way == "unbound" else "")
             assert len(await look(b, two)) == second.counts[0]
+
+
+async def test_what_is_left_behind_thousands_of_items_wakes_the_others():
+    """However much the agent has not put away: what a program had that is gone is the newest of it."""
+    async with a_world() as world, connected(world) as (a, b):
+        await left_unprocessed(a, b, 2_100)
+        one, two = await bind(b), await bind(b)
+        await a.send_message(OWNER, "requester", "@bob/writer", "new", (), "", "")
+
+        async def come():
+            return len(await b._core.store.waiting("writer", 3_000)) == 2_101
+
+        await until(come)
+        (new,) = await b._core.store.waiting("writer", 1, order=Order.NEWEST_FIRST)
+        await b.runtimes.take(WRITER, one.id, new.hash.hex(), only_left=False)
+        async with watching(b, two) as (second,):
+            await b.runtimes.unbind(WRITER, one.id)
+            await second.woken(1)
 
 
 async def test_a_holder_that_falls_silent_is_noticed_without_any_news():

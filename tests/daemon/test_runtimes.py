@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
+import attrs
 import pytest
 import trio
 
-from taskferry_apps.daemon.port import Caller, DaemonRefusal, Hold, Look, TaskAction
+from taskferry_apps.daemon.port import Caller, DaemonRefusal, Handing, Hold, Look, TaskAction
 from taskferry_apps.daemon.runtimes_port import NewRuntime
+from taskferry_protocol.ids import Hash, MessageId, sha256
 from taskferry_protocol.messages import TextPart
-from taskferry_protocol.records import MarkMessages, PutLeases, PutRuntime
+from taskferry_protocol.records import InboxState, MarkMessages, PutLeases, PutRuntime, StoreMessage
 from taskferry_stores.sqlite import open_daemon_store
 
 from .worlds import OWNER, Machine, World, a_world, ask, connect, in_state, set_up, until
@@ -229,6 +231,36 @@ async def test_what_comes_free_is_paged_without_a_gap():
             given += [message.type for message in page.messages]
             cursor = page.cursor
         assert {"task_request", "task_cancel"} <= set(given)
+
+
+async def left_unprocessed(a, b, count):
+    """So many messages that the writer has read, and not marked as processed."""
+    await say(a, b, "old")
+    (item,) = await waiting(b)
+    (record,) = (await b._core.store.messages((item.hash,)))[item.hash]
+    digests = [sha256(b"%d" % n) for n in range(count)]
+    rows = [
+        attrs.evolve(record, hash=Hash(digest), id=MessageId(digest[:16]), inbox=InboxState.READ)
+        for digest in digests
+    ]
+    await b._core.store.commit([StoreMessage(row, b"", b"") for row in rows])
+    await b.acknowledge(WRITER, item.hash.hex())
+
+
+@pytest.mark.parametrize("handing", [Handing.TAKEN, Handing.SHOWN])
+async def test_what_comes_behind_thousands_that_nobody_put_away_is_given(handing):
+    """An agent that marks nothing as processed goes on hearing of what is new, and so do others of it."""
+    async with a_world() as world, connected(world) as (a, b):
+        one, two = await bind(b), await bind(b)
+        await left_unprocessed(a, b, 2_100)
+        cursor = ""
+        while (page := await b.inbox(WRITER, "writer", True, cursor, 200, 0, runtime=one.id)).messages:
+            cursor = page.cursor
+        await a.send_message(OWNER, "requester", "@bob/writer", "new", (), "", "")
+        page = await b.inbox(WRITER, "writer", True, cursor, 50, 20, runtime=one.id, handing=Handing.SHOWN)
+        assert texts(page.messages) == ["new"]
+        page = await b.inbox(WRITER, "writer", True, "", 50, 20, runtime=two.id, handing=handing)
+        assert texts(page.messages) == ["new"]
 
 
 async def test_whoever_left_is_not_heard():

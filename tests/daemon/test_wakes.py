@@ -15,6 +15,7 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import EventRecord, PruneEvents
 
+from .test_runtimes import left_unprocessed
 from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
@@ -79,7 +80,7 @@ async def unread(daemon, count):
     """Wait until so many items are in the writer's inbox."""
 
     async def there():
-        return len(await daemon._core.store.waiting("writer", 99)) >= count
+        return len(await daemon._core.store.waiting("writer", 9_999)) >= count
 
     await until(there)
 
@@ -206,6 +207,17 @@ async def test_what_is_unread_is_told_when_the_feed_has_forgotten_it():
             place = watcher.wakes[0][0]
         async with watching(b, WRITER, "writer", place) as watcher:
             await say(a, "c")
+            assert (await watcher.first())["count"] == 1
+
+
+async def test_what_is_unread_behind_thousands_of_read_items_is_told():
+    """However much an agent has read and not put away, when the feed has forgotten what is new."""
+    async with a_world() as world, connected(world) as (a, b):
+        await left_unprocessed(a, b, 2_100)
+        await a.send_message(OWNER, "requester", "@bob/writer", "new", (), "", "")
+        await unread(b, 2_101)
+        await b._core.commit((PruneEvents(Instant(2**50), 0, 10_000),))
+        async with watching(b, WRITER, "writer", 0) as watcher:
             assert (await watcher.first())["count"] == 1
 
 

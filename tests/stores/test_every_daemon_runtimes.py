@@ -15,6 +15,7 @@ from taskferry_protocol.records import (
     Mark,
     MarkMessages,
     NoteSeen,
+    Order,
     PeerWord,
     PurgeLeases,
     PutLeases,
@@ -110,6 +111,11 @@ async def test_what_waits_is_told_with_its_leases(daemon):
     ]
     assert [item.place for item in found] == sorted(item.place for item in found)
     assert await daemon.waiting("helper", 1) == found[:1]
+    assert await daemon.waiting("helper", 1, found[0].place) == found[1:2]
+    assert await daemon.waiting("helper", 9, found[2].place) == ()
+    newest = Order.NEWEST_FIRST
+    assert await daemon.waiting("helper", 2, order=newest) == (found[2], found[1])
+    assert await daemon.waiting("helper", 9, found[2].place, newest) == (found[1], found[0])
     await daemon.commit([MarkMessages("helper", (sha("lone"), sha("asked")), Mark.OFFERED, NOW)])
     await daemon.commit([MarkMessages("helper", (sha("asked"),), Mark.READ, NOW)])
     marked = [(item.offered, item.read) for item in await daemon.waiting("helper", 10)]

@@ -269,7 +269,9 @@ async def programs(daemon, hashes):
     await daemon.runtimes("helper")
     await daemon.runtime(me)
     await daemon.leases("helper", hashes)
-    await daemon.waiting("helper", 10)
+    for order in Order:
+        await daemon.waiting("helper", 10, order=order)
+        await daemon.waiting("helper", 10, Place(3), order)
     await daemon.unread("helper", hashes)
     await daemon.agents_seen()
     await daemon.peer_words([Flow(mine, peer)])

@@ -118,6 +118,20 @@ async def test_what_is_not_named_never_leaves(collector):
     assert facts(collector.spans[0]) == {"route": "r" * 128}
 
 
+@pytest.mark.parametrize("elsewhere", ["mailto:x", "https:foo", "http://xn--a/"])
+async def test_a_collector_that_sends_to_no_address_is_sent_to_again_later(elsewhere):
+    """What it answers ends no export: once it takes what it is sent, it has what comes then."""
+    with collecting("redirect") as collector, capture_logs() as logs:
+        collector.elsewhere = elsewhere
+        async with exporting(collector) as running:
+            running.spans.of_work("lost", 0)
+            await running.until(lambda: running.exporter.spans.dropped and running.exporter.numbers.failures)
+            collector.does = "take"
+            running.spans.of_work("kept", 0)
+            await running.until(lambda: collector.named("kept") and collector.metrics)
+    assert {entry["log_level"] for entry in logs} == {"warning", "info"}
+
+
 @pytest.mark.parametrize("does", HOSTILE)
 async def test_no_collector_holds_anything_up_and_what_is_lost_is_counted_and_said_once(does):
     """Whether it hangs, fails, lies, floods or sends elsewhere; and the secret stays here."""

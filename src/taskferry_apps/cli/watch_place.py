@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import tempfile
 from pathlib import Path
 
 import attrs
@@ -83,19 +85,22 @@ class WatchPlace:
         if self.path is None:
             return
         try:
-            _beside(self.path).write_text(f"{number}\n")
-            _beside(self.path).replace(self.path)
+            beside = _beside(self.path, f"{number}\n")
+            beside.replace(self.path)
         except OSError as error:
             raise _unwritable(self.path, error) from None
 
 
-def _beside(place: Path) -> Path:
-    return place.with_name(place.name + ".new")
+def _beside(place: Path, text: str) -> Path:
+    """A file beside it that holds a text. Each is new: several sessions of an agent share their place."""
+    number, name = tempfile.mkstemp(prefix=f"{place.name}.", suffix=".new", dir=place.parent)
+    with os.fdopen(number, "w", encoding="ascii") as file:
+        file.write(text)
+    return Path(name)
 
 
 def _try(place: Path) -> None:
-    _beside(place).touch(mode=0o600)
-    _beside(place).unlink()
+    _beside(place, "").unlink()
 
 
 def _unwritable(place: Path, error: OSError) -> CommandFailed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from taskferry_protocol.ids import Hash, Instant
@@ -16,6 +17,7 @@ from taskferry_protocol.records import (
     PutRuntime,
     RuntimeId,
     RuntimeRecord,
+    WaitingItem,
 )
 from taskferry_protocol.runtimes import (
     HandedOut,
@@ -45,7 +47,7 @@ __all__ = [
     "take",
 ]
 
-#: Items of one inbox that are looked at for a runtime; what is beyond waits until some are processed.
+#: Items of one inbox that are looked at for a runtime at once.
 SCANNED: Final = 2_000
 
 
@@ -98,14 +100,7 @@ async def hand_over(
         now = core.now()
         runtime = await find_runtime(core, caller, text)
         live = await _live(core, runtime.agent, now)
-        items = await core.store.waiting(runtime.agent, SCANNED)
-        if handing is Handing.TAKEN:
-            passed = core.passed.get(runtime.id, ())
-            handed = hand_out(
-                items, runtime, live, after=after, limit=limit, now=now, passed=passed, since=since
-            )
-        else:
-            handed = look_over(items, runtime, live, after=after, limit=limit)
+        handed = await _chosen(core, runtime, live, after, since, limit, now, handing)
         note_run(core, runtime.agent)
         tell = await tells(core, caller, runtime.agent, text)
         changes = [*sign_of_life(core, runtime, now)]
@@ -129,6 +124,38 @@ async def hand_over(
         for item in handed.given
         if (lease := leases.get(item.unit)) is not None and lease.runtime == runtime.id
     }
+
+
+async def _chosen(
+    core: Core,
+    runtime: RuntimeRecord,
+    live: Collection[RuntimeId],
+    after: Place | None,
+    since: Instant | None,
+    limit: int,
+    now: Instant,
+    handing: Handing,
+) -> HandedOut:
+    """What a runtime may have of all that waits, however much there is that it may not."""
+    passed = core.passed.get(runtime.id, ())
+    given: list[WaitingItem] = []
+    # What a unit was taken with for an item is what it is taken with for the next.
+    leases: dict[Hash, LeaseRecord] = {}
+    place = after if handing is Handing.SHOWN else None
+    while True:
+        items = await core.store.waiting(runtime.agent, SCANNED, place)
+        left = limit - len(given)
+        if handing is Handing.TAKEN:
+            handed = hand_out(
+                items, runtime, live, after=after, limit=left, now=now, passed=passed, since=since
+            )
+        else:
+            handed = look_over(items, runtime, live, after=after, limit=left)
+        given += handed.given
+        leases |= {lease.unit: lease for lease in handed.taken}
+        if handed.more or len(items) < SCANNED:
+            return HandedOut(tuple(given), tuple(leases.values()), handed.more)
+        place = items[-1].place
 
 
 async def take(core: Core, runtime: RuntimeRecord, unit: Hash, *, only_left: bool) -> LeaseRecord:

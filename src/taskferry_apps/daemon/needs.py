@@ -10,7 +10,16 @@ import attrs
 
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import TaskExpire, TaskSeen
-from taskferry_protocol.records import EventRecord, Mark, MarkMessages, MessageRecord, Place
+from taskferry_protocol.records import (
+    Direction,
+    EventRecord,
+    InboxState,
+    Mark,
+    MarkMessages,
+    MessageQuery,
+    MessageRecord,
+    Place,
+)
 
 from .core import Core
 from .names import handle_of
@@ -18,7 +27,7 @@ from .port import Caller
 from .telling import tells
 from .views import EventView
 
-__all__ = ["NAMED", "WAKE", "Gathered", "Needs", "is_item", "needs_agent", "told"]
+__all__ = ["NAMED", "WAKE", "Gathered", "Needs", "is_item", "needs_agent", "told", "unread_of"]
 
 #: The kind of what the wake feed tells.
 WAKE: Final = "wake"
@@ -56,6 +65,11 @@ def is_item(event: EventRecord) -> bool:
     """Whether the line is about an item of an inbox, which is a reason only while it is unread."""
     comes = json.loads(event.text).get("direction") == "in"
     return bool(event.refs) and (event.kind == "connection" or (event.kind in {"message", "task"} and comes))
+
+
+def unread_of(agent: str) -> MessageQuery:
+    """Which messages an agent has not read."""
+    return MessageQuery(agent=agent, direction=Direction.IN, inbox=frozenset({InboxState.UNREAD}))
 
 
 @attrs.define

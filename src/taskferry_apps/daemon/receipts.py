@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.limits import RECEIPT_ITEMS
 from taskferry_protocol.messages import ConnectionRequested, Outcome, Receipt, ReceiptItem
@@ -37,6 +38,7 @@ _MARKS: Final = {
     Outcome.READ: Mark.READ,
     Outcome.PROCESSED: Mark.PROCESSED,
 }
+_CODES: Final = frozenset(code.value for code in RejectCode)
 _NOT_THERE: Final = frozenset({Rung.QUEUED, Rung.RELAYED, Rung.EXPIRED})
 
 
@@ -106,7 +108,7 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
                 # What one of its devices has taken is delivered, whatever another made of it.
                 continue
             rungs[item.hash] = rung
-            reason = f"quarantined: {code}" if quarantined else ""
+            reason = _reason(code) if quarantined else ""
             draft.add(SetRung(item.hash, message.mine.name, rung, reason, draft.now))
             draft.add(DropOutbox((item.hash,)))
             if not quarantined and code and message.type == ConnectionRequested.type_name:
@@ -116,6 +118,11 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
     if ours:
         # Whoever answers nothing of ours has nothing to say of how it would.
         _take_word(arrival, body)
+
+
+def _reason(code: str) -> str:
+    """Why a peer took a message not. What is no code of ours is the peer's own words: they go no further."""
+    return f"quarantined: {code}" if code in _CODES else "quarantined"
 
 
 def _take_mark(draft: Draft, message: MessageRecord, rung: Rung, mark: Mark) -> Rung:

@@ -14,7 +14,7 @@ import attrs
 import trio
 
 from taskferry_protocol.ids import Hash
-from taskferry_protocol.records import EventRecord, Place, RuntimeId, RuntimeRecord, WaitingItem
+from taskferry_protocol.records import EventRecord, Order, Place, RuntimeId, RuntimeRecord, WaitingItem
 from taskferry_protocol.runtimes import Nudge, is_live, nudge
 
 from .core import Core
@@ -122,7 +122,8 @@ class RuntimeWakes:
         ]
         self._first_later = later[0].place if later else None
         named = {event.refs[0] for event in events if is_item(event)}
-        waiting = await store.waiting(me.agent, SCANNED)
+        newest = await store.waiting(me.agent, SCANNED, order=Order.NEWEST_FIRST)
+        waiting = newest[::-1]
         items = [item for item in self._left_behind(waiting, me, live) if item.hash not in named]
         told_now = named | {item.hash for item in items}
         self._told |= {(item.hash, _turn(item)[1]) for item in waiting if item.hash in told_now}

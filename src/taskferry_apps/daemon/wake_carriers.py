@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Sequence
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ __all__ = ["carry"]
 
 _HTTP_S: Final = 15.0
 _COMMAND_S: Final = 60.0
+#: So many addresses of one name are tried; whoever answers for the name may list any number.
+_ADDRESSES: Final = 4
 
 
 async def carry(call: HttpCall | CommandCall) -> str:
@@ -41,32 +44,43 @@ async def _post(call: HttpCall) -> str:
         )
     except (OSError, UnicodeError):
         return f"{host} is not known."
-    addresses = [str(entry[4][0]) for entry in found]
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for address in addresses:
         problem = address_problem(host, address, allow_private=call.allow_private)
         if problem:
             return problem
-    return await _post_to(call, host, addresses[0])
+    return await _post_to(call, host, addresses[:_ADDRESSES])
 
 
-async def _post_to(call: HttpCall, host: str, address: str) -> str:
-    """The name was looked up once; the connection goes to what was checked, and follows nothing further."""
-    try:
-        url = httpx.URL(call.url)
-        named = {"host": url.netloc.decode("ascii")}
-        async with (
-            httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=_HTTP_S) as client,
-            client.stream(
-                "POST",
-                url.copy_with(host=address),
-                content=call.body,
-                headers={**call.headers, **named},
-                extensions={"sni_hostname": host},
-            ) as answer,
-        ):
-            return "" if answer.is_success else f"It answered {answer.status_code}."
-    except (httpx.HTTPError, *UNREADABLE) as error:
-        return f"It could not be reached: {type(error).__name__}."
+async def _post_to(call: HttpCall, host: str, addresses: Sequence[str]) -> str:
+    """The name was looked up once; the connection goes to what was checked, and follows nothing further.
+
+    A name has several addresses where not each is served, as localhost does: the next is tried then.
+    """
+    timeout = httpx.Timeout(_HTTP_S, connect=_HTTP_S / len(addresses))
+    failure: Exception | None = None
+    async with httpx.AsyncClient(trust_env=False, follow_redirects=False, timeout=timeout) as client:
+        for address in addresses:
+            try:
+                return await _post_by(client, call, host, address)
+            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                failure = error
+            except (httpx.HTTPError, *UNREADABLE) as error:
+                failure = error
+                break
+    return f"It could not be reached: {type(failure).__name__}."
+
+
+async def _post_by(client: httpx.AsyncClient, call: HttpCall, host: str, address: str) -> str:
+    url = httpx.URL(call.url)
+    async with client.stream(
+        "POST",
+        url.copy_with(host=address),
+        content=call.body,
+        headers={**call.headers, "host": url.netloc.decode("ascii")},
+        extensions={"sni_hostname": host},
+    ) as answer:
+        return "" if answer.is_success else f"It answered {answer.status_code}."
 
 
 async def _run(call: CommandCall) -> str:

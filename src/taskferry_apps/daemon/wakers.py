@@ -14,12 +14,14 @@ import trio
 
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import MINUTE_MS
+from taskferry_protocol.records import Order
 from taskferry_protocol.runtimes import is_live
 from taskferry_protocol.waking import READING_MS, Progress, decide, reads_until
 
 from .bounds import BOUNDS
 from .core import Core
 from .names import own_agent, require_owner
+from .needs import unread_of
 from .port import Caller, DaemonRefusal
 from .wake_addresses import url_problem
 from .wake_calls import HookRecord, call_for, new_secret
@@ -33,7 +35,6 @@ MOST: Final = BOUNDS.wakers
 #: What comes so soon after the first belongs to one hint.
 GATHER_S: Final = 0.5
 _ROUND_MS: Final = MINUTE_MS
-_COUNTED: Final = 1_000
 _SECRET_BYTES: Final = 32
 
 
@@ -125,7 +126,8 @@ class Wakers:
         if core.account is None:
             return latest
         agents = {hook.agent for hook in await load_wakes(core)}
-        unread = {agent: await self._unread(agent) for agent in agents}
+        unread = await core.store.inbox_counts(agents)
+        newest = {agent: await self._newest(agent) for agent in agents}
         readers = {agent: await self._reader_until(agent) for agent in agents}
         async with core.lock:
             before = await load_wakes(core)
@@ -137,7 +139,7 @@ class Wakers:
                 at = None if hook.hinted_at is None else Instant(hook.hinted_at)
                 verdict = decide(
                     Progress(hook.newest, hook.hints, at),
-                    max(unread[hook.agent], default=0),
+                    newest[hook.agent],
                     readers[hook.agent],
                     core.now(),
                 )
@@ -145,7 +147,7 @@ class Wakers:
                 hook = attrs.evolve(hook, newest=told.newest, hints=told.hints, hinted_at=told.hinted_at)
                 after.append(hook)
                 if verdict.hint:
-                    due.append((hook, len(unread[hook.agent])))
+                    due.append((hook, unread[hook.agent].unread))
                 if verdict.again_at is not None:
                     latest = min(latest, verdict.again_at)
             if after != list(before):
@@ -172,17 +174,20 @@ class Wakers:
             if noted != list(hooks):
                 await save_wakes(self._core, noted)
 
-    async def _unread(self, agent: str) -> list[int]:
-        return [item.place for item in await self._core.store.waiting(agent, _COUNTED) if not item.read]
+    async def _newest(self, agent: str) -> int:
+        """The place of an agent's newest unread item, 0 where there is none."""
+        page = await self._core.store.message_page(unread_of(agent), None, 1, Order.NEWEST_FIRST)
+        return page.items[0].place if page.items else 0
 
     async def _reader_until(self, agent: str) -> Instant | None:
         """Until when a program of the agent's counts as reading by itself."""
         core = self._core
+        runtimes = await core.store.runtimes(agent)
         now = core.now()
-        bound = [one for one in await core.store.runtimes(agent) if is_live(one, now)]
+        bound = [one for one in runtimes if is_live(one, now)]
         times = [until for one in bound if (until := reads_until(one, core.acted.get(one.id))) > now]
         ran = core.ran.get(agent)
-        if ran is not None and ran + READING_MS > now:
+        if ran is not None and ran <= now < ran + READING_MS:
             times.append(Instant(ran + READING_MS))
         return max(times, default=None)
 

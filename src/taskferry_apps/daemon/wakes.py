@@ -11,11 +11,11 @@ from typing import Final
 
 import trio
 
-from taskferry_protocol.records import Place
+from taskferry_protocol.records import Order, Place
 
 from .core import Core
 from .names import own_agent
-from .needs import NAMED, Needs, needs_agent, told
+from .needs import NAMED, Needs, needs_agent, told, unread_of
 from .port import Caller
 from .runtime_wakes import RuntimeWakes
 from .telling import note_run
@@ -28,7 +28,6 @@ GATHER_S: Final = 0.02
 #: Whoever follows is there: that is noted at least so often.
 STILL_THERE_S: Final = 60.0
 _PAGE: Final = 500
-_SCANNED: Final = 2_000
 
 
 class Wakes:
@@ -86,11 +85,12 @@ class Wakes:
     async def _all_unread(self, visible: Collection[str] | None, newest: Place) -> tuple[EventView, ...]:
         core = self._core
         names = visible if visible is not None else {agent.name for agent in await core.store.agents()}
+        counts = await core.store.inbox_counts(names)
         wakes = []
         for name in sorted(names):
-            waiting = [item for item in await core.store.waiting(name, _SCANNED) if not item.read]
-            if waiting:
-                hashes = tuple(item.hash for item in reversed(waiting))
-                needs = await self._needs.items(name, hashes[:NAMED])
-                wakes.append(told(newest, name, core.now(), len(waiting), needs))
+            page = await core.store.message_page(unread_of(name), None, NAMED, Order.NEWEST_FIRST)
+            if page.items:
+                needs = await self._needs.items(name, tuple(item.hash for item in page.items))
+                count = max(counts[name].unread, len(page.items))
+                wakes.append(told(newest, name, core.now(), count, needs))
         return tuple(wakes)

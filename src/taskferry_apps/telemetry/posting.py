@@ -12,6 +12,8 @@ import attrs
 import httpx
 import trio
 
+from taskferry_transports.whole_answer import UNREADABLE
+
 from ..client.whole import Whole
 
 __all__ = ["NotTaken", "Target", "open_client", "post"]
@@ -90,6 +92,8 @@ async def post(
         raise NotTaken("it cannot be reached", passing=True) from None
     except httpx.TransportError:
         raise NotTaken("the connection broke", passing=True) from None
+    except UNREADABLE:
+        raise NotTaken("it sends elsewhere, to no address") from None
 
 
 def _check(answer: httpx.Response) -> None:

@@ -20,8 +20,10 @@ from taskferry_protocol.records import (
     MarkMessages,
     MessageRecord,
     NoteSeen,
+    Order,
     OweReceipt,
     PeerWord,
+    Place,
     PurgeLeases,
     PutLeases,
     PutPeerWord,
@@ -119,11 +121,20 @@ class MemoryRuntimeReads:
         held = (await self._begin()).runtime_tables.leases
         return {unit: held[unit, agent] for unit in units if (unit, agent) in held}
 
-    async def waiting(self: _Held, agent: str, limit: int) -> tuple[WaitingItem, ...]:
+    async def waiting(
+        self: _Held,
+        agent: str,
+        limit: int,
+        after: Place | None = None,
+        order: Order = Order.OLDEST_FIRST,
+    ) -> tuple[WaitingItem, ...]:
         """What an agent has not processed."""
         state = await self._begin()
         mine = [m for m in state.messages.values() if m.mine.name == agent and m.direction is Direction.IN]
-        rows = sorted((m for m in mine if m.inbox in _UNPROCESSED), key=lambda m: m.place)
+        newest = order is Order.NEWEST_FIRST
+        rows = sorted((m for m in mine if m.inbox in _UNPROCESSED), key=lambda m: m.place, reverse=newest)
+        if after is not None:
+            rows = [m for m in rows if (m.place < after if newest else m.place > after)]
         held = state.runtime_tables.leases
         return tuple(
             WaitingItem(

@@ -15,6 +15,7 @@ from taskferry_protocol.records import (
     Flow,
     LeaseRecord,
     NoteSeen,
+    Order,
     PeerWord,
     Place,
     PurgeLeases,
@@ -74,18 +75,27 @@ def _leases(connection: Connection, agent: str, units: Collection[Hash]) -> dict
     }
 
 
+#: SQLite's largest integer: every place is before it.
+_HIGHEST = 2**63 - 1
 _WAITING = (
     "SELECT t.n, t.hash, coalesce(t.task, t.hash), t.offered_at IS NOT NULL,"
     " t.read_at IS NOT NULL, t.told, l.runtime, l.fence, l.at FROM messages t"
     " LEFT JOIN leases l ON l.unit = coalesce(t.task, t.hash) AND l.agent = ?1"
     " WHERE t.mine IN (SELECT n FROM agents WHERE name = ?1) AND t.direction = 'in'"
-    " AND t.inbox IN ('unread', 'read') ORDER BY t.n LIMIT ?2"
+    " AND t.inbox IN ('unread', 'read') AND"
 )
+_IN_ORDER = {
+    Order.OLDEST_FIRST: f"{_WAITING} t.n > coalesce(?3, 0) ORDER BY t.n LIMIT ?2",
+    Order.NEWEST_FIRST: f"{_WAITING} t.n < coalesce(?3, {_HIGHEST}) ORDER BY t.n DESC LIMIT ?2",
+}
 
 
-def _waiting(connection: Connection, agent: str, limit: int) -> tuple[WaitingItem, ...]:
+def _waiting(
+    connection: Connection, agent: str, limit: int, after: Place | None, order: Order
+) -> tuple[WaitingItem, ...]:
     found = []
-    for place, hash, unit, offered, read, told, *lease in connection.execute(_WAITING, (agent, limit)):
+    rows = connection.execute(_IN_ORDER[order], (agent, limit, after))
+    for place, hash, unit, offered, read, told, *lease in rows:
         runtime, fence, at = lease
         held = None if runtime is None else LeaseRecord(Hash(unit), agent, RuntimeId(runtime), fence, at)
         marks = bool(offered), bool(read), told
@@ -143,9 +153,11 @@ class SqliteRuntimeReads(KnownReads):
         """Leases by unit."""
         return await self._engine.read(lambda c: _leases(c, agent, units))
 
-    async def waiting(self, agent: str, limit: int) -> tuple[WaitingItem, ...]:
+    async def waiting(
+        self, agent: str, limit: int, after: Place | None = None, order: Order = Order.OLDEST_FIRST
+    ) -> tuple[WaitingItem, ...]:
         """What an agent has not processed."""
-        return await self._engine.read(lambda c: _waiting(c, agent, limit))
+        return await self._engine.read(lambda c: _waiting(c, agent, limit, after, order))
 
     async def unread(self, agent: str, hashes: Collection[Hash]) -> frozenset[Hash]:
         """Those that an agent has not read."""
