@@ -85,9 +85,7 @@ def contacts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contacts]:
             assert other("setup", "otto", "--relay", relay).code == 0
             assert other("agent", "create", "maker").code == 0
             for name, known in (("ines", ines), ("irma", irma)):
-                until(
-                    lambda name=name: other("connect", "maker", f"@{name}/asker"), lambda ran: ran.code == 0
-                )
+                _until(other, "connect", "maker", f"@{name}/asker", holds=lambda ran: ran.code == 0)
                 _until(known, "status", holds=lambda ran: ran.json()["changed_peers"] == ["@otto"])
             yield Contacts(ines, irma, " ".join(words), true, _account(other))
 

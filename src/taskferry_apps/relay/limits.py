@@ -144,9 +144,8 @@ class RelayLimits:
         Of.SESSIONS,
         600,
         Unit.PER_MINUTE,
-        "Accounts, invites, cards, presence and connections that a device may look up, over all its "
-        "sessions, each read from the disk: one that comes back and asks after all it knows needs less. "
-        "Of an account: four times that.",
+        "Accounts, invites, cards, presence and connections that a device may look up, each read from the "
+        "disk: one that comes back and asks after all it knows needs less. Of an account: four times that.",
         (1, 1_000_000),
     )
     changes: int = settable(
@@ -154,7 +153,7 @@ class RelayLimits:
         6_000,
         Unit.PER_MINUTE,
         "Statements, cards, connections, grants and invites that a device may put, each written to the "
-        "disk: a daemon that tells a restored relay everything stays below. Of an account: four times that.",
+        "disk: one that tells a restored relay everything stays below. Of an account: four times that.",
         (1, 1_000_000),
     )
     visits: int = settable(
