@@ -29,14 +29,14 @@ async def test_an_end_that_was_refused_reaches_the_peer_once_it_is_allowed(kind,
             await act(b, task, "accept")
             await act(b, task, "submit", parts=(TextPart("done"),))
             await in_state(a, task, "submitted")
-            await until(lambda: _is_sent(alice))
+            await until(lambda: _has_ended(a, task))
         async with world.running(bob) as b:
             await b.set_permissions(OWNER, PAIR, GrantChange(classes=("message",)))
             await until(lambda: _is_sent(bob))
         a = await world.open_daemon(alice)
         await act(a, task, kind)
         async with world.running(alice) as a:
-            await until(lambda: _is_refused(a, task))
+            await until(lambda: _has_ended(a, task))
             async with world.running(bob) as b:
                 await in_state(b, task, "submitted")
                 await b.set_permissions(OWNER, PAIR, ALL)
@@ -58,7 +58,7 @@ async def test_a_task_that_was_taken_back_before_it_left_stays_here():
         task = await ask(a, "requester", "@bob/writer")
         await act(a, task, "cancel")
         async with world.running(alice) as a:
-            await until(lambda: _is_refused(a, task))
+            await until(lambda: _has_ended(a, task))
             async with world.running(bob) as b:
                 await b.set_permissions(OWNER, PAIR, ALL)
                 other = await _asked_at_last(a)
@@ -81,7 +81,8 @@ async def _is_sent(machine: Machine) -> bool:
     return await machine.store.next_attempt() is None
 
 
-async def _is_refused(daemon: Daemon, task: Hash) -> bool:
+async def _has_ended(daemon: Daemon, task: Hash) -> bool:
+    """Whether all that the requester said is delivered or refused."""
     view = await daemon.task(OWNER, task.hex())
     deliveries = [event.delivery for event in view.events if event.side == "requester"]
     return all(delivery is not None and delivery.rung in {"delivered", "failed"} for delivery in deliveries)
