@@ -6,15 +6,16 @@ from functools import partial
 
 import pytest
 
-from taskferry_apps.daemon.port import GrantChange, NewAgent
+from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import MessageClass
-from tests.daemon.worlds import OWNER, until
+from tests.daemon.worlds import OWNER, act, ask, in_state, until
 
 from .courier import Courier
-from .machines import Pair, a_pair
+from .machines import Pair, a_pair, alarms_of
+from .test_revoked_home import of_task, set_aside
 
 HELPER = "@bob/helper"
 
@@ -80,3 +81,43 @@ async def test_of_two_acceptances_at_once_each_machine_allows_what_both_do(stric
 
         for daemon in (pair.first, pair.second):
             await until(partial(strict, daemon))
+
+
+async def test_whoever_declined_a_task_that_another_machine_had_accepted_is_told():
+    """The other side had taken the acceptance: the owner learns that saying no came too late, once."""
+    async with a_pair() as pair:
+        first, second = pair.first, pair.second
+        grant = GrantChange(task_budget=5, human_gate=True)
+        await first.set_permissions(OWNER, ("requester", "@bob/writer"), grant)
+        device = first._core.device
+        courier = Courier(second, lambda envelope: of_task(envelope, device) and envelope.device == device)
+        pair.world.tamper = courier.tamper
+        task = await until(partial(_asked_for, pair.bob))
+        for daemon in (first, second):
+            await until(partial(daemon.gates.held_tasks, OWNER))
+        await act(first, task, "accept")
+        await in_state(pair.bob, task, "accepted")
+        await act(second, task, "decline")
+        assert (await second.task(OWNER, task.hex())).summary.confirmed is False
+        await courier.deliver()
+        text = f"Your no to task {task.hex()[:8]} came too late: your device laptop had answered it."
+
+        async def told() -> bool:
+            return text in await alarms_of(second)
+
+        await until(told)
+        assert (await second.task(OWNER, task.hex())).summary.state == "accepted"
+        assert "unknown-seen" not in await set_aside(second)
+        pair.world.tamper = None
+        await act(pair.bob, task, "cancel")
+        for daemon in (first, second):
+            await in_state(daemon, task, "cancelled")
+        assert (await alarms_of(second)).count(text) == 1
+        assert "Your no" not in await alarms_of(first)
+
+
+async def _asked_for(daemon: Daemon):
+    try:
+        return await ask(daemon, "writer", "@alice/requester")
+    except DaemonRefusal:
+        return None  # what Alice allows has not come yet
