@@ -21,7 +21,8 @@ DAY_MS = 86_400_000
 
 def event(kind: str, effect: str = "effective") -> TaskEvent:
     """An event of a task."""
-    return TaskEvent(0, "", kind, kind, AT, effect, True, "", None)
+    side = "worker" if kind == "task_accept" else ""
+    return TaskEvent(0, side, kind, kind, AT, effect, True, "", None)
 
 
 def a_task(state: str = "accepted", kinds: tuple[str, ...] = (), **changes: Any) -> Task:
@@ -51,6 +52,11 @@ def a_task(state: str = "accepted", kinds: tuple[str, ...] = (), **changes: Any)
     return Task(**{**given, **changes})
 
 
+def unconfirmed(task: Task) -> Task:
+    """The same before the other side has said whom it takes."""
+    return attrs.evolve(task, events=tuple(attrs.evolve(each, confirmed=False) for each in task.events))
+
+
 SUBMITTED = ("artifact_submit",)
 REVISED = ("artifact_submit", "revision_request")
 
@@ -77,6 +83,10 @@ REVISED = ("artifact_submit", "revision_request")
         (a_task("completed", SUBMITTED), Stage.HANDED_IN, {}, Next.CLEAN_UP),
         (a_task(actions=()), Stage.ACCEPTED, {}, Next.WAIT),
         (a_task(actions=("fail",)), Stage.ACCEPTED, {}, Next.WAIT),
+        (a_task(kinds=("task_accept",), acts_on="desk"), Stage.ACCEPTED, {}, Next.LEAVE),
+        (a_task(kinds=("task_accept",), acts_on="desk"), Stage.MADE, {}, Next.LEAVE),
+        (unconfirmed(a_task(kinds=("task_accept",), acts_on="desk")), Stage.ACCEPTED, {}, Next.RUN),
+        (a_task("cancelled", ("task_accept",), acts_on="desk"), Stage.ACCEPTED, {}, Next.CLEAN_UP),
     ],
 )  # fmt: skip
 def test_the_next_step_follows_from_the_task_and_what_is_written_down(task, stage, more, wanted):

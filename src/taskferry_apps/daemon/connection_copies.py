@@ -89,17 +89,22 @@ async def _bond(arrival: Arrival, request: Hash | None) -> Bond | None:
 async def _accepted(arrival: Arrival, body: ConnectionAccepted) -> None:
     own = await arrival.draft.own_log()
     bond = await _bond(arrival, peek(body.statement, Kind.CONNECTION_ACCEPT).request)
-    if bond is None or bond.record.state is not ConnectionState.REQUESTED_IN:
+    if bond is None or not bond.asked_by_peer or bond.record.state is ConnectionState.ENDED:
         return
     read_accept(body.statement, own, bond.request)
     grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer, bond.record.grants)
+    # Accepted here, too: of what the two allow, what both do counts, as at the peer's.
+    arrival.draft.add(PutGrant(grant))
+    if bond.record.state is ConnectionState.ACCEPTED:
+        _tell(arrival, bond.record)
+        return
     accepted = attrs.evolve(
         bond.record,
         state=ConnectionState.ACCEPTED,
         accept_raw=body.statement,
         updated_at=arrival.draft.now,
     )
-    arrival.draft.add(SaveConnection(accepted), PutGrant(grant))
+    arrival.draft.add(SaveConnection(accepted))
     _tell(arrival, accepted)
 
 

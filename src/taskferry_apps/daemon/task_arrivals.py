@@ -33,6 +33,7 @@ from .alarms import raise_alarm
 from .arrival import Arrival
 from .bounds import BOUNDS
 from .breakers import count_sent, screen_event
+from .displaced import tell_displaced
 from .leads import within_task
 from .named_events import with_named
 from .port import DaemonRefusal
@@ -82,6 +83,8 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     held = await with_named(arrival.draft, held, row, event)
     after = held if event.hash in held.records else held.with_event(event, content, core.device)
     code = _closing(after.view, event)
+    if code is RejectCode.UNKNOWN_SEEN and await _may_speak_of_another(arrival, after.view, role):
+        code = None
     if code is None:
         inbox = await admit_event(arrival, held, after, role)
         if inbox is InboxState.UNREAD and isinstance(content.body, TaskSeen):
@@ -103,6 +106,7 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     row = row_after(row, after.view, after.contents, arrival.draft.now)
     arrival.draft.add(SaveTask(row))
     _report_superseded(arrival, before, after.view, row, role)
+    await tell_displaced(arrival.draft, held, after, row)
     arrival.draft.tell(
         "task",
         row.mine.name if inbox is InboxState.UNREAD else "",
@@ -181,6 +185,17 @@ def _closing(view: TaskView, event: TaskEvent) -> RejectCode | None:
         if refused.hash == event.hash and refused.code is not RejectCode.FORK:
             return refused.code
     return None
+
+
+async def _may_speak_of_another(arrival: Arrival, view: TaskView, role: Role) -> bool:
+    """Whether what it has seen may be another device's of ours, whose word has not come here yet.
+
+    So it is while the requester has named nothing that this one signed: two devices may begin at once.
+    """
+    asked = view.order.chains[Role.REQUESTER]
+    if role is not Role.WORKER or not asked or asked[-1].link.seen.count:
+        return False
+    return len((await arrival.draft.own_log()).state.serving(arrival.mine.name)) > 1
 
 
 async def _set_aside(arrival: Arrival, code: RejectCode) -> None:
@@ -299,6 +314,7 @@ async def _take_copy(arrival: Arrival, task: Hash) -> None:
     held = await _with_late_copies(arrival, held, row)
     held = await with_named(arrival.draft, held, row, event)
     after = held.with_event(event, arrival.content, arrival.draft.core.device)
+    await tell_displaced(arrival.draft, held, after, row)
     arrival.draft.add(SaveTask(row_after(row, after.view, after.contents, arrival.draft.now)))
 
 

@@ -27,7 +27,7 @@ from .progress import Progress, Waiting
 from .room import Room
 from .running import Command, Ended, run
 from .seat import Seat, leased
-from .steps import Kept, Next, Stage, begun, is_withdrawn, key_of, next_of
+from .steps import Kept, Next, Stage, begun, is_withdrawn, key_of, next_of, other_machine
 from .telling import Tell, Told, What
 from .text import harmless
 
@@ -101,6 +101,8 @@ class _Job:
     lease: Lease | None = None
     taken_over: TakenOver | None = None
     """Set while the command runs, once another program has the task."""
+    is_elsewhere: bool = False
+    """The same, once another machine of the owner's has it."""
 
     async def do(self, make: Callable[[], Doing[T]]) -> T:
         """Take a step that others see, as the program that has the task. Raises TakenOver."""
@@ -112,12 +114,12 @@ class _Job:
         try:
             self.lease = await self.desk.seat.take(self.id)
         except TakenOver as error:
-            self.lose(error)
+            self.lose(error.message)
             return False
         return True
 
-    def lose(self, error: TakenOver) -> None:
-        """Another program carries it on: what is here is of no use any more."""
+    def lose(self, why: str) -> None:
+        """Somebody else carries it on: what is here is of no use any more."""
         self.is_lost, self.lease = True, None
         if self.desk.room.find(self.id) is None:
             return
@@ -125,7 +127,7 @@ class _Job:
         if self.desk.keep != "all":
             self.remove_folder()
         self.desk.room.forget(self.id)
-        self.tell(What.LOST, f"{error.message} What was done here is discarded.")
+        self.tell(What.LOST, f"{why} What was done here is discarded.")
 
     async def acknowledge(self, items: Iterable[str]) -> None:
         """Mark inbox items of the task as processed, where they are this worker's to put away."""
@@ -157,6 +159,9 @@ class _Job:
                     return False
                 case Next.CLEAN_UP:
                     self.clean_up(task)
+                    return False
+                case Next.LEAVE:
+                    self.lose(f"Your machine {other_machine(task)} has it.")
                     return False
         except NotPossible:
             # The other side was faster: what to do now, the task says.
@@ -207,7 +212,8 @@ class _Job:
         if self.taken_over is not None:
             raise self.taken_over
         if ended.is_stopped:
-            self.tell(What.STOPPED, "it was withdrawn")
+            if not self.is_elsewhere:
+                self.tell(What.STOPPED, "it was withdrawn")
         elif ended.reason:
             if ended.is_too_large and self.desk.keep != "all":
                 # Kept, such folders would fill the disk one by one.
@@ -243,10 +249,11 @@ class _Job:
         return ended
 
     async def watch(self, mark: str, stop: trio.Event) -> None:
-        """Set `stop` when the task is withdrawn, has ended otherwise, or is another program's."""
+        """Set `stop` when the task is withdrawn, has ended otherwise, or is somebody else's to do."""
         while True:
             task = await self.show(_POLL_S, mark)
-            if is_withdrawn(task):
+            self.is_elsewhere = bool(other_machine(task))
+            if is_withdrawn(task) or self.is_elsewhere:
                 stop.set()
                 return
             mark = task.mark

@@ -20,6 +20,7 @@ __all__ = [
     "may_begin",
     "next_of",
     "open_reasons",
+    "other_machine",
     "revisions_asked",
 ]
 
@@ -73,12 +74,16 @@ class Next(Enum):
     """For the other side."""
     CLEAN_UP = "clean up"
     """It has ended."""
+    LEAVE = "leave"
+    """Another machine of the owner's has it."""
 
 
 def next_of(task: Task, kept: Kept, now_ms: int) -> Next:
     """The next thing to do. The same after a crash at any place: nothing is done twice, or left."""
     if task.final:
         return Next.CLEAN_UP
+    if other_machine(task):
+        return Next.LEAVE
     if not task.actions:
         return Next.WAIT
     # While the daemon remembers the key, the same request tells whether it was this worker's.
@@ -124,9 +129,20 @@ def open_reasons(task: Task) -> tuple[str, ...]:
 def may_begin(task: Task) -> bool:
     """Whether there is something to do for a worker that does not hold it: to accept it, or to take it over.
 
-    What was handed in and waits for the other side is nobody's to take over.
+    What was handed in and waits for the other side is nobody's to take over, nor is what another machine of
+    the owner's has accepted.
     """
-    return "accept" in task.actions or ("submit" in task.actions and task.state not in _HANDED_IN)
+    is_left = "submit" in task.actions and task.state not in _HANDED_IN and not task.acts_on
+    return "accept" in task.actions or is_left
+
+
+def other_machine(task: Task) -> str:
+    """The machine of the owner's that has a task, as it is called; "" for this one, and before it is settled.
+
+    Two machines may accept at once: the other side's next word says which of them it takes.
+    """
+    begun = next((event for event in task.events if event.side == "worker"), None)
+    return task.acts_on if begun is not None and begun.confirmed else ""
 
 
 def is_withdrawn(task: Task) -> bool:
