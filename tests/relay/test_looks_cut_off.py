@@ -11,8 +11,10 @@ import trio
 
 from taskferry_apps.relay import usage as usage_module
 from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.usage import Usages
 from taskferry_apps.relay_client import LinkEnded
 from taskferry_protocol.admission import MailboxLimits
+from taskferry_protocol.ids import DeviceId
 from taskferry_stores.memory import MemoryRelayStore
 
 from .conftest import GENERATION, ORIGIN, World, codes, serving, take
@@ -94,3 +96,18 @@ async def cut_off(world: World, store: Slow, parcels: list[bytes]) -> None:
         for link in world.relay._links:
             link._scope.cancel()
     store.is_slow = False
+
+
+async def test_looks_that_were_cut_off_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of mailboxes that were looked at in vain no more are remembered than of others."""
+    monkeypatch.setattr(usage_module, "USAGES_HELD", 2)
+    store = Slow("usage")
+    usages = Usages(store, MailboxLimits())
+    store.is_slow = True
+    for number in range(20):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await usages.load(None, [DeviceId(bytes([number]) * 32)])
+    store.is_slow = False
+    await usages.load(None, [DeviceId(bytes(32))])
+    assert len(usages.totals) <= 3
