@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import pytest
 import trio
+import trio.testing
 
 from taskferry_apps.relay import usage as usage_module
 from taskferry_apps.relay.core import Policy
@@ -31,12 +32,13 @@ class Slow(MemoryRelayStore):
         self.look = look
         self.is_slow = False
         self.looking = trio.Event()
+        self.gate = trio.Event()
 
     async def _answered(self, look: str, answer: Awaitable[T]) -> T:
         found = await answer
         if self.is_slow and look == self.look:
             self.looking.set()
-            await trio.sleep_forever()
+            await self.gate.wait()
         return found
 
     async def usage(self, devices):
@@ -111,3 +113,30 @@ async def test_looks_that_were_cut_off_leave_nothing_behind(monkeypatch: pytest.
     store.is_slow = False
     await usages.load(None, [DeviceId(bytes(32))])
     assert len(usages.totals) <= 3
+
+
+async def test_a_link_that_broke_before_its_session_opened_puts_no_later_one_out() -> None:
+    """The relay is slow to open the first; its device has dialled again by then, and keeps that session."""
+    store = Slow("usage")
+    async with serving(store, Policy([ORIGIN])) as world:
+        with trio.fail_after(20):
+            await world.introduce()
+            store.is_slow = True
+            with trio.CancelScope() as broken:
+                async with trio.open_nursery() as nursery:
+
+                    async def dials() -> None:
+                        async with world.open(world.alice):
+                            pass
+
+                    nursery.start_soon(dials)
+                    await store.looking.wait()
+                    broken.cancel()
+            store.is_slow = False
+            async with world.open(world.alice) as client:
+                store.gate.set()
+                await trio.testing.wait_all_tasks_blocked()
+                assert client.ended is None
+                assert codes(await client.send([seal(world.alice, world.bob, "hi", world.now).parcel])) == [
+                    "accepted"
+                ]
