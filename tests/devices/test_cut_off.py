@@ -12,11 +12,12 @@ import trio.testing
 from taskferry_apps import system
 from taskferry_apps.daemon.entering import Entry, Pending
 from taskferry_apps.daemon.keys import make_keys
-from taskferry_apps.daemon.port import NewAgent
+from taskferry_apps.daemon.port import DaemonRefusal, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.accounts import DeviceStatus
 from taskferry_protocol.ids import AccountId, Hash, Instant, LogPosition
 from taskferry_protocol.limits import MINUTE_MS
+from taskferry_protocol.passphrases import Effort
 from taskferry_protocol.records import AppendStatements, PutSetting
 from taskferry_stores.errors import StoreFull
 from taskferry_stores.memory import MemoryDaemonStore
@@ -203,3 +204,38 @@ async def test_giving_up_a_try_takes_no_keys_from_the_next_one():
             nursery.cancel_scope.cancel()
         assert core.ring is machine.vault.ring is ring
         assert await core.store.settings(("linking",)) == {"linking": later.encode()}
+
+
+@pytest.mark.parametrize("why", ["locked", "relay-unreachable"])
+async def test_a_machine_that_cannot_be_let_in_is_told_so_on_both_sides(
+    monkeypatch: pytest.MonkeyPatch, why: str
+):
+    """The key was locked meanwhile, or the relay has gone: nobody waits for words that came to nothing."""
+    third, alice = Machine("third"), Machine("alice")
+    async with a_world() as world, world.running(third) as new, world.running(alice) as old:
+        await set_up(old, "alice", "requester")
+        await link_to(world, old, Machine("second"))
+        await until(lambda: _serving(old, 2))
+        ours, theirs = await compared(old, new)
+        if why == "locked":
+            monkeypatch.setattr(old.manage, "_effort", Effort(1, 8 * 1024 * 1024))
+            await old.manage.set_passphrase(OWNER, "a passphrase of many words", "")
+        else:
+            world.stop_relay()
+
+            async def is_alone() -> bool:
+                return not old._link.connected
+
+            await until(is_alone)
+        await new.devices.confirm(OWNER, ours)
+        await until(partial(_has_consent, old))
+        with pytest.raises(DaemonRefusal) as refused:
+            await old.devices.confirm(OWNER, theirs)
+        assert refused.value.code == why
+        shown = await old.devices.linking(OWNER, "", 0)
+        assert (shown.phase, shown.code) == ("failed", why)
+
+        async def is_told() -> bool:
+            return (await new.devices.linking(OWNER, "", 0)).phase == "failed"
+
+        await until(is_told)
