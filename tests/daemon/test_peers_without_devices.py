@@ -13,7 +13,8 @@ from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.views import Delivery
 from taskferry_protocol import accounts
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AgentRef, Hash, Instant
+from taskferry_protocol.records import OweReceipt, ReceiptOwed
 from tests.devices.machines import a_pair
 
 from .worlds import OWNER, Machine, a_world, ask, connect, set_up, until
@@ -146,3 +147,32 @@ async def test_who_sends_from_a_machine_that_was_put_out_is_told_so():
 def test_the_end_of_a_message_is_told_in_words(rung: str, code: str, words: str) -> None:
     """Where a machine is gone, what became of a message names it; any other code stands as it is."""
     assert words in delivery_words(Delivery(rung, Instant(1_700_000_000_000), code), "@bob/writer", None)
+
+
+async def test_a_receipt_that_nobody_can_be_sent_uses_up_no_number():
+    """Should the peer come back, no gap shows that no message is behind; nothing is kept of it."""
+    async with (
+        a_world() as world,
+        world.running(Machine("alice")) as alice,
+        world.running(Machine("bob")) as bob,
+    ):
+        await set_up(alice, "alice", "requester")
+        await set_up(bob, "bob", "writer")
+        await connect(alice, bob, "requester", "@bob/writer")
+        await bob.devices.revoke(OWNER, bob._core.device.hex(), "the end", lose=True)
+        await know_log_of(alice, bob)
+        core, peer = alice._core, AgentRef(bob._core.own, "writer")
+
+        async def all_said() -> bool:
+            return not await core.store.receipts_owed(1)
+
+        await until(all_said)
+        before = await core.store.sequences((peer,))
+        async with core.lock:
+            draft = Draft(core)
+            owed = ReceiptOwed(Hash(bytes(32)), core.agent("requester"), peer, "applied", "", draft.now)
+            draft.add(OweReceipt(owed))
+            await draft.commit()
+        core.outgoing.ring()
+        await until(all_said)
+        assert await core.store.sequences((peer,)) == before

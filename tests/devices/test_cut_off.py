@@ -7,14 +7,21 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
-from taskferry_apps.daemon.port import NewAgent
+from taskferry_apps import system
+from taskferry_apps.daemon.entering import Entry, Pending
+from taskferry_apps.daemon.keys import make_keys
+from taskferry_apps.daemon.port import DaemonRefusal, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.accounts import DeviceStatus
-from taskferry_protocol.records import AppendStatements
+from taskferry_protocol.ids import AccountId, Hash, Instant, LogPosition
+from taskferry_protocol.limits import MINUTE_MS
+from taskferry_protocol.passphrases import Effort
+from taskferry_protocol.records import AppendStatements, PutSetting
 from taskferry_stores.errors import StoreFull
 from taskferry_stores.memory import MemoryDaemonStore
-from tests.daemon.worlds import OWNER, Machine, a_world, set_up, until
+from tests.daemon.worlds import OWNER, URL, Machine, a_world, set_up, until
 from tests.hanging_up import hung_up
 
 from .machines import Pair, a_pair, link_to, log_of
@@ -142,3 +149,93 @@ async def test_words_that_were_typed_count_though_whoever_typed_them_hung_up(who
         await until(partial(_has_consent, old))
         await hung_up(partial(old.devices.confirm, OWNER, theirs), waits if who == "old" else 10**9)
         await until(lambda: _is_served(new))
+
+
+async def test_a_try_that_a_crash_cut_off_and_the_next_one_end_together():
+    """The machine still looks for what it consented to first, and both find what it consents to last."""
+    third, alice = Machine("third"), Machine("alice")
+    async with a_world() as world, world.running(alice) as old:
+        await set_up(old, "alice", "requester")
+        async with world.running(third) as new:
+            ours, _ = await compared(old, new)
+            await new.devices.confirm(OWNER, ours)
+        await old.devices.cancel(OWNER)
+        async with world.running(third) as new:
+            lock = new._core.lock
+            await until(partial(_carries, new))
+            ours, theirs = await compared(old, new)
+            await new.devices.confirm(OWNER, ours)
+            with trio.fail_after(20):
+                async with lock:
+                    await old.devices.confirm(OWNER, theirs)
+                    while lock.statistics().tasks_waiting < 2:
+                        await trio.sleep(0.01)
+                while lock.statistics().tasks_waiting:
+                    await trio.sleep(0.01)
+            await until(lambda: _is_served(new))
+
+
+async def _carries(daemon: Daemon) -> bool:
+    return daemon._linking._nursery is not None
+
+
+async def test_giving_up_a_try_takes_no_keys_from_the_next_one():
+    """What the machine has just consented to is kept, though the time of an earlier try is over."""
+    machine = Machine("third")
+    async with a_world() as world:
+        core = (await world.open_daemon(machine))._core
+        entry, now = Entry(core, world.route_to), core.now()
+        position = LogPosition(1, Hash(bytes(32)))
+        account = AccountId(bytes(32))
+        core.ring = make_keys("first", system.entropy, now)
+        await core.commit((PutSetting("linking", Pending(account, position, URL, now).encode()),))
+        ring = make_keys("next", system.entropy, now)
+        later = Pending(account, position, URL, Instant(now + MINUTE_MS))
+        async with trio.open_nursery() as nursery:
+            async with core.lock:
+                nursery.start_soon(entry.promise, ring, later)
+                await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(entry.resume)
+                with trio.fail_after(20):
+                    while core.lock.statistics().tasks_waiting < 2:
+                        await trio.sleep(0.01)
+            while core.lock.locked():
+                await trio.sleep(0.01)
+            nursery.cancel_scope.cancel()
+        assert core.ring is machine.vault.ring is ring
+        assert await core.store.settings(("linking",)) == {"linking": later.encode()}
+
+
+@pytest.mark.parametrize("why", ["locked", "relay-unreachable"])
+async def test_a_machine_that_cannot_be_let_in_is_told_so_on_both_sides(
+    monkeypatch: pytest.MonkeyPatch, why: str
+):
+    """The key was locked meanwhile, or the relay has gone: nobody waits for words that came to nothing."""
+    third, alice = Machine("third"), Machine("alice")
+    async with a_world() as world, world.running(third) as new, world.running(alice) as old:
+        await set_up(old, "alice", "requester")
+        await link_to(world, old, Machine("second"))
+        await until(lambda: _serving(old, 2))
+        ours, theirs = await compared(old, new)
+        if why == "locked":
+            monkeypatch.setattr(old.manage, "_effort", Effort(1, 8 * 1024 * 1024))
+            await old.manage.set_passphrase(OWNER, "a passphrase of many words", "")
+        else:
+            world.stop_relay()
+
+            async def is_alone() -> bool:
+                return not old._link.connected
+
+            await until(is_alone)
+        await new.devices.confirm(OWNER, ours)
+        await until(partial(_has_consent, old))
+        with pytest.raises(DaemonRefusal) as refused:
+            await old.devices.confirm(OWNER, theirs)
+        assert refused.value.code == why
+        shown = await old.devices.linking(OWNER, "", 0)
+        assert (shown.phase, shown.code) == ("failed", why)
+
+        async def is_told() -> bool:
+            return (await new.devices.linking(OWNER, "", 0)).phase == "failed"
+
+        await until(is_told)

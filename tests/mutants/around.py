@@ -39,8 +39,8 @@ AROUND = (
     _m(
         "half-a-change",
         f"{_SQLITE}/engine.py",
-        "            self._roll_back()\n            if _is_fault_of_storage(error):\n                raise\n            return None",
-        '            connection.execute("COMMIT")\n            if _is_fault_of_storage(error):\n                raise\n            return None',
+        "            self._roll_back()\n            if is_fault_of_storage(error):\n                raise\n            return None",
+        '            connection.execute("COMMIT")\n            if is_fault_of_storage(error):\n                raise\n            return None',
         "a commit is all or nothing",
         "tests/stores/test_sqlite_faults.py",
     ),

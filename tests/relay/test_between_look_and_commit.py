@@ -117,3 +117,28 @@ async def test_requests_on_their_way_to_the_disk_count(*, late: bool) -> None:
         call = connect(world.alice, world.bob, world.now)
         found = await sent_around(world, call, asked[:3], asked[3:], late=late)
         assert found == [["accepted"] * 3, ["contact-limit"] * 2]
+
+
+async def test_what_comes_again_while_it_is_being_written_is_no_more_than_it_was():
+    """A sender whose link broke before the answer offers the same again, and is not told to wait for it."""
+    async with a_slow_disk() as world:
+        assert isinstance(world.store, SlowMail)
+        parcels = [seal(world.alice, world.bob, f"{n}", world.now).parcel for n in range(3)]
+        found: list[list[str]] = []
+        async with world.open(world.bob), world.open(world.alice) as client:
+            await client.call(connect(world.alice, world.bob, world.now, rate=3))
+            world.store.gate = trio.Event()
+
+            async def send() -> None:
+                found.append(codes(await client.send(parcels)))
+
+            with trio.fail_after(20):
+                async with trio.open_nursery() as nursery:
+                    for _ in range(2):
+                        nursery.start_soon(send)
+                        await wait_all_tasks_blocked()
+                    world.store.gate.set()
+        assert found == [["accepted"] * 3] * 2
+        assert not world.relay._engine._judge._pending
+        held = await world.store.usage([world.bob.keys.id])
+        assert held[world.bob.keys.id].count == 3

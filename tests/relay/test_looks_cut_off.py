@@ -8,11 +8,14 @@ from typing import TypeVar
 
 import pytest
 import trio
+import trio.testing
 
 from taskferry_apps.relay import usage as usage_module
 from taskferry_apps.relay.core import Policy
+from taskferry_apps.relay.usage import Usages
 from taskferry_apps.relay_client import LinkEnded
 from taskferry_protocol.admission import MailboxLimits
+from taskferry_protocol.ids import DeviceId
 from taskferry_stores.memory import MemoryRelayStore
 
 from .conftest import GENERATION, ORIGIN, World, codes, serving, take
@@ -29,12 +32,13 @@ class Slow(MemoryRelayStore):
         self.look = look
         self.is_slow = False
         self.looking = trio.Event()
+        self.gate = trio.Event()
 
     async def _answered(self, look: str, answer: Awaitable[T]) -> T:
         found = await answer
         if self.is_slow and look == self.look:
             self.looking.set()
-            await trio.sleep_forever()
+            await self.gate.wait()
         return found
 
     async def usage(self, devices):
@@ -94,3 +98,45 @@ async def cut_off(world: World, store: Slow, parcels: list[bytes]) -> None:
         for link in world.relay._links:
             link._scope.cancel()
     store.is_slow = False
+
+
+async def test_looks_that_were_cut_off_leave_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of mailboxes that were looked at in vain no more are remembered than of others."""
+    monkeypatch.setattr(usage_module, "USAGES_HELD", 2)
+    store = Slow("usage")
+    usages = Usages(store, MailboxLimits())
+    store.is_slow = True
+    for number in range(20):
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await usages.load(None, [DeviceId(bytes([number]) * 32)])
+    store.is_slow = False
+    await usages.load(None, [DeviceId(bytes(32))])
+    assert len(usages.totals) <= 3
+
+
+async def test_a_link_that_broke_before_its_session_opened_puts_no_later_one_out() -> None:
+    """The relay is slow to open the first; its device has dialled again by then, and keeps that session."""
+    store = Slow("usage")
+    async with serving(store, Policy([ORIGIN])) as world:
+        with trio.fail_after(20):
+            await world.introduce()
+            store.is_slow = True
+            with trio.CancelScope() as broken:
+                async with trio.open_nursery() as nursery:
+
+                    async def dials() -> None:
+                        async with world.open(world.alice):
+                            pass
+
+                    nursery.start_soon(dials)
+                    await store.looking.wait()
+                    broken.cancel()
+            store.is_slow = False
+            async with world.open(world.alice) as client:
+                store.gate.set()
+                await trio.testing.wait_all_tasks_blocked()
+                assert client.ended is None
+                assert codes(await client.send([seal(world.alice, world.bob, "hi", world.now).parcel])) == [
+                    "accepted"
+                ]

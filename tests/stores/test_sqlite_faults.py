@@ -567,3 +567,44 @@ async def test_change_that_cannot_be_written_takes_its_commit_along(tmp_path):
         assert await daemon.settings(("first", "second")) == {}
         await daemon.commit([PutSetting("third", b"3")])
         assert await daemon.settings(("first", "third")) == {"third": b"3"}
+
+
+async def test_where_no_thread_can_be_had_nobody_waits_for_ever(tmp_path, monkeypatch):
+    """Nothing of such a commit is stored, all who share it are told so, and the next one goes on."""
+    async with open_relay(tmp_path / "relay.db") as relay:
+        engine, outcomes = relay._engine, []
+        write, gate, begun = engine._write, threading.Event(), threading.Event()
+
+        def slowly(group):
+            begun.set()
+            gate.wait(10)
+            return write(group)
+
+        async def commit(number):
+            try:
+                await relay.commit([PutSetting(f"{number}", b"")])
+                outcomes.append("stored")
+            except StoreUnavailable:
+                outcomes.append("refused")
+
+        monkeypatch.setattr(engine, "_write", slowly)
+        with trio.fail_after(20):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(commit, 0)
+                while not begun.is_set():
+                    await trio.sleep(0.005)
+                for number in range(1, 4):
+                    nursery.start_soon(commit, number)
+                await trio.testing.wait_all_tasks_blocked()
+                monkeypatch.setattr(engine, "_write", write)
+                in_thread = engine._in_thread
+
+                async def none_left(call, *arguments, limiter):
+                    monkeypatch.setattr(engine, "_in_thread", in_thread)
+                    raise RuntimeError("can't start new thread")
+
+                monkeypatch.setattr(engine, "_in_thread", none_left)
+                gate.set()
+            await commit(4)
+        assert outcomes == ["stored", "refused", "refused", "refused", "stored"]
+        assert set(await relay.settings([f"{number}" for number in range(5)])) == {"0", "4"}

@@ -87,6 +87,8 @@ class Entry:
                 return
             if core.now() >= pending.until:
                 async with core.lock:
+                    if (await core.store.settings((_KEY,))).get(_KEY) != raw:
+                        continue
                     # Keys that somebody may still put into a log are used for nothing else.
                     core.ring = make_keys(core.ring.device.label, core.entropy, core.now())
                     await core.save_keys(core.ring)
@@ -115,6 +117,10 @@ class Entry:
         if not stands:
             return False
         async with core.lock:
+            # A try that a crash cut off is looked for beside the next one: that may have come in, or have
+            # other keys.
+            if core.account is not None or core.ring is not ring:
+                return core.account is not None
             draft = Draft(core)
             draft.take_log(None, log)
             draft.add(

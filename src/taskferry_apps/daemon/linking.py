@@ -138,8 +138,7 @@ class Linking:
             ) from error
         relay = await self._link.url()
         log = await core.own_log()
-        now = core.now()
-        side, turn = Approving.begin(log, core.device, core.entropy(KEY_BYTES), now, manage=manage)
+        side, turn = Approving.begin(log, core.device, core.entropy(KEY_BYTES), core.now(), manage=manage)
         attempt = self._start(_Attempt(relay=relay, history=history, approving=side, shown=core.shown))
         await self._go(attempt, where, turn.letters)
         return await self.view()
@@ -174,23 +173,23 @@ class Linking:
         attempt.tell()
 
     async def _to_its_end(self, work: Callable[[], Awaitable[None]]) -> None:
-        """Have this done, also where whoever asked hangs up: there is one try. Raises DaemonRefusal."""
+        """Have this done, also where whoever asked hangs up: there is one try. Raises what `work` raises."""
         if self._nursery is None:
             raise starting()
-        done, refusals = trio.Event(), list[DaemonRefusal]()
+        done, failures = trio.Event(), list[Exception]()
 
         async def carry() -> None:
             try:
                 await work()
-            except DaemonRefusal as refused:
-                refusals.append(refused)
+            except Exception as error:  # noqa: BLE001 - it is the caller's, whose task has it raised
+                failures.append(error)
             finally:
                 done.set()
 
         self._nursery.start_soon(carry)
         await done.wait()
-        for refused in refusals:
-            raise refused
+        for error in failures:
+            raise error
 
     async def cancel(self, caller: Caller) -> LinkingView:
         """Give the try up."""
@@ -263,8 +262,7 @@ class Linking:
         self._nursery.start_soon(self._converse, attempt, place, letters)
         with trio.move_on_after(_OPEN_S):
             while attempt.meeting is None and not attempt.is_over:
-                heard = attempt.changed.next
-                await heard.wait()
+                await attempt.changed.next.wait()
         if attempt.meeting is None:
             attempt.fail("relay-unreachable", "The relay did not answer.")
             attempt.scope.cancel()
@@ -375,10 +373,14 @@ class Linking:
                 draft.tell("device", "", state="added", id=record.id.hex(), label=record.label)
                 await draft.commit()
         except (RemoteProtocolError, LocalProtocolError) as error:
-            refused = refusal_of(error)
-            attempt.is_over = False
+            attempt.is_over, refused = False, refusal_of(error)
             await self._give_up(attempt, RejectCode.NOT_AN_EXTENSION, refused.message)
             raise refused from error
+        except DaemonRefusal as refused:
+            attempt.is_over = False
+            attempt.fail(refused.code, refused.message)
+            await self._give_up(attempt, RejectCode.NOT_AN_EXTENSION, refused.message)
+            raise
         core.outgoing.ring()
         # Before anything that is waited for: whoever asked may hang up, and the device stands in the log.
         self._sharing.go()

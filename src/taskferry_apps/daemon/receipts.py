@@ -66,10 +66,11 @@ async def _say(
     draft: Draft, items: Sequence[ReceiptOwed], telling: PeerTelling, mine: AgentRef, peer: AgentRef
 ) -> None:
     said = tuple(ReceiptItem(item.hash, Outcome(item.outcome), item.code or None) for item in items)
+    mark = draft.mark()
     try:
         await draft.post_quietly(Receipt(said, telling.tells, telling.seen), mine, peer)
     except DaemonRefusal:
-        pass  # nobody serves that agent any more: there is nobody to tell
+        draft.back_to(mark)  # nobody serves that agent any more: there is nobody to tell
 
 
 async def take_receipt(arrival: Arrival, body: Receipt) -> None:

@@ -63,7 +63,7 @@ class RelayAudit:
         self._hour = 0
         self._again: dict[RelayAuditKind, dict[_Key, int]] = {}
         self._prune_at = 0
-        self._flushing = trio.Lock()
+        self._flushing: trio.Event | None = None
 
     def taken(self, log: AccountLog, kept: int, before: str = "") -> Steps[list[RelayChange]]:
         """What to store with an account's statements from index `kept` on, `before` which it was so named."""
@@ -131,8 +131,14 @@ class RelayAudit:
 
     async def flush(self) -> None:
         """Write down what was gathered, and take away what is too old."""
-        async with self._flushing:
+        while self._flushing is not None:
+            await self._flushing.wait()
+        self._flushing = ended = trio.Event()
+        try:
             await self._flush()
+        finally:
+            self._flushing = None
+            ended.set()
 
     async def _flush(self) -> None:
         now = self._now()

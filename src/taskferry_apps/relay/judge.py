@@ -62,13 +62,16 @@ class Judge:
         self._facts = facts
         self._now = now
         self._witness = witness
-        # Contacts that are decided on and not yet in the store.
+        # Batches that are decided on and not yet in the store.
+        self._pending: set[Job] = set()
+        # Contacts among them.
         self._asked: dict[tuple[DeviceId, MessageId], Hash] = {}
 
     async def decide(self, sender: Sender, jobs: Sequence[Job]) -> None:
         """Decide on all parcels of one sender's batches; on none, if it raises."""
         waiting = [(job, index) for job in jobs for index in range(len(job.parcels))]
         try:
+            self._pending.update(jobs)
             for start in range(0, len(waiting), CHUNK):
                 if start:
                     await trio.lowlevel.checkpoint()
@@ -77,6 +80,7 @@ class Judge:
             # The link is gone: nothing of it is stored, so nothing of it may count as pending.
             self.take_back(jobs)
             raise
+        self._pending.difference_update([job for job in jobs if not job.stores])
 
     async def _decide(self, sender: Sender, places: Sequence[_Place]) -> None:
         now = self._now()
@@ -87,7 +91,9 @@ class Judge:
         await self._judge(sender, read, priors, now)
         refused = [entry for entry in read if _may_be_known(entry[0])]
         if refused:
-            priors = await self._priors(refused)
+            # What is being written is not in the store yet, or has just come there.
+            priors = self._unwritten(refused)
+            priors |= await self._priors(refused)
             known: list[_Read] = [(*entry[:3], []) for entry in refused if _key(entry[1]) in priors]
             await self._judge(sender, known, priors, now, again=True)
 
@@ -120,6 +126,16 @@ class Judge:
         """What was accepted before under the same ids."""
         found = await self._store.accepted({_key(envelope) for _, envelope, _, _ in read})
         return {key: Prior(by_id=hash) for key, hash in found.items()}
+
+    def _unwritten(self, read: Sequence[_Read]) -> dict[tuple[DeviceId, MessageId], Prior]:
+        """What was decided on before under the same ids, and is on its way to the store."""
+        wanted = {_key(envelope) for _, envelope, _, _ in read}
+        return {
+            key: Prior(by_id=change.hash)
+            for job in self._pending
+            for _, change in job.stores
+            if (key := (change.device, change.id)) in wanted
+        }
 
     async def _judge(
         self,
@@ -202,6 +218,7 @@ class Judge:
 
     def ended(self, jobs: Sequence[Job]) -> None:
         """A commit of these ended: the store knows now which contacts there are."""
+        self._pending.difference_update(jobs)
         self._facts.written([change for job in jobs for change in job.contacts])
         if self._asked:
             for job in jobs:
@@ -210,6 +227,7 @@ class Judge:
 
     def take_back(self, jobs: Sequence[Job]) -> None:
         """What was decided on for these comes to nothing."""
+        self._pending.difference_update(jobs)
         self._facts.came_to_nothing([change for job in jobs for change in job.contacts])
         landing = Landing()
         for job in jobs:

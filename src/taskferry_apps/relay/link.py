@@ -85,11 +85,14 @@ class Link:
         "_session",
         "_transport",
         "_writing",
+        "began",
     )
 
     def __init__(self, office: Office, transport: Transport, nonce: bytes) -> None:
         self._office = office
         self._transport = transport
+        self.began = trio.current_time()
+        """When it was dialled."""
         self._session = RelaySession(
             nonce=nonce, origins=office.origins, transport=transport.kind, now=office.now()
         )
@@ -283,6 +286,7 @@ class Link:
                 log = await office.accounts.extend(reader, event.start, event.statements)
                 check_active(office.accounts, log, hello.device)
                 check_alone(office.presence, hello)
+            office.presence.check_latest(hello.device, self.began)
         except RemoteProtocolError as error:
             _LOG.info("a session was refused", device=fingerprint(hello.device), code=error.code)
             peer = self._transport.peer

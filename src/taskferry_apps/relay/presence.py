@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
-from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Entry
 from taskferry_protocol.ids import AccountId, DeviceId
 
@@ -31,6 +31,10 @@ class Present(Protocol):
     def run_id(self) -> bytes:
         """The daemon's process, as it says; empty where it says nothing."""
 
+    @property
+    def began(self) -> float:
+        """When it was dialled, by trio's clock."""
+
     def deliver(self, entries: Sequence[Entry]) -> None:
         """Put entries that were committed just now before the device. Never blocks, never raises."""
 
@@ -50,6 +54,15 @@ class Presence:
 
     def __iter__(self) -> Iterator[Present]:
         return iter(tuple(self._by_device.values()))
+
+    def check_latest(self, device: DeviceId, began: float) -> None:
+        """Nothing if the device has no session that it dialled later than one which began then.
+
+        Its link may have broken long ago. Raises RemoteProtocolError(replaced).
+        """
+        session = self._by_device.get(device)
+        if session is not None and session.began > began:
+            raise RemoteProtocolError(RejectCode.REPLACED, "this device has dialled again since")
 
     def enter(self, session: Present) -> None:
         """A session opened; one that the same device had before ends."""

@@ -160,11 +160,7 @@ class Usages:
         if len(self._boxes) > USAGES_HELD:
             # What is pending, being read or about to be decided on is counted on.
             needed = set[DeviceId]().union(*self._needed)
-            self._boxes = {
-                id: box
-                for id, box in self._boxes.items()
-                if box.pending.count or not box.known or id in needed
-            }
+            self._boxes = {id: box for id, box in self._boxes.items() if box.pending.count or id in needed}
         self._boxes.update(wanted)
         before = {}
         for id, box in wanted.items():

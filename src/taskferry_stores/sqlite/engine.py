@@ -10,12 +10,13 @@ from __future__ import annotations
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Generic, Protocol, TypeVar, TypeVarTuple, Unpack
 
 import trio
 
 from ..errors import StoreClosed, StoreConflict, StoreError, StoreFailed
-from .faults import translate
+from .faults import is_fault_of_storage, no_thread, translate
 from .files import OpenFile, begin_log_anew
 from .log_length import LogLength
 
@@ -59,14 +60,6 @@ class Writer(Protocol[C_contra, R_co]):
 
     def forget(self) -> None:
         """What was written since the last commit is taken back."""
-
-
-def _is_fault_of_storage(error: BaseException) -> bool:
-    """Whether disk or file are to blame, not what was asked of them."""
-    return isinstance(error, sqlite3.Error) and not isinstance(
-        error,
-        (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError),
-    )
 
 
 class _Request(Generic[C, R]):
@@ -174,11 +167,18 @@ class Engine(Generic[C, R]):
         # From here on the commit is under way, and whoever gives up leaves it to finish.
         with trio.CancelScope(shield=True):
             if group:
-                await self._in_thread(self._write, group, limiter=self._write_limit)
+                try:
+                    await self._in_thread(self._write, group, limiter=self._write_limit)
+                except RuntimeError as error:
+                    # Raised, it would leave without an answer whoever shares the group or comes after it.
+                    for member in group:
+                        member.outcome = no_thread(self._file.path, error)
             for member in group:
                 member.woken.set()
             if self._log.is_long and self._failure is None:
-                await self._in_thread(self._checkpoint, limiter=self._write_limit)
+                # Left to the next time where there is no thread.
+                with suppress(RuntimeError):
+                    await self._in_thread(self._checkpoint, limiter=self._write_limit)
         self._appoint()
 
     def _take_group(self) -> list[_Request[C, R]]:
@@ -248,7 +248,7 @@ class Engine(Generic[C, R]):
         except Exception as error:
             # The committer's one boundary: a change that is itself at fault is its caller's alone.
             self._roll_back()
-            if _is_fault_of_storage(error):
+            if is_fault_of_storage(error):
                 raise
             return None
         self._weigh([change for request in group for change in request.changes])
@@ -266,7 +266,7 @@ class Engine(Generic[C, R]):
             self._file.writer.execute("COMMIT")
         except Exception as error:  # noqa: BLE001 - the same boundary, for one caller
             self._roll_back()
-            if isinstance(error, sqlite3.Error) and _is_fault_of_storage(error):
+            if isinstance(error, sqlite3.Error) and is_fault_of_storage(error):
                 return self._failed(error)
             return error
         self._weigh(changes)
@@ -372,7 +372,7 @@ class Engine(Generic[C, R]):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
         except sqlite3.Error as error:
-            if not _is_fault_of_storage(error):
+            if not is_fault_of_storage(error):
                 raise
             raise self._failed(error) from error
         finally:

@@ -45,3 +45,16 @@ def translate_os(error: OSError, path: Path) -> StoreError:
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return no_space(path)
     return StoreUnavailable(f"The file {path} cannot be opened: {error.strerror}; name another file.")
+
+
+def is_fault_of_storage(error: BaseException) -> bool:
+    """Whether disk or file are to blame, not what was asked of them."""
+    return isinstance(error, sqlite3.Error) and not isinstance(
+        error,
+        (sqlite3.IntegrityError, sqlite3.DataError, sqlite3.ProgrammingError, sqlite3.InterfaceError),
+    )
+
+
+def no_thread(path: Path, error: RuntimeError) -> StoreUnavailable:
+    """The system gives no thread to write in; nothing was written."""
+    return StoreUnavailable(f"There is no thread to write {path} in ({error}); let there be more processes.")
