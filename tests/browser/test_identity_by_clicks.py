@@ -85,13 +85,18 @@ def contacts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contacts]:
             assert other("setup", "otto", "--relay", relay).code == 0
             assert other("agent", "create", "maker").code == 0
             for name, known in (("ines", ines), ("irma", irma)):
-                _until(other, "connect", "maker", f"@{name}/asker", holds=lambda ran: ran.code == 0)
+                _ask(other, f"@{name}/asker")
                 _until(known, "status", holds=lambda ran: ran.json()["changed_peers"] == ["@otto"])
             yield Contacts(ines, irma, " ".join(words), true, _account(other))
 
 
 def _until(shell: Shell, *words: str, holds: Callable[[Ran], object]) -> Ran:
     return until(lambda: shell(*words, "--json"), lambda ran: bool(holds(ran)))
+
+
+def _ask(shell: Shell, whom: str) -> None:
+    """Ask for a connection, as soon as the relay knows whom."""
+    until(lambda: shell("connect", "maker", whom), lambda ran: ran.code == 0)
 
 
 def _account(shell: Shell) -> str:

@@ -17,6 +17,8 @@ from taskferry_apps.relay.turnstile import Busy, Turnstile
 from taskferry_protocol.accounts import set_agent
 from taskferry_protocol.calls import PutCard
 from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import TIME_LIMIT
 from taskferry_protocol.records import AppendStatements, CardRecord, DropSetting
 from taskferry_protocol.records import PutCard as StoreCard
 
@@ -140,6 +142,25 @@ async def test_the_words_of_a_card_are_text(tmp_path):
         assert "taskferry connect YOUR-AGENT @nasty/agent" in page
         (agent,) = (await site.client.get("/v1/community?tag=javascript:alert(1)")).json()["agents"]
         assert agent["handle"] == "@nasty/agent"
+
+
+async def test_a_card_from_beyond_every_calendar_breaks_nobodys_page(tmp_path):
+    """Its owner says when it was made: page and JSON show the last moment that calendars have."""
+    async with served(tmp_path) as site:
+        odd = person("odd", 900, system.now())
+        raw = card_of(odd, Instant(TIME_LIMIT - 1))
+        card, log = read_card(raw, odd.log), odd.log
+        await site.store.commit(
+            [
+                AppendStatements(log.account, "odd", None, 0, log.statements, log.position),
+                StoreCard(CardRecord(odd.agent, 1, True, raw)),
+                listing_change(card),
+            ]
+        )
+        page = await site.client.get("/community")
+        assert (page.status_code, "@odd/agent" in page.text) == (200, True)
+        (agent,) = (await site.client.get("/v1/community?q=@odd/")).json()["agents"]
+        assert agent["updated_at"].startswith("9999-12-31T")
 
 
 async def test_pages_go_on_and_the_json_is_the_same(tmp_path):

@@ -225,11 +225,41 @@ async def test_malformed_request_is_answered_or_closed(server, data, caplog):
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"HEAD nowhere HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"HEAD / HTTP/1.5\r\nHost: test\r\n\r\n",
+        b"HEAD /health HTTP/1.1\r\nHost: test\r\nContent-Length: 999999999\r\n\r\n",
+        b"HEAD /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\nmore",
+        b"HEAD /length HTTP/1.1\r\nHost: test\r\nContent-Length: 5\r\n\r\nhalf",
+        b"HEAD /health HTTP/1.1\r\nHost: test\r\n\r\nGET",
+        b"HEAD /health HTTP/1.1\r\nHost: test\r\n\r\nGET nowhere HTTP/1.1\r\nHost: test\r\n\r\n",
+        b"head /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+        b"Get /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+        b"get /echo HTTP/1.1\r\nHost: test\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+        b"connect /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+        b"CONNECT /health HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n",
+    ],
+)
+async def test_method_that_has_no_body_in_its_answer_writes_nothing_into_the_log(server, data, caplog):
+    """Nor one in small letters, which for HTTP is another method: refused or served, it is answered."""
+    assert (await exchange(server.port, data)).startswith(b"HTTP/1.1 ")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
 async def test_head_of_an_endless_response_ends_with_its_headers(server):
     """Nothing of the body is sent, and the event loop is not taken by producing it."""
     answer = await exchange(server.port, b"HEAD /flood HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 200")
     assert answer.endswith(b"\r\n\r\n")
+
+
+async def test_whoever_breaks_the_rules_before_an_endless_answer_stops_nobody(server):
+    """What the handler says to it from then on goes nowhere, and lets the others have their turn."""
+    data = b"GET /flood HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\nmore"
+    assert (await exchange(server.port, data)).startswith(b"HTTP/1.1 400")
+    assert await is_healthy(server.port)
 
 
 async def test_peer_that_leaves_is_noticed_although_it_sent_ahead(server):

@@ -337,8 +337,8 @@ class Link:
                 return
             elif (frame := self._next_delivery()) is not None:
                 await self._transport.send(frame)
-            elif self._wants_page():
-                await self._read_page()
+            elif (mailbox := self._page_due()) is not None:
+                await mailbox.read_on()
             else:
                 self._writing = trio.Event()
                 await self._writing.wait()
@@ -358,18 +358,11 @@ class Link:
         mailbox.drop(count)
         return step.frames[0]
 
-    def _wants_page(self) -> bool:
+    def _page_due(self) -> Mailbox | None:
         mailbox = self._mailbox
-        return (
-            mailbox is not None
-            and mailbox.behind
-            and not len(mailbox)
-            and self._session.deliverable.entries > 0
-        )
-
-    async def _read_page(self) -> None:
-        if self._mailbox is not None:
-            await self._mailbox.read_on()
+        if mailbox is None or not mailbox.behind or len(mailbox) or not self._session.deliverable.entries:
+            return None
+        return mailbox
 
     # --- what they share
 

@@ -19,7 +19,7 @@ from hypercorn.protocol.events import Body, EndBody, Request, Response, StreamCl
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h11 import STREAM_ID, H11Protocol, H11WSConnection
 from hypercorn.protocol.http_stream import ASGIHTTPState, HTTPStream
-from hypercorn.typing import ASGISendEvent, ConnectionState
+from hypercorn.typing import ASGISendEvent, ConnectionState, H11SendableEvent
 from hypercorn.utils import suppress_body
 
 from taskferry_transports.guarded_server.budgets import UNCOUNTED_BYTES, Crowded, SharedBudget
@@ -209,6 +209,7 @@ class GuardedH11(H11Protocol):
         self.link = link
         self.connection = _Head(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
         self.can_read = _Pause(link)
+        self._asks_for_head = False
 
     async def handle(self, event: Event) -> None:
         """Take one event of the connection."""
@@ -236,6 +237,19 @@ class GuardedH11(H11Protocol):
             await self._send_h11_event(h11.Data(data=body))
             await self._send_h11_event(h11.EndOfMessage())
 
+    async def _maybe_recycle(self) -> None:
+        self._asks_for_head = False
+        await super()._maybe_recycle()
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        if self._asks_for_head and isinstance(event, h11.Data):
+            # Refusals, too, end with their headers there (RFC 9110 section 9.3.2).
+            return
+        await super()._send_h11_event(event)
+        if cast(h11.Connection, self.connection).our_state is h11.ERROR:
+            # Whoever broke the rules was answered already. An endless response would never let go again.
+            await trio.lowlevel.checkpoint()
+
     def fall_apart(self) -> None:
         """The connection is over: refer to nothing that refers back."""
         stream, self.stream = self.stream, None
@@ -244,10 +258,14 @@ class GuardedH11(H11Protocol):
         del self.can_read, self.send, self.task_group
 
     async def _check_protocol(self, event: h11.Request) -> None:
+        self._asks_for_head = event.method == b"HEAD"
         # RFC 9110 section 7.8 lets a server ignore an upgrade, and so every offer of h2c is ignored. A client
         # that begins with HTTP/2 outright gets the answer that RFC 9113 section 3.4 wants for it.
         if event.http_version not in {b"1.0", b"1.1"}:
             raise h11.RemoteProtocolError("only HTTP/1.1 is spoken here", error_status_hint=505)
+        # Methods are told apart by case (RFC 9110 section 9.1), though hypercorn would take `head` for HEAD.
+        if not event.method.isupper():
+            raise h11.RemoteProtocolError("the method is unknown", error_status_hint=501)
         # Whole addresses are for proxies; here the host stands in `Host` alone, which is what is checked.
         if not event.target.startswith(b"/"):
             raise h11.RemoteProtocolError("the target is no path", error_status_hint=400)

@@ -12,6 +12,7 @@ from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.page_kit.words import exact
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import TIME_LIMIT
+from taskferry_stores.port import StoreFailed, StoreFull
 from tests.daemon.worlds import OWNER
 
 from .browsing import inert
@@ -34,6 +35,29 @@ async def test_refusal_shows_what_is_hidden_in_what_it_repeats(alice):
         answer = await alice.get(path)
         assert answer.status in (400, 404)
         inert(answer)
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (StoreFull("full"), "The disk is full"),
+        (StoreFailed("lost"), "whether this was stored is not known"),
+        (RuntimeError("odd"), "it is a fault of its own"),
+    ],
+)
+async def test_what_fails_below_a_page_is_told_on_a_page(alice, monkeypatch, fault, words):
+    """For people, and not that nothing was sent where nobody knows."""
+
+    async def fail(*_: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(alice.api.daemon.devices, "rename", fail)
+    answer = await alice.press("/dashboard/devices", do="rename", device="ab", label="desk")
+    assert answer.status >= 500
+    assert answer.headers["content-type"].startswith("text/html")
+    text = inert(answer)
+    assert words in text
+    assert "Nothing was sent" not in text
 
 
 async def test_browser_that_comes_in_while_all_are_put_out_is_put_out(alice):

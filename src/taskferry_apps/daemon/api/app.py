@@ -87,7 +87,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | N
             provide_automatic_options=False,
         )
     add_metrics(app, daemon, settings, spans)
-    add_pages(app, daemon, settings)
+    add_pages(app, daemon, settings, _told)
     return app
 
 
@@ -244,8 +244,12 @@ async def _secure(response: Response) -> Response:
     return response
 
 
+def _told(error: Exception) -> DaemonRefusal:
+    return refusal_for(error, partly=something_lasts())
+
+
 async def _refuse(error: Exception) -> Response:
-    refused: DaemonRefusal = refusal_for(error, partly=something_lasts())
+    refused = _told(error)
     response = _json(compact(error_object(refused)), refused.status)
     if isinstance(error, MethodNotAllowed) and error.valid_methods:
         response.headers["Allow"] = ", ".join(sorted(set(error.valid_methods) - {"HEAD", "OPTIONS"}))

@@ -12,10 +12,11 @@ from typing import Final
 
 from quart import Response, request
 from quart_trio import QuartTrio
-from werkzeug.exceptions import MethodNotAllowed
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from ...page_kit import asset_of, environment_of
 from ...settings import DaemonSettings
+from ..lasting import something_lasts
 from ..port import DaemonRefusal, DaemonService
 from . import (
     acting,
@@ -102,9 +103,11 @@ _ASSETS: Final = {
 }
 
 View = Callable[..., Awaitable[Response]]
+Refuse = Callable[[Exception], DaemonRefusal]
+"""What is said of any error."""
 
 
-def add_pages(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings) -> None:
+def add_pages(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings, refuse: Refuse) -> None:
     """Serve the pages beside the API, behind the same guard."""
     assets = {name: asset_of(__name__, name) for name in _ASSETS}
     sheet = Sheet(environment_of(__name__))
@@ -164,7 +167,7 @@ def add_pages(app: QuartTrio, daemon: DaemonService, settings: DaemonSettings) -
         app.add_url_rule(
             rule,
             endpoint=f"page {method} {rule}",
-            view_func=_as_page(method, view, sheet),
+            view_func=_as_page(method, view, sheet, refuse),
             methods=[method],
             provide_automatic_options=False,
         )
@@ -179,8 +182,8 @@ def _at_desk(page: Page, desk: Desk) -> View:
     return made
 
 
-def _as_page(method: str, view: View, sheet: Sheet) -> View:
-    """The view with its refusals shown as pages."""
+def _as_page(method: str, view: View, sheet: Sheet, refuse: Refuse) -> View:
+    """The view with its refusals, and whatever fails below it, shown as pages."""
 
     async def shown(**path: str) -> Response:
         if request.method != method:
@@ -188,7 +191,9 @@ def _as_page(method: str, view: View, sheet: Sheet) -> View:
             raise MethodNotAllowed(valid_methods=[method])
         try:
             return await view(**path)
-        except DaemonRefusal as refusal:
-            return sheet.refusal(refusal)
+        except HTTPException:
+            raise
+        except Exception as error:  # noqa: BLE001 - each is told to whoever looks, as the API does
+            return sheet.refusal(refuse(error), partly=something_lasts())
 
     return shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
 from typing import Final
 
 import jinja2
@@ -41,12 +42,13 @@ class Sheet:
         response.headers["Referrer-Policy"] = "same-origin"
         return response
 
-    def refusal(self, refusal: DaemonRefusal) -> Response:
-        """What was refused, and what to do next."""
+    def refusal(self, refusal: DaemonRefusal, *, partly: bool = False) -> Response:
+        """What was refused, and what to do next; `partly` says that something of it lasts already."""
         return self.render(
             "refusal.html",
             status=refusal.status,
             message=refusal.message,
             next_step=refusal.next_step,
             is_signed_in=refusal.status not in (401, 403),
+            nothing_done=not partly and refusal.status < HTTPStatus.INTERNAL_SERVER_ERROR,
         )
