@@ -108,7 +108,7 @@ async def test_many_statements_of_a_stranger_read_no_more_of_a_log_than_is_like_
     mallory = claims(alice, 66, cold.now)
     for start in (0, 1, 30):
         cold.store.rows_read = 0
-        assert await turned_away(cold, mallory, LogExtension(start, (b"x",) * 400)) == "bad-cose"
+        assert await turned_away(cold, mallory, LogExtension(start, (b"x",) * 250)) == "bad-cose"
         assert 0 < cold.store.rows_read <= 10
     known = alice.log.statements
     assert await turned_away(cold, mallory, LogExtension(0, (*known, b"x"))) == "bad-cose"
