@@ -18,7 +18,7 @@ from taskferry_protocol.ids import AccountId
 from taskferry_protocol.records import EvidenceRecord, HoldAccount, PutEvidence
 
 from ..relay_client import RelayClient
-from .alarms import clear_alarm, raise_alarm
+from .alarms import OTHER_HISTORY, clear_alarm, raise_alarm
 from .core import Core
 from .draft import Draft
 from .identity_changes import What, mark_changed
@@ -244,9 +244,7 @@ async def take_own_news(core: Core, client: RelayClient) -> None:
     async with core.lock:
         if asking.is_other(await core.own_log()):
             draft = Draft(core)
-            await raise_alarm(
-                draft, "The relay shows another history of this account than the one held here."
-            )
+            await raise_alarm(draft, OTHER_HISTORY)
             await draft.commit()
 
 
