@@ -155,7 +155,7 @@ async def test_an_agent_token_hears_nothing_of_what_the_owner_decides_about_othe
 
 
 async def test_an_agent_token_is_told_of_no_alarm_but_of_the_machine(house):
-    """What a peer of another agent did is the owner's; that nothing goes from here any more is everybody's."""
+    """What a peer of another agent did is the owner's; that nothing leaves here any more is everybody's."""
     about_peers = "The owner of @carol has taken the account back with its recovery key."
     core = house.alice.daemon._core
     async with core.lock:
