@@ -10,12 +10,13 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 
-from taskferry_protocol.accounts import AccountLog, LogRelation, compare, settles
+from taskferry_protocol.account_state import DeviceStatus
+from taskferry_protocol.accounts import AccountLog, AccountState, LogRelation, compare, settles
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Refusal
-from taskferry_protocol.ids import AccountId
-from taskferry_protocol.records import EvidenceRecord, HoldAccount, PutEvidence
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId
+from taskferry_protocol.records import EvidenceRecord, HoldAccount, OfferAgain, PutEvidence
 
 from ..relay_client import RelayClient
 from .alarms import OTHER_HISTORY, clear_alarm, raise_alarm
@@ -103,6 +104,10 @@ async def pin(draft: Draft, news: News) -> None:
     draft.replace_log(held, log, held.shared_with(log), name)
     if log.account == draft.core.own:
         await settle_served(draft, log)
+    else:
+        # What the relay holds for devices that went would wait there, for them alone, until it expires.
+        for name in moved(held.state, log.state):
+            draft.add(OfferAgain(draft.now, AgentRef(log.account, name)))
     if not news.settles:
         return
     draft.add(HoldAccount(log.account, ""))
@@ -113,6 +118,18 @@ async def pin(draft: Draft, news: News) -> None:
             " devices that the recovery put out may have been somebody else's."
         )
         await raise_alarm(draft, text)
+
+
+def moved(before: AccountState, after: AccountState) -> tuple[str, ...]:
+    """The agents, "" for the account, that other devices serve than before, where any device has gone."""
+    if all(device.status is DeviceStatus.ACTIVE for device in after.devices.values()):
+        return ()
+    names = ("", *after.agents)
+    return tuple([name for name in names if _servers(before, name) != _servers(after, name)])
+
+
+def _servers(state: AccountState, name: str) -> frozenset[DeviceId]:
+    return frozenset([device.id for device in state.serving(name)])
 
 
 async def _second_claimant(core: Core, log: AccountLog) -> None:
