@@ -37,6 +37,8 @@ GRANTS_OF_ONE_VERSION = 8
 
 EVIDENCE_OF_ONE = 8
 """Pairs kept against one device or account: the first proves it, and the rest would let it fill the disk."""
+CONNECTIONS_OF_PAIR = 64
+"""Lasting connections of two agents: all of them are read before the first mail between the two."""
 NAMES_OF_ONE = 16
 """Names that one account may claim at a relay, where they are its own for ever."""
 UNUSED_TICKETS = 16_384
@@ -61,6 +63,14 @@ def require_few_connections(counts: Iterable[int], most: int) -> None:
     """Refuse one more connection of an account that has as many as it may (`too-many`)."""
     if any(count >= most for count in counts):
         raise StoreConflict(ConflictKind.TOO_MANY, f"an account may have {most} connections here")
+
+
+def require_few_between(count: int) -> None:
+    """Refuse one more connection that lasts between two agents (`too-many`)."""
+    if count >= CONNECTIONS_OF_PAIR:
+        raise StoreConflict(
+            ConflictKind.TOO_MANY, f"two agents may have {CONNECTIONS_OF_PAIR} connections that last here"
+        )
 
 
 def require_few_names(count: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 
 import attrs
@@ -13,21 +14,25 @@ from taskferry_apps.daemon import logbook
 from taskferry_apps.daemon.alarms import alarms
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.identity_changes import changed_owners
-from taskferry_apps.daemon.log_news import take_news, take_own_news
+from taskferry_apps.daemon.log_news import moved, take_news, take_own_news
 from taskferry_apps.daemon.logbook import LogBook
 from taskferry_protocol import calls
 from taskferry_protocol.accounts import (
     AccountLog,
     add_device,
     consent_to_stand,
+    create,
+    fold,
     recover,
     rename,
     revoke_device,
+    set_agent,
 )
+from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Refusal
-from taskferry_protocol.ids import LogPosition
+from taskferry_protocol.ids import Instant, LogPosition
 from taskferry_protocol.messages import AccountUpdate, TextMessage
 from taskferry_protocol.records import Place
 from taskferry_protocol.sealing import wrap_for
@@ -317,3 +322,22 @@ async def test_a_refusal_from_before_a_recovery_is_no_other_history(shows):
         assert believed is (shows == "the recovery")
         assert bool(await changed_owners(forger.bob.store)) is not believed
         assert (await forger.bob.logs.get(log.account)) == true
+
+
+def test_agents_have_moved_where_a_device_went_and_others_serve_them():
+    """A further device alone moves nothing: the older one passes on what comes late."""
+    entropy = random.Random(5).randbytes
+    first, second = DeviceKeys.generate_managing("laptop", entropy), DeviceKeys.generate("phone", entropy)
+    manage, now = first.manage, Instant(0)
+    assert manage is not None
+    log = fold([create("alice", first, SigningKey.from_seed(entropy(32)), at=now)])
+    log = log.extend([set_agent(log.state, "writer", [first.id], at=now, by=manage)])
+    one = log.state
+    consent = consent_to_stand(second, one.account, one.length)
+    log = log.extend([add_device(one, second.record, consent, at=now, by=manage)])
+    both = sorted([first.id, second.id])
+    log = log.extend([set_agent(log.state, "writer", both, at=now, by=manage)])
+    two = log.state
+    log = log.extend([revoke_device(two, second.id, "", at=now, by=manage)])
+    assert (moved(one, two), moved(two, two), moved(two, log.state)) == ((), (), ("", "writer"))
+    assert moved(log.state, log.state) == ()

@@ -139,6 +139,24 @@ async def test_mail_that_comes_before_the_owners_word_has_no_effect():
             assert "too early" not in await texts(alice, "requester")
 
 
+async def test_mail_that_the_relay_holds_for_a_lost_machine_alone_comes_to_an_end():
+    """It was relayed before its recipient recovered: the new machine is offered it, and its sender hears."""
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        _, phrase = await lose(world, bob)
+        message = await say(bob, "writer", "@alice/requester", "to the lost one")
+
+        async def relayed() -> bool:
+            delivery = (await bob.message(OWNER, message)).delivery
+            return delivery is not None and delivery.rung == "relayed"
+
+        await until(relayed)
+        async with world.running(Machine("fresh")) as alice:
+            await recovered(alice, phrase)
+            await refused_there(bob, message, "quarantined: not-permitted")
+            assert "to the lost one" not in await texts(alice, "requester")
+
+
 async def test_what_ended_stays_ended_and_what_was_blocked_stays_blocked():
     """Ends come back with the rest, from either side; a block goes on."""
     async with (

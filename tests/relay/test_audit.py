@@ -13,8 +13,16 @@ from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.entrance import SignUp
 from taskferry_apps.relay.operator import TicketOffice
 from taskferry_apps.relay_client import LinkEnded
-from taskferry_protocol.accounts import rename
+from taskferry_protocol.accounts import (
+    DeviceKeys,
+    add_device,
+    consent_to_stand,
+    rename,
+    revoke_device,
+    whole,
+)
 from taskferry_protocol.audit import RelayAuditKind, follow, read_entry
+from taskferry_protocol.ids import DeviceId
 from taskferry_protocol.records import Order
 from taskferry_protocol.sessions import LogExtension
 from taskferry_stores.errors import StoreFull
@@ -86,6 +94,38 @@ async def test_strangers_cannot_fill_the_log():
     store.fault = None
     await log.flush()
     assert len(await entries(store)) == DISTINCT + 2 + WAITING
+
+
+async def test_one_account_does_not_drive_others_out_of_the_log():
+    """Its devices' sign-ins and its statements have so many entries an hour, and then their number."""
+    store, clock = PausedStore(), Clock()
+    log = RelayAudit(store, clock.now)
+    mallory, alice = (person(name, n, clock.now()).log for n, name in enumerate(("mallory", "alice"), 1))
+    for number in range(4 * DISTINCT):
+        log.signed_in(mallory, DeviceId(number.to_bytes(32, "big")))
+    log.signed_in(alice, DeviceId(b"a" * 32))
+    await log.flush()
+    signed_in = [subject for kind, subject, _ in await entries(store) if kind == "sign_in"]
+    assert signed_in.count("@mallory") == audit.SIGN_INS_OF_ONE
+    assert signed_in.count("@alice") == 1
+
+    owner = person("trudy", 3, clock.now())
+    grown = owner.log
+    for _ in range(audit.CHANGES_OF_ONE + 20):
+        keys = DeviceKeys.generate("phone", owner.entropy)
+        consent = consent_to_stand(keys, grown.state.account, grown.state.length)
+        added = add_device(grown.state, keys.record, consent, at=clock.now(), by=owner.manage)
+        grown = grown.extend([added])
+        grown = grown.extend([revoke_device(grown.state, keys.id, "", at=clock.now(), by=owner.manage)])
+    for _ in range(3):
+        await store.commit(whole(log.taken(grown, 2, "trudy")))
+    await log.flush()
+    changed = [kind for kind, subject, _ in await entries(store) if subject == "@trudy"]
+    assert len(changed) == audit.CHANGES_OF_ONE + 2
+    clock.ahead_ms += audit.HOUR_MS
+    await log.flush()
+    again = [int(str(facts["again"])) for _, subject, facts in await entries(store) if "again" in facts]
+    assert sum(again) > 3 * 2 * 80 - len(changed)
 
 
 async def test_what_is_old_is_taken_away_and_the_rest_holds(monkeypatch):

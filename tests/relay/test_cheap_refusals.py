@@ -22,11 +22,12 @@ from taskferry_protocol.accounts import (
     consent_to_stand,
     recover,
     rename,
+    set_agent,
 )
 from taskferry_protocol.calls import AccountFound, AppendStatements, FindAccount, GetAccount
 from taskferry_protocol.errors import EnvelopeRejected
 from taskferry_protocol.ids import AccountId, Instant
-from taskferry_protocol.records import AccountRecord
+from taskferry_protocol.records import AccountRecord, LogPage
 from taskferry_protocol.sessions import LogExtension
 from taskferry_stores.memory import MemoryRelayStore
 
@@ -40,6 +41,13 @@ class WatchedStore(MemoryRelayStore):
     def __init__(self) -> None:
         super().__init__(GENERATION)
         self.logs_read = 0
+        self.rows_read = 0
+
+    async def statements(self, account: AccountId, start: int, limit: int) -> LogPage | None:
+        """A piece of a log, and so many rows more."""
+        page = await super().statements(account, start, limit)
+        self.rows_read += 0 if page is None else len(page.statements)
+        return page
 
     async def accounts(
         self, accounts: Collection[AccountId], longest: int | None = None
@@ -86,6 +94,27 @@ async def test_a_key_that_the_account_never_named_reads_no_log(cold):
         assert await turned_away(cold, mallory, LogExtension(start, statements)) == "unknown-device"
     assert await turned_away(cold, mallory, LogExtension(7, ())) == "not-an-extension"
     assert cold.store.logs_read == 0
+
+
+async def test_many_statements_of_a_stranger_read_no_more_of_a_log_than_is_like_them(cold):
+    """Hundreds of a byte each, from anywhere in it, are turned away for the price of a few rows."""
+    alice = cold.alice
+    for _ in range(60):
+        statement = set_agent(alice.log.state, "agent", [alice.keys.id], at=cold.now, by=alice.manage)
+        alice.log = alice.log.extend([statement])
+    async with cold.open(alice):
+        pass
+    cold.relay._engine._facts.forget_all()
+    mallory = claims(alice, 66, cold.now)
+    for start in (0, 1, 30):
+        cold.store.rows_read = 0
+        assert await turned_away(cold, mallory, LogExtension(start, (b"x",) * 250)) == "bad-cose"
+        assert 0 < cold.store.rows_read <= 10
+    known = alice.log.statements
+    assert await turned_away(cold, mallory, LogExtension(0, (*known, b"x"))) == "bad-cose"
+    assert await turned_away(cold, mallory, LogExtension(0, known)) == "unknown-device"
+    second = rename(alice.log.state, "mallory", at=cold.now, by=mallory.manage)
+    assert await turned_away(cold, mallory, LogExtension(0, (*known, second))) == "not-authorized"
 
 
 async def test_statements_of_a_stranger_read_no_log(cold):

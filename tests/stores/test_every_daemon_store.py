@@ -299,6 +299,16 @@ async def test_relayed_entry_waits_for_delivery_and_can_be_offered_again(daemon)
     assert await daemon.outbox_waiting() == 2
 
 
+async def test_what_is_relayed_for_one_agent_can_be_offered_again_alone(daemon):
+    """What is for others stays where it is."""
+    entries = [outbox("m0"), outbox("m1", seq=2), outbox("c", to="carol/x")]
+    await daemon.commit([PutOutbox(entry) for entry in entries])
+    await daemon.commit([RelayedOutbox((sha("m0"), sha("c")))])
+    assert await daemon.commit([OfferAgain(NOW, agent("nobody/x"))]) == (Counted(0),)
+    assert await daemon.commit([OfferAgain(NOW, agent("carol/x"))]) == (Counted(1),)
+    assert await due(daemon) == ["m1", "c"]
+
+
 async def test_expired_entries_are_told_apart(daemon):
     """An entry whose time is over is not due, holds nobody up, and is found as expired."""
     early = later(10)

@@ -23,6 +23,7 @@ from taskferry_protocol.records import (
     RecordRate,
 )
 from taskferry_stores.port import ConflictKind
+from taskferry_stores.rules import CONNECTIONS_OF_PAIR
 
 from .samples import (
     NOW,
@@ -315,6 +316,18 @@ async def test_many_keys_at_once_are_one_read(relay):
     await relay.commit([append(f"a{n}") for n in range(40)])
     found = await relay.accounts([account(f"a{n}") for n in range(3_000)])
     assert len(found) == 40
+
+
+async def test_two_agents_have_few_connections_that_last(relay):
+    """All of them are read before the first mail between the two; one that ended makes room."""
+    await relay.commit([append(name) for name in ("alice", "bob")])
+    ways = [("alice/helper", "bob/coder"), ("bob/coder", "alice/helper")]
+    made = [connection(*ways[n % 2], n=n) for n in range(CONNECTIONS_OF_PAIR + 1)]
+    await relay.commit([PutConnection(one) for one in made[:-1]])
+    await refused(relay, ConflictKind.TOO_MANY, PutConnection(made[-1]))
+    await relay.commit([PutConnection(made[0]), PutConnection(connection("alice/other", "bob/coder"))])
+    await relay.commit([EndConnection(made[0].request, b"the end")])
+    await relay.commit([PutConnection(made[-1])])
 
 
 async def test_an_accounts_connections_are_listed_by_request(relay):

@@ -38,6 +38,7 @@ from taskferry_protocol.records import (
     PurgeProposals,
     PurgeSeen,
     PutBreaker,
+    PutConnection,
     PutEvidence,
     PutGate,
     PutGrant,
@@ -294,3 +295,22 @@ async def stops(daemon, hashes):
 def of_feed(scans):
     """The scan of the feed from its oldest line that stops at the first young one."""
     return {scan for scan in scans if scan[0] == "events" and "DELETE FROM events" in scan[2]}
+
+
+async def test_asking_whom_an_account_is_linked_with_goes_through_its_connections_once(tmp_path):
+    """However many are asked about, strangers too: an account with many keeps no reader from others' mail."""
+    async with open_relay_store(tmp_path / "relay.db", generation=GENERATION) as relay:
+        await relay.commit([PutConnection(connection(f"me/a{n % 7}", f"o{n}/b")) for n in range(600)])
+        asked = [(account("me"), account(f"o{n}")) for n in range(0, 1_200, 25)]
+        steps = 0
+
+        def count() -> None:
+            nonlocal steps
+            steps += 1
+
+        for reader in relay._engine._file.readers:
+            reader.set_progress_handler(count, 100)
+        assert await relay.linked(asked[:1]) == {asked[0]}
+        for_one, steps = steps, 0
+        assert await relay.linked(asked) == set(asked[:24])
+        assert steps <= 4 * for_one

@@ -15,10 +15,28 @@ from .audit_hours import audit_often
 from .bounds import BOUNDS
 from .draft import Draft
 
-__all__ = ["alarms", "clear_alarm", "raise_alarm"]
+__all__ = ["OTHER_HISTORY", "PUT_OUT", "RUNS_TWICE", "alarms", "clear_alarm", "of_machine", "raise_alarm"]
 
 _KEY: Final = "alarms"
 _KEPT: Final = BOUNDS.alarms
+
+
+#: Alarms about the machine as a whole, which its agents' programs are told of as well.
+RUNS_TWICE: Final = (
+    "This device runs twice: a copy of this data directory is at work with the same keys, or this one is an "
+    "older copy. Nothing is sent or signed here."
+)
+PUT_OUT: Final = (
+    "This device is one of the account's no more: it was revoked, or left. It keeps what it has, and sends "
+    "and receives nothing. To use this machine again, link it as a new device from an empty data directory."
+)
+OTHER_HISTORY: Final = "The relay shows another history of this account than the one held here."
+_OF_MACHINE: Final = frozenset({RUNS_TWICE, PUT_OUT, OTHER_HISTORY})
+
+
+def of_machine(alarms: Sequence[str]) -> tuple[str, ...]:
+    """Those that are about the machine as a whole, and not about peers or other agents' tasks."""
+    return tuple([alarm for alarm in alarms if alarm in _OF_MACHINE])
 
 
 async def alarms(store: DaemonStore) -> tuple[str, ...]:

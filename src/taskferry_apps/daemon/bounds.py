@@ -81,6 +81,18 @@ class DaemonBounds:
     connections: int = fixed(
         Of.PROGRAMS, 512, _COUNT, "To the local port, event streams and requests that wait among them."
     )
+    requests_of_one: int = fixed(
+        Of.PROGRAMS,
+        64,
+        _COUNT,
+        "Under way with one agent's credential, streams and waiting ones among them.",
+    )
+    requests_at_work: int = fixed(
+        Of.PROGRAMS,
+        4,
+        _COUNT,
+        "Of those, worked on at a time: nobody waits behind one program's many.",
+    )
     body_bytes: int = fixed(
         Of.PROGRAMS, _MIB, _BYTES, "Of a request: more than any text, and room for how JSON writes it."
     )

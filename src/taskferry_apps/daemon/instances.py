@@ -8,20 +8,12 @@ import trio
 
 from taskferry_protocol.errors import RejectCode
 
-from .alarms import alarms, clear_alarm, raise_alarm
+from .alarms import PUT_OUT, RUNS_TWICE, alarms, clear_alarm, raise_alarm
 from .core import Core
 from .draft import Draft
 
 __all__ = ["note_other_instance", "stand_alone"]
 
-OTHER: Final = (
-    "This device runs twice: a copy of this data directory is at work with the same keys, or this one is an "
-    "older copy. Nothing is sent or signed here."
-)
-GONE: Final = (
-    "This device is one of the account's no more: it was revoked, or left. It keeps what it has, and sends "
-    "and receives nothing. To use this machine again, link it as a new device from an empty data directory."
-)
 _CODES: Final = frozenset({RejectCode.OTHER_INSTANCE, RejectCode.REPLACED})
 
 
@@ -33,12 +25,12 @@ async def note_other_instance(core: Core, code: RejectCode | None) -> None:
     if code is RejectCode.DEVICE_GONE:
         async with core.lock:
             draft = Draft(core)
-            if GONE not in await alarms(core.store):
-                await raise_alarm(draft, GONE)
+            if PUT_OUT not in await alarms(core.store):
+                await raise_alarm(draft, PUT_OUT)
             await draft.commit()
-    if code not in _CODES or core.instance is None or core.suspended == OTHER:
+    if code not in _CODES or core.instance is None or core.suspended == RUNS_TWICE:
         return
-    core.suspended = OTHER
+    core.suspended = RUNS_TWICE
     await _say(core)
 
 
@@ -57,7 +49,7 @@ async def _say(core: Core) -> None:
     async with core.lock:
         draft = Draft(core)
         if core.suspended:
-            await raise_alarm(draft, OTHER)
+            await raise_alarm(draft, RUNS_TWICE)
         else:
-            await clear_alarm(draft, OTHER)
+            await clear_alarm(draft, RUNS_TWICE)
         await draft.commit()

@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import attrs
 
-from taskferry_protocol.accounts import AccountLog, LogRelation, compare, settles
+from taskferry_protocol.account_state import DeviceStatus
+from taskferry_protocol.accounts import AccountLog, AccountState, LogRelation, compare, settles
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frame_items import Refusal
-from taskferry_protocol.ids import AccountId
-from taskferry_protocol.records import EvidenceRecord, HoldAccount, PutEvidence
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId
+from taskferry_protocol.records import EvidenceRecord, HoldAccount, OfferAgain, PutEvidence
 
 from ..relay_client import RelayClient
-from .alarms import clear_alarm, raise_alarm
+from .alarms import OTHER_HISTORY, clear_alarm, raise_alarm
 from .core import Core
 from .draft import Draft
 from .identity_changes import What, mark_changed, other_history, second_claim
@@ -103,6 +104,10 @@ async def pin(draft: Draft, news: News) -> None:
     draft.replace_log(held, log, held.shared_with(log), name)
     if log.account == draft.core.own:
         await settle_served(draft, log)
+    else:
+        # What the relay holds for devices that went would wait there, for them alone, until it expires.
+        for name in moved(held.state, log.state):
+            draft.add(OfferAgain(draft.now, AgentRef(log.account, name)))
     if not news.settles:
         return
     draft.add(HoldAccount(log.account, ""))
@@ -113,6 +118,18 @@ async def pin(draft: Draft, news: News) -> None:
             " devices that the recovery put out may have been somebody else's."
         )
         await raise_alarm(draft, text)
+
+
+def moved(before: AccountState, after: AccountState) -> tuple[str, ...]:
+    """The agents, "" for the account, that other devices serve than before, where any device has gone."""
+    if all(device.status is DeviceStatus.ACTIVE for device in after.devices.values()):
+        return ()
+    names = ("", *after.agents)
+    return tuple([name for name in names if _servers(before, name) != _servers(after, name)])
+
+
+def _servers(state: AccountState, name: str) -> frozenset[DeviceId]:
+    return frozenset([device.id for device in state.serving(name)])
 
 
 async def _second_claimant(core: Core, log: AccountLog) -> None:
@@ -240,9 +257,7 @@ async def take_own_news(core: Core, client: RelayClient) -> None:
     async with core.lock:
         if asking.is_other(await core.own_log()):
             draft = Draft(core)
-            await raise_alarm(
-                draft, "The relay shows another history of this account than the one held here."
-            )
+            await raise_alarm(draft, OTHER_HISTORY)
             await draft.commit()
 
 

@@ -48,6 +48,8 @@ __all__ = ["Accounts"]
 
 #: Another device of the owner may append at the same time; it has few.
 TRIES: Final = 8
+#: Statements that are looked at before all that a stranger says to know of a log.
+LIKE: Final = 8
 
 _LOG = get_logger()
 
@@ -124,7 +126,7 @@ class Accounts:
         if self._facts.knows_device(account, device):
             return
         before = min(start, 1)
-        page = await self._store.statements(account, start - before, len(statements) + before)
+        page = await self._page(account, start, before, statements)
         if page is None:
             await self._entrance.check(ticket, peer, self._now())
             return
@@ -141,6 +143,15 @@ class Accounts:
         _check_follows(statement, page, start - before, start + shared)
         if not await self._store.named_keys([(account, statement.signed.key)]):
             raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "signed by no key of this account")
+
+    async def _page(
+        self, account: AccountId, start: int, before: int, statements: Sequence[bytes]
+    ) -> LogPage | None:
+        """What is held where these would stand; of much that a stranger brings, no more than is like it."""
+        page = await self._store.statements(account, start - before, min(len(statements), LIKE) + before)
+        if page is None or _shared(page.statements[before:], statements) < LIKE:
+            return page
+        return await self._store.statements(account, start - before, len(statements) + before)
 
     async def extend(
         self, reader: Reader, start: int, statements: Sequence[bytes], ticket: str = ""

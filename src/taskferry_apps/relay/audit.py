@@ -13,12 +13,13 @@ import trio
 
 from taskferry_protocol.accounts import STEP_BYTES, AccountLog, Steps
 from taskferry_protocol.audit import AuditNote, Fact, RelayAuditKind, audit_note
-from taskferry_protocol.ids import Instant
-from taskferry_protocol.limits import MINUTE_MS
+from taskferry_protocol.ids import DeviceId, Instant
+from taskferry_protocol.limits import DEVICES, MINUTE_MS
 from taskferry_protocol.records import AppendAudit, PruneAudit, RelayChange
 from taskferry_stores.port import RelayStore, StoreFull
 
 from ..audit_logs import own_changes
+from .hourly import HourlyBudget
 from .limits import USUAL
 from .meter import Meter
 
@@ -31,6 +32,10 @@ FLUSH_S: Final = 1.0
 KEPT_MS: Final = USUAL.audit_ms
 KEPT: Final = USUAL.audit_entries
 PRUNED: Final = 512
+#: What may be written down in an hour of one account's statements, and of its sign-ins; beyond it they are
+#: counted. Whoever links 32 devices has enough, and nobody drives everybody else out of the log.
+CHANGES_OF_ONE: Final = 64
+SIGN_INS_OF_ONE: Final = DEVICES
 _OTHERS: Final = ("others", ())
 #: Of what statements say, this much concerns an operator.
 _OF_LOGS: Final = frozenset(
@@ -60,6 +65,8 @@ class RelayAudit:
         self._meter = meter or Meter(now())
         self._now = now
         self._waiting: list[AuditNote] = []
+        self._changes = HourlyBudget(CHANGES_OF_ONE)
+        self._sign_ins = HourlyBudget(SIGN_INS_OF_ONE)
         self._hour = 0
         self._again: dict[RelayAuditKind, dict[_Key, int]] = {}
         self._prune_at = 0
@@ -81,7 +88,9 @@ class RelayAudit:
                 yield
                 size = len(raw)
             change = next(changes)
-            if change.kind.value in _OF_LOGS:
+            if change.kind.value in _OF_LOGS and not self._changes.spend(log.account.hex(), now):
+                self.count(RelayAuditKind(change.kind.value), name, **about)
+            elif change.kind.value in _OF_LOGS:
                 facts = {key: value for key, value in change.facts.items() if key != "statement"}
                 notes.append(audit_note(change.kind.value, name, {**about, **facts}, now))
         return [AppendAudit(note) for note in notes]
@@ -96,19 +105,28 @@ class RelayAudit:
         if len(self._waiting) < WAITING:
             self._waiting.append(audit_note(kind, subject, facts, self._now()))
 
+    def signed_in(self, log: AccountLog, device: DeviceId) -> None:
+        """A device has come in: written down once an hour, and then how often."""
+        self._count(RelayAuditKind.SIGN_IN, f"@{log.state.name}", {"device": device.hex()}, log.account.hex())
+
     def count(self, kind: RelayAuditKind, subject: str, **facts: Fact) -> None:
         """Write this down once an hour, and then how often it came again."""
+        self._count(kind, subject, facts)
+
+    def _count(self, kind: RelayAuditKind, subject: str, facts: dict[str, Fact], account: str = "") -> None:
         if kind is RelayAuditKind.REFUSAL:
             self._meter.refusals[subject, str(facts["code"])] += 1
         elif kind is RelayAuditKind.SIGN_IN:
             self._meter.sessions += 1
-        hour = self._now() // HOUR_MS
-        if hour != self._hour:
+        now = self._now()
+        if now // HOUR_MS != self._hour:
             self._close_hour()
-            self._hour = hour
+            self._hour = now // HOUR_MS
         of_kind = self._again.setdefault(kind, {})
         key: _Key = (subject, tuple(sorted(facts.items())))
-        if key not in of_kind and len(of_kind) >= DISTINCT:
+        if key not in of_kind and (
+            len(of_kind) >= DISTINCT or (account and not self._sign_ins.spend(account, now))
+        ):
             key = _OTHERS
         if key in of_kind:
             of_kind[key] += 1

@@ -271,7 +271,7 @@ class RelayLimits:
         Of.DISK,
         10_000,
         _COUNT,
-        "Connections of an account that are kept: a pair of accounts makes them with nobody's leave.",
+        "Connections of an account that are kept: two make them with nobody's leave. Of two agents, 64 last.",
         (16, 1_000_000_000),
     )
     audit_entries: int = fixed(Of.DISK, 200_000, _COUNT, "Kept of the audit log: a year of a busy relay.")

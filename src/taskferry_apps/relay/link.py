@@ -307,8 +307,7 @@ class Link:
         if after > usage.acked:
             office.engine.acknowledge(hello.device, after)
         office.presence.enter(self)
-        device = hello.device.hex()
-        office.audit.count(RelayAuditKind.SIGN_IN, f"@{log.state.name}", device=device)
+        office.audit.signed_in(log, hello.device)
         _LOG.debug("session opened", device=self._name(), transport=self._transport.kind)
 
     def _receive_visitor(self, event: AuthRequested) -> None:

@@ -23,8 +23,10 @@ from .limits import USUAL
 __all__ = ["Landing", "Usages"]
 
 USAGES_HELD: Final = USUAL.usages_held
-#: Whose mail fills a mailbox is a sum over all that waits there, so it is asked anew once a second at most.
+#: Whose mail fills a mailbox is a sum over all that waits there, so it is asked anew once a second at most,
+#: and where that takes long, seldom. Meanwhile it is an upper bound.
 SHARES_EVERY_S: Final = 1.0
+SHARES_PART: Final = 20
 DECIDED: Final = USUAL.decided_at_once
 
 Entries = Sequence[tuple[DeviceId, bytes]]
@@ -51,7 +53,17 @@ class _Box(_Tally):
     told from what it knew. `shares` are by sending account, None while it is not worth knowing.
     """
 
-    __slots__ = ("known", "landed", "lighter", "pending", "senders", "shares", "shares_due", "stale")
+    __slots__ = (
+        "known",
+        "landed",
+        "lighter",
+        "pending",
+        "senders",
+        "shares",
+        "shares_due",
+        "stale",
+        "unseen",
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,6 +75,7 @@ class _Box(_Tally):
         self.senders: Mapping[DeviceId, MailboxShare] = {}
         self.shares: dict[AccountId, _Tally] | None = None
         self.shares_due = 0.0
+        self.unseen = _Tally()
         self.stale = False
 
 
@@ -100,6 +113,7 @@ class Usages:
         self._limits = limits
         self._boxes: dict[DeviceId, _Box] = {}
         self._needed: list[set[DeviceId]] = []
+        self._summing = trio.Lock()
 
     @property
     def totals(self) -> Mapping[DeviceId, Load]:
@@ -196,19 +210,30 @@ class Usages:
             crowded[device] = box
             if box.shares is None or (box.stale and now >= box.shares_due):
                 wanted[device] = box
-                box.stale, box.shares_due = False, now + SHARES_EVERY_S
-        if wanted:
-            try:
-                found = await self._store.shares(wanted.keys())
-            except BaseException:
-                for box in wanted.values():
-                    box.stale = True
-                raise
-            for device, box in wanted.items():
-                box.senders, box.shares = found.get(device, {}), {}
+        for device, box in wanted.items():
+            await self._read_shares(device, box)
         for box in crowded.values():
             if box.shares is not None and sender.account not in box.shares:
                 box.shares[sender.account] = _share(box, sender)
+
+    async def _read_shares(self, device: DeviceId, box: _Box) -> None:
+        """Read whose mail fills a mailbox. One is read at a time, so that readers stay free for mail."""
+        async with self._summing:
+            now = trio.current_time()
+            if box.shares is not None and not (box.stale and now >= box.shares_due):
+                return
+            landed, box.stale = (box.landed.count, box.landed.bytes), False
+            try:
+                found = await self._store.shares([device])
+            except BaseException:
+                box.stale = True
+                raise
+            after = trio.current_time()
+            box.shares_due = after + SHARES_EVERY_S + SHARES_PART * (after - now)
+            box.senders, box.shares = found.get(device, {}), {}
+            # Whose it was that landed meanwhile is not known: for now it counts for each.
+            box.unseen = _Tally(box.landed.count - landed[0], box.landed.bytes - landed[1])
+            box.stale |= box.unseen.count > 0
 
     # --- count
 
@@ -264,7 +289,7 @@ class Usages:
 
 def _share(box: _Box, sender: AccountLog) -> _Tally:
     """How much of what waits in a mailbox is from one account: an upper bound while anything is pending."""
-    share = _Tally(box.pending.count, box.pending.bytes)
+    share = _Tally(box.pending.count + box.unseen.count, box.pending.bytes + box.unseen.bytes)
     if box.senders:
         for device in sender.state.devices:
             held = box.senders.get(device)

@@ -176,10 +176,11 @@ class DropOutbox:
 class OfferAgain:
     """The relay may have lost what it had: all that is `relayed` waits again, due at `at`.
 
-    Result: `Counted`.
+    With `to`, what is for that agent alone: other devices serve it now. Result: `Counted`.
     """
 
     at: Instant
+    to: AgentRef | None = None
 
 
 @value

@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from taskferry_protocol.ids import AccountId, Hash
 from taskferry_protocol.records import AgentPair, StoredConnection
 
+from ..rules import require_few_between, require_few_connections
+
 
 def live(held: Mapping[Hash, StoredConnection]) -> Iterator[StoredConnection]:
     """Those that are not ended, in their order."""
@@ -44,6 +46,10 @@ def linked_accounts(
     return frozenset((a, b) for a, b in pairs if (a, b) in linked or (b, a) in linked)
 
 
-def counts_beside(held: Mapping[Hash, StoredConnection], new: StoredConnection) -> tuple[int, int]:
-    """How many connections each side of a new one has already, ended ones too."""
-    return len(connections_of(held, new.from_.account, None)), len(connections_of(held, new.to.account, None))
+def require_room_beside(held: Mapping[Hash, StoredConnection], new: StoredConnection, most: int) -> None:
+    """Refuse a connection whose sides, or whose two agents, have as many as they may (`too-many`)."""
+    require_few_connections(
+        [len(connections_of(held, side.account, None)) for side in (new.from_, new.to)], most
+    )
+    pair = AgentPair.of(new.from_, new.to)
+    require_few_between(len(connections_between(live(held), {pair}).get(pair, ())))

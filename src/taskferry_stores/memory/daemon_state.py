@@ -344,8 +344,8 @@ class DaemonState:
                     self.journal.drop(self.outbox, hash)
                     self.journal.drop(self.outbox_places, hash)
             case OfferAgain():
-                again = [e for e in self.outbox.values() if e.state is OutboxState.RELAYED]
-                for entry in again:
+                held = [e for e in self.outbox.values() if change.to in (None, e.to)]
+                for entry in (again := [e for e in held if e.state is OutboxState.RELAYED]):
                     due = attrs.evolve(entry, state=OutboxState.WAITING, next_attempt_at=change.at)
                     self.journal.put(self.outbox, entry.hash, due)
                 return Counted(len(again))

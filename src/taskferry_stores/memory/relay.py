@@ -78,9 +78,9 @@ from taskferry_protocol.records.operations import (
 )
 
 from ..errors import ConflictKind, StoreClosed, StoreConflict
-from ..rules import add_grant, require_few_connections, require_few_names, unknown
+from ..rules import add_grant, require_few_names, unknown
 from .audit import AuditReads, AuditTable
-from .connections import connections_between, connections_of, counts_beside, linked_accounts, live
+from .connections import connections_between, connections_of, linked_accounts, live, require_room_beside
 from .invites import InviteTable
 from .mailboxes import Mailboxes
 from .operations import Elsewhere, OperatorReads, OperatorTables
@@ -216,7 +216,7 @@ class MemoryRelayStore(AuditReads, OperatorReads):
         if held is not None and held.end_raw:
             raise StoreConflict(ConflictKind.ENDED, "the connection is ended")
         if held is None:
-            require_few_connections(counts_beside(self._connections, connection), most)
+            require_room_beside(self._connections, connection, most)
             self._journal.put(self._connections, connection.request, connection)
 
     def _end(self, change: EndConnection) -> None:

@@ -105,16 +105,21 @@ def connections_of(
 def linked(
     connection: Connection, pairs: Collection[tuple[AccountId, AccountId]]
 ) -> frozenset[tuple[AccountId, AccountId]]:
-    """Those of the pairs of accounts with agents connected, whichever asked."""
-    rows = select_with(
-        connection,
-        "SELECT f.account, t.account FROM keys CROSS JOIN agents f ON f.account = column1"
-        " CROSS JOIN connections c ON c.from_agent = f.n AND c.end_raw = x''"
-        " CROSS JOIN agents t ON t.n = c.to_agent AND t.account = column2",
-        [*pairs, *((other, one) for one, other in pairs)],
-    )
-    live = {(one, other) for one, other in rows}
-    return frozenset((a, b) for a, b in pairs if (a, b) in live or (b, a) in live)
+    """Those of the pairs of accounts with agents connected, whichever asked.
+
+    The connections of the first account of each pair are gone through once, however many are asked about.
+    """
+    live: set[tuple[AccountId, AccountId]] = set()
+    for mine, theirs in (("from_agent", "to_agent"), ("to_agent", "from_agent")):
+        query = (
+            "SELECT DISTINCT one, t.account FROM (SELECT DISTINCT column1 AS one FROM keys)"  # noqa: S608
+            f" CROSS JOIN agents f ON f.account = one CROSS JOIN connections c ON c.{mine} = f.n"
+            f" AND c.end_raw = x'' CROSS JOIN agents t ON t.n = c.{theirs}"
+            " WHERE (one, t.account) IN (SELECT column1, column2 FROM keys)"
+        )
+        rows = select_with(connection, query, pairs)
+        live.update([(one, other) for one, other in rows])
+    return frozenset(pair for pair in pairs if pair in live)
 
 
 def statements(connection: Connection, account: AccountId, start: int, limit: int) -> LogPage | None:

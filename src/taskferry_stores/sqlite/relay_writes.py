@@ -58,7 +58,13 @@ from taskferry_protocol.records.operations import (
 )
 
 from ..errors import ConflictKind, StoreConflict
-from ..rules import invite_to_publish, require_few_connections, require_few_names, unknown
+from ..rules import (
+    invite_to_publish,
+    require_few_between,
+    require_few_connections,
+    require_few_names,
+    unknown,
+)
 from . import audit, ledger, operations, relay_reads, sign_ups
 from .boxes import Boxes
 from .mailboxes import Mailboxes
@@ -253,6 +259,7 @@ class RelaySession:
             return
         require_few_connections(self._count_connections(connection), most)
         numbers = ledger.number_agents(self._connection, (connection.from_, connection.to))
+        require_few_between(self._count_between(numbers[connection.from_], numbers[connection.to]))
         (n,) = self._connection.execute(
             "INSERT INTO connections (request, from_agent, to_agent, request_raw, accept_raw, end_raw)"
             " VALUES (?, ?, ?, ?, ?, ?) RETURNING n",
@@ -266,6 +273,13 @@ class RelaySession:
             ),
         ).fetchone()
         ledger.replace_grants(self._connection, n, connection.grants)
+
+    def _count_between(self, one: int, other: int) -> int:
+        query = (
+            "SELECT count(*) FROM connections c WHERE c.end_raw = x'' AND (c.from_agent, c.to_agent) = (?, ?)"
+        )
+        ways = {(one, other), (other, one)}
+        return sum(int(self._connection.execute(query, way).fetchone()[0]) for way in ways)
 
     def _count_connections(self, connection: StoredConnection) -> list[int]:
         head = "SELECT count(*) FROM agents a CROSS JOIN connections c ON "

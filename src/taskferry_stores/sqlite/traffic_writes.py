@@ -88,11 +88,12 @@ class TrafficWrites:
                     (change.attempts, change.next_attempt_at, change.hash),
                 )
             case OfferAgain():
-                again = execute(
-                    "UPDATE outbox SET state = 'waiting', next_attempt_at = ? WHERE state = 'relayed'",
-                    (change.at,),
-                )
-                return Counted(again.rowcount)
+                query = "UPDATE outbox SET state = 'waiting', next_attempt_at = ? WHERE state = 'relayed'"
+                if change.to is None:
+                    return Counted(execute(query, (change.at,)).rowcount)
+                of_agent = " AND target = (SELECT n FROM agents WHERE account = ? AND name = ?)"
+                values = (change.at, change.to.account, change.to.name)
+                return Counted(execute(query + of_agent, values).rowcount)
             case SaveTask():
                 return self._save_task(change.task)
             case AddTaskEvent():

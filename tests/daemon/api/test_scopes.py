@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from taskferry_apps.daemon.alarms import OTHER_HISTORY, PUT_OUT, RUNS_TWICE, raise_alarm
+from taskferry_apps.daemon.draft import Draft
+
 from .house import DOCUMENT, check
 
 OWNERS = [
@@ -149,6 +152,21 @@ async def test_an_agent_token_hears_nothing_of_what_the_owner_decides_about_othe
     assert (await house.alice.ok("GET", "/health"))["stopped"] == 1
     told = await other.ok("GET", "/health")
     assert (told["stopped"], told["changed_peers"]) == (0, [])
+
+
+async def test_an_agent_token_is_told_of_no_alarm_but_of_the_machine(house):
+    """What a peer of another agent did is the owner's; that nothing leaves here any more is everybody's."""
+    about_peers = "The owner of @carol has taken the account back with its recovery key."
+    core = house.alice.daemon._core
+    async with core.lock:
+        draft = Draft(core)
+        for text in (about_peers, RUNS_TWICE, OTHER_HISTORY, PUT_OUT):
+            await raise_alarm(draft, text)
+        await draft.commit()
+    requester = await house.alice.token("requester")
+    told = await requester.ok("GET", "/health")
+    assert told["alarms"] == [RUNS_TWICE, OTHER_HISTORY, PUT_OUT]
+    assert (await house.alice.ok("GET", "/health"))["alarms"] == [about_peers, *told["alarms"]]
 
 
 async def test_every_refusal_has_the_one_shape(house):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import Final, cast
 
@@ -34,10 +35,13 @@ from .repeats import Repeats, digest_of, read_key
 from .routes import ROUTES
 from .streams import StreamBody
 from .table import BODY_WITH_FILES_BYTES, Access, Answer, Call, Download, EventStream, Repeat, Route, Streamed
+from .turns import Turns
 
 __all__ = ["create_api", "guard_config"]
 
 _EMPTY: Final = Values({})
+Place = Callable[[], AbstractContextManager[None]]
+"""What is held of the credential's requests that may be under way, for as long as a stream goes on."""
 
 
 def guard_config(settings: DaemonSettings) -> GuardConfig:
@@ -62,7 +66,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | N
     app.config["RESPONSE_TIMEOUT"] = None
     app.url_map.merge_slashes = False
     guard = Guard.listening_at(settings.addr[0])
-    repeats = Repeats(daemon)
+    repeats, turns = Repeats(daemon), Turns()
 
     async def begin() -> None:
         request_begins()
@@ -82,7 +86,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | N
         app.add_url_rule(
             route.rule,
             endpoint=route.name,
-            view_func=_view(route, daemon, repeats),
+            view_func=_view(route, daemon, repeats, turns),
             methods=[route.method],
             provide_automatic_options=False,
         )
@@ -91,49 +95,61 @@ def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | N
     return app
 
 
-def _view(route: Route, daemon: DaemonService, repeats: Repeats) -> Callable[..., Awaitable[Response]]:
+def _view(
+    route: Route, daemon: DaemonService, repeats: Repeats, turns: Turns
+) -> Callable[..., Awaitable[Response]]:
     async def view(**path: str) -> Response:
         if request.method != route.method:
             # Quart adds HEAD to every GET; but reading an inbox marks it, so no method is offered unasked.
             raise MethodNotAllowed(valid_methods=[route.method])
         secret = bearer_secret(request.headers.get("Authorization"))
         caller = await _admit(route, daemon, secret)
-        key = _key(route)
-        parameters = route.parameters.read_texts(path.items())
-        query = route.query.read_texts(request.args.items(multi=True))
-        value: Json = None
-        body = _EMPTY
-        if route.body is not None:
-            raw = await _read_body(route.body_bytes)
-            # A body takes as long to come as its sender likes: the credential may be revoked by now.
-            caller = await _admit(route, daemon, secret)
-            value = parse_json(raw)
-            body = route.body.read(value)
-
-        async def still_known() -> None:
-            await _admit(route, daemon, secret)
-
-        call = Call(
-            caller,
-            parameters,
-            query,
-            body,
-            request.headers.get("Last-Event-ID"),
-            _draining(),
-            still_known,
-            key,
-        )
-        if key is not None and caller is not None and route.repeat is Repeat.ONCE:
-
-            async def act() -> bytes:
-                return compact(await route.handler(daemon, call))
-
-            digest = digest_of(route.method, request.path, value)
-            kept = await repeats.once(caller, key, digest, act)
-            return _json(kept, _status(parse_json(kept)))
-        return _response(await route.handler(daemon, call), daemon, call)
+        with turns.place(caller, secret):
+            key = _key(route)
+            parameters = route.parameters.read_texts(path.items())
+            query = route.query.read_texts(request.args.items(multi=True))
+            raw = None if route.body is None else await _read_body(route.body_bytes)
+            waits = request.args.get("wait", "0") != "0"
+            async with nullcontext(False) if waits else turns.turn(caller, secret) as has_waited:
+                if raw is not None or has_waited:
+                    # That takes as long as others like: the credential may be revoked by now.
+                    caller = await _admit(route, daemon, secret)
+                value = None if raw is None else parse_json(raw)
+                body = _EMPTY if route.body is None else route.body.read(value)
+                call = Call(
+                    caller,
+                    parameters,
+                    query,
+                    body,
+                    request.headers.get("Last-Event-ID"),
+                    _draining(),
+                    partial(_still_admit, route, daemon, secret),
+                    key,
+                )
+                return await _answer(
+                    route, daemon, repeats, call, value, partial(turns.place, caller, secret)
+                )
 
     return view
+
+
+async def _answer(
+    route: Route, daemon: DaemonService, repeats: Repeats, call: Call, value: Json, place: Place
+) -> Response:
+    caller, key = call.caller, call.key
+    if key is not None and caller is not None and route.repeat is Repeat.ONCE:
+
+        async def act() -> bytes:
+            return compact(await route.handler(daemon, call))
+
+        digest = digest_of(route.method, request.path, value)
+        kept = await repeats.once(caller, key, digest, act)
+        return _json(kept, _status(parse_json(kept)))
+    return _response(await route.handler(daemon, call), daemon, call, place)
+
+
+async def _still_admit(route: Route, daemon: DaemonService, secret: str | None) -> None:
+    await _admit(route, daemon, secret)
 
 
 async def _admit(route: Route, daemon: DaemonService, secret: str | None) -> Caller | None:
@@ -201,7 +217,7 @@ def _json(body: bytes, status: int = 200) -> Response:
     return Response(body, status, content_type="application/json")
 
 
-def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
+def _response(answer: Answer, daemon: DaemonService, call: Call, place: Place) -> Response:
     match answer:
         case Download():
             response = Response(answer.content, content_type=answer.media)
@@ -210,7 +226,7 @@ def _response(answer: Answer, daemon: DaemonService, call: Call) -> Response:
             return response
         case EventStream():
             events = partial(_followed, daemon, call.known_caller, answer)
-            feed = FeedBody(events, call.still_known, call.draining, place=answer.after)
+            feed = FeedBody(events, call.still_known, call.draining, place=answer.after, held=place)
             response = Response(feed, content_type="text/event-stream; charset=utf-8")
             response.timeout = None
             return response

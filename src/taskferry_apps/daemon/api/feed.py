@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
 from types import TracebackType
 from typing import Final
 
@@ -37,7 +37,7 @@ class FeedBody(ResponseBody):
     """A response body that follows the daemon's events until the client goes or the daemon drains.
 
     `still_known` raises DaemonRefusal once the credential was revoked; nothing is shown after that. `place`
-    is the id after which the events begin.
+    is the id after which the events begin; `held` is entered while it lasts, and may refuse it.
     """
 
     def __init__(
@@ -48,12 +48,14 @@ class FeedBody(ResponseBody):
         heartbeat_s: float = HEARTBEAT_S,
         *,
         place: int = 0,
+        held: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._events = events
         self._still_known = still_known
         self._draining = draining
         self._heartbeat_s = heartbeat_s
         self._place = place
+        self._held = held
         self._open: AbstractAsyncContextManager[AsyncIterable[bytes]] | None = None
 
     async def __aenter__(self) -> AsyncIterable[bytes]:
@@ -82,14 +84,21 @@ class FeedBody(ResponseBody):
 
     async def _until_the_end(self, send: trio.MemorySendChannel[bytes]) -> None:
         async with send:
-            await send.send(_GREETING.format(place=self._place).encode())
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._beat, send.clone(), nursery.cancel_scope)
-                nursery.start_soon(self._tell, send.clone(), nursery.cancel_scope)
-                await self._draining.wait()
-                nursery.cancel_scope.cancel()
-            if self._draining.is_set():
-                await send.send(_GOODBYE)
+            try:
+                with self._held():
+                    await self._serve(send)
+            except DaemonRefusal as refused:
+                await send.send(_refused(refused))
+
+    async def _serve(self, send: trio.MemorySendChannel[bytes]) -> None:
+        await send.send(_GREETING.format(place=self._place).encode())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._beat, send.clone(), nursery.cancel_scope)
+            nursery.start_soon(self._tell, send.clone(), nursery.cancel_scope)
+            await self._draining.wait()
+            nursery.cancel_scope.cancel()
+        if self._draining.is_set():
+            await send.send(_GOODBYE)
 
     async def _beat(self, send: trio.MemorySendChannel[bytes], whole: trio.CancelScope) -> None:
         async with send:

@@ -9,6 +9,7 @@ import attrs
 from taskferry_protocol.ids import is_name
 from taskferry_protocol.tickets import TICKET_CHARS
 
+from ...alarms import of_machine
 from ...port import DaemonService
 from ...relay_names import url_problem
 from ..answers import Object, account_object, quarantine_object, set_up_object, status_object
@@ -76,8 +77,8 @@ async def _health(daemon: DaemonService, call: Call) -> Object:
         return {"status": "ok", "service": "daemon"}
     status = await daemon.status()
     if not call.caller.is_owner:
-        # What waits for the owner's decision may be about other agents: the owner alone is told of it.
-        status = attrs.evolve(status, stopped=0, changed=())
+        # What waits for the owner, and what peers did, may be about other agents: the owner alone is told.
+        status = attrs.evolve(status, stopped=0, changed=(), alarms=of_machine(status.alarms))
     return status_object(status)
 
 
