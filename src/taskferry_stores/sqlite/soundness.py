@@ -49,8 +49,8 @@ _ROWS: Final = (
         "account logs with statements missing",
     ),
     (
-        "SELECT count(*) FROM accounts a WHERE NOT EXISTS (SELECT 1 FROM names w WHERE w.account = a.n)",
-        "accounts without a name",
+        "SELECT count(*) FROM accounts a LEFT JOIN names w ON w.name = a.name WHERE w.account IS NOT a.n",
+        "accounts without their name",
     ),
 )
 
