@@ -152,6 +152,7 @@ def test_a_changed_backup_is_refused(database: Path, tmp_path: Path) -> None:
         said.replace("/1", "/9"),
         '{"format": ' * 500,
         said.replace('"size": ', '"size": -'),
+        said.replace('"taken_at": 1', '"taken_at": 1000'),
     ):
         manifest_path(backup).write_text(wrong)
         with pytest.raises(StoreCorrupt):
