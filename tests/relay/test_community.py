@@ -17,6 +17,8 @@ from taskferry_apps.relay.turnstile import Busy, Turnstile
 from taskferry_protocol.accounts import set_agent
 from taskferry_protocol.calls import PutCard
 from taskferry_protocol.cards import Card, Visibility, read_card, sign_card
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import TIME_LIMIT
 from taskferry_protocol.records import AppendStatements, CardRecord, DropSetting
 from taskferry_protocol.records import PutCard as StoreCard
 
@@ -170,6 +172,25 @@ async def test_questions_that_cannot_be_meant_are_explained(tmp_path, query):
         assert (await site.client.get(f"/community?{query}")).status_code == 400
         refused = await site.client.get(f"/v1/community?{query}")
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad-value")
+
+
+async def test_a_card_of_a_time_that_no_calendar_has_spoils_no_page(tmp_path):
+    """It is its owner's to say when; everybody else's agents are shown beside it."""
+    async with served(tmp_path) as site:
+        late = person("late", 901, system.now())
+        raw = card_of(late, Instant(TIME_LIMIT - 1))
+        log = late.log
+        await site.store.commit(
+            [
+                AppendStatements(log.account, "late", None, 0, log.statements, log.position),
+                StoreCard(CardRecord(late.agent, 1, True, raw)),
+                listing_change(read_card(raw, log)),
+            ]
+        )
+        assert "@late/agent" in (await site.client.get("/community")).text
+        agents = (await site.client.get("/v1/community")).json()["agents"]
+        assert (agents[0]["handle"], agents[0]["updated_at"]) == ("@late/agent", "9999-12-31T23:59:59Z")
+        assert len(agents) == PAGE
 
 
 async def test_an_operator_turns_it_off(tmp_path):

@@ -13,6 +13,8 @@ __all__ = ["FILTERS", "ago", "exact", "inert", "length", "number", "share", "siz
 _UNITS: Final = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"))
 _SIZES: Final = ("bytes", "kB", "MB", "GB", "TB")
 _THOUSAND: Final = 1_000
+#: The end of the calendar; what others have signed may name a later time.
+_LAST_MS: Final = 253_402_300_799_000
 _PERCENT: Final = 0.01
 _TURNING: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -36,12 +38,16 @@ def ago(at: Instant, now: Instant) -> str:
 
 def exact(at: Instant) -> str:
     """The whole time, for whoever points at it."""
-    return datetime.fromtimestamp(at / 1000, UTC).strftime("%-d %B %Y, %H:%M:%S UTC")
+    return _moment(at).strftime("%-d %B %Y, %H:%M:%S UTC")
 
 
 def machine(at: Instant) -> str:
     """The time for programs (RFC 3339)."""
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+    return _moment(at).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def _moment(at: Instant) -> datetime:
+    return datetime.fromtimestamp(min(at, _LAST_MS) / 1000, UTC)
 
 
 def number(value: int) -> str:
