@@ -96,7 +96,7 @@ def open_instance(data: Path, entropy: Entropy, *, take_over: bool) -> InstanceM
         raise DamagedKeys(
             f"{path} is damaged. Remove it, and start with: taskferry up --take-over"
         ) from error
-    mark.moved = mark._where != here
+    mark.moved = mark._restored or mark._where != here
     if mark._confirmed:
         mark._prev, mark._id, mark._confirmed = mark._id, entropy(ID_BYTES), False
         mark.save()

@@ -316,7 +316,9 @@ class Owner:
             # A recovery may go on from before this device was let in: then the log does not even name it.
             if mine is None or mine.status is not DeviceStatus.ACTIVE:
                 return
-            if is_due(ring, now) or ring.next_encryption is not None:
+            # After a restore nobody has the other half of a key that was stated since the backup.
+            is_lost = mine.record.enc not in [key.public for key in ring.opening_keys()]
+            if is_due(ring, now) or is_lost or ring.next_encryption is not None:
                 ring = ring.prepare_rotation(core.entropy)
                 await core.save_keys(ring)
                 core.ring = ring
