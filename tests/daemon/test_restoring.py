@@ -14,6 +14,7 @@ import trio
 from taskferry_apps import system
 from taskferry_apps.daemon.restoring import CannotRestore, Identity, read_opening, restore
 from taskferry_protocol.backups import Header, Sealer, backup_key, key_by_recovery, lock_for_recovery
+from taskferry_protocol.ids import AccountId
 from taskferry_stores.sqlite import open_daemon_store
 
 from .worlds import Machine, a_world, set_up
@@ -21,7 +22,7 @@ from .worlds import Machine, a_world, set_up
 SEED = bytes(range(32))
 
 
-async def _a_store(path: Path) -> bytes:
+async def _a_store(path: Path) -> AccountId:
     """A daemon's file of an account; the account's id."""
     async with (
         open_daemon_store(path) as store,
@@ -32,7 +33,7 @@ async def _a_store(path: Path) -> bytes:
         return daemon._core.own
 
 
-async def _put_back(store: Path, account: bytes, data: Path) -> None:
+async def _put_back(store: Path, account: AccountId, data: Path) -> None:
     """Restore what somebody has sealed for the owner."""
     content, keys, at = store.read_bytes(), b"{}", system.now()
     lock, key = lock_for_recovery(backup_key(SEED).public, system.entropy)
