@@ -16,6 +16,7 @@ import platformdirs
 
 from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.ids import Hash
+from taskferry_transports.loopback import is_loopback
 
 from . import setting_values as values
 from . import telemetry_settings as telemetry
@@ -161,6 +162,16 @@ class RelaySettings:
     def database(self) -> Path:
         """Where the database stands."""
         return self.db or self.data / "relay.db"
+
+    @property
+    def lets_in(self) -> str:
+        """`signup` as set; unless it is: for tokens if there are some, else open on this machine alone."""
+        if self.sources.get("signup") == "default":
+            if self.client_tokens:
+                return "ticket"
+            if not is_loopback(self.addr[0]):
+                return "closed"
+        return self.signup
 
 
 @attrs.frozen(kw_only=True)
@@ -314,7 +325,7 @@ def _read_file(file: Path | None, table: str) -> dict[str, str]:
             content = tomllib.load(stream)
     except OSError as error:
         raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{file} is not TOML: {error}.") from error
     values = content.get(table, {})
     if not isinstance(values, dict):

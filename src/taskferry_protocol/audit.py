@@ -271,12 +271,16 @@ class ChainCheck:
 
 
 def follow(
-    chain: AuditChain, rows: Iterable[tuple[bytes, str, int]], expected: AuditEnd | None = None
+    chain: AuditChain,
+    rows: Iterable[tuple[bytes, str, int]],
+    expected: AuditEnd | None = None,
+    *,
+    still: bool = False,
 ) -> Iterator[AuditEntry]:
     """Every entry of a chain, checked; `rows` are (bytes, kind, number) as they are held, in order.
 
-    Entries beyond the head were written meanwhile, and end it. At `expected`, an end that the log once had,
-    it must be as it was. Raises ChainBroken.
+    Entries beyond the head were written meanwhile, and end it, unless all is of one moment: `still`. At
+    `expected`, an end that the log once had, it must be as it was. Raises ChainBroken.
     """
     if expected is not None and not chain.base.n <= expected.n <= chain.head.n:
         raise ChainBroken(expected.n, f"Entry {expected.n}, which the log once ended with, is missing.")
@@ -284,6 +288,8 @@ def follow(
     _compare(check.end, expected)
     for raw, kind, n in rows:
         if n > chain.head.n:
+            if still:
+                raise ChainBroken(n, f"Entry {n} stands beyond the end of the log.")
             break
         entry = check.take(raw, kind, n)
         _compare(check.end, expected)

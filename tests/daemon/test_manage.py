@@ -55,7 +55,7 @@ async def test_locked_owner_acts_wait_and_the_rest_goes_on():
             await alice.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
             before = (await alice._core.own_log()).state.length
             world.clock.ahead_ms = 8 * DAY_MS
-            await alice._owner.keep_keys_fresh()
+            await alice._owner.keep_keys_fresh(connected=True)
             assert (await alice._core.own_log()).state.length == before + 1
             assert await code(alice.manage.unlock(OWNER, "another passphrase", 5)) == "wrong-passphrase"
             await alice.manage.unlock(OWNER, WORDS, 5)

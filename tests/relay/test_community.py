@@ -193,6 +193,25 @@ async def test_questions_that_cannot_be_meant_are_explained(tmp_path, query):
         assert (refused.status_code, refused.json()["error"]["code"]) == (400, "bad-value")
 
 
+async def test_a_card_of_a_time_that_no_calendar_has_spoils_no_page(tmp_path):
+    """It is its owner's to say when; everybody else's agents are shown beside it."""
+    async with served(tmp_path) as site:
+        late = person("late", 901, system.now())
+        raw = card_of(late, Instant(TIME_LIMIT - 1))
+        log = late.log
+        await site.store.commit(
+            [
+                AppendStatements(log.account, "late", None, 0, log.statements, log.position),
+                StoreCard(CardRecord(late.agent, 1, True, raw)),
+                listing_change(read_card(raw, log)),
+            ]
+        )
+        assert "@late/agent" in (await site.client.get("/community")).text
+        agents = (await site.client.get("/v1/community")).json()["agents"]
+        assert (agents[0]["handle"], agents[0]["updated_at"]) == ("@late/agent", "9999-12-31T23:59:59Z")
+        assert len(agents) == PAGE
+
+
 async def test_an_operator_turns_it_off(tmp_path):
     """No page, no JSON, no link to it."""
     async with served(tmp_path, community="no") as site:

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from taskferry_apps.relay.reloading import LIVE, Difference, Reloading, difference
-from taskferry_apps.settings import RelaySettings, SettingsError
+from taskferry_apps.settings import RelaySettings, SettingsError, load_relay
 
 FIRST, SECOND = "first-token-of-the-operator", "second-token-of-the-operator"
 
@@ -89,6 +89,24 @@ def test_a_relay_takes_what_it_can_and_names_the_rest(tmp_path: Path) -> None:
         # At this level what it would say next is left out.
         write(tmp_path, **common, ops_token=FIRST, log="info")
         assert relay.hang_up()["taken"] == ["log"]
+
+
+def test_tokens_that_close_the_door_say_that_they_wait_for_a_restart() -> None:
+    """Without a policy in the file, the first token changes it: accounts without one join until a restart."""
+    held = load_relay({}, {})
+    read = load_relay({"client_tokens": f"client_alice={FIRST}"}, {})
+    assert difference(held, read) == Difference(("client_tokens",), ("signup",))
+    assert difference(read, held) == Difference(("client_tokens",), ("signup",))
+    chosen = load_relay({"client_tokens": f"client_alice={FIRST}", "signup": "open"}, {})
+    assert difference(held, chosen) == Difference(("client_tokens",), ())
+
+
+def test_a_file_that_nests_too_deep_changes_nothing(tmp_path: Path) -> None:
+    """It is no better than another that cannot be read."""
+    file = tmp_path / "relay.toml"
+    file.write_text("[relay]\ncommunity = " + "[" * 100_000)
+    with pytest.raises(SettingsError, match="TOML"):
+        load_relay({}, {}, file)
 
 
 def test_every_setting_is_live_or_waits() -> None:

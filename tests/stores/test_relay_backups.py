@@ -152,6 +152,7 @@ def test_a_changed_backup_is_refused(database: Path, tmp_path: Path) -> None:
         said.replace("/1", "/9"),
         '{"format": ' * 500,
         said.replace('"size": ', '"size": -'),
+        said.replace('"taken_at": 1', '"taken_at": 1000'),
     ):
         manifest_path(backup).write_text(wrong)
         with pytest.raises(StoreCorrupt):
@@ -279,7 +280,8 @@ def test_an_existing_file_is_not_overwritten(database: Path, tmp_path: Path) -> 
         ("UPDATE envelopes SET wraps = x''", "without a key"),
         ("UPDATE envelopes SET wraps = x'0102'", "without a key"),
         ("DELETE FROM statements", "statements missing"),
-        ("DELETE FROM names", "without a name"),
+        ("DELETE FROM names", "without their name"),
+        ("UPDATE names SET name = 'somebody'", "without their name"),
         ("DELETE FROM about", "no generation"),
         ("DROP INDEX seen_seq", "not those of schema 6"),
         ("PRAGMA user_version = 5", "not those of schema 5"),

@@ -132,7 +132,7 @@ def stored(settings: DaemonSettings) -> tuple[str, list[Look]]:
                 rows += [(row.raw, row.kind, row.place) for row in page.items]
                 after = page.next
         require_whole(chain)
-        for _ in follow(chain, rows):
+        for _ in follow(chain, rows, still=True):
             pass
         looks.append(Look("audit log", "ok", f"holds, {chain.head.n} entries"))
     except ChainBroken as broken:

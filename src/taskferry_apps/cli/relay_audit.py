@@ -135,7 +135,7 @@ def verify(db: str | None, against: Path | None) -> None:
         chain = file.audit_chain()
         broken: ChainBroken | None = None
         try:
-            for _ in follow(chain, _rows(file, chain), expected):
+            for _ in follow(chain, _rows(file, chain), expected, still=True):
                 pass
             if earlier is not None:
                 require_kept(chain, earlier, Instant(max(0, now() - KEPT_MS)), KEPT)
@@ -177,7 +177,7 @@ def export(db: str | None, file: Path) -> None:
     with _opened(db) as held:
         chain = held.audit_chain()
         try:
-            entries = list(follow(chain, _rows(held, chain)))
+            entries = list(follow(chain, _rows(held, chain), still=True))
         except ChainBroken as broken:
             text = f"The audit log does not hold. {broken}"
             raise CommandFailed(text, Exit.NOT_VERIFIED) from None

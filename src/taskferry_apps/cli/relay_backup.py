@@ -159,9 +159,10 @@ def restore(file: Path, replace: bool) -> None:
 def check(file: Path | None) -> None:
     """Read all of the relay's database, or of the backup FILE, and say whether it is sound.
 
-    Looked at are the file, its schema, every account's log with its signatures, mailboxes and their
-    cursors, and the audit log; of a backup its manifest, too. Nothing is written to it. What a relay of the
-    first two schemas wrote is looked at in a copy that is brought up to date, which is removed afterwards.
+    Looked at are the file, its schema, every account's log with its signatures, whatever else was signed,
+    mailboxes and their cursors, and the audit log; of a backup its manifest, too. Nothing is written to it.
+    What a relay of the first two schemas wrote is looked at in a copy that is brought up to date, which is
+    removed afterwards.
     Exit code 6 where something is wrong.
 
     \b

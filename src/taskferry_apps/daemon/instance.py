@@ -19,7 +19,7 @@ from taskferry_protocol.ids import Entropy, sha256
 from .keys import DamagedKeys
 from .private_files import read_private, write_private
 
-__all__ = ["InstanceMark", "open_instance"]
+__all__ = ["InstanceMark", "begin_restored", "open_instance"]
 
 ID_BYTES: Final = 16
 _FILE: Final = "instance.json"
@@ -28,7 +28,10 @@ _MACHINE: Final = Path("/etc/machine-id")
 
 @attrs.define
 class InstanceMark:
-    """The start under way. `moved`: the directory is not where it was, and no relay has vouched yet."""
+    """The start under way. `moved`: the directory is not where it was, and no relay has vouched yet.
+
+    `_restored`: its owner has said that it takes the place of the one that made its backup.
+    """
 
     _data: Path
     _id: bytes
@@ -38,6 +41,7 @@ class InstanceMark:
     _where: tuple[int, str]
     take_over: bool
     moved: bool
+    _restored: bool = False
 
     def hello(self) -> Instance:
         """What the relay is told."""
@@ -49,7 +53,7 @@ class InstanceMark:
             self.take_over = False
             return
         self._confirmed, self.take_over, self.moved = True, False, False
-        self._where = _where(self._data)
+        self._where, self._restored = _where(self._data), False
         self.save()
 
     def save(self) -> None:
@@ -62,6 +66,7 @@ class InstanceMark:
             "confirmed": self._confirmed,
             "folder": folder,
             "machine": machine,
+            "restored": self._restored,
         }
         write_private(self._data / _FILE, json.dumps(content).encode())
 
@@ -79,8 +84,9 @@ def open_instance(data: Path, entropy: Entropy, *, take_over: bool) -> InstanceM
             bool(content["confirmed"]),
             run,
             (int(content["folder"]), str(content["machine"])),
-            take_over,
+            take_over or bool(content.get("restored")),
             False,
+            bool(content.get("restored")),
         )
     except FileNotFoundError:
         mark = InstanceMark(data, entropy(ID_BYTES), None, False, run, here, take_over, False)
@@ -90,11 +96,20 @@ def open_instance(data: Path, entropy: Entropy, *, take_over: bool) -> InstanceM
         raise DamagedKeys(
             f"{path} is damaged. Remove it, and start with: taskferry up --take-over"
         ) from error
-    mark.moved = mark._where != here
+    mark.moved = mark._restored or mark._where != here
     if mark._confirmed:
         mark._prev, mark._id, mark._confirmed = mark._id, entropy(ID_BYTES), False
         mark.save()
     return mark
+
+
+def begin_restored(data: Path, entropy: Entropy) -> None:
+    """Have a restored directory take the place of the one that made its backup, whenever it first starts.
+
+    Raises UnsafeFile, OSError.
+    """
+    id, run = entropy(ID_BYTES), entropy(ID_BYTES)
+    InstanceMark(data, id, None, False, run, _where(data), True, False, True).save()
 
 
 def _where(data: Path) -> tuple[int, str]:

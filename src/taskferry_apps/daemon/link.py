@@ -284,7 +284,6 @@ class Link:
                 ear=self._core.ear,
             ) as client:
                 resumption.check(client.ready)
-                await stand_alone(self._core)
                 await self._serve(client, route.origin, resumption)
         except* LinkEnded as group:
             ended = first_end(group)
@@ -331,6 +330,8 @@ class Link:
             await self._core.commit((FORGET_TICKET,))
         self.clock_ahead_ms = self._core.now() - client.ready.relay_now
         await take_own_news(self._core, client)
+        # What is signed from here on continues what was signed by whom this one takes the place of.
+        await stand_alone(self._core)
         # Before any mail: what comes from a peer is for a connection that is known then.
         await regain(self._core, client)
         await resumption.begin(self._core, client.ready)

@@ -286,14 +286,15 @@ class Owner:
         await announce(draft, held.state.length, statements)
         return log
 
-    async def keep_keys_fresh(self) -> None:
+    async def keep_keys_fresh(self, *, connected: bool) -> None:
         """Replace the encryption key when it has grown old, and erase those that nothing needs any more.
 
         The next key is saved before the statement that names it, and put in force after: a crash in between
-        is made good here at the next start.
+        is made good here at the next start. Nobody asks for it, so it waits for a relay that has taken us for
+        no older copy: one signed on an earlier log, by a disk that was put back, would fork the account.
         """
         try:
-            await self._keep_keys(lambda ring, now: ring.rotation_due(now))
+            await self._keep_keys(lambda ring, now: ring.rotation_due(now), may_state=connected)
         except DaemonRefusal as refused:
             # Another device was faster, or no relay is there to ask: the next round tries again.
             get_logger().info("the key is not replaced yet", reason=refused.code)
@@ -310,9 +311,9 @@ class Owner:
                 "Link it again from an empty data directory: taskferry device link",
                 status=409,
             )
-        await self._keep_keys(lambda ring, now: True)
+        await self._keep_keys(lambda ring, now: True, may_state=True)
 
-    async def _keep_keys(self, is_due: Callable[[KeyRing, Instant], bool]) -> None:
+    async def _keep_keys(self, is_due: Callable[[KeyRing, Instant], bool], *, may_state: bool) -> None:
         core = self._core
         if core.account is None or core.ring is None or core.suspended:
             return
@@ -324,7 +325,9 @@ class Owner:
             # A recovery may go on from before this device was let in: then the log does not even name it.
             if mine is None or mine.status is not DeviceStatus.ACTIVE:
                 return
-            if is_due(ring, now) or ring.next_encryption is not None:
+            # After a restore nobody has the other half of a key that was stated since the backup.
+            is_lost = mine.record.enc not in [key.public for key in ring.opening_keys()]
+            if may_state and (is_due(ring, now) or is_lost or ring.next_encryption is not None):
                 ring = ring.prepare_rotation(core.entropy)
                 await core.save_keys(ring)
                 core.ring = ring

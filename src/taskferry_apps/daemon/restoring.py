@@ -26,13 +26,16 @@ from taskferry_protocol.backups import (
 )
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.records import AppendAudit, PutSetting
+from taskferry_protocol.records import AppendAudit, Offset, PutSetting, RelayCursor, SetCursor
 from taskferry_stores.port import StoreError
 from taskferry_stores.sqlite import IntegrityCheck, open_daemon_store
 
+from .. import system
 from .core import SEQUENCE_FLOOR
+from .instance import begin_restored
 from .keys import DamagedKeys, decode_keys, encode_keys
 from .private_files import make_private_directory, sync_folder
+from .resuming import NO_GENERATION
 from .secret_files import FileSecrets
 from .secret_port import DEVICE
 
@@ -140,6 +143,7 @@ def restore(
         if identity is Identity.SAME:
             ring = decode_keys(keys, "The key part of the backup")
             FileSecrets(beside).write(DEVICE, encode_keys(ring))
+            begin_restored(beside, system.entropy)
         sync_folder(beside)
         check_target(data)
         beside.rename(data)
@@ -215,5 +219,10 @@ async def _check_store(path: Path, header: Header, now: Instant, same_since: Ins
         await store.commit((AppendAudit(note),))
         if same_since is not None:
             # More than were ever sent: nobody has sent one each millisecond since 1970.
-            await store.commit((PutSetting(SEQUENCE_FLOOR, same_since.to_bytes(8, "big")),))
+            floor = PutSetting(SEQUENCE_FLOOR, same_since.to_bytes(8, "big"))
+            # What was taken since is known to be gone: no relay is to see an older copy in this one.
+            anew = [
+                SetCursor(RelayCursor(at.relay, NO_GENERATION, Offset(0))) for at in await store.cursors()
+            ]
+            await store.commit((floor, *anew))
     return own.record.name

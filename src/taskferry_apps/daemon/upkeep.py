@@ -67,7 +67,7 @@ class Upkeep:
     async def round(self) -> None:
         """Do what is due."""
         self._core.forget_unlocked()
-        await self._owner.keep_keys_fresh()
+        await self._owner.keep_keys_fresh(connected=self._link.connected)
         await give_up_expired(self._core)
         await pass_on_late(self._core)
         await tell_untold(self._core)

@@ -275,7 +275,7 @@ class Accounts:
         redeemed = self._entrance.taken_by(ticket, account, name, self._now())
         changes: list[RelayChange] = [
             AppendStatements(account, name, None, 0, log.statements, log.position),
-            NameKeys(account, _keys(log.state)),
+            NameKeys(account, keys_of(log.state)),
             redeemed,
             *await self._facts.turns.work(self._audit.taken(log, 0)),
         ]
@@ -292,7 +292,7 @@ class Accounts:
                 account, log.state.name, held.log.position, keep, log.statements[keep:], log.position
             )
         ]
-        if named := _keys(log.state) - _keys(held.log.state):
+        if named := keys_of(log.state) - keys_of(held.log.state):
             changes.append(NameKeys(account, named))
         if log.state.name != held.log.state.name:
             changes.append(RequireUnreserved(log.state.name, self._now()))
@@ -318,7 +318,7 @@ class Accounts:
         ]
 
 
-def _keys(state: AccountState) -> frozenset[bytes]:
+def keys_of(state: AccountState) -> frozenset[bytes]:
     """Every key that may have a say in the account, or had one."""
     keys: set[bytes] = {state.recovery}
     for id, device in state.devices.items():

@@ -328,28 +328,18 @@ def _guard(host: str, port: int, limits: RelayLimits) -> GuardConfig:
 
 def _sign_up(settings: RelaySettings) -> SignUp:
     """Who may begin an account: whoever has a ticket, where everybody can get one by mail alone."""
-    policy = _policy(settings)
+    policy = SignUp(settings.lets_in)
     return SignUp.TICKET if policy is SignUp.OPEN and settings.smtp is not None else policy
 
 
 def _offer(settings: RelaySettings) -> Offer:
     """How people come by tickets."""
-    match _policy(settings):
+    match SignUp(settings.lets_in):
         case SignUp.CLOSED:
             return Offer.NONE
         case SignUp.TICKET:
             return Offer.OPERATOR
     return Offer.AT_ONCE if settings.smtp is None else Offer.BY_MAIL
-
-
-def _policy(settings: RelaySettings) -> SignUp:
-    """As set; unless it is: for tokens if there are some, else open only where strangers do not come by."""
-    if settings.sources.get("signup") == "default":
-        if settings.client_tokens:
-            return SignUp.TICKET
-        if not is_loopback(settings.addr[0]):
-            return SignUp.CLOSED
-    return SignUp(settings.signup)
 
 
 def mailer_of(settings: RelaySettings) -> SmtpMailer | None:

@@ -42,11 +42,16 @@ def difference(held: RelaySettings, read: RelaySettings) -> Difference:
     names = [
         field.name
         for field in attrs.fields(RelaySettings)
-        if field.name not in _NO_SETTING and getattr(held, field.name) != getattr(read, field.name)
+        if field.name not in _NO_SETTING and _meant(held, field.name) != _meant(read, field.name)
     ]
     return Difference(
         tuple([name for name in names if name in LIVE]), tuple([name for name in names if name not in LIVE])
     )
+
+
+def _meant(settings: RelaySettings, name: str) -> object:
+    # Where it is not set, others decide it.
+    return settings.lets_in if name == "signup" else getattr(settings, name)
 
 
 class Reloading:
@@ -58,7 +63,7 @@ class Reloading:
         reread: Callable[[], RelaySettings],
         apply: Callable[[RelaySettings], None],
     ) -> None:
-        self._held = settings
+        self._started = self._held = settings
         self._reread = reread
         self._apply = apply
 
@@ -69,8 +74,8 @@ class Reloading:
         except SettingsError as error:
             _LOG.error("the settings were not taken, the former ones hold", reason=str(error))
             return
-        found = difference(self._held, read)
-        if found.live:
-            self._held = attrs.evolve(self._held, **{name: getattr(read, name) for name in found.live})
+        taken, waiting = difference(self._held, read).live, difference(self._started, read).waiting
+        if taken:
+            self._held = attrs.evolve(self._held, **{name: getattr(read, name) for name in taken})
             self._apply(self._held)
-        _LOG.info("the settings were read again", taken=list(found.live), needs_restart=list(found.waiting))
+        _LOG.info("the settings were read again", taken=list(taken), needs_restart=list(waiting))

@@ -48,6 +48,8 @@ _MAGIC: Final = b"SQLite format 3\0"
 _PIECE: Final = 1_048_576
 #: A manifest has some 300 bytes.
 _MANIFEST_BYTES: Final = 4_096
+#: In milliseconds; nobody shows a later time, and no backup has as many bytes.
+_YEAR_10000: Final = 253_402_300_800_000
 
 Progress = Callable[[int, int], None]
 """Told what is done and what there is in all, in any unit."""
@@ -156,7 +158,7 @@ def read_manifest(backup: Path) -> Manifest | None:
         if content["format"] != FORMAT:
             raise ValueError("another format")
         numbers = [content[name] for name in ("taken_at", "schema", "size")]
-        if not all(type(number) is int and number >= 0 for number in numbers):
+        if not all(type(number) is int and 0 <= number < _YEAR_10000 for number in numbers):
             raise ValueError("no numbers")
         taken_at, schema, size = numbers
         generation, sha256 = (bytes.fromhex(content[name]) for name in ("generation", "sha256"))

@@ -15,6 +15,7 @@ import attrs
 from ..errors import StoreCorrupt, StoreError, StoreFailed, StoreLocked, StoreUnavailable, WrongStore
 from .faults import no_space, translate, translate_os
 from .migrations import Schema, migrate, require_known
+from .soundness import has_shape_of
 
 BUSY_MS = 5_000
 """How long we wait for a program that looks into the file, such as a backup."""
@@ -31,7 +32,10 @@ COPIED_PAGES = 4_096
 
 
 class IntegrityCheck(StrEnum):
-    """How closely a file is looked at before it is used. Both checks read all of it."""
+    """How closely a file is looked at before it is used. Both checks read all of it.
+
+    FULL is for what others may have had in their hands: nothing but what the schema makes may stand in it.
+    """
 
     NONE = "none"
     QUICK = "quick"
@@ -314,3 +318,5 @@ def _prepare(writer: sqlite3.Connection, path: Path, schema: Schema, check: Inte
     # The engine copies the log itself, so that a failure to do so is noticed.
     writer.execute("PRAGMA wal_autocheckpoint = 0")
     migrate(writer, path, schema)
+    if check is IntegrityCheck.FULL and not has_shape_of(writer, schema):
+        raise StoreCorrupt(f"The file {path} has other tables than this program makes; use another backup.")

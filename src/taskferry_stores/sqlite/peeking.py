@@ -6,9 +6,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
+import attrs
+
 from taskferry_protocol.audit import AuditChain
+from taskferry_protocol.ids import AccountId
 from taskferry_protocol.records import AccountRecord, AuditRow, Order, Page, Place, StoreReport
 
 from ..errors import WrongStore
@@ -24,6 +28,7 @@ from .soundness import faults_of_relay
 __all__ = [
     "AUDITED_SCHEMA",
     "PeekedStore",
+    "SignedRow",
     "peek_daemon",
     "peek_relay",
     "peek_upgraded_relay",
@@ -33,6 +38,26 @@ __all__ = [
 
 #: The first schema of a relay's file with an audit log; older ones cannot be looked into as they are.
 AUDITED_SCHEMA = 3
+
+
+_SIGNED: Final = {
+    "envelope": ("envelopes", "SELECT s.hash, e.raw FROM envelopes e JOIN seen s ON s.n = e.n"),
+    "card": ("cards", "SELECT NULL, raw FROM cards"),
+    "connection-request": ("connections", "SELECT request, request_raw FROM connections"),
+    "connection-accept": ("connections", "SELECT NULL, accept_raw FROM connections"),
+    "connection-end": ("connections", "SELECT NULL, end_raw FROM connections WHERE end_raw <> x''"),
+    "grant": ("grants", "SELECT NULL, raw FROM grants"),
+    "invite": ("invites", "SELECT NULL, raw FROM invites"),
+}
+
+
+@attrs.frozen
+class SignedRow:
+    """Signed bytes, what they were signed as, and the SHA-256 that they are known by, if by one."""
+
+    kind: str
+    hash: bytes | None
+    raw: bytes = attrs.field(repr=False)
 
 
 class PeekedStore:
@@ -63,6 +88,21 @@ class PeekedStore:
         ).fetchall()
         found = ledger.accounts_by_number(self._connection, [n for (n,) in rows])
         return (rows[-1][0] if len(rows) == limit else 0), tuple(found.values())
+
+    def keys_named(self, account: AccountId) -> frozenset[bytes]:
+        """The keys under which a relay takes an account for known."""
+        rows = self._connection.execute(
+            "SELECT k.key FROM account_keys k JOIN accounts a ON a.n = k.account WHERE a.id = ?", (account,)
+        )
+        return frozenset([key for (key,) in rows])
+
+    def signed(self) -> Iterator[SignedRow]:
+        """What a relay holds as it was signed, account logs aside."""
+        held = {name for (name,) in self._connection.execute("SELECT name FROM sqlite_schema")}
+        for kind, (table, query) in _SIGNED.items():
+            if table in held:
+                for hash, raw in self._connection.execute(query):
+                    yield SignedRow(kind, hash, raw)
 
     def report(self) -> StoreReport:
         """How the file is; reads all of it."""

@@ -1,0 +1,101 @@
+"""A lost machine that comes back from its backup as the device that it was."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+import trio
+
+from taskferry_apps.daemon.backups import Backups, Copying
+from taskferry_apps.daemon.keys import decode_keys
+from taskferry_apps.daemon.private_files import make_private_directory
+from taskferry_apps.daemon.restoring import Identity, read_opening, restore
+from taskferry_apps.daemon.secret_files import FileSecrets
+from taskferry_apps.daemon.secret_port import DEVICE
+from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol.backups import PassphraseLock, key_by_passphrase
+from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.passphrases import Effort
+from taskferry_stores.sqlite import open_daemon_store
+from tests.daemon.worlds import OWNER, Machine, MemoryVault, World, a_world, connect, set_up, until
+
+from .machines import alarms_of, log_of, say, texts
+
+PASSPHRASE = "correct horse battery"
+
+
+async def _has(daemon: Daemon, agent: str, *wanted: str) -> bool:
+    return set(wanted) <= set(await texts(daemon, agent))
+
+
+async def _may_sign(daemon: Daemon) -> bool:
+    return not daemon._core.suspended
+
+
+async def _seals_for(sender: Daemon, recipient: Daemon) -> bool:
+    core = recipient._core
+    log = await sender._core.logs.get(core.own)
+    assert log is not None
+    return log.state.devices[core.device].record.enc == core.keys.device.encryption.public
+
+
+async def _restored(world: World, file: Path, data: Path) -> None:
+    with file.open("rb") as stream:
+        opening = read_opening(stream)
+        assert isinstance(opening.header.lock, PassphraseLock)
+        key = key_by_passphrase(opening.header.lock, PASSPHRASE)
+        put_back = partial(restore, identity=Identity.SAME, now=world.clock.now(), progress=lambda _: None)
+        await trio.to_thread.run_sync(partial(put_back, stream, opening, key, data))
+
+
+@pytest.mark.parametrize("days", [0, 8])
+@pytest.mark.parametrize("rotated", [False, True])
+async def test_it_goes_on_whatever_it_did_after_the_backup(tmp_path: Path, days: int, rotated: bool) -> None:
+    """What came then does not come again; at the first start mail goes both ways, and the account is one."""
+    data, file = tmp_path / "alice", tmp_path / "alice.backup"
+    make_private_directory(data)
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        async with (
+            open_daemon_store(data / "daemon.db") as store,
+            world.running(Machine("alice", store=store, folder=data)) as alice,
+        ):
+            await set_up(alice, "alice", "requester")
+            await connect(alice, bob, "requester", "@bob/writer")
+            await say(bob, "writer", "@alice/requester", "before")
+            await until(lambda: _has(alice, "requester", "before"))
+            backups = Backups(alice._core, Copying(store.copy_to, data), Effort(1, 8_192))
+            made = await backups.make(OWNER, PASSPHRASE)
+            async with made.pieces as pieces:
+                file.write_bytes(b"".join([piece async for piece in pieces]))
+            world.clock.ahead_ms += days * DAY_MS
+            if rotated:
+                await alice._owner.rotate_now(OWNER)
+                await alice._link.wait_published((await log_of(alice)).state.length)
+            await say(bob, "writer", "@alice/requester", "after")
+            await say(alice, "requester", "@bob/writer", "after")
+            await until(lambda: _has(alice, "requester", "after"))
+            await until(lambda: _has(bob, "writer", "after"))
+        again = tmp_path / "again"
+        await _restored(world, file, again)
+        raw = FileSecrets(again).read(DEVICE)
+        assert raw is not None
+        vault = MemoryVault()
+        vault.ring = decode_keys(raw, "")
+        async with (
+            open_daemon_store(again / "daemon.db") as store,
+            world.running(Machine("again", store=store, vault=vault, folder=again)) as alice,
+        ):
+            await until(lambda: _may_sign(alice))
+            await say(alice, "requester", "@bob/writer", "I am back")
+            await until(lambda: _has(bob, "writer", "after", "I am back"))
+            await until(lambda: _seals_for(bob, alice))
+            await say(bob, "writer", "@alice/requester", "welcome back")
+            await until(lambda: _has(alice, "requester", "before", "welcome back"))
+            assert "runs twice" not in await alarms_of(alice)
+            # What was sealed for the key that is lost opens nowhere any more.
+            assert rotated or not await store.quarantine_lines()
+            for daemon in (alice, bob):
+                assert "held" not in await alarms_of(daemon)
