@@ -17,6 +17,7 @@ from taskferry_protocol.ids import Hash
 from taskferry_protocol.records import EventRecord, Order, Place, RuntimeId, RuntimeRecord, WaitingItem
 from taskferry_protocol.runtimes import Nudge, is_live, nudge
 
+from .clock_steps import look_at_clock
 from .core import Core
 from .leasing import SCANNED, find_runtime
 from .needs import NAMED, Needs, is_item, needs_agent, told
@@ -76,6 +77,7 @@ class RuntimeWakes:
             self._place, self._is_blind = newest, True
         while True:
             heard = core.feed.next
+            await look_at_clock(core)
             me = await find_runtime(core, self._caller, self._runtime)
             others = [one for one in await core.store.runtimes(me.agent) if one.id != me.id]
             live = {one.id for one in others if is_live(one, core.now())}

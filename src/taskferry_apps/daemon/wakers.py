@@ -19,6 +19,7 @@ from taskferry_protocol.runtimes import is_live
 from taskferry_protocol.waking import READING_MS, Progress, decide, reads_until
 
 from .bounds import BOUNDS
+from .clock_steps import look_at_clock
 from .core import Core
 from .names import own_agent, require_owner
 from .needs import unread_of
@@ -125,6 +126,7 @@ class Wakers:
         latest = Instant(core.now() + _ROUND_MS)
         if core.account is None:
             return latest
+        await look_at_clock(core)
         agents = {hook.agent for hook in await load_wakes(core)}
         unread = await core.store.inbox_counts(agents)
         newest = {agent: await self._newest(agent) for agent in agents}
