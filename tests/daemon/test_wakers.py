@@ -6,11 +6,14 @@ import base64
 import hashlib
 import hmac
 import json
+import os
+import signal
 import sys
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 import pytest
@@ -268,6 +271,45 @@ async def test_a_command_gets_a_count_and_no_text_or_credential(tmp_path, monkey
         assert environment["TASKFERRY_WAKE_AGENT"] == "writer"
         assert "IGNORE" not in told
         assert "secret-of-the-owner" not in told
+
+
+def lives(pid):
+    """Whether a process is there, and no zombie."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("first", ["", "trap '' TERM; "], ids=["obedient", "stubborn"])
+async def test_nothing_that_a_command_started_outlives_its_minute(tmp_path, monkeypatch, first):
+    """Each hint would leave more of it, and whoever may write to the agent makes the hints."""
+    monkeypatch.setattr(wake_carriers, "_COMMAND_S", 0.5)
+    monkeypatch.setattr(wake_carriers, "_GRACE_S", 0.5)
+    note = tmp_path / "pid"
+    said = await carry(CommandCall(("/bin/sh", "-c", f"{first}sleep 600 & echo $! > {note}; wait"), {}))
+    assert said == "There was no answer within 0 seconds."
+    pid = int(note.read_text())
+
+    async def gone():
+        return not lives(pid)
+
+    try:
+        await until(gone, patience_s=3)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_what_a_command_that_ended_has_started_goes_on(tmp_path):
+    """So an agent's program is begun."""
+    note = tmp_path / "pid"
+    assert await carry(CommandCall(("/bin/sh", "-c", f"sleep 600 & echo $! > {note}"), {})) == ""
+    pid = int(note.read_text())
+    assert lives(pid)
+    os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_failure_is_shown_and_stops_nothing():

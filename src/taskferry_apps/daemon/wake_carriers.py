@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -20,6 +22,8 @@ __all__ = ["carry"]
 
 _HTTP_S: Final = 15.0
 _COMMAND_S: Final = 60.0
+#: For a program to end by itself when it is asked to.
+_GRACE_S: Final = 5.0
 #: So many addresses of one name are tried; whoever answers for the name may list any number.
 _ADDRESSES: Final = 4
 
@@ -83,6 +87,18 @@ async def _post_by(client: httpx.AsyncClient, call: HttpCall, host: str, address
         return "" if answer.is_success else f"It answered {answer.status_code}."
 
 
+async def _end(process: trio.Process) -> None:
+    """End a program whose time is over, and all that it has started: each hint would leave more of it."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+    try:
+        with trio.move_on_after(_GRACE_S):
+            await process.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+
+
 async def _run(call: CommandCall) -> str:
     # Our own settings, a credential perhaps among them, are not the program's business.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKFERRY_")}
@@ -94,6 +110,8 @@ async def _run(call: CommandCall) -> str:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             check=False,
+            start_new_session=True,
+            deliver_cancel=_end,
         )
     except (OSError, ValueError) as error:
         return f"It could not be started: {getattr(error, 'strerror', None) or type(error).__name__}."
