@@ -158,6 +158,18 @@ async def test_a_clock_that_was_set_back_keeps_no_hint_away():
             assert len(server.requests) == 1
 
 
+async def test_no_two_calls_have_one_id():
+    """Whoever drops a call that it has had already, as Standard Webhooks has it, drops none of these."""
+    with Heard() as server:
+        async with a_world() as world, connected(world, Machine("bob")) as (a, b):
+            view, _ = await b.wakers.add(OWNER, NewWake("writer", "webhook", url=server.url))
+            await a.send_message(OWNER, "requester", "@bob/writer", "a", (), "", "")
+            await heard(server, 1)
+            await b.wakers.test(OWNER, view.id)
+            await b.wakers.test(OWNER, view.id)
+            assert len({headers["webhook-id"] for _, headers, _ in server.requests}) == 3
+
+
 async def test_what_was_read_is_not_repeated():
     """Reading confirms the hint."""
     with Heard() as server:

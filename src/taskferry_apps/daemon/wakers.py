@@ -37,6 +37,7 @@ MOST: Final = BOUNDS.wakers
 GATHER_S: Final = 0.5
 _ROUND_MS: Final = MINUTE_MS
 _SECRET_BYTES: Final = 32
+_ID_BYTES: Final = 16
 
 
 def _refuse(message: str, step: str, code: str = "bad-value") -> DaemonRefusal:
@@ -167,8 +168,8 @@ class Wakers:
 
     async def _give(self, hook: HookRecord, count: int) -> None:
         core = self._core
-        # A repeated hint is one of its own: who drops duplicates must not drop it.
-        message = f"wake_{hook.id}_{hook.newest}_{hook.hints}"
+        # Each is one of its own, repeated or not: who drops duplicates must not drop it.
+        message = f"wake_{core.entropy(_ID_BYTES).hex()}"
         failure = await carry(call_for(hook, count, message, core.now(), sys.platform))
         async with core.lock:
             hooks = await load_wakes(self._core)
