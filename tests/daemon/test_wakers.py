@@ -467,6 +467,16 @@ async def test_a_name_of_a_thousand_addresses_is_tried_at_few(monkeypatch):
     assert len(tried) == 4
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_an_upgrade_that_takes_files_of_libraries_away_ends_no_daemon(monkeypatch, tmp_path, scheme):
+    """A daemon runs on while what it was started from is replaced; its wakes go on, too."""
+    monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "gone.pem"))
+    with Heard() as server:
+        url = server.url.replace("http:", f"{scheme}:")
+        said = await carry(HttpCall(url, {}, b"{}", allow_private=False))
+        assert said == ("" if scheme == "http" else "It could not be reached: ConnectError.")
+
+
 async def test_no_redirect_is_followed():
     """A server that sends the call elsewhere has simply failed."""
     with Heard() as inside, Heard(status=307, location=inside.url) as server:
