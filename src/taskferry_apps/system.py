@@ -8,12 +8,17 @@ import time
 
 from taskferry_protocol.ids import Instant
 
-__all__ = ["entropy", "jitter", "now"]
+__all__ = ["entropy", "jitter", "now", "uptime"]
 
 
 def now() -> Instant:
     """The wall clock in UTC milliseconds."""
     return Instant(time.time_ns() // 1_000_000)
+
+
+def uptime() -> float:
+    """Seconds on a clock that nobody sets, and that stands while the machine sleeps, where it can be had."""
+    return time.monotonic()
 
 
 def entropy(count: int) -> bytes:

@@ -29,6 +29,7 @@ __all__ = [
     "Presence",
     "bind",
     "bridged",
+    "carried_over",
     "given_back",
     "hand_out",
     "has_left",
@@ -164,7 +165,19 @@ def bridged(runtime: RuntimeRecord, now: Instant) -> RuntimeRecord | None:
     """
     if runtime.expires_at <= now - _BRIDGE_MS or has_left(runtime):
         return None
-    return attrs.evolve(runtime, expires_at=max(runtime.expires_at, Instant(now + runtime.lease_ms)))
+    # Not what it says itself: the clock may have been set back meanwhile.
+    return attrs.evolve(runtime, expires_at=Instant(now + runtime.lease_ms))
+
+
+def carried_over(runtime: RuntimeRecord, step_ms: int, now: Instant) -> RuntimeRecord | None:
+    """The runtime after a step of the clock, in which no time has passed; None if nothing of it changes.
+
+    What was left of its lease is left of it now. Who was gone before is not live again by that.
+    """
+    if has_left(runtime) or not is_live(runtime, Instant(now - step_ms)):
+        return None
+    until = min(Instant(runtime.expires_at + step_ms), Instant(now + runtime.lease_ms))
+    return attrs.evolve(runtime, seen_at=min(Instant(runtime.seen_at + step_ms), now), expires_at=until)
 
 
 # --- Who gets what ------------------------------------------------------------------------------------------

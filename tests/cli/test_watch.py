@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -233,6 +234,27 @@ def test_an_agents_watch_shows_its_own_alone(alice: Shell) -> None:
     refused = alice("watch", "--agent", "requester", "--token", token)
     assert refused.code == 5
     assert items(alice("agent", "list", "--json"), "agents")
+
+
+def test_a_place_that_a_loss_of_power_left_empty_is_none(tmp_path: Path) -> None:
+    """The watch begins with what is unread, and waits for nobody to remove a file."""
+    empty = tmp_path / "place"
+    empty.touch()
+    assert WatchPlace.choose(empty, "writer", wake=True).start(None, wake=True) == 0
+
+
+def test_a_full_disk_leaves_nothing_beside_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was kept stays, and no half file with it."""
+    place = WatchPlace.choose(tmp_path / "place", "writer", wake=True)
+    place.keep(7)
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(CommandFailed):
+        place.keep(8)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("place", "7\n")]
 
 
 def test_watches_that_keep_one_place_do_not_end_each_other(tmp_path: Path) -> None:

@@ -118,6 +118,20 @@ async def test_what_a_program_had_that_is_gone_wakes_the_others(way):
             assert len(await look(b, two)) == second.counts[0]
 
 
+async def test_a_later_watch_wakes_nobody_by_what_it_gave_back_itself():
+    """It would not be given that; the others are woken, whenever they begin to watch."""
+    async with a_world() as world, connected(world) as (a, b):
+        one, two = await bind(b), await bind(b)
+        await say(a, b, "a")
+        (item,) = await look(b, one)
+        await b.runtimes.give_back(WRITER, one.id, item.id.hex(), item.lease.fence)
+        for after in (0, None):
+            async with watching(b, one, two, after=after) as (first, second):
+                await second.woken(1)
+                assert first.wakes == []
+        assert await look(b, one) == ()
+
+
 async def test_what_is_left_behind_thousands_of_items_wakes_the_others():
     """However much the agent has not put away: what a program had that is gone is the newest of it."""
     async with a_world() as world, connected(world) as (a, b):

@@ -233,6 +233,45 @@ async def test_what_comes_free_is_paged_without_a_gap():
         assert {"task_request", "task_cancel"} <= set(given)
 
 
+async def test_what_a_program_has_stays_its_own_while_the_machine_sleeps():
+    """Nobody could be heard in that time; from then on its lease counts on, and ends."""
+    async with a_world() as world, connected(world) as (a, b):
+        one, two = await bind(b), await bind(b)
+        await say(a, b, "a", "b")
+        first, second = await look(b, one)
+        world.clock.ahead_ms = LEASE_MS // 2
+        world.clock.stepped_ms = 8 * 3_600_000
+        assert await look(b, two) == ()
+        await b.acknowledge(WRITER, first.id.hex(), Hold(one.id, first.lease.fence))
+        world.clock.ahead_ms += LEASE_MS + 1_000
+        assert [message.id for message in await look(b, two)] == [second.id]
+
+
+async def test_who_left_while_the_clock_was_wrong_does_not_come_back_with_it():
+    """A step of the clock makes nobody live who was unbound, or whose time was over."""
+    async with a_world() as world, connected(world) as (_, b):
+        one, two = await bind(b, "one"), await bind(b, "two")
+        world.clock.ahead_ms = LEASE_MS + 1_000
+        world.clock.stepped_ms = 3_600_000
+        await b.runtimes.unbind(WRITER, one.id)
+        await bind(b, "three")
+        live = [seen.status != "offline" for seen in await b.runtimes.runtimes(OWNER, "writer")]
+        assert live == [True, False, False]
+        assert two.id in {seen.id for seen in await b.runtimes.runtimes(OWNER, "writer")}
+
+
+async def test_a_clock_that_was_set_back_keeps_nothing_for_who_is_gone():
+    """A program that was killed holds what it had for one lease, and not until its old time has come."""
+    async with a_world() as world, connected(world) as (a, b):
+        one, two = await bind(b), await bind(b)
+        await say(a, b, "a")
+        await look(b, one)
+        world.clock.stepped_ms = -24 * 3_600_000
+        assert await look(b, two) == ()
+        world.clock.ahead_ms = LEASE_MS + 1_000
+        assert texts(await look(b, two)) == ["a"]
+
+
 async def left_unprocessed(a, b, count):
     """So many messages that the writer has read, and not marked as processed."""
     await say(a, b, "old")

@@ -6,11 +6,14 @@ import base64
 import hashlib
 import hmac
 import json
+import os
+import signal
 import sys
 import threading
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 import pytest
@@ -155,6 +158,18 @@ async def test_a_clock_that_was_set_back_keeps_no_hint_away():
             assert len(server.requests) == 1
 
 
+async def test_no_two_calls_have_one_id():
+    """Whoever drops a call that it has had already, as Standard Webhooks has it, drops none of these."""
+    with Heard() as server:
+        async with a_world() as world, connected(world, Machine("bob")) as (a, b):
+            view, _ = await b.wakers.add(OWNER, NewWake("writer", "webhook", url=server.url))
+            await a.send_message(OWNER, "requester", "@bob/writer", "a", (), "", "")
+            await heard(server, 1)
+            await b.wakers.test(OWNER, view.id)
+            await b.wakers.test(OWNER, view.id)
+            assert len({headers["webhook-id"] for _, headers, _ in server.requests}) == 3
+
+
 async def test_what_was_read_is_not_repeated():
     """Reading confirms the hint."""
     with Heard() as server:
@@ -268,6 +283,45 @@ async def test_a_command_gets_a_count_and_no_text_or_credential(tmp_path, monkey
         assert environment["TASKFERRY_WAKE_AGENT"] == "writer"
         assert "IGNORE" not in told
         assert "secret-of-the-owner" not in told
+
+
+def lives(pid):
+    """Whether a process is there, and no zombie."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+@pytest.mark.parametrize("first", ["", "trap '' TERM; "], ids=["obedient", "stubborn"])
+async def test_nothing_that_a_command_started_outlives_its_minute(tmp_path, monkeypatch, first):
+    """Each hint would leave more of it, and whoever may write to the agent makes the hints."""
+    monkeypatch.setattr(wake_carriers, "_COMMAND_S", 0.5)
+    monkeypatch.setattr(wake_carriers, "_GRACE_S", 0.5)
+    note = tmp_path / "pid"
+    said = await carry(CommandCall(("/bin/sh", "-c", f"{first}sleep 600 & echo $! > {note}; wait"), {}))
+    assert said == "There was no answer within 0 seconds."
+    pid = int(note.read_text())
+
+    async def gone():
+        return not lives(pid)
+
+    try:
+        await until(gone, patience_s=3)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_what_a_command_that_ended_has_started_goes_on(tmp_path):
+    """So an agent's program is begun."""
+    note = tmp_path / "pid"
+    assert await carry(CommandCall(("/bin/sh", "-c", f"sleep 600 & echo $! > {note}"), {})) == ""
+    pid = int(note.read_text())
+    assert lives(pid)
+    os.kill(pid, signal.SIGKILL)
 
 
 async def test_a_failure_is_shown_and_stops_nothing():
@@ -411,6 +465,16 @@ async def test_a_name_of_a_thousand_addresses_is_tried_at_few(monkeypatch):
     said = await carry(HttpCall("http://localhost:1/", {}, b"{}", allow_private=False))
     assert said == "It could not be reached: ConnectError."
     assert len(tried) == 4
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_an_upgrade_that_takes_files_of_libraries_away_ends_no_daemon(monkeypatch, tmp_path, scheme):
+    """A daemon runs on while what it was started from is replaced; its wakes go on, too."""
+    monkeypatch.setattr("certifi.where", lambda: str(tmp_path / "gone.pem"))
+    with Heard() as server:
+        url = server.url.replace("http:", f"{scheme}:")
+        said = await carry(HttpCall(url, {}, b"{}", allow_private=False))
+        assert said == ("" if scheme == "http" else "It could not be reached: ConnectError.")
 
 
 async def test_no_redirect_is_followed():

@@ -69,13 +69,19 @@ class MemoryVault:
 
 @attrs.define
 class Clock:
-    """Real time, and what a test adds to it."""
+    """Real time, and what a test adds to it: time that passes, and steps of the clock in which none does."""
 
     ahead_ms: int = 0
+    stepped_ms: int = 0
+    """By how much the clock was set, or the machines slept."""
 
     def now(self) -> Instant:
         """The time as everybody in a test sees it."""
-        return Instant(system.now() + self.ahead_ms)
+        return Instant(system.now() + self.ahead_ms + self.stepped_ms)
+
+    def uptime(self) -> float:
+        """Seconds that have passed for those who run."""
+        return system.uptime() + self.ahead_ms / 1000
 
 
 @attrs.define
@@ -171,6 +177,7 @@ class World:
             now=self.clock.now,
             entropy=system.entropy,
             jitter=lambda: 0.0,
+            uptime=self.clock.uptime,
             relay=relay,
             relay_token=relay_token,
             limits=machine.limits,

@@ -2,6 +2,7 @@
 
 import attrs
 import hypothesis.strategies as st
+import pytest
 from hypothesis import given
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -15,10 +16,12 @@ from taskferry_protocol.runtimes import (
     Nudge,
     bind,
     bridged,
+    carried_over,
     given_back,
     hand_out,
     heartbeat_ms,
     is_live,
+    left,
     look_over,
     may_answer,
     nudge,
@@ -147,6 +150,7 @@ def test_time_without_a_daemon_counts_against_nobody():
     first = bound().runtime
     assert some(bridged(first, later(5))).expires_at == later(5 + LEASE_MS)
     assert some(bridged(first, later(10 * 60_000))).expires_at == later(10 * 60_000 + LEASE_MS)
+    assert some(bridged(first, later(-24 * 3_600_000))).expires_at == later(-24 * 3_600_000 + LEASE_MS)
     assert bridged(first, later(60 * 60_000)) is None
     assert bridged(attrs.evolve(first, expires_at=first.seen_at), later(5)) is None
     long = bound(lease_ms=3_600_000).runtime
@@ -154,6 +158,19 @@ def test_time_without_a_daemon_counts_against_nobody():
 
 
 # --- Handing out --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", [-24 * 3_600_000, -6_000, 6_000, 24 * 3_600_000])
+def test_a_step_of_the_clock_takes_and_gives_no_time(step):
+    """What is left of a lease is what was; nobody is live by it who was not, and no lease is longer."""
+    first = bound().runtime
+    moved = some(carried_over(first, step, later(1_000 + step)))
+    assert (moved.seen_at, moved.expires_at) == (first.seen_at + step, first.expires_at + step)
+    assert carried_over(first, step, later(LEASE_MS + step)) is None
+    assert carried_over(left(first, later(1)), step, later(5 + step)) is None
+    heard = some(renewed(first, later(5_000 + step), RuntimeStatus.BUSY))
+    again = carried_over(heard, step, later(6_000 + step))
+    assert again is None or again.expires_at <= later(6_000 + step + LEASE_MS)
 
 
 def item(number, unit=None, lease=None):

@@ -69,6 +69,9 @@ class WatchPlace:
             return None
         try:
             text = self.path.read_text("ascii").strip()
+            if not text:
+                # The machine lost its power before it was written.
+                return None
             if not re.fullmatch("[0-9]{1,15}", text):
                 raise ValueError(text)
             return int(text)
@@ -94,9 +97,15 @@ class WatchPlace:
 def _beside(place: Path, text: str) -> Path:
     """A file beside it that holds a text. Each is new: several sessions of an agent share their place."""
     number, name = tempfile.mkstemp(prefix=f"{place.name}.", suffix=".new", dir=place.parent)
-    with os.fdopen(number, "w", encoding="ascii") as file:
-        file.write(text)
-    return Path(name)
+    beside = Path(name)
+    try:
+        os.write(number, text.encode("ascii"))
+    except OSError:
+        beside.unlink()
+        raise
+    finally:
+        os.close(number)
+    return beside
 
 
 def _try(place: Path) -> None:

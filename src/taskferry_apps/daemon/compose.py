@@ -160,6 +160,7 @@ async def _main(settings: DaemonSettings) -> None:
             now=system.now,
             entropy=system.entropy,
             jitter=system.jitter,
+            uptime=system.uptime,
             relay=settings.relay,
             relay_token=settings.relay_token or "",
             copying=Copying(store.copy_to, settings.data),

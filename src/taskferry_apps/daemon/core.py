@@ -44,6 +44,7 @@ from ..histogram import Histogram
 from ..relay_answers import Ear
 from .beginning import Beginning
 from .bell import Bell
+from .clock_steps import ClockSteps
 from .instance import InstanceMark
 from .keys import KeyRing
 from .lasting import note_lasting
@@ -159,6 +160,8 @@ class Core:
         """Account, keys or settings changed."""
         self.shown = Bell()
         """Something changed that the owner's pages may show."""
+        self.steps: ClockSteps | None = None
+        """Notices steps of the clock, where there is another to compare it with."""
         self.watcher: Watcher | None = None
         """Hears of what is on disk, if somebody wants to."""
         self.ear: Ear | None = None

@@ -31,6 +31,7 @@ from taskferry_protocol.runtimes import (
     taken,
 )
 
+from .clock_steps import carry_over, look_at_clock
 from .core import Core
 from .names import may_use
 from .port import Caller, DaemonRefusal, Handing, Hold
@@ -97,6 +98,7 @@ async def hand_over(
     Raises DaemonRefusal(unknown-runtime) for one that was unbound meanwhile.
     """
     async with core.lock:
+        await carry_over(core)
         now = core.now()
         runtime = await find_runtime(core, caller, text)
         live = await _live(core, runtime.agent, now)
@@ -195,6 +197,7 @@ def pass_on(core: Core, runtime: RuntimeId, unit: Hash) -> None:
 
 async def pause(core: Core, me: RuntimeRecord) -> float:
     """Seconds after which a program that waits looks again: it is to be heard of, and others may be gone."""
+    await look_at_clock(core)
     now = core.now()
     live = await _live(core, me.agent, now)
     ends = [found.expires_at - now for found in live.values() if found.id != me.id]
@@ -210,6 +213,7 @@ async def check_hold(
     """
     if hold is None:
         return ()
+    await carry_over(core)
     now = core.now()
     runtime = await find_runtime(core, caller, hold.runtime)
     if runtime.agent != agent:

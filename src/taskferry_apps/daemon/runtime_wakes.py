@@ -6,7 +6,6 @@ had that is gone, or gave back, wakes the others, however long ago it was read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Final
 
@@ -14,9 +13,18 @@ import attrs
 import trio
 
 from taskferry_protocol.ids import Hash
-from taskferry_protocol.records import EventRecord, Order, Place, RuntimeId, RuntimeRecord, WaitingItem
+from taskferry_protocol.records import (
+    NOBODY,
+    EventRecord,
+    Order,
+    Place,
+    RuntimeId,
+    RuntimeRecord,
+    WaitingItem,
+)
 from taskferry_protocol.runtimes import Nudge, is_live, nudge
 
+from .clock_steps import look_at_clock
 from .core import Core
 from .leasing import SCANNED, find_runtime
 from .needs import NAMED, Needs, is_item, needs_agent, told
@@ -35,7 +43,7 @@ _PAGE: Final = 500
 _KEPT: Final = SCANNED
 
 _Turn = tuple[Hash, int]
-"""A unit, or an item of one, and the unit's fence: one handing-out of it; 0 before the first."""
+"""An item, and the fence of its unit: one handing-out of it; 0 before the first."""
 
 
 @attrs.frozen
@@ -63,9 +71,6 @@ class RuntimeWakes:
         #: Lines before the place are gone, so that unread items are looked for in the inbox.
         self._is_blind = False
         self._told: set[_Turn] = set()
-        #: Items that this program let go of, and which turns of theirs those were.
-        self._let_go: set[Hash] = set()
-        self._own: set[_Turn] = set()
         self._seen: object = None
 
     async def follow(self) -> AsyncIterator[EventView]:
@@ -76,6 +81,7 @@ class RuntimeWakes:
             self._place, self._is_blind = newest, True
         while True:
             heard = core.feed.next
+            await look_at_clock(core)
             me = await find_runtime(core, self._caller, self._runtime)
             others = [one for one in await core.store.runtimes(me.agent) if one.id != me.id]
             live = {one.id for one in others if is_live(one, core.now())}
@@ -97,7 +103,6 @@ class RuntimeWakes:
         if any(needs_agent(event) for event in page.items):
             await trio.sleep(_GATHER_S)
         gathered, self._place = await self._needs.gather(self._place, visible)
-        self._let_go |= {event.refs[0] for event in page.items if _lets_go(event, self._runtime)}
         if me.agent in gathered:
             self._untold = [*self._untold, *gathered[me.agent].events][-_KEPT:]
         return bool(page.items)
@@ -126,7 +131,7 @@ class RuntimeWakes:
         waiting = newest[::-1]
         items = [item for item in self._left_behind(waiting, me, live) if item.hash not in named]
         told_now = named | {item.hash for item in items}
-        self._told |= {(item.hash, _turn(item)[1]) for item in waiting if item.hash in told_now}
+        self._told |= {_turn(item) for item in waiting if item.hash in told_now}
         if not events and not items:
             return None
         fresh = {item.hash for item in items if not item.read and not item.offered}
@@ -135,21 +140,21 @@ class RuntimeWakes:
     def _left_behind(
         self, waiting: Sequence[WaitingItem], me: RuntimeRecord, live: frozenset[RuntimeId]
     ) -> list[WaitingItem]:
-        """What somebody had who is gone, or let go of it: each turn once, and none that was its own.
+        """What somebody had who is gone, or let go of it: each turn once, and nothing that it let go itself.
 
         Where the feed is blind, what is unread as well.
         """
-        turns = {_turn(item) for item in waiting}
-        self._own = (self._own & turns) | {_turn(item) for item in waiting if item.hash in self._let_go}
-        self._let_go.clear()
-        self._told &= {(item.hash, _turn(item)[1]) for item in waiting}
+        passed = self._core.passed.get(me.id, ())
+        self._told &= {_turn(item) for item in waiting}
         found, is_blind = [], False
         for item in waiting:
             lease = item.lease
-            is_own = lease is not None and (lease.runtime == me.id or _turn(item) in self._own)
+            is_own = lease is not None and (
+                lease.runtime == me.id or (lease.runtime == NOBODY and item.unit in passed)
+            )
             is_left = lease is not None and not is_own
             is_missed = self._is_blind and not item.read
-            if (item.hash, _turn(item)[1]) in self._told or not (is_left or is_missed):
+            if _turn(item) in self._told or not (is_left or is_missed):
                 continue
             word = nudge(lease, me, live, self._core.now())
             if word is Nudge.NOW:
@@ -184,10 +189,5 @@ def _unit(event: EventRecord) -> Hash | None:
     return event.refs[-1] if event.refs else None
 
 
-def _lets_go(event: EventRecord, runtime: str) -> bool:
-    facts = json.loads(event.text) if event.kind == "runtime" else {}
-    return bool(event.refs) and facts.get("state") == "gave_back" and facts.get("id") == runtime
-
-
 def _turn(item: WaitingItem) -> _Turn:
-    return item.unit, 0 if item.lease is None else item.lease.fence
+    return item.hash, 0 if item.lease is None else item.lease.fence

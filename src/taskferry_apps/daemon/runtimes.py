@@ -30,6 +30,7 @@ from taskferry_protocol.runtimes import (
 )
 
 from ..release import version
+from .clock_steps import carry_over, look_at_clock
 from .core import Core
 from .draft import Draft
 from .leasing import check_hold, find_runtime, pass_on, take
@@ -69,6 +70,7 @@ class Runtimes:
         core = self._core
         mine = await own_agent(core, caller, wanted.agent, "agent")
         async with core.lock:
+            await carry_over(core)
             draft = Draft(core)
             binding = bind(
                 await core.store.runtimes(mine.name),
@@ -106,6 +108,7 @@ class Runtimes:
         """A sign of life."""
         core = self._core
         async with core.lock:
+            await carry_over(core)
             held = await find_runtime(core, caller, runtime)
             core.acted.setdefault(held.id, held.seen_at)
             after = renewed(held, core.now(), RuntimeStatus(status))
@@ -124,6 +127,7 @@ class Runtimes:
         """End a binding."""
         core = self._core
         async with core.lock:
+            await carry_over(core)
             draft = Draft(core)
             gone = left(await find_runtime(core, caller, runtime), draft.now)
             # Who may come back under a key keeps its name.
@@ -138,6 +142,7 @@ class Runtimes:
         """Programs that are bound, or were and may come back; live ones first."""
         core = self._core
         name = (await own_agent(core, caller, agent, "agent")).name if agent else None
+        await look_at_clock(core)
         now = core.now()
         held = [found for found in await core.store.runtimes(name) if may_use(caller, found.agent)]
         held.sort(key=lambda found: (not is_live(found, now), found.agent, found.bound_at))
@@ -176,6 +181,7 @@ class Runtimes:
         agent = (await find_runtime(core, caller, runtime)).agent
         record = await self._mail.find(caller, message, agent)
         async with core.lock:
+            await carry_over(core)
             me = await find_runtime(core, caller, runtime)
             note_run(core, me.agent)
             lease = await take(core, me, record.task or record.hash, only_left=only_left)

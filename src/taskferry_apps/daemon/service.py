@@ -22,6 +22,7 @@ from .breakers import tripped_breakers
 from .browser_port import BrowserService
 from .browsers import Browsers
 from .cards import Cards
+from .clock_steps import ClockSteps
 from .connections import PAUSE_MS, Connections
 from .core import Core, Vault
 from .describe import connection_view
@@ -154,6 +155,7 @@ class Daemon:
         now: Callable[[], Instant],
         entropy: Entropy,
         jitter: Callable[[], float],
+        uptime: Callable[[], float] | None = None,
         relay: str | None = None,
         relay_token: str = "",
         copying: Copying | None = None,
@@ -165,11 +167,13 @@ class Daemon:
 
         `relay` outranks the one that set-up named, `relay_token` lets a new account in there; `copying` says
         how backups copy the store, where they can, `pause_ms` how long one who was declined waits, and
-        `limits` when breakers trip.
+        `limits` when breakers trip. By `uptime`, seconds that nobody sets, steps of the clock are noticed.
 
         Raises what store and vault raise.
         """
         core = Core(store, vault, now=now, entropy=entropy, jitter=jitter, instance=instance, limits=limits)
+        if uptime is not None:
+            core.steps = ClockSteps(now, uptime)
         await core.load()
         return cls(core, route_to, owner_digest, relay, relay_token, copying, pause_ms)
 

@@ -19,6 +19,7 @@ from taskferry_protocol.runtimes import is_live
 from taskferry_protocol.waking import READING_MS, Progress, decide, reads_until
 
 from .bounds import BOUNDS
+from .clock_steps import look_at_clock
 from .core import Core
 from .names import own_agent, require_owner
 from .needs import unread_of
@@ -36,6 +37,7 @@ MOST: Final = BOUNDS.wakers
 GATHER_S: Final = 0.5
 _ROUND_MS: Final = MINUTE_MS
 _SECRET_BYTES: Final = 32
+_ID_BYTES: Final = 16
 
 
 def _refuse(message: str, step: str, code: str = "bad-value") -> DaemonRefusal:
@@ -125,6 +127,7 @@ class Wakers:
         latest = Instant(core.now() + _ROUND_MS)
         if core.account is None:
             return latest
+        await look_at_clock(core)
         agents = {hook.agent for hook in await load_wakes(core)}
         unread = await core.store.inbox_counts(agents)
         newest = {agent: await self._newest(agent) for agent in agents}
@@ -165,8 +168,8 @@ class Wakers:
 
     async def _give(self, hook: HookRecord, count: int) -> None:
         core = self._core
-        # A repeated hint is one of its own: who drops duplicates must not drop it.
-        message = f"wake_{hook.id}_{hook.newest}_{hook.hints}"
+        # Each is one of its own, repeated or not: who drops duplicates must not drop it.
+        message = f"wake_{core.entropy(_ID_BYTES).hex()}"
         failure = await carry(call_for(hook, count, message, core.now(), sys.platform))
         async with core.lock:
             hooks = await load_wakes(self._core)
