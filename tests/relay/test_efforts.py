@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AsyncExitStack
+
 import pytest
 import trio
 
@@ -15,7 +17,7 @@ from taskferry_protocol.sessions import Acked, ParcelsReceived
 from taskferry_stores.memory import MemoryRelayStore
 
 from .conftest import GENERATION, ORIGIN, codes, serving
-from .people import seal
+from .people import person, seal
 
 
 class Turn(trio.abc.Instrument):
@@ -61,6 +63,45 @@ async def test_frames_of_many_small_items_are_read_one_in_a_turn(monkeypatch: py
             assert turn.turns == {"r", "d"}
             letters = [seal(world.alice, world.bob, f"{n}", world.now).parcel for n in range(3)]
             assert codes(await client.send(letters)) == ["accepted"] * 3
+
+
+class Round(trio.abc.Instrument):
+    """How many slow frames are read in each round of the loop."""
+
+    def __init__(self) -> None:
+        self.now = 0
+        self.rounds: list[int] = []
+
+    def before_io_wait(self, timeout: float) -> None:
+        """A round is over."""
+        self.rounds.append(self.now)
+        self.now = 0
+
+
+async def test_slow_frames_of_many_links_are_read_one_in_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the first of each link, which nobody can know beforehand, everybody waits for one at most."""
+    counted, receive = Round(), RelaySession.receive
+
+    def receiving(session, data, *, now):
+        counted.now += len(data) > 8_192
+        return receive(session, data, now=now)
+
+    async with serving(MemoryRelayStore(GENERATION), Policy([ORIGIN])) as world:
+        people = [person(f"owner{n}", n, world.now) for n in range(3, 9)]
+        dear = encode([[] for _ in range(9_000)])
+        async with AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(world.open(who)) for who in people]
+            for client in clients:
+                await client.send([dear])
+            monkeypatch.setattr(RelaySession, "receive", receiving)
+            trio.lowlevel.add_instrument(counted)
+            async with trio.open_nursery() as nursery:
+                for client in clients:
+                    nursery.start_soon(client.send, [dear])
+                    nursery.start_soon(client.send, [dear])
+            trio.lowlevel.remove_instrument(counted)
+    assert sum(counted.rounds) >= len(people)
+    assert max(counted.rounds) == 1
 
 
 def test_mail_for_one_device_is_read_quickly() -> None:

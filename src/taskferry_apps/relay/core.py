@@ -133,6 +133,7 @@ class Relay:
             presence=self._presence,
             visits=Visits(accounts, bounds.visits),
             origins=frozenset(policy.origins),
+            turns=facts.turns,
             budget=TailBudget(bounds.tails_bytes, self.meter.wakes),
             limits=bounds,
             audit=self.audit,

@@ -42,7 +42,7 @@ from taskferry_stores.port import StoreFailed, StoreFull
 from taskferry_transports.port import Transport
 
 from ..logs import get_logger
-from .efforts import effort
+from .efforts import SLOW_BYTES, effort, is_slow, receive
 from .failures import first_failure
 from .instances import check_alone, remember_instance
 from .limits import USUAL
@@ -55,8 +55,6 @@ from .visits import NOWHERE
 
 __all__ = ["Link"]
 
-#: So much of what has arrived is read together; then others have their turn.
-TOGETHER_BYTES: Final = 65_536
 GOODBYE_S: Final = USUAL.goodbye_s
 VISIT_S: Final = USUAL.visit_s
 #: When to come back to a full disk: its operator needs a moment.
@@ -195,10 +193,10 @@ class Link:
     # --- reading and deciding
 
     async def _read(self) -> None:
-        transport = self._transport
+        slow = False
         try:
             while not self._leaving:
-                await self._hear(await transport.receive())
+                slow = await self._hear(await self._transport.receive(), slow)
                 while self._outbox.is_full and not self._leaving:
                     self._room = trio.Event()
                     await self._room.wait()
@@ -209,13 +207,13 @@ class Link:
                 self._outbox.extend((broken.reply,))
             self._leave()
 
-    async def _hear(self, frame: bytes | None) -> None:
-        """Take a frame, and those that have arrived behind it; their parcels are decided on together."""
+    async def _hear(self, frame: bytes | None, slow: bool) -> bool:
+        """Take a frame and those behind it, and decide on the parcels together; whether any was slow yet."""
         batches: list[ParcelsReceived] = []
-        size = 0
+        office, size = self._office, 0
         try:
             while frame is not None:
-                step = self._session.receive(frame, now=self._office.now())
+                step = await receive(self._session, frame, office.now, office.turns, slow)
                 self._send(step)
                 for event in step.events:
                     if isinstance(event, ParcelsReceived):
@@ -223,18 +221,20 @@ class Link:
                     else:
                         await self._decide(batches)
                         await self._take(event)
-                size += effort(frame, step.events)
-                enough = size >= TOGETHER_BYTES or self._leaving or self._outbox.is_full
+                size += (cost := effort(frame, step.events))
+                slow = slow or is_slow(frame, cost)
+                enough = size >= SLOW_BYTES or self._leaving or self._outbox.is_full
                 frame = None if enough else self._transport.receive_nowait()
         except SessionBroken:
             # What came before the fault was in order.
             await self._decide(batches)
             raise
-        if size >= TOGETHER_BYTES:
+        if size >= SLOW_BYTES:
             await trio.lowlevel.checkpoint()
             await self._decide(batches)
             await trio.lowlevel.checkpoint()
         await self._decide(batches)
+        return slow
 
     async def _decide(self, batches: list[ParcelsReceived]) -> None:
         """Have the parcels of these batches decided on; afterwards the list is empty."""

@@ -13,6 +13,7 @@ from .accounts import Accounts
 from .audit import RelayAudit
 from .calls import Calls
 from .engine import Engine
+from .folding import Turns
 from .limits import RelayLimits
 from .look_ups import LookUps
 from .mailbox import TailBudget
@@ -35,6 +36,7 @@ class Office:
     visits: Visits
     origins: Collection[str]
     budget: TailBudget
+    turns: Turns
     limits: RelayLimits
     audit: RelayAudit
     now: Callable[[], Instant]
