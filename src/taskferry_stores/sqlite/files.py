@@ -172,7 +172,7 @@ def take_lock(path: Path) -> int:
 
 
 def give_to(file: int, whose: os.stat_result) -> None:
-    """Let what root has made belong to whom something else belongs: it would keep that one out. Raises OSError.
+    """Let what root has made belong to whose something else is: it would keep that one out. Raises OSError.
 
     Whoever owns the folder may have put another file of root's in its place: not one with a second name.
     """
