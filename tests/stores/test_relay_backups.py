@@ -330,7 +330,7 @@ def test_compacting_writes_nowhere_but_beside_the_database(
     connect = sqlite3.connect
 
     def watched(*words: Any, **options: Any) -> sqlite3.Connection:
-        made = connect(*words, **options)
+        made: sqlite3.Connection = connect(*words, **options)
         made.set_progress_handler(look, 1_000)
         return made
 
