@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sqlite3
 import stat
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -30,6 +32,7 @@ from taskferry_stores.sqlite import (
 
 from .samples import GENERATION, NOW, append, device, envelope
 
+NOBODY = 65_534
 OTHER = Generation(b"o" * 16)
 NOTE = audit_note(RelayAuditKind.RESTORED, "database", {"from": "a backup"}, NOW)
 
@@ -303,6 +306,56 @@ def test_compacting_gives_room_back(database: Path) -> None:
     assert after < before - 3_000_000
     with peek_relay(database) as store:
         assert store.faults() == ()
+
+
+def test_compacting_writes_nowhere_but_beside_the_database(
+    database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system's folder for temporary files may be small, and on a disk that nobody chose for this."""
+    change(
+        database,
+        "CREATE TABLE bulk AS WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c"
+        " LIMIT 20000) SELECT n, randomblob(200) AS raw FROM c",
+    )
+    elsewhere: set[str] = set()
+
+    def look() -> int:
+        for link in Path("/proc/self/fd").iterdir():
+            with suppress(FileNotFoundError):
+                name = os.readlink(link)
+                if "etilqs" in name and not name.startswith(str(tmp_path)):
+                    elsewhere.add(name)
+        return 0
+
+    connect = sqlite3.connect
+
+    def watched(*words: Any, **options: Any) -> sqlite3.Connection:
+        made: sqlite3.Connection = connect(*words, **options)
+        made.set_progress_handler(look, 1_000)
+        return made
+
+    monkeypatch.setattr(sqlite3, "connect", watched)
+    compact_relay(database)
+    assert not elsewhere
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
+    assert not list(tmp_path.glob(".relay*"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root acts for another user")
+def test_what_root_does_for_a_relay_stays_its_users(database: Path, tmp_path: Path) -> None:
+    """Else it could not open its database any more."""
+    back_up(database, tmp_path / "backup.db")
+    os.chown(database, NOBODY, NOBODY)
+    compact_relay(database)
+    assert (database.stat().st_uid, database.stat().st_gid) == (NOBODY, NOBODY)
+    assert restore(tmp_path / "backup.db", database)
+    assert (database.stat().st_uid, database.stat().st_gid) == (NOBODY, NOBODY)
+    fresh = tmp_path / "fresh"
+    fresh.mkdir()
+    os.chown(fresh, NOBODY, NOBODY)
+    assert not restore(tmp_path / "backup.db", fresh / "relay.db")
+    assert {path.stat().st_uid for path in fresh.iterdir()} == {NOBODY}
+    assert {path.name for path in fresh.iterdir()} == {"relay.db", "relay.db.lock"}
 
 
 def test_the_manifest_says_what_was_copied(database: Path, tmp_path: Path) -> None:

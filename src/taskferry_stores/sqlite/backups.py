@@ -25,7 +25,7 @@ from taskferry_protocol.records import Generation
 from ..errors import StoreCorrupt, StoreUnavailable, WrongStore
 from . import audit, relay_reads
 from .faults import translate, translate_os
-from .files import BUSY_MS, fill_database, take_lock, unfinished
+from .files import BUSY_MS, fill_database, give_to, take_lock, unfinished
 from .migrations import apply_steps, load_schema, require_known, synchronise
 from .peeking import read_only
 from .relay import APPLICATION_ID
@@ -217,8 +217,7 @@ def restore_relay(
             if held:
                 _settle(database)
                 _keep(database, aside)
-            part.replace(database)
-            synchronise(database.parent)
+            _take_place(part, database)
     except sqlite3.Error as error:
         raise translate(error, backup) from error
     except OSError as error:
@@ -239,6 +238,18 @@ def _cleared(part: Path) -> Iterator[None]:
 def _clear(part: Path) -> None:
     for left in (part, *_beside(part)):
         left.unlink(missing_ok=True)
+
+
+def _take_place(part: Path, database: Path) -> None:
+    """Give a file the name of a database, and its owner if we may: whoever worked on that goes on."""
+    file = os.open(part, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        give_to(file, (database if database.exists() else database.parent).stat())
+        os.fsync(file)
+    finally:
+        os.close(file)
+    part.replace(database)
+    synchronise(database.parent)
 
 
 def _beside(path: Path) -> tuple[Path, ...]:
@@ -331,11 +342,14 @@ def compact_relay(database: Path) -> tuple[int, int]:
     database = database.resolve()
     before = database.stat().st_size
     try:
-        with _locked(database):
+        part = database.with_name(f".{database.name}.compacted")
+        with _locked(database), _cleared(part):
             _settle(database)
+            os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             with closing(sqlite3.connect(database, isolation_level=None)) as held:
-                held.execute("PRAGMA synchronous = FULL")
-                held.execute("VACUUM")
+                # In its own place it would make its copy wherever the system keeps temporary files.
+                held.execute("VACUUM INTO ?", (str(part),))
+            _take_place(part, database)
             return before, database.stat().st_size
     except sqlite3.Error as error:
         raise translate(error, database) from error

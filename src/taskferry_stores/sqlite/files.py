@@ -165,9 +165,19 @@ def take_lock(path: Path) -> int:
     A link to a database is the same database. Raises StoreLocked, and OSError.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return _locked(
-        Path(f"{path.resolve()}.lock"), f"Another process has {path} open; end it, or use another file."
-    )
+    real = path.resolve()
+    lock = _locked(Path(f"{real}.lock"), f"Another process has {path} open; end it, or use another file.")
+    give_to(lock, real.parent.stat())
+    return lock
+
+
+def give_to(file: int, whose: os.stat_result) -> None:
+    """Let what root has made belong to whose something else is: it would keep that one out. Raises OSError.
+
+    Whoever owns the folder may have put another file of root's in its place: not one with a second name.
+    """
+    if os.geteuid() == 0 and os.fstat(file).st_nlink == 1:
+        os.fchown(file, whose.st_uid, whose.st_gid)
 
 
 def _locked(path: Path, in_use: str) -> int:
