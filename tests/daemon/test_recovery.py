@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 
 import attrs
@@ -103,6 +104,7 @@ async def test_peers_follow_and_the_thiefs_device_is_turned_away():
             async with world.running(lost) as daemon:
                 phrase = await set_up(daemon, "alice", "requester")
                 await connect(daemon, bob, "requester", "@bob/writer")
+            stolen_store = copy.deepcopy(lost.store)
             # As after a restored backup: the history is there, the keys are not.
             restored = Machine("alice again", store=lost.store)
             async with world.running(restored) as alice:
@@ -120,7 +122,7 @@ async def test_peers_follow_and_the_thiefs_device_is_turned_away():
                     return "I am" in await texts(bob, "writer")
 
                 await until(answered)
-            thief = Machine("thief", vault=lost.vault, store=lost.store)
+            thief = Machine("thief", vault=lost.vault, store=stolen_store)
             async with world.running(thief) as stolen:
 
                 async def turned_away() -> bool:
