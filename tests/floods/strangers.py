@@ -73,9 +73,12 @@ async def half_frame(target: Target, tell: Tell) -> None:
 
 
 async def giant_frame(target: Target, tell: Tell) -> None:
-    """A frame that claims to be a tebibyte, as fast as it goes."""
+    """A frame that claims to be a tebibyte, as fast as it goes.
+
+    From an address of its own: at one that has many half frames under way it would be turned away for those.
+    """
     while True:
-        async with await upgraded(target, "127.0.0.4") as stream:
+        async with await upgraded(target, "127.0.0.14") as stream:
             try:
                 await stream.send_all(frame(b"", claimed=1 << 40))
                 for _ in range(64):
