@@ -16,6 +16,7 @@ from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol import accounts, calls
 from taskferry_protocol.accounts import AccountLog, set_agent
+from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.frames import Frame, ReplyFrame
 from taskferry_protocol.ids import AccountId
 from taskferry_protocol.limits import MINUTE_MS
@@ -97,7 +98,12 @@ async def _break_off(pair: Pair) -> None:
     """The first machine puts the second one out, and its link breaks before it hears so."""
 
     def broken(frame: Frame) -> Frame:
-        if isinstance(frame, ReplyFrame):
+        # Other machines ask the relay, too: the answer to the statement is a position alone.
+        if (
+            isinstance(frame, ReplyFrame)
+            and not isinstance(frame.outcome, Refusal)
+            and set(frame.outcome) == {"log"}
+        ):
             pair.world.tamper = None
             raise trio.BrokenResourceError
         return frame

@@ -96,10 +96,11 @@ class Linking:
         self._attempt: _Attempt | None = None
         self._nursery: trio.Nursery | None = None
 
-    async def run(self) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Carry tries, and finish one that a crash cut off. Raises the store's errors."""
         async with trio.open_nursery() as self._nursery:
             self._nursery.start_soon(self._entry.resume)
+            task_status.started()
             await trio.sleep_forever()
 
     # --- What the owner asks

@@ -184,7 +184,7 @@ class Daemon:
             nursery.start_soon(self._link.run)
             nursery.start_soon(self._upkeep.run)
             nursery.start_soon(self._sharing.run)
-            nursery.start_soon(self._linking.run)
+            await nursery.start(self._linking.run)
             nursery.start_soon(self.wakers.run)
             nursery.start_soon(self.history.run)
             task_status.started()
