@@ -37,7 +37,8 @@ class _Warm:
     def run(self, target: str, options: Sequence[str]) -> tuple[int, str]:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        wanted = {"target": target, "options": options, "said": f"{self._said}.round"}
+        said = self._said.with_suffix(".round")
+        wanted = {"target": target, "options": options, "said": str(said)}
         try:
             self._process.stdin.write(json.dumps(wanted) + "\n")
             self._process.stdin.flush()
@@ -45,7 +46,7 @@ class _Warm:
         except (OSError, ValueError):
             # It ended without an answer: what it said itself tells why.
             return self._process.wait() or 1, self._said.read_text(errors="replace")
-        return code, Path(wanted["said"]).read_text(errors="replace")  # type: ignore[arg-type]
+        return code, said.read_text(errors="replace")
 
     @property
     def is_running(self) -> bool:
