@@ -5,6 +5,8 @@ from __future__ import annotations
 import gc
 import logging
 import struct
+from collections.abc import Sequence
+from typing import TypeVar
 
 import attrs
 import pytest
@@ -30,6 +32,7 @@ from .raw import (
     upgrade,
 )
 
+Alive = TypeVar("Alive")
 PATIENCE = 5
 GET = b"GET /health HTTP/1.1\r\nHost: test\r\n"
 
@@ -363,27 +366,34 @@ async def test_the_largest_message_passes_however_little_memory_there_is_for_all
         assert (await stream.receive_some(4_096)).startswith(b"\x82")
 
 
-def under_way() -> int:
+def alive(kind: type[Alive], before: Sequence[Alive] = ()) -> list[Alive]:
+    """Objects of this kind that are in memory, but not those that were there `before`."""
+    known = {id(each) for each in before}
+    return [each for each in gc.get_objects() if isinstance(each, kind) and id(each) not in known]
+
+
+def under_way(before: Sequence[UsualMessages] = ()) -> int:
     """Bytes of unfinished messages that all WebSockets of this process hold."""
-    return sum(each.held for each in gc.get_objects() if isinstance(each, UsualMessages))
+    return sum(each.held for each in alive(UsualMessages, before))
 
 
 async def test_whoever_is_turned_away_holds_nothing_any_more():
     """Also while the link that it was lives on: what is given back to the budget is not kept either."""
+    messages, links = alive(UsualMessages), alive(GuardedWebSocket)
     async with (
         running(make_app(), attrs.evolve(FRAMES, message_timeout=5)) as bound,
         await half_sent(bound.port),
     ):
         with trio.fail_after(PATIENCE):
-            while (first := under_way()) < 90_000:
+            while (first := under_way(messages)) < 90_000:
                 await trio.sleep(0.01)
         kept = []
         for _ in range(4):
             stream = await half_sent(bound.port)
-            kept += [each for each in gc.get_objects() if isinstance(each, GuardedWebSocket)]
+            kept += alive(GuardedWebSocket, links)
             assert close_code(await read_to_end(stream)) == 1013
             await stream.aclose()
-        assert under_way() == first
+        assert under_way(messages) == first
         assert len({id(each) for each in kept}) == 5
 
 
@@ -424,11 +434,12 @@ async def test_what_a_connection_held_is_freed_when_it_ends_and_not_when_cycles_
     """A server whose collector runs seldom does not hold what a crowd of ended connections had read."""
     gc.collect()
     gc.disable()
+    links = alive(GuardedWebSocket)
     try:
         for _ in range(20):
             await (await half_sent(server.port)).aclose()
         with trio.fail_after(PATIENCE):
-            while sum(isinstance(held, GuardedWebSocket) for held in gc.get_objects()) > 2:
+            while len(alive(GuardedWebSocket, links)) > 2:
                 await trio.sleep(0.05)
     finally:
         gc.enable()
