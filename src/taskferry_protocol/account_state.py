@@ -13,7 +13,14 @@ from .crypto import Kind, Signed, check_encryption_key, check_signing_key, verif
 from .devices import DeviceRecord, check_device_consent, check_record, check_recovery_consent
 from .errors import RejectCode, RemoteProtocolError
 from .ids import AccountId, AgentRef, DeviceId, Hash, Instant, LogPosition
-from .limits import AGENTS, DEVICES, LIFETIME_MS, STATEMENTS
+from .limits import (
+    AGENTS,
+    DEVICES,
+    LIFETIME_MS,
+    MANAGED_STATEMENTS,
+    RECOVERY_STATEMENTS,
+    STATEMENTS,
+)
 from .statements import (
     AddDevice,
     Create,
@@ -278,8 +285,7 @@ class Ledger:
 
     def _enter(self, statement: Statement) -> Hash:
         seq, body = statement.seq, statement.body
-        if seq >= STATEMENTS:
-            _refuse(RejectCode.TOO_MANY, f"{STATEMENTS} statements are allowed", "seq")
+        self._check_room(statement)
         match body:
             case Create():
                 self._account = AccountId(statement.signed.hash)
@@ -305,6 +311,13 @@ class Ledger:
                 assert_never(body)
         self._length, self._head = seq + 1, statement.signed.hash
         return statement.signed.hash
+
+    def _check_room(self, statement: Statement) -> None:
+        room = STATEMENTS
+        if statement.signed.key != self._recovery:
+            room -= MANAGED_STATEMENTS if isinstance(statement.body, RotateKeys) else RECOVERY_STATEMENTS
+        if statement.seq >= room:
+            _refuse(RejectCode.TOO_MANY, f"of this kind and key only among the first {room}", "seq")
 
     def _active_device(self, id: DeviceId, field: str) -> DeviceState:
         self._check_active((id,), self._active, field)

@@ -24,6 +24,12 @@ BATCH: Final = 256
 STATEMENT_BYTES: Final = 8_192
 #: All devices rotating weekly for more than two years.
 STATEMENTS: Final = 4_096
+#: The last places of a log in which no device rotates its key: whoever stole one could fill it otherwise,
+#: and nothing could be said any more that puts it out.
+MANAGED_STATEMENTS: Final = 512
+#: The last places of a log in which the recovery key alone signs, for the same reason: a device may be stolen
+#: that manages.
+RECOVERY_STATEMENTS: Final = 64
 #: Active devices of an account.
 DEVICES: Final = 32
 #: Agents of an account.

@@ -6,8 +6,11 @@ from hypothesis import given
 
 from taskferry_protocol import accounts
 from taskferry_protocol.accounts import DeviceKeys, consent_to_stand, fold
-from taskferry_protocol.crypto import Kind, parse_signed
+from taskferry_protocol.cbor import encode
+from taskferry_protocol.crypto import Kind, SigningKey, parse_signed
 from taskferry_protocol.errors import RemoteProtocolError
+from taskferry_protocol.ids import sha256
+from taskferry_protocol.limits import MANAGED_STATEMENTS, RECOVERY_STATEMENTS, STATEMENTS
 
 from .owners import (
     NOW,
@@ -264,3 +267,42 @@ _VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
     max_leaves=6,
 )
+
+
+def filled(owner: Owner, raw: bytes, kind: Kind, key: SigningKey, upto: int) -> None:
+    """Say the same again and again, until so many statements stand in the log."""
+    template, more = members(raw), []
+    length, head = owner.log.state.length, owner.log.state.head
+    while length < upto:
+        more.append(key.sign(kind, encode({**template, "seq": length, "prev": head})))
+        length, head = length + 1, sha256(more[-1])
+    owner.log = owner.log.extend(more)
+
+
+def test_a_stolen_device_cannot_fill_the_log_against_its_being_put_out(ann):
+    """Rotations end where the room begins in which owners put devices out and add new ones."""
+    thief = SERVER.signing
+    rotated = accounts.rotate_keys(ann.log.state, thief, SERVER.record.enc, at=NOW)
+    filled(ann, rotated, Kind.SELF_STATEMENT, thief, STATEMENTS - MANAGED_STATEMENTS)
+    with Refused("too-many"):
+        ann.rotate(SERVER, SERVER.record.enc)
+    ann.take(accounts.revoke_device(ann.log.state, SERVER.id, "stolen", at=NOW, by=ann.manage))
+    ann.add(plain_device("another server"))
+
+
+def test_a_stolen_manager_cannot_fill_the_log_against_its_being_put_out(ann):
+    """Room is left in which the recovery key alone has its word."""
+    thief = manage_key(PHONE)
+    filled(
+        ann,
+        accounts.rename(ann.log.state, "eve", at=NOW, by=thief),
+        Kind.STATEMENT,
+        thief,
+        STATEMENTS - RECOVERY_STATEMENTS,
+    )
+    with Refused("too-many"):
+        ann.rename("eve", by=thief)
+    with Refused("too-many"):
+        ann.retire(SERVER)
+    ann.revoke(PHONE)
+    ann.rename("ann", by=ann.recovery)

@@ -358,9 +358,9 @@ def test_too_many_statements_are_refused(ann):
     """A log ends at 4,096 statements; the next is refused, whoever signs it."""
     state, statements = ann.log.state, list(ann.log.statements)
     length, head = state.length, state.head
-    template = members(accounts.rename(state, "bea", at=NOW, by=ann.manage))
+    template = members(accounts.rename(state, "bea", at=NOW, by=ann.recovery))
     while length < STATEMENTS + 1:
-        raw = ann.manage.sign(Kind.STATEMENT, encode({**template, "seq": length, "prev": head}))
+        raw = ann.recovery.sign(Kind.STATEMENT, encode({**template, "seq": length, "prev": head}))
         statements.append(raw)
         length, head = length + 1, sha256(raw)
     assert fold(statements[:STATEMENTS]).position == LogPosition(STATEMENTS, sha256(statements[-2]))
