@@ -54,14 +54,21 @@ def backup(file: Path, passphrase: bool) -> None:
       taskferry backup ~/taskferry.backup
       taskferry backup /media/usb/taskferry.backup --passphrase
     """
+    from taskferry_stores.errors import StoreLocked
+    from taskferry_stores.sqlite.files import unfinished
+
     from ..daemon.private_files import sync_folder
 
-    if file.exists():
-        raise CommandFailed(f"{file} exists already; name another file.", Exit.USAGE)
+    _require_new(file)
     body = {"passphrase": ask_new_passphrase()} if passphrase else {}
     beside = file.with_name(f".{file.name}.part")
-    with local_client() as daemon:
-        try:
+    try:
+        with (
+            local_client() as daemon,
+            unfinished(beside, f"Another backup is being written to {file}; name another file."),
+        ):
+            # Whoever was writing to it has finished.
+            _require_new(file)
             with daemon.download("/backup", body) as (size, pieces), _bar(size, "Backing up") as progress:
                 _write(beside, pieces, size, progress)
             beside.rename(file)
@@ -71,10 +78,10 @@ def backup(file: Path, passphrase: bool) -> None:
             except OSError:
                 file.unlink()
                 raise
-        except OSError as error:
-            raise CommandFailed(f"{file} cannot be written: {error.strerror}.", Exit.TROUBLE) from None
-        finally:
-            beside.unlink(missing_ok=True)
+    except StoreLocked as error:
+        raise CommandFailed(str(error), Exit.USAGE) from None
+    except OSError as error:
+        raise CommandFailed(f"{file} cannot be written: {error.strerror}.", Exit.TROUBLE) from None
     if is_json_wanted():
         print_json({"file": str(file), "size": size, "lock": "passphrase" if passphrase else "recovery"})
         return
@@ -82,11 +89,14 @@ def backup(file: Path, passphrase: bool) -> None:
     click.echo(f"{file}: {size:,} bytes, which {opened} opens. To put it back: taskferry restore {file}")
 
 
+def _require_new(file: Path) -> None:
+    if file.exists():
+        raise CommandFailed(f"{file} exists already; name another file.", Exit.USAGE)
+
+
 def _write(path: Path, pieces: Iterator[bytes], size: int, progress: Callable[[int], None]) -> None:
-    path.unlink(missing_ok=True)
     written = 0
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as stream:
+    with path.open("r+b") as stream:
         for piece in pieces:
             stream.write(piece)
             written += len(piece)
