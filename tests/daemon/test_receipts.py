@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import inf
+from typing import Any
 
 import attrs
 import pytest
@@ -39,6 +40,11 @@ class Owing:
         self.owes_receipts = True
 
 
+def saying_of(core: Any) -> Receipts:
+    """Who says what such a core owes."""
+    return Receipts(core)
+
+
 @pytest.fixture
 def said(monkeypatch):
     """What was said together, each time."""
@@ -56,7 +62,7 @@ def said(monkeypatch):
 async def test_what_follows_soon_is_said_together(said, autojump_clock):
     """The first receipt goes at once, and what is owed in the next moment goes in one go after it."""
     core = Owing([1])
-    saying = Receipts(core)
+    saying = saying_of(core)
     await saying.say()
     assert said == [[1]]
     for item in (2, 3, 4):
@@ -72,7 +78,7 @@ async def test_what_follows_soon_is_said_together(said, autojump_clock):
 async def test_after_a_pause_a_receipt_is_said_at_once(said, autojump_clock):
     """Whoever sends now and then hears without delay."""
     core = Owing([])
-    saying = Receipts(core)
+    saying = saying_of(core)
     for item in (1, 2, 3):
         core.owe(item)
         assert saying.wait_s == 0
@@ -84,7 +90,7 @@ async def test_after_a_pause_a_receipt_is_said_at_once(said, autojump_clock):
 async def test_nobody_looks_where_nothing_is_owed_but_now_and_then(said, autojump_clock):
     """A daemon that owes nothing does not ask its store each time, and yet it asks again after a while."""
     core = Owing([])
-    saying = Receipts(core)
+    saying = saying_of(core)
     for _ in range(10):
         await saying.say()
     assert core.looks == 1
@@ -98,7 +104,7 @@ async def test_nobody_looks_where_nothing_is_owed_but_now_and_then(said, autojum
 async def test_what_comes_to_be_owed_during_a_look_is_said_after_it(said, autojump_clock):
     """A commit that ends between the look and its end is not taken for one before it."""
     core = Owing([1])
-    saying = Receipts(core)
+    saying = saying_of(core)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(saying.say)
         while not core.looks:
@@ -113,7 +119,7 @@ async def test_what_comes_to_be_owed_during_a_look_is_said_after_it(said, autoju
 async def test_more_than_one_round_says_goes_on_at_once(said, autojump_clock):
     """A crowd does not wait for its turn between full rounds."""
     core = Owing(list(range(2 * RECEIPT_ITEMS + 1)))
-    saying = Receipts(core)
+    saying = saying_of(core)
     while core.owed:
         assert saying.wait_s == 0
         await saying.say()
@@ -129,5 +135,5 @@ async def test_what_could_not_be_said_is_owed_still(monkeypatch, autojump_clock)
     monkeypatch.setattr(receipts, "_say_all", fail)
     core = Owing([1])
     with pytest.raises(OSError):
-        await Receipts(core).say()
+        await saying_of(core).say()
     assert core.owes_receipts
