@@ -69,7 +69,7 @@ def measure_daemon(shop: Workshop) -> list[Figure]:
         shutil.copytree(shop.kept, folder / "alice", ignore=_no_leavings)
     with Stage(folder) as stage:
         shop.tell(f"connecting {AGENTS} agents of two owners")
-        relay, _ = stage.start_relay()
+        relay, _ = stage.start_relay("info")
         plenty = {
             "TASKFERRY_BREAKERS": "messages=100000,messages-a-day=100000",
             "TASKFERRY_RELAY_HTTP": relay,

@@ -43,7 +43,7 @@ def measure_waking(shop: Workshop) -> list[Figure]:
 def wake_times(folder: Path, count: int) -> list[float]:
     """For each of `count` tasks, the milliseconds until the watch has printed its line."""
     with Stage(folder) as stage:
-        relay, _ = stage.start_relay()
+        relay, _ = stage.start_relay("info")
         # More tasks than two agents may exchange before a person looks.
         settings = {"TASKFERRY_BREAKERS": f"messages={10 * count},messages-a-day={10 * count}"}
         alice = stage.start_daemon("alice", "warning", settings)

@@ -6,7 +6,7 @@ import attrs
 import pytest
 import trio
 
-from taskferry_apps.daemon.presence import KEPT_S, PRESENCE_S, Presence
+from taskferry_apps.daemon.presence import ALONG_S, KEPT_S, PRESENCE_S, Presence
 from taskferry_apps.relay_client import CallRefused
 from taskferry_protocol import calls
 from taskferry_protocol.errors import RejectCode
@@ -24,6 +24,9 @@ class Relay:
     says: bool | Refusal | None
     """Whether the peer is there; why it says nothing; None where it is silent."""
     asked: int = 0
+    about: list[tuple[AgentRef, ...]] = attrs.Factory(list)
+    answers: int = 0
+    """About how many agents it speaks, where that is not those that it is asked about."""
 
     async def call(self, request):
         """Answer."""
@@ -33,7 +36,8 @@ class Relay:
             await trio.sleep_forever()
         if isinstance(self.says, Refusal):
             raise CallRefused(self.says)
-        return calls.PresenceFound((self.says,))
+        self.about.append(request.agents)
+        return calls.PresenceFound((self.says,) * (self.answers or len(request.agents)))
 
 
 async def test_all_who_send_at_a_time_ask_once(autojump_clock):
@@ -80,3 +84,33 @@ async def test_whoever_sends_waits_for_no_answer_for_long(autojump_clock):
         for _ in range(5):
             nursery.start_soon(presence.is_away, relay, BOB)
     assert trio.current_time() - began <= PRESENCE_S
+
+
+async def test_peers_that_are_sent_to_all_the_time_are_asked_about_together(autojump_clock):
+    """Ten peers, each sent to every tenth of a second: a question a quarter-second, not one for each."""
+    relay, presence = Relay(says=True), Presence()
+    peers = [AgentRef(BOB.account, f"writer{number}") for number in range(10)]
+    for _ in range(20):
+        for peer in peers:
+            assert not await presence.is_away(relay, peer)
+        await trio.sleep(0.1)
+    assert relay.asked < 2 * len(peers)
+    relay.says = False
+    await trio.sleep(KEPT_S)
+    assert [await presence.is_away(relay, peer) for peer in peers] == [True] * 10
+
+
+async def test_a_peer_that_nobody_sends_to_any_more_is_not_asked_about(autojump_clock):
+    """A question is for whom it was asked, once the others were left alone for a while."""
+    relay, presence = Relay(says=True), Presence()
+    other = AgentRef(BOB.account, "reader")
+    await presence.is_away(relay, other)
+    await trio.sleep(ALONG_S + KEPT_S)
+    await presence.is_away(relay, BOB)
+    assert relay.about == [(other,), (BOB,)]
+
+
+async def test_an_answer_about_fewer_than_were_asked_about_says_nothing(autojump_clock):
+    """A relay that leaves somebody out, or adds somebody, is taken to have said nothing."""
+    relay, presence = Relay(says=False, answers=3), Presence()
+    assert not await presence.is_away(relay, BOB)

@@ -10,7 +10,9 @@ from taskferry_protocol.records import (
     DropSetting,
     Flow,
     LocalAgent,
+    PeerWord,
     PutAgent,
+    PutPeerWord,
     PutSetting,
     PutToken,
     RateRecord,
@@ -90,6 +92,27 @@ async def test_what_was_read_while_a_commit_was_under_way_is_not_kept(store, mon
         gate.set()
     assert early == [{"key": b"old"}]
     assert await store.settings(("key",)) == {"key": b"new"}
+
+
+async def test_what_a_peer_said_last_is_known_without_a_read(store, monkeypatch):
+    """Of what peers say the latest stands, in whatever order it comes, and nobody reads it back."""
+    flow = Flow(HERE, THERE)
+
+    def word(after, *, tells=True):
+        return PeerWord(HERE, THERE, tells, None, Instant(NOW + after))
+
+    await store.commit([PutPeerWord(word(1))])
+    assert await store.peer_words((flow,)) == {flow: word(1)}
+    reads = watched(store, monkeypatch)
+    for said, stands in (((3, 2), 3), ((1,), 3), ((2, 5), 5)):
+        await store.commit([PutPeerWord(word(after)) for after in said])
+        assert await store.peer_words((flow,)) == {flow: word(stands)}
+    await store.commit([PutPeerWord(word(5, tells=False))])
+    assert await store.peer_words((flow,)) == {flow: word(5, tells=False)}
+    assert not reads
+    with pytest.raises(StoreConflict):
+        await store.commit([PutPeerWord(word(9)), UseSequence(THERE, 7)])
+    assert await store.peer_words((flow,)) == {flow: word(5, tells=False)}
 
 
 async def test_a_commit_that_fails_leaves_the_old_answer(store):

@@ -15,6 +15,7 @@ import trio.testing
 import trustme
 
 from taskferry_transports.guarded_server import CannotListen, GuardConfig, serve
+from taskferry_transports.guarded_server.connection import Connection
 from tests.fuzz.connections import attack
 
 from .pairs import running
@@ -51,6 +52,39 @@ async def test_handler_cancelled_while_it_answers_just_ends_the_connection(caplo
     async with running(app, GUARD) as bound:
         assert b"500" not in await exchange(bound.port, GET + b"\r\n")
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_answer_of_known_length_is_one_write(server, monkeypatch):
+    """Head and body of an answer leave together, and nothing is written after them."""
+    written = []
+    write = Connection.write
+
+    async def noted(connection, data):
+        written.append(bytes(data))
+        await write(connection, data)
+
+    monkeypatch.setattr(Connection, "write", noted)
+    answer = await exchange(server.port, GET + b"Connection: close\r\n\r\n")
+    assert b'"ok"' in answer
+    assert written == [answer]
+
+
+async def test_head_of_an_answer_without_length_leaves_at_once():
+    """Whoever opens an event stream has its head before anything has happened."""
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            for word in ("startup", "shutdown"):
+                await receive()
+                await send({"type": f"lifespan.{word}.complete"})
+            return
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    async with running(app, GUARD) as bound, await connect(bound.port, GET + b"\r\n") as stream:
+        with trio.fail_after(PATIENCE):
+            assert b"200" in await read_head(stream)
 
 
 # --- Requests that are slow, large or broken --------------------------------------------------------------

@@ -26,6 +26,7 @@ from taskferry_protocol.records import (
     DropOutbox,
     DropQuarantine,
     Flow,
+    MarkMessages,
     OweReceipt,
     PutOutbox,
     PutSetting,
@@ -94,6 +95,8 @@ Watcher = Callable[[Sequence[DaemonChange]], None]
 _UNHEARD: Final[frozenset[type[DaemonChange]]] = frozenset(
     {StoreMessage, RecordSeen, RecordReceipt, OweReceipt, SetRung, DropQuarantine, DropOutbox, UseSequence}
 )
+#: After these somebody may have to be told what became of something.
+_OWING: Final[frozenset[type[DaemonChange]]] = frozenset({OweReceipt, MarkMessages})
 _CAUGHT_UP: Final = "caught-up"
 
 
@@ -146,6 +149,8 @@ class Core:
         """What is left of each rate by when things came; after a start every peer has a full minute."""
         self.unanswered: set[Hash] = set()
         """What the relay of this session was handed, and has not answered yet."""
+        self.owes_receipts = True
+        """Whether receipts may be owed that are not said yet; after a start somebody has to look."""
         self.caught_up: Instant | None = None
         """When this device last held all that the relay had for it; None before its first session."""
         self.given_logs: dict[tuple[DeviceId, AccountId], tuple[LogPosition, Instant]] = {}
@@ -294,6 +299,8 @@ class Core:
         if self.watcher is not None:
             self.watcher(changes)
         for change in changes:
+            if type(change) in _OWING:
+                self.owes_receipts = True
             if type(change) in _UNHEARD:
                 continue
             self.pairs.took(change)

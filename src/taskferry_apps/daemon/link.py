@@ -35,7 +35,7 @@ from .outbound import Outbound
 from .presence import Presence
 from .publishing import Publisher, fetch_log
 from .quiet import QUIET_MS, Quiet
-from .receipts import say_receipts
+from .receipts import Receipts
 from .regaining import regain
 from .resuming import Resumption, resume
 from .route import RELAY_SETTING, Route, RouteTo, first_end, unreachable
@@ -375,12 +375,13 @@ class Link:
 
         outbound = Outbound(self._core, client, renew)
         publisher = Publisher(self._core, client)
+        receipts = Receipts(self._core)
         while True:
             heard = self._core.outgoing.next
             if self._own_is_stale:
                 self._own_is_stale = False
                 await take_own_log(self._core, client)
-            await say_receipts(self._core)
+            await receipts.say()
             # In this order: whatever log position the due ones quote, the relay has it before them.
             due = await outbound.due()
             self._published = await publisher.publish()
@@ -392,7 +393,7 @@ class Link:
                 await outbound.settle()
                 continue
             next_at = await self._core.store.next_attempt()
-            wait = LOOK_AGAIN_S
+            wait = min(LOOK_AGAIN_S, receipts.wait_s)
             if next_at is not None:
                 wait = min(wait, max(SHORTEST_WAIT_S, (next_at - self._core.now()) / 1000))
             with trio.move_on_after(wait):

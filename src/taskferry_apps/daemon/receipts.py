@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final
+
+import trio
 
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AgentRef, Hash
@@ -31,7 +34,13 @@ from .invited import hear_of_invite
 from .port import DaemonRefusal
 from .telling import PeerTelling, telling_to
 
-__all__ = ["say_receipts", "take_receipt"]
+__all__ = ["GATHER_S", "LOOK_AGAIN_S", "Receipts", "take_receipt"]
+
+#: Nothing is known to be owed, and yet somebody looks.
+LOOK_AGAIN_S: Final = 30.0
+#: Who has just said receipts gathers for so long before the next: each costs both daemons a seal and a
+#: commit, and the relay a message, of however many messages it speaks.
+GATHER_S: Final = 0.1
 
 _MARKS: Final = {
     Outcome.OFFERED: Mark.OFFERED,
@@ -42,24 +51,60 @@ _CODES: Final = frozenset(code.value for code in RejectCode)
 _NOT_THERE: Final = frozenset({Rung.QUEUED, Rung.RELAYED, Rung.EXPIRED})
 
 
-async def say_receipts(core: Core) -> None:
-    """Put what is owed into receipts, one a pair of agents, in the outbox."""
-    if not await core.store.receipts_owed(1):
-        return
-    async with core.lock:
-        owed = await core.store.receipts_owed(RECEIPT_ITEMS)
-        pairs: dict[tuple[AgentRef, AgentRef], list[ReceiptOwed]] = {}
-        for item in owed:
-            pairs.setdefault((item.mine, item.peer), []).append(item)
-        draft = Draft(core)
-        for (mine, peer), items in pairs.items():
-            telling = await telling_to(core, mine, peer)
-            # What an owner has stopped telling is not told of what was marked before, either.
-            said = [item for item in items if telling.tells or Outcome(item.outcome) not in _MARKS]
-            if said:
-                await _say(draft, said, telling, mine, peer)
-            draft.add(SettleReceipts(tuple(item.place for item in items)))
-        await draft.commit()
+class Receipts:
+    """Says what is owed: at once after a pause, and while much comes, together some times a second."""
+
+    def __init__(self, core: Core) -> None:
+        self._core = core
+        self._not_before = -math.inf
+        self._look_again = -math.inf
+
+    @property
+    def wait_s(self) -> float:
+        """How long until what is owed now may be said; infinite where nothing is known to be."""
+        return max(0.0, self._not_before - trio.current_time()) if self._core.owes_receipts else math.inf
+
+    async def say(self) -> None:
+        """Put what is owed into receipts, one a pair of agents, in the outbox, if it is time for that."""
+        core, now = self._core, trio.current_time()
+        if now < (self._not_before if core.owes_receipts else self._look_again):
+            return
+        # Before the look: what comes to be owed meanwhile is looked for again.
+        core.owes_receipts = False
+        try:
+            is_more = await self._say_some()
+        except BaseException:
+            core.owes_receipts = True
+            raise
+        self._look_again = now + LOOK_AGAIN_S
+        core.owes_receipts = core.owes_receipts or is_more
+
+    async def _say_some(self) -> bool:
+        """Whether there may be more at once."""
+        core = self._core
+        if not await core.store.receipts_owed(1):
+            return False
+        async with core.lock:
+            owed = await core.store.receipts_owed(RECEIPT_ITEMS)
+            await _say_all(core, owed)
+        is_more = len(owed) == RECEIPT_ITEMS
+        self._not_before = -math.inf if is_more else trio.current_time() + GATHER_S
+        return is_more
+
+
+async def _say_all(core: Core, owed: Sequence[ReceiptOwed]) -> None:
+    pairs: dict[tuple[AgentRef, AgentRef], list[ReceiptOwed]] = {}
+    for item in owed:
+        pairs.setdefault((item.mine, item.peer), []).append(item)
+    draft = Draft(core)
+    for (mine, peer), items in pairs.items():
+        telling = await telling_to(core, mine, peer)
+        # What an owner has stopped telling is not told of what was marked before, either.
+        said = [item for item in items if telling.tells or Outcome(item.outcome) not in _MARKS]
+        if said:
+            await _say(draft, said, telling, mine, peer)
+        draft.add(SettleReceipts(tuple(item.place for item in items)))
+    await draft.commit()
 
 
 async def _say(

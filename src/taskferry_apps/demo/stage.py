@@ -98,11 +98,11 @@ class Stage:
 
     # --- starting ---
 
-    def start_relay(self) -> tuple[str, Path]:
-        """A relay on a free port, told to say what it sees; gives its address and its folder."""
+    def start_relay(self, level: str = "debug") -> tuple[str, Path]:
+        """A relay on a free port that logs from `level` on, by itself all it sees; its address and folder."""
         data = self.folder / "relay"
         data.mkdir(mode=0o700)
-        words = ["relay", "--addr", "127.0.0.1:0", "--db", str(data / "relay.db"), "--log", "debug"]
+        words = ["relay", "--addr", "127.0.0.1:0", "--db", str(data / "relay.db"), "--log", level]
         process, log = self._start("relay", words)
         url = self._when(process, log, lambda: _logged_url(log))
         threading.Thread(target=self._follow, args=(log, process), daemon=True).start()

@@ -17,6 +17,7 @@ from .. import system
 from ..matched_rule import MatchedRule
 from ..release import version
 from ..request_ids import name_requests
+from ..served_request import ServedRequest
 from .core import Relay
 from .gauges import Gauges
 from .invite_page import add_invite_page
@@ -69,6 +70,7 @@ def create_app(
     gauges = Gauges(relay, bounds, surface.shown.bounds_source, lambda: longpoll.open_links)
     app = QuartTrio("taskferry_relay", static_folder=None)
     app.url_rule_class = MatchedRule
+    app.asgi_http_class = ServedRequest
     name_requests(app, entropy, relay.spans, without=LONGPOLL_PATH)
     pages.mount(app)
     mount_sign_up(app, pages, desk)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import ClassVar, Final, Protocol, Self, TypeVar, cast, runtime_checkable
+from typing import ClassVar, Final, Protocol, Self, TypeVar, cast
 
 import attrs
 
@@ -37,13 +37,6 @@ class Presence(StrEnum):
     OPTIONAL = "optional"
 
 
-@runtime_checkable
-class _Encodes(Protocol):
-    """A value that knows the structure that it is encoded as."""
-
-    def to_cbor(self) -> object: ...
-
-
 _PLAIN: Final = frozenset({bool, bytes, int, str, type(None)})
 
 
@@ -53,7 +46,9 @@ def _encodable(value: object) -> object:
         return value  # nearly always; asking for a method costs more than all the rest
     if isinstance(value, tuple):
         return [_encodable(element) for element in value]
-    return value.to_cbor() if isinstance(value, _Encodes) else value
+    # By the method's name: whether it is of a protocol takes as long to ask as to encode it.
+    to_cbor = getattr(value, "to_cbor", None)
+    return value if to_cbor is None else to_cbor()
 
 
 @attrs.frozen

@@ -99,6 +99,11 @@ class Kept(Generic[K, V]):
                 self._put(key, fresh.get(key, _ABSENT))
         return {**found, **fresh}
 
+    def held(self, key: K) -> V | None:
+        """The answer that is kept under a key, if there is one."""
+        value = self._held.get(key)
+        return None if isinstance(value, _Absent) else value
+
     def begin(self) -> int:
         """A commit begins that touches this kind; its turn."""
         self._commits += 1
@@ -196,7 +201,7 @@ class Facts:
     @contextmanager
     def touched_by(self, changes: Sequence[DaemonChange]) -> Iterator[None]:
         """While these are committed. Left without an exception, they are made."""
-        whole, settings, words = set[_Kind](), set[str](), set[Flow]()
+        whole, settings, words = set[_Kind](), set[str](), list[PeerWord]()
         rates, sequences = dict[Flow, RateRecord](), dict[AgentRef, int]()
         for change in changes:
             match change:
@@ -207,7 +212,7 @@ class Facts:
                 case PutSetting(key=key) | DropSetting(key=key):
                     settings.add(key)
                 case PutPeerWord(word=word):
-                    words.add(Flow(word.mine, word.peer))
+                    words.append(word)
                 case AppendStatements() | HoldAccount() | SetTrust() | ReleaseName():
                     whole |= {self.accounts, self.named}
                 case SaveConnection() | PutGrant():
@@ -224,7 +229,8 @@ class Facts:
         if settings:
             ends.append(_begin_some(self.settings, settings, {}))
         if words:
-            ends.append(_begin_some(self.words, words, {}))
+            said = {Flow(word.mine, word.peer) for word in words}
+            ends.append(_begin_some(self.words, said, self._last_words(words)))
         if rates:
             ends.append(_begin_some(self.rates, rates, rates))
         if sequences:
@@ -236,6 +242,16 @@ class Facts:
         finally:
             for end in ends:
                 end(made)
+
+    def _last_words(self, words: Iterable[PeerWord]) -> dict[Flow, PeerWord]:
+        """What will stand where what stands is held: what was said last, in whatever order it comes."""
+        last: dict[Flow, PeerWord] = {}
+        for word in words:
+            flow = Flow(word.mine, word.peer)
+            before = last.get(flow) or self.words.held(flow)
+            if before is not None:
+                last[flow] = word if before.said_at <= word.said_at else before
+        return last
 
 
 def _begin(kind: _Kind) -> Callable[[bool], None]:

@@ -8,17 +8,18 @@ import struct
 from collections.abc import Mapping
 from http import HTTPStatus
 from math import inf
+from typing import NoReturn
 
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from wsproto.frame_protocol import CloseReason
 
 from taskferry_transports.guarded_server.budgets import SharedBudget
 from taskferry_transports.guarded_server.config import GuardConfig
+from taskferry_transports.guarded_server.handlers import Handlers
 from taskferry_transports.guarded_server.http import GuardedH11
 from taskferry_transports.guarded_server.websocket import GuardedWebSocket, LinkServer
 
@@ -68,7 +69,7 @@ class Connection:
         tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         self._socket = tcp.socket
         self._send_lock = trio.Lock()
-        self._group = TaskGroup()
+        self._group = Handlers()
         self._reading = trio.CancelScope()
         self._waiting_since = inf
         self._next_ping = inf
@@ -172,29 +173,17 @@ class Connection:
         finally:
             self._waiting_since = inf
 
-    async def hold_until(self, resumed: trio.Event) -> None:
-        """Keep what arrives ahead of its turn, up to a bound, until an answer is complete."""
-        gone = False
-
-        async def watch() -> None:
-            nonlocal gone
-            while len(self._ahead) <= _AHEAD_BYTES:
-                data = await self._receive()
-                self._ahead += data
-                if not data:
-                    break
-            else:
-                # It may have read all of its answer already, of which the last step is not done here.
-                await trio.sleep(_AHEAD_GRACE)
-            gone = True
-            watching.cancel_scope.cancel()
-
-        async with trio.open_nursery() as watching:
-            watching.start_soon(watch)
-            await resumed.wait()
-            watching.cancel_scope.cancel()
-        if gone:
-            raise _PeerGone
+    async def hold(self) -> NoReturn:
+        """Keep what arrives ahead of its turn, up to a bound, until cancelled. Raises _PeerGone."""
+        while len(self._ahead) <= _AHEAD_BYTES:
+            data = await self._receive()
+            self._ahead += data
+            if not data:
+                break
+        else:
+            # It may have read all of its answer already, of which the last step is not done here.
+            await trio.sleep(_AHEAD_GRACE)
+        raise _PeerGone
 
     def await_body(self) -> None:
         """A body is due."""

@@ -17,6 +17,7 @@ from taskferry_transports.guarded_server import DRAINING_STATE, GuardConfig
 from ... import system
 from ...matched_rule import MatchedRule
 from ...request_ids import name_requests
+from ...served_request import ServedRequest
 from ...settings import DaemonSettings
 from ...telemetry.spans import Spans
 from ..bounds import BOUNDS
@@ -60,6 +61,7 @@ def create_api(daemon: DaemonService, settings: DaemonSettings, spans: Spans | N
     # No static files: nothing is served but the table.
     app = QuartTrio("taskferry_apps.daemon.api", static_folder=None)
     app.url_rule_class = MatchedRule
+    app.asgi_http_class = ServedRequest
     app.config["MAX_CONTENT_LENGTH"] = BODY_WITH_FILES_BYTES
     # The server bounds how long a body may take, and a send to a peer that does not read.
     app.config["BODY_TIMEOUT"] = None

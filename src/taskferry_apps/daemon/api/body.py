@@ -36,13 +36,7 @@ def parse_json(raw: bytes) -> Json:
     """The value that `raw` stands for. Raises DaemonRefusal: malformed, too-deep, bad-value."""
     try:
         text = raw.decode("utf-8")
-        value: Json = json.loads(
-            text,
-            object_pairs_hook=_unique,
-            parse_constant=_refuse_constant,
-            parse_float=_finite,
-            parse_int=_whole,
-        )
+        value: Json = _DECODER.decode(text)
     except _Refused as error:
         raise refusal("malformed", f"{error}.", "Send other JSON.", field=error.field) from error
     except UnicodeDecodeError as error:
@@ -59,7 +53,7 @@ def parse_json(raw: bytes) -> Json:
 
 def compact(value: object) -> bytes:
     """JSON without spaces, names in the order in which they stand."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    return _COMPACT.encode(value).encode()
 
 
 def canonical(value: Json) -> bytes:
@@ -96,6 +90,13 @@ def _whole(text: str) -> int:
     if len(text.removeprefix("-")) > _DIGITS or not -_WHOLE_LIMIT <= (number := int(text)) < _WHOLE_LIMIT:
         raise _Refused("A whole number has more than 64 bits")
     return number
+
+
+# Made once: `json.loads` and `json.dumps` make one each time that they are not asked for the default.
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_unique, parse_constant=_refuse_constant, parse_float=_finite, parse_int=_whole
+)
+_COMPACT: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _children(value: Json) -> Iterable[Json]:
