@@ -1,4 +1,4 @@
-"""What every test shares: the profiles of Hypothesis, by HYPOTHESIS_PROFILE; Ctrl-C; what comes first."""
+"""What every test shares: the profiles of Hypothesis, Ctrl-C, where files lie, and the order."""
 
 import gc
 import os
@@ -39,6 +39,25 @@ _SLOW = frozenset(
     }
 )
 _HERE = Path(__file__).parent
+
+#: A file system in memory, and what must be free there for the tests' files.
+_MEMORY = Path("/dev/shm")
+_ROOM_BYTES = 4 << 30
+
+
+def pytest_configure() -> None:
+    """Have tests' files in memory where there is room: on a disk, the suite waits for it at each commit.
+
+    What is killed there leaves the same files behind. For what a disk may lose, `tests/disk` has one.
+    """
+    try:
+        free = os.statvfs(_MEMORY)
+    except OSError:
+        return
+    # Some tests start programs that they have written.
+    is_fit = os.access(_MEMORY, os.W_OK) and not free.f_flag & os.ST_NOEXEC
+    if is_fit and free.f_bavail * free.f_frsize >= _ROOM_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

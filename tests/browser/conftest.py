@@ -22,6 +22,7 @@ from taskferry_apps.demo.stage import Stage
 from taskferry_apps.local_client import LocalClient
 from taskferry_apps.settings import owner_token_path
 from tests.cli.conftest import Shell, owner_with
+from tests.warm import WarmStage
 
 from .town import Town
 
@@ -167,7 +168,7 @@ def sit(browser: Browser) -> Iterator[Sit]:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A folder for processes that end with the tests."""
-    with Stage(tmp_path_factory.mktemp("stage")) as stage:
+    with WarmStage(tmp_path_factory.mktemp("stage")) as stage:
         yield stage
 
 

@@ -19,9 +19,9 @@ import attrs
 import pytest
 from playwright.sync_api import Page, expect
 
-from taskferry_apps.demo.stage import Stage
 from tests.cli.conftest import Ran, Shell, items, owner_with, request_of, until
 from tests.relay.process import command
+from tests.warm import WarmStage
 
 from .conftest import Seat, Sit
 
@@ -64,7 +64,7 @@ def contacts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contacts]:
     """To both it is in question who Otto is."""
     folder, port = tmp_path_factory.mktemp("identity"), free_port()
     (folder / "stage").mkdir()
-    with Stage(folder / "stage") as stage:
+    with WarmStage(folder / "stage") as stage:
         with relay_at(port, folder / "first") as relay:
             ines, irma, otto = (
                 owner_with(stage, relay, name, agent)

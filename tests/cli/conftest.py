@@ -19,6 +19,7 @@ import attrs
 import pytest
 
 from taskferry_apps.demo.stage import Machine, Stage
+from tests import warm
 
 PATIENCE_S = 20
 
@@ -47,24 +48,41 @@ class Shell:
 
     def __call__(self, *words: str | bytes, stdin: str | bytes = "", **variables: str | bytes) -> Ran:
         """Run one command to its end; no command may show a traceback."""
-        environment = {
+        done = warm.run(
+            [os.fsdecode(word) for word in words],
+            self.environment(**{name: os.fsdecode(value) for name, value in variables.items()}),
+            self.folder,
+            stdin=stdin.encode() if isinstance(stdin, str) else stdin,
+            timeout=PATIENCE_S * 3,
+        )
+        return _ran(done.code, done.out, done.err)
+
+    def in_python(self, *words: str, stdin: bytes = b"", **variables: str) -> Ran:
+        """The same in a Python that starts with these variables."""
+        done = subprocess.run(
+            [sys.executable, "-m", "taskferry_apps.cli", *words],
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=PATIENCE_S * 3,
+            env=self.environment(**variables),
+            cwd=self.folder,
+        )
+        return _ran(done.returncode, done.stdout, done.stderr)
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """What a command finds around it."""
+        return {
             **{key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")},
             "TASKFERRY_DATA": str(self.data),
             "HOME": str(self.folder),
             **variables,
         }
-        done = subprocess.run(
-            [sys.executable, "-m", "taskferry_apps.cli", *words],
-            input=stdin.encode() if isinstance(stdin, str) else stdin,
-            capture_output=True,
-            check=False,
-            timeout=60,
-            env=environment,
-            cwd=self.folder,
-        )
-        out, err = done.stdout.decode(), done.stderr.decode()
-        assert "Traceback" not in err, err
-        return Ran(done.returncode, out, err)
+
+
+def _ran(code: int, out: bytes, err: bytes) -> Ran:
+    assert b"Traceback" not in err, err.decode()
+    return Ran(code, out.decode(), err.decode())
 
 
 def until(run: Callable[[], Ran], holds: Callable[[Ran], bool]) -> Ran:
@@ -97,7 +115,7 @@ def request_of(shell: Shell, peer: str) -> str:
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A folder for processes that end with the tests."""
-    with Stage(tmp_path_factory.mktemp("stage")) as stage:
+    with warm.WarmStage(tmp_path_factory.mktemp("stage")) as stage:
         yield stage
 
 

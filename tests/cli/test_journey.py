@@ -64,7 +64,7 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     assert early.code == 4
     assert "accept, decline" in early.err
     assert bob("task", "accept", task).code == 0
-    twice = bob("task", "accept", task)
+    twice = until(lambda: bob("task", "accept", task), lambda ran: "not yet confirmed" not in ran.err)
     assert twice.code == 4
     assert "The task is accepted; that cannot be done with it now. Possible now: progress," in twice.err
     assert bob("task", "progress", task, "Halfway", "--percent", "50").code == 0

@@ -56,7 +56,8 @@ def test_input_that_is_no_text_is_refused_with_the_other_way(
     assert "not UTF-8 text (byte 3 is not)" in ran.err
     assert other in ran.err
     # Where the locale has Python decode by itself, too.
-    assert alice(*words, stdin=LATIN, LC_ALL="C", PYTHONUTF8="0", PYTHONCOERCECLOCALE="0").code == 2
+    plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    assert alice.in_python(*words, stdin=LATIN, **plain).code == 2
 
 
 def test_half_a_surrogate_pair_in_a_file_of_json_is_refused(alice: Shell) -> None:

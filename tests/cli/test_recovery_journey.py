@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from taskferry_apps.demo.stage import Stage
+from tests.warm import WarmStage
 
 from .conftest import Ran, Shell, _shell, items
 
@@ -35,7 +36,7 @@ def waiting(shell: Shell, state: str) -> list[str]:
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory):
     """Processes of this module's own: one of its owners loses a machine."""
-    with Stage(tmp_path_factory.mktemp("lost")) as stage:
+    with WarmStage(tmp_path_factory.mktemp("lost")) as stage:
         yield stage
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import urllib.request
 from pathlib import Path
 
@@ -94,15 +93,17 @@ def test_a_ticket_comes_from_a_pipe_or_a_file(stage: Stage, relay: str, tmp_path
     assert finn("setup", "finn", "--relay", relay, "--ticket-file", str(file)).code == 0
 
 
-def test_the_daemons_process_and_log_show_no_ticket(stage: Stage, relay: str) -> None:
+def test_the_daemons_process_and_log_show_no_ticket(tmp_path: Path, relay: str) -> None:
     """It reaches the daemon in a request's body, and is nowhere else."""
     ticket = str(page(relay, "mute")["ticket"])
-    machine = stage.start_daemon("mute")
-    assert Shell(stage.folder, machine.data)("setup", "mute", "--relay", relay, "--ticket", ticket).code == 0
-    listed = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
-    assert sys.executable in listed
-    assert ticket not in listed
-    for log in stage.folder.glob("*.log"):
+    with Stage(tmp_path) as stage:
+        machine = stage.start_daemon("mute")
+        shell = Shell(stage.folder, machine.data)
+        assert shell("setup", "mute", "--relay", relay, "--ticket", ticket).code == 0
+        listed = subprocess.run(["ps", "-wweo", "args"], capture_output=True, text=True, check=True).stdout
+        assert f"up --addr 127.0.0.1:0 --data {machine.data}" in listed
+        assert ticket not in listed
+        (log,) = stage.folder.glob("*.log")
         assert ticket not in log.read_text()
 
 

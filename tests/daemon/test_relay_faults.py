@@ -66,7 +66,7 @@ async def _texts(daemon: Daemon) -> list[object]:
     return [item.payload["text"] for item in page.messages if item.type == "message"]
 
 
-async def test_sending_works_while_the_relay_is_down_and_says_so():
+async def test_sending_works_while_the_relay_is_down_and_says_so(autojump_clock):
     """What is sent meanwhile waits as `queued`, with a warning, and arrives in its order once it is back."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -92,7 +92,7 @@ async def test_sending_works_while_the_relay_is_down_and_says_so():
             assert (await a.task(OWNER, task.hex())).summary.state == "sent"
 
 
-async def test_a_relay_restored_from_an_empty_copy_is_told_everything_again():
+async def test_a_relay_restored_from_an_empty_copy_is_told_everything_again(autojump_clock):
     """A new generation without accounts or connections: both publish again, and what waited is delivered."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -111,7 +111,7 @@ async def test_a_relay_restored_from_an_empty_copy_is_told_everything_again():
                 await in_state(b, task, "sent")
 
 
-async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt():
+async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt(autojump_clock):
     """The older copy knows a message as fetched, and no receipt for it: its sender learns of it still."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -142,7 +142,7 @@ async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt
 @pytest.mark.parametrize(
     "outcome", [ParcelAccepted(1), Refusal(RejectCode.TOO_LARGE), Refusal(RejectCode.CONTACT_LIMIT)]
 )
-async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(outcome):
+async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(outcome, autojump_clock):
     """Offered again for another device's sake, it leaves the outbox with the relay's answer, and no word."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -165,7 +165,7 @@ async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(
             assert await alice.store.events(Place(0), 500) == before
 
 
-async def test_nothing_is_offered_again_that_no_other_device_may_lack():
+async def test_nothing_is_offered_again_that_no_other_device_may_lack(autojump_clock):
     """Between owners of one device each, what is confirmed is with everybody who was to have it."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -177,7 +177,7 @@ async def test_nothing_is_offered_again_that_no_other_device_may_lack():
             assert await alice.store.outbox_due(a._core.now(), 100, 1_000_000) == ()
 
 
-async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same():
+async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same(autojump_clock):
     """Refusals for other reasons use up no tries at wrapping it again: without one it waits in vain."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -203,7 +203,7 @@ async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same():
 
 
 @pytest.mark.parametrize("code", [RejectCode.NOT_CONNECTED, RejectCode.NOT_AN_EXTENSION])
-async def test_what_was_paced_for_long_is_published_for_all_the_same(code):
+async def test_what_was_paced_for_long_is_published_for_all_the_same(code, autojump_clock):
     """Refusals that only asked to wait use up no tries at telling a restored relay again what it forgot."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -248,7 +248,7 @@ def _refusing(refusal: Refusal) -> Callable[[Frame], Frame]:
 @pytest.mark.parametrize(
     "code", [RejectCode.INTERNAL, RejectCode.RATE_LIMITED, RejectCode.MAILBOX_FULL, RejectCode.NOT_CONNECTED]
 )
-async def test_a_refusal_that_may_pass_is_tried_again(code):
+async def test_a_refusal_that_may_pass_is_tried_again(code, autojump_clock):
     """Busy, full, or a relay that forgot the connection: the message waits and then arrives, once."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -271,7 +271,7 @@ async def _quiet(daemon: Daemon) -> None:
     await until(empty)
 
 
-async def test_a_final_refusal_is_shown_with_its_code():
+async def test_a_final_refusal_is_shown_with_its_code(autojump_clock):
     """What the relay will never take ends as `failed`, and the agent sees why."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -286,7 +286,7 @@ async def test_a_final_refusal_is_shown_with_its_code():
             assert shown.code == "too-large"
 
 
-async def test_a_key_that_the_relay_substitutes_is_not_sealed_for():
+async def test_a_key_that_the_relay_substitutes_is_not_sealed_for(autojump_clock):
     """Statements that do not extend the pinned log raise an alarm; the message is not wrapped for them."""
     async with a_world() as world:
         alice, bob, eve = Machine("alice"), Machine("bob"), Machine("eve")
@@ -303,7 +303,7 @@ async def test_a_key_that_the_relay_substitutes_is_not_sealed_for():
             assert any("@bob" in alarm for alarm in (await a.status()).alarms)
 
 
-async def test_a_changed_key_is_learned_and_the_message_wrapped_again():
+async def test_a_changed_key_is_learned_and_the_message_wrapped_again(autojump_clock):
     """Bob changes his key while alice is away; what she then sends to him still opens."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -324,7 +324,7 @@ async def test_a_changed_key_is_learned_and_the_message_wrapped_again():
                 assert await _texts(b) == ["hello again"]
 
 
-async def test_what_is_refused_as_stale_is_wrapped_again_and_sent_again():
+async def test_what_is_refused_as_stale_is_wrapped_again_and_sent_again(autojump_clock):
     """A stale-log refusal without news: the same envelope goes out again, and arrives once."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -338,7 +338,7 @@ async def test_what_is_refused_as_stale_is_wrapped_again_and_sent_again():
             await _rung(a, message, "delivered")
 
 
-async def test_a_name_that_is_taken_is_said_and_another_can_be_chosen():
+async def test_a_name_that_is_taken_is_said_and_another_can_be_chosen(autojump_clock):
     """The second @alice is not let in; set up again with another name, it is."""
     async with a_world() as world:
         one, two = Machine("one"), Machine("two")
@@ -354,7 +354,7 @@ async def test_a_name_that_is_taken_is_said_and_another_can_be_chosen():
             await connect(a, b, "requester", "@alicia/writer")
 
 
-async def test_a_cancel_and_a_submission_that_cross_come_out_the_same_at_both_ends():
+async def test_a_cancel_and_a_submission_that_cross_come_out_the_same_at_both_ends(autojump_clock):
     """Both act while the relay is away; afterwards both show the task cancelled, and the work superseded."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -380,7 +380,7 @@ async def test_a_cancel_and_a_submission_that_cross_come_out_the_same_at_both_en
             assert [v.status for v in mine.versions] == [v.status for v in theirs.versions] == ["superseded"]
 
 
-async def test_a_deadline_that_passed_is_said_by_the_requesters_daemon():
+async def test_a_deadline_that_passed_is_said_by_the_requesters_daemon(autojump_clock):
     """Once its mailbox is drained past the deadline, the requester's daemon signs the expiry."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -392,7 +392,7 @@ async def test_a_deadline_that_passed_is_said_by_the_requesters_daemon():
             await in_state(a, task, "expired")
 
 
-async def test_what_was_never_delivered_is_shown_as_expired():
+async def test_what_was_never_delivered_is_shown_as_expired(autojump_clock):
     """Bob never comes back: after its life the message's delivery is not known, and the agent sees that."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -407,7 +407,7 @@ async def test_what_was_never_delivered_is_shown_as_expired():
             await _rung(a, message, "expired")
 
 
-async def test_an_ended_connection_lets_nothing_through():
+async def test_an_ended_connection_lets_nothing_through(autojump_clock):
     """After bob revokes, alice is refused at once, and is told why."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -424,7 +424,7 @@ async def test_an_ended_connection_lets_nothing_through():
             assert refused.value.code == "not-connected"
 
 
-async def test_a_withdrawn_permission_reaches_the_peer():
+async def test_a_withdrawn_permission_reaches_the_peer(autojump_clock):
     """Bob takes no more messages; alice's daemon knows, and says so to her agent."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -442,7 +442,7 @@ async def test_a_withdrawn_permission_reaches_the_peer():
             assert refused.value.code == "not-permitted"
 
 
-async def test_an_event_refused_for_want_of_permission_goes_out_once_it_is_allowed():
+async def test_an_event_refused_for_want_of_permission_goes_out_once_it_is_allowed(autojump_clock):
     """The relay refuses a submission; bob is shown that it failed, and it arrives after alice allows it."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -468,7 +468,7 @@ async def test_an_event_refused_for_want_of_permission_goes_out_once_it_is_allow
                 await _rung(b, work.message, "delivered")
 
 
-async def test_a_sender_is_told_that_its_peer_is_away():
+async def test_a_sender_is_told_that_its_peer_is_away(autojump_clock):
     """Nobody runs bob's daemon: alice's agent hears it with the answer to its message."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -490,7 +490,7 @@ async def test_a_sender_is_told_that_its_peer_is_away():
 
 
 @pytest.mark.parametrize("relay", ["", "relay.example", "ftp://relay.example", "https://"])
-async def test_an_address_that_is_none_is_refused_before_anything_is_made(relay):
+async def test_an_address_that_is_none_is_refused_before_anything_is_made(relay, autojump_clock):
     """A relay's address is checked first; no account exists afterwards."""
     async with a_world() as world, world.running(Machine("alice")) as a:
         with pytest.raises(DaemonRefusal) as refused:

@@ -70,7 +70,7 @@ async def _refused(machine: Machine, message: Hash) -> Instant:
 
 
 @pytest.mark.parametrize("code", [RejectCode.RATE_LIMITED, RejectCode.MAILBOX_FULL, RejectCode.INTERNAL])
-async def test_a_message_refused_for_a_time_is_not_sent_before(code):
+async def test_a_message_refused_for_a_time_is_not_sent_before(code, autojump_clock):
     """By the clock: not a moment earlier, nor what follows it to the same agent; then both, in order."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -98,7 +98,7 @@ async def test_a_message_refused_for_a_time_is_not_sent_before(code):
                 assert await _texts(b) == ["before", "first", "second"]
 
 
-async def test_a_relay_cannot_silence_a_daemon_for_ever():
+async def test_a_relay_cannot_silence_a_daemon_for_ever(autojump_clock):
     """Whatever it asks for, ten minutes are given."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -110,7 +110,7 @@ async def test_a_relay_cannot_silence_a_daemon_for_ever():
             assert await _refused(alice, message) <= world.clock.now() + 600_000
 
 
-async def test_a_publication_refused_for_a_time_is_not_repeated_before():
+async def test_a_publication_refused_for_a_time_is_not_repeated_before(autojump_clock):
     """A grant that the relay has no time for is published after the wait, and not at each look."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
@@ -147,7 +147,7 @@ async def test_a_publication_refused_for_a_time_is_not_repeated_before():
 
 
 @pytest.mark.parametrize("known", [True, False])
-async def test_a_relay_that_sends_a_daemon_away_is_left_alone_for_so_long(known):
+async def test_a_relay_that_sends_a_daemon_away_is_left_alone_for_so_long(known, autojump_clock):
     """`goaway` with a wait, at set-up or later: no session is opened before, and one is opened after."""
     async with a_world() as world, world.running(Machine("alice")) as a:
         opened: list[float] = []

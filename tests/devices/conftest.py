@@ -13,6 +13,7 @@ import pytest
 
 from taskferry_apps.demo.stage import Machine, Stage
 from taskferry_apps.local_client import LocalClient
+from tests.warm import WarmStage
 
 T = TypeVar("T")
 PATIENCE_S = 40.0
@@ -115,6 +116,6 @@ def texts(client: Client, agent: str, *, unprocessed: bool = False) -> list[str]
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     """A relay that runs, and room for daemons."""
-    with Stage(tmp_path) as stage, ExitStack() as clients:
+    with WarmStage(tmp_path) as stage, ExitStack() as clients:
         relay, _ = stage.start_relay()
         yield House(stage, relay, clients)

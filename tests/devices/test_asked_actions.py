@@ -131,7 +131,7 @@ async def home_away() -> AsyncIterator[Away]:
         yield Away(apart.world, apart.home, second, apart.bob, apart.task)
 
 
-async def test_the_home_does_what_is_asked_on_the_other_machine():
+async def test_the_home_does_what_is_asked_on_the_other_machine(autojump_clock):
     """Said at once that it was passed on; done there by the same rules; seen by all, and once."""
     async with a_pair() as pair:
         task = await ask(pair.first, "requester", "@bob/writer")
@@ -153,7 +153,7 @@ async def test_the_home_does_what_is_asked_on_the_other_machine():
         assert (await pair.first.task(OWNER, task.hex())).requests == ()
 
 
-async def test_an_artifact_goes_the_same_way():
+async def test_an_artifact_goes_the_same_way(autojump_clock):
     """The worker's other machine hands the files over; what does not fit is refused at once."""
     async with a_pair() as pair:
         change = GrantChange(human_gate=False, task_budget=5)
@@ -192,7 +192,7 @@ async def test_an_artifact_goes_the_same_way():
         assert "laptop acted in this task and was put out" in refused.value.message
 
 
-async def test_what_the_home_refuses_comes_back_with_code_and_sentence():
+async def test_what_the_home_refuses_comes_back_with_code_and_sentence(autojump_clock):
     """The other machine did not know yet that the task had ended."""
     async with a_pair() as pair:
         task = await ask(pair.first, "requester", "@bob/writer")
@@ -208,7 +208,7 @@ async def test_what_the_home_refuses_comes_back_with_code_and_sentence():
         assert await types(pair.bob, task) == ["task_request", "task_cancel"]
 
 
-async def test_what_is_not_possible_here_is_not_even_asked():
+async def test_what_is_not_possible_here_is_not_even_asked(autojump_clock):
     """The refusal is the home's own, and no request is left behind."""
     async with a_pair() as pair:
         task = await ask(pair.first, "requester", "@bob/writer")
@@ -219,7 +219,7 @@ async def test_what_is_not_possible_here_is_not_even_asked():
         assert (await pair.second.task(OWNER, task.hex())).requests == ()
 
 
-async def test_a_request_waits_for_a_home_that_is_away():
+async def test_a_request_waits_for_a_home_that_is_away(autojump_clock):
     """It is done when the home comes back, once, though it was typed again and both were killed meanwhile."""
     async with home_away() as apart:
         request = await passed_on(apart.second, apart.task, TaskAction("cancel", text="enough"))
@@ -234,7 +234,7 @@ async def test_a_request_waits_for_a_home_that_is_away():
         assert await types(apart.bob, apart.task) == ["task_request", "task_accept", "task_cancel"]
 
 
-async def test_a_request_that_came_too_late_does_nothing():
+async def test_a_request_that_came_too_late_does_nothing(autojump_clock):
     """After a day it is shown as overdue, and the home says that its time was over."""
     async with home_away() as apart:
         request = await passed_on(apart.second, apart.task, TaskAction("cancel"))
@@ -247,7 +247,7 @@ async def test_a_request_that_came_too_late_does_nothing():
             assert (await first.task(OWNER, apart.task.hex())).summary.state == "accepted"
 
 
-async def test_a_home_that_is_put_out_answers_nothing_more():
+async def test_a_home_that_is_put_out_answers_nothing_more(autojump_clock):
     """The request is lost, and this machine goes on in the home's place by itself."""
     async with home_away() as apart:
         request = await passed_on(apart.second, apart.task, TaskAction("cancel"))
@@ -259,7 +259,7 @@ async def test_a_home_that_is_put_out_answers_nothing_more():
         await in_state(apart.bob, apart.task, "cancelled")
 
 
-async def test_only_so_many_requests_wait(monkeypatch: pytest.MonkeyPatch):
+async def test_only_so_many_requests_wait(monkeypatch: pytest.MonkeyPatch, autojump_clock):
     """More are refused, with what can be done about it."""
     monkeypatch.setattr("taskferry_apps.daemon.actions.MOST_WAITING", 1)
     async with home_away() as apart:
@@ -294,7 +294,7 @@ def test_rows_are_bounded_and_none_that_waits_is_dropped():
     assert asked._read(asked._write(kept, Instant(now + 9 * DAY_MS))) == {}
 
 
-async def test_the_same_request_under_a_key_is_asked_once_even_after_a_crash():
+async def test_the_same_request_under_a_key_is_asked_once_even_after_a_crash(autojump_clock):
     """The answer was lost, the request comes again under its key, and the first one is told."""
     async with home_away() as apart:
         ids = []
@@ -308,7 +308,7 @@ async def test_the_same_request_under_a_key_is_asked_once_even_after_a_crash():
         assert len(set(ids)) == 1
 
 
-async def test_a_replayed_request_is_carried_out_once():
+async def test_a_replayed_request_is_carried_out_once(autojump_clock):
     """A relay that hands it over again and again, and its answer too, brings about nothing."""
     async with a_pair() as pair:
         task = await ask(pair.first, "requester", "@bob/writer")
@@ -337,7 +337,7 @@ async def test_a_replayed_request_is_carried_out_once():
         assert await types(pair.bob, task) == ["task_request", "task_accept", "task_cancel"]
 
 
-async def test_an_agents_credential_gains_nothing_by_the_detour():
+async def test_an_agents_credential_gains_nothing_by_the_detour(autojump_clock):
     """What its owner has set at home counts, whatever is set on the machine where it asks."""
     async with a_pair() as pair:
         task = await ask(pair.first, "requester", "@bob/writer")
@@ -362,7 +362,7 @@ async def test_an_agents_credential_gains_nothing_by_the_detour():
         await comes_to(pair.second, request, "done")
 
 
-async def test_a_machine_that_may_not_manage_does_not_speak_for_the_owner():
+async def test_a_machine_that_may_not_manage_does_not_speak_for_the_owner(autojump_clock):
     """Whoever has it in hand is believed no more than the agent that it serves."""
     async with a_pair(manage=False) as pair:
         task = await ask(pair.first, "requester", "@bob/writer")
@@ -384,7 +384,7 @@ async def _post(pair: Pair, sender: Daemon, to: Daemon, body: ActionRequest | Ac
         await draft.commit()
 
 
-async def test_a_device_asks_nothing_for_an_agent_that_it_does_not_serve():
+async def test_a_device_asks_nothing_for_an_agent_that_it_does_not_serve(autojump_clock):
     """A name in a request gives nobody the agent."""
     async with a_pair() as pair:
         task = await ask(pair.first, "requester", "@bob/writer")
@@ -397,7 +397,7 @@ async def test_a_device_asks_nothing_for_an_agent_that_it_does_not_serve():
         assert await types(pair.first, task) == ["task_request", "task_cancel"]
 
 
-async def test_only_the_device_that_was_asked_says_what_came_of_it():
+async def test_only_the_device_that_was_asked_says_what_came_of_it(autojump_clock):
     """A third machine of the owner's, stolen or mistaken, ends no request of another's."""
     async with home_away() as apart:
         third = Machine("alice3")
@@ -427,7 +427,7 @@ async def test_only_the_device_that_was_asked_says_what_came_of_it():
             assert shown.state == "waiting"
 
 
-async def test_a_peer_asks_for_nothing():
+async def test_a_peer_asks_for_nothing(autojump_clock):
     """A request, or an answer, from another account is quarantined, whatever it says."""
     async with forging() as (forger, bob):
         task = Hash(b"t" * 32)
@@ -440,7 +440,9 @@ async def test_a_peer_asks_for_nothing():
 @pytest.mark.parametrize("after", [False, True], ids=["before the commit", "after it"])
 @pytest.mark.parametrize("whose", ["home", "asker"])
 @pytest.mark.parametrize("at", [1, 2, 3, 4])
-async def test_a_crash_at_any_commit_loses_and_repeats_nothing(at: int, whose: str, after: bool):
+async def test_a_crash_at_any_commit_loses_and_repeats_nothing(
+    at: int, whose: str, after: bool, autojump_clock
+):
     """Whichever of the two machines dies, and whenever: one event, and its outcome where it was asked."""
     async with machines_apart() as apart, trio.open_nursery() as nursery:
         victim, lucky = (apart.home, apart.other) if whose == "home" else (apart.other, apart.home)

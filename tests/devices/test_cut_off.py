@@ -58,7 +58,7 @@ async def _serving(daemon: Daemon, count: int) -> bool:
     return len((await log_of(daemon)).state.agents["requester"]) == count
 
 
-async def test_a_machine_that_the_relay_has_let_in_is_brought_up_to_date_after_a_crash():
+async def test_a_machine_that_the_relay_has_let_in_is_brought_up_to_date_after_a_crash(autojump_clock):
     """The one that let it in dies before it has kept that: once it is back, it goes on."""
     store = Mortal()
     alice, third = Machine("alice", store), Machine("third")
@@ -103,7 +103,7 @@ async def _agrees(pair: Pair) -> bool:
 @pytest.mark.parametrize("waits", [2, 4, 6])
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_the_relay_has_taken_is_kept_and_told_though_whoever_asked_hung_up(
-    change: str, waits: int
+    change: str, waits: int, autojump_clock
 ):
     """A change of the account is made as a whole, or not at all."""
     async with a_pair() as pair:
@@ -112,7 +112,7 @@ async def test_what_the_relay_has_taken_is_kept_and_told_though_whoever_asked_hu
 
 
 async def test_what_the_relay_has_taken_is_learned_of_though_the_disk_was_full(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, autojump_clock
 ):
     """The change is refused here, counts all the same, and is asked for at once."""
     async with a_pair() as pair:
@@ -139,7 +139,9 @@ async def test_what_the_relay_has_taken_is_learned_of_though_the_disk_was_full(
 
 @pytest.mark.parametrize("waits", [1, 2, 3, 4])
 @pytest.mark.parametrize("who", ["old", "new"])
-async def test_words_that_were_typed_count_though_whoever_typed_them_hung_up(who: str, waits: int):
+async def test_words_that_were_typed_count_though_whoever_typed_them_hung_up(
+    who: str, waits: int, autojump_clock
+):
     """A try is carried on by the daemon: the machine is linked, and nobody waits ten minutes for nothing."""
     third, alice = Machine("third"), Machine("alice")
     async with a_world() as world, world.running(third) as new, world.running(alice) as old:
@@ -151,7 +153,7 @@ async def test_words_that_were_typed_count_though_whoever_typed_them_hung_up(who
         await until(lambda: _is_served(new))
 
 
-async def test_a_try_that_a_crash_cut_off_and_the_next_one_end_together():
+async def test_a_try_that_a_crash_cut_off_and_the_next_one_end_together(autojump_clock):
     """The machine still looks for what it consented to first, and both find what it consents to last."""
     third, alice = Machine("third"), Machine("alice")
     async with a_world() as world, world.running(alice) as old:
@@ -179,7 +181,7 @@ async def _carries(daemon: Daemon) -> bool:
     return daemon._linking._nursery is not None
 
 
-async def test_giving_up_a_try_takes_no_keys_from_the_next_one():
+async def test_giving_up_a_try_takes_no_keys_from_the_next_one(autojump_clock):
     """What the machine has just consented to is kept, though the time of an earlier try is over."""
     machine = Machine("third")
     async with a_world() as world:
@@ -208,7 +210,7 @@ async def test_giving_up_a_try_takes_no_keys_from_the_next_one():
 
 @pytest.mark.parametrize("why", ["locked", "relay-unreachable"])
 async def test_a_machine_that_cannot_be_let_in_is_told_so_on_both_sides(
-    monkeypatch: pytest.MonkeyPatch, why: str
+    monkeypatch: pytest.MonkeyPatch, why: str, autojump_clock
 ):
     """The key was locked meanwhile, or the relay has gone: nobody waits for words that came to nothing."""
     third, alice = Machine("third"), Machine("alice")

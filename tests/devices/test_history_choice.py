@@ -48,7 +48,7 @@ class Tap:
         return found
 
 
-async def test_history_that_one_machine_is_given_is_sealed_to_no_other():
+async def test_history_that_one_machine_is_given_is_sealed_to_no_other(autojump_clock):
     """The second machine was to have none; linking a third one with all of it does not give it any either."""
     async with a_world() as world, world.running(Machine("bob")) as bob:
         tap = Tap()
@@ -93,7 +93,7 @@ async def test_history_that_one_machine_is_given_is_sealed_to_no_other():
                         assert bool(given) is gets
 
 
-async def test_what_all_machines_know_still_goes_to_all_of_them():
+async def test_what_all_machines_know_still_goes_to_all_of_them(autojump_clock):
     """A name that the owner gives a machine is told to each other one, whatever history they have."""
     async with a_world() as world, world.running(Machine("alice")) as first:
         await set_up(first, "alice", "requester")

@@ -146,7 +146,7 @@ async def linked(*, manage: bool = True) -> AsyncIterator[Late]:
         yield Late(pair, tap, (await log_of(pair.first)).state.devices[pair.device].since)
 
 
-async def test_mail_that_only_the_old_machine_can_open_reaches_the_new_one():
+async def test_mail_that_only_the_old_machine_can_open_reaches_the_new_one(autojump_clock):
     """It comes long after history was shared: the old machine passes it on, and tells nobody twice."""
     async with linked() as late:
         await late.comes("written before")
@@ -158,7 +158,7 @@ async def test_mail_that_only_the_old_machine_can_open_reaches_the_new_one():
         assert "message" not in {message.type for message in inbox.messages}
 
 
-async def test_it_is_passed_on_once():
+async def test_it_is_passed_on_once(autojump_clock):
     """The same mail again, which a relay may deliver as often as it likes, is not passed on again."""
     async with linked() as late:
         sealed = await late.seal(TextMessage("once"), late.before)
@@ -174,7 +174,7 @@ async def test_it_is_passed_on_once():
         assert late.given(SharedMessage) == 2
 
 
-async def test_what_came_within_seconds_goes_together_with_its_senders_log_once():
+async def test_what_came_within_seconds_goes_together_with_its_senders_log_once(autojump_clock):
     """However many commits that takes; what comes within the next hour does without the log."""
     async with linked() as late:
         many = [str(number) for number in range(10)]
@@ -189,7 +189,7 @@ async def test_what_came_within_seconds_goes_together_with_its_senders_log_once(
         assert late.given(SharedAccount) == 1
 
 
-async def test_more_than_a_note_holds_goes_at_once():
+async def test_more_than_a_note_holds_goes_at_once(autojump_clock):
     """A flood of such mail makes no note that grows without end."""
     async with linked() as late:
         with pytest.MonkeyPatch.context() as patch:
@@ -201,7 +201,7 @@ async def test_more_than_a_note_holds_goes_at_once():
         await late.second_has("one", "two", "three")
 
 
-async def test_what_a_daemon_noted_before_it_was_killed_its_next_start_passes_on():
+async def test_what_a_daemon_noted_before_it_was_killed_its_next_start_passes_on(autojump_clock):
     """The note stands in the store, in the commit that took the mail."""
     async with linked() as late:
         await late.comes("written before")
@@ -214,7 +214,7 @@ async def test_what_a_daemon_noted_before_it_was_killed_its_next_start_passes_on
         await late.second_has("written before")
 
 
-async def test_mail_that_was_sealed_for_all_machines_is_noted_nowhere():
+async def test_mail_that_was_sealed_for_all_machines_is_noted_nowhere(autojump_clock):
     """Also where its sender has not heard of the newest statement, which was about something else."""
     async with linked() as late:
         log = await log_of(late.pair.first)
@@ -233,7 +233,7 @@ async def test_mail_that_was_sealed_for_all_machines_is_noted_nowhere():
         assert await late.noted()
 
 
-async def test_a_machine_that_was_put_out_meanwhile_is_given_nothing():
+async def test_a_machine_that_was_put_out_meanwhile_is_given_nothing(autojump_clock):
     """What was noted for it goes nowhere, and nothing is left to be done."""
     async with linked() as late:
         await late.comes("written before")
@@ -243,7 +243,7 @@ async def test_a_machine_that_was_put_out_meanwhile_is_given_nothing():
         assert late.given(SharedMessage) == 0
 
 
-async def test_whoever_has_not_heard_of_a_machine_for_a_month_is_not_helped_any_more():
+async def test_whoever_has_not_heard_of_a_machine_for_a_month_is_not_helped_any_more(autojump_clock):
     """No mail lives so long: who quotes such a log makes work on purpose."""
     async with linked() as late:
         late.pair.world.clock.ahead_ms += 31 * DAY_MS
@@ -252,7 +252,7 @@ async def test_whoever_has_not_heard_of_a_machine_for_a_month_is_not_helped_any_
         assert not await late.noted()
 
 
-async def test_a_machine_without_power_passes_nothing_on():
+async def test_a_machine_without_power_passes_nothing_on(autojump_clock):
     """The other one would not believe it."""
     async with linked(manage=False) as late:
         sealed = await late.seal(TextMessage("for the second"), late.before)
@@ -264,7 +264,7 @@ async def test_a_machine_without_power_passes_nothing_on():
         assert not await core.store.settings((LATE,))
 
 
-async def test_what_one_machine_says_to_all_reaches_one_that_it_has_not_heard_of():
+async def test_what_one_machine_says_to_all_reaches_one_that_it_has_not_heard_of(autojump_clock):
     """The second machine names a device while it does not know of the third: the first passes that on."""
     async with linked() as late:
         pair, log = late.pair, await log_of(late.pair.first)
@@ -291,7 +291,7 @@ async def test_what_one_machine_says_to_all_reaches_one_that_it_has_not_heard_of
             await until(told)
 
 
-async def test_news_of_a_peers_account_that_left_the_new_machine_out_are_shared_with_it():
+async def test_news_of_a_peers_account_that_left_the_new_machine_out_are_shared_with_it(autojump_clock):
     """They stood in a message that only the old machine could open, and came in no other way."""
     async with linked() as late:
         bob, account = late.pair.bob._core, late.pair.bob._core.own
@@ -307,7 +307,7 @@ async def test_news_of_a_peers_account_that_left_the_new_machine_out_are_shared_
         await until(knows)
 
 
-async def test_what_cannot_be_shared_holds_up_nothing_else(monkeypatch):
+async def test_what_cannot_be_shared_holds_up_nothing_else(monkeypatch, autojump_clock):
     """A peer's log does not fit into an envelope: its messages are passed on, and no daemon ends."""
 
     def too_large(pinned: object) -> list[SharedLabel]:

@@ -100,7 +100,7 @@ async def _completed_at_bob(scene: Scene) -> None:
     await in_state(scene.pair.bob, scene.task, "completed")
 
 
-async def test_what_the_worker_had_taken_counts_though_it_comes_after_the_revocation():
+async def test_what_the_worker_had_taken_counts_though_it_comes_after_the_revocation(autojump_clock):
     """The other machine waits for it, signs nothing in its place, and takes it when it comes."""
     async with a_scene(of_home) as scene:
         second = scene.pair.second
@@ -125,7 +125,7 @@ async def test_what_the_worker_had_taken_counts_though_it_comes_after_the_revoca
         assert f"laptop signed in task {scene.task.hex()[:8]} before it was revoked counts" in alarms
 
 
-async def test_an_adoption_that_came_too_late_gives_way():
+async def test_an_adoption_that_came_too_late_gives_way(autojump_clock):
     """The home's word was set aside; the peer's shows that it was taken before, so it counts here too."""
     async with a_scene(of_task) as scene:
         second = scene.pair.second
@@ -151,7 +151,7 @@ async def test_an_adoption_that_came_too_late_gives_way():
         assert (shown.state, shown.final) == ("completed", True)
 
 
-async def test_no_flood_of_what_is_refused_drops_an_event_that_may_come_to_count(monkeypatch):
+async def test_no_flood_of_what_is_refused_drops_an_event_that_may_come_to_count(monkeypatch, autojump_clock):
     """The peer's word shows that it had taken the home's; by then much else was set aside."""
     monkeypatch.setattr(quarantine, "MOST_ITEMS", 3)
     async with a_scene(of_task) as scene:
@@ -176,7 +176,7 @@ async def test_no_flood_of_what_is_refused_drops_an_event_that_may_come_to_count
         await scene.agree()
 
 
-async def test_the_peers_word_may_come_before_what_it_names():
+async def test_the_peers_word_may_come_before_what_it_names(autojump_clock):
     """Adopted, contradicted by the peer, and then the home's own word comes: its place is taken back."""
     async with a_scene(of_task) as scene:
         second = scene.pair.second
@@ -208,7 +208,7 @@ async def test_the_peers_word_may_come_before_what_it_names():
         await scene.agree()
 
 
-async def test_what_nobody_took_in_time_stays_set_aside():
+async def test_what_nobody_took_in_time_stays_set_aside(autojump_clock):
     """The home signs on, but the peer has heard of the revocation: the adoption counts."""
     async with a_scene(of_home) as scene:
         second, bob = scene.pair.second, scene.pair.bob

@@ -26,7 +26,7 @@ async def _has(daemon: Daemon, agent: str, text: str) -> None:
     await until(there)
 
 
-async def test_a_new_machine_can_work_at_once():
+async def test_a_new_machine_can_work_at_once(autojump_clock):
     """It knows whom the agents are connected with, and what they may send."""
     async with a_pair() as pair:
         (bond,) = await pair.second.connections(OWNER, "accepted", "")
@@ -40,7 +40,7 @@ async def test_a_new_machine_can_work_at_once():
         await _has(pair.second, "requester", "to both")
 
 
-async def test_a_connection_made_on_one_machine_is_there_on_the_other():
+async def test_a_connection_made_on_one_machine_is_there_on_the_other(autojump_clock):
     """Request, acceptance, grants and end: the other machine does the same, and quarantines nothing."""
     async with a_pair() as pair, pair.world.running(Machine("carol")) as carol:
         await set_up(carol, "carol", "coder")
@@ -64,7 +64,7 @@ async def test_a_connection_made_on_one_machine_is_there_on_the_other():
         assert [item.code + item.reason for item in await pair.first.quarantine(OWNER, "", 9)] == []
 
 
-async def test_one_device_writes_for_each_side_of_a_task():
+async def test_one_device_writes_for_each_side_of_a_task(autojump_clock):
     """The other one shows the task and who acts; the one that does is not asked to by itself."""
     async with a_pair() as pair:
         task = await ask(pair.first, "requester", "@bob/writer")
@@ -79,7 +79,7 @@ async def test_one_device_writes_for_each_side_of_a_task():
         await in_state(pair.second, task, "accepted")
 
 
-async def test_a_revoked_home_leaves_its_tasks_to_the_other_machine():
+async def test_a_revoked_home_leaves_its_tasks_to_the_other_machine(autojump_clock):
     """Once the worker's chain is bound, the owner's other device goes on in its place."""
     async with a_pair() as pair:
         task = await ask(pair.first, "requester", "@bob/writer")
@@ -104,7 +104,7 @@ async def test_a_revoked_home_leaves_its_tasks_to_the_other_machine():
         await in_state(pair.bob, task, "cancelled")
 
 
-async def test_a_new_agent_is_served_by_all_machines():
+async def test_a_new_agent_is_served_by_all_machines(autojump_clock):
     """Wherever it is made; its card comes along."""
     async with a_pair() as pair:
         await pair.second.create_agent(OWNER, NewAgent("third", display_name="The Third"))
@@ -116,7 +116,7 @@ async def test_a_new_agent_is_served_by_all_machines():
         await until(there)
 
 
-async def test_two_machines_that_sign_at_once_do_not_fork_the_account():
+async def test_two_machines_that_sign_at_once_do_not_fork_the_account(autojump_clock):
     """The relay decides who was first; the other signs again on top."""
     async with a_pair() as pair:
         for number in range(3):
@@ -137,7 +137,7 @@ async def test_two_machines_that_sign_at_once_do_not_fork_the_account():
         assert not (await pair.first.devices.overview(OWNER)).held
 
 
-async def test_a_device_rotates_now_and_keeps_the_former_key_as_long_as_mail_can_come():
+async def test_a_device_rotates_now_and_keeps_the_former_key_as_long_as_mail_can_come(autojump_clock):
     """Thirty days and the skew later it is erased; mail sealed to the old key is read until then."""
     async with a_pair() as pair:
         core = pair.second._core
@@ -156,7 +156,7 @@ async def test_a_device_rotates_now_and_keeps_the_former_key_as_long_as_mail_can
         assert before not in core.keys.opening_keys()
 
 
-async def test_a_name_given_to_a_device_is_shown_on_all_machines():
+async def test_a_name_given_to_a_device_is_shown_on_all_machines(autojump_clock):
     """The log keeps the label that was signed; the owner's machines show the new one."""
     async with a_pair() as pair:
         await pair.first.devices.rename(OWNER, pair.device.hex()[:8], "kitchen")
@@ -169,7 +169,7 @@ async def test_a_name_given_to_a_device_is_shown_on_all_machines():
         assert (await log_of(pair.second)).state.devices[pair.device].record.label == "second"
 
 
-async def test_an_agents_last_device_is_not_put_out_unsaid():
+async def test_an_agents_last_device_is_not_put_out_unsaid(autojump_clock):
     """The refusal names the agents and the account's last manager; the owner may insist."""
     async with a_pair(manage=False) as pair:
         (home,) = [id for id in (await log_of(pair.first)).state.devices if id != pair.device]
@@ -183,7 +183,7 @@ async def test_an_agents_last_device_is_not_put_out_unsaid():
         assert "requester" in refused.value.message
 
 
-async def test_a_machine_that_may_not_manage_signs_nothing_for_the_account():
+async def test_a_machine_that_may_not_manage_signs_nothing_for_the_account(autojump_clock):
     """It sends and receives; accounts, connections and devices are the other machine's."""
     async with a_pair(manage=False) as pair:
         await say(pair.second, "requester", "@bob/writer", "works")
@@ -193,7 +193,9 @@ async def test_a_machine_that_may_not_manage_signs_nothing_for_the_account():
         assert refused.value.code == "not-authorized"
 
 
-async def test_a_kill_while_history_follows_loses_and_repeats_nothing(monkeypatch: pytest.MonkeyPatch):
+async def test_a_kill_while_history_follows_loses_and_repeats_nothing(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock
+):
     """The first machine is killed again and again; the new one ends with each message once."""
     from tests.daemon.worlds import a_world
 
@@ -232,7 +234,7 @@ async def test_a_kill_while_history_follows_loses_and_repeats_nothing(monkeypatc
                 assert overview.history_done == overview.history_total > 0
 
 
-async def test_a_changed_card_comes_to_the_other_machine_and_goes_on_from_there():
+async def test_a_changed_card_comes_to_the_other_machine_and_goes_on_from_there(autojump_clock):
     """Whichever machine changed it last: the version rises from what either has said."""
     async with a_pair() as pair:
         await pair.first.edit_agent(OWNER, "requester", CardChange(tagline="from the first"))
@@ -246,7 +248,7 @@ async def test_a_changed_card_comes_to_the_other_machine_and_goes_on_from_there(
         assert (made.version, made.tagline) == (3, "from the first")
 
 
-async def test_an_acceptance_that_crosses_the_linking_counts_on_both_machines(monkeypatch):
+async def test_an_acceptance_that_crosses_the_linking_counts_on_both_machines(monkeypatch, autojump_clock):
     """Accepted when the new machine knew of the request and did not serve the agent yet: it hears of it."""
     from taskferry_apps.daemon.port import GrantChange
 
@@ -288,7 +290,9 @@ async def test_an_acceptance_that_crosses_the_linking_counts_on_both_machines(mo
                 await _has(second, "requester", "to both")
 
 
-async def test_history_comes_with_the_keys_that_peers_took_while_it_was_on_its_way(monkeypatch):
+async def test_history_comes_with_the_keys_that_peers_took_while_it_was_on_its_way(
+    monkeypatch, autojump_clock
+):
     """What Bob says by a key that only the first machine heard of, and a peer met since, is there on both."""
     serve = Sharing._serve
     shared, spoken = trio.Event(), trio.Event()
@@ -328,7 +332,7 @@ async def test_history_comes_with_the_keys_that_peers_took_while_it_was_on_its_w
                     await _has(second, "requester", text)
 
 
-async def test_a_locked_key_makes_a_new_machine_wait_and_ends_no_daemon():
+async def test_a_locked_key_makes_a_new_machine_wait_and_ends_no_daemon(autojump_clock):
     """Serving an agent is a statement of the owner's: where the key for it is locked, it waits."""
     async with a_world() as world:
         machine, other = Machine("alice"), Machine("alice2")

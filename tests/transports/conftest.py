@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trio.testing
 
 from taskferry_transports.port import Liveness
 
@@ -33,6 +34,15 @@ def _in_time(test):
             await test(*args, **kwargs)
 
     return limited
+
+
+@pytest.fixture
+def leaping_clock() -> trio.testing.MockClock:
+    """Time that leaps to the next deadline once nothing happens: a test of deadlines waits for none of them.
+
+    Bytes on their way between two sockets need a moment, in which it must not leap.
+    """
+    return trio.testing.MockClock(autojump_threshold=0.02)
 
 
 @pytest.fixture

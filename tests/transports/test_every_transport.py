@@ -140,11 +140,7 @@ async def test_reader_that_does_not_read_blocks_the_sender(pair, direction):
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(push)
-            before = -1
-            while before != sent:
-                before = sent
-                with trio.move_on_after(0.4):
-                    await trio.sleep_forever()
+            await wait_all_tasks_blocked(0.05)
             # Kernel buffers of the two hops take several megabytes; eighty would mean that nothing blocks.
             assert sent * MAX_FRAME < 25_000_000
             for _ in range(sent):
@@ -259,11 +255,7 @@ async def test_two_senders_are_told_that_they_are_two(pair, direction):
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(push)
-            before = -1
-            while before != sent:
-                before = sent
-                with trio.move_on_after(0.4):
-                    await trio.sleep_forever()
+            await wait_all_tasks_blocked(0.05)
             with pytest.raises(trio.BusyResourceError):
                 await end.send(b"second")
             nursery.cancel_scope.cancel()
@@ -292,7 +284,7 @@ async def test_cancelled_receive_loses_nothing(pair, direction):
     assert got == frames
 
 
-async def test_cancelled_send_never_leaves_half_a_frame(pair):
+async def test_cancelled_send_never_leaves_half_a_frame(pair, leaping_clock):
     """After sends cancelled by back-pressure the peer reads whole frames only, then perhaps a broken link."""
     with trio.fail_after(20):
         for attempt in range(2):
@@ -306,7 +298,7 @@ async def test_cancelled_send_never_leaves_half_a_frame(pair):
 
 
 @pytest.mark.parametrize("direction", ["near", "far"])
-async def test_peer_that_vanishes_breaks_both_calls(pair, direction):
+async def test_peer_that_vanishes_breaks_both_calls(pair, direction, leaping_clock):
     """A killed connection ends a waiting receive, and later sends, with `BrokenResourceError`."""
     end, other = (pair.near, pair.far) if direction == "near" else (pair.far, pair.near)
     with trio.fail_after(PATIENCE):
@@ -321,7 +313,7 @@ async def test_peer_that_vanishes_breaks_both_calls(pair, direction):
 
 
 @pytest.mark.parametrize("direction", ["near", "far"])
-async def test_frozen_peer_is_noticed(quick_pair, direction):
+async def test_frozen_peer_is_noticed(quick_pair, direction, leaping_clock):
     """A peer that keeps its connection but answers nothing is noticed by its silence."""
     end = getattr(quick_pair, direction)
     with trio.fail_after(PATIENCE):
@@ -331,7 +323,7 @@ async def test_frozen_peer_is_noticed(quick_pair, direction):
         await _expect_broken(end)
 
 
-async def test_idle_pair_stays_connected(quick_pair):
+async def test_idle_pair_stays_connected(quick_pair, leaping_clock):
     """Pings alone keep a link alive for many silent intervals."""
     with trio.fail_after(PATIENCE):
         with trio.move_on_after(1.5):
@@ -340,7 +332,7 @@ async def test_idle_pair_stays_connected(quick_pair):
         assert await quick_pair.far.receive() == b"still there"
 
 
-async def test_slow_handler_is_no_silent_peer(quick_pair):
+async def test_slow_handler_is_no_silent_peer(quick_pair, leaping_clock):
     """While our own reader is stuck, the peer's silence is not counted against it."""
     frames = [bytes([n]) * MAX_FRAME for n in range(40)]
     with trio.fail_after(PATIENCE):

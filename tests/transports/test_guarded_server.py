@@ -93,7 +93,7 @@ async def test_head_of_an_answer_without_length_leaves_at_once():
 @pytest.mark.parametrize(
     "half", [b"", b"GET", b"GET / HTTP/1.1\r\nHost: te", b"POST /length HTTP/1.1\r\nHost: test\r\nX: "]
 )
-async def test_half_sent_head_is_timed_out(hasty_server, half):
+async def test_half_sent_head_is_timed_out(hasty_server, half, leaping_clock):
     """A request that does not get on is answered with 408, or just closed if it never began."""
     start = trio.current_time()
     answer = await exchange(hasty_server.port, half)
@@ -101,7 +101,7 @@ async def test_half_sent_head_is_timed_out(hasty_server, half):
     assert answer.startswith(b"HTTP/1.1 408")
 
 
-async def test_dripped_head_is_timed_out(hasty_server):
+async def test_dripped_head_is_timed_out(hasty_server, leaping_clock):
     """One byte now and then does not move the deadline."""
     start = trio.current_time()
     async with await connect(hasty_server.port) as stream:
@@ -112,7 +112,7 @@ async def test_dripped_head_is_timed_out(hasty_server):
     assert trio.current_time() - start < 1.5
 
 
-async def test_half_sent_body_is_timed_out(hasty_server):
+async def test_half_sent_body_is_timed_out(hasty_server, leaping_clock):
     """A body that stops half-way is answered with 408."""
     head = b"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n"
     assert (await exchange(hasty_server.port, head + b"half")).startswith(b"HTTP/1.1 408")
@@ -139,7 +139,7 @@ async def test_path_may_have_a_body_limit_of_its_own(server):
     assert (await exchange(server.port, head + bytes(400_000))).endswith(b"400000")
 
 
-async def test_bodies_of_all_requests_together_are_bounded():
+async def test_bodies_of_all_requests_together_are_bounded(leaping_clock):
     """Past the total, reading waits until others are answered; everybody is served in the end."""
     head = b"POST /slow-length HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: 300000\r\n\r\n"
     answers = []
@@ -217,7 +217,7 @@ async def test_a_request_with_two_lengths_brings_no_second_one(server):
     assert answer.count(b"content-length") == 1
 
 
-async def test_kept_alive_connection_is_closed_when_idle(server):
+async def test_kept_alive_connection_is_closed_when_idle(server, leaping_clock):
     """Several requests share a connection; idle for too long, it ends without a word."""
     async with await connect(server.port) as stream:
         for _ in range(3):
@@ -306,7 +306,7 @@ async def test_peer_that_leaves_is_noticed_although_it_sent_ahead(server):
         await trio.sleep(0.01)
 
 
-async def test_requests_far_ahead_of_their_answers_are_not_buffered(server):
+async def test_requests_far_ahead_of_their_answers_are_not_buffered(server, leaping_clock):
     """Whoever pipelines without end behind a slow answer is hung up on."""
     before = resident_bytes()
     async with await connect(server.port, b"GET /events HTTP/1.1\r\nHost: test\r\n\r\n") as stream:
@@ -452,7 +452,7 @@ async def test_draining_tells_handlers_first_and_then_ends():
             await connect(bound.port)
 
 
-async def test_stubborn_handler_is_cut_after_the_grace():
+async def test_stubborn_handler_is_cut_after_the_grace(leaping_clock):
     """A handler that does not end gets its peer a code 1001, and the server ends all the same."""
     with trio.fail_after(PATIENCE):
         async with trio.open_nursery() as nursery:

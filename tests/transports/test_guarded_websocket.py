@@ -171,7 +171,7 @@ async def test_ordinary_quart_websockets_work(server):
         assert b"'text'" in got
 
 
-async def test_silent_websocket_is_dropped_and_a_talking_one_is_not():
+async def test_silent_websocket_is_dropped_and_a_talking_one_is_not(leaping_clock):
     """Missing pongs end a WebSocket after two intervals; any byte keeps it."""
     guard = attrs.evolve(GUARD, liveness=Liveness(0.1, 2))
     async with running(make_app(), guard) as bound:
@@ -193,7 +193,7 @@ async def test_silent_websocket_is_dropped_and_a_talking_one_is_not():
                     pass
 
 
-async def test_idle_websocket_outlives_the_http_deadlines(hasty_server):
+async def test_idle_websocket_outlives_the_http_deadlines(hasty_server, leaping_clock):
     """The deadlines for requests do not touch a WebSocket on which nothing happens."""
     async with await connect(hasty_server.port, upgrade()) as stream:
         await read_head(stream)
@@ -208,7 +208,7 @@ async def test_idle_websocket_outlives_the_http_deadlines(hasty_server):
 @pytest.mark.parametrize(
     "request_bytes", [upgrade("/flood-link"), b"GET /flood HTTP/1.1\r\nHost: test\r\n\r\n"]
 )
-async def test_peer_that_does_not_read_is_dropped(server, request_bytes):
+async def test_peer_that_does_not_read_is_dropped(server, request_bytes, leaping_clock):
     """A send that makes no progress ends its connection in time, and holds little memory until then."""
     before = resident_bytes()
     async with await connect(server.port, request_bytes):
@@ -423,7 +423,7 @@ async def test_a_quiet_connection_does_not_hold_what_came_last_on_it(server):
         assert [held for held in held_by_tasks(10_000) if "test_" not in held[0]] == []
 
 
-async def test_a_large_message_that_does_not_get_on_is_timed_out():
+async def test_a_large_message_that_does_not_get_on_is_timed_out(leaping_clock):
     """With 1008; a small one is watched by whoever speaks over the WebSocket."""
     async with running(make_app(), FRAMES) as bound, await half_sent(bound.port) as stream:
         with trio.fail_after(PATIENCE):

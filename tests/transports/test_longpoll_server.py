@@ -233,7 +233,7 @@ async def test_goodbye_ends_the_link():
         assert (answer.status_code, answer.json()["code"]) == (410, "link-closed")
 
 
-async def test_silent_client_is_gone_and_its_token_is_forgotten_later():
+async def test_silent_client_is_gone_and_its_token_is_forgotten_later(leaping_clock):
     """Silence breaks the link; the token can still be told so, until its lifetime is over."""
     async with opened() as site:
         with pytest.raises(trio.BrokenResourceError, match="silent"):

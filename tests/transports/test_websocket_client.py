@@ -164,7 +164,7 @@ async def test_endless_refusal_is_not_buffered(dialer_for):
         assert isinstance(await refusal(dialer_for, port), UpgradeRefused)
 
 
-async def test_silent_server_times_out_at_the_upgrade(dialer_for):
+async def test_silent_server_times_out_at_the_upgrade(dialer_for, leaping_clock):
     """A server that accepts and then says nothing is reported as such, in time."""
     async with answering(b"", then_close=False) as port:
         refused = await refusal(dialer_for, port)

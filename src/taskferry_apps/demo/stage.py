@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import IO, Final, Protocol, Self, TypeVar
 
 import attrs
 
@@ -23,7 +23,7 @@ from ..local_client import DaemonUnreachable, LocalClient
 from ..settings import owner_token_path
 from .steps import DemoFailed
 
-__all__ = ["PROGRAM", "Agent", "Machine", "Said", "Stage"]
+__all__ = ["PROGRAM", "Agent", "Machine", "Process", "Said", "Stage"]
 
 T = TypeVar("T")
 
@@ -32,6 +32,26 @@ PROGRAM: Final = (sys.executable, "-P", "-m", "taskferry_apps.cli")
 
 _START_S: Final = 20.0
 _STOP_S: Final = 8.0
+
+
+class Process(Protocol):
+    """What a stage asks of a child, as `subprocess.Popen` answers it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    def poll(self) -> int | None:
+        """With what it has ended; None while it runs."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """With what it ends. Raises TimeoutExpired."""
+
+    def terminate(self) -> None:
+        """SIGTERM."""
+
+    def kill(self) -> None:
+        """SIGKILL."""
 
 
 @attrs.frozen
@@ -71,7 +91,7 @@ class Stage:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.said: queue.SimpleQueue[Said] = queue.SimpleQueue()
-        self._running: list[subprocess.Popen[str]] = []
+        self._running: list[Process] = []
         self._logs: dict[int, Path] = {}
 
     def __enter__(self) -> Self:
@@ -127,50 +147,36 @@ class Stage:
 
     def start_agent(self, name: str, words: Sequence[str], machine: Machine, token: str) -> Agent:
         """An agent's process; what it prints is said under its name."""
-        process, _ = self._start(
-            name,
-            ["demo", name, "--url", machine.url, *words],
-            {"TASKFERRY_LOCAL_API_TOKEN": token},
-            stdout=subprocess.PIPE,
-        )
+        log = self.folder / f"{name}.log"
+        environment = _environment({"TASKFERRY_LOCAL_API_TOKEN": token})
+        with log.open("ab") as sink:
+            process = _begin(["demo", name, "--url", machine.url, *words], environment, sink, subprocess.PIPE)
+        self._keep(process, log)
         threading.Thread(target=self._listen, args=(name, process), daemon=True).start()
         return Agent(name, process)
+
+    def begin(self, words: Sequence[str], environment: Mapping[str, str], output: IO[bytes]) -> Process:
+        """Start `taskferry` with these words, all that it prints in a file. A stage may have its own way."""
+        return _begin(words, environment, output, output)
 
     def log_of(self, agent: Agent) -> str:
         """The end of an agent's error output."""
         return _tail(self._logs[agent.process.pid])
 
     def _start(
-        self,
-        name: str,
-        words: Sequence[str],
-        environment: Mapping[str, str] | None = None,
-        stdout: int | None = None,
-    ) -> tuple[subprocess.Popen[str], Path]:
+        self, name: str, words: Sequence[str], settings: Mapping[str, str] | None = None
+    ) -> tuple[Process, Path]:
         log = self.folder / f"{name}.log"
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")}
         with log.open("ab") as sink:
-            process = subprocess.Popen(  # noqa: S603 - this program itself
-                [*PROGRAM, *words],
-                stdin=subprocess.DEVNULL,
-                stdout=sink if stdout is None else stdout,
-                stderr=sink,
-                text=True,
-                # Machines of a moment leave nothing in the secret store of whoever looks on.
-                env={
-                    **inherited,
-                    "PYTHONUNBUFFERED": "1",
-                    "TASKFERRY_SECRETS": "files",
-                    **(environment or {}),
-                },
-                # Ctrl-C is for the demo, which ends its children in order.
-                start_new_session=True,
-            )
-        self._running.append(process)
-        self._logs[process.pid] = log
+            process = self.begin(words, _environment(settings or {}), sink)
+        self._keep(process, log)
         return process, log
 
-    def _when(self, process: subprocess.Popen[str], log: Path, ready: Callable[[], T | None]) -> T:
+    def _keep(self, process: Process, log: Path) -> None:
+        self._running.append(process)
+        self._logs[process.pid] = log
+
+    def _when(self, process: Process, log: Path, ready: Callable[[], T | None]) -> T:
         deadline = time.monotonic() + _START_S
         while (value := ready()) is None:
             if process.poll() is not None:
@@ -188,7 +194,7 @@ class Stage:
                 for line in lines:
                     self.said.put(Said(name, line.rstrip("\n")))
 
-    def _follow(self, log: Path, process: subprocess.Popen[str]) -> None:
+    def _follow(self, log: Path, process: Process) -> None:
         with log.open() as stream:
             rest = ""
             while process.poll() is None:
@@ -200,6 +206,28 @@ class Stage:
                 if rest.endswith("\n"):
                     self.said.put(Said("relay", rest.rstrip("\n")))
                     rest = ""
+
+
+def _environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """What a child finds around it: nothing that was meant for the program that starts it."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")}
+    # Machines of a moment leave nothing in the secret store of whoever looks on.
+    return {**inherited, "PYTHONUNBUFFERED": "1", "TASKFERRY_SECRETS": "files", **settings}
+
+
+def _begin(
+    words: Sequence[str], environment: Mapping[str, str], errors: IO[bytes], output: IO[bytes] | int
+) -> subprocess.Popen[str]:
+    return subprocess.Popen(  # noqa: S603 - this program itself
+        [*PROGRAM, *words],
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        text=True,
+        env=environment,
+        # Ctrl-C is for the demo, which ends its children in order.
+        start_new_session=True,
+    )
 
 
 def _logged_url(log: Path) -> str | None:

@@ -8,12 +8,13 @@ import pytest
 
 from taskferry_apps.demo.stage import Stage
 from tests.cli.conftest import Shell, owner_with
+from tests.warm import WarmStage
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A folder for processes that end with the file's tests."""
-    with Stage(tmp_path_factory.mktemp("stage")) as stage:
+    with WarmStage(tmp_path_factory.mktemp("stage")) as stage:
         yield stage
 
 
