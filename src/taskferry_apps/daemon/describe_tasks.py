@@ -34,7 +34,8 @@ def state_shown(state: str, delivery: Delivery | None) -> str:
 
 async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSummary, ...]:
     """Rows as lists show them."""
-    asked = [row.task for row in rows if row.role == Role.REQUESTER.value]
+    # The ladder of a request is shown of those alone that may not have left yet.
+    asked = [row.task for row in rows if (row.role, row.state) == (Role.REQUESTER, TaskState.SENT)]
     requests = await core.store.messages(asked)
     unread = await core.store.unread_in_tasks({(row.task, row.mine) for row in rows})
     shown = []

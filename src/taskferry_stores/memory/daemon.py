@@ -15,13 +15,11 @@ from taskferry_protocol.records import (
     DaemonChange,
     DaemonResult,
     DaemonStats,
-    Direction,
     EventRecord,
     EvidenceRecord,
     Flow,
     IdempotencyRecord,
     InboxCount,
-    InboxState,
     InviteRecord,
     LocalAgent,
     MessageQuery,
@@ -58,7 +56,7 @@ from .daemon_state import DaemonState
 from .gates import MemoryGateReads
 from .history import MemoryHistoryReads
 from .outbox import MemoryOutboxReads
-from .queries import asked_message, asked_task, place_in_list, quarantine_lines
+from .queries import asked_message, asked_task, inbox_counts, place_in_list, quarantine_lines
 from .runtimes import MemoryRuntimeReads
 from .tables import grouped, page, pick
 
@@ -211,15 +209,7 @@ class MemoryDaemonStore(
 
     async def inbox_counts(self, agents: Collection[str]) -> Mapping[str, InboxCount]:
         """What waits for our agents."""
-        state = await self._begin()
-        inbound = [m for m in state.messages.values() if m.direction is Direction.IN]
-        states = [(m.mine.name, m.inbox) for m in inbound]
-        return {
-            agent: InboxCount(
-                states.count((agent, InboxState.UNREAD)), states.count((agent, InboxState.READ))
-            )
-            for agent in agents
-        }
+        return inbox_counts((await self._begin()).messages.values(), agents)
 
     async def sealed(self, hashes: Collection[Hash]) -> Mapping[Hash, SealedRecord]:
         """Envelopes with their Ks."""
