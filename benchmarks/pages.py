@@ -35,7 +35,8 @@ QUERIES: Final = Bar(Way.AT_MOST, 12.0)
 IDLE: Final = Bar(Way.BELOW, 1.0)
 START_S: Final = 60.0
 IDLE_S: Final = 20.0
-#: Some of what a daemon does, such as MCP, it loads after it has begun to answer.
+#: Some of what a daemon does, such as MCP, it loads once it has answered for ten seconds.
+LEISURE_S: Final = 12.0
 CALM_S: Final = 2.0
 _TASK: Final = re.compile(r'href="(/dashboard/tasks/[0-9a-f]{64})')
 _TALK: Final = re.compile(r'href="(/dashboard/messages/[0-9a-f]{32,64})')
@@ -80,6 +81,7 @@ def measure_pages(folder: Path, looks: int, tell: Callable[[str], None], what: s
 
 def _wait_calm(server: Server) -> None:
     """Until the daemon has loaded all of itself."""
+    time.sleep(LEISURE_S)
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         used = server.cpu_s
