@@ -199,6 +199,11 @@ class MemoryDaemonStore(
         state = await self._begin()
         return grouped(((m.hash, m) for m in state.messages.values()), hashes)
 
+    async def message_states(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[MessageRecord, ...]]:
+        """Messages by hash, without what was said."""
+        found = await self.messages(hashes)
+        return {hash: tuple(attrs.evolve(m, content=b"") for m in held) for hash, held in found.items()}
+
     async def message_page(
         self, query: MessageQuery, after: Place | None, limit: int, order: Order
     ) -> Page[MessageRecord]:
