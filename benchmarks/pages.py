@@ -27,7 +27,7 @@ from urllib.parse import urlsplit
 from .processes import ROOT, BenchmarkFailed, Server
 from .results import Bar, Figure, Way
 
-__all__ = ["measure_pages"]
+__all__ = ["find_rooms", "measure_pages"]
 
 PAINT: Final = Bar(Way.BELOW, 200.0)
 WEIGHT: Final = Bar(Way.BELOW, 150.0)
@@ -35,7 +35,8 @@ QUERIES: Final = Bar(Way.AT_MOST, 12.0)
 IDLE: Final = Bar(Way.BELOW, 1.0)
 START_S: Final = 60.0
 IDLE_S: Final = 20.0
-#: Some of what a daemon does, such as MCP, it loads after it has begun to answer.
+#: Some of what a daemon does, such as MCP, it loads once it has answered for ten seconds.
+LEISURE_S: Final = 12.0
 CALM_S: Final = 2.0
 _TASK: Final = re.compile(r'href="(/dashboard/tasks/[0-9a-f]{64})')
 _TALK: Final = re.compile(r'href="(/dashboard/messages/[0-9a-f]{32,64})')
@@ -80,6 +81,7 @@ def measure_pages(folder: Path, looks: int, tell: Callable[[str], None], what: s
 
 def _wait_calm(server: Server) -> None:
     """Until the daemon has loaded all of itself."""
+    time.sleep(LEISURE_S)
     deadline = time.monotonic() + START_S
     while time.monotonic() < deadline:
         used = server.cpu_s
@@ -127,6 +129,32 @@ def _way_in(folder: Path) -> str:
     return str(json.loads(said.stdout)["url"])
 
 
+def find_rooms(tasks: str, talks: str) -> dict[str, str]:
+    """Every kind of page by its name; a task and a conversation out of the pages that list them."""
+    task, talk = _TASK.search(tasks), _TALK.search(talks)
+    if task is None or talk is None:
+        raise BenchmarkFailed("the lists show no task or no conversation")
+    older = re.search(r'href="(/dashboard/tasks\?[^"]*after=[^"]*)"', tasks)
+    return {
+        "overview": "/dashboard",
+        "waiting": "/dashboard/waiting",
+        "tasks": "/dashboard/tasks",
+        **({"tasks, further on": older[1].replace("&amp;", "&")} if older else {}),
+        "tasks by a word": "/dashboard/tasks?q=report",
+        "one task": task[1],
+        "messages": "/dashboard/messages",
+        "one conversation": talk[1],
+        "quarantine": "/dashboard/messages/quarantine",
+        "connections": "/dashboard/connections",
+        "peers": "/dashboard/peers",
+        "agents": "/dashboard/agents",
+        "devices": "/dashboard/devices",
+        "programs": "/dashboard/programs",
+        "audit": "/dashboard/audit",
+        "settings": "/dashboard/settings",
+    }
+
+
 class _Visitor:
     """A plain client that is signed in."""
 
@@ -164,28 +192,7 @@ class _Visitor:
         """Every kind of page by its name; a task and a conversation that are there."""
         tasks = self.fetch("/dashboard/tasks").decode()
         talks = self.fetch("/dashboard/messages").decode()
-        task, talk = _TASK.search(tasks), _TALK.search(talks)
-        if task is None or talk is None:
-            raise BenchmarkFailed("the lists show no task or no conversation")
-        older = re.search(r'href="(/dashboard/tasks\?[^"]*after=[^"]*)"', tasks)
-        return {
-            "overview": "/dashboard",
-            "waiting": "/dashboard/waiting",
-            "tasks": "/dashboard/tasks",
-            **({"tasks, further on": older[1].replace("&amp;", "&")} if older else {}),
-            "tasks by a word": "/dashboard/tasks?q=report",
-            "one task": task[1],
-            "messages": "/dashboard/messages",
-            "one conversation": talk[1],
-            "quarantine": "/dashboard/messages/quarantine",
-            "connections": "/dashboard/connections",
-            "peers": "/dashboard/peers",
-            "agents": "/dashboard/agents",
-            "devices": "/dashboard/devices",
-            "programs": "/dashboard/programs",
-            "audit": "/dashboard/audit",
-            "settings": "/dashboard/settings",
-        }
+        return find_rooms(tasks, talks)
 
     def look(self, path: str) -> tuple[float, int]:
         """Milliseconds until the page was there, and its bytes."""

@@ -14,7 +14,7 @@ import attrs
 
 from .ids import Hash, Instant
 from .limits import MINUTE_MS
-from .records import NOBODY, LeaseRecord, Place, RuntimeId, RuntimeRecord, RuntimeStatus, WaitingItem
+from .records import NOBODY, LeaseRecord, Place, RuntimeId, RuntimeRecord, RuntimeStatus, Settled, WaitingItem
 
 __all__ = [
     "LEASE_LEAST_MS",
@@ -42,6 +42,7 @@ __all__ = [
     "presence",
     "renewed",
     "runtime_name",
+    "settled_for",
     "taken",
 ]
 
@@ -234,6 +235,13 @@ def hand_out(
             taken[item.unit] = LeaseRecord(item.unit, me.agent, me.id, fence, at)
         given.append(item)
     return HandedOut(tuple(given), tuple(taken.values()), more=False)
+
+
+def settled_for(
+    me: RuntimeRecord, live: Collection[RuntimeId], after: Place | None, since: Instant | None
+) -> Settled:
+    """What `hand_out` and `look_over` give `me` nothing of, so that a store need not bring it."""
+    return Settled(frozenset(live) - {me.id}, me.id, after, since)
 
 
 def look_over(

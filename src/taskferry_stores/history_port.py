@@ -11,9 +11,9 @@ from typing import Protocol
 from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.records import MessageRecord, Place, TaskCursor, TaskPage, TaskRecord
 from taskferry_protocol.records.history import (
+    CountsRecord,
     Found,
     MessageFilter,
-    OpenTasks,
     TalkRecord,
     TaskFilter,
     TrafficRecord,
@@ -46,8 +46,8 @@ class HistoryReads(Protocol):
     ) -> Mapping[tuple[Hash, AgentRef], int]:
         """How many messages about a task an agent of ours has not read; absent where none."""
 
-    async def open_tasks(self) -> tuple[OpenTasks, ...]:
-        """How many tasks are `open`, by agent of ours, role and state."""
+    async def counts(self, agents: Collection[str]) -> CountsRecord:
+        """How many tasks are `open`, and what waits in the inboxes of these agents of ours."""
 
     async def quarantine_count(self) -> int:
         """How many items are quarantined."""

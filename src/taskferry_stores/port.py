@@ -271,6 +271,9 @@ class DaemonStore(GateReads, RuntimeReads, BreakerReads, HistoryReads, OutboxRea
     async def messages(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[MessageRecord, ...]]:
         """Messages by hash: one record for each of our agents that has it."""
 
+    async def message_states(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[MessageRecord, ...]]:
+        """The same without what was said, which may be long: each content is empty."""
+
     async def message_page(
         self, query: MessageQuery, after: Place | None, limit: int, order: Order
     ) -> Page[MessageRecord]:

@@ -14,6 +14,7 @@ from taskferry_protocol.records import (
     Place,
     RuntimeId,
     RuntimeRecord,
+    Settled,
     WaitingItem,
 )
 
@@ -33,9 +34,14 @@ class RuntimeReads(Protocol):
         """The leases of an agent's units, whoever has them."""
 
     async def waiting(
-        self, agent: str, limit: int, after: Place | None = None, order: Order = Order.OLDEST_FIRST
+        self,
+        agent: str,
+        limit: int,
+        after: Place | None = None,
+        order: Order = Order.OLDEST_FIRST,
+        settled: Settled | None = None,
     ) -> tuple[WaitingItem, ...]:
-        """What an agent has not processed, with its leases; nothing held or quiet.
+        """What an agent has not processed, with its leases; nothing held or quiet, and nothing `settled`.
 
         `after` goes on behind a place, in the order.
         """

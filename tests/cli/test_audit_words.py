@@ -281,6 +281,12 @@ OWNERS = [
     ),
     ("alarm", "The quarantine is full.", {}, "Alarm: The quarantine is full."),
     (
+        "alarm",
+        "The quarantine is full.",
+        {"dismissed": "yes"},
+        "You dismissed an alarm: The quarantine is full.",
+    ),
+    (
         "credential_made",
         "writer",
         {"id": ID[:16], "label": ""},

@@ -302,6 +302,30 @@ async def test_what_comes_behind_thousands_that_nobody_put_away_is_given(handing
         assert texts(page.messages) == ["new"]
 
 
+@pytest.mark.parametrize("handing", [Handing.TAKEN, Handing.SHOWN])
+async def test_a_look_reads_what_it_gives_however_much_others_have(monkeypatch, handing):
+    """What another program has, and what this one was told of, is not gone through."""
+    async with a_world() as world, connected(world) as (a, b):
+        one, two = await bind(b), await bind(b)
+        await left_unprocessed(a, b, 300)
+        cursor = ""
+        while (page := await b.inbox(WRITER, "writer", True, cursor, 200, 0, runtime=one.id)).messages:
+            cursor = page.cursor
+        await say(a, b, "new")
+        counted, waiting = [], b._core.store.waiting
+
+        async def counting(*words, **more):
+            found = await waiting(*words, **more)
+            counted.append(len(found))
+            return found
+
+        monkeypatch.setattr(b._core.store, "waiting", counting)
+        page = await b.inbox(WRITER, "writer", True, "", 50, 0, runtime=two.id, handing=handing)
+        assert texts(page.messages) == ["new"]
+        page = await b.inbox(WRITER, "writer", True, cursor, 50, 0, runtime=one.id, handing=handing)
+        assert sum(counted) <= 2
+
+
 async def test_whoever_left_is_not_heard():
     """After unbinding, neither its heartbeats nor its answers count, until it binds again."""
     async with a_world() as world, connected(world) as (a, b):

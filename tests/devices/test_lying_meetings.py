@@ -35,3 +35,13 @@ async def test_a_try_fails_whatever_the_joining_is_answered(lie):
             with pytest.raises(MeetingFailed):
                 await meeting.join()
                 await meeting.send(b"letter")
+
+
+async def test_no_certificates_are_read_to_meet_on_this_machine(monkeypatch):
+    """A relay that is reached without TLS costs no list of authorities, and needs none to be there."""
+    monkeypatch.setattr("certifi.where", lambda: "/nowhere/gone.pem")
+    with trio.fail_after(10):
+        opened = said(b'{"place":"abcdefghjkmnpqrs","token":"t"}')
+        async with answering(opened) as url, open_meeting(url) as meeting:
+            await meeting.open()
+            assert meeting.place == "abcdefghjkmnpqrs"

@@ -25,6 +25,7 @@ from taskferry_protocol.records import (
     RuntimeId,
     RuntimeRecord,
     RuntimeStatus,
+    Settled,
     SettleReceipts,
     UseSequence,
 )
@@ -94,6 +95,34 @@ async def test_old_leases_are_forgotten_a_few_at_a_time(daemon):
     assert set(await daemon.leases("helper", [sha(t) for t in "abc"])) == {sha("b"), sha("c")}
     assert await daemon.commit([PurgeLeases(Instant(NOW + 2), 9)]) == (Counted(1),)
     assert set(await daemon.leases("helper", [sha(t) for t in "abc"])) == {sha("c")}
+
+
+async def test_what_is_settled_is_left_out_before_the_limit_counts(daemon):
+    """What others have is, and what one has itself up to a place, unless it was taken later than that."""
+    rows = [message(text) for text in ("theirs", "free", "mine", "late", "again", "gone")]
+    held = [
+        lease("theirs", runtime=RuntimeId(b"o" * 16)),
+        lease("mine", at=NOW),
+        lease("late", at=Instant(NOW + 5)),
+        lease("again", at=NOW),
+        lease("gone", runtime=RuntimeId(b"g" * 16)),
+    ]
+    await daemon.commit([*(store(row) for row in rows), PutLeases(tuple(held))])
+    me, others = held[1].runtime, frozenset({held[0].runtime})
+    places = {item.hash: item.place for item in await daemon.waiting("helper", 9)}
+
+    async def left(limit=9, after=None, order=Order.OLDEST_FIRST, **more):
+        found = await daemon.waiting("helper", limit, after, order, Settled(others, me, **more))
+        return [item.hash for item in found]
+
+    every = [sha(text) for text in ("free", "mine", "late", "again", "gone")]
+    assert await left() == every
+    assert await left(2) == every[:2]
+    assert await left(known=places[sha("late")]) == [sha("free"), sha("again"), sha("gone")]
+    known = {"known": places[sha("late")], "since": NOW}
+    assert await left(**known) == [sha("free"), sha("late"), sha("again"), sha("gone")]
+    assert await left(1, places[sha("free")], **known) == [sha("late")]
+    assert await left(2, None, Order.NEWEST_FIRST, **known) == [sha("gone"), sha("again")]
 
 
 async def test_what_waits_is_told_with_its_leases(daemon):

@@ -10,6 +10,7 @@ from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import Content, TaskProgress, TextMessage, encode_content
 from taskferry_protocol.records import (
     Direction,
+    InboxCount,
     InboxState,
     Mark,
     MarkMessages,
@@ -362,13 +363,13 @@ async def test_open_tasks_are_counted_by_agent_role_and_state(daemon):
         task("c", mine=OTHER, role="worker", state="working"),
         task("d", state="completed", open=False),
     )
-    assert await daemon.open_tasks() == (
+    assert (await daemon.counts(())).open == (
         OpenTasks(HELPER, "requester", "sent", 2),
         OpenTasks(OTHER, "worker", "working", 1),
     )
     held = (await daemon.tasks([sha("a")]))[sha("a")][0]
     await daemon.commit([SaveTask(attrs.evolve(held, state="declined", open=False))])
-    assert (await daemon.open_tasks())[0].count == 1
+    assert (await daemon.counts(())).open[0].count == 1
 
 
 async def test_traffic_is_counted_by_steps(daemon):
@@ -407,6 +408,23 @@ async def test_quarantined_items_are_counted(daemon):
     item = QuarantineRecord(sha("q"), "bad-value", "no", b"envelope", b"", NOW)
     await daemon.commit([PutQuarantine(item), PutQuarantine(item)])
     assert await daemon.quarantine_count() == 1
+
+
+async def test_what_waits_in_inboxes_is_counted_with_the_rest(daemon):
+    """As it is counted alone: unread and read apart, of those agents that were asked for."""
+    await put(
+        daemon,
+        said("a", "x"),
+        said("b", "x", inbox=InboxState.READ),
+        said("c", "x"),
+        said("d", "x", inbox=InboxState.PROCESSED),
+        said("e", "x", mine=OTHER),
+        said("f", "x", make=outbound),
+    )
+    assert (await daemon.counts(["helper"])).inbox == {"helper": InboxCount(2, 1)}
+    both = await daemon.counts(["helper", "other", "nobody"])
+    assert both.inbox == await daemon.inbox_counts(["helper", "other", "nobody"])
+    assert both.inbox["nobody"] == InboxCount()
 
 
 async def test_nothing_of_before_is_left_in_a_new_store(daemon):

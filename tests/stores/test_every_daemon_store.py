@@ -86,6 +86,20 @@ async def test_message_comes_back_as_it_was_stored(daemon):
     }
 
 
+async def test_messages_are_told_without_what_was_said(daemon):
+    """How far each came and where it stands, of as many of our agents as have it, and no content."""
+    mine, theirs = message("a"), message("a", mine="alice/other", peer="alice/helper")
+    sent = outbound("b")
+    await daemon.commit([store(mine), store(theirs), store(sent)])
+    hashes = [mine.hash, sent.hash, sha("none")]
+    whole = await daemon.messages(hashes)
+    assert {len(held) for held in whole.values()} == {1, 2}
+    assert all(record.content for held in whole.values() for record in held)
+    assert await daemon.message_states(hashes) == {
+        hash: tuple(attrs.evolve(record, content=b"") for record in held) for hash, held in whole.items()
+    }
+
+
 async def test_message_is_stored_once_for_each_agent(daemon):
     """The same message again is a conflict for its agent, and another agent's own record."""
     mine = message("a")

@@ -183,7 +183,7 @@ async def test_history_looks_up_and_does_not_scan(tmp_path):
         for agents, other in (((), None), (mine, None), ((), peer), (mine, peer)):
             await daemon.talks(agents, other, 9, 10)
         await daemon.unread_in_tasks([(sha("a"), agent("alice/helper"))])
-        await daemon.open_tasks()
+        await daemon.counts(["helper", "other"])
         await daemon.traffic(mine, Instant(0), later(STEP_MS), STEP_MS)
         await daemon.index_history(10)
         await daemon.commit([ShowMessages("helper", (sha("a"),))])

@@ -199,7 +199,7 @@ async def daemon_view(daemon, now):
         await daemon.tasks_filtered(TaskFilter(peer=agent("bob/coder")), None, 3),
         await daemon.talks((), None, None, 100),
         await daemon.unread_in_tasks([(sha("t"), agent("alice/helper"))]),
-        await daemon.open_tasks(),
+        await daemon.counts(["helper", "other"]),
         await daemon.traffic((), Instant(0), Instant(NOW - NOW % STEP_MS + STEP_MS), STEP_MS),
     )
 

@@ -57,6 +57,7 @@ COMMANDS: Final = {
     "wake": ("wake", "wake", "Decide what tells you of news for an agent that nobody runs."),
     "integrate": ("integrate", "integrate", "Bring TaskFerry into Claude Code, Codex, OpenClaw or Hermes."),
     "quarantine": ("quarantine", "quarantine", "Show what was received and had no effect."),
+    "alarms": ("alarms", "alarms", "Show what you must know, and dismiss what you have looked into."),
     "audit": ("audit", "audit", "Show, check and export what was done, decided and refused."),
     "verify": ("verify", "verify", "Check an exported handoff offline."),
     "whoami": ("whoami", "whoami", "Show who you are to the daemon, and what is bound to your agents."),

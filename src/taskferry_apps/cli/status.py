@@ -85,6 +85,8 @@ def status() -> None:
         click.secho(f"! {text}", fg="red", bold=True)
     for alarm in texts(answer, "alarms"):
         click.secho(f"! {clean(alarm)}", fg="red", bold=True)
+    if texts(answer, "alarms"):
+        click.echo("Next: taskferry alarms list")
 
 
 def _activity(agent: dict[str, object]) -> str:

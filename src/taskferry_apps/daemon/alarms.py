@@ -6,8 +6,10 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
+
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.ids import Hash
+from taskferry_protocol.ids import Hash, Instant, sha256
 from taskferry_protocol.records import PutSetting
 from taskferry_stores.port import DaemonStore
 
@@ -15,9 +17,21 @@ from .audit_hours import audit_often
 from .bounds import BOUNDS
 from .draft import Draft
 
-__all__ = ["OTHER_HISTORY", "PUT_OUT", "RUNS_TWICE", "alarms", "clear_alarm", "of_machine", "raise_alarm"]
+__all__ = [
+    "OTHER_HISTORY",
+    "PUT_OUT",
+    "RUNS_TWICE",
+    "Alarm",
+    "alarms",
+    "clear_alarm",
+    "of_machine",
+    "raise_alarm",
+    "standing_alarms",
+]
 
 _KEY: Final = "alarms"
+#: When each was raised last, and how often since it stands.
+_RAISED: Final = "alarms-raised"
 _KEPT: Final = BOUNDS.alarms
 
 
@@ -34,6 +48,20 @@ OTHER_HISTORY: Final = "The relay shows another history of this account than the
 _OF_MACHINE: Final = frozenset({RUNS_TWICE, PUT_OUT, OTHER_HISTORY})
 
 
+@attrs.frozen
+class Alarm:
+    """One that stands. `at` is when it was raised last, None for one from before that was kept."""
+
+    text: str
+    at: Instant | None
+    times: int
+
+    @property
+    def id(self) -> Hash:
+        """Of what was raised so far: raised once more, it is another."""
+        return sha256(f"{self.at} {self.times} {self.text}".encode())
+
+
 def of_machine(alarms: Sequence[str]) -> tuple[str, ...]:
     """Those that are about the machine as a whole, and not about peers or other agents' tasks."""
     return tuple([alarm for alarm in alarms if alarm in _OF_MACHINE])
@@ -44,6 +72,18 @@ async def alarms(store: DaemonStore) -> tuple[str, ...]:
     return _read((await store.settings((_KEY,))).get(_KEY))
 
 
+async def standing_alarms(store: DaemonStore) -> tuple[Alarm, ...]:
+    """The same, each with when it was raised."""
+    held = await store.settings((_KEY, _RAISED))
+    raised = _read_raised(held.get(_RAISED))
+    return tuple(Alarm(text, *raised.get(text, (None, 1))) for text in _read(held.get(_KEY)))
+
+
+def _read_raised(raw: bytes | None) -> dict[str, tuple[Instant, int]]:
+    held = json.loads(raw) if raw is not None else {}
+    return {str(text): (Instant(int(at)), int(times)) for text, (at, times) in held.items()}
+
+
 def _read(raw: bytes | None) -> tuple[str, ...]:
     return tuple(map(str, json.loads(raw))) if raw is not None else ()
 
@@ -51,9 +91,15 @@ def _read(raw: bytes | None) -> tuple[str, ...]:
 async def raise_alarm(draft: Draft, text: str, refs: Sequence[Hash] = ()) -> None:
     """Say it loudly, once."""
     standing = _read(await draft.setting(_KEY))
+    kept = standing
     if text not in standing:
-        kept = [*standing, text][-_KEPT:]
+        kept = (*standing, text)[-_KEPT:]
         draft.add(PutSetting(_KEY, json.dumps(kept).encode()))
+    raised = _read_raised(await draft.setting(_RAISED))
+    times = raised.get(text, (None, 1))[1] + 1 if text in standing else 1
+    raised[text] = (draft.now, times)
+    only = {each: raised[each] for each in kept if each in raised}
+    draft.add(PutSetting(_RAISED, json.dumps(only).encode()))
     await audit_often(draft, AuditKind.ALARM, text)
     draft.tell("alarm", "", refs, text=text)
 

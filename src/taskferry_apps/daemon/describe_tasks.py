@@ -34,8 +34,9 @@ def state_shown(state: str, delivery: Delivery | None) -> str:
 
 async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSummary, ...]:
     """Rows as lists show them."""
-    asked = [row.task for row in rows if row.role == Role.REQUESTER.value]
-    requests = await core.store.messages(asked)
+    # The ladder of a request is shown of those alone that may not have left yet.
+    asked = [row.task for row in rows if (row.role, row.state) == (Role.REQUESTER, TaskState.SENT)]
+    requests = await core.store.message_states(asked)
     unread = await core.store.unread_in_tasks({(row.task, row.mine) for row in rows})
     shown = []
     for row in rows:
@@ -84,7 +85,7 @@ def _ladder_of(messages: Sequence[MessageRecord], row: TaskRecord) -> Delivery |
 async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
     """A task in full, from the side of `row`."""
     hashes = [event.hash for event in held.events]
-    messages = await core.store.messages(hashes)
+    messages = await core.store.message_states(hashes)
     ours = [message for found in messages.values() for message in found if message.mine == row.mine]
     ladders = {hash: ladder for (hash, _), ladder in (await deliveries(core, ours)).items()}
     request, view, role, log = held.request, held.view, Role(row.role), await core.own_log()

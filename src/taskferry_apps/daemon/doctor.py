@@ -194,7 +194,9 @@ class Doctor:
         standing = await alarms(self._core.store)
         if not standing:
             return Finding("alarms", Level.OK, "none")
-        return Finding("alarms", Level.FAIL, " ".join(standing), "See: taskferry audit list --kind alarm")
+        return Finding(
+            "alarms", Level.FAIL, " ".join(standing), "Look into it, then dismiss it: taskferry alarms list"
+        )
 
     async def _database(self) -> Finding:
         report = await self._core.store.examine()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import attrs
@@ -44,6 +44,7 @@ from .listing import parse_task_cursor, task_cursor, task_query
 from .mail import MOST, parse_cursor
 from .names import handle_of, may_use, named_peer, own_agent, require_owner
 from .port import Caller, DaemonRefusal
+from .views import TaskSummary
 from .visibility import UNSEEN, shown_rows, without_hidden
 
 __all__ = ["History"]
@@ -74,9 +75,10 @@ class History:
         require_owner(caller)
         core = self._core
         names = [agent.name for agent in await core.store.agents()]
-        waiting = await core.store.inbox_counts(names)
+        counted = await core.store.counts(names)
+        waiting = counted.inbox
         # An end that the other side has not confirmed is an end all the same.
-        open_tasks = [row for row in await core.store.open_tasks() if row.state not in FINAL_STATES]
+        open_tasks = [row for row in counted.open if row.state not in FINAL_STATES]
         agents = []
         for name in names:
             of_agent = [row for row in open_tasks if row.mine.name == name]
@@ -157,10 +159,23 @@ class History:
         )
         shown = await task_summaries(self._core, rows)
         if caller.is_owner:
-            shown = tuple(with_progress(*pair) for pair in zip(shown, rows, strict=True))
+            shown = _with_progress(shown, rows)
         if "created" in search.states and "sent" not in search.states:
             shown = tuple(summary for summary in shown if summary.state != "sent")
         return FoundTasks(shown, following, cut)
+
+    async def under_way(self, caller: Caller, limit: int) -> tuple[TaskSummary, ...]:
+        """Tasks that somebody has to move, those that wait for us first."""
+        require_owner(caller)
+        rows: list[TaskRecord] = []
+        for turn in ("me", "peer"):
+            if len(rows) < limit:
+                standings = _standings(TaskSearch(waiting_for=turn)) or frozenset()
+                page = await self._core.store.tasks_filtered(
+                    TaskFilter(standings=standings), None, limit - len(rows)
+                )
+                rows += page.items
+        return _with_progress(await task_summaries(self._core, rows), rows)
 
     async def _find(
         self, query: TaskFilter, cursor: str, limit: int
@@ -231,6 +246,10 @@ class History:
         if caller.agents is None:
             return frozenset()
         return frozenset(self._core.agent(name) for name in caller.agents) or None
+
+
+def _with_progress(shown: Sequence[TaskSummary], rows: Sequence[TaskRecord]) -> tuple[TaskSummary, ...]:
+    return tuple(with_progress(*pair) for pair in zip(shown, rows, strict=True))
 
 
 def _states(rows: Collection[OpenTasks]) -> dict[str, int]:

@@ -166,6 +166,9 @@ class HistoryService(Protocol):
     async def tasks(self, caller: Caller, search: TaskSearch, cursor: str, limit: int) -> FoundTasks:
         """The last updated first; with words, the last in which they were said first. At most 200."""
 
+    async def under_way(self, caller: Caller, limit: int) -> tuple[TaskSummary, ...]:
+        """Tasks that somebody has to move, those that wait for us first, each the newest first."""
+
     async def messages(self, caller: Caller, search: MessageSearch, cursor: str, limit: int) -> FoundMessages:
         """Newest first, what is said in tasks too; at most 200. Nothing is marked as read."""
 

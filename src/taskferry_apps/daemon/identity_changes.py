@@ -156,6 +156,14 @@ async def changed_owners(store: DaemonStore) -> tuple[str, ...]:
     return tuple(sorted(f"@{found.record.name}" for found in (await store.accounts(noted)).values()))
 
 
+async def undecided(store: DaemonStore, names: Collection[str]) -> tuple[PinnedAccount, ...]:
+    """Accounts that somebody has to decide about: those in question, and those held of these names."""
+    noted = {account for account, change in (await _all(store)).items() if change.what is not What.REPLACED}
+    named = (await store.accounts_named(names)).values()
+    held = {one.record.account: one for one in named if one.record.held}
+    return tuple({**await store.accounts(noted), **held}.values())
+
+
 async def stopped(store: DaemonStore, accounts: Collection[AccountId]) -> frozenset[AccountId]:
     """Those of the accounts that nothing is sent to now."""
     held = {account for account, found in (await store.accounts(accounts)).items() if found.record.held}

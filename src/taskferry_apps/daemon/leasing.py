@@ -28,6 +28,7 @@ from taskferry_protocol.runtimes import (
     look_over,
     may_answer,
     renewed,
+    settled_for,
     taken,
 )
 
@@ -144,8 +145,9 @@ async def _chosen(
     # What a unit was taken with for an item is what it is taken with for the next.
     leases: dict[Hash, LeaseRecord] = {}
     place = after if handing is Handing.SHOWN else None
+    settled = settled_for(runtime, live, None if handing is Handing.SHOWN else after, since)
     while True:
-        items = await core.store.waiting(runtime.agent, SCANNED, place)
+        items = await core.store.waiting(runtime.agent, SCANNED, place, settled=settled)
         left = limit - len(given)
         if handing is Handing.TAKEN:
             handed = hand_out(

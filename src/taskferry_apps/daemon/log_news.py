@@ -111,7 +111,7 @@ async def pin(draft: Draft, news: News) -> None:
     if not news.settles:
         return
     draft.add(HoldAccount(log.account, ""))
-    await clear_alarm(draft, held_text(held))
+    await clear_alarm(draft, held_text(held.state.name))
     if compare(held, log) is LogRelation.WINS:
         text = (
             f"The owner of @{log.state.name} has taken the account back with its recovery key. Messages from"
@@ -147,9 +147,9 @@ async def _second_claimant(core: Core, log: AccountLog) -> None:
 _TWO_HISTORIES = "its log has two histories, each signed by its owner's keys"
 
 
-def held_text(held: AccountLog) -> str:
+def held_text(name: str) -> str:
     """The alarm of an account with two histories."""
-    return f"The account @{held.state.name} is held: {_TWO_HISTORIES}."
+    return f"The account @{name} is held: {_TWO_HISTORIES}."
 
 
 async def _hold_forked(core: Core, held: AccountLog, other: AccountLog) -> None:
@@ -168,7 +168,7 @@ async def _hold_forked(core: Core, held: AccountLog, other: AccountLog) -> None:
         pinned = (await core.store.accounts((other.account,))).get(other.account)
         if pinned is not None and not pinned.record.held:
             draft.add(HoldAccount(other.account, _TWO_HISTORIES))
-            await raise_alarm(draft, held_text(held))
+            await raise_alarm(draft, held_text(held.state.name))
             draft.audit(AuditKind.IDENTITY_CHANGED, f"@{held.state.name}", what="two histories", at=index)
         await draft.commit()
 

@@ -144,13 +144,19 @@ def _reason(answer: Answer) -> str:
     return f"the relay answered {answer.status}"
 
 
+def _authorities(base: str) -> ssl.SSLContext:
+    """The system's. httpx's own are a file that takes long to read, and that an upgrade takes away."""
+    if base.startswith("http:"):
+        return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # asked for, and not used
+    return ssl.create_default_context()
+
+
 @asynccontextmanager
 async def open_meeting(relay: str, place: str = "") -> AsyncIterator[Meeting]:
     """A side without a token yet, at a relay's URL. Raises DaemonRefusal(bad-value)."""
     base = _base(relay)
-    plain = base.startswith("http:")
     async with httpx.AsyncClient(
-        verify=True if plain else ssl.create_default_context(),
+        verify=_authorities(base),
         trust_env=not is_loopback(urlsplit(base).hostname or ""),
         headers={"Accept-Encoding": "identity"},
         timeout=_PATIENCE_S,

@@ -160,6 +160,7 @@ def not_found(what: str) -> DaemonRefusal:
 _CHECK: Final = "Check the id."
 #: Where the things are listed that may be named.
 _LISTED: Final = {
+    "alarm": "It was dismissed, or raised again since. List those that stand with: taskferry alarms list",
     "connection": "List the connections with: taskferry connections",
     "device": "List your devices with: taskferry device list",
     "invite": "List the invites with: taskferry invite list",

@@ -129,7 +129,7 @@ class Needs:
 
     async def items(self, name: str, hashes: Sequence[Hash]) -> list[dict[str, object]]:
         """Items of an agent's inbox as a hint names them: ids, types and handles."""
-        found = await self._core.store.messages(hashes)
+        found = await self._core.store.message_states(hashes)
         rows = [row for hash in hashes for row in found.get(hash, ()) if row.mine.name == name]
         return [await self._item(row) for row in rows if row.rung is None]
 

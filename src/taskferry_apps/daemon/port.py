@@ -39,6 +39,7 @@ from .views import (
 )
 
 if TYPE_CHECKING:
+    from .alarm_port import AlarmService
     from .audit_port import AuditService
     from .doctor_port import DoctorService
     from .gates_port import GateService
@@ -132,6 +133,10 @@ class DaemonService(Protocol):
     @property
     def numbers(self) -> NumbersService:
         """What the daemon counts of itself."""
+
+    @property
+    def alarms(self) -> AlarmService:
+        """What the owner must know."""
 
     @property
     def doctor(self) -> DoctorService:

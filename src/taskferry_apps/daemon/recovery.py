@@ -302,7 +302,7 @@ class Recovery:
             elif held.position != log.position:
                 draft.replace_log(held, log, held.shared_with(log))
             draft.add(SetTrust(log.account, Trust.OWN, draft.now), HoldAccount(log.account, ""))
-            await clear_alarm(draft, held_text(held or log))
+            await clear_alarm(draft, held_text((held or log).state.name))
             draft.add(PutSetting(RELAY_SETTING, url.encode()))
             draft.add(backups_for(recovery))
             draft.add(written_down(recovery.public, draft.now))

@@ -15,6 +15,8 @@ from ..release import version
 from .access import Access
 from .action_port import AskedView
 from .actions import Actions
+from .alarm_desk import AlarmDesk
+from .alarm_port import AlarmService
 from .alarms import alarms
 from .audit import AuditBook
 from .backups import Backups, Copying
@@ -129,6 +131,8 @@ class Daemon:
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
+        self.alarms: AlarmService = AlarmDesk(core)
+        """What the owner must know, until it is dismissed or its cause is gone."""
         self.numbers = NumbersDesk(core, self._link)
         """What the daemon counts of itself."""
         self.doctor = Doctor(core, self._link, self.audit)

@@ -241,7 +241,7 @@ class Tasks:
         """An agent has looked at the task, and so at all that it is shown of what the other side said."""
         core, order = self._core, Mark.READ.order
         theirs = [event.hash for event in held.events if event.role is not Role(row.role)]
-        found = await core.store.messages(theirs)
+        found = await core.store.message_states(theirs)
         tell = await tells(core, caller, row.mine.name)
         fresh = tuple(
             message.hash
@@ -327,7 +327,7 @@ class Tasks:
         if caller.is_owner:
             return held.view.asks
         asked = held.view.revisions
-        messages = await self._core.store.messages(asked)
+        messages = await self._core.store.message_states(asked)
         read = {
             message.hash
             for found in messages.values()

@@ -70,7 +70,7 @@ async def shown_rows(core: Core, caller: Caller, rows: Collection[TaskRecord]) -
 
 async def shown_of(core: Core, mine: AgentRef, hashes: Collection[Hash]) -> tuple[Hash, ...]:
     """Those of some events of a task that no breaker holds or held from our agent, in their order."""
-    found = await core.store.messages(hashes)
+    found = await core.store.message_states(hashes)
     stopped = {
         message.hash
         for messages in found.values()

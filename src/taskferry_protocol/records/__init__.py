@@ -164,6 +164,7 @@ from .runtimes import (
     RuntimeId,
     RuntimeRecord,
     RuntimeStatus,
+    Settled,
     WaitingItem,
 )
 from .sign_ups import (
@@ -366,6 +367,7 @@ __all__ = [
     "SetRung",
     "SetTrust",
     "SettleReceipts",
+    "Settled",
     "SharedChange",
     "ShowMessages",
     "SignUpChange",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final, Generic, TypeVar
 
 import attrs
@@ -10,11 +11,12 @@ from ..ids import AgentRef, ConversationId, Instant
 from ..messages import MessageClass
 from ..search_words import ANYTHING, Asked
 from .base import Place
-from .traffic import Direction, InboxState, MessageRecord
+from .traffic import Direction, InboxCount, InboxState, MessageRecord
 
 __all__ = [
     "STEP_MS",
     "TRAFFIC",
+    "CountsRecord",
     "Found",
     "MessageFilter",
     "OpenTasks",
@@ -81,6 +83,15 @@ class OpenTasks:
     role: str
     state: str
     count: int
+
+
+@attrs.frozen
+class CountsRecord:
+    """How much is under way and waits, as of one moment: `open` by agent, role and state."""
+
+    open: tuple[OpenTasks, ...]
+    inbox: Mapping[str, InboxCount]
+    """By the name of an agent of ours; all that were asked for."""
 
 
 @attrs.frozen

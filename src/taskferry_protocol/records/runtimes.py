@@ -80,6 +80,26 @@ class WaitingItem:
 
 
 @attrs.frozen
+class Settled:
+    """Items that no look of `me` is given: what `others` have, and what it has and was told of before.
+
+    The latter stands up to the place `known` and was taken at `since` or before (None: whenever).
+    """
+
+    others: frozenset[RuntimeId]
+    me: RuntimeId
+    known: Place | None = None
+    since: Instant | None = None
+
+    def has(self, place: Place, lease: LeaseRecord | None) -> bool:
+        """Whether an item is one of them."""
+        if lease is None or lease.runtime != self.me:
+            return lease is not None and lease.runtime in self.others
+        is_told = self.known is not None and place <= self.known
+        return is_told and (self.since is None or lease.at <= self.since)
+
+
+@attrs.frozen
 class PeerWord:
     """What a peer's daemon last said: whether it tells one of our agents what becomes of its mail there.
 

@@ -15,13 +15,11 @@ from taskferry_protocol.records import (
     DaemonChange,
     DaemonResult,
     DaemonStats,
-    Direction,
     EventRecord,
     EvidenceRecord,
     Flow,
     IdempotencyRecord,
     InboxCount,
-    InboxState,
     InviteRecord,
     LocalAgent,
     MessageQuery,
@@ -58,7 +56,7 @@ from .daemon_state import DaemonState
 from .gates import MemoryGateReads
 from .history import MemoryHistoryReads
 from .outbox import MemoryOutboxReads
-from .queries import asked_message, asked_task, place_in_list, quarantine_lines
+from .queries import asked_message, asked_task, inbox_counts, place_in_list, quarantine_lines
 from .runtimes import MemoryRuntimeReads
 from .tables import grouped, page, pick
 
@@ -201,6 +199,11 @@ class MemoryDaemonStore(
         state = await self._begin()
         return grouped(((m.hash, m) for m in state.messages.values()), hashes)
 
+    async def message_states(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[MessageRecord, ...]]:
+        """Messages by hash, without what was said."""
+        found = await self.messages(hashes)
+        return {hash: tuple(attrs.evolve(m, content=b"") for m in held) for hash, held in found.items()}
+
     async def message_page(
         self, query: MessageQuery, after: Place | None, limit: int, order: Order
     ) -> Page[MessageRecord]:
@@ -211,15 +214,7 @@ class MemoryDaemonStore(
 
     async def inbox_counts(self, agents: Collection[str]) -> Mapping[str, InboxCount]:
         """What waits for our agents."""
-        state = await self._begin()
-        inbound = [m for m in state.messages.values() if m.direction is Direction.IN]
-        states = [(m.mine.name, m.inbox) for m in inbound]
-        return {
-            agent: InboxCount(
-                states.count((agent, InboxState.UNREAD)), states.count((agent, InboxState.READ))
-            )
-            for agent in agents
-        }
+        return inbox_counts((await self._begin()).messages.values(), agents)
 
     async def sealed(self, hashes: Collection[Hash]) -> Mapping[Hash, SealedRecord]:
         """Envelopes with their Ks."""

@@ -20,6 +20,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_protocol.records.history import (
     TRAFFIC,
+    CountsRecord,
     Found,
     MessageFilter,
     OpenTasks,
@@ -30,7 +31,7 @@ from taskferry_protocol.records.history import (
 from taskferry_protocol.search_words import Asked, indexed_words, is_met
 
 from .daemon_state import DaemonState
-from .queries import place_in_list
+from .queries import inbox_counts, place_in_list
 
 __all__ = ["MemoryHistoryReads"]
 
@@ -105,12 +106,15 @@ class MemoryHistoryReads:
         unread = Counter((m.task, m.mine) for m in messages if m.task is not None and _is_unread(m))
         return {key: unread[key] for key in tasks if unread[key]}
 
-    async def open_tasks(self: _Held) -> tuple[OpenTasks, ...]:
-        """How many tasks are not over."""
-        tasks = (await self._begin()).tasks.values()
-        counts = Counter((task.mine, task.role, task.state) for task in tasks if task.open)
+    async def counts(self: _Held, agents: Collection[str]) -> CountsRecord:
+        """How many tasks are not over, and what waits."""
+        state = await self._begin()
+        counts = Counter((task.mine, task.role, task.state) for task in state.tasks.values() if task.open)
         ordered = sorted(counts.items(), key=lambda row: (row[0][0].name, row[0][1:]))
-        return tuple(OpenTasks(*key, count) for key, count in ordered)
+        return CountsRecord(
+            tuple(OpenTasks(*key, count) for key, count in ordered),
+            inbox_counts(state.messages.values(), agents),
+        )
 
     async def quarantine_count(self: _Held) -> int:
         """How many items are quarantined."""

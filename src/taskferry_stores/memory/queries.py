@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
 
 from taskferry_protocol.records import (
     Direction,
     EventRecord,
+    InboxCount,
+    InboxState,
     MessageQuery,
     MessageRecord,
     Place,
@@ -44,6 +47,15 @@ def asked_task(query: TaskQuery, task: TaskRecord) -> bool:
 def place_in_list(task: TaskRecord) -> TaskCursor:
     """Where a task stands in a list of tasks."""
     return TaskCursor(task.updated_at, task.task, task.role)
+
+
+def inbox_counts(messages: Iterable[MessageRecord], agents: Collection[str]) -> dict[str, InboxCount]:
+    """What waits in the inboxes of these agents."""
+    states = Counter((m.mine.name, m.inbox) for m in messages if m.direction is Direction.IN)
+    return {
+        agent: InboxCount(states[agent, InboxState.UNREAD], states[agent, InboxState.READ])
+        for agent in agents
+    }
 
 
 def quarantine_lines(items: Iterable[QuarantineRecord]) -> tuple[QuarantineLine, ...]:

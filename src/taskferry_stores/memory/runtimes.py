@@ -33,6 +33,7 @@ from taskferry_protocol.records import (
     RuntimeChange,
     RuntimeId,
     RuntimeRecord,
+    Settled,
     WaitingItem,
 )
 
@@ -127,6 +128,7 @@ class MemoryRuntimeReads:
         limit: int,
         after: Place | None = None,
         order: Order = Order.OLDEST_FIRST,
+        settled: Settled | None = None,
     ) -> tuple[WaitingItem, ...]:
         """What an agent has not processed."""
         state = await self._begin()
@@ -136,6 +138,8 @@ class MemoryRuntimeReads:
         if after is not None:
             rows = [m for m in rows if (m.place < after if newest else m.place > after)]
         held = state.runtime_tables.leases
+        if settled is not None:
+            rows = [m for m in rows if not settled.has(m.place, held.get((m.task or m.hash, agent)))]
         return tuple(
             WaitingItem(
                 m.place,

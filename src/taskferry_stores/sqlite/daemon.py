@@ -189,6 +189,10 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
         """Messages by hash."""
         return await self._engine.read(lambda c: traffic_reads.messages(c, hashes))
 
+    async def message_states(self, hashes: Collection[Hash]) -> Mapping[Hash, tuple[MessageRecord, ...]]:
+        """Messages by hash, without what was said."""
+        return await self._engine.read(lambda c: traffic_reads.message_states(c, hashes))
+
     async def message_page(
         self, query: MessageQuery, after: Place | None, limit: int, order: Order
     ) -> Page[MessageRecord]:

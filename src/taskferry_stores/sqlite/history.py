@@ -16,9 +16,9 @@ from taskferry_protocol.records import (
     TaskRecord,
 )
 from taskferry_protocol.records.history import (
+    CountsRecord,
     Found,
     MessageFilter,
-    OpenTasks,
     TalkRecord,
     TaskFilter,
     TrafficRecord,
@@ -59,9 +59,9 @@ class SqliteHistoryReads:
         """How many messages about tasks are not read."""
         return await self._engine.read(lambda c: history_reads.unread_in_tasks(c, tasks))
 
-    async def open_tasks(self) -> tuple[OpenTasks, ...]:
-        """How many tasks are not over."""
-        return await self._engine.read(history_figures.open_tasks)
+    async def counts(self, agents: Collection[str]) -> CountsRecord:
+        """How many tasks are not over, and what waits."""
+        return await self._engine.read(lambda c: history_figures.counts(c, agents))
 
     async def quarantine_count(self) -> int:
         """How many items are quarantined."""

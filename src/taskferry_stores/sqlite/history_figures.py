@@ -6,8 +6,8 @@ import sqlite3
 from collections.abc import Collection
 
 from taskferry_protocol.ids import AgentRef, Instant
-from taskferry_protocol.records import Place
-from taskferry_protocol.records.history import Found, OpenTasks, TalkRecord, TrafficRecord
+from taskferry_protocol.records import InboxCount, Place
+from taskferry_protocol.records.history import CountsRecord, Found, OpenTasks, TalkRecord, TrafficRecord
 
 from . import history_rows
 from .history_reads import LATEST, are_known, each, named
@@ -71,14 +71,28 @@ def talks(
 # --- figures ----------------------------------------------------------------------------------------------
 
 
-def open_tasks(connection: Connection) -> tuple[OpenTasks, ...]:
-    """How many tasks are not over."""
+def counts(connection: Connection, agents: Collection[str]) -> CountsRecord:
+    """How many tasks are not over, and what waits."""
+    open_tasks: list[OpenTasks] = []
+    waiting = {agent: {"unread": 0, "read": 0} for agent in agents}
     rows = connection.execute(
-        "SELECT a.account, a.name, c.role, c.state, c.count FROM"
+        "SELECT 'open', a.account, a.name, c.role, c.state, c.count FROM"  # noqa: S608
         " (SELECT mine, role, state, count(*) AS count FROM tasks WHERE open GROUP BY mine, role, state) c"
-        " JOIN agents a ON a.n = c.mine ORDER BY a.name, c.role, c.state"
+        " JOIN agents a ON a.n = c.mine"
+        " UNION ALL SELECT 'inbox', a.account, a.name, '', t.inbox, count(*) FROM agents a"
+        " CROSS JOIN messages t INDEXED BY messages_waiting ON t.mine = a.n"
+        " AND t.direction = 'in' AND t.inbox IN ('unread', 'read')"
+        f" WHERE a.name IN ({', '.join('?' * len(waiting)) or 'NULL'}) GROUP BY a.n, t.inbox"
+        " ORDER BY 3, 4, 5",
+        list(waiting),
     )
-    return tuple([OpenTasks(agent_ref(account, name), *rest) for account, name, *rest in rows])
+    for what, account, name, role, state, count in rows:
+        if what == "open":
+            open_tasks.append(OpenTasks(agent_ref(account, name), role, state, count))
+        else:
+            waiting[name][state] += count
+    inbox = {agent: InboxCount(**held) for agent, held in waiting.items()}
+    return CountsRecord(tuple(open_tasks), inbox)
 
 
 def quarantine_count(connection: Connection) -> int:

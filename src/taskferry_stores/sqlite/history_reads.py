@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator
 from itertools import islice, product
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.links import Role
@@ -29,7 +29,7 @@ from taskferry_protocol.task_table import TaskState
 
 from . import history_rows
 from .ledger import agent_numbers
-from .rows import Column, select_in, select_with, singles
+from .rows import Column, agent_ref, select_in, select_with, singles
 from .traffic_rows import MESSAGES, TASKS, message_record, task_record
 
 Connection = sqlite3.Connection
@@ -70,14 +70,16 @@ def messages_filtered(
         values.append(start)
     tests, tested = _tests_of(query, mine, peer)
     rows = connection.execute(
-        f"SELECT n FROM ({lead} LIMIT {WALKED_ROWS}) w WHERE {tests} LIMIT ?",  # noqa: S608
-        (*values, *tested, limit + 1),
+        f"SELECT w.n, {tests} FROM ({lead} LIMIT {WALKED_ROWS}) w",  # noqa: S608
+        (*tested, *values),
     )
-    places = [Place(n) for (n,) in rows]
+    walk = _Walk(rows)
+    places = [Place(n) for n, _ in islice((row for row in walk if row[1]), limit + 1)]
+    rows.close()
     following = places[limit - 1] if len(places) > limit else None
     cut = False
     if following is None:
-        following = _end_of_walk(connection, lead, values)
+        following = walk.end
         cut = following is not None or not (query.asked.is_empty or history_rows.is_filled(connection))
     held = {
         record.place: record
@@ -86,13 +88,24 @@ def messages_filtered(
     return Found(tuple(held[place] for place in places[:limit]), following, cut)
 
 
-def _end_of_walk(connection: Connection, lead: str, values: list[Column]) -> Place | None:
-    """The last place that a walk came to, if it may go on."""
-    row = connection.execute(
-        f"SELECT n FROM ({lead} LIMIT 1 OFFSET {WALKED_ROWS - 1})",  # noqa: S608
-        values,
-    ).fetchone()
-    return Place(row[0]) if row else None
+class _Walk:
+    """What a walk comes by as it goes, whether it is asked for or not, each row after its place."""
+
+    def __init__(self, rows: Iterator[tuple[int, ...]]) -> None:
+        self._rows = rows
+        self._last = self._looked_at = 0
+
+    def __iter__(self) -> Iterator[tuple[Any, ...]]:
+        for row in self._rows:
+            # A message between two agents of ours may stand for both sides of a task.
+            self._looked_at += row[0] != self._last
+            self._last = row[0]
+            yield row
+
+    @property
+    def end(self) -> Place | None:
+        """The last place of a walk that is over, if it may go on there."""
+        return Place(self._last) if self._looked_at == WALKED_ROWS else None
 
 
 def _lead_of(query: MessageFilter, mine: list[int], peer: int | None) -> tuple[str, list[Column]]:
@@ -172,13 +185,18 @@ def tasks_filtered(
             " ORDER BY t.updated_at DESC, t.task DESC, t.role DESC LIMIT ?"
         )
         walks.append((f"SELECT * FROM ({walk})", [*narrow, limit + 1]))  # noqa: S608
-    found: list[tuple[int, bytes, str]] = []
+    found: list[TaskRecord] = []
     for first in range(0, len(walks), WALKS):
         some = walks[first : first + WALKS]
-        query_of_all = " UNION ALL ".join(walk for walk, _ in some)
-        found += connection.execute(query_of_all, [value for _, narrow in some for value in narrow])
-    found.sort(reverse=True)
-    records = _tasks(connection, [(task, role) for _, task, role in found[:limit]])
+        rows = connection.execute(
+            f"WITH w AS (SELECT * FROM ({' UNION ALL '.join(walk for walk, _ in some)})"  # noqa: S608
+            f" ORDER BY 1 DESC, 2 DESC, 3 DESC LIMIT ?) {TASKS.replace(' FROM ', ' FROM w CROSS JOIN ')}"
+            " t.task = w.task AND t.role = w.role",
+            [*(value for _, narrow in some for value in narrow), limit + 1],
+        )
+        found += map(task_record, rows)
+    found.sort(key=lambda record: (record.updated_at, record.task, record.role), reverse=True)
+    records = found[:limit]
     last = records[-1] if len(found) > limit else None
     cursor = TaskCursor(last.updated_at, last.task, last.role) if last else None
     return TaskPage(tuple(records), cursor)
@@ -202,13 +220,15 @@ def tasks_saying(
     tests, tested = _task_tests(query)
     rows = connection.execute(
         f"SELECT w.n, t.task, t.role FROM ({lead} LIMIT {WALKED_ROWS}) w"  # noqa: S608
-        f" CROSS JOIN tasks t ON t.task = w.task AND +t.mine = w.mine WHERE {tests}",
+        f" LEFT JOIN tasks t ON t.task = w.task AND +t.mine = w.mine AND {tests}",
         (*values, *tested),
     )
+    walk = _Walk(rows)
+    said_in = ((n, task, role) for n, task, role in walk if task is not None)
     shown: dict[tuple[bytes, str], Place] = {}
     known: set[tuple[bytes, str]] = set()
     while len(shown) <= limit:
-        piece = {(task, role): Place(n) for n, task, role in _fresh(rows, known, limit + 1 - len(shown))}
+        piece = {(task, role): Place(n) for n, task, role in _fresh(said_in, known, limit + 1 - len(shown))}
         if not piece:
             break
         for key in _said_later(connection, said, query, piece, after):
@@ -219,7 +239,7 @@ def tasks_saying(
     following = places[limit - 1] if len(places) > limit else None
     cut = False
     if following is None:
-        following = _end_of_walk(connection, lead, values)
+        following = walk.end
         cut = following is not None or not history_rows.is_filled(connection)
     return Found(tuple(_tasks(connection, list(shown)[:limit])), following, cut)
 
@@ -286,16 +306,15 @@ def unread_in_tasks(
     connection: Connection, tasks: Collection[tuple[Hash, AgentRef]]
 ) -> dict[tuple[Hash, AgentRef], int]:
     """How many messages about tasks are not read."""
-    numbers = agent_numbers(connection, {mine for _, mine in tasks})
-    keys = {(task, numbers[mine]): (task, mine) for task, mine in tasks if mine in numbers}
     rows = select_with(
         connection,
-        "SELECT t.task, t.mine, count(*) FROM keys CROSS JOIN messages t"
-        " INDEXED BY messages_unread_in_task ON t.task = column1 AND t.mine = column2"
+        "SELECT t.task, a.account, a.name, count(*) FROM keys"
+        " CROSS JOIN agents a ON a.account = column2 AND a.name = column3 CROSS JOIN messages t"
+        " INDEXED BY messages_unread_in_task ON t.task = column1 AND t.mine = a.n"
         " AND t.direction = 'in' AND t.inbox = 'unread' GROUP BY t.task, t.mine",
-        keys,
+        ((task, mine.account, mine.name) for task, mine in tasks),
     )
-    return {keys[Hash(task), mine]: count for task, mine, count in rows}
+    return {(Hash(task), agent_ref(account, name)): count for task, account, name, count in rows}
 
 
 # --- whose ------------------------------------------------------------------------------------------------

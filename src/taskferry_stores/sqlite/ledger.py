@@ -161,8 +161,13 @@ _CARDS = "SELECT a.account, a.name, c.version, c.public, c.raw FROM cards c JOIN
 
 def cards(connection: Connection, agents: Iterable[AgentRef]) -> dict[AgentRef, CardRecord]:
     """Cards by agent."""
-    numbers = agent_numbers(connection, agents).values()
-    rows = select_in(connection, f"{_CARDS} WHERE c.agent", ((n,) for n in numbers))
+    rows = select_with(
+        connection,
+        "SELECT a.account, a.name, c.version, c.public, c.raw FROM keys"
+        " CROSS JOIN agents a ON a.account = column1 AND a.name = column2"
+        " CROSS JOIN cards c ON c.agent = a.n",
+        ((agent.account, agent.name) for agent in agents),
+    )
     return {card.agent: card for card in map(card_record, rows)}
 
 

@@ -27,12 +27,13 @@ from taskferry_protocol.records import (
     RuntimeId,
     RuntimeRecord,
     RuntimeStatus,
+    Settled,
     WaitingItem,
 )
 
 from .facts import KnownReads
 from .ledger import agent_numbers
-from .rows import select_with
+from .rows import Column, select_with
 
 Connection = sqlite3.Connection
 Number: TypeAlias = Callable[[AgentRef], int]
@@ -82,25 +83,46 @@ _WAITING = (
     " t.read_at IS NOT NULL, t.told, l.runtime, l.fence, l.at FROM messages t"
     " LEFT JOIN leases l ON l.unit = coalesce(t.task, t.hash) AND l.agent = ?1"
     " WHERE t.mine IN (SELECT n FROM agents WHERE name = ?1) AND t.direction = 'in'"
-    " AND t.inbox IN ('unread', 'read') AND"
+    " AND t.inbox IN ('unread', 'read')"
 )
 _IN_ORDER = {
-    Order.OLDEST_FIRST: f"{_WAITING} t.n > coalesce(?3, 0) ORDER BY t.n LIMIT ?2",
-    Order.NEWEST_FIRST: f"{_WAITING} t.n < coalesce(?3, {_HIGHEST}) ORDER BY t.n DESC LIMIT ?2",
+    Order.OLDEST_FIRST: "AND t.n > coalesce(?3, 0) ORDER BY t.n LIMIT ?2",
+    Order.NEWEST_FIRST: f"AND t.n < coalesce(?3, {_HIGHEST}) ORDER BY t.n DESC LIMIT ?2",
 }
 
 
 def _waiting(
-    connection: Connection, agent: str, limit: int, after: Place | None, order: Order
+    connection: Connection,
+    agent: str,
+    limit: int,
+    after: Place | None,
+    order: Order,
+    settled: Settled | None,
 ) -> tuple[WaitingItem, ...]:
     found = []
-    rows = connection.execute(_IN_ORDER[order], (agent, limit, after))
+    left, values = _not_settled(settled)
+    query = f"{_WAITING} {left} {_IN_ORDER[order]}"
+    rows = connection.execute(query, (agent, limit, after, *values))
     for place, hash, unit, offered, read, told, *lease in rows:
         runtime, fence, at = lease
         held = None if runtime is None else LeaseRecord(Hash(unit), agent, RuntimeId(runtime), fence, at)
         marks = bool(offered), bool(read), told
         found.append(WaitingItem(Place(place), Hash(hash), Hash(unit), held, *marks))
     return tuple(found)
+
+
+def _not_settled(settled: Settled | None) -> tuple[str, list[Column]]:
+    """What is not settled, told apart before it is read: there may be very much that is."""
+    if settled is None:
+        return "", []
+    known = -1 if settled.known is None else settled.known
+    since = _HIGHEST if settled.since is None else settled.since
+    others = ", ".join("?" * len(settled.others))
+    return (
+        "AND (l.runtime IS NULL OR NOT (l.runtime = ?4 AND t.n <= ?5 AND l.at <= ?6)"
+        f" AND l.runtime NOT IN ({others}))",
+        [settled.me, known, since, *sorted(settled.others)],
+    )
 
 
 def _unread(connection: Connection, agent: str, hashes: Collection[Hash]) -> frozenset[Hash]:
@@ -154,10 +176,15 @@ class SqliteRuntimeReads(KnownReads):
         return await self._engine.read(lambda c: _leases(c, agent, units))
 
     async def waiting(
-        self, agent: str, limit: int, after: Place | None = None, order: Order = Order.OLDEST_FIRST
+        self,
+        agent: str,
+        limit: int,
+        after: Place | None = None,
+        order: Order = Order.OLDEST_FIRST,
+        settled: Settled | None = None,
     ) -> tuple[WaitingItem, ...]:
         """What an agent has not processed."""
-        return await self._engine.read(lambda c: _waiting(c, agent, limit, after, order))
+        return await self._engine.read(lambda c: _waiting(c, agent, limit, after, order, settled))
 
     async def unread(self, agent: str, hashes: Collection[Hash]) -> frozenset[Hash]:
         """Those that an agent has not read."""

@@ -36,6 +36,7 @@ from .ledger import agent_numbers
 from .rows import Column, page_of, select_in, select_with, singles, to_signed
 from .traffic_rows import (
     GOT,
+    MESSAGE_STATES,
     MESSAGES,
     OWED,
     QUARANTINE,
@@ -76,6 +77,12 @@ def _by_hash(
 def messages(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, tuple[MessageRecord, ...]]:
     """Messages by hash."""
     rows = select_in(connection, f"{MESSAGES} t.hash", singles(hashes))
+    return _by_hash(rows, message_record, lambda message: message.hash)
+
+
+def message_states(connection: Connection, hashes: Collection[Hash]) -> dict[Hash, tuple[MessageRecord, ...]]:
+    """Messages by hash, without what was said."""
+    rows = select_in(connection, f"{MESSAGE_STATES} t.hash", singles(hashes))
     return _by_hash(rows, message_record, lambda message: message.hash)
 
 

@@ -32,6 +32,10 @@ MESSAGES = (
 )
 
 
+#: The same, with nothing of what was said.
+MESSAGE_STATES = MESSAGES.replace("s.content", "x''").replace(" JOIN sealed s ON s.hash = t.hash", "")
+
+
 def message_record(row: sqlite3.Row) -> MessageRecord:
     """A row of `MESSAGES`."""
     (n, hash, direction, account, name, peer, peer_name, device, id, seq, cls, type, conv, content) = row[:14]

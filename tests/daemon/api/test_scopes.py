@@ -87,6 +87,8 @@ def test_what_is_the_owners_is_what_was_promised():
         ("DELETE", "/links/{id}"),
         ("GET", "/stops"),
         ("POST", "/stops/release"),
+        ("GET", "/alarms"),
+        ("POST", "/alarms/dismiss"),
         ("POST", "/stops/drop"),
         ("GET", "/devices"),
         ("GET", "/devices/link"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from taskferry_apps.daemon.alarms import raise_alarm
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.gates_port import Question
 from taskferry_apps.daemon.identity_changes import What, mark_changed
@@ -347,3 +348,30 @@ async def test_what_is_not_there_is_said_so(room, path):
     assert (await room.guests.browse("GET", path)).status == 404
     assert (await room.guests.browse("GET", path[:-30])).status == 404
     assert (await room.press(path, do="release", seen="0" * 64)).status in (400, 404)
+
+
+async def test_an_alarm_is_dismissed_as_it_was_shown(room):
+    """The button goes with the alarm; a page from before it was raised again dismisses nothing."""
+    text = f"The quarantine is full. {EVIL}"
+
+    async def alarm():
+        async with room.bob._core.lock:
+            draft = Draft(room.bob._core)
+            await raise_alarm(draft, text)
+            await draft.commit()
+
+    await alarm()
+    assert "The quarantine is full." in (await room.get("/dashboard")).text
+    (seen,) = await room.bob.alarms.alarms(OWNER)
+    page = await room.get(WAITING)
+    path = f"{WAITING}/alarms/{seen.id.hex()}"
+    assert path in [one.get("action") for one in page.of("form")]
+    await alarm()
+    status, said = await room.refused(path, page)
+    assert (status, "raised again since" in said) == (404, True)
+    (again,) = await room.bob.alarms.alarms(OWNER)
+    assert "2 times" in (await room.get(WAITING)).text
+    page = await room.done(f"{WAITING}/alarms/{again.id.hex()}", page)
+    assert "Dismissed." in page.text
+    assert "quarantine" not in page.text
+    assert (await room.bob.status()).alarms == ()

@@ -24,6 +24,7 @@ GATE_COMPONENTS: Final[dict[str, Schema]] = {
         code=TEXT,
         why=TEXT,
     ),
+    "Alarm": record(id=HASH, text=TEXT, raised_at=maybe(TIME), times=NUMBER, until=TEXT),
     "Stop": record(
         id=HASH,
         mine=TEXT,

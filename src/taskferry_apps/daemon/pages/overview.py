@@ -25,9 +25,6 @@ __all__ = ["PAGES"]
 _SHOWN: Final = 8
 _AGENTS: Final = 12
 _HOUR_MS: Final = 60 * MINUTE_MS
-_OPEN: Final = frozenset(
-    {"created", "sent", "accepted", "working", "submitted", "revision_requested", "resubmitted"}
-)
 _BY: Final = {"websocket": "WebSocket", "longpoll": "HTTP long-polling", "memory": "memory"}
 
 
@@ -47,9 +44,7 @@ async def _overview(desk: Desk) -> Response:
     history = desk.daemon.history
     agents = await desk.daemon.agents(OWNER)
     counts = await history.counts(OWNER)
-    mine = (await history.tasks(OWNER, TaskSearch(waiting_for="me"), "", _SHOWN)).tasks
-    moving = await history.tasks(OWNER, TaskSearch(states=_OPEN, waiting_for="peer"), "", _SHOWN - len(mine))
-    tasks = (*mine, *moving.tasks)
+    tasks = await history.under_way(OWNER, _SHOWN)
     ended = () if tasks else (await history.tasks(OWNER, TaskSearch(), "", _SHOWN)).tasks
     since = Instant(system.now() - DAY_MS + _HOUR_MS)
     return await desk.show(

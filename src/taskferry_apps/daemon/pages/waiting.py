@@ -54,7 +54,7 @@ async def _room(desk: Desk) -> Response:
         tasks=await gates.held_tasks(OWNER, _SHOWN),
         stops=await gates.stops_counted(OWNER, _SHOWN),
         identities=status.changed,
-        alarms=status.alarms,
+        alarms=await desk.daemon.alarms.alarms(OWNER) if status.alarms else (),
         is_short=_is_short,
         answer_bytes=_ANSWER_BYTES,
         trust_words=trust_words,
@@ -65,6 +65,13 @@ def _is_short(question: ApprovalView) -> bool:
     """Whether all of a question stands in the list: no task is attached, and it is not long."""
     length = len(visible(question.what)) + len(visible(question.why))
     return question.action != "delegation" and length <= _SHORT_CHARS
+
+
+async def _dismiss(desk: Desk, id: str) -> Response:
+    pressed = await desk.press()
+    alarm = whole_hash(id, "alarm; it was dismissed, or raised again since,")
+    await desk.daemon.alarms.dismiss(OWNER, alarm.hex())
+    return desk.done(pressed, "Dismissed. If it happens again, you are told again.", _ROOM)
 
 
 # --- A task that came ---------------------------------------------------------------------------------------
@@ -243,6 +250,7 @@ async def _decide_stop(desk: Desk, id: str) -> Response:
 
 PAGES: Final = (
     Page("GET", _ROOM, _room),
+    Page("POST", f"{_ROOM}/alarms/<id>", _dismiss),
     Page("GET", f"{_ROOM}/tasks/<id>", _task),
     Page("POST", f"{_ROOM}/tasks/<id>", _decide_task),
     Page("GET", f"{_ROOM}/tasks/<id>/parts/<number>", _task_part),

@@ -7,6 +7,7 @@ from typing import Final
 from ..table import Route
 from . import (
     agents,
+    alarms,
     approvals,
     audit,
     backup,
@@ -69,6 +70,7 @@ _SUBJECTS: Final[tuple[Route, ...]] = (
     *audit.ROUTES,
     *peers.ROUTES,
     *doctor.ROUTES,
+    *alarms.ROUTES,
     *devices.ROUTES,
 )
 
