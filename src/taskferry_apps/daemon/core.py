@@ -27,6 +27,7 @@ from taskferry_protocol.records import (
     DropQuarantine,
     Flow,
     OweReceipt,
+    PutGrant,
     PutOutbox,
     PutSetting,
     RecordReceipt,
@@ -303,6 +304,8 @@ class Core:
                 self.feed.ring()
             elif isinstance(change, PutSetting):
                 self.outgoing.ring()
-            elif isinstance(change, SaveTask) and change.task.deadline is not None:
+            elif isinstance(change, PutGrant) or (
+                isinstance(change, SaveTask) and change.task.deadline is not None
+            ):
                 self.due.ring()
         return results

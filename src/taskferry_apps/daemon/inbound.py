@@ -43,6 +43,7 @@ from ..logs import get_logger
 from ..relay_client import LinkEnded
 from .alarms import raise_alarm
 from .arrival import Arrival, owe
+from .barred import note_barred
 from .core import Core
 from .draft import Draft
 from .effects import apply, note_applied, seen_row
@@ -205,6 +206,7 @@ class Inbound:
             accused = await self._accuse(draft, envelope)
             if item.lasts and not accused:
                 draft.add(seen_row(envelope, Outcome.QUARANTINED.value, item.code.value, draft))
+                await note_barred(draft, item, envelope, len(raw) + len(sealed))
             if item.code is RejectCode.NOT_AN_EXTENSION:
                 await raise_alarm(draft, quoted_history(envelope.header.from_.account), (item.hash,))
                 await self._doubt(draft, envelope)
