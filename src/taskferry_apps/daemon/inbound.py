@@ -289,7 +289,8 @@ class Inbound:
             if entry is not None and (taken or hash in self._core.unanswered):
                 for message in (await self._core.store.messages((hash,))).get(hash, ()):
                     draft.add(SetRung(hash, message.mine.name, Rung.EXPIRED, code, draft.now))
-                    draft.tell("delivery", message.mine.name, (hash,), rung="expired", code=code)
+                    refs = (hash,) if message.task is None else (hash, message.task)
+                    draft.tell("delivery", message.mine.name, refs, rung="expired", code=code)
                 draft.add(DropOutbox((hash,)))
             draft.add(SetCursor(at))
             await draft.commit()

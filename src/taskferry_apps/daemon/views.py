@@ -337,7 +337,7 @@ class TaskView:
     """(version it names, reasons)."""
     events: tuple[TaskEventView, ...]
     waiting: tuple[str, ...]
-    """Sentences on gaps, forks and closed chains."""
+    """Sentences on gaps, forks, closed chains, and on the first word of ours that did not arrive."""
     actions: tuple[str, ...]
     delivery: Delivery | None
     acts_on: str = ""
