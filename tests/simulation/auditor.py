@@ -25,6 +25,7 @@ from taskferry_protocol.records import (
 from .ledger import Accepted
 from .plan import Kind
 from .programs import DaemonMachine
+from .second_looks import overlooked
 from .town import Town
 
 __all__ = ["Books", "audit", "is_put_out", "open_books", "unended", "waits"]
@@ -45,6 +46,8 @@ class Books:
     waiting: int
     devices: frozenset[DeviceId]
     """The owner's devices that are active by the log held here; none where no account is."""
+    overlooked: tuple[Hash, ...] = ()
+    """Words in tasks that were refused for want of permission, and are allowed now."""
 
     def message(self, hash: Hash) -> list[MessageRecord]:
         """The rows of a message."""
@@ -80,13 +83,15 @@ async def open_books(machine: DaemonMachine) -> Books:
     stats = await store.stats()
     active = (await core.own_log()).state.active_devices() if core.account is not None else ()
     devices = frozenset(device.id for device in active)
-    return Books(machine, tuple(messages), quarantined, tasks, tuple(rows), stats.outbox_waiting, devices)
+    allowed = await overlooked(core) if core.account is not None else ()
+    waiting = stats.outbox_waiting
+    return Books(machine, tuple(messages), quarantined, tasks, tuple(rows), waiting, devices, allowed)
 
 
 def audit(town: Town, books: Mapping[str, Books]) -> list[str]:
     """All breaches, when whatever is to come to an end has done so."""
     found = [*town.crashes, *town.ledger.broken, *_unended(town, books)]
-    for check in (_accounted, _once, _keyed, _agree, _folds, _unforged, _unhindered):
+    for check in (_accounted, _once, _keyed, _agree, _let_in, _folds, _unforged, _unhindered):
         found += check(town, books)
     return found
 
@@ -249,6 +254,13 @@ def _agree(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
             states = {name: held.view.state for name, held in told}
             if len(set(states.values())) > 1:
                 yield f"everything of task {task.hex()[:8]} is delivered, and they see {states}"
+
+
+def _let_in(town: Town, books: Mapping[str, Books]) -> Iterator[str]:
+    """No word in a task stays refused once the owner allows it: all later ones would wait behind it."""
+    for name, book in books.items():
+        for hash in () if is_put_out(book.machine) else book.overlooked:
+            yield f"{name} still refuses {hash.hex()[:8]}, which is allowed"
 
 
 def _is_all_delivered(books: Mapping[str, Books], name: str, task: Hash) -> bool:

@@ -25,6 +25,7 @@ from .happening import arm, heal
 from .liar import Liar
 from .plan import Plan, Step
 from .power import PowerCut
+from .second_looks import due
 from .town import Town, founded
 
 __all__ = ["Outcome", "run_plan"]
@@ -157,6 +158,7 @@ async def _waiting(daemon: object) -> int:
     try:
         stats = await store.stats()
         noted = len(await store.settings((LATE, UNTOLD)))
-        return int(stats.outbox_waiting) + len(await store.receipts_owed(1)) + noted
+        owed = len(await store.receipts_owed(1)) + await due(daemon._core)  # type: ignore[attr-defined]
+        return int(stats.outbox_waiting) + owed + noted
     except StoreError:
         return 1  # its disk has failed, and it has still to notice and to start again

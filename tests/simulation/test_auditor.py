@@ -64,6 +64,10 @@ def _disagreeing(books: dict[str, Books]) -> dict[str, Books]:
     return {**books, "bob1": attrs.evolve(books["bob1"], tasks=shown)}
 
 
+def _overlooked(books: dict[str, Books]) -> dict[str, Books]:
+    return {**books, "bob1": attrs.evolve(books["bob1"], overlooked=(Hash(bytes(32)),))}
+
+
 @pytest.mark.parametrize(
     ("doctor", "said"),
     [
@@ -75,6 +79,7 @@ def _disagreeing(books: dict[str, Books]) -> dict[str, Books]:
         (_wrong_row, "its events come to"),
         (_unsent, "which nobody sent"),
         (_disagreeing, "hold the same events"),
+        (_overlooked, "still refuses 00000000, which is allowed"),
     ],
 )
 def test_a_doctored_book_is_found_out(doctor, said, monkeypatch):

@@ -69,7 +69,7 @@ BURST = attrs.evolve(
 )
 
 
-@pytest.mark.parametrize("scene", sorted(SCENES))
+@pytest.mark.parametrize("scene", sorted(SCENES.keys() - {"allowed again"}))
 def test_a_burst_is_whole_whoever_is_killed_in_it(scene):
     """A kill in the midst of it, of who sends, of who takes, or of the relay, and on neither store a loss."""
     for who, touch, store in (("alice1", 180, "memory"), ("bob1", 333, "sqlite"), ("relay", 90, "memory")):
@@ -110,6 +110,32 @@ def test_one_that_is_spoilt_among_many_is_the_only_one_lost(lie, came_by, rung):
     ends = outcome.coverage.counts["rungs"]
     assert ends[rung] == 1, ends
     assert ends["delivered"] == ends.total() - 1, ends
+
+
+def test_what_was_refused_on_its_way_comes_back_once_it_is_allowed():
+    """A task is cancelled while its worker's owner allows less: that arrives when more is allowed again."""
+    scene = SCENES["allowed again"]
+    narrow = run_plan(attrs.evolve(scene, steps=scene.steps[:-1]))
+    assert narrow.holds, narrow.breaches
+    assert narrow.coverage.counts["rungs"]["failed quarantined: not-permitted"] == 1
+    wide = run_plan(scene)
+    assert wide.holds, wide.breaches
+    assert set(wide.coverage.counts["rungs"]) == {"delivered"}
+    ended = [outcome.coverage.counts["task states"]["cancelled"] for outcome in (narrow, wide)]
+    assert ended == [2, 4]
+
+
+@pytest.mark.parametrize(("who", "touch"), [("alice1", 70), ("bob1", 82), ("bob1", 91), ("relay", 38)])
+def test_it_comes_back_whoever_is_killed_meanwhile(who, touch):
+    """Before, while and after it is let in."""
+    scene = SCENES["allowed again"]
+    owners = tuple(attrs.evolve(one, store="sqlite") for one in scene.owners)
+    outcome = run_plan(
+        attrs.evolve(scene, owners=owners, faults=(*scene.faults, Fault(Kind.KILL, who, touch, 0.3)))
+    )
+    assert outcome.coverage.counts["faults"]["kill"], "nothing was killed"
+    assert outcome.holds, outcome.breaches
+    assert set(outcome.coverage.counts["rungs"]) == {"delivered"}
 
 
 def test_a_failing_plan_is_made_short():

@@ -22,6 +22,8 @@ __all__ = ["SCENES"]
 
 #: The change of `Actor.permit` that leaves messages out, by its number.
 _NO_MESSAGES = 22
+#: Likewise the one that leaves out everything but messages, and the one that takes that back.
+_MESSAGES_ALONE, _EVERYTHING = 0, 11
 _BURST = (
     Step(1.0, "alice1", Deed.SAY_MANY, 4),
     Step(1.1, "alice1", Deed.SAY_MANY, 6),
@@ -45,6 +47,16 @@ SCENES: Mapping[str, Plan] = {
     "backlog": attrs.evolve(_CALM, faults=(Fault(Kind.PARTITION, "bob1", 0.5, 4.0),)),
     "withdrawn": attrs.evolve(_CALM, steps=(*_BURST, Step(1.09, "bob1", Deed.PERMIT, _NO_MESSAGES))),
     "fresh key": attrs.evolve(_CALM, steps=(*_BURST, Step(1.09, "bob1", Deed.ROTATE, 0))),
+    "allowed again": attrs.evolve(
+        _CALM,
+        steps=(
+            Step(1.0, "alice1", Deed.ASK, 0),
+            Step(2.2, "bob1", Deed.PERMIT, _MESSAGES_ALONE),
+            Step(2.5, "alice1", Deed.ACT, 0),
+            Step(8.0, "bob1", Deed.PERMIT, _EVERYTHING),
+        ),
+        faults=(Fault(Kind.PARTITION, "bob1", 2.0, 4.0),),
+    ),
     "strict": attrs.evolve(_CALM, owners=(_CALM.owners[0], Owner("bob", "writer"))),
 }
 """Worlds by what they are about."""

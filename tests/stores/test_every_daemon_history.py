@@ -27,6 +27,7 @@ from taskferry_protocol.records import (
     RecordReceipt,
     RecordSeen,
     RelayCursor,
+    ReviseSeen,
     Saved,
     SaveTask,
     SealedRecord,
@@ -219,6 +220,18 @@ async def test_what_was_seen_is_found_both_ways(daemon):
         by_seq: Seen(None, one),
         by_none: Seen(None, None),
     }
+
+
+async def test_a_decision_is_revised_both_ways_and_only_of_the_same_envelope(daemon):
+    """Another outcome stands under the id and the number; of another envelope, or none, nothing changes."""
+    one = attrs.evolve(seen("a", 1), outcome="quarantined", code="not-permitted")
+    better = attrs.evolve(one, outcome="applied", code="")
+    key = SeenKey(one.device, one.id, one.to, one.seq)
+    await daemon.commit([ReviseSeen(better), RecordSeen(one), RecordSeen(better)])
+    await daemon.commit([ReviseSeen(attrs.evolve(better, hash=sha("b")))])
+    assert await daemon.seen([key]) == {key: Seen(one, one)}
+    await daemon.commit([ReviseSeen(better)])
+    assert await daemon.seen([key]) == {key: Seen(better, better)}
 
 
 async def test_what_was_seen_is_purged_in_steps(daemon):

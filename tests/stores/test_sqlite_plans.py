@@ -48,6 +48,7 @@ from taskferry_protocol.records import (
     PutRule,
     RaiseFences,
     RecordSeen,
+    ReviseSeen,
     RuleRecord,
     RuleUse,
     Rung,
@@ -176,6 +177,7 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
         await daemon.commit([store(message(f"m{n}")) for n in range(5)])
         await daemon.commit([MarkMessages("helper", tuple(hashes), mark, NOW) for mark in Mark])
         await daemon.commit([SetRung(hashes[0], "helper", Rung.FAILED, "", NOW), RecordSeen(seen("a"))])
+        await daemon.commit([ReviseSeen(seen("a"))])
         for change in (PutGrant(grant(sha("r"), "bob/coder", 1)), UseInvite(b"i", sha("r"), NOW)):
             try:
                 await daemon.commit([change])

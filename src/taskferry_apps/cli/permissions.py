@@ -82,6 +82,7 @@ def _print(answer: Mapping[str, object]) -> None:
             ]
         )
         click.echo()
+    barred = connection.get("barred")
     for title, key, sender, receiver, decides in (
         ("What you allow", "given", peer, mine, "you"),
         ("What the other side allows", "received", mine, peer, "its owner"),
@@ -91,4 +92,11 @@ def _print(answer: Mapping[str, object]) -> None:
         click.secho(title, bold=True)
         for sentence in permission_words(object_in(connection, key), sender, receiver, decides):
             for line in sentence_lines(sentence, "  "):
+                click.echo(line)
+        if key == "given" and isinstance(barred, int) and barred:
+            for line in sentence_lines(
+                f"Refused in tasks for want of permission: {barred}. What you allow of it comes back by"
+                " itself; see: taskferry quarantine",
+                "  ",
+            ):
                 click.echo(line)

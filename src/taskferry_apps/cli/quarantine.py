@@ -14,7 +14,13 @@ __all__ = ["quarantine"]
 @json_option
 @daemon_options
 def quarantine(limit: int) -> None:
-    """Show what was received, refused and kept as evidence, with the reason."""
+    """Show what was received, refused and kept as evidence, with the reason.
+
+    A word in a task that was refused for want of permission alone comes back by itself once you allow it:
+
+    \b
+      taskferry permissions set CONNECTION --classes message,task,artifact
+    """
     with local_client() as daemon:
         answer = daemon.get("/quarantine", limit=limit)
     if is_json_wanted():
@@ -24,7 +30,7 @@ def quarantine(limit: int) -> None:
     from .values import objects
 
     table(
-        ["id", "code", "from", "reason", "when"],
+        ["id", "code", "from", "reason", "when", "comes back"],
         (
             [
                 short(item.get("id")),
@@ -32,6 +38,7 @@ def quarantine(limit: int) -> None:
                 clean(item.get("peer") or "unknown"),
                 clean(item.get("reason"), most=60),
                 ago(item.get("received_at")),
+                "once it is allowed" if item.get("barred") else "no",
             ]
             for item in objects(answer, "items")
         ),

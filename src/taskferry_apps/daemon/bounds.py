@@ -34,6 +34,13 @@ class DaemonBounds:
     unsigned_bytes: int = fixed(
         Of.PEERS, 1_024, _BYTES, "Kept of what nobody has signed: as far as it may tell a person what it was."
     )
+    barred_items: int = fixed(
+        Of.PEERS,
+        200,
+        _COUNT,
+        "Words in tasks of one connection that come back when more is allowed: those then on their way.",
+    )
+    barred_bytes: int = fixed(Of.PEERS, 4 * _MIB, _BYTES, "The same in bytes.")
     held_items: int = fixed(
         Of.PEERS,
         200,

@@ -28,6 +28,7 @@ from taskferry_protocol.records import (
     Flow,
     MarkMessages,
     OweReceipt,
+    PutGrant,
     PutOutbox,
     PutSetting,
     RecordReceipt,
@@ -310,6 +311,8 @@ class Core:
                 self.feed.ring()
             elif isinstance(change, PutSetting):
                 self.outgoing.ring()
-            elif isinstance(change, SaveTask) and change.task.deadline is not None:
+            elif isinstance(change, PutGrant) or (
+                isinstance(change, SaveTask) and change.task.deadline is not None
+            ):
                 self.due.ring()
         return results

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
 import attrs
@@ -21,10 +21,12 @@ from taskferry_protocol.records import (
     TokenRecord,
 )
 
+from .barred import barred_by, connections_with_notes
 from .bonds import Bond
 from .cards import peer_cards
 from .core import Core
 from .delivery import deliveries
+from .draft import Draft
 from .grants import Allowance
 from .identity_changes import trust_in
 from .names import handle_of
@@ -136,11 +138,24 @@ async def connection_views(core: Core, bonds: Sequence[Bond]) -> tuple[Connectio
     """Connections as shown, in their order."""
     trust = await trust_in(core.store, {bond.record.peer.account for bond in bonds})
     cards = await peer_cards(core, {bond.record.peer for bond in bonds})
-    return tuple([await _connection_view(core, bond, trust, cards) for bond in bonds])
+    draft = Draft(core)
+    noted = await connections_with_notes(draft)
+    return tuple(
+        [
+            await _connection_view(
+                core,
+                bond,
+                trust,
+                cards,
+                len(await barred_by(draft, (bond.record.request,))) if bond.record.request in noted else 0,
+            )
+            for bond in bonds
+        ]
+    )
 
 
 async def _connection_view(
-    core: Core, bond: Bond, trust: Mapping[AccountId, str], cards: Mapping[AgentRef, Card]
+    core: Core, bond: Bond, trust: Mapping[AccountId, str], cards: Mapping[AgentRef, Card], barred: int
 ) -> ConnectionView:
     record = bond.record
     return ConnectionView(
@@ -161,6 +176,7 @@ async def _connection_view(
         again_at=record.again_at,
         card=_card_view(cards.get(record.peer)),
         ended_here=bond.ended_by_us,
+        barred=barred,
     )
 
 
@@ -187,11 +203,12 @@ def _grant_view(allowance: Allowance | None) -> GrantView | None:
     )
 
 
-async def quarantine_view(core: Core, item: QuarantineRecord) -> QuarantineView:
-    """A quarantined item as shown."""
+async def quarantine_view(core: Core, item: QuarantineRecord, barred: Collection[Hash]) -> QuarantineView:
+    """A quarantined item as shown, given what is barred."""
     peer = await handle_of(core, item.peer) if item.peer is not None else ""
+    size, is_barred = len(item.envelope), item.hash in barred
     return QuarantineView(
-        item.hash, peer, item.code, item.text, item.received_at, len(item.envelope), str(item.place)
+        item.hash, peer, item.code, item.text, item.received_at, size, is_barred, str(item.place)
     )
 
 

@@ -21,6 +21,7 @@ from .labels import label_of
 from .names import handle_of
 from .possible import may_act, possible_actions, writer_of
 from .taskbook import Held, read_summary
+from .undelivered import lost_word, unconfirmed
 from .views import Delivery, TaskEventView, TaskSummary, TaskView, VersionView
 
 __all__ = ["state_shown", "task_summaries", "task_view", "turn_of", "with_progress"]
@@ -90,6 +91,7 @@ async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
     ladders = {hash: ladder for (hash, _), ladder in (await deliveries(core, ours)).items()}
     request, view, role, log = held.request, held.view, Role(row.role), await core.own_log()
     here, writer = may_act(view, role, core.device), writer_of(view, role, log)
+    lost = await lost_word(core, unconfirmed(view, role))
     return TaskView(
         summary=(await task_summaries(core, (row,)))[0],
         brief=request.brief if request is not None else "",
@@ -105,7 +107,7 @@ async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
             if isinstance((content := held.contents[hash]).body, RevisionRequest)
         ),
         events=tuple(_event(line, held.contents, ladders) for line in view.taken),
-        waiting=_troubles(view),
+        waiting=(*_troubles(view), *((lost,) if lost else ())),
         actions=possible_actions(view, role, core.now()) if here or writer is not None else (),
         delivery=ladders.get(held.task),
         acts_on=await label_of(core.store, log, writer) if writer is not None and not here else "",

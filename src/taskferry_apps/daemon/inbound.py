@@ -43,6 +43,7 @@ from ..logs import get_logger
 from ..relay_client import LinkEnded
 from .alarms import raise_alarm
 from .arrival import Arrival, owe
+from .barred import note_barred
 from .core import Core
 from .draft import Draft
 from .effects import apply, note_applied, seen_row
@@ -205,6 +206,7 @@ class Inbound:
             accused = await self._accuse(draft, envelope)
             if item.lasts and not accused:
                 draft.add(seen_row(envelope, Outcome.QUARANTINED.value, item.code.value, draft))
+                await note_barred(draft, item, envelope, len(raw) + len(sealed))
             if item.code is RejectCode.NOT_AN_EXTENSION:
                 await raise_alarm(draft, quoted_history(envelope.header.from_.account), (item.hash,))
                 await self._doubt(draft, envelope)
@@ -287,7 +289,8 @@ class Inbound:
             if entry is not None and (taken or hash in self._core.unanswered):
                 for message in (await self._core.store.messages((hash,))).get(hash, ()):
                     draft.add(SetRung(hash, message.mine.name, Rung.EXPIRED, code, draft.now))
-                    draft.tell("delivery", message.mine.name, (hash,), rung="expired", code=code)
+                    refs = (hash,) if message.task is None else (hash, message.task)
+                    draft.tell("delivery", message.mine.name, refs, rung="expired", code=code)
                 draft.add(DropOutbox((hash,)))
             draft.add(SetCursor(at))
             await draft.commit()

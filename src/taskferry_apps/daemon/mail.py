@@ -22,8 +22,10 @@ from taskferry_protocol.records import (
 )
 from taskferry_protocol.runtimes import HandedOut
 
+from .barred import barred_by
 from .core import Core
 from .describe import event_view, message_views, quarantine_view
+from .draft import Draft
 from .leasing import check_hold, find_runtime, hand_over, other_agent, pause
 from .names import may_use, not_found, own_agent, require_owner
 from .port import Caller, DaemonRefusal, Handing, Hold, Look
@@ -212,7 +214,8 @@ class Mail:
         page = await self._core.store.quarantine_page(
             parse_cursor(cursor), _within(limit), Order.NEWEST_FIRST
         )
-        return tuple([await quarantine_view(self._core, item) for item in page.items])
+        barred = await barred_by(Draft(self._core))
+        return tuple([await quarantine_view(self._core, item, barred) for item in page.items])
 
     async def events(self, caller: Caller, after: int | None, agent: str) -> AsyncIterator[EventView]:
         """The feed after an event's id, without end."""

@@ -28,6 +28,7 @@ from taskferry_protocol.records import (
     ConnectionState,
     DeferOutbox,
     DropOutbox,
+    MessageRecord,
     OutboxRecord,
     PutOutbox,
     RelayedOutbox,
@@ -332,11 +333,13 @@ async def _end(draft: Draft, entry: OutboxRecord, rung: Rung, code: str) -> None
     if entry.to.device is not None:
         await lose(draft, entry.hash, code)
     for message in await _messages(draft, entry.hash):
-        draft.add(SetRung(entry.hash, message, rung, code, draft.now))
-        draft.tell("delivery", message, (entry.hash,), rung=rung.value, code=code)
+        name = message.mine.name
+        refs = (entry.hash,) if message.task is None else (entry.hash, message.task)
+        draft.add(SetRung(entry.hash, name, rung, code, draft.now))
+        draft.tell("delivery", name, refs, rung=rung.value, code=code)
 
 
-async def _messages(draft: Draft, hash: Hash) -> list[str]:
-    """The agents of ours whose message it is, unless it is known as delivered."""
+async def _messages(draft: Draft, hash: Hash) -> list[MessageRecord]:
+    """The messages of ours that it is, unless known as delivered."""
     found = (await draft.core.store.messages((hash,))).get(hash, ())
-    return [message.mine.name for message in found if message.rung not in (None, Rung.DELIVERED)]
+    return [message for message in found if message.rung not in (None, Rung.DELIVERED)]

@@ -19,6 +19,7 @@ from .link import Link
 from .names import handle_of
 from .steps import done_before
 from .taskbook import Held
+from .undelivered import lost_word, unconfirmed
 from .unserved import PUT_OUT
 from .views import Delivery, Sent
 
@@ -43,14 +44,25 @@ async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None)
     version = None
     if isinstance(posted.content.body, ArtifactSubmit):
         version = next((v.number for v in held.view.versions if v.hash == posted.hash), None)
+    lost = await _lost_before(core, posted, held)
     return Sent(
         base.message,
         base.conversation,
         base.delivery,
-        base.warnings,
+        (*base.warnings, lost) if lost else base.warnings,
         held.task,
         state_shown(state, base.delivery if held.task == posted.hash else None),
         version,
+    )
+
+
+async def _lost_before(core: Core, posted: Posted, held: Held) -> str:
+    """What is to be known of an earlier word of ours in the task that did not arrive."""
+    role = next((event.role for event in held.events if event.hash == posted.hash), None)
+    if role is None:
+        return ""
+    return await lost_word(
+        core, [event for event in unconfirmed(held.view, role) if event.hash != posted.hash]
     )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Collection
 from typing import Final
 
 import attrs
 
 from taskferry_protocol.audit import AuditKind, Fact
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import AgentRef
+from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.records import (
     DropQuarantine,
     PutQuarantine,
@@ -21,6 +22,7 @@ from taskferry_protocol.records import (
 
 from .alarms import raise_alarm
 from .audit_hours import audit_often
+from .barred import barred_by
 from .bounds import BOUNDS
 from .draft import Draft
 from .names import handle_of
@@ -48,13 +50,15 @@ async def set_aside(draft: Draft, item: QuarantineRecord) -> None:
     """
     if item.device is None:
         item = attrs.evolve(item, envelope=item.envelope[:FIRST_BYTES], sealed=b"")
-    lines = await draft.core.store.quarantine_lines()
+    # What is taken out in this very commit is put back for what is wrong with it now.
+    taken_out = {change.hash for change in draft.changes if isinstance(change, DropQuarantine)}
+    lines = [line for line in await draft.core.store.quarantine_lines() if line.hash not in taken_out]
     facts: dict[str, object] = {"code": item.code}
     if item.hash not in {line.hash for line in lines}:
         new = QuarantineLine(
             item.hash, item.code, len(item.envelope) + len(item.sealed), item.device is not None
         )
-        victims = _beyond((*lines, new))
+        victims = await _beyond(draft, (*lines, new))
         draft.add(PutQuarantine(item), *(DropQuarantine(line.hash) for line in victims))
         if victims:
             facts["dropped"] = await _count(draft, victims)
@@ -74,10 +78,13 @@ async def audit_refusal(
     await audit_often(draft, AuditKind.REFUSAL, subject, **facts)
 
 
-def _beyond(lines: tuple[QuarantineLine, ...]) -> tuple[QuarantineLine, ...]:
+async def _beyond(draft: Draft, lines: tuple[QuarantineLine, ...]) -> tuple[QuarantineLine, ...]:
     count, size = len(lines), sum(line.size for line in lines)
+    if count <= MOST_ITEMS and size <= MOST_BYTES:
+        return ()
+    barred = await barred_by(draft)
     victims: list[QuarantineLine] = []
-    for line in sorted(lines, key=_worth):
+    for line in sorted(lines, key=lambda line: _worth(line, barred)):
         if count <= MOST_ITEMS and size <= MOST_BYTES:
             break
         victims.append(line)
@@ -85,9 +92,11 @@ def _beyond(lines: tuple[QuarantineLine, ...]) -> tuple[QuarantineLine, ...]:
     return tuple(victims)
 
 
-def _worth(line: QuarantineLine) -> tuple[bool, bool]:
-    # What a revoked device signed counts once the other side turns out to have taken it (`named_events`).
-    return line.proven, line.code == RejectCode.DEVICE_GONE
+def _worth(line: QuarantineLine, barred: Collection[Hash]) -> tuple[bool, bool, bool]:
+    # What a revoked device signed counts once the other side turns out to have taken it (`named_events`), and
+    # what is barred once the owner allows it: of that a peer can make more.
+    gone = line.code == RejectCode.DEVICE_GONE
+    return line.proven, gone or line.hash in barred, gone
 
 
 async def _count(draft: Draft, victims: tuple[QuarantineLine, ...]) -> int:

@@ -175,6 +175,8 @@ class ConnectionView:
     """The envelope of the step that was just taken, where this answers one."""
     ended_here: bool = False
     """Whether it was this owner who ended it."""
+    barred: int = 0
+    """How many words in tasks were refused for want of permission alone: they come back with more of it."""
 
 
 @value
@@ -258,6 +260,8 @@ class QuarantineView:
     reason: str
     received_at: Instant
     size: int
+    barred: bool = False
+    """Whether it stands in a task and comes back once its sender may send it."""
     cursor: str = ""
     """Where a list goes on after this item."""
 
@@ -333,7 +337,7 @@ class TaskView:
     """(version it names, reasons)."""
     events: tuple[TaskEventView, ...]
     waiting: tuple[str, ...]
-    """Sentences on gaps, forks and closed chains."""
+    """Sentences on gaps, forks, closed chains, and on the first word of ours that did not arrive."""
     actions: tuple[str, ...]
     delivery: Delivery | None
     acts_on: str = ""

@@ -254,6 +254,13 @@ class RecordSeen:
     seen: SeenRecord
 
 
+@value
+class ReviseSeen:
+    """Another outcome for an envelope whose decision is remembered. Not held: nothing happens."""
+
+    seen: SeenRecord
+
+
 @attrs.frozen
 class SetCursor:
     """How far the mailbox at a relay is taken. Within a generation it never goes back."""
@@ -355,6 +362,7 @@ DaemonChange = (
     | PutQuarantine
     | DropQuarantine
     | RecordSeen
+    | ReviseSeen
     | SetCursor
     | PutToken
     | RevokeToken

@@ -227,13 +227,7 @@ class MemoryDaemonStore(
     async def seen(self, keys: Collection[SeenKey]) -> Mapping[SeenKey, Seen]:
         """What was decided on before."""
         state = await self._begin()
-        return {
-            key: Seen(
-                state.seen_id.get((key.device, key.id)),
-                state.seen_seq.get((key.device, key.to, key.seq)),
-            )
-            for key in keys
-        }
+        return {key: state.decisions.find(key) for key in keys}
 
     async def cursor(self, relay: str) -> RelayCursor | None:
         """How far the mailbox at a relay is taken."""

@@ -6,7 +6,7 @@ from typing import TypeVar, assert_never
 
 import attrs
 
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, MessageId
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash
 from taskferry_protocol.records import (
     AddTaskEvent,
     AppendAudit,
@@ -60,13 +60,13 @@ from taskferry_protocol.records import (
     RelayCursor,
     RelayedOutbox,
     ReleaseName,
+    ReviseSeen,
     RevokeToken,
     RuntimeChange,
     SaveConnection,
     Saved,
     SaveTask,
     SealedRecord,
-    SeenRecord,
     SetCursor,
     SetRung,
     SettleReceipts,
@@ -88,12 +88,12 @@ from ..rules import (
     marked,
     on_rung,
     require_revision,
-    require_same_seen,
     require_usable,
     unknown,
 )
 from .audit import AuditTable
 from .breakers import BreakerTables
+from .decisions import DecisionTable
 from .gates import GateTables
 from .queries import too_old
 from .runtimes import RuntimeTables
@@ -123,8 +123,7 @@ class DaemonState:
         self.owed: dict[tuple[Hash, AgentRef, str], ReceiptOwed] = {}
         self.got: dict[tuple[Hash, DeviceId, str], ReceiptGot] = {}
         self.quarantine: dict[Hash, QuarantineRecord] = {}
-        self.seen_id: dict[tuple[DeviceId, MessageId], SeenRecord] = {}
-        self.seen_seq: dict[tuple[DeviceId, AgentRef, int], SeenRecord] = {}
+        self.decisions = DecisionTable(self.journal)
         self.cursors: dict[str, RelayCursor] = {}
         self.tokens: dict[bytes, TokenRecord] = {}
         self.answers: dict[tuple[str, str], IdempotencyRecord] = {}
@@ -203,14 +202,11 @@ class DaemonState:
             case DropQuarantine():
                 drop(self.quarantine, change.hash)
             case RecordSeen():
-                self._see(change.seen)
+                self.decisions.record(change.seen)
+            case ReviseSeen():
+                self.decisions.revise(change.seen)
             case PurgeSeen():
-                old = sorted((s.at, k) for k, s in self.seen_id.items() if s.at < change.before)
-                for _, seen_key in old[: change.limit]:
-                    seen = self.seen_id[seen_key]
-                    drop(self.seen_seq, (seen.device, seen.to, seen.seq))
-                    drop(self.seen_id, seen_key)
-                return Counted(min(len(old), change.limit))
+                return Counted(self.decisions.purge(change.before, change.limit))
             case AppendAudit():
                 return Placed(self.audit.append(change.note))
             case AppendEvent():
@@ -384,14 +380,6 @@ class DaemonState:
             self.journal.put(self.connection_places, offered.request, self.place("connections"))
         self.journal.put(self.connections, offered.request, saved)
         return Saved(saved.revision)
-
-    def _see(self, seen: SeenRecord) -> None:
-        by_id, by_seq = (seen.device, seen.id), (seen.device, seen.to, seen.seq)
-        known = require_same_seen(self.seen_id.get(by_id), seen)
-        known = require_same_seen(self.seen_seq.get(by_seq), seen) or known
-        if not known:
-            self.journal.put(self.seen_id, by_id, seen)
-            self.journal.put(self.seen_seq, by_seq, seen)
 
     def _prune(self, change: PruneEvents) -> Counted:
         gone = too_old(self.events, self.counters.get("events", 0), change)

@@ -26,6 +26,7 @@ from taskferry_protocol.records import (
     PutQuarantine,
     QuarantineRecord,
     RelayCursor,
+    ReviseSeen,
     Saved,
     SaveTask,
     SetCursor,
@@ -44,6 +45,7 @@ TrafficChange: TypeAlias = (
     | SettleReceipts
     | PutQuarantine
     | PurgeSeen
+    | ReviseSeen
     | SetCursor
     | PruneEvents
 )
@@ -115,6 +117,12 @@ class TrafficWrites:
                     (change.before, change.limit),
                 )
                 return Counted(gone.rowcount)
+            case ReviseSeen():
+                seen = change.seen
+                execute(
+                    "UPDATE seen SET outcome = ?, code = ? WHERE device = ? AND id = ? AND hash = ?",
+                    (seen.outcome, seen.code, seen.device, seen.id, seen.hash),
+                )
             case SetCursor():
                 self._set_cursor(change.cursor)
             case PruneEvents():

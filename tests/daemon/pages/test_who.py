@@ -8,6 +8,8 @@ import attrs
 import pytest
 import trio
 
+from taskferry_apps.daemon.barred import Item, Note, keep_note, said
+from taskferry_apps.daemon.bonds import Bond
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.gates_port import NewRule
 from taskferry_apps.daemon.identity_changes import IdentityChange, What, put_change
@@ -19,6 +21,7 @@ from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.views import GrantView
 from taskferry_protocol.ids import AccountId, Instant, sha256
 from taskferry_protocol.limits import DAY_MS, TIME_LIMIT
+from taskferry_protocol.records import PutQuarantine, QuarantineRecord
 from tests.daemon.worlds import OWNER, until
 
 from .rooms import a_room
@@ -216,6 +219,25 @@ async def test_permissions_are_shown_changed_and_signed_only_after_a_second_look
     far = await room.get(f"{path}/review?{filled(await room.get(path), until='9999-12-31T00:00Z')}")
     await room.done(path, far, do="save")
     assert moment_text((await bond(room)).given.until) == "9999-12-31T00:00:00.000Z"
+
+
+async def test_what_a_wider_permission_brings_back_is_said_before_it_is_signed(room):
+    """On the page that changes it, on the one that reviews it, and in the quarantine."""
+    one = await bond(room)
+    raw = b"a word in a task"
+    item = QuarantineRecord(sha256(raw), "not-permitted", "", raw, b"", room.world.clock.now())
+    draft = Draft(room.bob._core)
+    word = said(Bond((await draft.core.store.connections((one.id,)))[one.id]))
+    until_then = Instant(item.received_at + DAY_MS)
+    await keep_note(draft, one.id, Note(word, 1, (Item(item.hash, len(raw), until_then),)))
+    draft.add(PutQuarantine(item))
+    await draft.commit()
+    path = f"{LIST}/{one.id.hex()}/permissions"
+    editor = await room.get(path)
+    assert "in tasks, for want of permission: 1" in editor.text
+    review = await room.get(f"{path}/review?{filled(editor, rate_per_minute='7')}")
+    assert "for want of permission: 1. What is allowed of it then comes back" in review.text
+    assert "comes back once you allow it" in (await room.get("/dashboard/messages/quarantine")).text
 
 
 @pytest.mark.parametrize(

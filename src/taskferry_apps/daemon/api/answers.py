@@ -211,6 +211,7 @@ def quarantine_object(item: QuarantineView) -> Object:
         "reason": item.reason,
         "received_at": time_text(item.received_at),
         "size": item.size,
+        "barred": item.barred,
     }
 
 

@@ -44,6 +44,7 @@ def connection_object(connection: ConnectionView) -> Object:
         "invite_state": connection.invite_state,
         "expires_at": time_text(connection.expires_at),
         "again_at": maybe_time(connection.again_at),
+        "barred": connection.barred,
         "card": None if connection.card is None else _card_object(connection.card),
     }
 

@@ -174,6 +174,10 @@ COMPONENTS: Final[dict[str, Schema]] = {
         invite_state={"enum": ["", "valid", "unknown-invite", "expired", "invite-used"]},
         expires_at={**TIME, "description": "Of the request."},
         again_at={**maybe(TIME), "description": "From when on the one who was declined may ask again."},
+        barred={
+            **NUMBER,
+            "description": "Words in tasks that were refused for want of permission: they come back with it.",
+        },
         card={
             **maybe(
                 record(version=NUMBER, display_name=TEXT, tagline=TEXT, description=TEXT, capabilities=TEXTS)
@@ -252,7 +256,15 @@ COMPONENTS: Final[dict[str, Schema]] = {
         delivery=maybe(ref("Delivery")),
     ),
     "Acknowledged": record(ok=OK, id=HASH, state={"const": "processed"}),
-    "Quarantined": record(id=HASH, peer=TEXT, code=TEXT, reason=TEXT, received_at=TIME, size=NUMBER),
+    "Quarantined": record(
+        id=HASH,
+        peer=TEXT,
+        code=TEXT,
+        reason=TEXT,
+        received_at=TIME,
+        size=NUMBER,
+        barred={**FLAG, "description": "Whether it comes back once its sender may send it."},
+    ),
     "Part": _PART,
     "Version": record(
         version=NUMBER, hash=HASH, status=TEXT, note=TEXT, parts=many(ref("Part")), submitted_at=TIME

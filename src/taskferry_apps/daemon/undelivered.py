@@ -1,0 +1,60 @@
+"""Words of ours in a task that did not arrive: those behind them wait at the peer, and that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.links import Role
+from taskferry_protocol.records import Rung
+from taskferry_protocol.tasks import TaskEvent, TaskView
+
+from .core import Core
+from .names import handle_of
+
+__all__ = ["lost_word", "unconfirmed"]
+
+_LOST: Final = frozenset({Rung.EXPIRED, Rung.FAILED})
+_BARRED: Final = frozenset(
+    f"{where}{code.value}"
+    for where, code in (
+        ("", RejectCode.NOT_PERMITTED),
+        ("quarantined: ", RejectCode.NOT_PERMITTED),
+        ("quarantined: ", RejectCode.RATE_LIMITED),
+    )
+)
+
+
+def unconfirmed(view: TaskView, role: Role) -> tuple[TaskEvent, ...]:
+    """Our words, in their order, of which the peer has not said in the task itself that it has taken them."""
+    known = max((line.event.link.seen.count for line in view.taken if line.event.role is not role), default=0)
+    ours = (line.event for line in view.taken if line.event.role is role)
+    return tuple(event for event in ours if event.link.n >= known)
+
+
+async def lost_word(core: Core, events: Iterable[TaskEvent]) -> str:
+    """What is to be known of the first of these that did not arrive, in a sentence; empty if none is lost."""
+    listed = tuple(events)
+    found = await core.store.messages([event.hash for event in listed])
+    for event in listed:
+        for message in found.get(event.hash, ()):
+            if message.rung in _LOST:
+                peer = await handle_of(core, message.peer)
+                return _sentence(event, message.rung, message.code, peer)
+    return ""
+
+
+def _sentence(event: TaskEvent, rung: Rung, code: str, peer: str) -> str:
+    what = f"The {event.type.value} of this side (event {event.link.n})"
+    if rung is Rung.EXPIRED:
+        return (
+            f"{what} expired; as far as is known {peer} never had it, and takes nothing that follows."
+            " Tell its owner in another way, and ask anew in a new task."
+        )
+    if code in _BARRED:
+        return (
+            f"{what} was refused for want of permission; {peer} takes nothing that follows before its owner"
+            " allows it. Then it gets there by itself."
+        )
+    return f"{what} did not get there: {code or 'failed'}. {peer} takes nothing that follows."

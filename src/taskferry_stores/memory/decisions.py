@@ -1,0 +1,50 @@
+"""What a daemon has decided on, in memory: found by the envelope's id and by its number."""
+
+from __future__ import annotations
+
+import attrs
+
+from taskferry_protocol.ids import AgentRef, DeviceId, Instant, MessageId
+from taskferry_protocol.records import Seen, SeenKey, SeenRecord
+
+from ..rules import require_same_seen
+from .tables import Journal
+
+
+class DecisionTable:
+    """Decisions, changed through a journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._by_id: dict[tuple[DeviceId, MessageId], SeenRecord] = {}
+        self._by_seq: dict[tuple[DeviceId, AgentRef, int], SeenRecord] = {}
+
+    def find(self, key: SeenKey) -> Seen:
+        """What stands under a key."""
+        return Seen(self._by_id.get((key.device, key.id)), self._by_seq.get((key.device, key.to, key.seq)))
+
+    def record(self, seen: SeenRecord) -> None:
+        """Remember a decision, unless it is there. Raises StoreConflict."""
+        known = require_same_seen(self._by_id.get((seen.device, seen.id)), seen)
+        known = require_same_seen(self._by_seq.get((seen.device, seen.to, seen.seq)), seen) or known
+        if not known:
+            self._put(seen)
+
+    def revise(self, seen: SeenRecord) -> None:
+        """Give a decision that is there another outcome."""
+        held = self._by_id.get((seen.device, seen.id))
+        if held is not None and held.hash == seen.hash:
+            self._put(attrs.evolve(held, outcome=seen.outcome, code=seen.code))
+
+    def purge(self, before: Instant, limit: int) -> int:
+        """Forget the oldest from before a time; how many."""
+        old = sorted((seen.at, key) for key, seen in self._by_id.items() if seen.at < before)[:limit]
+        for _, key in old:
+            seen = self._by_id[key]
+            self._journal.drop(self._by_seq, (seen.device, seen.to, seen.seq))
+            self._journal.drop(self._by_id, key)
+        return len(old)
+
+    def _put(self, seen: SeenRecord) -> None:
+        self._journal.put(self._by_id, (seen.device, seen.id), seen)
+        self._journal.put(self._by_seq, (seen.device, seen.to, seen.seq), seen)
