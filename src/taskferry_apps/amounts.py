@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from .printed import ago
 
-__all__ = ["bytes_in_words", "listed", "time_in_words"]
+__all__ = ["bytes_in_words", "counted", "listed", "time_in_words"]
 
 
 def bytes_in_words(value: object) -> str:
@@ -17,6 +17,11 @@ def bytes_in_words(value: object) -> str:
         if value >= size and value % size == 0:
             return f"{value // size} {unit}"
     return f"{value:,} bytes"
+
+
+def counted(number: int, one: str, more: str) -> str:
+    """`1 entry` or `1,200 entries`."""
+    return f"{number:,} {one if number == 1 else more}"
 
 
 def listed(words: list[str]) -> str:

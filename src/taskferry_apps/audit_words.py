@@ -257,6 +257,8 @@ def _invite_made(subject: str, facts: Facts) -> str:
 
 
 def _set_up(subject: str, facts: Facts) -> str:
+    if facts.get("by") == "another relay":
+        return f"The set-up of {subject} was tried at another relay, {_fact(facts, 'relay')}."
     if facts.get("by") == "another ticket":
         return f"The set-up of {subject} at {_fact(facts, 'relay')} was tried with another ticket."
     if "relay" not in facts:

@@ -47,6 +47,7 @@ from taskferry_transports.port import (
     UpgradeRefused,
     check_frames,
 )
+from taskferry_transports.reasons import reason_of
 from taskferry_transports.whole_answer import Answer, ask
 
 _LOG = logging.getLogger(__name__)
@@ -153,7 +154,7 @@ class LongPollDialer:
         if isinstance(error, (httpx.TimeoutException, trio.TooSlowError)):
             return DialTimedOut(f"{self._host} did not answer in time", stage="upgrade")
         if isinstance(error, httpx.ConnectError):
-            return Unreachable(f"cannot connect to {self._host}: {error}")
+            return Unreachable(f"cannot connect to {self._host}: {reason_of(error)}")
         return UpgradeRefused(f"{self._host} closed the connection instead of answering")
 
 

@@ -32,6 +32,7 @@ from taskferry_transports.port import (
     UpgradeRefused,
     check_frames,
 )
+from taskferry_transports.reasons import reason_of
 from taskferry_transports.watched_stream import WatchedStream
 
 _LOG = logging.getLogger(__name__)
@@ -94,7 +95,8 @@ class WebSocketDialer:
             return await trio.open_tcp_stream(self._host, self._port)
         except (OSError, ValueError) as error:
             # A name that cannot be encoded is a ValueError, an unreachable host an OSError.
-            raise Unreachable(f"cannot connect to {self._host} port {self._port}: {error}") from error
+            why = reason_of(error)
+            raise Unreachable(f"cannot connect to {self._host} port {self._port}: {why}") from error
 
     async def _secure(self, tcp: trio.SocketStream) -> WatchedStream:
         peer = f"{self._host}:{self._port}"

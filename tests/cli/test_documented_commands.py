@@ -19,14 +19,18 @@ PAGES = [
     *sorted((ROOT / "docs").glob("*.md")),
 ]
 SHOWN = re.compile(r"(?:^(?:\w+)?\$ +|`)taskferry ([^`\n]*)", re.MULTILINE)
+#: What the system starts.
+UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
+STARTED = re.compile(r"^ExecStart=\S+/taskferry ([^\n]*)", re.MULTILINE)
 
 
 def shown_commands() -> list[tuple[str, str]]:
-    """The page and the words after `taskferry` of each command line that a document shows."""
+    """The page and the words after `taskferry` of each command line that a document shows, or a unit has."""
     return [
         (page.name, words)
-        for page in PAGES
-        for words in SHOWN.findall(page.read_text("utf-8"))
+        for pages, form in ((PAGES, SHOWN), (UNITS, STARTED))
+        for page in pages
+        for words in form.findall(page.read_text("utf-8"))
         if words.strip()
     ]
 

@@ -213,8 +213,8 @@ def test_a_relay_that_does_not_answer_at_set_up_is_said(stage: Stage) -> None:
     made = shell("setup", "early", "--relay", "http://127.0.0.1:9")
     assert made.code == 0
     assert time.monotonic() - begun < 10
-    assert "not claimed yet: cannot connect to 127.0.0.1 port 9" in made.out
-    for word in ("Done:", "Waits: the name @early", "To do:", "taskferry up --relay URL"):
+    assert "not claimed yet: cannot connect to 127.0.0.1 port 9: Connection refused" in made.out
+    for word in ("Done:", "Waits: the name @early", "To do:", "taskferry setup early --relay URL"):
         assert word in made.out
     agent = shell("agent", "create", "first")
     assert agent.code == 0, agent.err

@@ -121,3 +121,23 @@ def test_a_set_up_that_was_put_right_tells_of_no_earlier_refusal(stage: Stage, r
     assert refused.code == 4, refused.out
     mended = third("setup", "jana", link)
     assert "claimed at the relay" in mended.out, mended.out + mended.err
+
+
+def test_a_relays_address_that_was_mistyped_is_put_right_by_the_same_command(
+    stage: Stage, relay: str
+) -> None:
+    """While no relay has let the account in, set-up takes another address, and the phrase stays as it was."""
+    shell = Shell(stage.folder, stage.start_daemon("mona").data)
+    away = shell("setup", "mona", "--relay", "http://127.0.0.1:9")
+    assert "not claimed yet" in away.out, away.out + away.err
+    assert shell("setup", "monica", "--relay", relay).code == 4
+    mended = shell("setup", "mona", "--relay", relay)
+    assert "claimed at the relay" in mended.out, mended.out + mended.err
+    assert "Recovery phrase" not in mended.out
+    status = shell("status", "--json").json()
+    assert json.dumps(relay) in json.dumps(status)
+    assert "was tried at another relay" in " ".join(shell("audit", "list").out.split())
+    # From then on the account is where it is: another relay is a matter of the daemon's.
+    refused = shell("setup", "mona", "--relay", "http://127.0.0.1:9")
+    assert refused.code == 4
+    assert "taskferry up --relay URL" in refused.err

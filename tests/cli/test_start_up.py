@@ -5,6 +5,9 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
 
 HEAVY = ("trio", "quart", "httpx", "rich", "nacl", "cbor2", "hypercorn", "jinja2", "mcp", "pydantic")
 
@@ -41,6 +44,22 @@ def test_a_command_imports_no_more_than_it_needs() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout == "[] True\n"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_failure(tmp_path: Path, closed: str) -> None:
+    """A command whose input, output or errors are closed ends as it would, and leaves no traceback."""
+    words = ["-m", "taskferry_apps.cli", "doctor", "--data", str(tmp_path / "none"), "--json"]
+    done = subprocess.run(
+        ["/bin/sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.stderr == ""
+    assert done.returncode == 1
+    assert bool(done.stdout) is (">&-" not in closed.split())
 
 
 def test_help_is_instant() -> None:

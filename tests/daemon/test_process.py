@@ -136,9 +136,10 @@ def test_secrets_are_readable_by_their_owner_alone(tmp_path):
 def test_two_daemons_do_not_run_on_one_folder(tmp_path):
     """The second one says so in a sentence, and the first goes on."""
     data = tmp_path / "data"
-    with _daemon(data) as (_, client):
+    with _daemon(data) as (process, client):
         said = _refusal("up", "--addr", "127.0.0.1:0", "--data", str(data))
         assert "Another daemon is running" in said
+        assert f"process {process.pid}. Stop it with `kill {process.pid}`" in said
         assert "Traceback" not in said
         assert client.get("/health")["status"]
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
 import socket
 import sqlite3
 import stat
@@ -48,6 +50,34 @@ async def test_mail_travels_over_real_sockets(tmp_path, longpoll):
             parcels = [seal(alice, bob, text, system.now()).parcel for text in texts]
             assert set(codes(await sender.send(parcels))) == {"accepted"}
             assert [read_text(bob, entry) for entry in mails(await take(recipient, 100))] == texts
+
+
+async def test_a_relay_goes_on_where_its_log_cannot_be_written(tmp_path):
+    """Whoever read its log is gone, as a terminal that is closed; it says so to nobody, and carries mail."""
+    reader, writer = os.pipe()
+    words = ["relay", "--addr", "127.0.0.1:0", "--db", str(tmp_path / "relay.db")]
+    process = await trio.lowlevel.open_process(
+        [sys.executable, "-W", "error", "-m", "taskferry_apps.cli", *words], stderr=writer
+    )
+    os.close(writer)
+    try:
+        with trio.fail_after(20):
+            said = await trio.to_thread.run_sync(os.read, reader, 65536)
+        os.close(reader)
+        url = json.loads(said.splitlines()[0])["url"]
+        # It has something to log at the one, and answers the other.
+        process.send_signal(signal.SIGHUP)
+        async with httpx.AsyncClient() as client:
+            for _ in range(3):
+                assert (await client.get(f"{url}/health")).status_code == 200
+        process.send_signal(signal.SIGTERM)
+        with trio.fail_after(20):
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+        with trio.CancelScope(shield=True):
+            await process.wait()
 
 
 async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path):

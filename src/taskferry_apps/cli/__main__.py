@@ -14,7 +14,7 @@ import click
 
 from ..garbage import start_quietly
 from .outcome import Exit, report_failures
-from .text_input import print_anything
+from .text_input import open_streams, print_anything
 
 __all__ = ["main"]
 
@@ -113,6 +113,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line and exit with a code from `Exit`."""
     start_quietly()
+    open_streams()
     print_anything()
     # Where rich is installed, httpx brings its own command line along: an eighth of the time that a command
     # takes. It does without where that cannot be imported.

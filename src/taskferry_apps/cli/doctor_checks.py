@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from ..amounts import counted
 from .outcome import CommandFailed
 from .secrets import KEPT, kept_kind
 
@@ -134,7 +135,7 @@ def stored(settings: DaemonSettings) -> tuple[str, list[Look]]:
         require_whole(chain)
         for _ in follow(chain, rows, still=True):
             pass
-        looks.append(Look("audit log", "ok", f"holds, {chain.head.n} entries"))
+        looks.append(Look("audit log", "ok", f"holds, {counted(chain.head.n, 'entry', 'entries')}"))
     except ChainBroken as broken:
         text = f"It does not hold. {broken}"
         remedy = "Somebody, or a fault, has changed the database. Compare it with an export."

@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from taskferry_transports.loopback import is_loopback
+from taskferry_transports.reasons import reason_of
 
 from .doctor_checks import Look
 
@@ -55,7 +56,7 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
     try:
         answer = httpx.get(f"{base}/health", timeout=PATIENCE_S, follow_redirects=False, verify=context)
     except httpx.HTTPError as error:
-        text = f"{base} does not answer ({type(error).__name__})"
+        text = f"{base} does not answer: {reason_of(error)}"
         yield Look(
             "relay from here", "fail", text, "Check its address, your network, and a firewall between."
         )
@@ -100,7 +101,8 @@ def certificate(host: str, port: int, context: ssl.SSLContext | None = None) -> 
         remedy = "The relay's operator has to renew or mend its certificate; do not go on without."
         return Look("TLS", "fail", text, remedy)
     except (ssl.SSLError, OSError) as error:
-        return Look("TLS", "fail", f"{host}:{port}: {error}", "Check the relay's address and your network.")
+        text = f"{host}:{port}: {reason_of(error)}"
+        return Look("TLS", "fail", text, "Check the relay's address and your network.")
     until = str(found.get("notAfter", ""))
     days = (ssl.cert_time_to_seconds(until) - time.time()) / 86_400
     text = f"{host}:{port}, {version}, the certificate ends in {days:.0f} days"

@@ -144,6 +144,8 @@ def new() -> None:
 
 def show_phrase(phrase: str) -> None:
     """The words in numbered rows, to be copied by hand."""
+    from .render import sentence_lines
+
     click.echo()
     click.secho("  Recovery phrase, shown this once:", bold=True)
     click.echo()
@@ -152,5 +154,9 @@ def show_phrase(phrase: str) -> None:
         cells = (f"{at + 1:>2} {words[at]:<10}" for at in range(row, min(row + 4, len(words))))
         click.echo("    " + "  ".join(cells).rstrip())
     click.echo()
-    click.echo("  Write it down and keep it away from this machine: it takes the account back if all")
-    click.echo("  devices are lost, and opens your backups. Whoever has it owns the account.")
+    advice = (
+        "Write it down and keep it away from this machine: it takes the account back if all devices are "
+        "lost, and opens your backups. Whoever has it owns the account."
+    )
+    for line in sentence_lines(advice, "  "):
+        click.echo(line)

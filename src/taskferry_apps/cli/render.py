@@ -124,11 +124,15 @@ def _packed(named: Sequence[tuple[str, str]], width: int | None) -> Iterator[str
 
 
 def sentence_lines(sentence: str, indent: str) -> list[str]:
-    """A sentence, indented, in lines that fit the terminal, and elsewhere in lines that people can read."""
+    """A sentence, indented, in lines that fit the terminal, and elsewhere in lines that people can read.
+
+    No line ends at a no-break space, so that a command stays in one piece; it is shown as a space.
+    """
     width = min(_READABLE, columns() or _READABLE)
-    return textwrap.wrap(
+    lines = textwrap.wrap(
         sentence, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False
     )
+    return [line.replace("\xa0", " ") for line in lines]
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

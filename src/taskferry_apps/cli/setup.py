@@ -98,7 +98,7 @@ def _place(text: str, relay: str | None) -> tuple[str, str]:
 
 
 def _tell(answer: dict[str, object], relay: str, trouble: str) -> None:
-    from .render import clean, facts
+    from .render import clean, facts, sentence_lines
 
     recovery = clean(answer.get("recovery_key") or "")
     facts(
@@ -120,13 +120,18 @@ def _tell(answer: dict[str, object], relay: str, trouble: str) -> None:
         click.echo("\n  Next: taskferry agent create NAME")
         return
     name = f"@{clean(answer.get('owner'))}"
-    click.echo("\n  Done: your keys and your account are made, on this machine.")
-    click.echo(f"  Waits: the name {name} is yours once the relay has it. The daemon goes on trying;")
-    click.echo("  see: taskferry status")
-    click.echo(f"  To do: see that the relay runs. If {clean(relay)} is not its address, stop the daemon and")
-    click.echo("  start it with the right one: taskferry up --relay URL")
-    click.echo("\n  Meanwhile you can make your agents; others reach them when the relay is there:")
-    click.echo("  taskferry agent create NAME")
+    click.echo()
+    for sentence in (
+        "Done: your keys and your account are made, on this machine.",
+        f"Waits: the name {name} is yours once the relay has it. The daemon goes on trying; "
+        "see: taskferry\xa0status",
+        f"To do: see that the relay runs. If {clean(relay)} is not its address, give the right one: "
+        f"taskferry\xa0setup\xa0{clean(answer.get('owner'))}\xa0--relay\xa0URL",
+        "Meanwhile you can make your agents; others reach them when the relay is there: "
+        "taskferry\xa0agent\xa0create\xa0NAME",
+    ):
+        for line in sentence_lines(sentence, "  "):
+            click.echo(line)
 
 
 def _trouble(health: dict[str, object]) -> str:

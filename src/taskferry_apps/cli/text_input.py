@@ -1,4 +1,4 @@
-"""Text that is no Unicode text: what the system handed over as bytes that are not UTF-8.
+"""The standard streams, and text that is no Unicode text: bytes of the system's that are not UTF-8.
 
 Python keeps such bytes as lone surrogates, which name files well and can be sent nowhere.
 """
@@ -11,7 +11,19 @@ from collections.abc import Mapping, Sequence
 
 from .outcome import CommandFailed, Exit
 
-__all__ = ["not_unicode", "print_anything", "read_text"]
+__all__ = ["not_unicode", "open_streams", "print_anything", "read_text"]
+
+
+def open_streams() -> None:
+    """Put the null device in the place of a standard stream that whoever started this has closed.
+
+    Python has None there, and the next file that is opened would be what others write their errors to.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
 
 
 def print_anything() -> None:

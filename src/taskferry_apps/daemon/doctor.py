@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS, SKEW_MS
 
+from ..amounts import counted
 from .alarms import alarms
 from .audit import AuditBook
 from .breakers import tripped_breakers
@@ -64,11 +65,9 @@ class Doctor:
             why = self._core.not_set_up()
             return Finding("account", Level.FAIL, why.message, why.next_step)
         log = await self._core.own_log()
-        devices = len(log.state.active_devices())
-        text = (
-            f"@{log.state.name}, {devices} device{'s' if devices > 1 else ''}, {len(log.state.agents)} agents"
-        )
-        return Finding("account", Level.OK, text)
+        devices = counted(len(log.state.active_devices()), "device", "devices")
+        agents = counted(len(log.state.agents), "agent", "agents")
+        return Finding("account", Level.OK, f"@{log.state.name}, {devices}, {agents}")
 
     async def _relay(self) -> Finding:
         status = await self._link.status()
@@ -105,17 +104,16 @@ class Doctor:
 
     async def _log(self) -> Finding:
         own = (await self._core.own_log()).state
+        statements = counted(own.length, "statement", "statements")
         if not self._link.connected:
-            return Finding(
-                "account log", Level.WARN, f"{own.length} statements; the relay's copy was not compared."
-            )
+            return Finding("account log", Level.WARN, f"{statements}; the relay's copy was not compared.")
         try:
             shown = await self._link.fetch(own.account, own.length - 1)
         except DaemonRefusal as refused:
             return Finding("account log", Level.WARN, refused.message, "Look again in a moment.")
         log = await self._core.own_log()
         if list(shown) == list(log.statements[own.length - 1 :]):
-            return Finding("account log", Level.OK, f"{own.length} statements, and the relay has the same")
+            return Finding("account log", Level.OK, f"{statements}, and the relay has the same")
         if not shown:
             return Finding(
                 "account log",
@@ -163,7 +161,7 @@ class Doctor:
         count = (await self._core.store.stats()).quarantined
         if not count:
             return Finding("quarantine", Level.OK, "empty")
-        text = f"{count} items were received and had no effect"
+        text = f"{counted(count, 'item was', 'items were')} received and had no effect"
         return Finding("quarantine", Level.WARN, text, "See: taskferry quarantine")
 
     async def _breakers(self) -> Finding:
@@ -171,11 +169,11 @@ class Doctor:
         if not stopped:
             return Finding("breakers", Level.OK, "none has tripped")
         held = sum(breaker.held for breaker in stopped)
-        pairs = f"{len(stopped)} pair{'s' if len(stopped) > 1 else ''} of agents"
+        pairs = counted(len(stopped), "pair", "pairs") + " of agents"
         return Finding(
             "breakers",
             Level.WARN,
-            f"{held} items are held between {pairs}, or sending was refused",
+            f"{counted(held, 'item is', 'items are')} held between {pairs}, or sending was refused",
             "Decide about them: taskferry approvals",
         )
 
@@ -210,7 +208,8 @@ class Doctor:
     async def _audit_log(self, caller: Caller) -> Finding:
         verdict = await self._audit.verify(caller, None)
         if verdict.broken_at is None:
-            return Finding("audit log", Level.OK, f"holds, {verdict.chain.head.n} entries")
+            entries = counted(verdict.chain.head.n, "entry", "entries")
+            return Finding("audit log", Level.OK, f"holds, {entries}")
         return Finding(
             "audit log",
             Level.FAIL,

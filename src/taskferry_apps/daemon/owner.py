@@ -41,7 +41,7 @@ from .port import Caller, DaemonRefusal, NewAgent
 from .publications import Publication, Subject, note
 from .recovery_standing import backups_for
 from .shares import share
-from .tickets import keep_ticket
+from .tickets import FORGET_TICKET, keep_ticket
 
 __all__ = ["Owner", "check_relay_address"]
 
@@ -200,15 +200,32 @@ class Owner:
         await core.vault.save_beginning(beginning)
         return beginning
 
-    async def try_again(self, caller: Caller, owner: str, relay: str, ticket: str) -> None:
-        """Another owner name, a ticket, or both, for an account that the relay did not let in."""
+    async def may_go_elsewhere(self, caller: Caller, owner: str, relay: str) -> bool:
+        """Whether that is this account at another relay than the one which was named, and none had it yet.
+
+        So an address that was mistyped is put right. Another name is taken where a relay refused this one.
+        """
         require_owner(caller)
+        core = self._core
+        if core.caught_up is not None or (await core.own_log()).state.name != owner:
+            return False
+        return (await core.store.settings((RELAY_SETTING,))).get(RELAY_SETTING) != relay.encode()
+
+    async def try_again(self, caller: Caller, owner: str, relay: str, ticket: str) -> None:
+        """Another owner name, ticket or relay for an account that no relay has let in yet."""
+        require_owner(caller)
+        check_relay_address(relay)
         core = self._core
         async with core.undivided():
             draft = Draft(core)
             log = await draft.own_log()
             if owner != log.state.name:
                 await self.extend(draft, accounts.rename(log.state, owner, at=draft.now, by=core.manage))
+            if (await core.store.settings((RELAY_SETTING,))).get(RELAY_SETTING) != relay.encode():
+                # The former one, mistyped say, is shown no ticket any more.
+                draft.add(PutSetting(RELAY_SETTING, relay.encode()), FORGET_TICKET)
+                if not ticket:
+                    draft.audit(AuditKind.SET_UP, f"@{owner}", relay=relay, by="another relay")
             if ticket:
                 draft.add(keep_ticket(ticket, origin_of(relay)))
                 draft.audit(AuditKind.SET_UP, f"@{owner}", relay=relay, by="another ticket")

@@ -6,6 +6,7 @@ Modes are set at creation, whatever the umask; a folder or file that others can 
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import stat
 import time
@@ -106,15 +107,26 @@ def hold_directory(data: Path) -> Iterator[None]:
         try:
             _lock(descriptor)
         except BlockingIOError:
+            holder = _holder(data)
             raise DataInUse(
-                f"Another daemon is running with the data directory {data}. "
-                "Stop it, or choose another with --data."
+                f"Another daemon is running with the data directory {data}"
+                + (f", process {holder}. Stop it with `kill {holder}`" if holder else ". Stop it")
+                + ", or choose another with --data."
             ) from None
         # What a killed daemon has written would send programs, and their credentials, to its former port.
         (data / WHEREABOUTS).unlink(missing_ok=True)
         yield
     finally:
         os.close(descriptor)
+
+
+def _holder(data: Path) -> int | None:
+    """The process that holds the directory, as it has written there; None where it has not yet."""
+    try:
+        told = json.loads((data / WHEREABOUTS).read_bytes())
+        return int(told["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def _lock(descriptor: int) -> None:

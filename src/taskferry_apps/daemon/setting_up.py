@@ -16,7 +16,7 @@ from .views import SetUp
 
 __all__ = ["set_up"]
 
-#: Refusals of a set-up that was made while the relay was away: another name or a ticket cures them.
+#: Refusals of a set-up that was made while the relay was away: another name, ticket or relay cures them.
 _NOT_LET_IN: Final = frozenset(
     {
         RejectCode.NAME_TAKEN,
@@ -33,8 +33,10 @@ CLAIM_S: Final = 15.0
 async def set_up(
     core: Core, link: Link, owner: Owner, caller: Caller, name: str, relay: str, label: str, ticket: str
 ) -> SetUp:
-    """Make account and keys, and claim the name; where the relay refused it later, try otherwise."""
-    if core.account is not None and link.refused in _NOT_LET_IN:
+    """Make account and keys, and claim the name; where no relay has let it in yet, try otherwise."""
+    if core.account is not None and (
+        link.refused in _NOT_LET_IN or await owner.may_go_elsewhere(caller, name, relay)
+    ):
         link.check_relay(relay, ticket)
         await owner.try_again(caller, name, relay, ticket)
         link.begin_afresh()
