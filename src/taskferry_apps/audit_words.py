@@ -380,9 +380,7 @@ _TELLERS: Final[Mapping[str, Teller]] = {
     "trust_changed": _trust,
     "identity_changed": _in_question,
     "peer_devices": _peer_devices,
-    "alarm": lambda subject, facts: (
-        f"You dismissed an alarm: {subject}" if facts.get("dismissed") else f"Alarm: {subject}"
-    ),
+    "alarm": lambda what, facts: f"{'You dismissed an alarm' if facts.get('dismissed') else 'Alarm'}: {what}",
     "credential_made": _made,
     "credential_revoked": lambda subject, facts: f"You ended a credential of {subject} ({_id(facts, 'id')}).",
     "invite_made": _invite_made,
