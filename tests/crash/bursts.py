@@ -26,15 +26,24 @@ _WIDE: Final = 100_000
 
 
 def widen(
-    alice: LocalClient, bob: LocalClient, asks: str, does: str, check: Callable[[], None] = lambda: None
+    alice: LocalClient,
+    bob: LocalClient,
+    asks: str,
+    does: str,
+    check: Callable[[], None] = lambda: None,
+    second: LocalClient | None = None,
 ) -> None:
-    """Let so much pass between two agents that no rate and no breaker stops it."""
+    """Let so much pass between two agents that no rate and no breaker stops it.
+
+    `second` is another machine of Alice's.
+    """
     for client, mine, peer in ((alice, asks, f"@bob/{does}"), (bob, does, f"@alice/{asks}")):
-        pair = {"from": mine, "to": peer}
-        wider = {**pair, "rate_per_minute": _WIDE}
+        wider = {"from": mine, "to": peer, "rate_per_minute": _WIDE}
         until(partial(client.post, "/permissions", wider), "a wider grant", check=check)
-        laxer = {**pair, "messages": _WIDE, "messages_a_day": _WIDE}
-        until(partial(client.post, "/breakers", laxer), "laxer breakers", check=check)
+        laxer = {"from": mine, "to": peer, "messages": _WIDE, "messages_a_day": _WIDE}
+        # Each machine counts by its own limits.
+        for machine in (alice, second) if client is alice and second is not None else (client,):
+            until(partial(machine.post, "/breakers", laxer), "laxer breakers", check=check)
     for client, mine, peer in ((alice, asks, f"@bob/{does}"), (bob, does, f"@alice/{asks}")):
         until(partial(_is_wide, client, mine, peer), "the wider grant is known", check=check)
 

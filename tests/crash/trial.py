@@ -104,7 +104,7 @@ def run_trial(folder: Path, *, seed: int, kills: int, lanes: int = 3, second: bo
             link(alice, other, world.relay_url)
         for number in range(lanes):
             befriend(alice, bob, f"asks{number}", f"does{number}")
-            widen(alice, bob, f"asks{number}", f"does{number}")
+            widen(alice, bob, f"asks{number}", f"does{number}", second=other)
         reaper = _Reaper(world, dice, kills, pulse := Pulse())
         working = [
             Lane(
