@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
-import time
 from pathlib import Path
 
 import pytest
 
 from taskferry_apps.demo.stage import Stage
 
-from .conftest import Shell
+from .conftest import Shell, until
 
 
 @pytest.fixture
@@ -20,13 +19,11 @@ def database(stage: Stage, alice: Shell) -> Path:
     return stage.folder / "relay" / "relay.db"
 
 
-def _until_listed(shell: Shell, database: Path, word: str) -> str:
-    deadline = time.monotonic() + 20
-    while True:
-        out = shell("relay", "audit", "list", "--db", str(database), "--limit", "1000").out
-        if word in out or time.monotonic() > deadline:
-            return out
-        time.sleep(0.1)
+def _until_listed(shell: Shell, database: Path, words: str) -> str:
+    return until(
+        lambda: shell("relay", "audit", "list", "--db", str(database), "--limit", "1000"),
+        lambda ran: words in ran.out,
+    ).out
 
 
 def test_the_log_is_read_beside_the_running_relay(alice: Shell, database: Path) -> None:
@@ -51,7 +48,7 @@ def test_the_log_is_read_beside_the_running_relay(alice: Shell, database: Path) 
 
 def test_a_tampered_copy_is_found_out(alice: Shell, database: Path) -> None:
     """A row that is gone, and a tail that was cut off with care, against an export of before."""
-    _until_listed(alice, database, "sign_in")
+    _until_listed(alice, database, "@alice had a session")
     file = alice.folder / "before.cbor"
     assert alice("relay", "audit", "export", str(file), "--db", str(database)).code == 0
     copy = alice.folder / "copy.db"

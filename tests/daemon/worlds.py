@@ -77,13 +77,15 @@ class Clock:
     ahead_ms: int = 0
     stepped_ms: int = 0
     """By how much the clock was set, or the machines slept."""
-    _begun: float = attrs.field(factory=trio.current_time)
-    _begun_ms: Instant = attrs.field(factory=system.now)
+    _offset_ms: float | None = attrs.field(default=None, init=False)
+    """From trio's time to that of the world, from the first look on."""
 
     def now(self) -> Instant:
         """The time as everybody in a test sees it."""
-        passed_ms = int((trio.current_time() - self._begun) * 1000)
-        return Instant(self._begun_ms + passed_ms + self.ahead_ms + self.stepped_ms)
+        trio_ms = trio.current_time() * 1000
+        if self._offset_ms is None:
+            self._offset_ms = system.now() - trio_ms
+        return Instant(round(trio_ms + self._offset_ms) + self.ahead_ms + self.stepped_ms)
 
     def uptime(self) -> float:
         """Seconds that have passed for those who run."""

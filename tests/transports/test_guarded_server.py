@@ -469,7 +469,7 @@ async def test_port_in_use_is_one_plain_sentence(server):
         await serve(make_app(), GuardConfig(bind=(f"127.0.0.1:{server.port}",)))
 
 
-async def test_tls_is_spoken_and_nonsense_before_it_is_contained():
+async def test_tls_is_spoken_and_nonsense_before_it_is_contained(leaping_clock):
     """Over TLS requests are answered; plain bytes and half a handshake end their own connection only."""
     authority = trustme.CA()
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -381,7 +381,7 @@ async def test_whoever_is_turned_away_holds_nothing_any_more():
     """Also while the link that it was lives on: what is given back to the budget is not kept either."""
     messages, links = alive(UsualMessages), alive(GuardedWebSocket)
     async with (
-        running(make_app(), attrs.evolve(FRAMES, message_timeout=5)) as bound,
+        running(make_app(), attrs.evolve(FRAMES, message_timeout=60)) as bound,
         await half_sent(bound.port),
     ):
         with trio.fail_after(PATIENCE):

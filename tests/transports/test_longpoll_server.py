@@ -87,14 +87,14 @@ async def opened(limits=LIMITS, handle=None):
         nursery.cancel_scope.cancel()
 
 
-async def test_token_is_random_and_stored_hashed():
+async def test_token_is_random_and_stored_hashed(leaping_clock):
     """The token has 32 bytes from the caller's source, and only its SHA-256 is kept."""
     async with opened() as site:
         assert re.fullmatch(r"[A-Za-z0-9_-]{43}", site.token)
         assert list(site.server._links) == [hashlib.sha256(site.token.encode()).digest()]
 
 
-async def test_unknown_tokens_are_refused():
+async def test_unknown_tokens_are_refused(leaping_clock):
     """No token, a wrong one, and one that is not even ASCII: 401 with a code."""
     async with opened() as site:
         for token in ("", "x" * 43, site.token[:-1], "\xff"):
@@ -102,13 +102,13 @@ async def test_unknown_tokens_are_refused():
             assert (answer.status_code, answer.json()["code"]) == (401, "unknown-link")
 
 
-async def test_other_protocol_is_refused():
+async def test_other_protocol_is_refused(leaping_clock):
     """Opening without saying what is spoken is an error."""
     async with opened() as site:
         assert (await site.client.post("/link/open")).json()["code"] == "unknown-protocol"
 
 
-async def test_repeated_upload_is_taken_once():
+async def test_repeated_upload_is_taken_once(leaping_clock):
     """The same request twice delivers its frames once, and gets the same answer."""
     async with opened() as site:
         first = await site.exchange(0, 0, [b"a", b"b"])
@@ -121,7 +121,7 @@ async def test_repeated_upload_is_taken_once():
         assert [await link.receive() for _ in range(3)] == [b"a", b"b", b"c"]
 
 
-async def test_repeated_fetch_gets_the_same_frames():
+async def test_repeated_fetch_gets_the_same_frames(leaping_clock):
     """Until they are acknowledged, frames are answered again."""
     async with opened() as site:
         for frame in (b"x", b"y"):
@@ -134,7 +134,7 @@ async def test_repeated_fetch_gets_the_same_frames():
         assert (await site.exchange(0, 1, wait=0)).json()["code"] == "bad-offsets"
 
 
-async def test_gap_is_an_error():
+async def test_gap_is_an_error(leaping_clock):
     """Frames that skip some are refused with 409, and the missing ones can still come."""
     async with opened() as site:
         assert (await site.exchange(1, 0, [b"b"])).status_code == 409
@@ -149,7 +149,7 @@ async def test_gap_is_an_error():
         (bytes(21_000), 413, "body-too-large"),
     ],
 )
-async def test_bad_bodies_are_refused_with_their_code(body, status, code):
+async def test_bad_bodies_are_refused_with_their_code(body, status, code, leaping_clock):
     """Each kind of bad body has a status and a code."""
     async with opened() as site:
         headers = {"TaskFerry-Link": site.token, "TaskFerry-Offsets": "send=0, received=0"}
@@ -158,7 +158,7 @@ async def test_bad_bodies_are_refused_with_their_code(body, status, code):
         assert set(answer.json()) == {"code", "message", "next"}
 
 
-async def test_newer_wait_ends_the_older_one():
+async def test_newer_wait_ends_the_older_one(leaping_clock):
     """Of two waiting exchanges the older is answered empty at once."""
     async with opened() as site:
         answers = []
@@ -177,7 +177,7 @@ async def test_newer_wait_ends_the_older_one():
         assert answers == [("older", b""), ("newer", b"\x44news")]
 
 
-async def test_slow_handler_is_told_as_429_with_what_was_taken():
+async def test_slow_handler_is_told_as_429_with_what_was_taken(leaping_clock):
     """When the buffer is full the answer says how much was taken, and the rest may come again."""
     async with opened() as site:
         frames = [bytes(5000)] * 3
@@ -190,7 +190,7 @@ async def test_slow_handler_is_told_as_429_with_what_was_taken():
         assert (await site.exchange(3, 0, frames)).headers["TaskFerry-Offsets"] == "send=0, received=6"
 
 
-async def test_links_are_bounded_per_peer_and_in_total():
+async def test_links_are_bounded_per_peer_and_in_total(leaping_clock):
     """The fourth link of an address, or the fifth of all, is refused with 429."""
     async with opened() as site:
         statuses = [(await site.open()).status_code for _ in range(3)]
@@ -200,7 +200,7 @@ async def test_links_are_bounded_per_peer_and_in_total():
         assert statuses == [201, 201, 201, 429]
 
 
-async def test_links_that_ended_with_frames_to_fetch_count_until_those_are_gone():
+async def test_links_that_ended_with_frames_to_fetch_count_until_those_are_gone(leaping_clock):
     """Whoever fetches nothing has no more held by links that end than by open ones; a goodbye frees it."""
 
     async def handler(transport, info):
@@ -221,7 +221,7 @@ async def test_links_that_ended_with_frames_to_fetch_count_until_those_are_gone(
         assert decode_frames(fetched.content, max_frame=10_000) == [b"x" * 9_000]
 
 
-async def test_goodbye_ends_the_link():
+async def test_goodbye_ends_the_link(leaping_clock):
     """After DELETE the handler sees the end, and the token says that the link is closed."""
     async with opened() as site:
         await site.exchange(0, 0, [b"last"])
@@ -244,7 +244,7 @@ async def test_silent_client_is_gone_and_its_token_is_forgotten_later(leaping_cl
         assert (await site.exchange(0, 0)).json()["code"] == "unknown-link"
 
 
-async def test_draining_server_opens_no_link():
+async def test_draining_server_opens_no_link(leaping_clock):
     """While the server stops, opening is refused with 503 or the connection is closed."""
     async with opened() as site:
         site.draining.set()
@@ -254,7 +254,7 @@ async def test_draining_server_opens_no_link():
             pass
 
 
-async def test_links_of_one_ipv6_network_are_counted_together():
+async def test_links_of_one_ipv6_network_are_counted_together(leaping_clock):
     """Whoever has one address has 2^64 of them, and as many links as anybody else."""
     guard = GuardConfig(trusted_proxies=frozenset({"127.0.0.1"}), linger=0.1)
 

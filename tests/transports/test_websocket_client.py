@@ -93,7 +93,7 @@ async def refusal(dialer_for, port, host="127.0.0.1", **more):
 @pytest.mark.parametrize(
     "status", ["200 OK", "400 Bad Request", "403 Forbidden", "426 Upgrade Required", "502 Bad Gateway"]
 )
-async def test_http_answer_without_a_link_is_a_refused_upgrade(dialer_for, status):
+async def test_http_answer_without_a_link_is_a_refused_upgrade(dialer_for, status, leaping_clock):
     """Any status but the wanted one is told with its number."""
     async with answering(f"HTTP/1.1 {status}\r\nContent-Length: 2\r\n\r\nno".encode()) as port:
         refused = await refusal(dialer_for, port)
@@ -101,7 +101,7 @@ async def test_http_answer_without_a_link_is_a_refused_upgrade(dialer_for, statu
     assert refused.status == int(status[:3])
 
 
-async def test_redirect_is_not_followed(dialer_for):
+async def test_redirect_is_not_followed(dialer_for, leaping_clock):
     """A redirect is a refusal: it could lead into a private network."""
     answer = b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n"
     async with answering(answer) as port:
@@ -109,7 +109,7 @@ async def test_redirect_is_not_followed(dialer_for):
     assert refused.status == 302
 
 
-async def test_retry_after_is_passed_on(dialer_for):
+async def test_retry_after_is_passed_on(dialer_for, leaping_clock):
     """A busy server's wish reaches the caller."""
     answer = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 7\r\nContent-Length: 0\r\n\r\n"
     async with answering(answer) as port:
@@ -118,13 +118,13 @@ async def test_retry_after_is_passed_on(dialer_for):
 
 
 @pytest.mark.parametrize("answer", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"])
-async def test_connection_closed_at_the_upgrade_is_a_refused_upgrade(dialer_for, answer):
+async def test_connection_closed_at_the_upgrade_is_a_refused_upgrade(dialer_for, answer, leaping_clock):
     """A proxy that closes, talks nonsense, or strips the upgrade's headers, refuses it."""
     async with answering(answer) as port:
         assert isinstance(await refusal(dialer_for, port), UpgradeRefused)
 
 
-async def test_connection_reset_before_our_request_is_a_refused_upgrade(nursery, monkeypatch):
+async def test_connection_reset_before_our_request_is_a_refused_upgrade(nursery, monkeypatch, leaping_clock):
     """A relay that dies between its backlog and our first byte costs no waiting: no later byte would tell."""
     connected = trio.Event()
 
@@ -149,7 +149,7 @@ async def test_connection_reset_before_our_request_is_a_refused_upgrade(nursery,
         await dialer.dial()
 
 
-async def test_websocket_without_our_subprotocol_is_refused():
+async def test_websocket_without_our_subprotocol_is_refused(leaping_clock):
     """Some other WebSocket service is no relay."""
     async with running(make_app(), GuardConfig()) as bound, trio.open_nursery() as nursery:
         settings = WebSocketSettings(f"ws://127.0.0.1:{bound.port}/any-subprotocol")
@@ -157,7 +157,7 @@ async def test_websocket_without_our_subprotocol_is_refused():
             await WebSocketDialer(nursery, settings).dial()
 
 
-async def test_endless_refusal_is_not_buffered(dialer_for):
+async def test_endless_refusal_is_not_buffered(dialer_for, leaping_clock):
     """A refusal page without end is given up after its bound."""
     answer = b"HTTP/1.1 403 Forbidden\r\n\r\n" + bytes(1_000_000)
     async with answering(answer, then_close=False) as port:
@@ -172,7 +172,7 @@ async def test_silent_server_times_out_at_the_upgrade(dialer_for, leaping_clock)
     assert refused.stage == "upgrade"
 
 
-async def test_closed_port_is_unreachable(dialer_for):
+async def test_closed_port_is_unreachable(dialer_for, leaping_clock):
     """Nobody listens: unreachable, and worth a retry."""
     async with answering(b"") as port:
         pass
@@ -192,7 +192,7 @@ async def test_plain_text_to_another_host_is_forbidden(dialer_for):
     assert not PlaintextForbidden.retryable
 
 
-async def test_untrusted_certificate_is_a_tls_failure(dialer_for):
+async def test_untrusted_certificate_is_a_tls_failure(dialer_for, leaping_clock):
     """A certificate of an unknown authority is named as the reason, and no retry will help."""
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(server_side)
@@ -202,7 +202,7 @@ async def test_untrusted_certificate_is_a_tls_failure(dialer_for):
     assert not refused.retryable
 
 
-async def test_link_over_tls_carries_frames():
+async def test_link_over_tls_carries_frames(leaping_clock):
     """With a trusted certificate the link works."""
     authority = trustme.CA()
     server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -220,7 +220,7 @@ async def test_link_over_tls_carries_frames():
         await transport.aclose()
 
 
-async def test_oversized_frame_from_the_server_breaks_the_link():
+async def test_oversized_frame_from_the_server_breaks_the_link(leaping_clock):
     """The reason names the size."""
     async with running(make_app(), GuardConfig()) as bound, trio.open_nursery() as nursery:
         settings = WebSocketSettings(f"ws://127.0.0.1:{bound.port}/flood-link", max_frame=20_000)
@@ -230,7 +230,7 @@ async def test_oversized_frame_from_the_server_breaks_the_link():
         await transport.aclose()
 
 
-async def test_cancelling_the_nursery_breaks_the_transport():
+async def test_cancelling_the_nursery_breaks_the_transport(leaping_clock):
     """A transport whose tasks are gone says so and hangs nowhere."""
     async with running(make_app(), GuardConfig()) as bound:
         async with trio.open_nursery() as nursery:
@@ -245,7 +245,7 @@ async def test_cancelling_the_nursery_breaks_the_transport():
 
 
 @pytest.mark.parametrize("url", ["http://x/", "ws:///path", "relay.example", ""])
-async def test_address_that_is_none_is_refused_at_once(url, nursery):
+async def test_address_that_is_none_is_refused_at_once(url, nursery, leaping_clock):
     """A wrong scheme or a missing host is an error of the configuration."""
     with pytest.raises(ValueError, match="address"):
         WebSocketDialer(nursery, WebSocketSettings(url))
