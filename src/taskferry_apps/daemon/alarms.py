@@ -8,6 +8,7 @@ from typing import Final
 
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.ids import Hash
+from taskferry_protocol.limits import SKEW_MS
 from taskferry_protocol.records import PutSetting
 from taskferry_stores.port import DaemonStore
 
@@ -15,7 +16,17 @@ from .audit_hours import audit_often
 from .bounds import BOUNDS
 from .draft import Draft
 
-__all__ = ["OTHER_HISTORY", "PUT_OUT", "RUNS_TWICE", "alarms", "clear_alarm", "of_machine", "raise_alarm"]
+__all__ = [
+    "CLOCK_OFF",
+    "OTHER_HISTORY",
+    "PUT_OUT",
+    "RUNS_TWICE",
+    "alarms",
+    "alarms_now",
+    "clear_alarm",
+    "of_machine",
+    "raise_alarm",
+]
 
 _KEY: Final = "alarms"
 _KEPT: Final = BOUNDS.alarms
@@ -31,7 +42,11 @@ PUT_OUT: Final = (
     "and receives nothing. To use this machine again, link it as a new device from an empty data directory."
 )
 OTHER_HISTORY: Final = "The relay shows another history of this account than the one held here."
-_OF_MACHINE: Final = frozenset({RUNS_TWICE, PUT_OUT, OTHER_HISTORY})
+CLOCK_OFF: Final = (
+    "This machine's clock was more than 5 minutes off the relay's when the two connected: others refuse what "
+    "is signed here. Set it, and start the daemon again; how far it was off says: taskferry doctor"
+)
+_OF_MACHINE: Final = frozenset({RUNS_TWICE, PUT_OUT, OTHER_HISTORY, CLOCK_OFF})
 
 
 def of_machine(alarms: Sequence[str]) -> tuple[str, ...]:
@@ -42,6 +57,12 @@ def of_machine(alarms: Sequence[str]) -> tuple[str, ...]:
 async def alarms(store: DaemonStore) -> tuple[str, ...]:
     """The standing alarms, oldest first."""
     return _read((await store.settings((_KEY,))).get(_KEY))
+
+
+async def alarms_now(store: DaemonStore, clock_ahead_ms: int | None) -> tuple[str, ...]:
+    """The standing alarms; before them that the clock is wrong, by what the link has found."""
+    is_off = clock_ahead_ms is not None and abs(clock_ahead_ms) >= SKEW_MS
+    return (*((CLOCK_OFF,) if is_off else ()), *await alarms(store))
 
 
 def _read(raw: bytes | None) -> tuple[str, ...]:
