@@ -7,6 +7,7 @@ import pytest
 from trio.testing import wait_all_tasks_blocked
 
 from taskferry_apps.daemon import doctor
+from taskferry_apps.daemon.alarms import CLOCK_OFF, of_machine
 from taskferry_apps.daemon.doctor_port import Finding, Level
 from taskferry_apps.daemon.port import Caller, DaemonRefusal
 from taskferry_apps.daemon.service import Daemon
@@ -76,6 +77,10 @@ async def test_a_clock_that_is_off_is_said(off_ms, level):
             assert clock.level is level
             assert "ahead of" in clock.text
             assert clock.remedy
+            # Whoever asks for nothing but the status is told as well, and an agent's program is.
+            alarms = (await daemon.status()).alarms
+            assert (alarms == (CLOCK_OFF,)) is (level is Level.FAIL)
+            assert of_machine(alarms) == alarms
 
 
 async def test_a_relay_that_is_away_and_what_waits_for_it_are_said():

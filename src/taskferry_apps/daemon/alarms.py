@@ -10,6 +10,7 @@ import attrs
 
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.ids import Hash, Instant, sha256
+from taskferry_protocol.limits import SKEW_MS
 from taskferry_protocol.records import PutSetting
 from taskferry_stores.port import DaemonStore
 
@@ -18,11 +19,13 @@ from .bounds import BOUNDS
 from .draft import Draft
 
 __all__ = [
+    "CLOCK_OFF",
     "OTHER_HISTORY",
     "PUT_OUT",
     "RUNS_TWICE",
     "Alarm",
     "alarms",
+    "alarms_now",
     "clear_alarm",
     "of_machine",
     "raise_alarm",
@@ -45,7 +48,11 @@ PUT_OUT: Final = (
     "and receives nothing. To use this machine again, link it as a new device from an empty data directory."
 )
 OTHER_HISTORY: Final = "The relay shows another history of this account than the one held here."
-_OF_MACHINE: Final = frozenset({RUNS_TWICE, PUT_OUT, OTHER_HISTORY})
+CLOCK_OFF: Final = (
+    "This machine's clock was more than 5 minutes off the relay's when the two connected: others refuse what "
+    "is signed here. Set it, and start the daemon again; how far it was off says: taskferry doctor"
+)
+_OF_MACHINE: Final = frozenset({RUNS_TWICE, PUT_OUT, OTHER_HISTORY, CLOCK_OFF})
 
 
 @attrs.frozen
@@ -82,6 +89,12 @@ async def standing_alarms(store: DaemonStore) -> tuple[Alarm, ...]:
 def _read_raised(raw: bytes | None) -> dict[str, tuple[Instant, int]]:
     held = json.loads(raw) if raw is not None else {}
     return {str(text): (Instant(int(at)), int(times)) for text, (at, times) in held.items()}
+
+
+async def alarms_now(store: DaemonStore, clock_ahead_ms: int | None) -> tuple[str, ...]:
+    """The standing alarms; before them that the clock is wrong, by what the link has found."""
+    is_off = clock_ahead_ms is not None and abs(clock_ahead_ms) >= SKEW_MS
+    return (*((CLOCK_OFF,) if is_off else ()), *await alarms(store))
 
 
 def _read(raw: bytes | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from .action_port import AskedView
 from .actions import Actions
 from .alarm_desk import AlarmDesk
 from .alarm_port import AlarmService
-from .alarms import alarms
+from .alarms import alarms_now
 from .audit import AuditBook
 from .backups import Backups, Copying
 from .breakers import tripped_breakers
@@ -206,7 +206,7 @@ class Daemon:
             device=core.device if own is not None else None,
             relay=await self._link.status() if own is not None else None,
             version=version(),
-            alarms=await alarms(core.store),
+            alarms=await alarms_now(core.store, self._link.clock_ahead_ms),
             secrets=core.vault.kind,
             manage=self.manage.state,
             changed=await changed_owners(core.store),
