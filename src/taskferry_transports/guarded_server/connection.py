@@ -13,13 +13,13 @@ from typing import NoReturn
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.trio.task_group import TaskGroup
 from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from wsproto.frame_protocol import CloseReason
 
 from taskferry_transports.guarded_server.budgets import SharedBudget
 from taskferry_transports.guarded_server.config import GuardConfig
-from taskferry_transports.guarded_server.handlers import Handlers
 from taskferry_transports.guarded_server.http import GuardedH11
 from taskferry_transports.guarded_server.websocket import GuardedWebSocket, LinkServer
 
@@ -69,7 +69,7 @@ class Connection:
         tcp = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         self._socket = tcp.socket
         self._send_lock = trio.Lock()
-        self._group = Handlers()
+        self._group = TaskGroup()
         self._reading = trio.CancelScope()
         self._waiting_since = inf
         self._next_ping = inf
