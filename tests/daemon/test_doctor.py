@@ -80,6 +80,10 @@ async def test_a_clock_that_is_off_is_said(off_ms, level):
             # Whoever asks for nothing but the status is told as well, and an agent's program is.
             alarms = (await daemon.status()).alarms
             assert (alarms == (CLOCK_OFF,)) is (level is Level.FAIL)
+            # It cannot be dismissed: it goes with its cause.
+            listed = await daemon.alarms.alarms(OWNER)
+            assert [one.text for one in listed] == list(alarms)
+            assert all("until the clock is right" in one.until for one in listed)
             assert of_machine(alarms) == alarms
 
 

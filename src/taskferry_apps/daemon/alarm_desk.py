@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from taskferry_protocol.audit import AuditKind
 
 from .alarm_port import AlarmView
-from .alarms import PUT_OUT, clear_alarm, standing_alarms
+from .alarms import CLOCK_OFF, PUT_OUT, Alarm, clear_alarm, clock_alarm, standing_alarms
 from .core import Core
 from .draft import Draft
 from .identity_changes import other_history, quoted_history, second_claim, undecided
@@ -25,13 +25,15 @@ _NAMES: Final = re.compile("@([a-z0-9][a-z0-9_-]{0,31})", re.ASCII)
 class AlarmDesk:
     """As `alarm_port.AlarmService` promises it."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, clock_ahead_ms: Callable[[], int | None]) -> None:
         self._core = core
+        self._clock_ahead_ms = clock_ahead_ms
 
     async def alarms(self, caller: Caller) -> tuple[AlarmView, ...]:
-        """Those that stand, oldest first."""
+        """Those that stand, oldest first; before them that the clock is wrong."""
         require_owner(caller)
-        standing = await standing_alarms(self._core.store)
+        off = [Alarm(text, None, 1) for text in clock_alarm(self._clock_ahead_ms())]
+        standing = (*off, *await standing_alarms(self._core.store))
         if not standing:
             return ()
         causes = await self._causes([alarm.text for alarm in standing])
@@ -61,7 +63,10 @@ class AlarmDesk:
     async def _causes(self, texts: list[str]) -> Mapping[str, str]:
         """How alarms begin that are said once, when something begins that goes on; what ends it."""
         core = self._core
-        found = {PUT_OUT: "It stands as long as this device is none of the account's."}
+        found = {
+            PUT_OUT: "It stands as long as this device is none of the account's.",
+            CLOCK_OFF: "It stands until the clock is right and the daemon has started again.",
+        }
         if core.suspended:
             found[core.suspended] = "It stands until this is the only instance at work."
         for pinned in await undecided(core.store, {name for text in texts for name in _NAMES.findall(text)}):

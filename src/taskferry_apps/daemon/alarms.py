@@ -25,8 +25,8 @@ __all__ = [
     "RUNS_TWICE",
     "Alarm",
     "alarms",
-    "alarms_now",
     "clear_alarm",
+    "clock_alarm",
     "of_machine",
     "raise_alarm",
     "standing_alarms",
@@ -91,10 +91,9 @@ def _read_raised(raw: bytes | None) -> dict[str, tuple[Instant, int]]:
     return {str(text): (Instant(int(at)), int(times)) for text, (at, times) in held.items()}
 
 
-async def alarms_now(store: DaemonStore, clock_ahead_ms: int | None) -> tuple[str, ...]:
-    """The standing alarms; before them that the clock is wrong, by what the link has found."""
-    is_off = clock_ahead_ms is not None and abs(clock_ahead_ms) >= SKEW_MS
-    return (*((CLOCK_OFF,) if is_off else ()), *await alarms(store))
+def clock_alarm(clock_ahead_ms: int | None) -> tuple[str, ...]:
+    """That the clock is wrong, by what the link has found: it stands with that, and is kept nowhere."""
+    return (CLOCK_OFF,) if clock_ahead_ms is not None and abs(clock_ahead_ms) >= SKEW_MS else ()
 
 
 def _read(raw: bytes | None) -> tuple[str, ...]:
