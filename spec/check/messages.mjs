@@ -90,6 +90,7 @@ const TYPES = {
   task_fail: ['task', { reason: prose }],
   task_expire: ['task', { deadline: is.time }],
   task_seen: ['task', {}],
+  task_repeat: ['task', { envelope: is.bstr(), key: is.bstr(32) }],
   receipt: [
     'receipt',
     { items: is.list(is.tuple(hash, outcome, is.nullable(is.tstr(1, 64))), 1, 256), 'tells?': is.bool, 'seen?': is.time },
@@ -138,7 +139,8 @@ function shared(value) {
 
 TYPES.device_share = ['account', { items: is.list(shared, 0, 256), done: is.uint(), total: is.uint() }]
 
-export const EVENTS = new Set([...Object.keys(TYPES).filter((type) => type.startsWith('task_')), 'artifact_submit', 'revision_request'])
+const isEvent = (type) => type.startsWith('task_') && type !== 'task_repeat'
+export const EVENTS = new Set([...Object.keys(TYPES).filter(isEvent), 'artifact_submit', 'revision_request'])
 const WORKERS = new Set(['task_accept', 'task_decline', 'task_progress', 'artifact_submit', 'task_fail'])
 const linkShape = is.map({
   task: is.nullable(hash), n: is.uint(), prev: is.nullable(hash), seen: is.tuple(is.uint(), is.nullable(hash)),

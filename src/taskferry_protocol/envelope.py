@@ -32,6 +32,7 @@ __all__ = [
     "Parcel",
     "Wrap",
     "check_clock",
+    "check_life",
     "encode_header",
     "encode_parcel",
     "encode_payload",
@@ -116,6 +117,17 @@ def check_clock(header: Header, now: Instant) -> None:
         )
     if header.expires_at <= now:
         raise RemoteProtocolError(RejectCode.EXPIRED, "its lifetime is over", field="expires_at")
+
+
+def check_life(header: Header, carrier: Header | None, now: Instant) -> None:
+    """As `check_clock`; what another envelope brings once more lives by the time of that `carrier`.
+
+    Raises as `check_clock`, and bad-time for one written later than what brings it.
+    """
+    if carrier is not None and header.created_at > carrier.created_at:
+        text = "written later than what brings it"
+        raise RemoteProtocolError(RejectCode.BAD_TIME, text, field="created_at")
+    check_clock(header if carrier is None else carrier, now)
 
 
 def _read(raw: bytes, check: Callable[[Signed, Kind], None], now: Instant | None) -> Envelope:

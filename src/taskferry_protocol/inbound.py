@@ -14,14 +14,9 @@ import attrs
 from .account_state import DeviceStatus
 from .accounts import AccountLog, admits_device
 from .crypto import EncryptionKey
-from .envelope import (
-    Envelope,
-    check_clock,
-    parse_envelope,
-    verify_envelope,
-    verify_envelope_by_known_key,
-)
+from .envelope import Envelope, check_life, parse_envelope, verify_envelope, verify_envelope_by_known_key
 from .errors import RejectCode, RemoteProtocolError
+from .header import Header
 from .ids import AccountId, DeviceId, Hash, Instant, sha256
 from .limits import CONTACTS
 from .messages import (
@@ -105,7 +100,8 @@ class InboundFacts:
     the sender's tasks with mine that are not final. `closed_until` is from when on a declined agent may ask
     again. `highest_seq` is the highest `seq` seen of this device to this `to`, None for none yet. `caught_up`
     is when this device last held all that the relay had for it; None: it holds it now. `own`
-    says whether the relay can still be asked for the owner's own log.
+    says whether the relay can still be asked for the owner's own log. `carrier` is what brings the envelope
+    once more, after its own time: that one's time counts instead.
     """
 
     mine: AccountLog
@@ -127,6 +123,7 @@ class InboundFacts:
     caught_up: Instant | None = None
     directory: Directory = Directory.OPEN
     own: Directory = Directory.EXHAUSTED
+    carrier: Header | None = None
 
 
 @attrs.frozen
@@ -228,7 +225,7 @@ def receive(envelope: Envelope, sealed: bytes, facts: InboundFacts, *, now: Inst
         return Quarantine(envelope.hash, error.code, error.text)
     opened: Opened | None = None
     try:
-        check_clock(envelope.header, now)
+        check_life(envelope.header, facts.carrier, now)
         if _is_news_of_mine(envelope, facts):
             return NeedLog(envelope, facts.mine.account, facts.mine.state.length)
         standing = _standing(envelope, facts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskferry_apps.daemon.inbound import Inbound
+from taskferry_apps.daemon.repeating import brought_again
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.taskbook import load_task
 from taskferry_apps.daemon.undelivered import unconfirmed
@@ -14,7 +15,18 @@ from taskferry_protocol.ids import Hash
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import TextPart
-from taskferry_protocol.records import DropOutbox, Generation, Offset, Place, RelayCursor, Rung, SetRung
+from taskferry_protocol.records import (
+    Direction,
+    DropOutbox,
+    Generation,
+    MessageQuery,
+    Offset,
+    Order,
+    Place,
+    RelayCursor,
+    Rung,
+    SetRung,
+)
 
 from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
 
@@ -33,7 +45,11 @@ async def begun(world: World, alice: Machine, bob: Machine) -> Hash:
         await in_state(a, task, "accepted")
 
         async def settled() -> bool:
-            return all([not (await one._core.store.stats()).outbox_waiting for one in (a, b)])
+            query = MessageQuery(direction=Direction.OUT)
+            pages = [
+                await one._core.store.message_page(query, None, 50, Order.NEWEST_FIRST) for one in (a, b)
+            ]
+            return all(row.rung is Rung.DELIVERED for page in pages for row in page.items)
 
         await until(settled)
     return task
@@ -92,6 +108,7 @@ async def test_a_relays_word_for_it_is_told_with_the_task():
 
         at = RelayCursor("somewhere", ANOTHER, Offset(1))
         await Inbound(b._core, nobody).take(Notice(1, lost, RejectCode.EXPIRED), at)
+        assert await brought_again(b._core, lost)
         assert await told(b, lost) == [(lost, task)]
 
 

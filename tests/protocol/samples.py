@@ -62,6 +62,7 @@ SAMPLES: Mapping[str, Mapping[str, object]] = {
     "task_fail": {"reason": ""},
     "task_expire": {"deadline": 5},
     "task_seen": {},
+    "task_repeat": {"envelope": b"e", "key": bytes(32)},
     "receipt": {"items": [[H, "applied", None]]},
     "account_update": {"statements": [b"s"], "from": 3},
     "card_update": {"card": b"c"},
@@ -99,7 +100,9 @@ def written(type_name: str, body: object, /, **members: object) -> bytes:
     link: dict[str, object] = {}
     if type_name == "task_request":
         link = {"link": {"task": None, "n": 0, "prev": None, "seen": [0, None]}}
-    elif type_name.startswith("task_") or type_name in ("artifact_submit", "revision_request"):
+    elif type_name in ("artifact_submit", "revision_request") or (
+        type_name.startswith("task_") and type_name != "task_repeat"
+    ):
         link = {"link": LINK}
     content = {"type": type_name, "minor": 0, "conv": CONV, "hop": 0, "cause": [], "body": body}
     return encode({key: value for key, value in (content | link | members).items() if value is not ...})

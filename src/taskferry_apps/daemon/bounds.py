@@ -157,6 +157,10 @@ class DaemonBounds:
         "What nobody has taken for so long has no program that still knows its fence.",
     )
 
+    expired_words: int = fixed(
+        Of.DISK, 256, _COUNT, "In tasks, that are brought again: what peers who were long away have missed."
+    )
+
     # --- memory
 
     logs_held: int = fixed(Of.MEMORY, 512, _COUNT, "Accounts whose logs are held folded.")

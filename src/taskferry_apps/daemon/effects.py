@@ -21,6 +21,7 @@ from taskferry_protocol.messages import (
     GrantUpdated,
     Outcome,
     Receipt,
+    TaskRepeat,
     TextMessage,
 )
 from taskferry_protocol.rates import RateState
@@ -45,6 +46,7 @@ from .message_arrivals import take_message
 from .own_news import heard_of
 from .quarantine import audit_refusal
 from .receipts import take_receipt
+from .repeat_arrivals import take_repeat
 from .share_arrivals import take_share
 from .task_arrivals import take_task_event
 
@@ -103,6 +105,8 @@ async def _effect(arrival: Arrival) -> tuple[Outcome, str]:
             await take_message(arrival, body)
         case Receipt():
             await take_receipt(arrival, body)
+        case TaskRepeat():
+            await take_repeat(arrival, body, apply)
         case DeviceShare():
             await take_share(arrival, body)
         case ActionRequest():

@@ -53,6 +53,7 @@ from .late_mail import note_late
 from .log_news import Fetch, News, fetch_news, judge, pin, refresh
 from .named_events import take_if_named
 from .quarantine import set_aside
+from .repeating import note_expired
 
 __all__ = ["Fetch", "Inbound"]
 
@@ -289,6 +290,8 @@ class Inbound:
             if entry is not None and (taken or hash in self._core.unanswered):
                 for message in (await self._core.store.messages((hash,))).get(hash, ()):
                     draft.add(SetRung(hash, message.mine.name, Rung.EXPIRED, code, draft.now))
+                    if message.rung not in (None, Rung.DELIVERED):
+                        await note_expired(draft, message)
                     refs = (hash,) if message.task is None else (hash, message.task)
                     draft.tell("delivery", message.mine.name, refs, rung="expired", code=code)
                 draft.add(DropOutbox((hash,)))

@@ -45,6 +45,7 @@ from .draft import Draft, is_class_without_receipt
 from .identity_changes import WAITING_CODE, stopped
 from .port import DaemonRefusal
 from .publications import Publication, Subject, note
+from .repeating import note_expired
 
 __all__ = ["Outbound", "Renew", "give_up_all", "give_up_expired"]
 
@@ -336,6 +337,8 @@ async def _end(draft: Draft, entry: OutboxRecord, rung: Rung, code: str) -> None
         name = message.mine.name
         refs = (entry.hash,) if message.task is None else (entry.hash, message.task)
         draft.add(SetRung(entry.hash, name, rung, code, draft.now))
+        if rung is Rung.EXPIRED and code == RejectCode.EXPIRED.value:
+            await note_expired(draft, message)
         draft.tell("delivery", name, refs, rung=rung.value, code=code)
 
 

@@ -12,6 +12,7 @@ from taskferry_protocol.tasks import TaskEvent, TaskView
 
 from .core import Core
 from .names import handle_of
+from .repeating import brought_again
 
 __all__ = ["lost_word", "unconfirmed"]
 
@@ -41,17 +42,19 @@ async def lost_word(core: Core, events: Iterable[TaskEvent]) -> str:
         for message in found.get(event.hash, ()):
             if message.rung in _LOST:
                 peer = await handle_of(core, message.peer)
-                return _sentence(event, message.rung, message.code, peer)
+                what = f"The {event.type.value} of this side (event {event.link.n})"
+                if message.rung is not Rung.EXPIRED:
+                    return _failed(what, message.code, peer)
+                never = (
+                    f"{what} expired; as far as is known {peer} never had it, and takes nothing that follows"
+                )
+                if await brought_again(core, message.hash):
+                    return f"{never} until it has. It is brought again, for half a year."
+                return f"{never}. Tell its owner in another way, and ask anew in a new task."
     return ""
 
 
-def _sentence(event: TaskEvent, rung: Rung, code: str, peer: str) -> str:
-    what = f"The {event.type.value} of this side (event {event.link.n})"
-    if rung is Rung.EXPIRED:
-        return (
-            f"{what} expired; as far as is known {peer} never had it, and takes nothing that follows."
-            " Tell its owner in another way, and ask anew in a new task."
-        )
+def _failed(what: str, code: str, peer: str) -> str:
     if code in _BARRED:
         return (
             f"{what} was refused for want of permission; {peer} takes nothing that follows before its owner"

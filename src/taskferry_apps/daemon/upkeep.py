@@ -28,6 +28,7 @@ from .outbound import give_up_expired
 from .own_news import tell_untold
 from .owner import Owner
 from .quiet import QUIET_MS
+from .repeating import repeat_expired
 from .second_looks import SecondLooks
 from .tasks import Tasks
 from .telling import keep_ran
@@ -71,6 +72,7 @@ class Upkeep:
         self._core.forget_unlocked()
         await self._owner.keep_keys_fresh(connected=self._link.connected)
         await give_up_expired(self._core)
+        await repeat_expired(self._core)
         await self._second_looks.take_due()
         await pass_on_late(self._core)
         await tell_untold(self._core)

@@ -6,6 +6,7 @@ from .codec import BODIES, decode_content, encode_content, is_task_event
 from .connections import ConnectionAccepted, ConnectionEnded, ConnectionRequested, GrantUpdated, InviteProof
 from .content import Content
 from .parts import BlobPart, FilePart, JsonPart, Part, TextPart, parts_size
+from .repeats import TaskRepeat
 from .shares import (
     DeviceShare,
     SharedAccount,
@@ -71,6 +72,7 @@ __all__ = [
     "TaskExpire",
     "TaskFail",
     "TaskProgress",
+    "TaskRepeat",
     "TaskRequest",
     "TaskSeen",
     "TextMessage",

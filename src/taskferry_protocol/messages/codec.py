@@ -16,6 +16,7 @@ from .base import Body, kept
 from .connections import ConnectionAccepted, ConnectionEnded, ConnectionRequested, GrantUpdated
 from .content import Content
 from .fields import digest
+from .repeats import TaskRepeat
 from .shares import DeviceShare
 from .talk import AccountUpdate, CardUpdate, GrantDigest, Receipt, TextMessage
 from .tasks import (
@@ -56,6 +57,7 @@ _ALL: Final[tuple[type[Body], ...]] = (
     ConnectionEnded,
     GrantUpdated,
     *_TASK_EVENTS,
+    TaskRepeat,
     Receipt,
     AccountUpdate,
     CardUpdate,

@@ -294,6 +294,15 @@ TYPES: list[Type] = [
         ],
     ),
     Type(
+        "task_repeat",
+        "task",
+        {"envelope": b"an event as it was signed", "key": fixed("key")},
+        wrong=[
+            ("key_short", "a K of 31 bytes", "bad-value", {"key": bytes(31)}),
+            ("envelope_text", "a text for the envelope", "wrong-type", {"envelope": "e"}),
+        ],
+    ),
+    Type(
         "account_update",
         "account",
         {"statements": [STATEMENT, STATEMENT], "from": 3},

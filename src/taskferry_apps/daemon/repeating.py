@@ -1,0 +1,126 @@
+"""Bringing words of tasks once more that expired on their way: a peer that was long away misses none.
+
+What expires is noted in the commit that says so. Each time what brings it has expired as well it is brought
+again, until the peer has it or half a year is over: one envelope at a time waits for who never comes back.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.links import Role
+from taskferry_protocol.messages import TaskRepeat
+from taskferry_protocol.records import DropSetting, MessageRecord, PutSetting, Rung, TaskRecord
+
+from .bonds import bond_between
+from .bounds import BOUNDS
+from .core import Core
+from .draft import LIFETIME_MS, Draft
+from .port import DaemonRefusal
+
+__all__ = ["brought_again", "note_expired", "repeat_expired"]
+
+#: The setting that notes them.
+_KEY: Final = "expired words"
+MOST: Final = BOUNDS.expired_words
+#: How often one is brought: with its own time, half a year.
+TIMES: Final = 12
+#: Posted in one commit.
+_LOT: Final = 8
+
+
+@attrs.frozen
+class _Word:
+    """One of them: when it is to be brought next, and how often it was."""
+
+    hash: Hash
+    at: Instant
+    times: int = 0
+
+
+async def _noted(draft: Draft) -> tuple[_Word, ...]:
+    raw = await draft.setting(_KEY)
+    listed = json.loads(raw) if raw else []
+    return tuple(_Word(Hash(bytes.fromhex(hash)), Instant(at), times) for hash, at, times in listed)
+
+
+def _note(draft: Draft, words: Sequence[_Word]) -> None:
+    listed = [[word.hash.hex(), word.at, word.times] for word in words]
+    draft.add(PutSetting(_KEY, json.dumps(listed).encode()) if listed else DropSetting(_KEY))
+
+
+async def note_expired(draft: Draft, message: MessageRecord) -> None:
+    """Note a message of ours that has expired, if it stands in a task and there is room."""
+    words = await _noted(draft)
+    if message.task is None or len(words) >= MOST or any(word.hash == message.hash for word in words):
+        return
+    _note(draft, (*words, _Word(message.hash, draft.now)))
+
+
+async def brought_again(core: Core, hash: Hash) -> bool:
+    """Whether a message is still to be brought, or on its way once more."""
+    return any(word.hash == hash for word in await _noted(Draft(core)))
+
+
+async def repeat_expired(core: Core) -> None:
+    """Bring what is due, some in a commit. The lock must be free."""
+    while await _repeat_some(core):
+        pass
+
+
+async def _repeat_some(core: Core) -> bool:
+    """The next of it; whether there may be more."""
+    if core.suspended:
+        return False  # another copy of this device may be at work: nothing is signed now
+    async with core.lock:
+        draft = Draft(core)
+        words = await _noted(draft)
+        due = [word for word in words if word.at <= draft.now][:_LOT]
+        if not due:
+            return False
+        found = await core.store.messages([word.hash for word in due])
+        later: dict[Hash, _Word] = {}
+        for word in due:
+            for message in found.get(word.hash, ()):
+                if word.times < TIMES and await _bring(draft, message):
+                    at = Instant(draft.now + LIFETIME_MS)
+                    later[word.hash] = _Word(word.hash, at, word.times + 1)
+        gone = {word.hash for word in due}
+        rest = [later.get(word.hash, word) for word in words if word.hash not in gone or word.hash in later]
+        _note(draft, rest)
+        await draft.commit()
+    return True
+
+
+async def _bring(draft: Draft, message: MessageRecord) -> bool:
+    """Post what brings it. False where that helps nobody any more, or cannot be."""
+    store = draft.core.store
+    if message.rung is not Rung.EXPIRED or message.task is None:
+        return False
+    rows = (await store.tasks((message.task,))).get(message.task, ())
+    row = next((row for row in rows if (row.mine, row.peer) == (message.mine, message.peer)), None)
+    kept = (await store.sealed((message.hash,))).get(message.hash)
+    if row is None or kept is None or not await _is_wanted(draft, row, message):
+        return False
+    mark = draft.mark()
+    try:
+        await draft.post_quietly(TaskRepeat(kept.envelope, kept.key), message.mine, message.peer)
+    except DaemonRefusal:
+        draft.back_to(mark)  # nobody serves that agent any more, or it fits into no envelope
+        return False
+    return True
+
+
+async def _is_wanted(draft: Draft, row: TaskRecord, message: MessageRecord) -> bool:
+    """Whether the two are connected, and the task was not taken back before anything of it had arrived."""
+    if await bond_between(draft.core.store, message.mine, message.peer) is None:
+        return False
+    if row.open or row.role != Role.REQUESTER.value:
+        return True
+    asked = (await draft.core.store.messages((row.task,))).get(row.task, ())
+    return any(one.rung is Rung.DELIVERED for one in asked)
