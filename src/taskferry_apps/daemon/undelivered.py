@@ -37,7 +37,7 @@ def unconfirmed(view: TaskView, role: Role) -> tuple[TaskEvent, ...]:
 async def lost_word(core: Core, events: Iterable[TaskEvent]) -> str:
     """What is to be known of the first of these that did not arrive, in a sentence; empty if none is lost."""
     listed = tuple(events)
-    found = await core.store.messages([event.hash for event in listed])
+    found = await core.store.message_states([event.hash for event in listed])
     for event in listed:
         for message in found.get(event.hash, ()):
             if message.rung in _LOST:
