@@ -140,7 +140,11 @@ async def test_reader_that_does_not_read_blocks_the_sender(pair, direction):
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(push)
-            await wait_all_tasks_blocked(0.05)
+            before = -1
+            while before != sent:
+                before = sent
+                with trio.move_on_after(0.4):
+                    await trio.sleep_forever()
             # Kernel buffers of the two hops take several megabytes; eighty would mean that nothing blocks.
             assert sent * MAX_FRAME < 25_000_000
             for _ in range(sent):
@@ -255,7 +259,11 @@ async def test_two_senders_are_told_that_they_are_two(pair, direction):
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(push)
-            await wait_all_tasks_blocked(0.05)
+            before = -1
+            while before != sent:
+                before = sent
+                with trio.move_on_after(0.4):
+                    await trio.sleep_forever()
             with pytest.raises(trio.BusyResourceError):
                 await end.send(b"second")
             nursery.cancel_scope.cancel()
