@@ -252,6 +252,7 @@ def _be(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
     except BaseException:  # noqa: BLE001 - the process ends with it
         traceback.print_exc()
     finally:
+        # As Python does at its end: it waits for threads, and this process never gets there by itself.
         threading._shutdown()  # type: ignore[attr-defined]
         atexit._run_exitfuncs()
         sys.stdout.flush()

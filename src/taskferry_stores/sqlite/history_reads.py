@@ -70,7 +70,7 @@ def messages_filtered(
         values.append(start)
     tests, tested = _tests_of(query, mine, peer)
     rows = connection.execute(
-        f"SELECT w.n, {tests} FROM ({lead} LIMIT {WALKED_ROWS}) w",  # noqa: S608
+        f"SELECT w.n, {tests} FROM ({lead} LIMIT {WALKED_ROWS}) w",  # noqa: S608 - our own words alone
         (*tested, *values),
     )
     walk = _Walk(rows)
