@@ -87,6 +87,22 @@ async def test_head_of_an_answer_without_length_leaves_at_once():
             assert b"200" in await read_head(stream)
 
 
+async def test_answer_that_did_not_wait_for_the_body_says_that_the_connection_ends(server):
+    """Otherwise a client would send its next request into a connection that is about to be closed."""
+    head = b"POST /health HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n"
+    async with await connect(server.port, head % 4) as stream:
+        with trio.fail_after(PATIENCE):
+            answer = await read_head(stream)
+            assert answer.startswith(b"HTTP/1.1 405")
+            assert answer.lower().count(b"connection: close") == 1
+            await stream.send_all(b"late")
+            await read_to_end(stream)
+    async with await connect(server.port, (head % 4).replace(b"health", b"length") + b"full") as stream:
+        with trio.fail_after(PATIENCE):
+            assert b"close" not in await read_head(stream)
+        assert await is_healthy(server.port)
+
+
 # --- Requests that are slow, large or broken --------------------------------------------------------------
 
 
@@ -123,6 +139,7 @@ async def test_declared_body_over_the_limit_is_refused_unread(server):
     head = b"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: 200001\r\n\r\n"
     answer = await exchange(server.port, head)
     assert answer.startswith(b"HTTP/1.1 413")
+    assert answer.lower().count(b"connection: close") == 1
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == "body-too-large"
 
 

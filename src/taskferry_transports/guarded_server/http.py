@@ -218,6 +218,7 @@ class GuardedH11(H11Protocol):
         self.connection = _Head(h11.SERVER, max_incomplete_event_size=self.config.h11_max_incomplete_size)
         self.can_read = _Pause(link)
         self._asks_for_head = False
+        self._brings_body = False
         self._head = b""
         """Of an answer whose length it tells: it goes with the first of its body, in one write."""
 
@@ -255,6 +256,10 @@ class GuardedH11(H11Protocol):
         if self._asks_for_head and isinstance(event, h11.Data):
             # Refusals, too, end with their headers there (RFC 9110 section 9.3.2).
             return
+        if self._brings_body and isinstance(event, h11.Response) and self._is_body_due():
+            # The connection ends with this answer: told so, a client sends its next request by another one.
+            kept = [(name, value) for name, value in event.headers if name != b"connection"]
+            event = h11.Response(status_code=event.status_code, headers=[*kept, (b"connection", b"close")])
         try:
             data = self._head + self.connection.send(event)
         except h11.LocalProtocolError:
@@ -269,6 +274,9 @@ class GuardedH11(H11Protocol):
         if cast(h11.Connection, self.connection).our_state is h11.ERROR:
             # Whoever broke the rules was answered already. An endless response would never let go again.
             await trio.lowlevel.checkpoint()
+
+    def _is_body_due(self) -> bool:
+        return self.connection.their_state is h11.SEND_BODY
 
     def fall_apart(self) -> None:
         """The connection is over: refer to nothing that refers back."""
@@ -290,6 +298,7 @@ class GuardedH11(H11Protocol):
         if not event.target.startswith(b"/"):
             raise h11.RemoteProtocolError("the target is no path", error_status_hint=400)
         names = {name for name, _ in event.headers}
+        self._brings_body = not names.isdisjoint((b"content-length", b"transfer-encoding"))
         if {b"content-length", b"transfer-encoding"} <= names:
             # RFC 9112 section 6.3: a proxy that goes by the other one would take what follows for its own.
             raise h11.RemoteProtocolError("the body has two lengths", error_status_hint=400)
