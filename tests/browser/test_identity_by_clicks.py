@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -20,18 +19,11 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.cli.conftest import Ran, Shell, items, owner_with, request_of, until
+from tests.ports import free_port
 from tests.relay.process import command
 from tests.warm import WarmStage
 
 from .conftest import Seat, Sit
-
-
-def free_port() -> int:
-    """One that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
 
 
 @contextmanager
