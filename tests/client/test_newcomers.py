@@ -77,17 +77,17 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def by_client(address: Address | None) -> None:
+def by_client(address: Address | None, patience: float = 0.5) -> None:
     """One call, synchronously."""
-    with Client("writer", token=TOKEN, url=address, patience=0.5) as client:
+    with Client("writer", token=TOKEN, url=address, patience=patience) as client:
         client.agents()
 
 
-def by_async_client(address: Address | None) -> None:
+def by_async_client(address: Address | None, patience: float = 0.5) -> None:
     """One call, asynchronously."""
 
     async def call() -> None:
-        async with AsyncClient("writer", token=TOKEN, url=address, patience=0.5) as client:
+        async with AsyncClient("writer", token=TOKEN, url=address, patience=patience) as client:
             await client.agents()
 
     anyio.run(call, backend="trio")
@@ -219,7 +219,7 @@ def test_a_program_that_is_started_with_its_daemon_waits_for_it(data, call, monk
 
     monkeypatch.setattr(private_files, "is_directory_held", held_from_the_second_look_on)
     with listening() as daemon, ExitStack() as held:
-        call(None)
+        call(None, patience=20.0)
     assert len(looks) >= 2
     assert TOKEN in daemon.heard[0]
     begun = time.monotonic()
