@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import random
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["free_port"]
+__all__ = ["at_free_ports", "free_port"]
 
 _USUAL_LOWEST = 32_768
 
@@ -28,3 +29,8 @@ def free_port() -> int:
                 return port
         except OSError:
             continue
+
+
+def at_free_ports(words: Iterable[str]) -> list[str]:
+    """A command line whose program gets a port that it can have again, where it would be given any."""
+    return [f"127.0.0.1:{free_port()}" if word == "127.0.0.1:0" else word for word in words]

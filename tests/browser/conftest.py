@@ -10,9 +10,9 @@ import importlib.util
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import attrs
@@ -22,7 +22,8 @@ from taskferry_apps.demo.stage import Stage
 from taskferry_apps.local_client import LocalClient
 from taskferry_apps.settings import owner_token_path
 from tests.cli.conftest import Shell, owner_with
-from tests.warm import WarmStage
+from tests.ports import at_free_ports
+from tests.warm import Started, WarmStage
 
 from .town import Town
 
@@ -67,7 +68,10 @@ def browser() -> Iterator[Browser]:
         pytest.fail(missing)
     if missing:
         pytest.skip(missing)
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    # What is awaited is given as long as what is to be clicked; by itself it is a third of that.
+    expect.set_options(timeout=PATIENCE_MS)
 
     # Root is refused Chromium's sandbox; what is opened here are our own pages.
     flags = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -165,10 +169,18 @@ def sit(browser: Browser) -> Iterator[Sit]:
     assert faults == []
 
 
+class _Stage(WarmStage):
+    """A stage on which a daemon can be started again at its address, which browsers go by."""
+
+    def begin(self, words: Sequence[str], environment: Mapping[str, str], output: IO[bytes]) -> Started:
+        """Start the program at a port that it can have again."""
+        return super().begin(at_free_ports(words), environment, output)
+
+
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A folder for processes that end with the tests."""
-    with WarmStage(tmp_path_factory.mktemp("stage")) as stage:
+    with _Stage(tmp_path_factory.mktemp("stage")) as stage:
         yield stage
 
 

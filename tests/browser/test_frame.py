@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from playwright.sync_api import expect
 
 from tests.cli.conftest import owner_with
+from tests.endings import wait_ended
 
 
 def test_the_link_works_once_and_leaves_no_secret_in_the_address(bob, sit):
@@ -82,15 +83,19 @@ def test_a_page_says_when_the_daemon_is_gone_and_goes_on_when_it_is_back(stage, 
     was = json.loads((carol.data / "daemon.json").read_text())
     os.kill(was["pid"], signal.SIGTERM)
     expect(note).to_contain_text("does not answer")
+    # Its feeds end first; its port and its directory are let go of later.
+    wait_ended(was["pid"])
     words = ["up", "--addr", urlsplit(was["url"]).netloc, "--data", str(carol.data)]
     environment = {**os.environ, "TASKFERRY_SECRETS": "files"}
     with subprocess.Popen([sys.executable, "-m", "taskferry_apps.cli", *words], env=environment) as again:
-        # Browsers' sessions are not kept over a start: the owner is asked to come in again.
-        expect(page.locator("body")).to_contain_text("not signed in", timeout=15_000)
-        seat.enter()
-        expect(page.locator("#page")).to_contain_text("@carol")
-        expect(note).to_be_hidden()
-        again.terminate()
+        try:
+            # Browsers' sessions are not kept over a start: the owner is asked to come in again.
+            expect(page.locator("body")).to_contain_text("not signed in", timeout=30_000)
+            seat.enter()
+            expect(page.locator("#page")).to_contain_text("@carol")
+            expect(note).to_be_hidden()
+        finally:
+            again.terminate()
 
 
 def test_signing_out_everywhere_closes_the_other_tab_too(bob, sit):

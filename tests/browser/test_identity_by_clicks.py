@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,19 +18,16 @@ import attrs
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.cli.conftest import Ran, Shell, items, owner_with, request_of, until
+from taskferry_transports.backoff import LONGEST
+from tests.cli.conftest import PATIENCE_S, Ran, Shell, items, owner_with, request_of, until
+from tests.ports import free_port
 from tests.relay.process import command
 from tests.warm import WarmStage
 
 from .conftest import Seat, Sit
 
-
-def free_port() -> int:
-    """One that nobody listens at."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port: int = found.getsockname()[1]
-        return port
+#: A daemon that has dialled in vain while the relays change waits so long before it dials again.
+FOUND_S = LONGEST + PATIENCE_S
 
 
 @contextmanager
@@ -91,12 +87,12 @@ def contacts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Contacts]:
 
 
 def _until(shell: Shell, *words: str, holds: Callable[[Ran], object]) -> Ran:
-    return until(lambda: shell(*words, "--json"), lambda ran: bool(holds(ran)))
+    return until(lambda: shell(*words, "--json"), lambda ran: bool(holds(ran)), FOUND_S)
 
 
 def _ask(shell: Shell, whom: str) -> None:
     """Ask for a connection, as soon as the relay knows whom."""
-    until(lambda: shell("connect", "maker", whom), lambda ran: ran.code == 0)
+    until(lambda: shell("connect", "maker", whom), lambda ran: ran.code == 0, FOUND_S)
 
 
 def _account(shell: Shell) -> str:

@@ -23,7 +23,7 @@ from .town import Town, waited
 
 #: From the answer to a change until it is on the page. On a machine that does other things beside, such as
 #: the other tests, it is given more; what is never told would take the half minute of the next look.
-SOON_MS = 5_000
+SOON_MS = 12_000
 
 
 @contextmanager

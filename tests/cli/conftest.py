@@ -85,9 +85,9 @@ def _ran(code: int, out: bytes, err: bytes) -> Ran:
     return Ran(code, out.decode(), err.decode())
 
 
-def until(run: Callable[[], Ran], holds: Callable[[Ran], bool]) -> Ran:
+def until(run: Callable[[], Ran], holds: Callable[[Ran], bool], seconds: float = PATIENCE_S) -> Ran:
     """Run a command again until its outcome is as awaited."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + seconds
     while not holds(ran := run()):
         assert time.monotonic() < deadline, ran
     return ran

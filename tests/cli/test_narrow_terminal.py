@@ -23,6 +23,7 @@ def on_terminal(shell: Shell, *words: str, typed: str = "") -> list[str]:
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    os.write(ours, typed.encode())
     with subprocess.Popen(
         [sys.executable, "-m", "taskferry_apps.cli", *words, "--data", str(shell.data)],
         stdin=theirs if typed else subprocess.DEVNULL,
@@ -31,7 +32,6 @@ def on_terminal(shell: Shell, *words: str, typed: str = "") -> list[str]:
         env=environment,
     ) as process:
         os.close(theirs)
-        os.write(ours, typed.encode())
         shown = b""
         try:
             while piece := os.read(ours, 4096):

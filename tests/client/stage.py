@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import attrs
 
-from taskferry_apps.demo.stage import Machine, Stage, wait_until
+from taskferry_apps.demo.stage import Machine, Process, Stage, wait_until
+from tests.endings import wait_ended
+from tests.ports import at_free_ports
 
 __all__ = ["Pair", "a_pair", "daemons_of"]
 
@@ -80,6 +83,7 @@ class Pair:
         machine = self.alice if owner == "alice" else self.bob
         (pid,) = daemons_of(machine.data)
         os.kill(pid, signal.SIGKILL)
+        wait_ended(pid)
         address = machine.url.removeprefix("http://")
         around = self.environment(owner)
         # To a daemon, this would be its owner's credential.
@@ -108,6 +112,14 @@ class Pair:
             again.wait(PATIENCE_S)
 
 
+class _Stage(Stage):
+    """A stage on which a daemon can be started again at its address."""
+
+    def begin(self, words: Sequence[str], environment: Mapping[str, str], output: IO[bytes]) -> Process:
+        """Start the program at a port that it can have again."""
+        return super().begin(at_free_ports(words), environment, output)
+
+
 def daemons_of(data: Path) -> list[int]:
     """The daemon's process with that data directory."""
     found = []
@@ -124,7 +136,7 @@ def daemons_of(data: Path) -> list[int]:
 @contextmanager
 def a_pair(folder: Path) -> Iterator[Pair]:
     """A relay and two daemons on this machine."""
-    with Stage(folder) as stage:
+    with _Stage(folder) as stage:
         relay, _ = stage.start_relay()
         alice, bob = stage.start_daemon("alice"), stage.start_daemon("bob")
         tokens = {}

@@ -110,7 +110,7 @@ async def test_a_task_without_a_result_is_told_as_such(ferry, kind):
         async with ferry.alice.client(kind) as alice, ferry.bob.client(kind) as bob:
             ends = {"declined": "Not my field", "failed": "It broke"}
             asked = {state: await alice.send_task("@bob/writer", state) for state in ends}
-            async for job in bob.work(idle=5):
+            async for job in bob.work(idle=20):
                 if job.task.title == "declined":
                     await job.decline(ends["declined"])
                 else:

@@ -16,7 +16,8 @@ import pytest
 
 from taskferry_apps.client import AsyncClient, Client, DaemonAway
 from taskferry_apps.client.address import Address, DaemonStarting, Holder, NoDaemon
-from taskferry_apps.daemon.private_files import hold_directory
+from taskferry_apps.daemon import private_files
+from taskferry_apps.daemon.private_files import hold_directory, is_directory_held
 from taskferry_apps.local_client import LocalClient
 from taskferry_apps.mcp.pipe import connect
 from taskferry_transports.blocking_websocket import CannotDial, DialRejected
@@ -76,17 +77,17 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def by_client(address: Address | None) -> None:
+def by_client(address: Address | None, patience: float = 0.5) -> None:
     """One call, synchronously."""
-    with Client("writer", token=TOKEN, url=address, patience=0.5) as client:
+    with Client("writer", token=TOKEN, url=address, patience=patience) as client:
         client.agents()
 
 
-def by_async_client(address: Address | None) -> None:
+def by_async_client(address: Address | None, patience: float = 0.5) -> None:
     """One call, asynchronously."""
 
     async def call() -> None:
-        async with AsyncClient("writer", token=TOKEN, url=address, patience=0.5) as client:
+        async with AsyncClient("writer", token=TOKEN, url=address, patience=patience) as client:
             await client.agents()
 
     anyio.run(call, backend="trio")
@@ -205,18 +206,21 @@ def test_a_client_finds_its_daemon_at_another_address(data):
 
 
 @pytest.mark.parametrize("call", [by_client, by_async_client])
-def test_a_program_that_is_started_with_its_daemon_waits_for_it(data, call):
+def test_a_program_that_is_started_with_its_daemon_waits_for_it(data, call, monkeypatch):
     """One that holds its directory already, or takes it this moment; the wait is a pause, and ends."""
-    with listening() as daemon, ExitStack() as held:
+    looks: list[Path] = []
 
-        def hold() -> None:
+    def held_from_the_second_look_on(place: Path) -> bool:
+        looks.append(place)
+        if len(looks) == 2:
             held.enter_context(hold_directory(data))
             note(data, daemon.url)
+        return is_directory_held(place)
 
-        later = threading.Timer(0.15, hold)
-        later.start()
-        call(None)
-        later.join()
+    monkeypatch.setattr(private_files, "is_directory_held", held_from_the_second_look_on)
+    with listening() as daemon, ExitStack() as held:
+        call(None, patience=20.0)
+    assert len(looks) >= 2
     assert TOKEN in daemon.heard[0]
     begun = time.monotonic()
     with hold_directory(data), pytest.raises(DaemonStarting):

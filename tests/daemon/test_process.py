@@ -71,14 +71,13 @@ def _refusal(*arguments: str) -> str:
 
 @pytest.fixture
 def relay(tmp_path):
-    """The URL of a relay process."""
-    port = free_port()
-    process = _start("relay", "--addr", f"127.0.0.1:{port}", "--db", str(tmp_path / "relay.db"))
-    yield f"http://127.0.0.1:{port}"
+    """The URL of a relay process that listens."""
+    process = _start("relay", "--addr", f"127.0.0.1:{free_port()}", "--db", str(tmp_path / "relay.db"))
+    assert process.stderr is not None
+    yield json.loads(process.stderr.readline())["url"]
     process.kill()
     process.wait()
-    if process.stderr is not None:
-        process.stderr.close()
+    process.stderr.close()
 
 
 def _pair(alice: LocalClient, bob: LocalClient, relay: str) -> None:

@@ -159,7 +159,8 @@ async def test_a_holder_that_falls_silent_is_noticed_without_any_news():
         world.clock.ahead_ms = LEASE_MS - 1_000
         await busy(b, two, "idle")
         async with watching(b, two) as (second,):
-            assert second.wakes == []
+            # On a busy machine it may have fallen silent by now.
+            assert second.wakes == [] or world.clock.now() >= one.expires_at
             await second.woken(1)
 
 

@@ -202,6 +202,7 @@ class Running:
 
 def run(desktop: Desktop, data: Path, expect: int | None = None) -> Running:
     """Start a daemon, and wait until it answers or has ended as expected."""
+    (data / "daemon.json").unlink(missing_ok=True)
     process = subprocess.Popen(
         [sys.executable, "-m", "taskferry_apps.cli", "up", "--addr", "127.0.0.1:0", "--data", str(data)],
         env=desktop.environment,
@@ -214,7 +215,6 @@ def run(desktop: Desktop, data: Path, expect: int | None = None) -> Running:
         _, running.error = process.communicate(timeout=30)
         assert process.returncode == expect
         return running
-    (data / "daemon.json").unlink(missing_ok=True)
     deadline = time.monotonic() + 30
     while not (data / "daemon.json").exists():
         assert process.poll() is None

@@ -13,6 +13,7 @@ from typing import IO
 import pytest
 
 from taskferry_apps.demo.stage import PROGRAM
+from tests.endings import wait_ended
 
 from .conftest import House, here, until
 
@@ -194,7 +195,9 @@ def test_an_action_typed_on_the_other_machine_is_passed_on(house: House):
     assert code == 4
     assert "Possible now: cancel" in note
 
-    os.kill(json.loads((machine.data / "daemon.json").read_text())["pid"], signal.SIGKILL)
+    pid = json.loads((machine.data / "daemon.json").read_text())["pid"]
+    os.kill(pid, signal.SIGKILL)
+    wait_ended(pid)
     (machine.data / "daemon.json").unlink()
     code, said, _ = _ran(second.data, "cancel", later, group="task")
     assert code == 0

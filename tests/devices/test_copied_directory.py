@@ -14,6 +14,7 @@ import pytest
 
 from taskferry_apps.demo.stage import PROGRAM, Machine
 from taskferry_apps.local_client import ApiError
+from tests.endings import wait_ended
 
 from .conftest import Client, House, texts, until
 
@@ -34,15 +35,8 @@ def _end(data: Path, how: signal.Signals) -> None:
     """End the daemon of a data directory, and wait until it has let go of it."""
     pid = _pid(data)
     os.kill(pid, how)
-    until(lambda: not _runs(pid))
+    wait_ended(pid)
     (data / "daemon.json").unlink(missing_ok=True)
-
-
-def _runs(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().split()[2] not in "ZX"
-    except OSError:
-        return False
 
 
 def _suspended(client: Client) -> str:

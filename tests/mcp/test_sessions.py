@@ -86,6 +86,8 @@ async def test_what_a_session_leaves_is_the_next_ones(ferry: Ferry, bound_way: W
         await one.until("inbox", lambda facts: task[:8] in str(facts))
         await one.call("task_respond", task=task, action="accept")
         await one.call("whoami")
+    # The daemon hears of the end of a program a moment after it.
+    await until_programs(ferry.bob, {})
     async with ferry.bob.host(bound_way) as two:
         await two.until(
             "task_respond", lambda facts: facts["version"] == 1, task=task, action="submit", text="v"

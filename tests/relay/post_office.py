@@ -19,6 +19,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, LoginPassword
 
 HOST = "127.0.0.1"
+PATIENCE_S = 20.0
 
 
 class _MayBeSilent(SMTP):
@@ -78,7 +79,7 @@ class PostOffice:
     _controller: Controller | None = None
 
     def _start(self) -> None:
-        options: dict[str, Any] = {}
+        options: dict[str, Any] = {"ready_timeout": PATIENCE_S}
         if self.user:
             options |= {"authenticator": self._authenticate, "auth_required": True}
             options["auth_require_tls"] = self.security != "tls"
@@ -96,7 +97,7 @@ class PostOffice:
 
     async def mail(self, number: int = 1) -> EmailMessage:
         """The mail of that number, once it has come."""
-        with trio.fail_after(10):
+        with trio.fail_after(PATIENCE_S):
             while len(self.mails) < number:
                 await trio.sleep(0.01)
         return self.mails[number - 1]

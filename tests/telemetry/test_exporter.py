@@ -180,7 +180,7 @@ async def test_a_collector_that_is_not_there_is_tried_again_until_it_is():
 
 async def test_the_last_words_are_sent_when_the_program_stops(collector):
     """Nothing waits for the next round then; all of it is there."""
-    slow = Pace(spans_s=600, numbers_s=600)
+    slow = Pace(spans_s=600, numbers_s=600, finish_s=20)
     async with exporting(collector, pace=slow) as running:
         for _ in range(BATCH - 1):
             running.spans.of_work("x", 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 import trio
@@ -121,26 +122,35 @@ async def test_json_that_no_message_can_carry_fails_the_task_and_not_the_worker(
     assert (await shop.ended(handle, "failed")).versions == ()
 
 
+async def told_of_progress(shop, handle, code, **orders):
+    """The task of a command that ends once progress was told; what it would tell later is no more."""
+    go = shop.folder / "go"
+    waits = f"while not os.path.exists({str(go)!r}): time.sleep(0.01)"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(partial(shop.work, shop.script(code + waits), **orders))
+        await shop.until(lambda: bool(shop.words(What.PROGRESS)))
+        go.touch()
+    return await shop.ended(handle, "submitted")
+
+
 async def test_progress_is_told_and_not_part_of_the_result(shop):
     """Lines with the prefix go out, the newest of a burst; the rest is the result."""
     code = (
-        "import sys, time\n"
+        "import os, sys, time\n"
         "for n in range(5000): print('taskferry: progress', n // 50, 'step', n, flush=True)\n"
-        "print('done'); print('taskferry: progress on error', file=sys.stderr)\ntime.sleep(0.5)"
+        "print('done'); print('taskferry: progress on error', file=sys.stderr)\n"
     )
     handle = await shop.send()
-    await shop.work(shop.script(code))
-    task = await shop.ended(handle, "submitted")
+    task = await told_of_progress(shop, handle, code)
     assert task.newest.text == "done"
     assert 1 <= sum(event.type == "task_progress" for event in task.events) <= 3
 
 
 async def test_every_line_of_standard_error_can_be_progress(shop):
     """With `--progress stderr`; the log has them as well."""
-    code = "import sys, time; print('reading', file=sys.stderr, flush=True); time.sleep(0.5); print('done')"
+    code = "import os, sys, time\nprint('reading', file=sys.stderr, flush=True); print('done')\n"
     handle = await shop.send()
-    await shop.work(shop.script(code), progress=ProgressFrom.STDERR)
-    task = await shop.ended(handle, "submitted")
+    task = await told_of_progress(shop, handle, code, progress=ProgressFrom.STDERR)
     assert [event.note for event in task.events if event.type == "task_progress"] == ["reading"]
     assert (shop.room / "tasks" / handle.id / "stderr.log").read_text() == "reading\n"
 
