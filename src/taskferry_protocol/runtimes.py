@@ -59,6 +59,8 @@ RUNTIMES_KEPT: Final = 96
 _NEWS_MS: Final = 1_000
 #: Programs that were live when the daemon stopped, no longer ago than this, get one lease to come back.
 _BRIDGE_MS: Final = 15 * MINUTE_MS
+#: However often the daemon starts: who was not heard of for a lease and this long is gone.
+_SILENT_MS: Final = 60 * MINUTE_MS
 _NAME_CHARS: Final = 24
 
 
@@ -162,12 +164,15 @@ def has_left(runtime: RuntimeRecord) -> bool:
 def bridged(runtime: RuntimeRecord, now: Instant) -> RuntimeRecord | None:
     """The runtime at a start of the daemon, if it may only have been unable to reach it; None if it is gone.
 
-    Nobody could be heard while the daemon was away, so that time counts against nobody.
+    Nobody could be heard while the daemon was away, so that time counts against nobody; but a daemon that
+    starts again and again does not keep for ever what a program had that is dead.
     """
-    if runtime.expires_at <= now - _BRIDGE_MS or has_left(runtime):
-        return None
     # Not what it says itself: the clock may have been set back meanwhile.
-    return attrs.evolve(runtime, expires_at=Instant(now + runtime.lease_ms))
+    heard = min(runtime.seen_at, now)
+    silent = heard <= now - runtime.lease_ms - _SILENT_MS
+    if silent or runtime.expires_at <= now - _BRIDGE_MS or has_left(runtime):
+        return None
+    return attrs.evolve(runtime, seen_at=heard, expires_at=Instant(now + runtime.lease_ms))
 
 
 def carried_over(runtime: RuntimeRecord, step_ms: int, now: Instant) -> RuntimeRecord | None:

@@ -97,7 +97,7 @@ class LongPollDialer:
         if self._plain and not is_loopback(self._host) and self._host not in settings.plaintext_hosts:
             raise PlaintextForbidden(f"http:// to {self._host} would travel unprotected; use https://")
         client = httpx.AsyncClient(
-            verify=settings.tls or (True if self._plain else ssl.create_default_context()),
+            verify=settings.tls or self._authorities(),
             # A proxy of the environment is often why long-poll is needed; for this machine it is never meant.
             trust_env=not is_loopback(self._host),
             # A compressed answer could inflate beyond its bound.
@@ -115,6 +115,13 @@ class LongPollDialer:
             raise
         self._nursery.start_soon(transport._run)
         return transport
+
+    def _authorities(self) -> ssl.SSLContext:
+        """The system's. httpx's own are a file that takes long to read."""
+        if self._plain and is_loopback(self._host):
+            # Neither TLS nor a proxy with it is in the way: it is asked for, trusts nobody, and is not used.
+            return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        return ssl.create_default_context()
 
     async def _open(self, client: httpx.AsyncClient) -> str:
         try:

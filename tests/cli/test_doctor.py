@@ -71,6 +71,18 @@ def test_all_is_well(alice: Shell) -> None:
     assert alice("doctor").out.startswith("ok   ")
 
 
+def test_people_are_shown_the_settings_that_were_set_and_the_number_of_the_others(nobody: Shell) -> None:
+    """One that somebody set stands out; what has its default is one line, and whole in JSON."""
+    every = {look["check"]: look["text"] for look in json.loads(nobody("doctor", "--json").out)}
+    usual = [text for check, text in every.items() if check.startswith("setting ") and "(default)" in text]
+    assert len(usual) > 10
+    ran = nobody("doctor", TASKFERRY_LOG="debug")
+    shown = [line.split(":")[0].split()[2] for line in ran.out.splitlines() if " setting " in line]
+    assert shown == ["data", "log"]
+    assert "debug (environment TASKFERRY_LOG)" in ran.out
+    assert f"{len(usual) - 1} settings have their default" in ran.out
+
+
 def test_a_daemon_that_is_down_is_said_and_the_rest_is_looked_at(stopped: Shell) -> None:
     """Database, audit log and relay are looked at from here; the clock is compared with its answer."""
     ran = stopped("doctor", "--json")

@@ -41,7 +41,7 @@ def test_the_next_command_waits_for_a_daemon_that_is_starting(stage: Stage) -> N
         is_starting = not (data / "daemon.json").exists()
         ran = Shell(stage.folder, data)("agent", "list")
         assert "taskferry setup" in ran.err
-        assert ran.code == 7
+        assert ran.code == 4
         if is_starting:
             return
     raise AssertionError("no daemon was met while it started")
@@ -199,6 +199,25 @@ def test_a_start_forgets_where_the_daemon_before_it_listened(stage: Stage) -> No
     begun(stage, data)
     ran = Shell(stage.folder, data)("status")
     assert (ran.code, "no account yet" in ran.out) == (0, True), ran.err
+
+
+@pytest.fixture(scope="module")
+def fresh(stage: Stage) -> Shell:
+    """A shell beside a daemon that has no account yet."""
+    data = stage.folder / "fresh"
+    begun(stage, data)
+    return Shell(stage.folder, data)
+
+
+@pytest.mark.parametrize(
+    "words", [["inbox"], ["agent", "list"], ["invite", "create", "--agent", "a"], ["watch", "--agent", "a"]]
+)
+def test_before_set_up_commands_are_refused_and_no_trouble(fresh: Shell, words: list[str]) -> None:
+    """A daemon without an account is not broken: code 4, not 7, and the next step is set-up."""
+    ran = fresh(*words)
+    assert (ran.code, ran.out) == (4, "")
+    assert "no account yet" in ran.err
+    assert "taskferry setup" in ran.err
 
 
 def test_looking_whether_a_directory_is_held_keeps_nobody_from_holding_it(tmp_path: Path) -> None:

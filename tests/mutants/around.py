@@ -300,7 +300,7 @@ AROUND = (
     _m(
         "evidence-dropped",
         f"{_RELAY}/engine.py",
-        "        changes.extend(self._evidence)\n",
+        "        changes.extend(evidence)\n",
         "",
         "proof of a fork is kept",
         "tests/relay/test_accusations.py",

@@ -157,6 +157,21 @@ def test_time_without_a_daemon_counts_against_nobody():
     assert some(bridged(long, later(5))).expires_at == later(5 + 3_600_000)
 
 
+@pytest.mark.parametrize("lease_ms", [LEASE_MS, 3_600_000])
+@pytest.mark.parametrize("set_back", [0, 24 * 3_600_000])
+def test_starts_without_end_keep_no_dead_program(lease_ms, set_back):
+    """A daemon that starts every ten minutes carries on who is heard of, and nobody else beyond an hour."""
+    starts = [-set_back + minute * 60_000 for minute in range(10, 600, 10)]
+    dead = alive = bound(lease_ms=lease_ms).runtime
+    carried = 0
+    for start in starts:
+        after = bridged(dead, later(start))
+        dead, carried = (after, carried + 1) if after is not None else (dead, carried)
+        alive = some(renewed(some(bridged(alive, later(start))), later(start + 2_000)))
+    assert carried * 10 <= 10 + (lease_ms + 3_600_000) // 60_000
+    assert not is_live(dead, later(starts[-1]))
+
+
 # --- Handing out --------------------------------------------------------------------------------------------
 
 

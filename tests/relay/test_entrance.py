@@ -19,8 +19,9 @@ from taskferry_protocol.calls import AppendStatements
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
-from taskferry_protocol.records import PutTicket, TicketRecord
+from taskferry_protocol.records import NameKeys, PutTicket, TicketRecord
 from taskferry_stores.memory import MemoryRelayStore
+from taskferry_stores.port import StoreFull
 
 from .conftest import GENERATION, ORIGIN, serving
 from .people import person
@@ -84,7 +85,7 @@ async def test_who_hangs_up_while_accounts_are_counted_makes_no_room():
     async with serving(store, Policy([ORIGIN], bounds=attrs.evolve(USUAL, accounts=1))) as world:
         entrance, store.counting = world.relay.entrance, trio.Event()
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(entrance.check, "", "192.0.2.1", world.now)
+            nursery.start_soon(entrance.admit, "", "192.0.2.1", world.now)
             await store.counting.wait()
             nursery.cancel_scope.cancel()
         store.counting = None
@@ -121,6 +122,77 @@ async def test_a_crowd_with_tickets_takes_no_more_places_than_there_are():
             store.gate.set()
         assert outcomes == {None: 2, "signup-refused": 3}
         assert (await store.stats()).accounts == 2
+
+
+class Gated(MemoryRelayStore):
+    """A store in which accounts that begin wait for a gate, and may fail; it tells how often it counts."""
+
+    gate: trio.Event | None = None
+    fails = False
+    counts = 0
+
+    async def stats(self):
+        """One more count."""
+        self.counts += 1
+        return await super().stats()
+
+    async def commit(self, changes):
+        """Only what takes an account waits and fails."""
+        if any(isinstance(change, NameKeys) for change in changes):
+            if self.gate is not None:
+                await self.gate.wait()
+            if self.fails:
+                raise StoreFull("no room")
+        return await super().commit(changes)
+
+
+async def test_whoever_is_still_beginning_has_a_place_however_long_it_takes():
+    """Accounts that are not stored yet are not forgotten by a count, and the bound holds to the last."""
+    store = Gated(GENERATION)
+    async with serving(store, Policy([ORIGIN], bounds=attrs.evolve(USUAL, accounts=2))) as world:
+        store.gate, outcomes = trio.Event(), Counter[str | None]()
+
+        async def come(number: int) -> None:
+            outcomes[await refused_with(world, person(f"owner{number}", 100 + number, world.now))] += 1
+
+        async with trio.open_nursery() as nursery:
+            for number in range(5):
+                nursery.start_soon(come, number)
+                await wait_all_tasks_blocked()
+                world.clock.ahead_ms += 10_000
+            store.gate.set()
+        assert outcomes == {None: 2, "signup-refused": 3}
+        assert (await store.stats()).accounts == 2
+
+
+async def test_an_account_that_does_not_begin_leaves_its_place_at_once():
+    """Whoever is refused after the look at the door, or hangs up, keeps nobody out."""
+    store = MemoryRelayStore(GENERATION)
+    async with serving(store, Policy([ORIGIN], bounds=attrs.evolve(USUAL, accounts=1))) as world:
+        await store.commit([ticket(world, "hers", name="alice")])
+        assert await refused_with(world, world.alice) == "name-taken"
+        with trio.CancelScope() as hanging_up, await world.relay.entrance.admit("", "192.0.2.1", world.now):
+            assert await refused_with(world, world.bob) == "signup-refused"
+            hanging_up.cancel()
+            await trio.sleep_forever()
+        assert await refused_with(world, world.alice, ticket="hers") is None
+        assert await refused_with(world, world.bob) == "signup-refused"
+
+
+async def test_accounts_are_counted_once_and_again_after_a_store_that_failed():
+    """What comes in is added up; only where nobody knows what a store has kept is it asked again."""
+    store = Gated(GENERATION)
+    async with serving(store, Policy([ORIGIN], bounds=attrs.evolve(USUAL, accounts=3))) as world:
+        for number in range(2):
+            assert await refused_with(world, person(f"owner{number}", 100 + number, world.now)) is None
+            world.clock.ahead_ms += 10_000
+        assert store.counts == 1
+        store.fails = True
+        assert await refused_with(world, world.alice) is not None
+        store.fails = False
+        assert await refused_with(world, world.alice) is None
+        assert store.counts == 2
+        assert await refused_with(world, world.bob) == "signup-refused"
 
 
 async def test_a_ticket_brings_one_account_in_for_good(store):

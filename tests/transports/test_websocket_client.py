@@ -220,6 +220,18 @@ async def test_link_over_tls_carries_frames(leaping_clock):
         await transport.aclose()
 
 
+async def test_a_plain_link_within_a_machine_reads_no_certificates(dialer_for, leaping_clock, monkeypatch):
+    """Whom to trust takes a tenth of a second to read, and nobody proves anything there."""
+
+    def read(*args, **kwargs):
+        raise AssertionError("certificates were read")
+
+    monkeypatch.setattr(ssl, "create_default_context", read)
+    async with answering(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno") as port:
+        refused = await refusal(dialer_for, port)
+    assert isinstance(refused, UpgradeRefused)
+
+
 async def test_oversized_frame_from_the_server_breaks_the_link(leaping_clock):
     """The reason names the size."""
     async with running(make_app(), GuardConfig()) as bound, trio.open_nursery() as nursery:

@@ -134,6 +134,8 @@ def show_verdict(answer: Mapping[str, object]) -> None:
         head = object_in(answer, "head")
         click.secho("The audit log holds.", fg="green", bold=True)
         click.echo(f"{clean(head.get('n'))} entries; it ends with {clean(head.get('hash'))}")
+        if text := clean(answer.get("text")):
+            click.echo(text)
     if not answer.get("holds"):
         if is_json_wanted():
             raise SystemExit(Exit.NOT_VERIFIED)

@@ -184,7 +184,7 @@ def spoken_of() -> Iterator[None]:
 
 def failure_of(error: ApiError) -> CommandFailed:
     """How a command ends that the daemon refuses."""
-    return CommandFailed(_in_commands(error), _exit_for(error.status))
+    return CommandFailed(_in_commands(error), _exit_for(error))
 
 
 def _in_commands(error: ApiError) -> str:
@@ -202,10 +202,12 @@ def _in_commands(error: ApiError) -> str:
     return str(error)
 
 
-def _exit_for(status: int) -> Exit:
+def _exit_for(error: ApiError) -> Exit:
+    status = error.status
     if status == 404:
         return Exit.NOT_FOUND
-    if status in (401, 403, 409, 423, 429):
+    # Before set-up nothing is the matter with the daemon: it is the state that is another.
+    if error.code == "not-set-up" or status in (401, 403, 409, 423, 429):
         return Exit.REFUSED
     if status == 400:
         return Exit.USAGE

@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from ..amounts import counted
 from .daemon_link import daemon_options, data_directory, is_json_wanted, json_option, local_client, print_json
 from .doctor_checks import Look, files, of_python, settings_of, stored
 from .outcome import CommandFailed, Exit
@@ -28,7 +29,8 @@ _COLOURS: Final = {"ok": "green", "warn": "yellow", "fail": "red"}
 def doctor(config: Path | None, of: str | None, backup: Path | None) -> None:
     """Check this installation, and say of each thing how it is and what to do. Exit code 1 if one fails.
 
-    It looks at the configuration and where each value comes from, at files and their modes, at the relay and
+    It looks at the configuration and where each value comes from (values that nobody set are counted; --json
+    has them), at files and their modes, at the relay and
     its certificate from here, and, if the daemon answers, at what it sees: clock, account log, queues,
     quarantine, identities, alarms, database and audit log. While it is down, the database is read from here.
 
@@ -103,7 +105,7 @@ def _looks(config: Path | None) -> Iterator[Look]:
     data = data_directory()
     yield from of_python()
     settings, looks = settings_of(data, config)
-    yield from looks
+    yield from looks if is_json_wanted() else _without_usual(looks)
     yield from files(data)
     _say_progress("asking the daemon, which reads its whole database …")
     seen = _daemon()
@@ -121,6 +123,14 @@ def _looks(config: Path | None) -> Iterator[Look]:
             url, clock=not seen.answers, authorities=settings.relay_ca if settings else None
         )
     _say_progress("")
+
+
+def _without_usual(looks: list[Look]) -> Iterator[Look]:
+    """What was set, and how many others there are: among twenty lines nobody finds the one that was."""
+    yield from (look for look in looks if not look.is_usual)
+    if usual := sum(look.is_usual for look in looks):
+        settings = counted(usual, "setting has its default", "settings have their default")
+        yield Look("configuration", "ok", f"{settings} (all: --json)")
 
 
 class _Seen:

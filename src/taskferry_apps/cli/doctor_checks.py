@@ -27,12 +27,16 @@ FREE_BYTES: Final = 100_000_000
 
 @attrs.frozen
 class Look:
-    """What was looked at; ok, warn or fail; what was found; and what to do about it, "" for nothing."""
+    """What was looked at; ok, warn or fail; what was found; and what to do about it, "" for nothing.
+
+    `is_usual`: it is as it always is where nobody chose otherwise, and to people only counted.
+    """
 
     check: str
     level: str
     text: str
     remedy: str = ""
+    is_usual: bool = attrs.field(default=False, kw_only=True)
 
 
 def of_python() -> Iterator[Look]:
@@ -60,7 +64,8 @@ def settings_of(data: Path, config: Path | None) -> tuple[DaemonSettings | None,
     looks = []
     for one in shown_settings(settings):
         source = "--data, TASKFERRY_DATA, or the default" if one.name == "data" else one.source
-        looks.append(Look(f"setting {one.name}", "ok", f"{one.value} ({source})"))
+        told = f"{one.value} ({source})"
+        looks.append(Look(f"setting {one.name}", "ok", told, is_usual=source == "default"))
     return settings, looks
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["audit"]
 
 _PAGE = 1_000
+_GONE = "Nothing of the export is kept any more: its time was over."
 _DB = click.option("--db", help="The relay's SQLite file.  [default: as the relay has it]")
 
 
@@ -130,12 +131,14 @@ def verify(db: str | None, against: Path | None) -> None:
     from ..system import now
 
     earlier = read_export(against) if against is not None else None
-    expected = earlier.chain.head if earlier is not None else None
+    broken: ChainBroken | None = None
     with _opened(db) as file:
         chain = file.audit_chain()
-        broken: ChainBroken | None = None
+        expected = earlier.chain.head if earlier is not None else None
+        # Where the log begins after the export's end there is nothing to compare; whether it was due is.
+        is_gone = expected is not None and expected.n < chain.base.n
         try:
-            for _ in follow(chain, _rows(file, chain), expected, still=True):
+            for _ in follow(chain, _rows(file, chain), None if is_gone else expected, still=True):
                 pass
             if earlier is not None:
                 require_kept(chain, earlier, Instant(max(0, now() - KEPT_MS)), KEPT)
@@ -147,7 +150,7 @@ def verify(db: str | None, against: Path | None) -> None:
             "base": {"n": chain.base.n, "hash": chain.base.hash.hex()},
             "head": {"n": chain.head.n, "hash": chain.head.hash.hex()},
             "broken_at": broken.n if broken is not None else None,
-            "text": str(broken) if broken is not None else "",
+            "text": str(broken) if broken is not None else _GONE if is_gone else "",
         }
     )
 

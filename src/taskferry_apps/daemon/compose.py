@@ -26,7 +26,7 @@ from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSett
 from .. import system
 from ..credentials import is_credential
 from ..garbage import collect_seldom
-from ..logs import get_logger, set_up_logs
+from ..logs import end_logs, get_logger, set_up_logs
 from ..origins import origin_of
 from ..settings import DaemonSettings
 from ..telemetry.opening import CannotExport, exporter_for, spans_for
@@ -68,6 +68,8 @@ def run_held(settings: DaemonSettings) -> BaseException | None:
         failure = _first(failures)
     except* OSError as failures:
         failure = _first(failures)
+    finally:
+        end_logs()
     if isinstance(failure, StoreLocked):
         return CannotStart(f"{failure} Another file is named with --db.")
     if isinstance(failure, CannotListen):

@@ -35,6 +35,7 @@ from taskferry_protocol.statements import Statement, open_statement
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
 from ..logs import get_logger
+from .account_places import AccountPlace
 from .audit import RelayAudit, ticket_audit
 from .entrance import Entrance
 from .facts import Facts
@@ -114,24 +115,24 @@ class Accounts:
         statements: Sequence[bytes],
         ticket: str,
         peer: str,
-    ) -> None:
+    ) -> AccountPlace | None:
         """Turn away, for the price of a few rows, whoever has no part in an account that is held here.
 
         A device that the log has named passes; so does whoever brings, as the first statement that is new,
         one that was signed by a key that the log has named. An account that is not held may begin if the
-        entrance lets it. What passes is judged in full by `extend`.
+        entrance lets it, and has a place then, to be entered at once. What passes is judged in full by
+        `extend`.
         Raises RemoteProtocolError: unknown-device, not-an-extension, not-authorized, a statement's codes, or
         the entrance's.
         """
         if self._facts.knows_device(account, device):
-            return
+            return None
         before = min(start, 1)
         page = await self._page(account, start, before, statements)
         if page is None:
-            await self._entrance.check(ticket, peer, self._now())
-            return
+            return await self._entrance.admit(ticket, peer, self._now())
         if await self._store.named_keys([(account, device)]):
-            return
+            return None
         if start > page.position.length:
             raise RemoteProtocolError(
                 RejectCode.NOT_AN_EXTENSION, "the log held here is shorter", field="from"
@@ -143,6 +144,7 @@ class Accounts:
         _check_follows(statement, page, start - before, start + shared)
         if not await self._store.named_keys([(account, statement.signed.key)]):
             raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "signed by no key of this account")
+        return None
 
     async def _page(
         self, account: AccountId, start: int, before: int, statements: Sequence[bytes]
@@ -154,15 +156,21 @@ class Accounts:
         return await self._store.statements(account, start - before, len(statements) + before)
 
     async def extend(
-        self, reader: Reader, start: int, statements: Sequence[bytes], ticket: str = ""
+        self,
+        reader: Reader,
+        start: int,
+        statements: Sequence[bytes],
+        ticket: str = "",
+        place: AccountPlace | None = None,
     ) -> AccountLog:
         """Take statements of the reader's account from index `start` on; the log held afterwards.
 
-        It may be the one held before. A new account takes the `ticket` that it shows in the same commit.
+        It may be the one held before. A new account takes the `ticket` that it shows in the same commit, and
+        its `place`.
         Raises RemoteProtocolError: not-an-extension, name-taken, too-many (names), signup-refused, a ticket's
         code, forked, rate-limited, or a fold's code.
         """
-        return await self._take(reader, start, statements, partial(self._judge, ticket=ticket))
+        return await self._take(reader, start, statements, partial(self._judge, ticket=ticket), place)
 
     async def offer(self, reader: Reader, start: int, statements: Sequence[bytes]) -> AccountLog:
         """As `extend`, of statements that nobody has kept: two devices which sign at once are no fork.
@@ -172,7 +180,12 @@ class Accounts:
         return await self._take(reader, start, statements, self._judge_offer)
 
     async def _take(
-        self, reader: Reader, start: int, statements: Sequence[bytes], judge: Judge
+        self,
+        reader: Reader,
+        start: int,
+        statements: Sequence[bytes],
+        judge: Judge,
+        place: AccountPlace | None = None,
     ) -> AccountLog:
         account = reader.account
         for _ in range(TRIES):
@@ -196,6 +209,8 @@ class Accounts:
                     raise refusal from conflict
                 self._facts.forget_account(account)
                 continue
+            if held is None and place is not None:
+                place.stored()
             if reason == RejectCode.FORKED:
                 self._facts.forget_account(account)
                 _LOG.warning("an account has forked, its traffic is held")

@@ -24,7 +24,7 @@ from taskferry_transports.loopback import is_loopback
 
 from .. import system
 from ..garbage import collect_seldom
-from ..logs import get_logger, set_up_logs
+from ..logs import end_logs, get_logger, set_up_logs
 from ..settings import RelaySettings
 from ..telemetry.opening import CannotExport, exporter_for, spans_for
 from .addresses import both_origins, local_origins, public_address
@@ -94,6 +94,8 @@ def _run(
         trio.run(main, settings, reread)
     except* (StoreError, CannotListen, CannotStart, CannotExport) as failures:
         failure = first_failure(failures)
+    finally:
+        end_logs()
     if failure is None:
         return 0
     elsewhere = ""

@@ -27,7 +27,6 @@ from taskferry_protocol.records import (
     Offset,
     PurgeInvites,
     PurgeSeen,
-    PutEvidence,
     RelayChange,
     RelayResult,
     Stored,
@@ -96,7 +95,6 @@ class Engine:
         self._acknowledged = 0
         self._busy_at = 0.0
         self._chores: list[Chore] = []
-        self._evidence: list[PutEvidence] = []
         self._accusations = Accusations()
         self._wake = trio.Event()
         self._room = trio.Event()
@@ -215,8 +213,8 @@ class Engine:
             changes.extend(job.contacts)
         acks = self._due_acks(jobs)
         changes.extend([AckMailbox(device, Offset(offset)) for device, offset in acks.items()])
-        changes.extend(self._evidence)
-        self._evidence = []
+        evidence = self._accusations.take()
+        changes.extend(evidence)
         # Forgotten by a crash, they would let through what the recipient, who remembers, has to refuse.
         changes.extend(self._facts.unsaved_rates())
         chores, self._chores = self._chores, []
@@ -229,6 +227,7 @@ class Engine:
                 self._meter.disk_was_full(self._now())
                 _LOG.warning("the disk is full, envelopes are refused", count=len(changes))
                 self._facts.forget_all()
+                self._accusations.found_no_room(evidence, began)
                 self._refuse(jobs)
                 if jobs:
                     # What makes room goes alone, or those who find none would keep it from coming.
@@ -238,6 +237,7 @@ class Engine:
                 self._meter.committed(trio.current_time() - began, stored)
                 await self._publish(jobs, results)
                 self._kept_house(acks, chores, results)
+        await self._commit_evidence()
         self._judge.ended(jobs)
         for chore in chores:
             chore.done.set()
@@ -255,6 +255,17 @@ class Engine:
         changes.extend([chore.change for chore in chores])
         with suppress(StoreFull):
             self._kept_house(acks, chores, await self._store.commit(changes))
+
+    async def _commit_evidence(self) -> None:
+        """What found no room before, now that there may be some."""
+        now = trio.current_time()
+        evidence = self._accusations.take_again(now, is_last=self._settling)
+        if not evidence:
+            return
+        try:
+            await self._store.commit(evidence)
+        except StoreFull:
+            self._accusations.found_no_room(evidence, now)
 
     def _kept_house(
         self, acks: Mapping[DeviceId, int], chores: Sequence[Chore], results: Sequence[RelayResult]
@@ -334,9 +345,7 @@ class Engine:
                 pass
             case Equivocation(prior_raw=prior_raw):
                 landing.some_of(change, ())
-                accusation = self._accusations.against(sender, change, prior_raw)
-                if accusation is not None:
-                    self._evidence.append(accusation)
+                if self._accusations.accuse(sender, change, prior_raw):
                     facts = {"account": sender.hex(), "device": change.device.hex()}
                     self._audit.count(RelayAuditKind.EVIDENCE, RejectCode.EQUIVOCATION.value, **facts)
                     self._wake.set()

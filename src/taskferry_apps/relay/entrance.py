@@ -16,14 +16,11 @@ from taskferry_protocol.ids import AccountId, Hash, Instant, sha256
 from taskferry_protocol.records import RedeemTicket, RelayChange, RequireUnreserved
 from taskferry_stores.port import ConflictKind, RelayStore, StoreConflict
 
+from .account_places import AccountPlace, AccountPlaces
 from .limits import USUAL
 from .sign_ups import Allowance, SignUpBudget
 
 __all__ = ["Entrance", "SignUp", "digest_of"]
-
-
-#: How long a count of the accounts is good for; whoever tries meanwhile is counted as one more.
-COUNTED_MS: Final = 5_000
 
 
 class SignUp(StrEnum):
@@ -68,10 +65,8 @@ class Entrance:
         budget: SignUpBudget,
         most: int = USUAL.accounts,
     ) -> None:
-        self._most = most
-        self._accounts = 0
-        self._count_at = Instant(0)
         self._store = store
+        self._places = AccountPlaces(store, most)
         self._sign_up = sign_up
         self._tokens = tuple(tokens)
         self._budget = budget
@@ -81,15 +76,15 @@ class Entrance:
         self._tokens = tuple(tokens)
         self._budget.limit(allowance)
 
-    async def check(self, ticket: str, peer: str, now: Instant) -> None:
-        """Turn away, before anything of it is folded, an account that may not begin.
+    async def admit(self, ticket: str, peer: str, now: Instant) -> AccountPlace:
+        """A place for an account that may begin; before anything of it is folded, others are turned away.
 
         It costs a try of the network address `peer`. Raises RemoteProtocolError: signup-refused,
         rate-limited, unknown-ticket, ticket-used, expired.
         """
         self.require_open()
         self._budget.spend(peer, now)
-        await self._require_room(now)
+        await self._places.look()
         if not ticket:
             if self._sign_up is SignUp.TICKET:
                 raise RemoteProtocolError(
@@ -106,21 +101,7 @@ class Entrance:
                 raise self._refused(ConflictKind.TICKET_OVER)
         # Only now: whoever guesses at tickets takes no room from those who have one. And once more, since
         # others may have begun while the ticket was looked up.
-        self._check_room()
-        self._accounts += 1
-
-    async def _require_room(self, now: Instant) -> None:
-        """Raise RemoteProtocolError(signup-refused) where as many have begun as may."""
-        if not 0 <= now - self._count_at < COUNTED_MS:
-            self._accounts = (await self._store.stats()).accounts
-            self._count_at = now
-        self._check_room()
-
-    def _check_room(self) -> None:
-        if self._accounts >= self._most:
-            raise RemoteProtocolError(
-                RejectCode.SIGNUP_REFUSED, "this relay has as many accounts as it takes; ask its operator"
-            )
+        return self._places.take()
 
     def require_open(self) -> None:
         """Raise RemoteProtocolError(signup-refused) where nobody may begin."""

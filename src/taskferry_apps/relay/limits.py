@@ -360,10 +360,9 @@ class RelayLimits:
         _COUNT,
         "Accounts whose sends are counted, and devices whose calls; forgotten ones begin full.",
     )
-    accused: int = fixed(
-        Of.MEMORY, 10_000, _COUNT, "Accounts of which is remembered that equivocation is proven."
-    )
+    accused: int = fixed(Of.MEMORY, 10_000, _COUNT, "Accounts remembered for proven equivocation.")
     accused_of_one: int = fixed(Of.MEMORY, 8, _COUNT, "Devices of one of them: their owner answers for all.")
+    accusation_bytes: int = fixed(Of.MEMORY, 8 * _MIB, _BYTES, "Proofs of it that wait for room on the disk.")
 
 
 USUAL: Final = RelayLimits()

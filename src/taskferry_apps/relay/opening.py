@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frames import HelloFrame
@@ -35,8 +37,10 @@ async def account_of(accounts: Accounts, event: AuthRequested, peer: str) -> Acc
     Raises RemoteProtocolError with the codes of spec/session.md section 3.
     """
     account, device = event.hello.account, event.hello.device
-    await accounts.recognise(account, device, event.start, event.statements, event.ticket, peer)
-    log = await accounts.extend(Reader(account, device), event.start, event.statements, event.ticket)
+    place = await accounts.recognise(account, device, event.start, event.statements, event.ticket, peer)
+    reader = Reader(account, device)
+    with place or nullcontext():
+        log = await accounts.extend(reader, event.start, event.statements, event.ticket, place)
     check_active(accounts, log, device)
     return log
 
