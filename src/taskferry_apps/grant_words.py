@@ -42,7 +42,8 @@ def grant_sentences(
     ]
     if "tasks" in named:
         most_open = f"At most {task_budget:,} of its tasks are open at once."
-        told.append(most_open if task_budget else "But no task may be open.")
+        none_open = f"It may start no task of its own, only answer in those that {receiver} asks for."
+        told.append(most_open if task_budget else none_open)
         told.append(
             f"Each task waits for {decides} first (human gate)."
             if human_gate
