@@ -32,7 +32,7 @@ def grant_sentences(
     `decides` is who looks at a task first, as in "you" or "its owner"; `ends` says when it is over, as in
     "in 3 d", or "" for never. Texts are taken as they are, so clean them first.
     """
-    named = [f"{word}s" for word in classes if word in CLASSES]
+    named = [f"{word}s" for word in CLASSES if word in classes]
     if not named:
         return [f"{sender} may send nothing to {receiver}."]
     over = f"this ends {ends}" if ends else "this has no end"
