@@ -14,7 +14,7 @@ from .conftest import Shell
 
 async def make(database: Path) -> None:
     """An empty relay's database."""
-    async with open_relay_store(database):
+    async with open_relay_store(database, generation=bytes(16)):
         pass
 
 
