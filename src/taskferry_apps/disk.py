@@ -10,6 +10,8 @@ import attrs
 
 __all__ = ["Disk", "disk_of", "full_disk_words"]
 
+#: For a relay, which may be handed much in an hour.
+_WANTED: Final = 500_000_000
 #: With less than this a daemon does not start.
 _LITTLE: Final = 1_000_000
 
@@ -21,6 +23,11 @@ class Disk:
     database: int
     log: int
     free: int
+
+    @property
+    def is_short(self) -> bool:
+        """Whether a relay's operator should make room before it is full."""
+        return self.free < max(_WANTED, self.database // 4)
 
 
 def disk_of(database: Path) -> Disk:
