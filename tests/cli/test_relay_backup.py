@@ -7,6 +7,7 @@ from pathlib import Path
 
 import trio
 
+from taskferry_protocol.records import Generation
 from taskferry_stores.sqlite import open_relay_store
 
 from .conftest import Shell
@@ -14,7 +15,7 @@ from .conftest import Shell
 
 async def make(database: Path) -> None:
     """An empty relay's database."""
-    async with open_relay_store(database, generation=bytes(16)):
+    async with open_relay_store(database, generation=Generation(bytes(16))):
         pass
 
 
