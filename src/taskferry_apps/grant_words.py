@@ -32,7 +32,7 @@ def grant_sentences(
     `decides` is who looks at a task first, as in "you" or "its owner"; `ends` says when it is over, as in
     "in 3 d", or "" for never. Texts are taken as they are, so clean them first.
     """
-    named = [f"{word}s" for word in classes if word in CLASSES]
+    named = [f"{word}s" for word in CLASSES if word in classes]
     if not named:
         return [f"{sender} may send nothing to {receiver}."]
     over = f"this ends {ends}" if ends else "this has no end"
@@ -40,14 +40,15 @@ def grant_sentences(
         f"{sender} may send {listed(named)} to {receiver}.",
         f"At most {rate_per_minute:,} envelopes a minute, of {bytes_in_words(largest_bytes)} each; {over}.",
     ]
-    if "tasks" in named:
-        most_open = f"At most {task_budget:,} of its tasks are open at once."
-        told.append(most_open if task_budget else "But no task may be open.")
+    if "tasks" in named and task_budget:
+        told.append(f"At most {task_budget:,} of its tasks are open at once.")
         told.append(
             f"Each task waits for {decides} first (human gate)."
             if human_gate
             else f"Tasks go straight to {receiver} (no human gate)."
         )
+    elif "tasks" in named:
+        told.append(f"It may start no task of its own, only answer in those that {receiver} asks for.")
     if "artifacts" in named:
         told.append(f"An artifact has at most {bytes_in_words(largest_artifact)}.")
     told.append(

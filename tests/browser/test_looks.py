@@ -161,6 +161,7 @@ def test_pages_that_a_button_leads_to_are_readable(town, sit, width, dark):
     look("not-found")
     seat.go("/dashboard/invites").get_by_role("button", name="Make the link").click()
     look("invite-made")
+    assert page.locator("textarea.link").evaluate("link => link.scrollHeight <= link.clientHeight + 1")
     for name in ("devices", "programs", "rules", "agents/writer", "tasks"):
         seat.go(f"/dashboard/{name}")
         if name == "tasks":

@@ -33,6 +33,11 @@ def test_a_task_whose_gate_is_open_says_why_it_waits(capsys: pytest.CaptureFixtu
     assert "all the same" not in page(capsys, "@alice/requester", {"id": "ab" * 32, "given": gated})
 
 
+def test_a_task_that_names_no_budget_has_the_usual_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """As its page says, too: a breaker ends it all the same."""
+    assert "budget       the usual one" in page(capsys, "@alice/requester", {"id": "ab" * 32, "given": GRANT})
+
+
 def test_a_task_of_somebody_who_is_no_longer_connected(capsys: pytest.CaptureFixture[str]) -> None:
     """It is said, in place of what was agreed."""
     assert "not connected any more" in page(capsys, "@alice/requester", None)

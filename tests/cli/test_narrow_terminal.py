@@ -56,3 +56,14 @@ def test_tables_and_facts_fit(connected: tuple[Shell, Shell]) -> None:
     assert shown[shown.index("What the other side allows") - 1] == ""
     for lines in (inbox, log, shown):
         assert max(map(len, lines)) <= COLUMNS
+
+
+def test_sentences_are_broken_between_words(connected: tuple[Shell, Shell]) -> None:
+    """What follows a step, and what a new agent's owner is told, fits; a command has its own line."""
+    alice, bob = connected
+    asked = on_terminal(alice, "task", "send", "leaver", "@bob/helper", "Report", "--brief", "Write it.")
+    told = on_terminal(bob, "agent", "create", "another-helper")
+    assert any(line.startswith("Note: ") for line in asked)
+    assert told[-1] == "  taskferry connect THEIR-AGENT @bob/another-helper"
+    for lines in (asked, told):
+        assert max(map(len, lines)) <= COLUMNS

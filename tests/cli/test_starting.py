@@ -17,6 +17,7 @@ import pytest
 
 from taskferry_apps.cli.outcome import CommandFailed, Exit
 from taskferry_apps.cli.whereabouts import find_daemon
+from taskferry_apps.client.address import Holder, NoDaemon
 from taskferry_apps.daemon.private_files import DataInUse, hold_directory, is_directory_held
 from taskferry_apps.demo.stage import Stage
 from tests.cli.conftest import PATIENCE_S, Shell
@@ -61,6 +62,18 @@ def test_no_wait_where_no_daemon_runs(tmp_path: Path) -> None:
         assert ran.code == Exit.UNREACHABLE
         assert f"taskferry up --data {data}" in ran.err
     assert not (tmp_path / "fresh").exists()
+
+
+def test_a_full_disk_is_named_where_no_daemon_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon that met one has ended, and would again: the way on begins with room."""
+    tmp_path.chmod(0o700)
+    (tmp_path / "daemon.lock").touch()
+    for free, said in ((4_096, " Its disk is full: free some space first."), (50_000_000, "")):
+        state = os.statvfs_result((4096, 4096, 10_000, free // 4096, free // 4096, 9, 9, 9, 0, 255))
+        monkeypatch.setattr(os, "statvfs", lambda _, state=state: state)
+        with pytest.raises(NoDaemon) as away:
+            Holder(tmp_path)()
+        assert away.value.message == f"No daemon runs with the data directory {tmp_path}.{said}"
 
 
 class _Listener(BaseHTTPRequestHandler):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from taskferry_apps.mcp.catalogue import TOOLS
 
-from .hosts import Ferry, Way
+from .hosts import WAYS, Ferry, Way
 
 
 async def test_two_models_hand_a_task_over_and_back(ferry: Ferry, way: Way) -> None:
@@ -93,6 +93,41 @@ async def _talk(alice, bob) -> None:
     assert (await alice.call("ack", ids=[sent["message"]]))["processed"] == 1
     left = await alice.call("inbox")
     assert sent["message"] not in str(left)
+
+
+async def test_a_model_need_not_ask_about_what_its_owner_let_through(ferry: Ferry) -> None:
+    """A task that the owner released at the gate may be started on, and the whole answer says so."""
+    pair = {"from": "writer", "to": "@alice/requester"}
+    await ferry.house.bob.ok("POST", "/permissions", pair | {"human_gate": True})
+    async with ferry.alice.host(WAYS[0]) as alice, ferry.bob.host(WAYS[0]) as bob:
+        sent = await alice.call("task_create", to="@bob/writer", title="Report", brief="Sum it up.")
+        await bob.until("whoami", lambda facts: facts["held"])
+        assert "taskferry_inbox" in await bob.refused("show", id=sent["task"])
+        await ferry.house.bob.ok("POST", "/gates/release", {"id": sent["task"]})
+        (group,) = (await bob.until("inbox", lambda facts: sent["task"] in str(facts)))["from"]
+        assert "ask_owner" not in group
+        shown = await bob.call("show", id=sent["task"])
+        assert "ask_owner" not in shown
+        assert shown["permission"].endswith("; you may start on this task")
+        assert "ask your owner" not in await bob.words("show", id=sent["task"])
+
+
+async def test_what_came_with_a_request_is_named(ferry: Ferry) -> None:
+    """A part that a worker has to fetch is said to be of the request."""
+    (ferry.alice.work / "data.csv").write_text("a,b\n")
+    async with ferry.alice.host(WAYS[0]) as alice, ferry.bob.host(WAYS[0]) as bob:
+        sent = await alice.call("task_create", to="@bob/writer", title="R", brief="B", files=["data.csv"])
+        await bob.until("inbox", lambda facts: sent["task"] in str(facts))
+        words = await bob.words("show", id=sent["task"])
+        assert "- part 0, file, 4 bytes, of the request: fetch it with taskferry_artifact_save" in words
+
+
+async def test_a_model_is_told_the_way_by_its_own_tools(ferry: Ferry) -> None:
+    """It hears what a peer takes, and of the tool that does the same as a command that would help."""
+    async with ferry.bob.host(WAYS[0]) as bob:
+        assert "takes artifact, message, answers to its tasks from you" in await bob.words("whoami")
+        words = await bob.refused("message", to="@alice/unknown", text="hello")
+        assert words.endswith("taskferry_connect @alice/unknown")
 
 
 async def test_the_tools_are_listed_as_they_are(ferry: Ferry, way: Way) -> None:

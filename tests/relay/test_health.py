@@ -34,6 +34,8 @@ def test_all_is_well():
     [
         ({"stopping": True}, "stopping"),
         ({"disk_full_at": Instant(1)}, "full"),
+        ({"short_of_room": 82_000_000}, "well"),
+        ({"disk_full_at": Instant(1), "short_of_room": 0}, "full"),
         ({"commit_ms": 251.0}, "slow"),
         ({"held": 1}, "well"),
         ({"fullest_count": 60_000}, "well"),

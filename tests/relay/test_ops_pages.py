@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from contextlib import asynccontextmanager
 from urllib.parse import urlencode
@@ -263,3 +264,15 @@ async def test_every_limit_is_shown_with_its_reason_and_how_near_it_is(tmp_path)
         status = (await operator.client.get("/v1/ops/status")).json()
         (accounts,) = [limit for limit in status["limits"] if limit["name"] == "accounts"]
         assert accounts == {"name": "accounts", "value": 110, "unit": "count", "source": "flag", "used": 55}
+
+
+async def test_a_disk_is_told_of_before_it_is_full(operator, monkeypatch):
+    """With little room left the operator is told to make some; strangers hear that all is well, as it is."""
+    few = os.statvfs_result((4096, 4096, 100_000, 20_020, 20_020, 9, 9, 9, 0, 255))
+    monkeypatch.setattr(os, "statvfs", lambda folder: few)
+    answer = (await operator.client.get("/v1/ops/status")).json()
+    (found,) = answer["findings"]
+    assert "82 MB are free" in str(found)
+    assert (answer["ok"], answer["status"]) == (True, "well")
+    await operator.sign_in()
+    assert "82 MB are free" in (await operator.client.get("/ops")).text

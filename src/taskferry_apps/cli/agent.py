@@ -79,7 +79,7 @@ def create(
             "See: taskferry status"
         )
         return
-    click.echo(f"{handle} is ready. Others reach it with: taskferry connect THEIR-AGENT {handle}")
+    click.echo(f"{handle} is ready. Others reach it with:\n  taskferry connect THEIR-AGENT {handle}")
 
 
 @agent.command()

@@ -87,7 +87,7 @@ def _limits(whole: Mapping[str, object]) -> list[tuple[str, str]]:
     return [
         ("deadline", ago(whole.get("deadline")) or "none"),
         ("revisions", f"at most {revisions}" if revisions else "none"),
-        ("budget", f"{budget:,} messages" if isinstance(budget, int) else "not limited"),
+        ("budget", f"{budget:,} messages" if isinstance(budget, int) else "the usual one"),
     ]
 
 

@@ -119,9 +119,12 @@ def _awaited(data: Path) -> Address:
     address = daemon_address()
     if isinstance(address, str) or find_daemon(data) is not None:
         return address
+    from ..disk import full_disk_words
+
     where = f" --data {data}" if is_data_named() else ""
+    full = full_disk_words(data) if data.is_dir() else ""
     raise CommandFailed(
-        f"No daemon runs with the data directory {data}. Start it with `taskferry up{where}`, "
+        f"No daemon runs with the data directory {data}.{full} Start it with `taskferry up{where}`, "
         "or name another with --data, or its address with --url or TASKFERRY_LOCAL_URL.",
         Exit.UNREACHABLE,
     )

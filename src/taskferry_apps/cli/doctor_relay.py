@@ -21,7 +21,6 @@ __all__ = ["of_database", "of_url"]
 _TRANSPORT_WORDS: Final = {"websocket": "WebSocket", "longpoll": "long-polling"}
 #: How far off a clock is worth a word, and how far others refuse what is signed.
 _OFF_MS: Final = (10_000, 300_000)
-FREE_BYTES: Final = 500_000_000
 #: The log is copied into the database every 32 MB, unless somebody reads for long.
 LOG_BYTES: Final = 512_000_000
 #: A backup that is older is no longer the day's.
@@ -153,7 +152,7 @@ def _files(database: Path) -> Iterator[Look]:
         yield Look("folder", "fail", text, f"Run: chmod go-w {database.parent}")
     disk = disk_of(database)
     text = f"{disk.free // 1_000_000:,} MB are free"
-    if disk.free < max(FREE_BYTES, disk.database // 4):
+    if disk.is_short:
         yield Look(
             "disk space", "warn", text, "Free some, or move the database; mail is refused when it is full."
         )

@@ -48,12 +48,12 @@ def send(mine: str, peer: str, text: str, reply_to: str, cause: str) -> None:
     if is_json_wanted():
         print_json(answer)
         return
-    from .render import clean, short
+    from .render import clean, fitted, short
     from .values import object_in, texts
 
     click.echo(f"Sent {short(answer.get('message_id'))}: {clean(object_in(answer, 'delivery').get('rung'))}")
     for warning in texts(answer, "warnings"):
-        click.echo(f"Note: {clean(warning)}")
+        click.echo(fitted(f"Note: {clean(warning)}"))
 
 
 def _said(text: str) -> str:

@@ -123,7 +123,12 @@ def _ask_here(daemon: LocalClient, link: str, agent: str | None, note: str | Non
             ]
         )
         click.echo()
-    names = [clean(item.get("name")) for item in objects(found, "agents") if item.get("state") != "accepted"]
+    own = objects(found, "agents")
+    names = [clean(item.get("name")) for item in own if item.get("state") != "accepted"]
+    if agent is None and own and not names:
+        raise CommandFailed(
+            f"Your agents are all connected with {peer} already. See: taskferry connections", Exit.REFUSED
+        )
     if agent is None:
         agent = _which(names, interactive)
     if not yes and not (
@@ -144,7 +149,7 @@ def _ask_here(daemon: LocalClient, link: str, agent: str | None, note: str | Non
 def _which(names: list[str], interactive: bool) -> str:
     if not names:
         raise CommandFailed(
-            "None of your agents is free to connect. Make one: taskferry agent create NAME", Exit.FAILED
+            "You have no agent yet that could connect. Make one: taskferry agent create NAME", Exit.FAILED
         )
     if len(names) == 1:
         return names[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 from collections.abc import Callable, Iterator
@@ -105,7 +106,8 @@ def backup(file: Path) -> None:
         return
     click.echo(f"{file}: {made.size:,} bytes, schema {made.schema}.")
     click.echo(f"Its manifest: {manifest_path(file)}")
-    click.echo("To put it back, with the relay stopped: taskferry relay restore FILE")
+    words = ["taskferry", "relay", "--db", str(database), "restore", str(file), "--replace"]
+    click.echo(f"To put it back, with the relay stopped:\n  {shlex.join(words)}")
 
 
 @click.command()

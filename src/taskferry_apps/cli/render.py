@@ -23,6 +23,7 @@ __all__ = [
     "clean_lines",
     "columns",
     "facts",
+    "fitted",
     "sentence_lines",
     "short",
     "table",
@@ -133,6 +134,14 @@ def sentence_lines(sentence: str, indent: str) -> list[str]:
         sentence, width, initial_indent=indent, subsequent_indent=indent, break_long_words=False
     )
     return [line.replace("\xa0", " ") for line in lines]
+
+
+def fitted(sentence: str) -> str:
+    """A sentence in lines that fit the terminal, which would break words; elsewhere in one line."""
+    width = columns()
+    if width is None:
+        return sentence
+    return "\n".join(textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False))
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:

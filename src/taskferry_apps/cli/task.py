@@ -215,13 +215,13 @@ def _tell(answer: dict[str, object], done: str) -> None:
     if is_json_wanted():
         print_json(answer)
         return
-    from .render import clean
+    from .render import clean, fitted
     from .values import object_in, texts
 
     rung = clean(object_in(answer, "delivery").get("rung") or "queued")
-    click.echo(f"{done}. The task is {clean(answer.get('state'))}; this step is {rung}.")
+    click.echo(fitted(f"{done}. The task is {clean(answer.get('state'))}; this step is {rung}."))
     for warning in texts(answer, "warnings"):
-        click.echo(f"Note: {clean(warning)}")
+        click.echo(fitted(f"Note: {clean(warning)}"))
 
 
 def _short(answer: dict[str, object]) -> str:

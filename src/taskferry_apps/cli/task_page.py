@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .render import ago, clean, clean_lines, facts, short, table
+from .render import ago, clean, clean_lines, facts, fitted, short, table
 from .task_request import draw_requests
 from .values import object_in, objects, texts
 
@@ -34,7 +34,7 @@ def draw_task(task: dict[str, object]) -> None:
     _timeline(task)
     draw_requests(task)
     for sentence in texts(task, "waiting"):
-        click.secho(f"! {clean(sentence)}", fg="yellow")
+        click.secho(fitted(f"! {clean(sentence)}"), fg="yellow")
     actions = texts(task, "actions")
     elsewhere = clean(task.get("acts_on") or "")
     click.echo(

@@ -52,8 +52,10 @@ class Holder:
                 f"Start it with: taskferry up; or {_NAME_IT}.",
             ) from None
         if not is_directory_held(self.data):
+            from ..disk import full_disk_words
+
             raise NoDaemon(
-                f"No daemon runs with the data directory {self.data}.",
+                f"No daemon runs with the data directory {self.data}.{full_disk_words(self.data)}",
                 f"Start it with: taskferry up; or name another directory in TASKFERRY_DATA, or {_NAME_IT}.",
             )
         # Whoever else can write there can say that they are the daemon.

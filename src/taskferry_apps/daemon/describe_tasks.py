@@ -9,7 +9,7 @@ import attrs
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import ArtifactSubmit, Content, RevisionRequest
-from taskferry_protocol.records import MessageRecord, Rung, TaskRecord
+from taskferry_protocol.records import InboxState, MessageRecord, Rung, TaskRecord
 from taskferry_protocol.task_turns import TURNS
 from taskferry_protocol.tasks import Effect, Taken, TaskState
 from taskferry_protocol.tasks import TaskView as Folded
@@ -35,14 +35,15 @@ def state_shown(state: str, delivery: Delivery | None) -> str:
 
 async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSummary, ...]:
     """Rows as lists show them."""
-    # The ladder of a request is shown of those alone that may not have left yet.
-    asked = [row.task for row in rows if (row.role, row.state) == (Role.REQUESTER, TaskState.SENT)]
+    # Of a request it is of interest only at first whether it has left, or waits at the gate.
+    asked = [row.task for row in rows if row.state == TaskState.SENT]
     requests = await core.store.message_states(asked)
     unread = await core.store.unread_in_tasks({(row.task, row.mine) for row in rows})
     shown = []
     for row in rows:
         summary = read_summary(row)
-        delivery = _ladder_of(requests.get(row.task, ()), row)
+        request = _of(row, requests.get(row.task, ()))
+        delivery = ladder_of(request) if request is not None else None
         shown.append(
             TaskSummary(
                 id=row.task,
@@ -59,6 +60,7 @@ async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSu
                 updated_at=row.updated_at,
                 waiting_for=turn_of(row.role, row.state),
                 unread=unread.get((row.task, row.mine), 0),
+                at_gate=request is not None and request.inbox is InboxState.HELD,
             )
         )
     return tuple(shown)
@@ -78,9 +80,8 @@ def with_progress(summary: TaskSummary, row: TaskRecord) -> TaskSummary:
     return attrs.evolve(summary, percent=known.percent, progress=known.progress)
 
 
-def _ladder_of(messages: Sequence[MessageRecord], row: TaskRecord) -> Delivery | None:
-    found = next((message for message in messages if message.mine == row.mine), None)
-    return ladder_of(found) if found is not None else None
+def _of(row: TaskRecord, messages: Sequence[MessageRecord]) -> MessageRecord | None:
+    return next((message for message in messages if message.mine == row.mine), None)
 
 
 async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:

@@ -319,6 +319,8 @@ class TaskSummary:
     percent: int | None = None
     progress: str = ""
     """The worker's last word on how far it is, one short line, and the percent that it gave."""
+    at_gate: bool = False
+    """Whether it waits for the owner, who is told so, and its agent is shown nothing of it."""
 
 
 @attrs.frozen

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import attrs
 
@@ -26,6 +28,14 @@ __all__ = ["Answer", "compact", "delivery_words", "held_facts", "held_words", "r
 #: Ids are shown by so many digits; the API takes them so.
 _DIGITS = 8
 _SENTENCES = 2_000
+#: The daemon's next steps name commands. For some a model has a tool; the others are its owner's.
+_TOOLS: Final = (
+    (re.compile(r"taskferry inbox\b"), "taskferry_inbox"),
+    (re.compile(r"taskferry task list\b"), "taskferry_task_list"),
+    (re.compile(r"taskferry task show [0-9A-Za-z]+"), "taskferry_show"),
+    (re.compile(r"taskferry connections\b"), "taskferry_whoami"),
+    (re.compile(r"taskferry connect [\w-]+ (?=@)"), "taskferry_connect "),
+)
 
 
 @attrs.frozen
@@ -73,6 +83,8 @@ def held_words(held: Sequence[Held]) -> str:
 
 def trouble(message: str, next_step: str = "") -> Answer:
     """A refusal in a sentence and the next step, which may quote what others wrote: nothing unseen."""
+    for command, tool in _TOOLS:
+        next_step = command.sub(tool, next_step)
     return Answer(one_line(f"{message} {next_step}".strip(), _SENTENCES))
 
 

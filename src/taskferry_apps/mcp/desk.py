@@ -16,7 +16,7 @@ from ..client.results import Connection
 from .fence import Fence, Origin, fence_for
 from .seat import Seat
 
-__all__ = ["Desk", "Files", "Host", "Load", "Memory", "Noticed", "may_start"]
+__all__ = ["Desk", "Files", "Host", "Load", "Memory", "Noticed", "may_start", "permission_words"]
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ class Desk:
         """Who a peer is to us, and the connection that says so."""
         for connection in await self.client.connections(state="accepted"):
             if connection.peer == peer:
-                return Origin(peer, connection.trust, _permission(connection)), connection
+                return Origin(peer, connection.trust, permission_words(connection)), connection
         return Origin(peer, "no connection"), None
 
 
@@ -144,9 +144,11 @@ def may_start(connection: Connection | None) -> bool:
     return given is not None and given.terms.auto_trigger
 
 
-def _permission(connection: Connection) -> str:
+def permission_words(connection: Connection, start: str = "") -> str:
+    """What the owner lets a peer send; `start`, if given, says instead of the grant who may begin on it."""
     given = connection.given
     if given is None:
         return "none"
     kinds = " ".join(given.classes) or "nothing"
-    return f"{kinds}; {'starts by itself' if given.terms.auto_trigger else 'ask your owner before starting'}"
+    granted = "starts by itself" if given.terms.auto_trigger else "ask your owner before starting"
+    return f"{kinds}; {start or granted}"

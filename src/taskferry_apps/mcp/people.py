@@ -7,7 +7,7 @@ from typing import Final
 
 import attrs
 
-from ..client.results import Connection, Held, Message, Status
+from ..client.results import Connection, Grant, Held, Message, Status
 from .answers import Answer, delivery_words, held_facts, held_words, short
 from .desk import Desk, Host, may_start
 from .schema import Arguments
@@ -77,9 +77,16 @@ def _connection(one: Connection) -> dict[str, object]:
 def _connection_line(one: Connection) -> str:
     if one.state != "accepted":
         return f"- {one.peer}: asked, not answered yet"
-    can = ", ".join(one.received.classes) if one.received is not None else ""
+    can = ", ".join(_taken(one.received)) if one.received is not None else ""
     own = "may start your work" if may_start(one) else "ask your owner before starting its tasks"
     return f"- {one.peer} ({one.trust}): takes {can or 'nothing'} from you; {own}"
+
+
+def _taken(received: Grant) -> list[str]:
+    """What the peer takes, with `task` only where a new one may be asked for."""
+    if received.terms.task_budget:
+        return list(received.classes)
+    return ["answers to its tasks" if word == "task" else word for word in received.classes]
 
 
 @attrs.frozen

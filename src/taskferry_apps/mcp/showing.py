@@ -13,7 +13,7 @@ from ..client.task_results import Part, Task
 from ..visible import one_line, visible
 from .answers import Answer, delivery_words, short
 from .budget import cut_to, tokens
-from .desk import Desk, Host, may_start
+from .desk import Desk, Host, may_start, permission_words
 from .fence import Fence, Origin
 from .schema import Arguments
 
@@ -51,9 +51,23 @@ async def show(desk: Desk, args: Arguments, host: Host) -> Answer:
     except NotFound:
         return await _message(desk, await desk.client.message(id), budget)
     origin, connection = await desk.origin(task.peer)
-    answer = _Shown(task, origin, connection, desk.fence(*_texts(task)), budget).answer()
+    ask_owner = await _is_owner_asked(desk, task, connection)
+    if task.role == "worker" and not ask_owner and connection is not None:
+        origin = attrs.evolve(origin, permission=permission_words(connection, "you may start on this task"))
+    answer = _Shown(task, origin, desk.fence(*_texts(task)), budget, ask_owner=ask_owner).answer()
     desk.memory.note(task.id, task.mark, len(task.revision_requests))
     return answer
+
+
+async def _is_owner_asked(desk: Desk, task: Task, connection: Connection | None) -> bool:
+    """Whether it is work that the owner has neither let through nor lets programs begin on."""
+    if task.role != "worker":
+        return False
+    try:
+        return not (await desk.client.message(task.id)).auto_start
+    except NotFound:
+        # Another of the owner's devices received it.
+        return not may_start(connection)
 
 
 def _texts(task: Task) -> list[str]:
@@ -72,15 +86,13 @@ def _texts(task: Task) -> list[str]:
 class _Shown:
     """One task, put into words and facts together. The newest is shown first, so that it has the room."""
 
-    def __init__(
-        self, task: Task, origin: Origin, connection: Connection | None, fence: Fence, budget: _Budget
-    ) -> None:
+    def __init__(self, task: Task, origin: Origin, fence: Fence, budget: _Budget, *, ask_owner: bool) -> None:
         self._task = task
         self._origin = origin
         self._fence = fence
         self._budget = budget
         self._is_worker = task.role == "worker"
-        self._ask_owner = self._is_worker and not may_start(connection)
+        self._ask_owner = ask_owner
         self._lines: list[str] = []
 
     def answer(self) -> Answer:
@@ -143,7 +155,7 @@ class _Shown:
         if task.requirements:
             facts["peer_requirements"] = [self._theirs("requirement", one) for one in task.requirements]
         if task.parts:
-            facts["parts"] = self._parts("came with the request", task.parts, theirs=True)
+            facts["parts"] = self._parts("the request", task.parts, theirs=True)
 
     def _reasons(self, facts: dict[str, object]) -> None:
         if not self._task.revision_requests:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
+from ..amounts import counted
 from ..client.calls import acknowledge
 from ..client.errors import NotFound, Refused
 from ..client.task_calls import accept, cancel, complete, decline, fail, progress, revise, submit
@@ -222,5 +223,5 @@ def _sent(sent: SentTask, processed: int) -> Answer:
         words += sent.warnings
     if processed:
         facts["processed"] = processed
-        words.append(f"{processed} inbox items marked as processed.")
+        words.append(f"{counted(processed, 'inbox item', 'inbox items')} marked as processed.")
     return Answer(" ".join(words), facts)

@@ -101,13 +101,12 @@ def _mount_operations(
 ) -> None:
     """Serve what shows how the relay is: to anybody, to the operator's programs, and to the operator."""
     turnstile = Turnstile(surface.shown.bounds.pages_waiting)
-    snapshots = Snapshots(relay, store, surface.shown.limits, system.now)
+    database = Path(surface.shown.database)
+    snapshots = Snapshots(relay, store, surface.shown.limits, system.now, database)
     pages.show_always(community=surface.community)
     mount_front(app, pages, snapshots, relay.meter, desk.offer)
     if surface.community:
         mount_community(app, pages, relay.directory, turnstile)
-    mount_numbers(
-        app, surface.door, snapshots, relay.meter, gauges, Path(surface.shown.database), relay.spans
-    )
+    mount_numbers(app, surface.door, snapshots, relay.meter, gauges, database, relay.spans)
     guard = OpsGuard(pages, surface.door)
     mount_ops(app, guard, relay, store, snapshots, turnstile, surface.shown, gauges, system.now)

@@ -30,7 +30,8 @@ class Severity(IntEnum):
 class Facts:
     """What is known. `fullest_count` and `fullest_bytes` are the most of any of the fullest mailboxes.
 
-    `mail_failed` is how many kinds of failure of sign-up mail were written down within the last hour.
+    `mail_failed` is how many kinds of failure of sign-up mail were written down within the last hour,
+    `short_of_room` how many bytes are free where the database is, or None where that is enough.
     """
 
     stopping: bool
@@ -41,6 +42,7 @@ class Facts:
     fullest_bytes: int
     mail_failed: int
     limits: MailboxLimits
+    short_of_room: int | None = None
 
 
 @attrs.frozen
@@ -79,6 +81,14 @@ def _of_machine(facts: Facts) -> list[Finding]:
                 Severity.TROUBLE,
                 "The disk is full: new mail is refused, and senders keep it.",
                 "Free space where the database is. Nothing is lost, and it goes on by itself.",
+            )
+        )
+    elif facts.short_of_room is not None:
+        found.append(
+            Finding(
+                Severity.WARNING,
+                f"{facts.short_of_room // 1_000_000:,} MB are free where the database is.",
+                "Free some space, or move the database; once the disk is full, new mail is refused.",
             )
         )
     if facts.commit_ms is not None and facts.commit_ms > SLOW_MS:

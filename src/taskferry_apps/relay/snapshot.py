@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import attrs
@@ -17,6 +18,7 @@ from taskferry_protocol.records import Order
 from taskferry_protocol.records.operations import MailboxLine, RelayOverview
 from taskferry_stores.port import RelayStore
 
+from ..disk import disk_of
 from ..histogram import Histogram
 from .core import Relay
 from .health import Facts, Finding, Verdict, findings_of, verdict_of
@@ -69,12 +71,18 @@ class Snapshots:
     """Takes them."""
 
     def __init__(
-        self, relay: Relay, store: RelayStore, limits: MailboxLimits, now: Callable[[], Instant]
+        self,
+        relay: Relay,
+        store: RelayStore,
+        limits: MailboxLimits,
+        now: Callable[[], Instant],
+        database: Path,
     ) -> None:
         self._relay = relay
         self._store = store
         self._limits = limits
         self._now = now
+        self._database = database
         self._last: Snapshot | None = None
         self._spread: Spread | None = None
         self._turn = trio.Lock()
@@ -113,6 +121,7 @@ class Snapshots:
             fullest_bytes=max((box.bytes for box in fullest), default=0),
             mail_failed=await self._failures(now),
             limits=self._limits,
+            short_of_room=self._short_of_room(),
         )
         return Snapshot(
             now,
@@ -123,6 +132,11 @@ class Snapshots:
             self._relay.online,
             meter.commit_ms,
         )
+
+    def _short_of_room(self) -> int | None:
+        # There is none in memory.
+        disk = disk_of(self._database) if self._database.exists() else None
+        return disk.free if disk is not None and disk.is_short else None
 
     async def _failures(self, now: Instant) -> int:
         kind = RelayAuditKind.MAIL_FAILED.value

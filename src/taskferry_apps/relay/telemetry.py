@@ -55,7 +55,7 @@ MOST_DEVICES: Final = 512
 
 def collector_of(relay: Relay, store: RelayStore, limits: MailboxLimits, settings: RelaySettings) -> Collect:
     """What gathers the numbers of `/metrics`."""
-    snapshots = Snapshots(relay, store, limits, system.now)
+    snapshots = Snapshots(relay, store, limits, system.now, settings.database)
 
     async def collect() -> Sequence[Metric]:
         from ..exposition import process_families

@@ -55,7 +55,7 @@ def test_a_task_that_waits_is_shown_whole(alice: Shell, bob: Shell) -> None:
         "sender unverified: the relay said so at first contact",
         "deadline in 2 h",
         "revisions at most 2",
-        "@alice/requester may send artifacts, messages and tasks to @bob/writer",
+        "@alice/requester may send messages, tasks and artifacts to @bob/writer",
         "Title Report on notes",
         "And more of it. And more of it.",
         "The last words of the brief.",

@@ -38,7 +38,7 @@ def request_of_second(alice: Shell, bob: Shell) -> str:
 def test_permissions_are_shown_and_set_in_words(alice: Shell, bob: Shell, second: str) -> None:
     """Both directions in sentences; what is changed is signed and shown as changed, at both ends."""
     shown = bob("permissions", "show", second[:8]).out
-    assert "@alice/second may send artifacts, messages and tasks to @bob/writer" in shown
+    assert "@alice/second may send messages, tasks and artifacts to @bob/writer" in shown
     assert "At most 60 envelopes a minute" in shown
     assert "Each task waits for you first" in shown
     changed = bob(

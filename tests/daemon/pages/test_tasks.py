@@ -541,13 +541,21 @@ async def test_form_with_files_is_bounded_and_comes_from_this_page_alone(desk):
 
 
 async def test_task_at_the_gate_says_so(desk):
-    """Its owner is led to the place where it is decided."""
+    """Its owner is led to the place where it is decided, and reads that nobody else's turn it is before."""
     (connection,) = await desk.there.connections(OWNER, "accepted", "")
     await desk.there.set_permissions(OWNER, connection.id.hex(), GrantChange(human_gate=True))
     task = await ask(desk.here, "requester", "@bob/writer")
     await in_state(desk.there, task, "sent")
     await desk.sit("bob")
-    assert f'href="/dashboard/waiting/tasks/{task.hex()}"' in await desk.see(page_of(task))
+    shown = await desk.see(page_of(task))
+    assert f'href="/dashboard/waiting/tasks/{task.hex()}"' in shown
+    assert "It waits for your word." in shown
+    for page in ("/dashboard", "/dashboard/tasks"):
+        assert "waits for your word</span>" in await desk.see(page)
+    await desk.there.gates.release(OWNER, task.hex())
+    assert "It is the turn of your agent @bob/writer." in await desk.see(page_of(task))
+    for page in ("/dashboard", "/dashboard/tasks"):
+        assert "your agent’s turn</span>" in await desk.see(page)
 
 
 # --- Proof

@@ -84,6 +84,8 @@ def turn_words(task: TaskSummary) -> str:
     """Whom the task waits for."""
     if task.final:
         return "This task has ended."
+    if task.at_gate:
+        return "It waits for your word."
     if task.waiting_for == "me":
         return f"It is the turn of your agent {task.mine}."
     if task.waiting_for == "peer":
