@@ -134,7 +134,8 @@ def start(
     stderr: int | IO[Any],
 ) -> Started:
     """Begin a command in a session of its own, with these files and nothing else open."""
-    order = {"words": list(words), "environment": dict(environment), "folder": str(folder)}
+    os.umask(mask := os.umask(0o077))
+    order = {"words": list(words), "environment": dict(environment), "folder": str(folder), "umask": mask}
     files = [file if isinstance(file, int) else file.fileno() for file in (stdin, stdout, stderr)]
     return _warm().start(order, files)
 
@@ -237,6 +238,7 @@ def _be(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
         os.dup2(descriptor, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.chdir(order["folder"])
+    os.umask(order["umask"])
     os.environ.clear()
     os.environ.update(order["environment"])
     time.tzset()
