@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -60,13 +61,14 @@ class Started:
 
     def terminate(self) -> None:
         """SIGTERM."""
-        self._send(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._send(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
-    def _send(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
+        """Any signal, if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -242,6 +244,8 @@ def _be(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(order["environment"])
     time.tzset()
+    if action := os.environ.get("PYTHONWARNINGS"):
+        warnings.simplefilter(action)  # type: ignore[arg-type]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         setattr(sys, name, _stream(number, getattr(sys, name)))
     sys.argv = ["taskferry", *order["words"]]
