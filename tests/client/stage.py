@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -12,9 +13,10 @@ from pathlib import Path
 
 import attrs
 
-from taskferry_apps.demo.stage import Machine, Stage, wait_until
+from taskferry_apps.demo.stage import Machine, wait_until
+from tests.warm import WarmStage
 
-__all__ = ["Pair", "a_pair", "daemons_of"]
+__all__ = ["Pair", "a_pair", "daemon_of"]
 
 PATIENCE_S = 40.0
 ROOT = Path(__file__).parents[2]
@@ -78,8 +80,7 @@ class Pair:
     def restarted(self, owner: str) -> Iterator[None]:
         """kill -9 an owner's daemon; while the block runs, another is at its place and address."""
         machine = self.alice if owner == "alice" else self.bob
-        (pid,) = daemons_of(machine.data)
-        os.kill(pid, signal.SIGKILL)
+        os.kill(daemon_of(machine.data), signal.SIGKILL)
         address = machine.url.removeprefix("http://")
         around = self.environment(owner)
         # To a daemon, this would be its owner's credential.
@@ -108,23 +109,15 @@ class Pair:
             again.wait(PATIENCE_S)
 
 
-def daemons_of(data: Path) -> list[int]:
-    """The daemon's process with that data directory."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = place.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"up" in words and str(data).encode() in words:
-            found.append(int(place.parent.name))
-    return found
+def daemon_of(data: Path) -> int:
+    """The process of the daemon with that data directory."""
+    return int(json.loads((data / "daemon.json").read_bytes())["pid"])
 
 
 @contextmanager
 def a_pair(folder: Path) -> Iterator[Pair]:
     """A relay and two daemons on this machine."""
-    with Stage(folder) as stage:
+    with WarmStage(folder) as stage:
         relay, _ = stage.start_relay()
         alice, bob = stage.start_daemon("alice"), stage.start_daemon("bob")
         tokens = {}
