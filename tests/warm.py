@@ -22,6 +22,7 @@ import sys
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -60,13 +61,14 @@ class Started:
 
     def terminate(self) -> None:
         """SIGTERM."""
-        self._send(signal.SIGTERM)
+        self.send_signal(signal.SIGTERM)
 
     def kill(self) -> None:
         """SIGKILL."""
-        self._send(signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
-    def _send(self, number: int) -> None:
+    def send_signal(self, number: int) -> None:
+        """Any signal, if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
@@ -134,7 +136,8 @@ def start(
     stderr: int | IO[Any],
 ) -> Started:
     """Begin a command in a session of its own, with these files and nothing else open."""
-    order = {"words": list(words), "environment": dict(environment), "folder": str(folder)}
+    os.umask(mask := os.umask(0o077))
+    order = {"words": list(words), "environment": dict(environment), "folder": str(folder), "umask": mask}
     files = [file if isinstance(file, int) else file.fileno() for file in (stdin, stdout, stderr)]
     return _warm().start(order, files)
 
@@ -237,9 +240,12 @@ def _be(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
         os.dup2(descriptor, number)
     os.closerange(3, os.sysconf("SC_OPEN_MAX"))
     os.chdir(order["folder"])
+    os.umask(order["umask"])
     os.environ.clear()
     os.environ.update(order["environment"])
     time.tzset()
+    if action := os.environ.get("PYTHONWARNINGS"):
+        warnings.simplefilter(action)  # type: ignore[arg-type]
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         setattr(sys, name, _stream(number, getattr(sys, name)))
     sys.argv = ["taskferry", *order["words"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,11 +14,12 @@ from typing import IO
 
 import attrs
 
-from taskferry_apps.demo.stage import Machine, Process, Stage, wait_until
+from taskferry_apps.demo.stage import Machine, wait_until
 from tests.endings import wait_ended
 from tests.ports import at_free_ports
+from tests.warm import Started, WarmStage
 
-__all__ = ["Pair", "a_pair", "daemons_of"]
+__all__ = ["Pair", "a_pair", "daemon_of"]
 
 PATIENCE_S = 40.0
 ROOT = Path(__file__).parents[2]
@@ -81,7 +83,7 @@ class Pair:
     def restarted(self, owner: str) -> Iterator[None]:
         """kill -9 an owner's daemon; while the block runs, another is at its place and address."""
         machine = self.alice if owner == "alice" else self.bob
-        (pid,) = daemons_of(machine.data)
+        pid = daemon_of(machine.data)
         os.kill(pid, signal.SIGKILL)
         wait_ended(pid)
         address = machine.url.removeprefix("http://")
@@ -112,25 +114,17 @@ class Pair:
             again.wait(PATIENCE_S)
 
 
-class _Stage(Stage):
+class _Stage(WarmStage):
     """A stage on which a daemon can be started again at its address."""
 
-    def begin(self, words: Sequence[str], environment: Mapping[str, str], output: IO[bytes]) -> Process:
-        """Start the program at a port that it can have again."""
+    def begin(self, words: Sequence[str], environment: Mapping[str, str], output: IO[bytes]) -> Started:
+        """Fork the program, at a port that it can have again."""
         return super().begin(at_free_ports(words), environment, output)
 
 
-def daemons_of(data: Path) -> list[int]:
-    """The daemon's process with that data directory."""
-    found = []
-    for place in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = place.read_bytes().split(b"\0")
-        except OSError:
-            continue
-        if b"up" in words and str(data).encode() in words:
-            found.append(int(place.parent.name))
-    return found
+def daemon_of(data: Path) -> int:
+    """The process of the daemon with that data directory."""
+    return int(json.loads((data / "daemon.json").read_bytes())["pid"])
 
 
 @contextmanager

@@ -7,6 +7,7 @@ reads orders from its input, a line of JSON each, and answers each with a line.
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
 import signal
@@ -92,6 +93,9 @@ _RUNS: Final = 1_000
 def _serve() -> None:
     for module in _MODULES:
         __import__(module)
+    # Or what is forked would look through all of it for cycles, and copy it meanwhile.
+    gc.collect()
+    gc.freeze()
     running: set[int] = set()
     for line in sys.stdin:
         order = json.loads(line)

@@ -8,29 +8,29 @@ import signal
 import socket
 import stat
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryFile
+from typing import IO, Any
 
 import pytest
 
 from taskferry_apps.local_client import LocalClient
 from tests.ports import free_port
+from tests.warm import Started, run, start
 
 PATIENCE_S = 30.0
 
 
-def _start(*arguments: str) -> subprocess.Popen[bytes]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKFERRY_")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "taskferry_apps.cli", *arguments],
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env=environment,
-    )
+def _start(*arguments: str, stderr: int | IO[bytes]) -> Started:
+    with open(os.devnull, "r+b") as nothing:
+        return start(arguments, _environment(), Path.cwd(), stdin=nothing, stdout=nothing, stderr=stderr)
+
+
+def _environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("TASKFERRY_")}
 
 
 def _until(found: Callable[[], bool]) -> None:
@@ -43,41 +43,41 @@ def _until(found: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def _daemon(data: Path) -> Iterator[tuple[subprocess.Popen[bytes], LocalClient]]:
+def _daemon(data: Path) -> Iterator[tuple[Started, LocalClient]]:
     """A daemon process and a client with the owner's credential; the process is killed in the end."""
     (data / "daemon.json").unlink(missing_ok=True)
-    process = _start("up", "--addr", "127.0.0.1:0", "--data", str(data), "--log", "warning")
-    try:
-        _until(lambda: (data / "daemon.json").exists() or process.poll() is not None)
-        assert process.poll() is None, process.stderr and process.stderr.read()
-        url = json.loads((data / "daemon.json").read_bytes())["url"]
-        token = (data / "owner.token").read_text().strip()
-        with LocalClient(url, token) as client:
-            yield process, client
-    finally:
-        process.kill()
-        process.wait()
-        if process.stderr is not None:
-            process.stderr.close()
+    with TemporaryFile() as said:
+        process = _start("up", "--addr", "127.0.0.1:0", "--data", str(data), "--log", "warning", stderr=said)
+        try:
+            _until(lambda: (data / "daemon.json").exists() or process.poll() is not None)
+            assert process.poll() is None, os.pread(said.fileno(), 10_000, 0)
+            url = json.loads((data / "daemon.json").read_bytes())["url"]
+            token = (data / "owner.token").read_text().strip()
+            with LocalClient(url, token) as client:
+                yield process, client
+        finally:
+            process.kill()
+            process.wait()
 
 
 def _refusal(*arguments: str) -> str:
     """What a daemon that cannot start says on standard error."""
-    process = _start(*arguments)
-    _, said = process.communicate(timeout=PATIENCE_S)
-    assert process.returncode != 0
-    return said.decode()
+    ended = run(arguments, _environment(), Path.cwd(), stdin=b"", timeout=PATIENCE_S)
+    assert ended.code != 0
+    return ended.err.decode()
 
 
 @pytest.fixture
 def relay(tmp_path):
     """The URL of a relay process that listens."""
-    process = _start("relay", "--addr", f"127.0.0.1:{free_port()}", "--db", str(tmp_path / "relay.db"))
-    assert process.stderr is not None
-    yield json.loads(process.stderr.readline())["url"]
+    log = tmp_path / "relay.log"
+    words = ("relay", "--addr", f"127.0.0.1:{free_port()}", "--db", str(tmp_path / "relay.db"))
+    with log.open("wb") as said:
+        process = _start(*words, stderr=said)
+    _until(lambda: b"\n" in log.read_bytes())
+    yield json.loads(log.read_bytes().splitlines()[0])["url"]
     process.kill()
     process.wait()
-    process.stderr.close()
 
 
 def _pair(alice: LocalClient, bob: LocalClient, relay: str) -> None:

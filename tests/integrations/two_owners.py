@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from taskferry_apps.demo.stage import Stage
 from tests.cli.conftest import Shell, items, owner_with, request_of, until
+from tests.warm import WarmStage
 
 __all__ = ["two_owners"]
 
@@ -15,7 +15,7 @@ __all__ = ["two_owners"]
 @contextmanager
 def two_owners(folder: Path, **settings: str) -> Iterator[tuple[Shell, Shell]]:
     """Alice's `requester` and Bob's `writer`; Bob's daemon has these variables in its environment."""
-    with Stage(folder) as stage:
+    with WarmStage(folder) as stage:
         url, _ = stage.start_relay()
         alice = owner_with(stage, url, "alice", "requester")
         bob = owner_with(stage, url, "bob", "writer", **settings)

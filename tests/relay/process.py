@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import signal
-import subprocess
-import sys
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import IO
 
 import attrs
 import trio
@@ -20,28 +19,38 @@ from taskferry_protocol.frame_items import Cursor
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
 from taskferry_transports.port import Dialer
 from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSettings
+from tests import warm
 
 from .people import Person
 
-PROGRAM = """
-import sys
-from pathlib import Path
-from taskferry_apps.relay import run_relay
-from taskferry_apps.settings import RelaySettings
-sys.exit(run_relay(RelaySettings(addr=(sys.argv[1], int(sys.argv[2])), db=Path(sys.argv[3]))))
-"""
+#: A warning anywhere in a relay is an error.
+ENVIRONMENT = {
+    **{name: value for name, value in os.environ.items() if not name.startswith("TASKFERRY_")},
+    "PYTHONWARNINGS": "error",
+}
 
 
-def command(folder: Path, *, host: str = "127.0.0.1", port: int = 0) -> list[str]:
+def words(folder: Path, *, host: str = "127.0.0.1", port: int = 0) -> list[str]:
     """How a relay is started on the database in a folder."""
-    return [sys.executable, "-W", "error", "-c", PROGRAM, host, str(port), str(folder / "relay.db")]
+    return ["relay", "--addr", f"{host}:{port}", "--db", str(folder / "relay.db")]
+
+
+def started(arguments: Sequence[str], stderr: IO[bytes] | int) -> warm.Started:
+    """A relay that begins at once."""
+    with open(os.devnull, "r+b") as nothing:
+        return warm.start(arguments, ENVIRONMENT, Path.cwd(), stdin=nothing, stdout=nothing, stderr=stderr)
+
+
+async def ended(process: warm.Started) -> int:
+    """With what it ends."""
+    return await trio.to_thread.run_sync(process.wait, 20)
 
 
 @attrs.define
 class RelayProcess:
     """A relay that runs."""
 
-    process: trio.Process
+    process: warm.Started
     url: str
 
     def kill(self) -> None:
@@ -50,9 +59,8 @@ class RelayProcess:
 
     async def stop(self) -> int:
         """SIGTERM; the exit code."""
-        self.process.send_signal(signal.SIGTERM)
-        with trio.fail_after(20):
-            return await self.process.wait()
+        self.process.terminate()
+        return await ended(self.process)
 
     def open(
         self, who: Person, *, cursor: Cursor | None = None, longpoll: bool = False
@@ -89,25 +97,28 @@ async def session_at(
 @asynccontextmanager
 async def running(folder: Path) -> AsyncIterator[RelayProcess]:
     """A relay process, killed at the end if it still runs."""
-    process = await trio.lowlevel.open_process(command(folder), stderr=subprocess.PIPE)
+    reads, writes = os.pipe()
     try:
-        assert process.stderr is not None
-        said = b""
-        with trio.fail_after(20):
-            while b"\n" not in said:
-                more = await process.stderr.receive_some()
-                assert more, said.decode()
-                said += more
-        async with trio.open_nursery() as nursery:
-            # What it says later is read away, so that it never waits for us.
-            nursery.start_soon(_read_away, process.stderr)
-            yield RelayProcess(process, json.loads(said.splitlines()[0])["url"])
-            nursery.cancel_scope.cancel()
+        process = started(words(folder), writes)
     finally:
-        if process.returncode is None:
-            process.kill()
+        os.close(writes)
+    try:
+        async with trio.lowlevel.FdStream(reads) as stderr:
+            said = b""
+            with trio.fail_after(20):
+                while b"\n" not in said:
+                    more = await stderr.receive_some()
+                    assert more, said.decode()
+                    said += more
+            async with trio.open_nursery() as nursery:
+                # What it says later is read away, so that it never waits for us.
+                nursery.start_soon(_read_away, stderr)
+                yield RelayProcess(process, json.loads(said.splitlines()[0])["url"])
+                nursery.cancel_scope.cancel()
+    finally:
+        process.kill()
         with trio.CancelScope(shield=True):
-            await process.wait()
+            await ended(process)
 
 
 async def _read_away(stream: trio.abc.ReceiveStream) -> None:

@@ -10,19 +10,22 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
 import trio
 
 from taskferry_apps import system
+from taskferry_apps.cli.outcome import Exit
 from taskferry_apps.relay.addresses import both_origins
 from taskferry_apps.relay_client import LinkEnded
 from taskferry_protocol.frame_items import Cursor, ParcelAccepted
+from tests import warm
 
 from .conftest import codes, mails, take
 from .people import connect, person, read_text, seal
-from .process import command, running
+from .process import ENVIRONMENT, ended, running, started, words
 
 
 async def introduce(relay, alice, bob) -> None:
@@ -55,10 +58,7 @@ async def test_mail_travels_over_real_sockets(tmp_path, longpoll):
 async def test_a_relay_goes_on_where_its_log_cannot_be_written(tmp_path):
     """Whoever read its log is gone, as a terminal that is closed; it says so to nobody, and carries mail."""
     reader, writer = os.pipe()
-    words = ["relay", "--addr", "127.0.0.1:0", "--db", str(tmp_path / "relay.db")]
-    process = await trio.lowlevel.open_process(
-        [sys.executable, "-W", "error", "-m", "taskferry_apps.cli", *words], stderr=writer
-    )
+    process = started(words(tmp_path), writer)
     os.close(writer)
     try:
         with trio.fail_after(20):
@@ -70,14 +70,12 @@ async def test_a_relay_goes_on_where_its_log_cannot_be_written(tmp_path):
         async with httpx.AsyncClient() as client:
             for _ in range(3):
                 assert (await client.get(f"{url}/health")).status_code == 200
-        process.send_signal(signal.SIGTERM)
-        with trio.fail_after(20):
-            assert await process.wait() == 0
+        process.terminate()
+        assert await ended(process) == 0
     finally:
-        if process.returncode is None:
-            process.kill()
+        process.kill()
         with trio.CancelScope(shield=True):
-            await process.wait()
+            await ended(process)
 
 
 async def test_kill_9_loses_nothing_that_was_acknowledged(tmp_path):
@@ -169,25 +167,16 @@ async def test_the_database_belongs_to_its_owner(tmp_path):
         assert stat.S_IMODE((tmp_path / "relay.db").stat().st_mode) == 0o600
 
 
-#: Root goes through any mode by this one capability (capabilities(7)); a program started without it does not.
-WITHOUT_OVERRIDE = """
-import ctypes, os, sys
-DROP_FROM_BOUNDING_SET, CAP_DAC_OVERRIDE = 24, 1
-assert ctypes.CDLL(None).prctl(DROP_FROM_BOUNDING_SET, CAP_DAC_OVERRIDE, 0, 0, 0) == 0
-os.execv(sys.argv[1], sys.argv[1:])
-"""
-
-
-def bound_by_modes(arguments: list[str]) -> list[str]:
-    """The command, held to the modes of files also where root runs it."""
-    return arguments if os.geteuid() else [sys.executable, "-c", WITHOUT_OVERRIDE, *arguments]
-
-
-def fails(*arguments: str) -> str:
+def fails(arguments: list[str]) -> str:
     """What a relay that cannot start says."""
-    done = subprocess.run(arguments, capture_output=True, text=True, timeout=30, check=False)
-    assert done.returncode == 1, done.stderr
-    (sentence,) = done.stderr.splitlines()
+    done = warm.run(arguments, ENVIRONMENT, Path.cwd(), stdin=b"", timeout=30)
+    return sentence_of(done.code, done.err.decode())
+
+
+def sentence_of(code: int, said: str) -> str:
+    """The one sentence."""
+    assert code == Exit.TROUBLE, said
+    (sentence,) = said.splitlines()
     assert sentence.startswith("taskferry relay: ")
     return sentence
 
@@ -195,7 +184,7 @@ def fails(*arguments: str) -> str:
 async def test_a_second_relay_on_one_file_says_so(tmp_path):
     """One process owns the database."""
     async with running(tmp_path):
-        said = await trio.to_thread.run_sync(lambda: fails(*command(tmp_path)))
+        said = await trio.to_thread.run_sync(fails, words(tmp_path))
     assert "Another process has" in said
     assert said.endswith("Another file is named with --db.")
 
@@ -206,43 +195,58 @@ def test_a_port_in_use_is_named(tmp_path):
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert f"127.0.0.1:{port} is already in use" in fails(*command(tmp_path, port=port))
+        assert f"127.0.0.1:{port} is already in use" in fails(words(tmp_path, port=port))
 
 
-def test_a_newer_file_is_not_touched(tmp_path):
+async def test_a_newer_file_is_not_touched(tmp_path):
     """A later version's database is refused as such."""
-    process = subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE)
-    assert process.stderr is not None
-    process.stderr.readline()
-    process.terminate()
-    process.communicate(timeout=20)
+    async with running(tmp_path) as relay:
+        assert await relay.stop() == 0
     with sqlite3.connect(tmp_path / "relay.db") as connection:
         connection.execute("PRAGMA user_version = 9999")
     connection.close()
-    assert "newer version" in fails(*command(tmp_path))
+    assert "newer version" in await trio.to_thread.run_sync(fails, words(tmp_path))
 
 
 def test_another_programs_file_is_refused(tmp_path):
     """Text is no database."""
     (tmp_path / "relay.db").write_text("not a database, but long enough to look like a file\n" * 50)
-    assert "relay.db" in fails(*command(tmp_path))
+    assert "relay.db" in fails(words(tmp_path))
+
+
+#: Root goes through any mode by this one capability (capabilities(7)); a program started without it does not.
+WITHOUT_OVERRIDE = """
+import ctypes, os, sys
+DROP_FROM_BOUNDING_SET, CAP_DAC_OVERRIDE = 24, 1
+assert ctypes.CDLL(None).prctl(DROP_FROM_BOUNDING_SET, CAP_DAC_OVERRIDE, 0, 0, 0) == 0
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     """The remedy is said."""
     tmp_path.chmod(0o500)
-    assert "writ" in fails(*bound_by_modes(command(tmp_path)))
+    bound_by_modes = [] if os.geteuid() else [sys.executable, "-c", WITHOUT_OVERRIDE]
+    done = subprocess.run(
+        [*bound_by_modes, sys.executable, "-m", "taskferry_apps.cli", *words(tmp_path)],
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert "writ" in sentence_of(done.returncode, done.stderr)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     """A file stands where the folder should be."""
     (tmp_path / "file").write_text("")
-    assert "cannot be made" in fails(*command(tmp_path / "file"))
+    assert "cannot be made" in fails(words(tmp_path / "file"))
 
 
 def test_an_open_address_needs_its_origins(tmp_path):
     """Which addresses daemons dial has to be said when others can come."""
-    assert "TASKFERRY_RELAY_ORIGINS" in fails(*command(tmp_path, host="0.0.0.0"))
+    assert "TASKFERRY_RELAY_ORIGINS" in fails(words(tmp_path, host="0.0.0.0"))
 
 
 def test_origins_are_written_in_full():

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from structlog.testing import capture_logs
 
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.witness import log_envelope
+from tests import warm
 
 from .conftest import ORIGIN, codes, serving
 from .people import seal
@@ -28,23 +28,22 @@ TOKEN = "canary-of-the-operator"
 @contextmanager
 def logging_relay(folder: Path, *words: str) -> Iterator[tuple[str, list[str]]]:
     """A relay's address, and the lines of its log as they come."""
-    command = [sys.executable, "-m", "taskferry_apps.cli", "relay", "--addr", "127.0.0.1:0", *words]
-    process = subprocess.Popen(
-        [*command, "--db", str(folder / "relay.db")], stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    lines = [process.stderr.readline()]
-    found = re.search(r"http://127\.0\.0\.1:\d+", lines[0])
-    assert found is not None, lines
-    reading = threading.Thread(target=lambda: lines.extend(process.stderr or ()))
-    reading.start()
-    try:
-        yield found[0], lines
-    finally:
-        process.terminate()
-        process.wait(20)
-        reading.join(20)
-        process.stderr.close()
+    command = ["relay", "--addr", "127.0.0.1:0", "--db", str(folder / "relay.db"), *words]
+    reads, writes = os.pipe()
+    with open(os.devnull, "r+b") as nothing, open(writes, "wb") as log:
+        process = warm.start(command, os.environ, Path.cwd(), stdin=nothing, stdout=nothing, stderr=log)
+    with open(reads, encoding="utf-8") as log_lines:
+        lines = [log_lines.readline()]
+        found = re.search(r"http://127\.0\.0\.1:\d+", lines[0])
+        assert found is not None, lines
+        reading = threading.Thread(target=lambda: lines.extend(log_lines))
+        reading.start()
+        try:
+            yield found[0], lines
+        finally:
+            process.terminate()
+            process.wait(20)
+            reading.join(20)
 
 
 def test_every_request_has_an_id_in_the_answer_and_the_log(tmp_path: Path) -> None:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryFile
 from types import SimpleNamespace
 from typing import Any
 
@@ -29,6 +28,7 @@ from taskferry_apps.telemetry.spans import Spans
 from taskferry_protocol.calls import GetAccount
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.records import DropOutbox, OutboxRecord, PutOutbox, RelayedOutbox, Rung, SetRung
+from tests import warm
 from tests.daemon.test_ladder import connected, on_rung, say
 from tests.daemon.worlds import OWNER, Machine, a_world, set_up, until
 
@@ -152,24 +152,24 @@ async def test_the_doctor_says_whether_they_are_taken(does, level, words):
 def _daemon(data: Path) -> Iterator[tuple[LocalClient, list[str]]]:
     """A daemon process that is stopped at the end; then the list has what it logged."""
     said: list[str] = []
-    process = subprocess.Popen(
-        [sys.executable, "-m", "taskferry_apps.cli", "up", "--addr", "127.0.0.1:0", "--data", str(data)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=dict(os.environ),
-    )
-    try:
-        deadline = time.monotonic() + 30
-        while not (data / "daemon.json").exists():
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        url = json.loads((data / "daemon.json").read_bytes())["url"]
-        with LocalClient(url, (data / "owner.token").read_text().strip()) as client:
-            yield client, said
-    finally:
-        process.terminate()
-        said.extend(process.communicate(timeout=30)[1].splitlines())
+    words = ["up", "--addr", "127.0.0.1:0", "--data", str(data)]
+    with TemporaryFile() as log:
+        with open(os.devnull, "r+b") as nothing:
+            process = warm.start(words, os.environ, Path.cwd(), stdin=nothing, stdout=nothing, stderr=log)
+        try:
+            deadline = time.monotonic() + 30
+            while not (data / "daemon.json").exists():
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            url = json.loads((data / "daemon.json").read_bytes())["url"]
+            with LocalClient(url, (data / "owner.token").read_text().strip()) as client:
+                yield client, said
+        finally:
+            process.terminate()
+            process.wait(30)
+            log.seek(0)
+            said.extend(log.read().decode().splitlines())
 
 
 def test_a_daemon_sends_its_requests_and_numbers(tmp_path, monkeypatch):

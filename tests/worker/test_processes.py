@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.client.stage import daemons_of
+from tests.client.stage import daemon_of
 
 from .test_limits import STUBBORN, is_alive, living
 from .town import PAGE, PATIENCE_S, Town, a_town, until
@@ -192,7 +192,7 @@ def kill_the_daemon_under_way(town: Town, tmp_path: Path) -> None:
     bob, log = town.pair.bob, tmp_path / "log"
     with town.working("--", wait, folder=tmp_path, log=log):
         until(lambda: "running" in log.read_text())
-        (pid,) = daemons_of(bob.data)
+        pid = daemon_of(bob.data)
         os.kill(pid, signal.SIGKILL)
         until(lambda: "away" in log.read_text())
         go.touch()
