@@ -435,7 +435,7 @@ LATE = (
         "    if arrival.decision.standing is Standing.COPY:\n        return  # our other device signed the event, and has it\n",
         "",
         "each device of an owner holds the same",
-        _BRINGING,
+        ("tests/devices/test_brought_again.py",),
     ),
     # --- who goes on in a task with a gap
     _m(
