@@ -20,10 +20,11 @@ from .worlds import OWNER, Machine, a_world, connect, set_up
 FULL = "The quarantine is full."
 
 
-async def alarm(daemon, text):
-    """Raise one."""
+async def alarm(daemon, text, at=None):
+    """Raise one, now or at the time of another."""
     async with daemon._core.lock:
         draft = Draft(daemon._core)
+        draft.now = at or draft.now
         await raise_alarm(draft, text)
         await draft.commit()
 
@@ -90,7 +91,7 @@ async def test_what_was_raised_again_since_the_owner_looked_is_not_dismissed():
         await set_up(a, "alice", "requester")
         await alarm(a, FULL)
         (seen,) = await a.alarms.alarms(OWNER)
-        await alarm(a, FULL)
+        await alarm(a, FULL, seen.at)
         await refused("not-found", a.alarms.dismiss(OWNER, seen.id.hex()))
         (now,) = await a.alarms.alarms(OWNER)
         assert (now.text, now.times) == (FULL, 2)
