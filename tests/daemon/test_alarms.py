@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskferry_apps.daemon.alarms import OTHER_HISTORY, PUT_OUT, RUNS_TWICE, raise_alarm
+from taskferry_apps.daemon.bounds import BOUNDS
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.identity_changes import What, mark_changed, other_history
 from taskferry_apps.daemon.port import Caller, DaemonRefusal
@@ -19,10 +20,11 @@ from .worlds import OWNER, Machine, a_world, connect, set_up
 FULL = "The quarantine is full."
 
 
-async def alarm(daemon, text):
-    """Raise one."""
+async def alarm(daemon, text, at=None):
+    """Raise one, now or at the time of another."""
     async with daemon._core.lock:
         draft = Draft(daemon._core)
+        draft.now = at or draft.now
         await raise_alarm(draft, text)
         await draft.commit()
 
@@ -65,8 +67,22 @@ async def test_an_alarm_that_is_raised_again_stands_again():
         await alarm(a, FULL)
         (seen,) = await a.alarms.alarms(OWNER)
         await a.alarms.dismiss(OWNER, seen.id.hex())
+        world.clock.ahead_ms += 1_000
         await alarm(a, FULL)
+        await refused("not-found", a.alarms.dismiss(OWNER, seen.id.hex()))
         assert (await a.status()).alarms == (FULL,)
+
+
+async def test_of_many_alarms_the_newest_stand():
+    """A peer that finds one after another to raise makes nothing grow."""
+    async with a_world() as world, world.running(Machine("alice")) as a:
+        await set_up(a, "alice", "requester")
+        texts = [f"Alarm {number}." for number in range(BOUNDS.alarms + 2)]
+        for text in texts:
+            await alarm(a, text)
+        found = await a.alarms.alarms(OWNER)
+        assert [one.text for one in found] == texts[2:]
+        assert all(one.at is not None for one in found)
 
 
 async def test_what_was_raised_again_since_the_owner_looked_is_not_dismissed():
@@ -75,7 +91,7 @@ async def test_what_was_raised_again_since_the_owner_looked_is_not_dismissed():
         await set_up(a, "alice", "requester")
         await alarm(a, FULL)
         (seen,) = await a.alarms.alarms(OWNER)
-        await alarm(a, FULL)
+        await alarm(a, FULL, seen.at)
         await refused("not-found", a.alarms.dismiss(OWNER, seen.id.hex()))
         (now,) = await a.alarms.alarms(OWNER)
         assert (now.text, now.times) == (FULL, 2)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
 import pytest
 
 from taskferry_apps.daemon import barred, effects, quarantine, second_looks
+from taskferry_apps.daemon.alarms import RUNS_TWICE
+from taskferry_apps.daemon.bonds import Bond, bonds_between
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_apps.daemon.second_looks import SecondLooks
@@ -279,6 +282,34 @@ async def test_a_budget_of_open_tasks_holds_for_what_comes_back():
         rows, _ = await bob.tasks(OWNER, "", "", "", "", 10)
         assert {row.title for row in rows} == {"one", "two"}
         assert (await codes(bob), await noted(forger)) == (["not-permitted"], 1)
+
+
+async def test_nothing_comes_back_while_a_copy_of_this_machine_is_at_work():
+    """It waits until this is the only one again."""
+    async with forging() as (forger, bob):
+        task = await a_task(forger)
+        await bob.set_permissions(OWNER, PAIR, LESS)
+        await deliver(forger, await further(forger, task, 2))
+        await bob.set_permissions(OWNER, PAIR, MORE)
+        forger.bob.suspended = RUNS_TWICE
+        await look(forger)
+        assert (await codes(bob), await state(bob, task)) == (["not-permitted"] * 2, "sent")
+        forger.bob.suspended = ""
+        await look(forger)
+        assert (await codes(bob), await state(bob, task)) == ([], "cancelled")
+
+
+async def test_what_the_peer_allows_is_no_word_of_the_owners():
+    """A peer that signs one grant after another has nothing looked at again."""
+    async with forging() as (forger, _):
+        pair = AgentRef(forger.bob.own, "writer"), AgentRef(forger.alice.own, "requester")
+        (bond,) = await bonds_between(forger.bob.store, *pair)
+        by = {mine: [one for one in bond.record.grants if one.grantor == mine] for mine in pair}
+        without_peers, without_own = (
+            Bond(attrs.evolve(bond.record, grants=tuple(by[whose]))) for whose in pair
+        )
+        assert all(by.values())
+        assert barred.said(without_peers) == barred.said(bond) != barred.said(without_own)
 
 
 # --- Those who would profit ---------------------------------------------------------------------------------

@@ -65,8 +65,15 @@ async def test_all_is_well_with_a_daemon_that_is_connected():
         assert "has the same" in found["account log"].text
 
 
-@pytest.mark.parametrize(("off_ms", "level"), [(60_000, Level.WARN), (600_000, Level.FAIL)])
-async def test_a_clock_that_is_off_is_said(off_ms, level):
+@pytest.mark.parametrize(
+    ("off_ms", "level", "side"),
+    [
+        (60_000, Level.WARN, "ahead of"),
+        (600_000, Level.FAIL, "ahead of"),
+        (-600_000, Level.FAIL, "behind"),
+    ],
+)
+async def test_a_clock_that_is_off_is_said(off_ms, level, side):
     """By how much, and on which side of the relay's."""
     async with a_world() as world:
         with_clock(world, off_ms)
@@ -75,7 +82,7 @@ async def test_a_clock_that_is_off_is_said(off_ms, level):
             await connected(daemon)
             clock = (await findings(daemon))["clock"]
             assert clock.level is level
-            assert "ahead of" in clock.text
+            assert side in clock.text
             assert clock.remedy
             # Whoever asks for nothing but the status is told as well, and an agent's program is.
             alarms = (await daemon.status()).alarms

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from taskferry_apps.daemon import repeating
+from taskferry_apps.daemon.alarms import RUNS_TWICE
 from taskferry_apps.daemon.draft import LIFETIME_MS, Draft
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_apps.daemon.repeating import repeat_expired
@@ -79,6 +80,9 @@ async def test_who_comes_back_after_weeks_has_missed_nothing():
                 await in_state(a, task, "submitted")
                 await until(lambda: on_rung(b, word, "delivered"))
             assert await troubles(b, task) == []
+        world.clock.ahead_ms += LIFETIME_MS + DAY_MS
+        await repeat_expired((await world.open_daemon(bob))._core)
+        assert await kept(bob) == []
 
 
 async def test_it_is_brought_again_when_that_has_expired_too_and_not_for_ever(monkeypatch):
@@ -141,6 +145,36 @@ async def test_what_was_taken_back_before_any_of_it_arrived_is_not_brought():
             await until(lambda: on_rung(a, wanted, "delivered"))
 
 
+async def test_nothing_is_brought_where_the_connection_has_ended():
+    """Nobody there would take it."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        await begun(world, alice, bob)
+        a = await world.open_daemon(alice)
+        asked = await ask(a, "requester", "@bob/writer")
+        await expired(world, alice, a, asked)
+        await a.end_connection(OWNER, ("requester", "@bob/writer"), "revoked", "", None)
+        before = await alice.store.outbox_expired(Instant(2**50), 10)
+        await repeat_expired(a._core)
+        assert await kept(alice) == []
+        assert await alice.store.outbox_expired(Instant(2**50), 10) == before
+
+
+async def test_nothing_is_brought_while_a_copy_of_this_machine_is_at_work():
+    """It waits until this is the only one again."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        await begun(world, alice, bob)
+        a = await world.open_daemon(alice)
+        await expired(world, alice, a, await ask(a, "requester", "@bob/writer"))
+        a._core.suspended = RUNS_TWICE
+        await repeat_expired(a._core)
+        assert (await kept(alice), await waiting(alice, 0)) == ([0], True)
+        a._core.suspended = ""
+        await repeat_expired(a._core)
+        assert (await kept(alice), await waiting(alice, 1)) == ([1], True)
+
+
 async def test_no_more_than_so_many_are_noted(monkeypatch):
     """What nobody fetches for years makes nothing grow."""
     monkeypatch.setattr(repeating, "MOST", 2)
@@ -167,7 +201,9 @@ async def test_what_is_brought_is_taken_once_however_often_it_comes():
             await later(forger, item)
         assert (await codes(bob), await state(bob, task)) == ([], "cancelled")
         forger.clock.ahead_ms += SEEN_MS
-        await forger.bob.store.commit([PurgeSeen(forger.clock.now(), 500)])
+        said = await forger.bob.store.receipts_owed(500)
+        settled = SettleReceipts(tuple(item.place for item in said))
+        await forger.bob.store.commit([PurgeSeen(forger.clock.now(), 500), settled])
         await later(forger, last)
         held = (await forger.bob.store.task_events((task,)))[task]
         assert len([event for event in held if event.side == "requester"]) == 3

@@ -27,6 +27,7 @@ async def test_an_older_disk_forks_no_account(tmp_path: Path) -> None:
         async with world.running(machine) as alice:
             await set_up(alice, "alice", "requester")
             await connect(alice, bob, "requester", "@bob/writer")
+            then = (await log_of(alice)).position
         earlier, mark = copy.deepcopy((machine.store, machine.vault)), (data / "instance.json").read_bytes()
         world.clock.ahead_ms += 8 * DAY_MS
         for _ in range(2):
@@ -39,6 +40,7 @@ async def test_an_older_disk_forks_no_account(tmp_path: Path) -> None:
         world.stop_relay()
         async with world.running(old) as alice:
             await alice._upkeep.round()
+            assert (await log_of(alice)).position == then
             await world.start_relay()
             await until(lambda: _stops(alice))
         old.take_over = True

@@ -8,13 +8,17 @@ from pathlib import Path
 import pytest
 import trio
 
+from taskferry_apps.daemon import link
 from taskferry_apps.daemon.backups import Backups, Copying
+from taskferry_apps.daemon.core import Core
 from taskferry_apps.daemon.keys import decode_keys
+from taskferry_apps.daemon.log_news import take_own_news
 from taskferry_apps.daemon.private_files import make_private_directory
 from taskferry_apps.daemon.restoring import Identity, read_opening, restore
 from taskferry_apps.daemon.secret_files import FileSecrets
 from taskferry_apps.daemon.secret_port import DEVICE
 from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.relay_client import RelayClient
 from taskferry_protocol.backups import PassphraseLock, key_by_passphrase
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.passphrases import Effort
@@ -60,8 +64,13 @@ async def _restored(world: World, file: Path, data: Path) -> None:
 
 @pytest.mark.parametrize("days", [0, 8])
 @pytest.mark.parametrize("rotated", [False, True])
-async def test_it_goes_on_whatever_it_did_after_the_backup(tmp_path: Path, days: int, rotated: bool) -> None:
-    """What came then does not come again; at the first start mail goes both ways, and the account is one."""
+async def test_it_goes_on_whatever_it_did_after_the_backup(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, days: int, rotated: bool
+) -> None:
+    """What came then does not come again; at the first start mail goes both ways, and the account is one.
+
+    Before it has heard what the old one signed it signs nothing.
+    """
     data, file = tmp_path / "alice", tmp_path / "alice.backup"
     make_private_directory(data)
     async with a_world() as world, world.running(Machine("bob")) as bob:
@@ -94,6 +103,13 @@ async def test_it_goes_on_whatever_it_did_after_the_backup(tmp_path: Path, days:
         assert raw is not None
         vault = MemoryVault()
         vault.ring = decode_keys(raw, "")
+        silent: list[bool] = []
+
+        async def listen(core: Core, client: RelayClient) -> None:
+            silent.append(bool(core.suspended))
+            await take_own_news(core, client)
+
+        monkeypatch.setattr(link, "take_own_news", listen)
         async with (
             open_daemon_store(again / "daemon.db") as store,
             world.running(Machine("again", store=store, vault=vault, folder=again)) as alice,
@@ -104,6 +120,7 @@ async def test_it_goes_on_whatever_it_did_after_the_backup(tmp_path: Path, days:
             await until(lambda: _seals_for(bob, alice))
             await say(bob, "writer", "@alice/requester", "welcome back")
             await until(lambda: _has(alice, "requester", "before", "welcome back"))
+            assert silent[:1] == [True]
             assert "runs twice" not in await alarms_of(alice)
             # What was sealed for the key that is lost opens nowhere any more.
             assert rotated or not await store.quarantine_lines()

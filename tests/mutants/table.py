@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from .around import AROUND
+from .late import LATE
 from .mutant import Mutant
 from .protocol import PROTOCOL
 
 __all__ = ["MUTANTS", "WIDER"]
 
-MUTANTS: tuple[Mutant, ...] = (*PROTOCOL, *AROUND)
+MUTANTS: tuple[Mutant, ...] = (*PROTOCOL, *AROUND, *LATE)
 
 WIDER: dict[str, tuple[str, ...]] = {
     "protocol": ("tests/spec/test_vectors.py", "tests/protocol", "tests/harness"),

@@ -57,6 +57,8 @@ def test_who_is_blocked_or_not_connected_is_not_barred(world: World, relation: R
 
 def test_what_has_another_fault_is_not_barred(world: World) -> None:
     """Nor what could not be opened at all."""
+    full = attrs.evolve(refused(decided_on(world, asked_for(), grant=None)), code=RejectCode.TOO_MANY)
+    assert not is_barred(full, Relation.CONNECTED)
     item = refused(decided_on(world, asked_for(), keys=()))
     assert not is_barred(item, Relation.CONNECTED)
     assert not is_barred(attrs.evolve(item, code=RejectCode.NOT_PERMITTED), Relation.CONNECTED)
@@ -66,10 +68,11 @@ def test_only_that_it_was_set_aside_is_forgotten(world: World) -> None:
     """Not that it had an effect, and not what else stands under its numbers."""
     envelope, other = world.sealed(asked_for()).envelope, world.sealed(said()).envelope
     aside, taken = seen_as(envelope, "quarantined", "not-permitted"), seen_as(envelope)
-    rival = seen_as(other)
+    rival, rival_aside = seen_as(other), seen_as(other, "quarantined", "not-permitted")
     assert forget_decision(Seen(aside, aside), envelope.hash) == Seen()
     assert forget_decision(Seen(taken, taken), envelope.hash) == Seen(taken, taken)
-    assert forget_decision(Seen(rival, None), envelope.hash) == Seen(rival, None)
+    for one in (rival, rival_aside):
+        assert forget_decision(Seen(one, aside), envelope.hash) == Seen(one, None)
 
 
 def test_a_second_look_takes_what_is_allowed_now(world: World) -> None:

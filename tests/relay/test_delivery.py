@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import trio
 
+from taskferry_apps.relay.core import Policy
 from taskferry_protocol.frame_items import Cursor, ParcelAccepted, Window
 
-from .conftest import codes, mails, take
+from .conftest import ORIGIN, codes, mails, serving, take
 from .people import read_text, seal
 
 
@@ -85,6 +86,27 @@ async def test_what_was_acknowledged_is_gone_even_for_who_forgot_it(friends):
         async with friends.open(friends.bob) as bob:
             (entry,) = mails(await take(bob, 1))
             assert entry.offset > entries[-1].offset
+
+
+async def test_what_was_acknowledged_is_gone_after_a_restart(store):
+    """The store is told of it, so a relay that starts later gives out no more than is new."""
+    async with serving(store, Policy([ORIGIN])) as world:
+        await world.introduce()
+        alice, bob = world.alice, world.bob
+        async with world.open(alice) as sender, world.open(bob) as recipient:
+            await sender.send([seal(alice, bob, f"{n}", world.now).parcel for n in range(3)])
+            entries = await take(recipient, 3)
+            with trio.fail_after(20):
+                while (await store.usage([bob.keys.id]))[bob.keys.id].acked < entries[-1].offset:
+                    await trio.sleep(0.01)
+    async with (
+        serving(store, Policy([ORIGIN])) as world,
+        world.open(alice) as sender,
+        world.open(bob) as recipient,
+    ):
+        await sender.send([seal(alice, bob, "new", world.now).parcel])
+        (entry,) = mails(await take(recipient, 1))
+        assert read_text(bob, entry) == "new"
 
 
 async def test_a_small_window_is_kept(friends):
