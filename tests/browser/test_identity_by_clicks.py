@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,10 +17,11 @@ import attrs
 import pytest
 from playwright.sync_api import Page, expect
 
+from taskferry_apps.demo.stage import wait_until
 from taskferry_transports.backoff import LONGEST
 from tests.cli.conftest import PATIENCE_S, Ran, Shell, items, owner_with, request_of, until
 from tests.ports import free_port
-from tests.relay.process import command
+from tests.relay.process import started, words
 from tests.warm import WarmStage
 
 from .conftest import Seat, Sit
@@ -34,14 +34,15 @@ FOUND_S = LONGEST + PATIENCE_S
 def relay_at(port: int, folder: Path) -> Iterator[str]:
     """A relay with a database of its own."""
     folder.mkdir()
-    running = subprocess.Popen(command(folder, port=port), stderr=subprocess.PIPE, text=True)
-    assert running.stderr is not None
+    log = folder / "log"
+    with log.open("wb") as said:
+        running = started(words(folder, port=port), said)
     try:
-        assert "listening" in running.stderr.readline()
+        wait_until(lambda: b"listening" in log.read_bytes() or None, "the relay listens", PATIENCE_S)
         yield f"http://127.0.0.1:{port}"
     finally:
         running.terminate()
-        running.communicate()
+        running.wait(PATIENCE_S)
 
 
 @attrs.frozen
