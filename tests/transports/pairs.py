@@ -145,8 +145,6 @@ async def websocket(liveness: Liveness) -> AsyncIterator[Pair]:
 @asynccontextmanager
 async def longpoll(liveness: Liveness) -> AsyncIterator[Pair]:
     """A real client, a TCP hop, and the real server."""
-    # A lost connection is no lost link here, so that even a killed server is noticed by its silence only.
-    liveness = Liveness(min(liveness.ping_interval, 0.3), liveness.silent_intervals)
     arrived, arrivals = trio.open_memory_channel[Transport](1)
     app = QuartTrio("pair")
     done = trio.Event()

@@ -280,7 +280,7 @@ async def test_a_connection_that_just_ended_is_not_pinged_any_more():
 async def test_one_connection_that_cannot_be_looked_after_ends_alone(monkeypatch, caplog):
     """It is dropped, with a word in the log, and the others go on."""
     async with (
-        running(make_app(), attrs.evolve(GUARD, liveness=Liveness(0.05, 5))) as bound,
+        running(make_app(), attrs.evolve(GUARD, liveness=Liveness(0.05, 200))) as bound,
         await connect(bound.port, upgrade()) as broken,
     ):
         await read_head(broken)
