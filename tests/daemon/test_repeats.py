@@ -30,7 +30,7 @@ from taskferry_protocol.records import DropOutbox, PurgeSeen, Rung, SetRung, Set
 from taskferry_protocol.sealing import Sealed
 
 from .forger import Forger, codes, forging, texts
-from .test_barred import a_task, further, owed, state
+from .test_barred import MORE, a_task, fail_on_the_way, further, owed, state
 from .test_undelivered import begun, on_rung, troubles
 from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, until
 
@@ -103,6 +103,27 @@ async def test_it_is_brought_again_when_that_has_expired_too_and_not_for_ever(mo
             assert await kept(bob) == []
             (line,) = await troubles(b, task)
             assert "ask anew in a new task" in line
+
+
+async def test_what_was_barred_until_its_time_was_over_is_brought_once_it_is_allowed():
+    """The recipient has forgotten it by then; its author hears of the permission, and brings it."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        task, word = await fail_on_the_way(world, alice, bob)
+        async with world.running(alice) as a, world.running(bob):
+            await until(lambda: on_rung(a, word, "failed"))
+        world.clock.ahead_ms += LIFETIME_MS + DAY_MS
+        async with world.running(alice) as a, world.running(bob) as b:
+            await b.set_permissions(OWNER, PAIR, MORE)
+            await until(lambda: waiting_words(alice))
+            await repeat_expired(a._core)
+            await until(lambda: on_rung(a, word, "delivered"))
+            assert await state(b, task) == "cancelled"
+
+
+async def waiting_words(machine: Machine) -> bool:
+    """Whether something is noted there, or was brought already."""
+    return bool(await kept(machine))
 
 
 async def waiting(machine: Machine, count: int) -> bool:

@@ -10,16 +10,17 @@ import trio
 
 from taskferry_apps.daemon import link
 from taskferry_apps.daemon.backups import Backups, Copying
-from taskferry_apps.daemon.core import Core
+from taskferry_apps.daemon.core import SEQUENCE_FLOOR, Core
 from taskferry_apps.daemon.keys import decode_keys
 from taskferry_apps.daemon.log_news import take_own_news
 from taskferry_apps.daemon.private_files import make_private_directory
-from taskferry_apps.daemon.restoring import Identity, read_opening, restore
+from taskferry_apps.daemon.restoring import Identity, numbers_after, read_opening, restore
 from taskferry_apps.daemon.secret_files import FileSecrets
 from taskferry_apps.daemon.secret_port import DEVICE
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay_client import RelayClient
 from taskferry_protocol.backups import PassphraseLock, key_by_passphrase
+from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.passphrases import Effort
 from taskferry_stores.sqlite import open_daemon_store
@@ -53,12 +54,14 @@ async def _seals_for(sender: Daemon, recipient: Daemon) -> bool:
     return log.state.devices[core.device].record.enc == core.keys.device.encryption.public
 
 
-async def _restored(world: World, file: Path, data: Path) -> None:
+async def _restored(world: World, file: Path, data: Path, at: Instant | None = None) -> None:
     with file.open("rb") as stream:
         opening = read_opening(stream)
         assert isinstance(opening.header.lock, PassphraseLock)
         key = key_by_passphrase(opening.header.lock, PASSPHRASE)
-        put_back = partial(restore, identity=Identity.SAME, now=world.clock.now(), progress=lambda _: None)
+        put_back = partial(
+            restore, identity=Identity.SAME, now=at or world.clock.now(), progress=lambda _: None
+        )
         await trio.to_thread.run_sync(partial(put_back, stream, opening, key, data))
 
 
@@ -126,3 +129,46 @@ async def test_it_goes_on_whatever_it_did_after_the_backup(
             assert rotated or not await store.quarantine_lines()
             for daemon in (alice, bob):
                 assert "held" not in await alarms_of(daemon)
+
+
+async def _backed_up(world: World, data: Path, file: Path) -> None:
+    """Take a backup of a daemon that has an account, at this clock."""
+    async with (
+        open_daemon_store(data / "daemon.db") as store,
+        world.running(Machine("alice", store=store, folder=data)) as alice,
+    ):
+        await set_up(alice, "alice", "requester")
+        made = await Backups(alice._core, Copying(store.copy_to, data), Effort(1, 8_192)).make(
+            OWNER, PASSPHRASE
+        )
+        async with made.pieces as pieces:
+            file.write_bytes(b"".join([piece async for piece in pieces]))
+
+
+async def _floor(data: Path) -> int:
+    async with open_daemon_store(data / "daemon.db") as store:
+        return int.from_bytes((await store.settings((SEQUENCE_FLOOR,)))[SEQUENCE_FLOOR], "big")
+
+
+async def test_no_number_comes_twice_where_the_clock_is_wrong(tmp_path: Path) -> None:
+    """A machine that begins in 1970 numbers above all that was sent, and each time from elsewhere."""
+    data, file = tmp_path / "alice", tmp_path / "alice.backup"
+    make_private_directory(data)
+    async with a_world() as world:
+        await _backed_up(world, data, file)
+        made_at = world.clock.now()
+        floors = []
+        for number in range(3):
+            await _restored(world, file, tmp_path / f"{number}", Instant(60_000))
+            floors.append(await _floor(tmp_path / f"{number}"))
+        assert min(floors) > made_at
+        assert len(set(floors)) == 3
+        await _restored(world, file, tmp_path / "right", later := Instant(made_at + DAY_MS))
+        assert await _floor(tmp_path / "right") == later
+
+
+def test_numbers_go_on_above_those_of_an_earlier_restore_with_a_clock_ahead() -> None:
+    """What was numbered by a clock of years to come is not numbered again once the clock is right."""
+    drawn = numbers_after(2_000, Instant(1_000), bytes)
+    assert drawn > 2_000 + 1_000_000_000
+    assert numbers_after(2_000, Instant(2_001), bytes) == 2_001

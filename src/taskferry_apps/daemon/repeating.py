@@ -1,7 +1,8 @@
 """Bringing words of tasks once more that expired on their way: a peer that was long away misses none.
 
-What expires is noted in the commit that says so. Each time what brings it has expired as well it is brought
-again, until the peer has it or half a year is over: one envelope at a time waits for who never comes back.
+So is what was refused for want of permission alone, where that came only after its time. What expires is
+noted in the commit that says so. Each time what brings it has expired as well it is brought again, until the
+peer has it or half a year is over: one envelope at a time waits for who never comes back.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Final
 
 import attrs
 
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import TaskRepeat
@@ -23,7 +25,7 @@ from .core import Core
 from .draft import LIFETIME_MS, Draft
 from .port import DaemonRefusal
 
-__all__ = ["brought_again", "note_expired", "repeat_expired"]
+__all__ = ["brought_again", "is_barred_there", "note_expired", "repeat_expired"]
 
 #: The setting that notes them.
 _KEY: Final = "expired words"
@@ -32,6 +34,14 @@ MOST: Final = BOUNDS.expired_words
 TIMES: Final = 12
 #: Posted in one commit.
 _LOT: Final = 8
+_BARRED: Final = frozenset(
+    f"{where}{code.value}"
+    for where, code in (
+        ("", RejectCode.NOT_PERMITTED),
+        ("quarantined: ", RejectCode.NOT_PERMITTED),
+        ("quarantined: ", RejectCode.RATE_LIMITED),
+    )
+)
 
 
 @attrs.frozen
@@ -54,8 +64,13 @@ def _note(draft: Draft, words: Sequence[_Word]) -> None:
     draft.add(PutSetting(_KEY, json.dumps(listed).encode()) if listed else DropSetting(_KEY))
 
 
+def is_barred_there(message: MessageRecord) -> bool:
+    """Whether only a permission keeps a message of ours from its peer."""
+    return message.rung is Rung.FAILED and message.code in _BARRED
+
+
 async def note_expired(draft: Draft, message: MessageRecord) -> None:
-    """Note a message of ours that has expired, if it stands in a task and there is room."""
+    """Note a message of ours whose time is over, if it stands in a task and there is room."""
     words = await _noted(draft)
     if message.task is None or len(words) >= MOST or any(word.hash == message.hash for word in words):
         return
@@ -100,7 +115,7 @@ async def _repeat_some(core: Core) -> bool:
 async def _bring(draft: Draft, message: MessageRecord) -> bool:
     """Post what brings it. False where that helps nobody any more, or cannot be."""
     store = draft.core.store
-    if message.rung is not Rung.EXPIRED or message.task is None:
+    if message.task is None or not (message.rung is Rung.EXPIRED or is_barred_there(message)):
         return False
     rows = (await store.tasks((message.task,))).get(message.task, ())
     row = next((row for row in rows if (row.mine, row.peer) == (message.mine, message.peer)), None)

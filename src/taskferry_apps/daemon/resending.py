@@ -24,6 +24,7 @@ from taskferry_protocol.records import (
 
 from .draft import Draft
 from .port import DaemonRefusal
+from .repeating import is_barred_there, note_expired
 
 __all__ = ["offer_refused_again"]
 
@@ -35,6 +36,8 @@ _LOOKED_AT: Final = 500
 async def offer_refused_again(draft: Draft, mine: AgentRef, peer: AgentRef) -> None:
     """Put the events of tasks that were refused for want of permission into the outbox once more.
 
+    No relay carries those whose time is over: they are brought again inside others.
+
     Those that ended a task, too: it is over here and not there. What was asked for and taken back before
     anything left stays here.
     """
@@ -42,6 +45,9 @@ async def offer_refused_again(draft: Draft, mine: AgentRef, peer: AgentRef) -> N
     query = MessageQuery(agent=mine.name, peer=peer, direction=Direction.OUT)
     page = await store.message_page(query, None, _LOOKED_AT, Order.NEWEST_FIRST)
     refused = [message for message in page.items if _is_refused(message, draft)]
+    for message in reversed(page.items):
+        if message.expires_at <= draft.now and is_barred_there(message):
+            await note_expired(draft, message)
     tasks = await _with_peer(draft, refused)
     sealed = await store.sealed([message.hash for message in refused])
     for message in sorted(refused, key=lambda message: message.seq):

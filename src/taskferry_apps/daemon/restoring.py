@@ -25,7 +25,7 @@ from taskferry_protocol.backups import (
     read_header,
 )
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import Instant
+from taskferry_protocol.ids import Entropy, Instant
 from taskferry_protocol.records import AppendAudit, Offset, PutSetting, RelayCursor, SetCursor
 from taskferry_stores.port import StoreError
 from taskferry_stores.sqlite import IntegrityCheck, open_daemon_store
@@ -39,7 +39,15 @@ from .resuming import NO_GENERATION
 from .secret_files import FileSecrets
 from .secret_port import DEVICE
 
-__all__ = ["CannotRestore", "Identity", "Restored", "check_target", "read_opening", "restore"]
+__all__ = [
+    "CannotRestore",
+    "Identity",
+    "Restored",
+    "check_target",
+    "numbers_after",
+    "read_opening",
+    "restore",
+]
 
 STORE: Final = "store"
 KEYS: Final = "keys"
@@ -80,6 +88,10 @@ class Restored:
     account: str
     made_at: Instant
 
+
+#: More than a device sends in its life.
+_LEAP: Final = 2**32
+_DRAWN_BYTES: Final = 6
 
 _TEXTS: Final = {
     RejectCode.UNKNOWN_VERSION: "The backup was made by a newer version of TaskFerry. Install that one.",
@@ -199,6 +211,19 @@ class _Parts:
                 self._left[0] = (sink, size - len(mine))
 
 
+def numbers_after(used: int, now: Instant, entropy: Entropy) -> int:
+    """Above which number a device that goes on from a backup numbers what it sends.
+
+    `used`: at or above this began what was sent before the backup, by the clocks of then. What came after it
+    is not known here. Where the clock has gone on since, it is more than was ever sent: nobody sends one each
+    millisecond. Where it has not, it is wrong or was, and says nothing: then it is more by far, and drawn, so
+    that a second restore of one backup begins elsewhere.
+    """
+    if now > used:
+        return now
+    return used + _LEAP + int.from_bytes(entropy(_DRAWN_BYTES), "big")
+
+
 async def _check_store(path: Path, header: Header, now: Instant, same_since: Instant | None) -> str:
     """The owner's name in a restored store, which is sound and of the account that the header names.
 
@@ -218,8 +243,10 @@ async def _check_store(path: Path, header: Header, now: Instant, same_since: Ins
         )
         await store.commit((AppendAudit(note),))
         if same_since is not None:
-            # More than were ever sent: nobody has sent one each millisecond since 1970.
-            floor = PutSetting(SEQUENCE_FLOOR, same_since.to_bytes(8, "big"))
+            before = (await store.settings((SEQUENCE_FLOOR,))).get(SEQUENCE_FLOOR, b"")
+            used = max(header.at, int.from_bytes(before, "big"))
+            first = numbers_after(used, same_since, system.entropy)
+            floor = PutSetting(SEQUENCE_FLOOR, first.to_bytes(8, "big"))
             # What was taken since is known to be gone: no relay is to see an older copy in this one.
             anew = [
                 SetCursor(RelayCursor(at.relay, NO_GENERATION, Offset(0))) for at in await store.cursors()

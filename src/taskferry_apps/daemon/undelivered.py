@@ -5,26 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.links import Role
-from taskferry_protocol.records import Rung
+from taskferry_protocol.records import MessageRecord, Rung
 from taskferry_protocol.tasks import TaskEvent, TaskView
 
 from .core import Core
 from .names import handle_of
-from .repeating import brought_again
+from .repeating import brought_again, is_barred_there
 
 __all__ = ["lost_word", "unconfirmed"]
 
 _LOST: Final = frozenset({Rung.EXPIRED, Rung.FAILED})
-_BARRED: Final = frozenset(
-    f"{where}{code.value}"
-    for where, code in (
-        ("", RejectCode.NOT_PERMITTED),
-        ("quarantined: ", RejectCode.NOT_PERMITTED),
-        ("quarantined: ", RejectCode.RATE_LIMITED),
-    )
-)
 
 
 def unconfirmed(view: TaskView, role: Role) -> tuple[TaskEvent, ...]:
@@ -44,7 +35,7 @@ async def lost_word(core: Core, events: Iterable[TaskEvent]) -> str:
                 peer = await handle_of(core, message.peer)
                 what = f"The {event.type.value} of this side (event {event.link.n})"
                 if message.rung is not Rung.EXPIRED:
-                    return _failed(what, message.code, peer)
+                    return _failed(what, message, peer)
                 never = (
                     f"{what} expired; as far as is known {peer} never had it, and takes nothing that follows"
                 )
@@ -54,10 +45,10 @@ async def lost_word(core: Core, events: Iterable[TaskEvent]) -> str:
     return ""
 
 
-def _failed(what: str, code: str, peer: str) -> str:
-    if code in _BARRED:
+def _failed(what: str, message: MessageRecord, peer: str) -> str:
+    if is_barred_there(message):
         return (
             f"{what} was refused for want of permission; {peer} takes nothing that follows before its owner"
             " allows it. Then it gets there by itself."
         )
-    return f"{what} did not get there: {code or 'failed'}. {peer} takes nothing that follows."
+    return f"{what} did not get there: {message.code or 'failed'}. {peer} takes nothing that follows."
