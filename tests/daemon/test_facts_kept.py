@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 
-import pytest
-
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange
 from taskferry_protocol.gates import AgentMode
 from taskferry_protocol.records import HoldAccount
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import OWNER, Machine, a_world, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, a_world, connect, set_up, until
 
 REQUESTER = Caller(frozenset({"requester"}))
 ALICE, BOB = ("requester", "@bob/writer"), ("writer", "@alice/requester")
@@ -72,22 +70,6 @@ async def test_a_permission_that_is_withdrawn_is_withdrawn_at_once(tmp_path):
 
         await until(heard)
         assert await code_of(a, ALICE) == "not-permitted"
-
-
-async def test_a_task_where_none_is_taken_is_refused_at_once(tmp_path):
-    """Who asked for the connection takes answers alone: the other agent hears so, until more is allowed."""
-    async with a_pair(tmp_path) as (_, a, b):
-        with pytest.raises(DaemonRefusal, match="takes no task from writer") as refused:
-            await ask(b, *BOB)
-        assert refused.value.code == "not-permitted"
-        await a.set_permissions(OWNER, ALICE, GrantChange(task_budget=1))
-
-        async def heard():
-            (bond,) = await b.connections(OWNER, "accepted", "")
-            return bond.received is not None and bond.received.task_budget
-
-        await until(heard)
-        await in_state(a, await ask(b, *BOB), "sent")
 
 
 async def test_a_mode_counts_from_the_next_message_on(tmp_path):

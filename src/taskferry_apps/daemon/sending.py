@@ -12,7 +12,7 @@ import attrs
 
 from taskferry_protocol.gates import Deed
 from taskferry_protocol.ids import AgentRef, ConversationId, Instant
-from taskferry_protocol.messages import ArtifactSubmit, TaskRequest, TextMessage, parts_size
+from taskferry_protocol.messages import ArtifactSubmit, TextMessage, parts_size
 from taskferry_protocol.permissions import permits
 from taskferry_protocol.records import ConnectionState
 
@@ -108,8 +108,6 @@ def check_may_send(way: Way, posted: Posted, now: Instant) -> None:
     body, terms = posted.content.body, allowed.terms
     if terms is None:
         return
-    if isinstance(body, TaskRequest) and not terms.task_budget:
-        raise _not_permitted(way, f"{way.handle} takes no task from {way.mine.name}, but answers to its own.")
     if isinstance(body, ArtifactSubmit) and parts_size(body.parts) > terms.largest_artifact:
         raise _not_permitted(way, f"{way.handle} takes artifacts of at most {terms.largest_artifact} bytes.")
 
