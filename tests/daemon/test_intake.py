@@ -92,6 +92,16 @@ async def test_a_delivery_of_messages_is_one_commit():
         assert sum(isinstance(change, SetCursor) for change in commits[0]) == 1
 
 
+async def test_what_comes_alone_moves_the_cursor_behind_it():
+    """A daemon that ends then goes on with the next."""
+    async with forging() as (forger, _):
+        for number in (1, 2):
+            await forger.deliver(await forger.seal(TextMessage(f"number {number}")))
+            cursor = await forger.bob.store.cursor("somewhere")
+            assert cursor is not None
+            assert cursor.offset == forger.offset == number
+
+
 async def test_more_than_a_run_is_taken_in_several():
     """What does not fit in one commit comes in the next, in order, and nothing is left."""
     async with forging() as (forger, bob):

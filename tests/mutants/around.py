@@ -594,8 +594,6 @@ AROUND = (
         "        return offered is not None and offered.generation != NO_GENERATION",
         "what a restored relay has forgotten is offered again",
         "tests/daemon/test_restored_relay.py",
-        "tests/daemon/test_relay_faults.py",
-        "tests/daemon/test_process.py",
     ),
     _m(
         "cursor-not-set",
@@ -603,8 +601,7 @@ AROUND = (
         "        await apply(Arrival(draft, decision))\n        draft.add(SetCursor(at))",
         "        await apply(Arrival(draft, decision))",
         "a daemon goes on where it was",
-        "tests/daemon/test_process.py",
-        "tests/daemon/test_crashes.py",
+        "tests/daemon/test_intake.py",
     ),
     _m(
         "cursor-not-set-for-many",
