@@ -10,7 +10,6 @@ import json
 import os
 import signal
 import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +19,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.cli.conftest import Ran, Shell, items, owner_with, request_of, until
-from tests.relay.process import command
+from tests.relay.process import started, words
 from tests.warm import WarmStage
 
 from .conftest import Seat, Sit
@@ -38,14 +37,16 @@ def free_port() -> int:
 def relay_at(port: int, folder: Path) -> Iterator[str]:
     """A relay with a database of its own."""
     folder.mkdir()
-    running = subprocess.Popen(command(folder, port=port), stderr=subprocess.PIPE, text=True)
-    assert running.stderr is not None
-    try:
-        assert "listening" in running.stderr.readline()
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        running.terminate()
-        running.communicate()
+    reads, writes = os.pipe()
+    with open(writes, "wb") as log:
+        running = started(words(folder, port=port), log)
+    with open(reads, encoding="utf-8") as lines:
+        try:
+            assert "listening" in lines.readline()
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            running.terminate()
+            running.wait()
 
 
 @attrs.frozen
