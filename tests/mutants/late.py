@@ -295,7 +295,7 @@ LATE = (
     _m(
         "delivered-and-brought",
         f"{_DAEMON}/repeating.py",
-        "    if message.rung is not Rung.EXPIRED or message.task is None:",
+        "    if message.task is None or not (message.rung is Rung.EXPIRED or is_barred_there(message)):",
         "    if message.task is None:",
         "what has arrived is not brought again",
         _BRINGING,
