@@ -87,7 +87,7 @@ $(EXAMPLES_STAMP): requirements/examples.lock tools/make-venv
 	@touch $@
 
 test-browser: browser-setup ## Click through the dashboard and the relay's pages in a real Chromium; CI runs these, too
-	@$(RUN) -m pytest --quiet -m browser $(ARGS) tests/browser
+	@$(RUN) -m pytest --quiet --numprocesses 2 --dist loadfile -m browser $(ARGS) tests/browser
 
 images: browser-setup ## Take the pictures of the documents anew: docs/images
 	@TASKFERRY_IMAGES=docs/images $(RUN) -m pytest --quiet -m browser tests/browser -k "read and 1280 and light"
