@@ -217,7 +217,7 @@ def test_a_start_forgets_where_the_daemon_before_it_listened(stage: Stage) -> No
 @pytest.fixture(scope="module")
 def fresh(stage: Stage) -> Shell:
     """A shell beside a daemon that has no account yet."""
-    data = stage.folder / "fresh"
+    data = stage.folder / "before-set-up"
     begun(stage, data)
     return Shell(stage.folder, data)
 

@@ -72,13 +72,16 @@ async def take_task_event(arrival: Arrival) -> RejectCode | None:
     held = await load_task(core, task, (arrival.mine.account, arrival.peer.account), records)
     asks = isinstance(content.body, TaskRequest)
     held = held_between(arrival.draft, held, arrival.mine, arrival.peer, proves=asks)
+    if await _may_be_asked_elsewhere(arrival, held):
+        arrival.store(InboxState.QUIET, task=task)
+        return None
     row, role = await _row(arrival, held, EventType(content.body.type_name))
     event = _event(arrival, role.other)
     check_event(event, task)
     _check_few(arrival, held.records.values(), _most_events(held))
     if not has_room(held, len(arrival.decision.opened.raw)):
         raise RemoteProtocolError(RejectCode.TOO_MANY, "as many bytes are held of that task as may be")
-    held = await _with_late_copies(arrival, held, row)
+    held = await _with_early_words(arrival, held, row)
     before = held.view if held.rows else None
     held = await with_named(arrival.draft, held, row, event)
     after = held if event.hash in held.records else held.with_event(event, content, core.device)
@@ -311,7 +314,7 @@ async def _take_copy(arrival: Arrival, task: Hash) -> None:
             created_at=arrival.draft.now,
             updated_at=arrival.draft.now,
         )
-    held = await _with_late_copies(arrival, held, row)
+    held = await _with_early_words(arrival, held, row)
     held = await with_named(arrival.draft, held, row, event)
     after = held.with_event(event, arrival.content, arrival.draft.core.device)
     await tell_displaced(arrival.draft, held, after, row)
@@ -323,21 +326,38 @@ def _only_role(arrival: Arrival) -> Role | None:
     return next(iter(roles)) if len(roles) == 1 else None
 
 
-async def _with_late_copies(arrival: Arrival, held: Held, row: TaskRecord) -> Held:
-    """With what another device of ours signed in a task of which nothing else was here, once `row` is new."""
+async def _may_be_asked_elsewhere(arrival: Arrival, held: Held) -> bool:
+    """Whether a confirmation may be about what another machine of ours asked, of which nothing is here yet.
+
+    Either side can sign one, so it waits as a message until something tells which. With one machine alone
+    the task can only be one that we are asked for.
+    """
+    if not isinstance(arrival.content.body, TaskSeen):
+        return False
+    if any((row.mine, row.peer) == (arrival.mine, arrival.peer) for row in held.rows):
+        return False
+    return len((await arrival.draft.own_log()).state.devices) > 1
+
+
+async def _with_early_words(arrival: Arrival, held: Held, row: TaskRecord) -> Held:
+    """With what came in a task before `row`, which is new, told whose words they are.
+
+    That is what another device of ours signed, and what may have been said to it.
+    """
     if row.revision:
         return held
     core = arrival.draft.core
-    query = MessageQuery(task=held.task, peer=row.peer, direction=Direction.COPY)
+    query = MessageQuery(task=held.task, peer=row.peer)
     page = await core.store.message_page(query, None, _LATE, Order.OLDEST_FIRST)
     for message in page.items:
-        if message.hash in held.records or message.mine != row.mine:
+        if message.hash in held.records or message.mine != row.mine or message.direction is Direction.OUT:
             continue
+        side = Role(row.role) if message.direction is Direction.COPY else Role(row.role).other
         content = decode_content(message.content)
-        event = event_of(message.hash, Role(row.role), message.device, message.created_at, content)
+        event = event_of(message.hash, side, message.device, message.created_at, content)
         held = held.with_event(event, content, core.device)
         record = TaskEventRecord(
-            held.task, message.hash, row.role, message.device, message.created_at, arrival.draft.now
+            held.task, message.hash, side.value, message.device, message.created_at, arrival.draft.now
         )
         arrival.draft.add(AddTaskEvent(record))
     return held
