@@ -24,6 +24,7 @@ import time
 import traceback
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -37,6 +38,8 @@ __all__ = ["Ended", "Started", "WarmStage", "run", "start"]
 
 _PROGRAMS: Final = ("taskferry_apps.daemon.compose", "taskferry_apps.relay.compose")
 _LENGTH: Final = struct.Struct("!I")
+#: Whoever waits looks again after so long, since others may have read that it ended.
+_TURN_S: Final = 0.05
 
 
 class Started:
@@ -44,20 +47,29 @@ class Started:
 
     def __init__(self, told: int) -> None:
         self._told = os.fdopen(told, "rb", buffering=0)
+        self._lock = threading.Lock()
         self.returncode: int | None = None
         self.pid = self._next()
 
     def poll(self) -> int | None:
         """With what it has ended; None while it runs."""
-        if self.returncode is None and select.select([self._told], [], [], 0)[0]:
-            self._end()
-        return self.returncode
+        # One reads that it has ended while others ask the same, such as whoever follows its log.
+        with self._lock:
+            if self.returncode is None and select.select([self._told], [], [], 0)[0]:
+                self.returncode = self._next()
+                self._told.close()
+            return self.returncode
 
     def wait(self, timeout: float | None = None) -> int:
         """With what it ends. Raises TimeoutExpired."""
-        if self.returncode is None and not select.select([self._told], [], [], timeout)[0]:
-            raise subprocess.TimeoutExpired(f"taskferry, process {self.pid}", timeout or 0)
-        return self._end() if self.returncode is None else self.returncode
+        deadline = float("inf") if timeout is None else time.monotonic() + timeout
+        while (code := self.poll()) is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise subprocess.TimeoutExpired(f"taskferry, process {self.pid}", timeout or 0)
+            with suppress(OSError, ValueError):  # others have just read it, and closed it
+                select.select([self._told], [], [], min(left, _TURN_S))
+        return code
 
     def terminate(self) -> None:
         """SIGTERM."""
@@ -71,11 +83,6 @@ class Started:
         """Any signal, if it still runs."""
         if self.poll() is None:
             os.kill(self.pid, number)
-
-    def _end(self) -> int:
-        self.returncode = self._next()
-        self._told.close()
-        return self.returncode
 
     def _next(self) -> int:
         said = b""
