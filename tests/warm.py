@@ -251,8 +251,8 @@ def _be(order: Mapping[str, Any], descriptors: Sequence[int]) -> NoReturn:
     os.environ.clear()
     os.environ.update(order["environment"])
     time.tzset()
-    if action := os.environ.get("PYTHONWARNINGS"):
-        warnings.simplefilter(action)  # type: ignore[arg-type]
+    if os.environ.get("PYTHONWARNINGS") == "error":
+        warnings.simplefilter("error")
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         setattr(sys, name, _stream(number, getattr(sys, name)))
     sys.argv = ["taskferry", *order["words"]]
