@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from mnemonic import Mnemonic
 
-__all__ = ["WORDS", "PhraseError", "phrase_of", "seed_of"]
+__all__ = ["WORDS", "PhraseError", "near_words", "phrase_of", "seed_of"]
 
 WORDS: Final = 24
 _SEED_BYTES: Final = 32
@@ -23,14 +23,14 @@ MOST_CHARS: Final = 1_024
 
 
 class PhraseError(Exception):
-    """What was given is no recovery phrase. The text names places and no word; `near` holds the words.
+    """What was given is no recovery phrase. The text names places and no word; `unknown` holds the words.
 
-    `near` has, for each unknown word, its number, the word as written, and what it may have been.
+    `unknown` has, for each word that is on no list, its number, counted from 1, and the word as written.
     """
 
-    def __init__(self, text: str, near: tuple[tuple[int, str, tuple[str, ...]], ...] = ()) -> None:
+    def __init__(self, text: str, unknown: tuple[tuple[int, str], ...] = ()) -> None:
         super().__init__(text)
-        self.near = near
+        self.unknown = unknown
 
 
 @cache
@@ -38,6 +38,11 @@ def _book() -> Mnemonic:
     from mnemonic import Mnemonic
 
     return Mnemonic("english")
+
+
+@cache
+def _known() -> frozenset[str]:
+    return frozenset(_book().wordlist)
 
 
 def phrase_of(seed: bytes) -> str:
@@ -54,17 +59,13 @@ def seed_of(text: str) -> bytes:
         return bytes.fromhex(digits)
     # Lists are often numbered on paper, and typed so.
     words = [word for word in re.split(r"[\s,.;]+", text.lower()) if word and not word.isdecimal()]
-    known = _book().wordlist
-    wrong = [(place, word) for place, word in enumerate(words, 1) if word not in known]
     if len(words) != WORDS:
         raise PhraseError(f"A recovery phrase has {WORDS} words; this has {len(words)}.")
-    if wrong:
-        places = ", ".join(str(place) for place, _ in wrong)
-        which = f"Word {places} is" if len(wrong) == 1 else f"Words {places} are"
-        raise PhraseError(
-            f"{which} not on the list of words.",
-            tuple((place, word, tuple(get_close_matches(word, known, 3, 0.6))) for place, word in wrong),
-        )
+    unknown = tuple((place, word) for place, word in enumerate(words, 1) if word not in _known())
+    if unknown:
+        places = ", ".join(str(place) for place, _ in unknown)
+        which = f"Word {places} is" if len(unknown) == 1 else f"Words {places} are"
+        raise PhraseError(f"{which} not on the list of words.", unknown)
     try:
         return bytes(_book().to_entropy(words))
     except ValueError:
@@ -72,3 +73,11 @@ def seed_of(text: str) -> bytes:
             "The checksum does not fit: all words are on the list, but one is another than was written down, "
             "or two have changed places."
         ) from None
+
+
+def near_words(word: str) -> tuple[str, ...]:
+    """Up to three words of the list that a word as written may have been, the likeliest first.
+
+    Takes some 10 ms a word, so only who shows them asks.
+    """
+    return tuple(get_close_matches(word, _book().wordlist, 3, 0.6))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from taskferry_apps.phrase import PhraseError, phrase_of, seed_of
+from taskferry_apps.phrase import PhraseError, near_words, phrase_of, seed_of
 
 # The vectors that BIP39's authors published for 32 bytes.
 PUBLISHED = {
@@ -49,8 +49,9 @@ def test_a_word_that_is_none_is_named_with_what_it_may_have_been():
         seed_of(" ".join(words))
     assert str(failure.value) == "Word 7 is not on the list of words."
     assert "abandn" not in str(failure.value)
-    ((place, word, near),) = failure.value.near
-    assert (place, word, near[0]) == (7, "abandn", "abandon")
+    ((place, word),) = failure.value.unknown
+    assert (place, word, near_words(word)[0]) == (7, "abandn", "abandon")
+    assert near_words("zzz") == ()
 
 
 @pytest.mark.parametrize(

@@ -135,7 +135,7 @@ def _phrase(text: str) -> None:
         seed = seed_of(text)
     except PhraseError as error:
         told = str(error)
-        if any(word in told for _, word, _ in error.near if len(word) > 9):
+        if any(word in told for _, word in error.unknown if len(word) > 9):
             raise AssertionError("a refusal repeats words of a phrase") from error
         raise Refused from error
     words = phrase_of(seed)

@@ -27,7 +27,7 @@ def _ask(prompt: str) -> str:
 
 def ask_phrase(prompt: str = "Recovery phrase (24 words, not shown)") -> str:
     """A recovery phrase that is well written; words that are on no list are named here, on this terminal."""
-    from ..phrase import PhraseError, phrase_of, seed_of
+    from ..phrase import PhraseError, near_words, phrase_of, seed_of
 
     text = _ask(prompt)
     try:
@@ -36,7 +36,8 @@ def ask_phrase(prompt: str = "Recovery phrase (24 words, not shown)") -> str:
         from .render import clean
 
         lines = [str(error)]
-        for place, word, near in error.near:
+        for place, word in error.unknown:
+            near = near_words(word)
             perhaps = f"; did you mean {' or '.join(near)}?" if near else ""
             lines.append(f"  word {place}: {clean(word, most=24)}{perhaps}")
         raise CommandFailed("\n".join(lines), Exit.USAGE) from None
