@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 __all__ = ["WORDS", "PhraseError", "near_words", "phrase_of", "seed_of"]
 
 WORDS: Final = 24
-_SEED_BYTES: Final = 32
 #: Longer than any phrase, however it is spaced.
 MOST_CHARS: Final = 1_024
 

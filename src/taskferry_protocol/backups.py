@@ -58,7 +58,6 @@ HEADER_BYTES: Final = 4_096
 COMMIT_BYTES: Final = 32
 #: Plain bytes in every chunk but the last.
 CHUNK_BYTES: Final = 65_536
-SEALED_CHUNK_BYTES: Final = CHUNK_BYTES + TAG_BYTES
 #: 2^32 chunks; the index is a u32.
 MOST_BYTES: Final = CHUNK_BYTES * 2**32
 PARTS: Final = 8

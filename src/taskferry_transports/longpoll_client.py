@@ -17,8 +17,7 @@ import attrs
 import httpx
 import trio
 
-from taskferry_transports.frame_queue import FrameQueue, OneAtATime
-from taskferry_transports.longpoll_outbox import Outbox
+from taskferry_transports.longpoll_end import LongPollEnd
 from taskferry_transports.longpoll_wire import (
     LINK_HEADER,
     MAX_WAIT,
@@ -26,7 +25,6 @@ from taskferry_transports.longpoll_wire import (
     OFFSETS_HEADER,
     PROTOCOL_HEADER,
     WAIT_HEADER,
-    Incoming,
     Offsets,
     WireFault,
     decode_frames,
@@ -42,10 +40,8 @@ from taskferry_transports.port import (
     Liveness,
     PlaintextForbidden,
     TlsFailed,
-    TransportKind,
     Unreachable,
     UpgradeRefused,
-    check_frames,
 )
 from taskferry_transports.reasons import reason_of
 from taskferry_transports.whole_answer import Answer, ask
@@ -165,43 +161,23 @@ class LongPollDialer:
         return UpgradeRefused(f"{self._host} closed the connection instead of answering")
 
 
-class LongPollTransport:
+class LongPollTransport(LongPollEnd):
     """A `Transport` over requests that we make; made by `LongPollDialer.dial`."""
 
-    kind: TransportKind = "longpoll"
-
     def __init__(self, client: httpx.AsyncClient, token: str, settings: LongPollSettings, peer: str) -> None:
-        self.peer = peer
-        self.max_frame = settings.max_frame
+        super().__init__(
+            peer,
+            max_frame=settings.max_frame,
+            buffer_bytes=settings.buffer_bytes,
+            buffer_frames=settings.buffer_frames,
+        )
         self._client = client
         self._token = token
         self._settings = settings
-        self._inbox = FrameQueue(max_bytes=settings.buffer_bytes, max_frames=settings.buffer_frames)
-        self._outbox = Outbox(max_bytes=settings.buffer_bytes, max_frames=settings.buffer_frames)
-        self._incoming = Incoming()
-        self._sending = OneAtATime("another task is already sending")
         self._scope = trio.CancelScope()
-        self._closed = False
         self._over = False
         self._said_goodbye: trio.Event | None = None
         self._heard_at = trio.current_time()
-
-    async def send(self, *frames: bytes) -> None:
-        """Hold frames for the next post, waiting while the buffer is full."""
-        check_frames(frames, self.max_frame)
-        await self._put(*frames)
-
-    async def send_eof(self) -> None:
-        """Finish our direction."""
-        await self._put(b"")
-
-    async def receive(self) -> bytes:
-        """Wait for the next fetched frame."""
-        return await self._inbox.get()
-
-    def receive_nowait(self) -> bytes | None:
-        """The next fetched frame, if there is one."""
-        return self._inbox.get_nowait()
 
     async def aclose(self) -> None:
         """Post what is held within the close timeout, say goodbye, and stop."""
@@ -225,14 +201,6 @@ class LongPollTransport:
             self._said_goodbye.set()
             self._scope.cancel()
         await trio.lowlevel.checkpoint()
-
-    async def _put(self, *frames: bytes) -> None:
-        with self._sending:
-            await trio.lowlevel.checkpoint()
-            if self._closed or self._outbox.finished:
-                raise trio.ClosedResourceError("this transport was closed here")
-            for frame in frames:
-                await self._outbox.put(frame)
 
     # --- the tasks -----------------------------------------------------------------------------------------
 

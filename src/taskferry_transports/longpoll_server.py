@@ -18,9 +18,8 @@ from quart import Response, request
 from quart_trio import QuartTrio
 
 from taskferry_transports.counting import counted_as
-from taskferry_transports.frame_queue import FrameQueue, OneAtATime
 from taskferry_transports.guarded_server import DRAINING_STATE, refusal_body
-from taskferry_transports.longpoll_outbox import Outbox
+from taskferry_transports.longpoll_end import LongPollEnd
 from taskferry_transports.longpoll_wire import (
     LINK_HEADER,
     MAX_WAIT,
@@ -28,7 +27,6 @@ from taskferry_transports.longpoll_wire import (
     OFFSETS_HEADER,
     PROTOCOL_HEADER,
     WAIT_HEADER,
-    Incoming,
     Offsets,
     WireFault,
     decode_frames,
@@ -42,8 +40,6 @@ from taskferry_transports.port import (
     Handler,
     LinkInfo,
     Liveness,
-    TransportKind,
-    check_frames,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -78,44 +74,24 @@ class _Phase(Enum):
     GONE = "link-gone"
 
 
-class LongPollServerTransport:
+class LongPollServerTransport(LongPollEnd):
     """A `Transport` over requests that come to us."""
 
-    kind: TransportKind = "longpoll"
-
     def __init__(self, peer: str, limits: LongPollLimits) -> None:
-        self.peer = peer
+        super().__init__(
+            peer,
+            max_frame=limits.max_frame,
+            buffer_bytes=limits.buffer_bytes,
+            buffer_frames=limits.buffer_frames,
+        )
         self.counted = counted_as(peer)
-        self.max_frame = limits.max_frame
         self._limits = limits
-        self._inbox = FrameQueue(max_bytes=limits.buffer_bytes, max_frames=limits.buffer_frames)
-        self._outbox = Outbox(max_bytes=limits.buffer_bytes, max_frames=limits.buffer_frames)
-        self._incoming = Incoming()
         self._phase = _Phase.OPEN
-        self._closed = False
-        self._sending = OneAtATime("another task is already sending")
         self._uploading = trio.Lock()
         self._waiting: trio.CancelScope | None = None
         self._peer_finished = False
         self.heard_at = trio.current_time()
         """When the last request arrived."""
-
-    async def send(self, *frames: bytes) -> None:
-        """Hold frames until they are fetched, waiting while the buffer is full."""
-        check_frames(frames, self.max_frame)
-        await self._put(*frames)
-
-    async def send_eof(self) -> None:
-        """Finish our direction."""
-        await self._put(b"")
-
-    async def receive(self) -> bytes:
-        """Wait for the next posted frame."""
-        return await self._inbox.get()
-
-    def receive_nowait(self) -> bytes | None:
-        """Take the next posted frame, if there is one."""
-        return self._inbox.get_nowait()
 
     async def aclose(self) -> None:
         """Close; what was sent stays to be fetched for as long as the client keeps asking."""
@@ -123,14 +99,6 @@ class LongPollServerTransport:
         self._inbox.discard(trio.ClosedResourceError("this transport was closed here"))
         self._finish(_Phase.CLOSED, trio.ClosedResourceError("this transport was closed here"))
         await trio.lowlevel.checkpoint()
-
-    async def _put(self, *frames: bytes) -> None:
-        with self._sending:
-            await trio.lowlevel.checkpoint()
-            if self._closed or self._outbox.finished:
-                raise trio.ClosedResourceError("this transport was closed here")
-            for frame in frames:
-                await self._outbox.put(frame)
 
     # --- what the requests do ------------------------------------------------------------------------------
 

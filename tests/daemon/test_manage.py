@@ -14,7 +14,7 @@ from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from taskferry_protocol.passphrases import Effort
 
-from .worlds import OWNER, Machine, World, a_world, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, connect, set_up, until
 
 WORDS = "correct horse battery"
 
@@ -142,13 +142,13 @@ async def test_recovery_in_place_needs_no_passphrase():
         alice = cheaply(daemon)
         phrase = await set_up(alice, "alice", "requester")
         await alice.manage.set_passphrase(OWNER, WORDS, "")
-        await recovered(world, alice, phrase)
+        await recovered(alice, phrase)
         assert (await alice.status()).manage == "locked"
         await alice.manage.unlock(OWNER, WORDS, 5)
         await alice.create_agent(OWNER, NewAgent("second"))
 
 
-async def recovered(world: World, daemon: Daemon, phrase: str) -> None:
+async def recovered(daemon: Daemon, phrase: str) -> None:
     """The account taken back where it is, and the link up again."""
     await daemon.recovery.recover(OWNER, NewRecovery(phrase))
 

@@ -285,7 +285,7 @@ async def test_a_fork_is_healed_on_the_owners_own_machine():
             thieves = set_agent(log.state, "evil", [core.device], at=core.now(), by=core.manage)
             world.stop_relay()
             await daemon.create_agent(OWNER, NewAgent("mine"))
-        relay = await other_relay(world, [*log.statements, thieves])
+        relay = await other_relay([*log.statements, thieves])
         async with a_world(relay) as world, world.running(machine) as daemon:
 
             async def held() -> bool:
@@ -302,7 +302,7 @@ async def test_a_fork_is_healed_on_the_owners_own_machine():
             assert await statements(world) == len(log.statements) + 1
 
 
-async def other_relay(world: World, log: list[bytes]) -> MemoryRelayStore:
+async def other_relay(log: list[bytes]) -> MemoryRelayStore:
     """A relay's store that was told another branch of Alice's log."""
     store, folded = MemoryRelayStore(GENERATION), fold(log)
     state = folded.state

@@ -248,7 +248,7 @@ def test_without_a_store_there_are_files(tmp_path, monkeypatch):
         open_secrets(tmp_path, "keyring")
 
 
-def test_a_store_that_hangs_is_given_up(monkeypatch):
+def test_a_store_that_hangs_is_given_up():
     """Whoever waits is told in time, and the thread that hangs holds nobody."""
     with pytest.raises(SecretsUnavailable, match="did not answer"):
         secret_service.within(0.05, lambda: time.sleep(2))

@@ -408,7 +408,7 @@ def test_public_addresses_and_this_machine_are_let_through():
     assert url_problem("http://127.0.0.1:8/x", allow_private=False) == ""
 
 
-async def test_a_name_that_leads_inside_is_refused_when_it_is_called(monkeypatch):
+async def test_a_name_that_leads_inside_is_refused_when_it_is_called():
     """Looked up once, checked, and connected to what was checked: no request leaves."""
 
     class Lying(trio.abc.HostnameResolver):

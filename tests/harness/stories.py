@@ -11,7 +11,6 @@ from taskferry_protocol.handoff import verify_handoff
 from taskferry_protocol.harness import Device, DeviceDown, Lies, Network, World
 from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.links import EventType
-from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.records import Rung
 from taskferry_protocol.tasks import TaskState
 
@@ -123,6 +122,3 @@ def undelivered(device: Device, task: Hash) -> list[Hash]:
         for line in device.task(task).taken
         if line.event.device == device.id and device.sent(line.event.hash).rung is not Rung.DELIVERED
     ]
-
-
-EVERYTHING = frozenset({MessageClass.MESSAGE, MessageClass.TASK, MessageClass.ARTIFACT})

@@ -221,7 +221,7 @@ def test_a_broken_record_is_refused(record, text):
         undo(record, quiet)
 
 
-def test_a_record_is_its_owners_alone(tmp_path, record, config):
+def test_a_record_is_its_owners_alone(record, config):
     """What a configuration held before may be private."""
     apply([EditFile(config, EDIT)], record, quiet)
     assert stat.S_IMODE(record.before().stat().st_mode) == 0o600

@@ -141,7 +141,7 @@ def test_too_much_is_refused(root: Path) -> None:
             files.read(paths)
 
 
-def test_without_a_root_nothing_is_reached(tmp_path: Path) -> None:
+def test_without_a_root_nothing_is_reached() -> None:
     """The remedy is named."""
     with pytest.raises(FileTrouble, match="--root"):
         LocalFiles([]).read(["x"])

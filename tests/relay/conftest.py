@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -95,9 +95,6 @@ class World:
         """Both owners join, and connect their agents."""
         async with self.open(self.bob), self.open(self.alice) as client:
             await client.call(connect(self.alice, self.bob, self.now))
-
-
-Serve = Callable[[RelayStore, Policy], AbstractAsyncContextManager[World]]
 
 
 @asynccontextmanager

@@ -89,9 +89,7 @@ def _counting(rounds, then):
     return opened
 
 
-async def test_no_task_folds_more_than_a_step_while_others_wait(
-    rounds: Rounds, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_no_task_folds_more_than_a_step_while_others_wait(rounds: Rounds) -> None:
     """A session, mail, one more statement, a branch, a recovery: of the longest log, a step in each turn."""
     store = MemoryRelayStore(GENERATION)
     async with serving(store, policy(USUAL.reads)) as world:

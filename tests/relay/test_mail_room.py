@@ -165,7 +165,7 @@ async def test_every_address_takes_the_same_steps(store, desk, post, clock, sile
     }
 
 
-async def test_when_all_mails_are_used_up_every_address_hears_the_same(store, desk, post, clock, monkeypatch):
+async def test_when_all_mails_are_used_up_every_address_hears_the_same(desk, post, clock, monkeypatch):
     """Also one that would get none: otherwise the end of the budget would tell who was asked for lately."""
     monkeypatch.setattr(sign_up_desk, "MAILS_TO_ONE", 1)
     desk._mails._per_hour = 3
@@ -177,7 +177,7 @@ async def test_when_all_mails_are_used_up_every_address_hears_the_same(store, de
         assert (refused.value.code, refused.value.status) == ("rate-limited", 429)
 
 
-async def test_a_mail_that_is_taken_later_is_tried_again_and_comes_once(store, desk, post, monkeypatch):
+async def test_a_mail_that_is_taken_later_is_tried_again_and_comes_once(desk, post, monkeypatch):
     """A server that is down or says `later` gets it again; one that may have it does not."""
     monkeypatch.setattr(mail_room, "PAUSES_S", (0.0, 0.01, 0.01, 0.01))
     post.faults = [MailFault.SERVER, MailFault.LATER]
@@ -234,7 +234,7 @@ async def test_after_a_failure_every_address_finds_out_alike(desk, post, monkeyp
             await desk.apply("carol", "bob@example.org", "192.0.2.1")
 
 
-async def test_a_refused_recipient_does_not_make_mail_count_as_down(store, desk, post):
+async def test_a_refused_recipient_does_not_make_mail_count_as_down(desk, post):
     """Nobody shuts the desk for others with addresses that a server does not take."""
     post.faults = [MailFault.REFUSED, MailFault.UNKNOWN]
     for number in range(2):

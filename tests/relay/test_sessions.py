@@ -72,11 +72,11 @@ async def test_another_account_than_the_statements_make_is_refused(world):
     stranger = person("mallory", 13, world.now)
     transport = await world.network.dial()
     with pytest.raises(LinkEnded) as caught:
-        await open_as(world, transport, AccountId(b"n" * 32), stranger)
+        await open_as(transport, AccountId(b"n" * 32), stranger)
     assert caught.value.code == "wrong-account"
 
 
-async def open_as(world, transport, account: AccountId, who: Person) -> None:
+async def open_as(transport, account: AccountId, who: Person) -> None:
     """Open a session that names another account."""
     identity = Identity(account, who.keys.signing)
     async with open_relay(transport, identity, origin=ORIGIN, log=who.extension):

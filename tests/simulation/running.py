@@ -49,7 +49,6 @@ class Outcome:
     coverage: Coverage
     trace: tuple[str, ...]
     digest: str
-    virtual_s: float
 
     @property
     def holds(self) -> bool:
@@ -122,7 +121,6 @@ async def _tell(town: Town) -> Outcome:
         Coverage.of(town, books),
         tuple(town.trace.coarse()),
         town.trace.digest,
-        town.now,
     )
 
 

@@ -272,7 +272,7 @@ def unprivileged():
         os.seteuid(0)
 
 
-async def test_read_only_file_or_folder_is_said_so(tmp_path):
+async def test_read_only_file_or_folder_is_said_so():
     """A file or a folder that cannot be written is named as the cause."""
     with unprivileged_folder() as folder:
         await fill(folder / "relay.db")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import signal
 import ssl
 from pathlib import Path
 from typing import Final
@@ -29,6 +28,7 @@ from ..garbage import collect_seldom
 from ..logs import end_logs, get_logger, set_up_logs
 from ..origins import origin_of
 from ..settings import DaemonSettings
+from ..signals import stop_at_signals
 from ..telemetry.opening import CannotExport, exporter_for, spans_for
 from .backups import Copying, clear_copies
 from .instance import open_instance
@@ -152,7 +152,7 @@ async def _main(settings: DaemonSettings) -> None:
     stop = trio.Event()
     spans = spans_for(settings, "TASKFERRY_CLIENT_OTEL_ENDPOINT")
     async with open_daemon_store(settings.database) as store, trio.open_nursery() as nursery:
-        await nursery.start(_watch_signals, stop)
+        await nursery.start(stop_at_signals, stop)
         nursery.start_soon(_end_with, store)
         daemon = await Daemon.open(
             store,
@@ -213,12 +213,3 @@ async def _end_with(store: SqliteDaemonStore) -> None:
     # Whoever asked for what failed is still told so.
     await trio.sleep(_LAST_WORDS_S)
     raise failure
-
-
-async def _watch_signals(
-    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        async for _ in signals:
-            stop.set()

@@ -64,7 +64,7 @@ from .log_news import News, pin
 from .logbook import continued
 from .task_gate import hold_shared
 from .task_parties import held_between
-from .taskbook import Held, event_of, load_task, row_after
+from .taskbook import Held, event_of, first_row, load_task, row_after
 
 __all__ = ["PROGRESS", "take_share"]
 
@@ -263,19 +263,14 @@ class _Tasks:
         role = author if record.direction is Direction.COPY else author.other
         if record.task is None:
             raise LocalProtocolError("a row is of a task")
-        return TaskRecord(
-            task=record.task,
-            role=role.value,
+        return first_row(
+            record.task,
+            role,
             mine=record.mine,
             peer=record.peer,
             conv=record.conv,
-            title="",
             home=envelope.device,
-            state="",
-            open=True,
-            snapshot=b"",
-            created_at=record.created_at,
-            updated_at=record.created_at,
+            now=record.created_at,
         )
 
     async def save(self) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import DeviceId, Hash
+from taskferry_protocol.ids import Hash
 from taskferry_protocol.inbound import Standing
 from taskferry_protocol.links import ROLES, EventType, Role
 from taskferry_protocol.messages import TaskRequest, TaskSeen, decode_content
@@ -41,7 +41,7 @@ from .quarantine import set_aside
 from .task_gate import admit_event, decided_elsewhere
 from .task_parties import held_between
 from .task_room import has_room
-from .taskbook import Held, event_of, load_task, row_after
+from .taskbook import Held, event_of, first_row, load_task, row_after
 from .tasks import add_event
 
 __all__ = ["take_task_event"]
@@ -156,20 +156,14 @@ async def _row(arrival: Arrival, held: Held, kind: EventType) -> tuple[TaskRecor
         raise RemoteProtocolError(RejectCode.UNKNOWN_TASK, "no such task was asked for here")
     if kind is not EventType.TASK_REQUEST:
         await _check_unbegun(arrival)
-    now = arrival.draft.now
-    row = TaskRecord(
-        task=held.task,
-        role=Role.WORKER.value,
+    row = first_row(
+        held.task,
+        Role.WORKER,
         mine=arrival.mine,
         peer=arrival.peer,
         conv=arrival.content.conv,
-        title="",
-        home=DeviceId(arrival.decision.envelope.device),
-        state="",
-        open=True,
-        snapshot=b"",
-        created_at=now,
-        updated_at=now,
+        home=arrival.decision.envelope.device,
+        now=arrival.draft.now,
     )
     return row, Role.WORKER
 
@@ -300,19 +294,15 @@ async def _take_copy(arrival: Arrival, task: Hash) -> None:
         await decided_elsewhere(arrival.draft, task, event.type)
     if row is None:
         body = arrival.content.body
-        row = TaskRecord(
-            task=task,
-            role=role.value,
+        row = first_row(
+            task,
+            role,
             mine=arrival.peer,
             peer=arrival.mine,
             conv=arrival.content.conv,
-            title=body.title if isinstance(body, TaskRequest) else "",
             home=arrival.decision.envelope.device,
-            state="",
-            open=True,
-            snapshot=b"",
-            created_at=arrival.draft.now,
-            updated_at=arrival.draft.now,
+            now=arrival.draft.now,
+            title=body.title if isinstance(body, TaskRequest) else "",
         )
     held = await _with_early_words(arrival, held, row)
     held = await with_named(arrival.draft, held, row, event)

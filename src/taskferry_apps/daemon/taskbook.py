@@ -10,7 +10,7 @@ import attrs
 from taskferry_protocol.account_state import DeviceStatus
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.errors import LocalProtocolError
-from taskferry_protocol.ids import AccountId, DeviceId, Hash, Instant
+from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, DeviceId, Hash, Instant
 from taskferry_protocol.links import EventType, Role
 from taskferry_protocol.messages import (
     ArtifactSubmit,
@@ -35,7 +35,7 @@ from taskferry_protocol.tasks import (
 from .core import Core
 from .lines import LINE_CHARS, one_line
 
-__all__ = ["Held", "Summary", "event_of", "load_task", "read_summary", "row_after", "view_of"]
+__all__ = ["Held", "Summary", "event_of", "first_row", "load_task", "read_summary", "row_after", "view_of"]
 
 
 def event_of(hash: Hash, side: Role, device: DeviceId, created_at: Instant, content: Content) -> TaskEvent:
@@ -156,6 +156,34 @@ def read_summary(row: TaskRecord) -> Summary:
         int(members["versions"]),
         members.get("percent"),
         members.get("progress", ""),
+    )
+
+
+def first_row(
+    task: Hash,
+    role: Role,
+    *,
+    mine: AgentRef,
+    peer: AgentRef,
+    conv: ConversationId,
+    home: DeviceId,
+    now: Instant,
+    title: str = "",
+) -> TaskRecord:
+    """The row of a task of which no event is folded yet; `row_after` says how it stands."""
+    return TaskRecord(
+        task=task,
+        role=role.value,
+        mine=mine,
+        peer=peer,
+        conv=conv,
+        title=title,
+        home=home,
+        state="",
+        open=True,
+        snapshot=b"",
+        created_at=now,
+        updated_at=now,
     )
 
 

@@ -50,7 +50,7 @@ from .proposals import Proposal
 from .sending import check_may_send, open_way
 from .task_gate import settle
 from .task_room import has_room
-from .taskbook import Held, event_of, load_task, row_after, view_of
+from .taskbook import Held, event_of, first_row, load_task, row_after, view_of
 from .telling import tells
 from .visibility import UNSEEN, held_for_owner, shown_rows
 
@@ -156,19 +156,15 @@ class Tasks:
             header = posted.envelope.header
             event = event_of(posted.hash, Role.REQUESTER, core.device, header.created_at, posted.content)
             view = view_of(posted.hash, (event,), core.device, frozenset())
-            row = TaskRecord(
-                task=posted.hash,
-                role=Role.REQUESTER.value,
+            row = first_row(
+                posted.hash,
+                Role.REQUESTER,
                 mine=mine,
                 peer=way.peer,
                 conv=thread.conv,
-                title=task.title,
                 home=core.device,
-                state="",
-                open=True,
-                snapshot=b"",
-                created_at=draft.now,
-                updated_at=draft.now,
+                now=draft.now,
+                title=task.title,
             )
             row = row_after(row, view, {}, draft.now)
             record = TaskEventRecord(

@@ -174,7 +174,7 @@ class Pipe:
             link = self._link
             if link is not None:
                 self._listen(link)
-                self._lost(link)
+                self._lost()
             else:
                 self._dial_again()
 
@@ -199,7 +199,7 @@ class Pipe:
                 self._open.pop(answered, None)
         self._say(text)
 
-    def _lost(self, link: BlockingWebSocket) -> None:
+    def _lost(self) -> None:
         with self._lock:
             self._link = None
             self._away_since = time.monotonic()

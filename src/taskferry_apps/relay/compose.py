@@ -26,6 +26,7 @@ from .. import system
 from ..garbage import collect_seldom
 from ..logs import end_logs, get_logger, set_up_logs
 from ..settings import RelaySettings
+from ..signals import stop_at_signals
 from ..telemetry.opening import CannotExport, exporter_for, spans_for
 from .addresses import both_origins, local_origins, public_address
 from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
@@ -117,7 +118,7 @@ async def _main(settings: RelaySettings, reread: Reread | None) -> None:
         ) as store,
         trio.open_nursery() as nursery,
     ):
-        await nursery.start(_watch_signals, stop)
+        await nursery.start(stop_at_signals, stop)
         await serve_relay(settings, store, stop, reread=reread)
         nursery.cancel_scope.cancel()
     _LOG.info("stopped")
@@ -140,15 +141,6 @@ def _make_folder(folder: Path) -> None:
         raise CannotStart(
             f"The folder {folder} cannot be made: {error.strerror}. Name another place with --data or --db."
         ) from error
-
-
-async def _watch_signals(
-    stop: trio.Event, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
-) -> None:
-    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
-        task_status.started()
-        async for _ in signals:
-            stop.set()
 
 
 def run_on_store(settings: RelaySettings, work: Callable[[RelayStore], Awaitable[T]]) -> T:

@@ -56,7 +56,7 @@ from .daemon_state import DaemonState
 from .gates import MemoryGateReads
 from .history import MemoryHistoryReads
 from .outbox import MemoryOutboxReads
-from .queries import asked_message, asked_task, inbox_counts, place_in_list, quarantine_lines
+from .queries import asked_message, asked_task, inbox_counts, page_of_tasks, quarantine_lines
 from .runtimes import MemoryRuntimeReads
 from .tables import grouped, page, pick
 
@@ -273,11 +273,8 @@ class MemoryDaemonStore(
     async def task_page(self, query: TaskQuery, after: TaskCursor | None, limit: int) -> TaskPage:
         """Tasks, the last updated first."""
         state = await self._begin()
-        asked = [task for task in state.tasks.values() if asked_task(query, task)]
-        asked.sort(key=place_in_list, reverse=True)
-        rest = [task for task in asked if after is None or place_in_list(task) < after]
-        more = place_in_list(rest[limit - 1]) if len(rest) > limit else None
-        return TaskPage(tuple(rest[:limit]), more)
+        asked = (task for task in state.tasks.values() if asked_task(query, task))
+        return page_of_tasks(asked, after, limit)
 
     async def task_events(self, tasks: Collection[Hash]) -> Mapping[Hash, tuple[TaskEventRecord, ...]]:
         """All events held of tasks."""

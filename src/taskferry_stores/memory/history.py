@@ -31,7 +31,7 @@ from taskferry_protocol.records.history import (
 from taskferry_protocol.search_words import Asked, indexed_words, is_met
 
 from .daemon_state import DaemonState
-from .queries import inbox_counts, place_in_list
+from .queries import inbox_counts, page_of_tasks
 
 __all__ = ["MemoryHistoryReads"]
 
@@ -50,11 +50,8 @@ class MemoryHistoryReads:
     ) -> TaskPage:
         """Tasks, the last updated first."""
         state = await self._begin()
-        asked = [task for task in state.tasks.values() if _asked_task(query, task)]
-        asked.sort(key=place_in_list, reverse=True)
-        rest = [task for task in asked if after is None or place_in_list(task) < after]
-        more = place_in_list(rest[limit - 1]) if len(rest) > limit else None
-        return TaskPage(tuple(rest[:limit]), more)
+        asked = (task for task in state.tasks.values() if _asked_task(query, task))
+        return page_of_tasks(asked, after, limit)
 
     async def tasks_saying(
         self: _Held, query: TaskFilter, after: Place | None, limit: int

@@ -17,6 +17,7 @@ from taskferry_protocol.records import (
     QuarantineLine,
     QuarantineRecord,
     TaskCursor,
+    TaskPage,
     TaskQuery,
     TaskRecord,
 )
@@ -44,8 +45,15 @@ def asked_task(query: TaskQuery, task: TaskRecord) -> bool:
     )
 
 
-def place_in_list(task: TaskRecord) -> TaskCursor:
-    """Where a task stands in a list of tasks."""
+def page_of_tasks(tasks: Iterable[TaskRecord], after: TaskCursor | None, limit: int) -> TaskPage:
+    """The first of these tasks after a place, the last updated first."""
+    listed = sorted(tasks, key=_place_in_list, reverse=True)
+    rest = [task for task in listed if after is None or _place_in_list(task) < after]
+    more = _place_in_list(rest[limit - 1]) if len(rest) > limit else None
+    return TaskPage(tuple(rest[:limit]), more)
+
+
+def _place_in_list(task: TaskRecord) -> TaskCursor:
     return TaskCursor(task.updated_at, task.task, task.role)
 
 

@@ -10,7 +10,7 @@ from taskferry_protocol.records import InboxCount, Place
 from taskferry_protocol.records.history import CountsRecord, Found, OpenTasks, TalkRecord, TrafficRecord
 
 from . import history_rows
-from .history_reads import LATEST, are_known, each, named
+from .history_reads import LATEST, each, numbers_of
 from .ledger import agent_numbers
 from .rows import Column, agent_ref, select_in, select_with, singles
 from .traffic_rows import MESSAGES, message_record
@@ -29,16 +29,17 @@ def talks(
     limit: int,
 ) -> Found[TalkRecord]:
     """Conversations, the last spoken in first."""
-    numbers = agent_numbers(connection, named(agents, peer))
-    if not are_known(agents, peer, numbers):
+    whose = numbers_of(connection, agents, peer)
+    if whose is None:
         return Found((), None)
+    numbers, other = whose
     terms, values = ["t.last < ?"], list[Column]([after if after is not None else LATEST])
-    if peer is not None:
+    if other is not None:
         terms.append("t.peer = ?")
-        values.append(numbers[peer])
+        values.append(other)
     found: list[tuple[int, int, int, bytes, int]] = []
-    for agent in each([numbers[agent] for agent in agents if agent in numbers]):
-        mine = "" if agent is None else " AND +t.mine = ?" if peer is not None else " AND t.mine = ?"
+    for agent in each(numbers):
+        mine = "" if agent is None else " AND +t.mine = ?" if other is not None else " AND t.mine = ?"
         found += connection.execute(
             "SELECT t.last, t.mine, t.peer, t.conv, t.messages FROM talks t"  # noqa: S608
             f" WHERE {' AND '.join(terms)}{mine} ORDER BY t.last DESC LIMIT ?",

@@ -30,7 +30,7 @@ from taskferry_protocol.task_table import TaskState
 from . import history_rows
 from .ledger import agent_numbers
 from .rows import Column, agent_ref, select_in, select_with, singles
-from .traffic_rows import MESSAGES, TASKS, message_record, task_record
+from .traffic_rows import MESSAGES, TASKS, message_record, page_of_tasks, task_record
 
 Connection = sqlite3.Connection
 T = TypeVar("T")
@@ -50,11 +50,10 @@ def messages_filtered(
     connection: Connection, query: MessageFilter, after: Place | None, limit: int
 ) -> Found[MessageRecord]:
     """Messages by place, newest first."""
-    numbers = agent_numbers(connection, named(query.agents, query.peer))
-    if not are_known(query.agents, query.peer, numbers):
+    whose = numbers_of(connection, query.agents, query.peer)
+    if whose is None:
         return Found((), None)
-    mine = [numbers[agent] for agent in query.agents if agent in numbers]
-    peer = numbers[query.peer] if query.peer is not None else None
+    mine, peer = whose
     start = after if after is not None else LATEST
     columns = "t.n, t.mine, t.peer, t.direction, t.conv, t.inbox"
     if not query.asked.is_empty:
@@ -151,23 +150,17 @@ def tasks_filtered(
     connection: Connection, query: TaskFilter, after: TaskCursor | None, limit: int
 ) -> TaskPage:
     """Tasks, the last updated first: out of one walk for each agent and standing."""
-    numbers = agent_numbers(connection, named(query.agents, query.peer))
-    if not are_known(query.agents, query.peer, numbers):
+    whose = numbers_of(connection, query.agents, query.peer)
+    if whose is None:
         return TaskPage((), None)
-    mine = [numbers[agent] for agent in query.agents if agent in numbers]
+    mine, peer = whose
     standings = query.standings
-    if query.peer is not None and not standings:
+    if peer is not None and not standings:
         standings = _EVERY_STANDING
-    terms, values = ["1"], list[Column]()
-    if query.peer is not None:
+    terms, values = _updated_when(query)
+    if peer is not None:
         terms.append("t.peer = ?")
-        values.append(numbers[query.peer])
-    if query.since is not None:
-        terms.append("t.updated_at >= ?")
-        values.append(query.since)
-    if query.until is not None:
-        terms.append("t.updated_at <= ?")
-        values.append(query.until)
+        values.append(peer)
     if after is not None:
         terms.append("(t.updated_at, t.task, t.role) < (?, ?, ?)")
         values += [after.updated_at, after.task, after.role]
@@ -196,21 +189,17 @@ def tasks_filtered(
         )
         found += map(task_record, rows)
     found.sort(key=lambda record: (record.updated_at, record.task, record.role), reverse=True)
-    records = found[:limit]
-    last = records[-1] if len(found) > limit else None
-    cursor = TaskCursor(last.updated_at, last.task, last.role) if last else None
-    return TaskPage(tuple(records), cursor)
+    return page_of_tasks(found, limit)
 
 
 def tasks_saying(
     connection: Connection, query: TaskFilter, after: Place | None, limit: int
 ) -> Found[TaskRecord]:
     """Tasks in which words were said, the last to say so first."""
-    numbers = agent_numbers(connection, named(query.agents, query.peer))
-    if not are_known(query.agents, query.peer, numbers):
+    whose = numbers_of(connection, query.agents, query.peer)
+    if whose is None:
         return Found((), None)
-    mine = [numbers[agent] for agent in query.agents if agent in numbers]
-    peer = numbers[query.peer] if query.peer is not None else None
+    mine, peer = whose
     said = history_rows.match_of(query.asked, mine, peer)
     lead = (
         "SELECT t.n, t.task, t.mine, t.inbox FROM search f CROSS JOIN messages t ON t.n = f.rowid"
@@ -279,20 +268,25 @@ def _said_later(
 
 
 def _task_tests(query: TaskFilter) -> tuple[str, list[Column]]:
-    terms, values = ["1"], list[Column]()
+    terms, values = _updated_when(query)
     if query.standings:
         terms.append(f"(t.role, t.state) IN (VALUES {', '.join(['(?, ?)'] * len(query.standings))})")
         values += [word for standing in sorted(query.standings) for word in standing]
+    if query.unseen:
+        terms.append(f"w.inbox NOT IN ({', '.join('?' * len(query.unseen))})")
+        values += sorted(query.unseen)
+    return " AND ".join(terms), values
+
+
+def _updated_when(query: TaskFilter) -> tuple[list[str], list[Column]]:
+    terms, values = ["1"], list[Column]()
     if query.since is not None:
         terms.append("t.updated_at >= ?")
         values.append(query.since)
     if query.until is not None:
         terms.append("t.updated_at <= ?")
         values.append(query.until)
-    if query.unseen:
-        terms.append(f"w.inbox NOT IN ({', '.join('?' * len(query.unseen))})")
-        values += sorted(query.unseen)
-    return " AND ".join(terms), values
+    return terms, values
 
 
 def _tasks(connection: Connection, keys: list[tuple[bytes, str]]) -> list[TaskRecord]:
@@ -325,11 +319,15 @@ def each(narrow: Collection[T]) -> Collection[T | None]:
     return narrow or (None,)
 
 
-def named(agents: Collection[AgentRef], peer: AgentRef | None) -> set[AgentRef]:
-    """All agents that a query names."""
-    return {*agents, *([] if peer is None else [peer])}
+def numbers_of(
+    connection: Connection, agents: Collection[AgentRef], peer: AgentRef | None
+) -> tuple[list[int], int | None] | None:
+    """The numbers of our agents and of the peer that a query names; None where nothing can be of these.
 
-
-def are_known(agents: Collection[AgentRef], peer: AgentRef | None, numbers: Collection[AgentRef]) -> bool:
-    """Whether anything can be of these: who has no number has neither sent nor received."""
-    return (peer is None or peer in numbers) and (not agents or any(agent in numbers for agent in agents))
+    Who has no number has neither sent nor received.
+    """
+    numbers = agent_numbers(connection, {*agents, *([] if peer is None else [peer])})
+    mine = [numbers[agent] for agent in agents if agent in numbers]
+    if (agents and not mine) or (peer is not None and peer not in numbers):
+        return None
+    return mine, None if peer is None else numbers[peer]

@@ -46,6 +46,7 @@ from .traffic_rows import (
     got_record,
     message_record,
     owed_record,
+    page_of_tasks,
     quarantine_record,
     seen_record,
     task_event_record,
@@ -55,8 +56,6 @@ from .traffic_rows import (
 Connection = sqlite3.Connection
 V = TypeVar("V")
 
-_AGENT = "IN (SELECT n FROM agents WHERE name = ?)"
-_PEER = "= (SELECT n FROM agents WHERE account = ? AND name = ?)"
 _WAITING = frozenset({InboxState.UNREAD, InboxState.READ})
 
 
@@ -69,6 +68,18 @@ def _by_hash(
         record = read(row)
         found[name(record)] = (*found.get(name(record), ()), record)
     return found
+
+
+def _between(agent: str | None, peer: AgentRef | None) -> tuple[list[str], list[Column]]:
+    """What a query asks of its two sides; None means any."""
+    terms, values = ["1"], list[Column]()
+    if agent is not None:
+        terms.append("t.mine IN (SELECT n FROM agents WHERE name = ?)")
+        values.append(agent)
+    if peer is not None:
+        terms.append("t.peer = (SELECT n FROM agents WHERE account = ? AND name = ?)")
+        values += [peer.account, peer.name]
+    return terms, values
 
 
 # --- messages ---------------------------------------------------------------------------------------------
@@ -91,13 +102,7 @@ def message_page(
 ) -> Page[MessageRecord]:
     """Messages by place."""
     newest = order is Order.NEWEST_FIRST
-    terms, values = ["1"], list[Column]()
-    if query.agent is not None:
-        terms.append(f"t.mine {_AGENT}")
-        values.append(query.agent)
-    if query.peer is not None:
-        terms.append(f"t.peer {_PEER}")
-        values += [query.peer.account, query.peer.name]
+    terms, values = _between(query.agent, query.peer)
     if query.conv is not None:
         terms.append("t.conv = ?")
         values.append(query.conv)
@@ -240,13 +245,7 @@ def tasks(connection: Connection, ids: Collection[Hash]) -> dict[Hash, tuple[Tas
 
 def task_page(connection: Connection, query: TaskQuery, after: TaskCursor | None, limit: int) -> TaskPage:
     """Tasks, the last updated first."""
-    terms, values = ["1"], list[Column]()
-    if query.agent is not None:
-        terms.append(f"t.mine {_AGENT}")
-        values.append(query.agent)
-    if query.peer is not None:
-        terms.append(f"t.peer {_PEER}")
-        values += [query.peer.account, query.peer.name]
+    terms, values = _between(query.agent, query.peer)
     if query.role is not None:
         terms.append("t.role = ?")
         values.append(query.role)
@@ -260,10 +259,7 @@ def task_page(connection: Connection, query: TaskQuery, after: TaskCursor | None
         f"{TASKS} {' AND '.join(terms)} ORDER BY t.updated_at DESC, t.task DESC, t.role DESC LIMIT ?",
         (*values, limit + 1),
     )
-    records = [task_record(row) for row in rows]
-    last = records[limit - 1] if len(records) > limit else None
-    cursor = TaskCursor(last.updated_at, last.task, last.role) if last else None
-    return TaskPage(tuple(records[:limit]), cursor)
+    return page_of_tasks([task_record(row) for row in rows], limit)
 
 
 def task_events(connection: Connection, ids: Collection[Hash]) -> dict[Hash, tuple[TaskEventRecord, ...]]:

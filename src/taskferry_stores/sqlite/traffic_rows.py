@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from taskferry_protocol.ids import ConversationId, DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.records import (
@@ -17,7 +18,9 @@ from taskferry_protocol.records import (
     ReceiptOwed,
     Rung,
     SeenRecord,
+    TaskCursor,
     TaskEventRecord,
+    TaskPage,
     TaskRecord,
 )
 
@@ -120,6 +123,13 @@ def task_record(row: sqlite3.Row) -> TaskRecord:
         deadline=deadline,
         revision=revision,
     )
+
+
+def page_of_tasks(records: Sequence[TaskRecord], limit: int) -> TaskPage:
+    """A page out of up to `limit` + 1 tasks, the last updated first."""
+    last = records[limit - 1] if len(records) > limit else None
+    cursor = TaskCursor(last.updated_at, last.task, last.role) if last else None
+    return TaskPage(tuple(records[:limit]), cursor)
 
 
 TASK_EVENTS = (

@@ -282,7 +282,7 @@ def an_event(number: int) -> EventView:
     return EventView(number, "mess\nage", "a", (), '{"id":"x","text":"a\\n\\ndata: evil\\n\\n"}', Instant(0))
 
 
-async def test_no_content_breaks_out_of_its_event(house):
+async def test_no_content_breaks_out_of_its_event():
     """Line breaks in kinds and texts stay inside; a fact called id does not hide the line's own."""
 
     async def events():
@@ -311,7 +311,7 @@ async def zip_first(lines, count):
             return
 
 
-async def test_a_silent_feed_says_that_it_is_alive(house):
+async def test_a_silent_feed_says_that_it_is_alive():
     """Heartbeats come while nothing happens, and end with the credential."""
     refused: list[bool] = []
 

@@ -30,7 +30,7 @@ from .body import Json, compact, parse_json
 from .errors import error_object, refusal, refusal_for, too_large
 from .feed import FeedBody
 from .fields import Values
-from .guard import SECURITY_HEADERS, Guard, bearer_secret, identify, unauthorized
+from .guard import SECURITY_HEADERS, Guard, bearer_secret, identify, owner_only, unauthorized
 from .metrics import add_metrics
 from .repeats import Repeats, digest_of, read_key
 from .routes import ROUTES
@@ -162,13 +162,9 @@ async def _admit(route: Route, daemon: DaemonService, secret: str | None) -> Cal
         raise unauthorized("A credential is needed.")
     caller = await identify(daemon, secret)
     if route.access is Access.OWNER and not caller.is_owner:
-        await daemon.audit.note_refused(caller, f"{route.method} {route.path}", "owner-only")
-        raise refusal(
-            "owner-only",
-            "Only the owner may do that.",
-            "Let the owner do it, with the owner's own credential.",
-            status=403,
-        )
+        asked = f"{route.method} {route.path}"
+        next_step = "Let the owner do it, with the owner's own credential."
+        raise await owner_only(daemon, caller, asked, next_step)
     return caller
 
 

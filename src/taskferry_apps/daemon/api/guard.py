@@ -16,7 +16,7 @@ from werkzeug.datastructures import Headers
 from ..port import Caller, DaemonRefusal, DaemonService
 from .errors import refusal
 
-__all__ = ["SECURITY_HEADERS", "Guard", "bearer_secret", "identify", "unauthorized"]
+__all__ = ["SECURITY_HEADERS", "Guard", "bearer_secret", "identify", "owner_only", "unauthorized"]
 
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _UNSPECIFIC: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - never bound here, only never believed
@@ -104,3 +104,17 @@ def unauthorized(message: str) -> DaemonRefusal:
         "Send Authorization: Bearer TOKEN; make one with: taskferry token create",
         status=401,
     )
+
+
+async def owner_only(
+    daemon: DaemonService,
+    caller: Caller,
+    asked: str,
+    next_step: str,
+    *,
+    message: str = "Only the owner may do that.",
+    field: str = "",
+) -> DaemonRefusal:
+    """What a caller is told that is not the owner; that it asked is written down for the owner."""
+    await daemon.audit.note_refused(caller, asked, "owner-only")
+    return refusal("owner-only", message, next_step, status=403, field=field)

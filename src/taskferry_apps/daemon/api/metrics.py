@@ -16,8 +16,7 @@ from ...release import version
 from ...settings import DaemonSettings
 from ..numbers_port import Numbers
 from ..port import DaemonService
-from .errors import refusal
-from .guard import bearer_secret, identify, unauthorized
+from .guard import bearer_secret, identify, owner_only, unauthorized
 
 if TYPE_CHECKING:
     from prometheus_client.core import Metric
@@ -52,12 +51,11 @@ async def _admit(daemon: DaemonService, token: Hash | None) -> None:
         return
     caller = await identify(daemon, secret)
     if not caller.is_owner:
-        await daemon.audit.note_refused(caller, "GET /metrics", "owner-only")
-        raise refusal(
-            "owner-only",
-            "Only the owner may do that.",
+        raise await owner_only(
+            daemon,
+            caller,
+            "GET /metrics",
             "Set TASKFERRY_METRICS_TOKEN on the daemon, and let what reads numbers send that.",
-            status=403,
         )
 
 

@@ -32,7 +32,6 @@ Sentence = Callable[[str, str, Mapping[str, object]], str]
 
 ROWS: Final = 50
 NAME_CHARS: Final = 80
-_LAST_PLACE: Final = 1 << 62
 
 
 @attrs.frozen

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 from ...port import DaemonService
 from ..answers import Object
-from ..fields import Form, Schema, Text, required
+from ..fields import Form, Text, required
 from ..kinds import time_text
 from ..schemas import NUMBER, OK, TIME, record
 from ..table import Access, Call, Repeat, Route
@@ -15,7 +15,6 @@ from ..table import Access, Call, Repeat, Route
 __all__ = ["ROUTES"]
 
 _TO: Final = required("to", Text(256, 1), "The page to open, as /connect/ID.")
-_PATH: Final[Schema] = {"type": "string", "description": "With a secret, told once."}
 
 
 async def _invite(daemon: DaemonService, call: Call) -> Object:

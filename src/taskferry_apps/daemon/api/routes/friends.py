@@ -12,8 +12,8 @@ from ...port import DaemonService
 from ...views import ConnectionView
 from ..answers import Object
 from ..connection_answers import connection_step_object
-from ..errors import refusal
 from ..fields import Form, Text, optional, required
+from ..guard import owner_only
 from ..kinds import OwnAgent
 from ..schemas import COMPONENTS, TEXT, record
 from ..table import Call, Repeat, Route
@@ -49,12 +49,12 @@ async def _by_link(daemon: DaemonService, call: Call, invite: str) -> Connection
     caller, body = call.known_caller, call.body
     if not caller.is_owner:
         # A link settles who an account is taken for, and that is the owner's to say.
-        await daemon.audit.note_refused(caller, "POST /friends/request", "owner-only")
-        raise refusal(
-            "owner-only",
-            "Only the owner may open a link.",
+        raise await owner_only(
+            daemon,
+            caller,
+            "POST /friends/request",
             "Let the owner do it: taskferry open LINK  Or ask by the agent's handle, @owner/agent.",
-            status=403,
+            message="Only the owner may open a link.",
             field="invite",
         )
     held = await daemon.links.hold(caller, invite)
