@@ -38,7 +38,7 @@ def quarantine(limit: int) -> None:
                 clean(item.get("peer") or "unknown"),
                 clean(item.get("reason"), most=60),
                 ago(item.get("received_at")),
-                "once it is allowed" if item.get("barred") else "no",
+                "once you allow it" if item.get("barred") else "no",
             ]
             for item in objects(answer, "items")
         ),
