@@ -171,8 +171,8 @@ def test_connections_state_has_the_word_of_the_terminal_and_what_it_means(state,
     """Whoever reads the word on a page finds it in the documents, and can ask the command line for it."""
     again = Instant(now() + 30_000) if end_kind == "declined" else None
     one = SimpleNamespace(state=state, end_kind=end_kind, again_at=again)
-    who = environment_of("taskferry_apps.daemon.pages").get_template("who.html").make_module({})
-    assert " ".join(Markup(who.state(one)).striptags().split()) == words
+    who = vars(environment_of("taskferry_apps.daemon.pages").get_template("who.html").make_module({}))
+    assert " ".join(Markup(who["state"](one)).striptags().split()) == words
 
 
 async def test_connections_are_filtered_by_the_words_that_the_list_shows(room):
