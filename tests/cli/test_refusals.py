@@ -194,6 +194,7 @@ def test_exit_codes_are_as_documented(alice: Shell, words: list[str], code: int)
         ["task", "list"],
         ["message", "list"],
         ["quarantine"],
+        ["quarantine", "list"],
         ["audit", "list"],
         ["audit", "verify"],
     ],

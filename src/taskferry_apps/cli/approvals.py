@@ -228,7 +228,7 @@ def approve(id: str, for_task: bool, answer: str) -> None:
     _done(
         told,
         {
-            _CONNECTION: "Connected. Its tasks wait for you first: taskferry approvals",
+            _CONNECTION: "Accepted. Its tasks wait for you first: taskferry approvals",
             _TASK: "Your agent has the task now.",
             _QUESTION: "Allowed.",
             _STOP: "Your agent has what was held now, and they may go on.",

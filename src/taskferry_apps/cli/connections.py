@@ -117,7 +117,7 @@ def approve(id: str, until: str | None) -> None:
     given = permissions_given()
     if until is not None:
         given["until"] = until
-    words = "Connected. The peer hears of it as soon as it can be reached."
+    words = "Accepted. The peer hears of it as soon as it can be reached."
     if given.get("human_gate", True):
         words += "\nEach of its tasks waits for you first: taskferry approvals"
     _decide(id, "accept", {"permissions": given} if given else {}, words)

@@ -105,4 +105,4 @@ def _link(relay: dict[str, object]) -> str:
 
     if relay.get("connected"):
         return f"connected by {clean(relay.get('transport'))}"
-    return "not connected; what you send waits here"
+    return "not reached; what you send waits here"

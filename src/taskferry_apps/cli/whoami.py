@@ -23,7 +23,7 @@ def whoami() -> None:
     from .values import object_in, objects, texts
 
     relay = object_in(answer, "relay")
-    link = f"connected by {clean(relay.get('transport'))}" if relay.get("connected") else "not connected"
+    link = f"connected by {clean(relay.get('transport'))}" if relay.get("connected") else "not reached"
     facts(
         [
             ("owner", clean(answer.get("owner"))),

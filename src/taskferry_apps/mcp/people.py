@@ -61,7 +61,7 @@ def _link(status: Status) -> str:
         return "none"
     if link.connected:
         return f"connected ({link.transport})"
-    return f"away, {link.queued} queued; what you send waits here"
+    return f"not reached, {link.queued} queued; what you send waits here"
 
 
 def _connection(one: Connection) -> dict[str, object]:

@@ -60,6 +60,7 @@ STATE_TONES: Final[Mapping[str, str]] = {
     "blocked": "bad",
     "ended": "bad",
     "held": "mine",
+    "asked": "mine",
     "waiting": "mine",
     "unread": "mine",
     "offered": "busy",

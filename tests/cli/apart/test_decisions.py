@@ -17,7 +17,7 @@ def second(alice: Shell, bob: Shell) -> str:
     """The id of a connection between alice's agent `second` and bob's `writer`."""
     assert alice("agent", "create", "second").code == 0
     connection = request_of_second(alice, bob)
-    assert bob("approvals", "approve", connection[:8]).out.startswith("Connected.")
+    assert bob("approvals", "approve", connection[:8]).out.startswith("Accepted.")
     until(
         lambda: alice("connections", "--agent", "second", "--state", "accepted", "--json"),
         lambda ran: bool(ran.json()["connections"]),

@@ -58,8 +58,8 @@ async def test_page_shows_them_all(alice):
 
 
 async def test_checks_run_when_asked(alice):
-    """With a remedy where something is wrong; not again by themselves."""
+    """With a remedy where something is wrong, and the doctor's words; not again by themselves."""
     text = await alice.page(f"{PLACE}/checks")
-    for words in ("@alice, 1 device", "audit log", "account log"):
+    for words in ("@alice, 1 device", "audit log", "account log", ">ok</span>"):
         assert words in text
     assert (await alice.get(f"{PLACE}/checks", HX_Request="true")).status == 204

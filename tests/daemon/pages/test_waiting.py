@@ -111,7 +111,9 @@ async def test_question_is_answered_once_with_a_line(room):
     """The agent reads the answer; the room says what was done, and the question is gone from it."""
     question = await asked(room)
     path = f"{WAITING}/questions/{question.id.hex()}"
-    page = await room.done(path, await room.get(path), do="once", answer="Go on")
+    first = await room.get(path)
+    assert "State asked" in first.text
+    page = await room.done(path, first, do="once", answer="Go on")
     assert "Allowed, once." in page.text
     assert "Nothing waits for you." in page.text
     told = await room.bob.gates.approval(WRITER, question.id.hex(), 0)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import attrs
 import pytest
 import trio
+from markupsafe import Markup
 
 from taskferry_apps.daemon.barred import Item, Note, keep_note, said
 from taskferry_apps.daemon.bonds import Bond
@@ -19,9 +21,11 @@ from taskferry_apps.daemon.pages.once import KEPT_S, MOST, Once
 from taskferry_apps.daemon.pages.typed import moment_text, moment_typed, whole_typed
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.views import GrantView
+from taskferry_apps.page_kit import environment_of
+from taskferry_apps.system import now
 from taskferry_protocol.ids import AccountId, Instant, sha256
 from taskferry_protocol.limits import DAY_MS, TIME_LIMIT
-from taskferry_protocol.records import PutQuarantine, QuarantineRecord
+from taskferry_protocol.records import ConnectionState, PutQuarantine, QuarantineRecord
 from tests.daemon.worlds import OWNER, until
 
 from .rooms import a_room
@@ -149,6 +153,39 @@ async def test_connections_are_listed_by_state_and_agent(room):
     for query in ("state=x", "cursor=x", "agent=@@"):
         await room.get(f"{LIST}?{query}", 400)
     await room.get(f"{LIST}/{'0' * 64}", 404)
+
+
+@pytest.mark.parametrize(
+    ("state", "end_kind", "words"),
+    [
+        ("requested_in", "", "requested in waits for your answer"),
+        ("requested_out", "", "requested out waits for its owner"),
+        ("accepted", "", "accepted"),
+        ("ended", "revoked", "ended revoked"),
+        ("ended", "blocked", "ended blocked"),
+        ("ended", "declined", "ended declined; may ask again soon"),
+        ("expired", "", "expired"),
+    ],
+)
+def test_connections_state_has_the_word_of_the_terminal_and_what_it_means(state, end_kind, words):
+    """Whoever reads the word on a page finds it in the documents, and can ask the command line for it."""
+    again = Instant(now() + 30_000) if end_kind == "declined" else None
+    one = SimpleNamespace(state=state, end_kind=end_kind, again_at=again)
+    who = vars(environment_of("taskferry_apps.daemon.pages").get_template("who.html").make_module({}))
+    assert " ".join(Markup(who["state"](one)).striptags().split()) == words
+
+
+async def test_connections_are_filtered_by_the_words_that_the_list_shows(room):
+    """Each state is offered by the name that it has everywhere."""
+    await requested(room)
+    page = await room.get(LIST)
+    options = re.findall(r'<option value="([a-z_]+)">([^<]+)</option>', page.raw.decode())
+    assert [word for value, word in options if value in set(ConnectionState)] == [
+        *("requested in", "requested out", "accepted", "ended", "expired")
+    ]
+    assert re.findall(r'data-name="State">\s*<span class="pill \w+">([^<]+)<', page.raw.decode()) == [
+        *("requested in", "accepted")
+    ]
 
 
 async def test_peers_times_beyond_all_calendars_break_no_page(room):
