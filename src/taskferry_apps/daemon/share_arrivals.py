@@ -57,6 +57,7 @@ from taskferry_protocol.tasks import check_event
 
 from .agents_told import take_agent
 from .arrival import Arrival
+from .cards import replacing
 from .draft import Draft
 from .held_messages import held_message, stood
 from .labels import put_label
@@ -131,12 +132,15 @@ async def _take_account(draft: Draft, item: SharedAccount) -> None:
 
 
 async def _take_card(draft: Draft, item: SharedCard) -> None:
-    card = read_card(item.card, await draft.own_log())
+    log = await draft.own_log()
+    card = read_card(item.card, log)
     kept = (await draft.core.store.cards((card.agent,))).get(card.agent)
-    if kept is None or kept.version < card.version:
-        public = card.visibility is Visibility.PUBLIC
-        draft.add(PutCard(CardRecord(card.agent, card.version, public, item.card)))
-    if kept is not None and kept.version < card.version:
+    fallen = replacing(kept, log)
+    if kept is not None and not fallen and kept.version >= card.version:
+        return
+    public = card.visibility is Visibility.PUBLIC
+    draft.add(PutCard(CardRecord(card.agent, card.version, public, item.card), instead_of=fallen))
+    if kept is not None:
         draft.audit(
             AuditKind.CARD_CHANGED,
             card.agent.name,
