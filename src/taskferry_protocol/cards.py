@@ -16,7 +16,7 @@ from .ids import AgentRef, Instant, LogPosition
 from .limits import CARD_BYTES
 from .shape import MapReader, as_array, as_text, check_ascending
 
-__all__ = ["Card", "Visibility", "read_card", "recall_card", "sign_card"]
+__all__ = ["Card", "Visibility", "card_stands", "read_card", "recall_card", "sign_card"]
 
 DISPLAY_NAME_BYTES: Final = 80
 TAGLINE_BYTES: Final = 160
@@ -91,6 +91,18 @@ def read_card(raw: bytes, log: AccountLog) -> Card:
     card = _card(reader)
     authorize(log, card.agent.account, signed, card.log)
     return card
+
+
+def card_stands(raw: bytes, log: AccountLog) -> bool:
+    """Whether a card that was taken is still the word of somebody who may say it.
+
+    Where it is not, any card that is takes its place: a thief may have used up the last version.
+    """
+    try:
+        read_card(raw, log)
+    except RemoteProtocolError:
+        return False
+    return True
 
 
 def recall_card(raw: bytes) -> Card:

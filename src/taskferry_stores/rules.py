@@ -23,6 +23,7 @@ from taskferry_protocol.records import (
     PruneAudit,
     PublishedInvite,
     PublishInvite,
+    PutCard,
     RedeemTicket,
     RelayCursor,
     Rung,
@@ -88,9 +89,12 @@ def appended(held: AccountRecord | None, change: AppendStatements) -> AccountRec
     return AccountRecord(change.account, change.name, change.position, statements, held.held if held else "")
 
 
-def card_to_store(held: CardRecord | None, offered: CardRecord) -> CardRecord:
+def card_to_store(held: CardRecord | None, change: PutCard) -> CardRecord:
     """The card to hold from now on; `stale-version` if the offered one does not come later."""
-    if held is not None and offered.raw != held.raw and offered.version <= held.version:
+    offered = change.card
+    if held is None or held.raw in (offered.raw, change.instead_of):
+        return offered
+    if offered.version <= held.version:
         raise StoreConflict(ConflictKind.STALE_VERSION, f"a card of version {held.version} is held")
     return offered
 

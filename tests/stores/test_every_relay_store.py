@@ -197,6 +197,15 @@ async def test_higher_card_replaces_lower(relay):
     assert await relay.cards([agent("alice/helper"), agent("bob/coder")]) == {second.agent: second}
 
 
+async def test_a_card_takes_the_place_of_the_one_that_it_names(relay):
+    """Whatever that one's version; of one that is not held any more it is not."""
+    last, first = (CardRecord(agent("alice/helper"), n, True, b"%d" % n) for n in (2**64 - 1, 1))
+    await relay.commit([PutCard(last)])
+    await refused(relay, ConflictKind.STALE_VERSION, PutCard(first, instead_of=b"another"))
+    await relay.commit([PutCard(first, instead_of=last.raw)])
+    assert await relay.cards([first.agent]) == {first.agent: first}
+
+
 async def test_directory_lists_public_cards_in_order(relay):
     """Public cards are listed page by page, private ones never."""
     cards = [CardRecord(agent(f"alice/a{n}"), 1, n != 3, b"card %d" % n) for n in range(6)]

@@ -43,10 +43,12 @@ def shared_agent(agent: LocalAgent, now: Instant) -> SharedAgent:
 async def take_agent(draft: Draft, item: SharedAgent) -> None:
     """Take in what another machine says of an agent, unless something newer was heard of it."""
     told = await _read(draft)
-    if item.agent in told and told[item.agent].at >= item.at:
+    # What is from the future counts as of now: it must not stand above all that is said later.
+    at = min(item.at, draft.now)
+    if item.agent in told and told[item.agent].at >= at:
         return
     settings = as_told(_settings(item.mode, item.never))
-    _write(draft, {**told, item.agent: _Told(settings, item.at)})
+    _write(draft, {**told, item.agent: _Told(settings, at)})
     held = next((agent for agent in await draft.core.store.agents() if agent.name == item.agent), None)
     if held is None:
         return

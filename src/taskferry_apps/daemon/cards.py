@@ -1,6 +1,7 @@
 """Agents' cards: the owner changes one's own, and a connected owner's newer ones are kept.
 
-A card's version only rises. What is older than the one held never replaces it, whoever brings it.
+A card's version only rises. What is older than the one held never replaces it, whoever brings it; only where
+nobody stands any more by the one that is held, any other does.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ import attrs
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.cards import Card, Visibility, read_card, recall_card, sign_card
+from taskferry_protocol.cards import Card, Visibility, card_stands, read_card, recall_card, sign_card
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import AgentRef
+from taskferry_protocol.ids import AgentRef, Instant
 from taskferry_protocol.inbound import Standing
+from taskferry_protocol.limits import UINT_LIMIT
 from taskferry_protocol.messages import CardUpdate, SharedCard
 from taskferry_protocol.records import CardRecord, ConnectionState, PutCard
 
@@ -26,12 +28,14 @@ from .bonds import all_bonds
 from .core import Core
 from .draft import Draft, refusal_of
 from .names import no_agent, require_owner
-from .port import Caller, CardChange
+from .port import Caller, CardChange, DaemonRefusal
 from .publications import Publication, Subject, note
 from .shares import share
 
-__all__ = ["Cards", "peer_cards", "sign_again", "sign_and_store", "take_card"]
+__all__ = ["Cards", "peer_cards", "replacing", "sign_again", "sign_next", "take_card", "version_after"]
 
+#: The highest version that a card can have.
+LAST_VERSION: Final = UINT_LIMIT - 1
 #: What can be changed, as the audit log names it.
 _NAMED: Final = ("display_name", "tagline", "description", "capabilities", "visibility")
 
@@ -60,7 +64,7 @@ class Cards:
             record = (await core.store.cards((ref,))).get(ref)
             held = recall_card(record.raw) if record is not None else Card(ref, 0, draft.now, log.position)
             card = _changed(held, change)
-            if card == held and record is not None and _stands(record.raw, log):
+            if card == held and record is not None and card_stands(record.raw, log):
                 return
             core.check_may_sign()
             card = await _publish(draft, log, card)
@@ -83,23 +87,14 @@ async def sign_again(draft: Draft, log: AccountLog) -> None:
     core = draft.core
     refs = [core.agent(name) for name in sorted(log.state.agents)]
     for record in (await core.store.cards(refs)).values():
-        if not _stands(record.raw, log):
+        if not card_stands(record.raw, log):
             await _publish(draft, log, recall_card(record.raw))
-
-
-def _stands(raw: bytes, log: AccountLog) -> bool:
-    try:
-        read_card(raw, log)
-    except RemoteProtocolError:
-        return False
-    return True
 
 
 async def _publish(draft: Draft, log: AccountLog, card: Card) -> Card:
     """Sign a card's next version, and tell whoever shows it."""
     ref = card.agent
-    card = attrs.evolve(card, version=card.version + 1, at=draft.now, log=log.position)
-    raw = sign_and_store(draft, log, card)
+    card, raw = await sign_next(draft, log, card)
     await share(draft, (SharedCard(raw),))
     await _tell_connected(draft, ref, raw)
     await note(draft, Publication(Subject.CARD, ref.name.encode()))
@@ -123,15 +118,39 @@ def _visibility(*, is_public: bool) -> Visibility:
     return Visibility.PUBLIC if is_public else Visibility.PRIVATE
 
 
-def sign_and_store(draft: Draft, log: AccountLog, card: Card) -> bytes:
-    """Sign a card and keep it; its bytes. DaemonRefusal where it breaks the rules."""
+async def sign_next(draft: Draft, log: AccountLog, card: Card) -> tuple[Card, bytes]:
+    """Sign what a card says as the agent's next version, and keep it; the card and its bytes.
+
+    DaemonRefusal where it breaks the rules; conflict where there is no next version.
+    """
+    held = (await draft.core.store.cards((card.agent,))).get(card.agent)
+    fallen = replacing(held, log)
+    if held is not None and held.version >= LAST_VERSION and not fallen:
+        raise DaemonRefusal(
+            "conflict",
+            "One of your devices has signed this card with the last number that there is.",
+            "Only a thief's does: put it out with taskferry device revoke ID, then change the card.",
+            status=409,
+        )
+    version = version_after(held.version if held is not None else 0, draft.now)
+    card = attrs.evolve(card, version=version, at=draft.now, log=log.position)
     raw = sign_card(card, draft.core.manage)
     try:
         read_card(raw, log)
     except RemoteProtocolError as error:
         raise refusal_of(error) from error
-    draft.add(PutCard(_record(card, raw)))
-    return raw
+    draft.add(PutCard(_record(card, raw), instead_of=fallen))
+    return card, raw
+
+
+def version_after(last: int, now: Instant) -> int:
+    """The number of the next card. After the last one there is, one that nobody counts up to one by one."""
+    return last + 1 if last < LAST_VERSION else now
+
+
+def replacing(held: CardRecord | None, log: AccountLog) -> bytes:
+    """The bytes of a card that any other replaces, since nobody stands by it any more; else nothing."""
+    return held.raw if held is not None and not card_stands(held.raw, log) else b""
 
 
 def _record(card: Card, raw: bytes) -> CardRecord:
@@ -167,8 +186,9 @@ async def take_card(arrival: Arrival, body: CardUpdate) -> None:
     ):
         raise RemoteProtocolError(RejectCode.NOT_CONNECTED, "no agent here is connected with that one")
     held = (await draft.core.store.cards((card.agent,))).get(card.agent)
-    if held is None or held.version < card.version:
-        draft.add(PutCard(_record(card, body.card)))
+    fallen = replacing(held, log)
+    if held is None or fallen or held.version < card.version:
+        draft.add(PutCard(_record(card, body.card), instead_of=fallen))
 
 
 async def peer_cards(core: Core, agents: Collection[AgentRef]) -> Mapping[AgentRef, Card]:

@@ -126,7 +126,7 @@ async def _ended(arrival: Arrival, body: ConnectionEnded) -> None:
 
 async def _granted(arrival: Arrival, body: GrantUpdated) -> None:
     bond = await _bond(arrival, peek(body.grant, Kind.GRANT).request)
-    if bond is None:
+    if bond is None or bond.record.state is ConnectionState.ENDED:
         return
     own = await arrival.draft.own_log()
     grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer, bond.record.grants)

@@ -278,9 +278,10 @@ class Core:
             raise self.not_set_up()
         return log
 
-    async def name_is_free(self, log: AccountLog) -> bool:
-        """Whether the owner name of a log is this account's here, or nobody's: the first to have it stays."""
-        named = (await self.store.accounts_named((log.state.name,))).get(log.state.name)
+    async def name_is_free(self, log: AccountLog, name: str = "") -> bool:
+        """Whether a log's owner name, or `name`, is this account's here, or nobody's: the first one stays."""
+        name = name or log.state.name
+        named = (await self.store.accounts_named((name,))).get(name)
         return named is None or named.record.account == log.account
 
     async def commit(

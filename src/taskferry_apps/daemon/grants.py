@@ -47,6 +47,8 @@ DEFAULT_LARGEST: Final = ENVELOPE_BYTES
 #: Tasks that a peer may have open here at once, unless the owner says otherwise.
 DEFAULT_TASKS: Final = 20
 SALT_BYTES: Final = 16
+#: The highest version that a grant can have.
+LAST_VERSION: Final = UINT_LIMIT - 1
 #: What is allowed between as many pairs is not read again from the bytes that say it.
 _ALLOWANCES_HELD: Final = 1_024
 
@@ -138,7 +140,14 @@ def next_allowance(
     at: Instant,
     entropy: Entropy,
 ) -> GrantRecord:
-    """The next grant that the owner signs, with its terms."""
+    """The next grant that the owner signs, with its terms. DaemonRefusal(conflict) where there is no next."""
+    if before is not None and before.grant.version >= LAST_VERSION:
+        raise DaemonRefusal(
+            "conflict",
+            "One of your devices has signed this permission with the last number that there is.",
+            "Only a thief's does: taskferry device revoke ID, then end the connection and ask anew.",
+            status=409,
+        )
     terms = encode_terms(
         Terms(
             entropy(SALT_BYTES),

@@ -136,12 +136,16 @@ async def _second_claimant(core: Core, log: AccountLog) -> None:
     """Another account under a pinned name: the first one stays, and nothing is sent to it meanwhile."""
     async with core.lock:
         draft = Draft(core)
-        name = log.state.name
-        pinned = (await core.store.accounts_named((name,))).get(name)
-        if pinned is not None and pinned.record.name == name:
-            await mark_changed(draft, pinned.record.account, name, What.SECOND_CLAIM, log.account)
-        await raise_alarm(draft, second_claim(name))
+        await note_second_claim(draft, log, log.state.name)
         await draft.commit()
+
+
+async def note_second_claim(draft: Draft, log: AccountLog, name: str) -> None:
+    """Say that an account which is not pinned claims the name of one that is."""
+    pinned = (await draft.core.store.accounts_named((name,))).get(name)
+    if pinned is not None and pinned.record.name == name:
+        await mark_changed(draft, pinned.record.account, name, What.SECOND_CLAIM, log.account)
+    await raise_alarm(draft, second_claim(name))
 
 
 _TWO_HISTORIES = "its log has two histories, each signed by its owner's keys"

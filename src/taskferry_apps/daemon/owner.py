@@ -29,7 +29,7 @@ from ..phrase import phrase_of
 from ..relay_client import CallRefused
 from .agents_told import shared_agent
 from .beginning import Beginning
-from .cards import sign_and_store
+from .cards import sign_next
 from .core import Core
 from .draft import Draft, refusal_of
 from .keys import KeyRing, make_keys
@@ -257,13 +257,12 @@ class Owner:
                 draft,
                 accounts.set_agent(log.state, agent.name, devices, at=draft.now, by=core.manage),
             )
-            held = (await core.store.cards((core.agent(agent.name),))).values()
-            card = sign_and_store(
+            _, card = await sign_next(
                 draft,
                 log,
                 Card(
                     core.agent(agent.name),
-                    1 + max((known.version for known in held), default=0),
+                    0,
                     draft.now,
                     log.position,
                     agent.display_name,

@@ -39,6 +39,7 @@ from taskferry_protocol.sessions import LogExtension
 from ..relay_client import CallRefused, Identity, LinkEnded, RelayClient
 from .alarms import clear_alarm
 from .bonds import all_bonds
+from .cards import version_after
 from .core import Core
 from .draft import Draft, refusal_of
 from .keys import KeyRing, make_keys
@@ -341,11 +342,14 @@ class Recovery:
             name = card.agent.name
             if device.manage is not None:
                 # One that is held counts on, also where its signer went so long ago that it is not read.
-                last = max(card.version, held[card.agent].version if card.agent in held else 0)
-                card = attrs.evolve(card, version=last + 1, at=draft.now, log=log.position)
+                record = held.get(card.agent)
+                last = max(card.version, record.version if record is not None else 0)
+                version = version_after(last, draft.now)
+                card = attrs.evolve(card, version=version, at=draft.now, log=log.position)
                 raw = sign_card(card, device.manage)
                 public = card.visibility is Visibility.PUBLIC
-                draft.add(PutCard(CardRecord(card.agent, card.version, public, raw)))
+                kept = CardRecord(card.agent, card.version, public, raw)
+                draft.add(PutCard(kept, instead_of=record.raw if record is not None else b""))
             await note(draft, Publication(Subject.CARD, name.encode()))
 
     async def _wait_regained(self) -> None:

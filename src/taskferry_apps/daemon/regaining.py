@@ -18,7 +18,6 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.call_answers import ShownConnection
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import AccountId, Hash, sha256
-from taskferry_protocol.limits import UINT_LIMIT
 from taskferry_protocol.messages import GrantUpdated
 from taskferry_protocol.permissions import Grant
 from taskferry_protocol.records import (
@@ -40,7 +39,7 @@ from .bounds import BOUNDS
 from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .draft import Draft, Thread
-from .grants import Allowance, Wish, next_allowance, welcome, wish_of
+from .grants import LAST_VERSION, Allowance, Wish, next_allowance, welcome, wish_of
 from .log_news import fetch_news, judge, take
 from .logbook import continued
 from .port import DaemonRefusal
@@ -269,7 +268,7 @@ async def _allow(draft: Draft, bond: Bond, regained: Regained, wish: Wish, their
     core, record, before = draft.core, bond.record, bond.given
     if regained.given is not None and (before is None or regained.given.version >= before.grant.version):
         before = Allowance(regained.given, None)
-    if before is not None and before.grant.version >= UINT_LIMIT - 1:
+    if before is not None and before.grant.version >= LAST_VERSION:
         return  # a thief has used the last number up; none that was shown is taken for it
     grant = next_allowance(
         regained.request,

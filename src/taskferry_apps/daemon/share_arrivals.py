@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import attrs
@@ -28,7 +29,7 @@ from taskferry_protocol.messages import (
     TaskRequest,
     decode_content,
 )
-from taskferry_protocol.permissions import recall_grant
+from taskferry_protocol.permissions import newer_grant, recall_grant
 from taskferry_protocol.records import (
     AddTaskEvent,
     CardRecord,
@@ -57,10 +58,12 @@ from taskferry_protocol.tasks import check_event
 
 from .agents_told import take_agent
 from .arrival import Arrival
+from .cards import replacing
 from .draft import Draft
+from .grants import held_allowance
 from .held_messages import held_message, stood
 from .labels import put_label
-from .log_news import News, pin
+from .log_news import News, note_second_claim, pin
 from .logbook import continued
 from .task_gate import hold_shared
 from .task_parties import held_between
@@ -95,7 +98,8 @@ async def take_share(arrival: Arrival, body: DeviceShare) -> None:
                 case SharedMessage():
                     await _take_message(draft, item, tasks)
                 case SharedLabel():
-                    await put_label(draft, item.device, item.label)
+                    if item.device in own.state.devices:
+                        await put_label(draft, item.device, item.label)
                 case SharedAgent():
                     await take_agent(draft, item)
         except (RemoteProtocolError, LocalProtocolError):
@@ -114,6 +118,11 @@ async def _take_account(draft: Draft, item: SharedAccount) -> None:
     log = continued(held, item.start, item.statements)
     if log.account != item.account:
         return
+    is_free = await draft.core.name_is_free(log, item.name)
+    if held is None and not is_free:
+        # This machine knew another account by that name first, as where a relay has shown each another one.
+        await note_second_claim(draft, log, item.name)
+        return
     if held is None:
         draft.replace_log(None, log, 0, item.name)
         trust = Trust(item.trust) if item.trust in {word.value for word in Trust} else Trust.UNVERIFIED
@@ -127,16 +136,20 @@ async def _take_account(draft: Draft, item: SharedAccount) -> None:
         # Its owner has taken it back since it was shared first: this machine's owner is told, too.
         await pin(draft, news)
     elif relation is LogRelation.EXTENSION:
-        draft.replace_log(held, log, held.state.length, item.name)
+        name = item.name if is_free else await draft.core.logs.owner_name(log.account)
+        draft.replace_log(held, log, held.state.length, name)
 
 
 async def _take_card(draft: Draft, item: SharedCard) -> None:
-    card = read_card(item.card, await draft.own_log())
+    log = await draft.own_log()
+    card = read_card(item.card, log)
     kept = (await draft.core.store.cards((card.agent,))).get(card.agent)
-    if kept is None or kept.version < card.version:
-        public = card.visibility is Visibility.PUBLIC
-        draft.add(PutCard(CardRecord(card.agent, card.version, public, item.card)))
-    if kept is not None and kept.version < card.version:
+    fallen = replacing(kept, log)
+    if kept is not None and not fallen and kept.version >= card.version:
+        return
+    public = card.visibility is Visibility.PUBLIC
+    draft.add(PutCard(CardRecord(card.agent, card.version, public, item.card), instead_of=fallen))
+    if kept is not None:
         draft.audit(
             AuditKind.CARD_CHANGED,
             card.agent.name,
@@ -187,19 +200,30 @@ def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection) -> None:
     """Bring a connection that is held to where it stands there; it never goes back."""
     if held.state is ConnectionState.ENDED:
         return
-    known = {grant.raw for grant in held.grants}
-    grants = [(recall_grant(raw), raw, terms) for raw, terms in item.grants]
     now = held
     if item.accept and not held.accept_raw:
         now = attrs.evolve(now, state=ConnectionState.ACCEPTED, accept_raw=item.accept)
-    for grant, raw, terms in grants:
-        if grant.request == held.request and raw not in known:
-            draft.add(PutGrant(GrantRecord(held.request, grant.grantor, grant.version, raw, terms)))
+    draft.add(*map(PutGrant, _newer(held, item.grants)))
     if item.end:
         kind = recall_end(item.end).kind.value
         now = attrs.evolve(now, state=ConnectionState.ENDED, end_raw=item.end, end_kind=kind)
     if now is not held:
         draft.add(SaveConnection(attrs.evolve(now, updated_at=draft.now)))
+
+
+def _newer(held: PeerConnection, shared: Iterable[tuple[bytes, bytes]]) -> Iterator[GrantRecord]:
+    """The grants that change what is allowed here; others were overtaken while they were on their way."""
+    records = held.grants
+    for raw, terms in shared:
+        grant = recall_grant(raw)
+        if grant.request != held.request or any(record.raw == raw for record in records):
+            continue
+        known = held_allowance(records, grant.grantor)
+        with suppress(RemoteProtocolError):
+            newer_grant(known.grant if known is not None else None, grant)
+            record = GrantRecord(held.request, grant.grantor, grant.version, raw, terms)
+            records = (*records, record)
+            yield record
 
 
 # --- History ------------------------------------------------------------------------------------------------

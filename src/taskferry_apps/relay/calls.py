@@ -32,7 +32,7 @@ from taskferry_protocol.calls import (
     ShownConnection,
     WithdrawInvite,
 )
-from taskferry_protocol.cards import Visibility, read_card
+from taskferry_protocol.cards import Visibility, card_stands, read_card
 from taskferry_protocol.connections import (
     ConnectionRequest,
     read_accept,
@@ -159,7 +159,9 @@ class Calls:
         if not card.agent.name or not log.state.serving(card.agent.name):
             raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "no device serves it", field="agent")
         public = card.visibility is Visibility.PUBLIC
-        stored = StoreCard(CardRecord(card.agent, card.version, public, raw))
+        held = (await self._store.cards((card.agent,))).get(card.agent)
+        fallen = held.raw if held is not None and not card_stands(held.raw, log) else b""
+        stored = StoreCard(CardRecord(card.agent, card.version, public, raw), instead_of=fallen)
         await self._store.commit([stored, listing_change(card)])
         return Done()
 

@@ -134,9 +134,13 @@ class HoldAccount:
 
 @attrs.frozen
 class PutCard:
-    """Store a card of a higher version than held, else `stale-version`; the same bytes are nothing new."""
+    """Store a card of a higher version than held, else `stale-version`; the same bytes are nothing new.
+
+    It takes the place of the card `instead_of`, whatever that one's version.
+    """
 
     card: CardRecord
+    instead_of: bytes = attrs.field(default=b"", repr=False)
 
 
 @attrs.frozen

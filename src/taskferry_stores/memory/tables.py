@@ -124,7 +124,7 @@ class Ledger:
     def put_card(self, change: PutCard) -> None:
         """Store a card."""
         agent = change.card.agent
-        self.journal.put(self.cards, agent, card_to_store(self.cards.get(agent), change.card))
+        self.journal.put(self.cards, agent, card_to_store(self.cards.get(agent), change))
 
     def put_evidence(self, evidence: EvidenceRecord) -> None:
         """Keep evidence, once."""

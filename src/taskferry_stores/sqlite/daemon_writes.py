@@ -186,7 +186,7 @@ class DaemonSession:
             case DropAgent():
                 execute("DELETE FROM local_agents WHERE name = ?", (change.name,))
             case PutCard():
-                ledger.put_card(connection, change.card)
+                ledger.put_card(connection, change)
             case SaveConnection():
                 return self._save_connection(change.connection)
             case PutGrant():

@@ -16,6 +16,7 @@ from taskferry_protocol.records import (
     HoldAccount,
     Page,
     Place,
+    PutCard,
     PutEvidence,
     RateRecord,
     RecordRate,
@@ -181,10 +182,10 @@ def public_cards(connection: Connection, after: AgentRef | None, limit: int) -> 
     return tuple([card_record(row) for row in rows])
 
 
-def put_card(connection: Connection, offered: CardRecord) -> None:
-    """Store a card of a higher version."""
-    held = cards(connection, (offered.agent,)).get(offered.agent)
-    card = card_to_store(held, offered)
+def put_card(connection: Connection, change: PutCard) -> None:
+    """Store a card of a higher version, or in the place of the one that it names."""
+    agent = change.card.agent
+    card = card_to_store(cards(connection, (agent,)).get(agent), change)
     n = number_agent(connection, card.agent)
     connection.execute(
         "INSERT OR REPLACE INTO cards (agent, version, public, raw) VALUES (?, ?, ?, ?)",

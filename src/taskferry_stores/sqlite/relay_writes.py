@@ -173,7 +173,7 @@ class RelaySession:
             case NameKeys():
                 self._name_keys(change)
             case PutCard():
-                ledger.put_card(self._connection, change.card)
+                ledger.put_card(self._connection, change)
             case PutConnection():
                 self._connect(change.connection, change.most)
             case EndConnection():
