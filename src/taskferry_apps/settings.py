@@ -269,6 +269,7 @@ def load_daemon(
 
 
 _NOT_FROM_OUTSIDE: Final = frozenset({"sources"})
+_TABLES: Final = frozenset({"relay", "daemon"})
 
 
 def _load(
@@ -327,6 +328,11 @@ def _read_file(file: Path | None, table: str) -> dict[str, str]:
         raise SettingsError(f"{file} cannot be read: {error.strerror}.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise SettingsError(f"{file} is not TOML: {error}.") from error
+    stray = sorted(set(content) - _TABLES)
+    if stray:
+        raise SettingsError(
+            f"{file}: {stray[0]!r} belongs to no program; settings stand in the tables [relay] and [daemon]."
+        )
     values = content.get(table, {})
     if not isinstance(values, dict):
         raise SettingsError(f"{file}: [{table}] is not a table.")

@@ -11,7 +11,7 @@ from .accounts import AccountLog
 from .cbor import Value
 from .crypto import Kind, Signed, SigningKey
 from .documents import Authority, authorize, open_document, recall_document, sign_document
-from .errors import RejectCode, RemoteProtocolError
+from .errors import LocalProtocolError, RejectCode, RemoteProtocolError
 from .ids import AgentRef, Hash, Instant, LogPosition
 from .limits import LIFETIME_MS
 from .shape import MapReader
@@ -107,7 +107,10 @@ def sign_request(
     log: LogPosition,
     by: SigningKey,
 ) -> bytes:
-    """A request by a manage key of `from_`'s account; `nonce` is 16 fresh random bytes."""
+    """A request by a manage key of `from_`'s account; `nonce` is 16 fresh random bytes.
+
+    Nothing is judged here: `read_request` of the bytes says whether they keep the rules.
+    """
     return sign_document(
         Kind.CONNECTION_REQUEST,
         {
@@ -146,8 +149,13 @@ def sign_end(
     log: LogPosition,
     by: SigningKey,
 ) -> bytes:
-    """The end of what `request` began, said for `agent`, one of its two."""
-    peer = request.to if agent == request.from_ else request.from_
+    """The end of what `request` began, said for `agent`, one of its two.
+
+    Raises LocalProtocolError if `agent` is neither.
+    """
+    peer = request.other(agent)
+    if peer is None:
+        raise LocalProtocolError("a connection is ended by one of the two agents of its request")
     return sign_document(
         Kind.CONNECTION_END,
         {

@@ -63,7 +63,10 @@ def sign_invite(
     log: LogPosition,
     by: SigningKey,
 ) -> bytes:
-    """An invite that tells only the secret's hash; `id` and `secret` are 16 fresh random bytes each."""
+    """An invite that tells only the secret's hash; `id` and `secret` are 16 fresh random bytes each.
+
+    Nothing is judged here: `read_invite` of the bytes says whether they keep the rules.
+    """
     return sign_document(
         Kind.INVITE,
         {

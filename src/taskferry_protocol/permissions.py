@@ -124,7 +124,8 @@ def sign_grant(
 ) -> bytes:
     """The next grant by `grantor`, one of the two of `request`, to the other; `before` is the last one.
 
-    Raises LocalProtocolError if `grantor` is neither.
+    `rate` is envelopes a minute, `largest` bytes of one. Raises LocalProtocolError if `grantor` is neither;
+    nothing else is judged here, but by `read_grant` of the bytes.
     """
     grantee = request.other(grantor)
     if grantee is None:

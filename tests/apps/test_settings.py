@@ -113,6 +113,16 @@ def test_unknown_setting_is_refused(tmp_path: Path) -> None:
         load_daemon({}, {}, file)
 
 
+@pytest.mark.parametrize("line", ["[rely]", "[Relay]", 'addr = "127.0.0.1:1"', "[[daemons]]"])
+def test_what_stands_in_no_known_table_is_refused(tmp_path: Path, line: str) -> None:
+    """A misspelt table is an error for both programs, not a program with the defaults."""
+    file = tmp_path / "taskferry.toml"
+    file.write_text(line + "\n")
+    for load in (load_relay, load_daemon):
+        with pytest.raises(SettingsError, match=r"\[relay\] and \[daemon\]"):
+            load({}, {}, file)
+
+
 def test_missing_and_broken_files_are_named(tmp_path: Path) -> None:
     """A file that is not there, or not TOML, is said so in one sentence."""
     with pytest.raises(SettingsError, match="cannot be read"):

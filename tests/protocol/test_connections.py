@@ -13,6 +13,7 @@ from taskferry_protocol.connections import (
     sign_request,
 )
 from taskferry_protocol.crypto import Kind
+from taskferry_protocol.errors import LocalProtocolError
 from taskferry_protocol.ids import AgentRef, Instant, sha256
 from taskferry_protocol.limits import DAY_MS
 
@@ -124,6 +125,13 @@ def test_either_agent_ends_it(kind):
         raw = sign_end(REQUEST, agent, kind, at=NOW, log=owner.log.position, by=owner.manage)
         end = read_end(raw, owner.log, REQUEST)
         assert (end.by, end.peer, end.kind, end.request) == (agent, peer, kind, REQUEST.hash)
+
+
+def test_no_third_agent_signs_an_end():
+    """Whoever has no part in a request learns so before anything is signed."""
+    third = AgentRef(BOB.log.account, "other")
+    with pytest.raises(LocalProtocolError, match="one of the two agents"):
+        sign_end(REQUEST, third, EndKind.REVOKED, at=NOW, log=BOB.log.position, by=BOB.manage)
 
 
 @pytest.mark.parametrize(

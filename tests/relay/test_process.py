@@ -167,15 +167,15 @@ async def test_the_database_belongs_to_its_owner(tmp_path):
         assert stat.S_IMODE((tmp_path / "relay.db").stat().st_mode) == 0o600
 
 
-def fails(arguments: list[str]) -> str:
+def fails(arguments: list[str], expected: Exit = Exit.TROUBLE, **settings: str) -> str:
     """What a relay that cannot start says."""
-    done = warm.run(arguments, ENVIRONMENT, Path.cwd(), stdin=b"", timeout=30)
-    return sentence_of(done.code, done.err.decode())
+    done = warm.run(arguments, ENVIRONMENT | settings, Path.cwd(), stdin=b"", timeout=30)
+    return sentence_of(done.code, done.err.decode(), expected)
 
 
-def sentence_of(code: int, said: str) -> str:
+def sentence_of(code: int, said: str, expected: Exit = Exit.TROUBLE) -> str:
     """The one sentence."""
-    assert code == Exit.TROUBLE, said
+    assert code == expected, said
     (sentence,) = said.splitlines()
     assert sentence.startswith("taskferry relay: ")
     return sentence
@@ -245,8 +245,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path):
 
 
 def test_an_open_address_needs_its_origins(tmp_path):
-    """Which addresses daemons dial has to be said when others can come."""
-    assert "TASKFERRY_RELAY_ORIGINS" in fails(words(tmp_path, host="0.0.0.0"))
+    """Which addresses daemons dial has to be said when others can come; trying again does not help."""
+    assert "TASKFERRY_RELAY_ORIGINS" in fails(words(tmp_path, host="0.0.0.0"), Exit.USAGE)
+
+
+def test_a_mail_server_needs_a_sender(tmp_path):
+    """What is missing is named, with the exit code of a setting that stays wrong."""
+    said = fails(words(tmp_path), Exit.USAGE, TASKFERRY_RELAY_SMTP="mail.example:587")
+    assert "TASKFERRY_RELAY_SMTP_FROM" in said
 
 
 def test_origins_are_written_in_full():

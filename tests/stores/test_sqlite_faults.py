@@ -118,6 +118,15 @@ async def test_file_that_is_no_database_is_corrupt(tmp_path):
     assert path.read_bytes().startswith(b"not a database")
 
 
+async def test_file_that_is_no_database_keeps_its_mode(tmp_path):
+    """Who names another program's file by mistake does not keep that program from reading it."""
+    path = tmp_path / "hosts"
+    path.write_text("127.0.0.1 localhost\n")
+    path.chmod(0o644)
+    assert await refusal(path) is StoreCorrupt
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
 async def test_damage_inside_is_found_by_the_check(tmp_path):
     """A page that was overwritten is found when the check is asked for."""
     path = tmp_path / "relay.db"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..amounts import counted
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .outcome import CommandFailed, Exit
 
@@ -175,4 +176,4 @@ def export(file: Path) -> None:
     if is_json_wanted():
         print_json({"ok": True, "file": str(file), "n": head.n, "hash": head.hash.hex()})
         return
-    click.echo(f"{file}: {head.n} entries, ending with {head.hash.hex()}")
+    click.echo(f"{file}: {counted(head.n, 'entry', 'entries')}, ending with {head.hash.hex()}")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from taskferry_transports.loopback import is_loopback
 from taskferry_transports.reasons import reason_of
 
+from ..amounts import counted
 from .doctor_checks import Look
 
 __all__ = ["certificate", "relay_from_here"]
@@ -105,7 +106,7 @@ def certificate(host: str, port: int, context: ssl.SSLContext | None = None) -> 
         return Look("TLS", "fail", text, "Check the relay's address and your network.")
     until = str(found.get("notAfter", ""))
     days = (ssl.cert_time_to_seconds(until) - time.time()) / 86_400
-    text = f"{host}:{port}, {version}, the certificate ends in {days:.0f} days"
+    text = f"{host}:{port}, {version}, the certificate ends in {counted(round(days), 'day', 'days')}"
     if days < SOON_DAYS:
         return Look("TLS", "warn", text, "Its operator should renew it; daemons stop when it is over.")
     return Look("TLS", "ok", text)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from ..amounts import counted
 from .doctor_checks import Look, of_python, private_file
 from .doctor_telemetry import telemetry_of
 
@@ -184,7 +185,8 @@ def _store(database: Path) -> Iterator[Look]:
         remedy = "Put a backup back: taskferry relay restore FILE --replace"
         yield Look("database", "fail", f"It is not sound: {words}.", remedy)
     if not seen.faults:
-        text = f"sound, schema {seen.schema}, {seen.size / 1_000_000:.1f} MB, {seen.accounts:,} accounts"
+        accounts = counted(seen.accounts, "account", "accounts")
+        text = f"sound, schema {seen.schema}, {seen.size / 1_000_000:.1f} MB, {accounts}"
         yield Look("database", "ok", text)
 
 
@@ -206,7 +208,7 @@ def _backup(backup: Path | None) -> Iterator[Look]:
         yield Look("backup", "fail", f"There is no backup with a manifest at {backup}.", again)
         return
     hours = (time.time() - manifest.taken_at / 1000) / 3_600
-    text = f"{hours:.0f} hours old, schema {manifest.schema}"
+    text = f"{counted(round(hours), 'hour', 'hours')} old, schema {manifest.schema}"
     if hours * 3_600 > BACKUP_S:
         yield Look("backup", "warn", text, again)
     else:

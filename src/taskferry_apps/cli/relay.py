@@ -66,10 +66,9 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
     from ..relay import run_relay, run_restored_relay
 
     run = run_restored_relay if restored else run_relay
+    ended = run(settings, lambda: load_relay(flags, os.environ, config))
     # The sentence on what went wrong is said already.
-    raise SystemExit(
-        Exit.TROUBLE if run(settings, lambda: load_relay(flags, os.environ, config)) else Exit.OK
-    )
+    raise SystemExit({0: Exit.OK, 2: Exit.USAGE}.get(ended, Exit.TROUBLE))
 
 
 relay.add_command(account)

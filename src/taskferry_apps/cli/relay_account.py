@@ -75,7 +75,7 @@ def list_accounts(prefix: str, state: str | None, limit: int, cursor: str) -> No
             ]
             for line in lines
         ),
-        empty="No such accounts here.",
+        empty="No such accounts here." if prefix or state else "No account has begun here yet.",
     )
     if following:
         click.echo(f"\nMore: --cursor {following}")

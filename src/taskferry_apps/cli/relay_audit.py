@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..amounts import counted
 from .audit import read_export, show_entries, show_verdict
 from .daemon_link import is_json_wanted, json_option, print_json
 from .outcome import CommandFailed, Exit
@@ -188,4 +189,4 @@ def export(db: str | None, file: Path) -> None:
     if is_json_wanted():
         print_json({"ok": True, "file": str(file), "n": chain.head.n, "hash": chain.head.hash.hex()})
         return
-    click.echo(f"{file}: {len(entries)} entries, ending with {chain.head.hash.hex()}")
+    click.echo(f"{file}: {counted(len(entries), 'entry', 'entries')}, ending with {chain.head.hash.hex()}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..amounts import counted
 from .daemon_link import is_json_wanted, json_option, print_json
 from .outcome import CommandFailed, Exit
 from .relay_store import relay_settings
@@ -230,8 +231,9 @@ def _show_check(path: Path, seen: Soundness, manifest: Manifest | None, *, of_ba
         click.echo("Put a backup back that is: taskferry relay restore FILE --replace")
         return
     click.echo(
-        f"{path} is sound: schema {seen.schema}, {seen.size:,} bytes, {seen.accounts:,} accounts, "
-        f"{seen.entries:,} audit entries."
+        f"{path} is sound: schema {seen.schema}, {seen.size:,} bytes, "
+        f"{counted(seen.accounts, 'account', 'accounts')}, "
+        f"{counted(seen.entries, 'audit entry', 'audit entries')}."
     )
     if of_backup:
         click.echo(

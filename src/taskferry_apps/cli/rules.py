@@ -75,7 +75,12 @@ def add(pattern: str, agent: str, tasks_per_day: int, until: str | None) -> None
         for line in sentence_lines(sentence, "  "):
             click.echo(line)
     if tasks_per_day:
-        click.echo(f"  {tasks_per_day} tasks in any 24 hours go to your agent without waiting for you.")
+        tasks = (
+            "1 task in any 24 hours goes"
+            if tasks_per_day == 1
+            else f"{tasks_per_day} tasks in any 24 hours go"
+        )
+        click.echo(f"  {tasks} to your agent without waiting for you.")
     if rule.get("waits_for"):
         click.echo(f"It waits for {clean(rule.get('waits_for'))}.")
 

@@ -16,9 +16,10 @@ __all__ = ["run_relay", "run_restored_relay"]
 
 
 def run_relay(settings: RelaySettings, reread: Callable[[], RelaySettings] | None = None) -> int:
-    """Run a relay until it is told to stop; the exit code. Failures are one sentence on standard error.
+    """Run a relay until it is told to stop. Failures are one sentence on standard error.
 
-    `reread` gives the settings as they are written now, and is asked at SIGHUP; it raises SettingsError.
+    0 after a good stop, 2 where a setting has to be changed first, 1 for any other trouble. `reread` gives
+    the settings as they are written now, and is asked at SIGHUP; it raises SettingsError.
     """
     # Imported late: the command line names this function without paying for a server.
     from .compose import run

@@ -64,13 +64,18 @@ _LOG = get_logger()
 
 
 class CannotStart(Exception):
-    """The relay cannot start as it is set up; the text is one plain sentence for its operator."""
+    """The relay cannot start as things stand; the text is one plain sentence for its operator."""
+
+
+class SettingMissing(CannotStart):
+    """Settings ask for one that is not there, or for what is not done: trying again changes nothing."""
 
 
 def run(settings: RelaySettings, reread: Reread | None = None) -> int:
-    """Run a relay until SIGTERM or SIGINT. 0 after a good stop, else 1 and one sentence on standard error.
+    """Run a relay until SIGTERM or SIGINT. 0 after a good stop, else one sentence on standard error.
 
-    `reread` gives the settings as they are written now, and is asked at SIGHUP; it raises SettingsError.
+    That comes with 2 where a setting has to be changed first, and with 1 for any other trouble. `reread`
+    gives the settings as they are written now, and is asked at SIGHUP; it raises SettingsError.
     """
     return _run(_main, settings, reread)
 
@@ -105,7 +110,7 @@ def _run(
     elif isinstance(failure, CannotListen):
         elsewhere = " Another address is named with --addr."
     sys.stderr.write(f"taskferry relay: {failure}{elsewhere}\n")
-    return 1
+    return 2 if isinstance(failure, SettingMissing) else 1
 
 
 async def _main(settings: RelaySettings, reread: Reread | None) -> None:
@@ -174,7 +179,7 @@ async def serve_relay(
     host, port = settings.addr
     guard = attrs.evolve(_guard(host, port, settings.limits), trusted_proxies=settings.trusted_proxies)
     if not settings.origins and not is_loopback(host):
-        raise CannotStart(
+        raise SettingMissing(
             f"Say how daemons reach this relay, since {host} is open to others: "
             "set TASKFERRY_RELAY_ORIGINS, for instance to wss://relay.example."
         )
@@ -341,7 +346,7 @@ def mailer_of(settings: RelaySettings) -> SmtpMailer | None:
     if settings.smtp is None:
         return None
     if settings.smtp_from is None:
-        raise CannotStart(
+        raise SettingMissing(
             "Say whom mail is from: set TASKFERRY_RELAY_SMTP_FROM, for instance to relay@relay.example."
         )
     try:
@@ -362,4 +367,4 @@ def mailer_of(settings: RelaySettings) -> SmtpMailer | None:
             f"Mail cannot be set up ({error}): see TASKFERRY_RELAY_SMTP_PASSWORD_FILE and _SMTP_CA."
         ) from error
     except ValueError as error:
-        raise CannotStart(f"Mail cannot be set up: {error}; use starttls or tls.") from error
+        raise SettingMissing(f"Mail cannot be set up: {error}; use starttls or tls.") from error

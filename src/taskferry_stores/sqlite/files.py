@@ -24,9 +24,10 @@ READERS_MS = 250
 WAL_KEPT_BYTES = 64 * 1024 * 1024
 """What is left of the write-ahead log's file once it has been copied into the database."""
 
-
 LEAST_FREE_BYTES = 64 * 1024
 """With less than this no database opens: the index of the write-ahead log alone takes 32 KiB."""
+MAGIC = b"SQLite format 3\0"
+"""What a database begins with, whosever it is."""
 COPIED_PAGES = 4_096
 """Pages copied between two words on how far a copy is."""
 
@@ -223,8 +224,9 @@ def _create_private(path: Path) -> None:
     """Make sure that the file is there and its owner's alone. SQLite gives its other files that mode."""
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
-        # Whatever the umask took away or an older program left open.
-        os.fchmod(file, 0o600)
+        # Whatever the umask took away or an older program left open; not of a file that was named by mistake.
+        if os.pread(file, len(MAGIC), 0) in (b"", MAGIC):
+            os.fchmod(file, 0o600)
     finally:
         os.close(file)
 
