@@ -7,6 +7,7 @@ others' texts are written on any of them.
 
 from __future__ import annotations
 
+import functools
 from importlib import resources
 from types import CodeType
 from typing import Final
@@ -43,13 +44,8 @@ _COMPILED: Final = _Compiled()
 
 def environment_of(package: str) -> jinja2.Environment:
     """The templates of a package: escaped by themselves, and a name that nobody gave is an error."""
-    templates = {
-        file.name: file.read_text("utf-8")
-        for file in (resources.files(package) / "templates").iterdir()
-        if file.name.endswith(".html")
-    }
     environment = jinja2.Environment(
-        loader=jinja2.DictLoader(templates),
+        loader=jinja2.DictLoader(_templates_of(package)),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
@@ -60,6 +56,16 @@ def environment_of(package: str) -> jinja2.Environment:
     return environment
 
 
+@functools.cache
+def _templates_of(package: str) -> dict[str, str]:
+    return {
+        file.name: file.read_text("utf-8")
+        for file in (resources.files(package) / "templates").iterdir()
+        if file.name.endswith(".html")
+    }
+
+
+@functools.cache
 def asset_of(package: str, name: str) -> bytes:
     """A file that the pages of a package use. Raises FileNotFoundError."""
     shared = resources.files(__package__)
