@@ -15,7 +15,7 @@ from taskferry_protocol.records import PutSetting
 from taskferry_stores.sqlite import open_daemon_store
 from tests.daemon.api.house import a_lone_daemon
 
-from .worlds import OWNER, Machine, a_world, connect, set_up
+from .worlds import OWNER, Machine, a_world, introduce, set_up
 
 FULL = "The quarantine is full."
 
@@ -106,9 +106,7 @@ async def test_an_alarm_whose_cause_goes_on_is_not_dismissed():
         world.running(Machine("alice")) as a,
         world.running(Machine("bob")) as b,
     ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         bob = AccountId((await b.account(OWNER)).account)
         async with a._core.lock:
             draft = Draft(a._core)

@@ -16,7 +16,7 @@ from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import ApprovalState
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, a_world, act, ask, in_state, introduce, set_up, until
 
 WRITER, OTHER = Caller(frozenset({"writer"})), Caller(frozenset({"other"}))
 SHELL = Question("writer", "shell", "rm -rf build", "to build afresh")
@@ -152,9 +152,7 @@ async def test_a_question_is_over_with_its_time_answered_or_not():
 async def test_an_approval_for_a_task_lasts_as_long_as_its_task():
     """It is used again and again, for that task alone, until the task ends."""
     async with a_world() as world, world.running(Machine("a")) as a, world.running(Machine("b")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         task, other = [await ask(a, "requester", "@bob/writer") for _ in range(2)]
         await in_state(b, other, "sent")
         named = task.hex()
@@ -236,9 +234,7 @@ async def test_questions_and_answers_survive_a_restart(tmp_path):
 async def connected():
     """Alice's requester and bob's writer, connected."""
     async with a_world() as world, world.running(Machine("a")) as a, world.running(Machine("b")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         yield a, b
 
 

@@ -24,7 +24,7 @@ from taskferry_protocol.records import Flow, SettleReceipts
 from taskferry_protocol.sealing import Sealed
 
 from .forger import Forger, codes, forger_between, forging, texts
-from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, introduce, until
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
 PAIR = ("writer", "@alice/requester")
@@ -83,9 +83,7 @@ async def fail_on_the_way(world: World, alice: Machine, bob: Machine) -> tuple[H
     """A task, and its end that was on its way while bob's owner allowed less."""
     async with world.running(alice) as a:
         async with world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+            await introduce(a, b)
             task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
             await act(b, task, "accept")
@@ -205,9 +203,7 @@ async def test_a_connection_that_was_ended_brings_nothing_back(kind):
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+            await introduce(a, b)
         forger, offline = await forger_between(world, alice, bob), await world.open_daemon(bob)
         task = await a_task(forger)
         words = await further(forger, task, 4)

@@ -14,7 +14,7 @@ from taskferry_protocol.messages import CardUpdate
 from taskferry_protocol.records import DropAgent
 
 from .forger import Forger, codes, forging
-from .worlds import OWNER, Machine, a_world, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, introduce, set_up, until
 
 
 def _card(forger: Forger, name: str, version: int, log: AccountLog, tagline: str = "") -> Card:
@@ -40,9 +40,7 @@ async def test_a_change_reaches_the_relay_and_the_owners_connected_with_it():
         world.running(Machine("alice")) as alice,
         world.running(Machine("bob")) as bob,
     ):
-        await set_up(alice, "alice", "requester")
-        await set_up(bob, "bob", "writer")
-        await connect(alice, bob, "requester", "@bob/writer")
+        await introduce(alice, bob)
         made = await bob.edit_agent(OWNER, "writer", CardChange(tagline="Reports", capabilities=("b", "a")))
         assert (made.version, made.tagline, made.capabilities) == (2, "Reports", ("a", "b"))
         made = await bob.edit_agent(OWNER, "writer", CardChange(description="On anything.", public=True))
@@ -141,9 +139,7 @@ async def test_a_private_card_is_told_to_whom_its_agent_is_connected_with_alone(
         world.running(Machine("alice")) as alice,
         world.running(Machine("bob")) as bob,
     ):
-        await set_up(alice, "alice", "requester")
-        await set_up(bob, "bob", "writer")
-        await connect(alice, bob, "requester", "@bob/writer")
+        await introduce(alice, bob)
         await bob.create_agent(OWNER, NewAgent("second"))
         await bob.edit_agent(OWNER, "second", CardChange(tagline="a secret"))
         await bob.edit_agent(OWNER, "writer", CardChange(tagline="known"))

@@ -13,7 +13,7 @@ from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.records.history import STEP_MS
 
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, a_world, act, ask, in_state, introduce, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
 NOBODY = Caller(frozenset())
@@ -28,9 +28,7 @@ async def a_pair(**more):
         world.running(Machine("alice")) as a,
         world.running(Machine("bob", **more)) as b,
     ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         yield a, b
 
 
@@ -91,9 +89,7 @@ async def test_unread_of_a_task_is_in_its_summary():
 async def test_created_task_is_told_from_a_sent_one():
     """A request that has not left yet is `created`, as in every list."""
     async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         gone = await ask(a, "requester", "@bob/writer", title="Gone")
         await in_state(a, gone, "sent")
         world.stop_relay()

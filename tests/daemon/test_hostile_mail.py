@@ -29,7 +29,7 @@ from taskferry_protocol.records import Offset, Place, RelayCursor
 from taskferry_protocol.sealing import Address, seal_envelope, wrap_for
 
 from .forger import OTHER, break_on_poison, codes, forger_between, forging, still_arrives, texts
-from .worlds import OWNER, URL, Machine, a_world, connect, set_up, until
+from .worlds import OWNER, URL, Machine, a_world, connect, introduce, set_up, until
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
 
@@ -165,9 +165,7 @@ async def test_a_relays_word_that_something_was_not_delivered_does_not_undo_a_re
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+            await introduce(a, b)
             sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
 
             async def delivered():
@@ -186,9 +184,7 @@ async def test_a_relays_word_about_what_it_never_took_ends_nothing():
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+            await introduce(a, b)
             world.stop_relay()
             sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
         forger = await forger_between(world, bob, alice)

@@ -18,7 +18,7 @@ from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem
 from taskferry_protocol.records import DropOutbox, Flow, PeerWord, Rung, SetRung
 
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, World, a_world, ask, connect, set_up, until
+from .worlds import OWNER, Machine, World, a_world, ask, connect, introduce, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
 
@@ -27,9 +27,7 @@ WRITER = Caller(frozenset({"writer"}))
 async def connected(world: World, bob: Machine | None = None):
     """Alice's requester and bob's writer."""
     async with world.running(Machine("alice")) as a, world.running(bob or Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         yield a, b
 
 

@@ -17,7 +17,7 @@ from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.records import OweReceipt, ReceiptOwed
 from tests.devices.machines import a_pair
 
-from .worlds import OWNER, Machine, a_world, ask, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, ask, connect, introduce, set_up, until
 
 
 async def test_a_peer_that_has_no_device_any_more_stops_no_news_of_ours():
@@ -85,9 +85,7 @@ async def test_a_sender_is_told_what_of_the_recipient_is_gone():
         world.running(Machine("alice")) as alice,
         world.running(Machine("bob")) as bob,
     ):
-        await set_up(alice, "alice", "requester")
-        await set_up(bob, "bob", "writer")
-        await connect(alice, bob, "requester", "@bob/writer")
+        await introduce(alice, bob)
         task = await ask(alice, "requester", "@bob/writer")
         async with bob._core.lock:
             draft = Draft(bob._core)
@@ -156,9 +154,7 @@ async def test_a_receipt_that_nobody_can_be_sent_uses_up_no_number():
         world.running(Machine("alice")) as alice,
         world.running(Machine("bob")) as bob,
     ):
-        await set_up(alice, "alice", "requester")
-        await set_up(bob, "bob", "writer")
-        await connect(alice, bob, "requester", "@bob/writer")
+        await introduce(alice, bob)
         await bob.devices.revoke(OWNER, bob._core.device.hex(), "the end", lose=True)
         await know_log_of(alice, bob)
         core, peer = alice._core, AgentRef(bob._core.own, "writer")

@@ -30,7 +30,7 @@ from taskferry_protocol.records import (
 from taskferry_stores.memory import MemoryRelayStore
 
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, introduce, set_up, until
 
 
 async def _rung(daemon: Daemon, message: bytes, rung: str) -> None:
@@ -50,12 +50,6 @@ async def _settle(daemon: Daemon, renew: Renew, entry: OutboxRecord, outcome: Ou
     await out.settle()
 
 
-async def _pair(a: Daemon, b: Daemon) -> None:
-    await set_up(a, "alice", "requester")
-    await set_up(b, "bob", "writer")
-    await connect(a, b, "requester", "@bob/writer")
-
-
 async def _say(daemon: Daemon, text: str) -> Hash:
     sent = await daemon.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")
     return sent.message
@@ -71,7 +65,7 @@ async def test_sending_works_while_the_relay_is_down_and_says_so(autojump_clock)
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             world.stop_relay()
 
             async def gone() -> bool:
@@ -98,7 +92,7 @@ async def test_a_relay_restored_from_an_empty_copy_is_told_everything_again(auto
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
             lost = await _say(a, "accepted by the relay, and lost with it")
             await _rung(a, lost, "relayed")
             world.stop_relay()
@@ -117,7 +111,7 @@ async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
             said = await _say(a, "fetched")
             await _rung(a, said, "relayed")
             device = (await a.devices.overview(OWNER)).devices[0].id
@@ -147,7 +141,7 @@ async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             said = await _say(a, "delivered")
             await _rung(a, said, "delivered")
             world.stop_relay()
@@ -170,7 +164,7 @@ async def test_nothing_is_offered_again_that_no_other_device_may_lack(autojump_c
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             await _rung(a, await _say(a, "delivered"), "delivered")
             world.stop_relay()
             await _go_back(a._core, Direction.OUT, _offer_to_others)
@@ -182,7 +176,7 @@ async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same(auto
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             world.stop_relay()
             said = await _say(a, "refused often")
             renewed: list[bytes] = []
@@ -208,7 +202,7 @@ async def test_what_was_paced_for_long_is_published_for_all_the_same(code, autoj
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             world.stop_relay()
             said = await _say(a, "paced for an hour")
             kept = (await alice.store.outbox((said,)))[said]
@@ -253,7 +247,7 @@ async def test_a_refusal_that_may_pass_is_tried_again(code, autojump_clock):
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             await _quiet(a)
             world.tamper = _refusing(Refusal(code, Detail(retry_after=1)))
             message = await _say(a, "patience")
@@ -277,7 +271,7 @@ async def test_a_final_refusal_is_shown_with_its_code(autojump_clock):
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 await _quiet(a)
             world.tamper = _refusing(Refusal(RejectCode.TOO_LARGE))
             message = await _say(a, "refused")
@@ -291,7 +285,7 @@ async def test_a_key_that_the_relay_substitutes_is_not_sealed_for(autojump_clock
     async with a_world() as world:
         alice, bob, eve = Machine("alice"), Machine("bob"), Machine("eve")
         async with world.running(alice) as a, world.running(bob) as b, world.running(eve) as e:
-            await _pair(a, b)
+            await introduce(a, b)
             await set_up(e, "eve", "writer")
             await _quiet(a)
             theirs = (await eve.store.accounts_named(("eve",)))["eve"].record.statements
@@ -309,7 +303,7 @@ async def test_a_changed_key_is_learned_and_the_message_wrapped_again(autojump_c
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(bob) as b:
             async with world.running(alice) as a:
-                await _pair(a, b)
+                await introduce(a, b)
                 await _quiet(a)
             world.clock.ahead_ms += 8 * DAY_MS
         async with world.running(bob) as b:
@@ -329,7 +323,7 @@ async def test_what_is_refused_as_stale_is_wrapped_again_and_sent_again(autojump
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             await _quiet(a)
             length = (await b.account(OWNER)).length
             lie = Refusal(RejectCode.STALE_LOG, Detail(statements=(), start=length))
@@ -359,7 +353,7 @@ async def test_a_cancel_and_a_submission_that_cross_come_out_the_same_at_both_en
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
             await act(b, task, "accept")
@@ -385,7 +379,7 @@ async def test_a_deadline_that_passed_is_said_by_the_requesters_daemon(autojump_
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             task = await ask(a, "requester", "@bob/writer", deadline=world.clock.now() + 1_000)
             await in_state(b, task, "sent")
             await in_state(b, task, "expired")
@@ -397,7 +391,7 @@ async def test_what_was_never_delivered_is_shown_as_expired(autojump_clock):
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             await _quiet(a)
         async with world.running(alice) as a:
             message = await _say(a, "anybody there?")
@@ -412,7 +406,7 @@ async def test_an_ended_connection_lets_nothing_through(autojump_clock):
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             await b.end_connection(OWNER, ("writer", "@alice/requester"), "revoked", "enough")
 
             async def ended() -> bool:
@@ -429,7 +423,7 @@ async def test_a_withdrawn_permission_reaches_the_peer(autojump_clock):
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+            await introduce(a, b)
             await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("task",)))
 
             async def known() -> bool:
@@ -448,7 +442,7 @@ async def test_an_event_refused_for_want_of_permission_goes_out_once_it_is_allow
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 task = await ask(a, "requester", "@bob/writer")
                 await in_state(b, task, "sent")
                 await act(b, task, "accept")
@@ -474,7 +468,7 @@ async def test_a_sender_is_told_that_its_peer_is_away(autojump_clock):
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
                 assert sent.warnings == ()
 

@@ -14,8 +14,8 @@ from taskferry_protocol.frames import Frame, GoawayFrame, ReadyFrame, ReplyFrame
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.records import OutboxRecord
 
-from .test_relay_faults import _pair, _quiet, _rung, _say, _texts
-from .worlds import OWNER, URL, Machine, a_world, set_up, until
+from .test_relay_faults import _quiet, _rung, _say, _texts
+from .worlds import OWNER, URL, Machine, a_world, introduce, set_up, until
 
 #: More than a daemon waits of its own accord, in any case.
 ASKED_MS = 590_000
@@ -45,7 +45,7 @@ class Refusing:
 
 async def _settled(a: Daemon, b: Daemon) -> None:
     """Both are connected, and neither owes the other anything more."""
-    await _pair(a, b)
+    await introduce(a, b)
     # A message goes behind the receipts that were owed before it.
     await _rung(a, Hash(await _say(a, "before")), "delivered")
     await _quiet(a)

@@ -15,7 +15,7 @@ from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import InboxState, MarkMessages, PutLeases, PutRuntime, StoreMessage
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import OWNER, Machine, World, a_world, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, World, a_world, ask, in_state, introduce, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
 LEASE_MS = 90_000
@@ -25,9 +25,7 @@ LEASE_MS = 90_000
 async def connected(world: World, bob: Machine | None = None):
     """Alice's requester and bob's writer."""
     async with world.running(Machine("alice")) as a, world.running(bob or Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         yield a, b
 
 

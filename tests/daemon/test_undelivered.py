@@ -28,7 +28,7 @@ from taskferry_protocol.records import (
     SetRung,
 )
 
-from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, introduce, until
 
 ANOTHER = Generation(b"o" * 16)
 
@@ -36,9 +36,7 @@ ANOTHER = Generation(b"o" * 16)
 async def begun(world: World, alice: Machine, bob: Machine) -> Hash:
     """Connected, with a task that bob has accepted and alice has seen accepted; neither daemon runs now."""
     async with world.running(alice) as a, world.running(bob) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         task = await ask(a, "requester", "@bob/writer")
         await in_state(b, task, "sent")
         await act(b, task, "accept")

@@ -15,7 +15,7 @@ from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import SaveTask
 from taskferry_stores.memory import MemoryRelayStore
 
-from .worlds import GENERATION, Machine, a_world, act, ask, connect, in_state, set_up
+from .worlds import GENERATION, Machine, a_world, act, ask, in_state, introduce
 
 SOON_MS = 60_000
 
@@ -28,9 +28,7 @@ async def a_pair(store=None):
         world.running(Machine("alice")) as a,
         world.running(Machine("bob")) as b,
     ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         yield world, a, b
 
 

@@ -18,7 +18,7 @@ from taskferry_protocol.messages import FilePart, JsonPart, TaskCancel, TaskRequ
 from taskferry_stores.sqlite import open_daemon_store
 
 from .forger import forging
-from .worlds import OWNER, Machine, World, a_world, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, World, a_world, ask, in_state, introduce, until
 
 PAIR = ("writer", "@alice/requester")
 FIRST = TaskLink(None, 0, None, Seen(0, None))
@@ -45,9 +45,7 @@ WHOLE = NewTask(
 async def two(world: World, alice: Machine | None = None):
     """Alice's requester and bob's writer, connected."""
     async with world.running(alice or Machine("alice")) as a, world.running(Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         yield a, b
 
 

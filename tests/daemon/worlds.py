@@ -251,6 +251,13 @@ async def connect(asking: Daemon, answering: Daemon, mine: str, peer: str) -> No
     await until(accepted)
 
 
+async def introduce(alice: Daemon, bob: Daemon) -> None:
+    """Both set up, Alice with the agent `requester` and Bob with `writer`, and these connected."""
+    await set_up(alice, "alice", "requester")
+    await set_up(bob, "bob", "writer")
+    await connect(alice, bob, "requester", "@bob/writer")
+
+
 async def in_state(daemon: Daemon, task: bytes, state: str):
     """Wait until a task is in a state there."""
 
