@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-
 import pytest
 
 from taskferry_apps.daemon.delivery import delivery_words, idle_warning
@@ -18,17 +16,9 @@ from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem
 from taskferry_protocol.records import DropOutbox, Flow, PeerWord, Rung, SetRung
 
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, World, a_world, ask, connect, introduce, set_up, until
+from .worlds import OWNER, Machine, a_world, ask, connect, connected, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
-
-
-@asynccontextmanager
-async def connected(world: World, bob: Machine | None = None):
-    """Alice's requester and bob's writer."""
-    async with world.running(Machine("alice")) as a, world.running(bob or Machine("bob")) as b:
-        await introduce(a, b)
-        yield a, b
 
 
 async def say(a, text="hello"):

@@ -16,18 +16,10 @@ from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import EventRecord, PruneEvents
 
 from .test_runtimes import left_unprocessed
-from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, introduce, until
+from .worlds import OWNER, a_world, act, ask, connected, in_state, until
 
 WRITER = Caller(frozenset({"writer"}))
 REQUESTER = Caller(frozenset({"requester"}))
-
-
-@asynccontextmanager
-async def connected(world: World):
-    """Alice's requester and bob's writer."""
-    async with world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
-        await introduce(a, b)
-        yield a, b
 
 
 class Watcher:

@@ -258,6 +258,19 @@ async def introduce(alice: Daemon, bob: Daemon) -> None:
     await connect(alice, bob, "requester", "@bob/writer")
 
 
+@asynccontextmanager
+async def connected(
+    world: World, alice: Machine | None = None, bob: Machine | None = None
+) -> AsyncIterator[tuple[Daemon, Daemon]]:
+    """The daemons of Alice and Bob, who have just been introduced, while the block lasts."""
+    async with (
+        world.running(alice or Machine("alice")) as a,
+        world.running(bob or Machine("bob")) as b,
+    ):
+        await introduce(a, b)
+        yield a, b
+
+
 async def in_state(daemon: Daemon, task: bytes, state: str):
     """Wait until a task is in a state there."""
 
