@@ -16,7 +16,7 @@ from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem
 from taskferry_protocol.records import DropOutbox, Flow, PeerWord, Rung, SetRung
 
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, a_world, ask, connect, connected, set_up, until
+from .worlds import OWNER, Machine, a_world, ask, connect, connected, on_rung, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
 
@@ -24,16 +24,6 @@ WRITER = Caller(frozenset({"writer"}))
 async def say(a, text="hello"):
     """A message to the writer; its id."""
     return (await a.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")).message
-
-
-async def on_rung(a, message, rung):
-    """The delivery of a message as soon as it is on a rung, which it must not have passed."""
-
-    async def there():
-        delivery = (await a.message(OWNER, message.hex())).delivery
-        return delivery if delivery.rung == rung else None
-
-    return await until(there)
 
 
 async def say_what_is_owed(daemon):

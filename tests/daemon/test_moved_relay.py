@@ -15,7 +15,7 @@ from taskferry_protocol.records import Generation, Offset, RelayCursor, SetCurso
 from taskferry_stores.memory import MemoryRelayStore
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, introduce, until
+from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, introduce, on_rung, until
 
 MOVED = "ws://moved.test:80"
 ALIEN = "ws://alien.test:80"
@@ -29,12 +29,7 @@ def _machine(name: str, folder: Path) -> Machine:
 
 async def _say(daemon: Daemon, text: str, rung: str) -> None:
     sent = await daemon.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")
-
-    async def there() -> bool:
-        shown = await daemon.message(OWNER, sent.message.hex())
-        return shown.delivery is not None and shown.delivery.rung == rung
-
-    await until(there)
+    await on_rung(daemon, sent.message, rung)
 
 
 async def _texts(daemon: Daemon) -> list[object]:

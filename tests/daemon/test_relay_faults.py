@@ -30,15 +30,7 @@ from taskferry_protocol.records import (
 from taskferry_stores.memory import MemoryRelayStore
 
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, introduce, set_up, until
-
-
-async def _rung(daemon: Daemon, message: bytes, rung: str) -> None:
-    async def there() -> bool:
-        shown = await daemon.message(OWNER, message.hex())
-        return shown.delivery is not None and shown.delivery.rung == rung
-
-    await until(there)
+from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, introduce, on_rung, set_up, until
 
 
 async def _settle(daemon: Daemon, renew: Renew, entry: OutboxRecord, outcome: Outcome) -> None:
@@ -81,7 +73,7 @@ async def test_sending_works_while_the_relay_is_down_and_says_so(autojump_clock)
             assert (await a.task(OWNER, task.hex())).summary.state == "created"
             await world.start_relay()
             await in_state(b, task, "sent")
-            await _rung(a, sent[-1].message, "delivered")
+            await on_rung(a, sent[-1].message, "delivered")
             assert await _texts(b) == ["0", "1", "2", "3", "4"]
             assert (await a.task(OWNER, task.hex())).summary.state == "sent"
 
@@ -94,12 +86,12 @@ async def test_a_relay_restored_from_an_empty_copy_is_told_everything_again(auto
             async with world.running(bob) as b:
                 await introduce(a, b)
             lost = await _say(a, "accepted by the relay, and lost with it")
-            await _rung(a, lost, "relayed")
+            await on_rung(a, lost, "relayed")
             world.stop_relay()
             world.relay_store = MemoryRelayStore(Generation(b"another-one-here"))
             await world.start_relay()
             async with world.running(bob) as b:
-                await _rung(a, lost, "delivered")
+                await on_rung(a, lost, "delivered")
                 assert await _texts(b) == ["accepted by the relay, and lost with it"]
                 task = await ask(a, "requester", "@bob/writer")
                 await in_state(b, task, "sent")
@@ -113,7 +105,7 @@ async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt
             async with world.running(bob) as b:
                 await introduce(a, b)
             said = await _say(a, "fetched")
-            await _rung(a, said, "relayed")
+            await on_rung(a, said, "relayed")
             device = (await a.devices.overview(OWNER)).devices[0].id
         async with world.running(bob) as b:
             store, theirs = world.relay_store, (await b.devices.overview(OWNER)).devices[0].id
@@ -129,7 +121,7 @@ async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt
             await store.renew_generation(Generation(b"another-one-here"))
             await world.start_relay()
             async with world.running(alice) as a:
-                await _rung(a, said, "delivered")
+                await on_rung(a, said, "delivered")
                 assert await _texts(b) == ["fetched"]
 
 
@@ -143,7 +135,7 @@ async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(
         async with world.running(alice) as a, world.running(bob) as b:
             await introduce(a, b)
             said = await _say(a, "delivered")
-            await _rung(a, said, "delivered")
+            await on_rung(a, said, "delivered")
             world.stop_relay()
             (row,) = (await alice.store.messages((said,)))[said]
             entry = OutboxRecord(said, row.peer, row.seq, row.cls, b"", a._core.now(), row.expires_at)
@@ -155,7 +147,7 @@ async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(
 
             await _settle(a, renew, entry, outcome)
             assert (await alice.store.outbox((said,))) == {}
-            await _rung(a, said, "delivered")
+            await on_rung(a, said, "delivered")
             assert await alice.store.events(Place(0), 500) == before
 
 
@@ -165,7 +157,7 @@ async def test_nothing_is_offered_again_that_no_other_device_may_lack(autojump_c
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a, world.running(bob) as b:
             await introduce(a, b)
-            await _rung(a, await _say(a, "delivered"), "delivered")
+            await on_rung(a, await _say(a, "delivered"), "delivered")
             world.stop_relay()
             await _go_back(a._core, Direction.OUT, _offer_to_others)
             assert await alice.store.outbox_due(a._core.now(), 100, 1_000_000) == ()
@@ -251,7 +243,7 @@ async def test_a_refusal_that_may_pass_is_tried_again(code, autojump_clock):
             await _quiet(a)
             world.tamper = _refusing(Refusal(code, Detail(retry_after=1)))
             message = await _say(a, "patience")
-            await _rung(a, message, "delivered")
+            await on_rung(a, message, "delivered")
             assert await _texts(b) == ["patience"]
 
 
@@ -275,7 +267,7 @@ async def test_a_final_refusal_is_shown_with_its_code(autojump_clock):
                 await _quiet(a)
             world.tamper = _refusing(Refusal(RejectCode.TOO_LARGE))
             message = await _say(a, "refused")
-            await _rung(a, message, "failed")
+            await on_rung(a, message, "failed")
             shown = await a.message(OWNER, message.hex())
             assert shown.code == "too-large"
 
@@ -292,7 +284,7 @@ async def test_a_key_that_the_relay_substitutes_is_not_sealed_for(autojump_clock
             lie = Refusal(RejectCode.STALE_LOG, Detail(statements=theirs, start=0))
             world.tamper = _refusing(lie)
             message = await _say(a, "for bob alone")
-            await _rung(a, message, "delivered")
+            await on_rung(a, message, "delivered")
             assert await _texts(b) == ["for bob alone"]
             assert any("@bob" in alarm for alarm in (await a.status()).alarms)
 
@@ -314,7 +306,7 @@ async def test_a_changed_key_is_learned_and_the_message_wrapped_again(autojump_c
             await until(rotated)
             async with world.running(alice) as a:
                 message = await _say(a, "hello again")
-                await _rung(a, message, "delivered")
+                await on_rung(a, message, "delivered")
                 assert await _texts(b) == ["hello again"]
 
 
@@ -329,7 +321,7 @@ async def test_what_is_refused_as_stale_is_wrapped_again_and_sent_again(autojump
             lie = Refusal(RejectCode.STALE_LOG, Detail(statements=(), start=length))
             world.tamper = _refusing(lie)
             message = await _say(a, "wrapped again")
-            await _rung(a, message, "delivered")
+            await on_rung(a, message, "delivered")
 
 
 async def test_a_name_that_is_taken_is_said_and_another_can_be_chosen(autojump_clock):
@@ -395,10 +387,10 @@ async def test_what_was_never_delivered_is_shown_as_expired(autojump_clock):
             await _quiet(a)
         async with world.running(alice) as a:
             message = await _say(a, "anybody there?")
-            await _rung(a, message, "relayed")
+            await on_rung(a, message, "relayed")
         world.clock.ahead_ms += 15 * DAY_MS
         async with world.running(alice) as a:
-            await _rung(a, message, "expired")
+            await on_rung(a, message, "expired")
 
 
 async def test_an_ended_connection_lets_nothing_through(autojump_clock):
@@ -454,12 +446,12 @@ async def test_an_event_refused_for_want_of_permission_goes_out_once_it_is_allow
             await world.start_relay()
             await _quiet(a)
             async with world.running(bob) as b:
-                await _rung(b, work.message, "failed")
+                await on_rung(b, work.message, "failed")
                 await a.set_permissions(
                     OWNER, ("requester", "@bob/writer"), GrantChange(classes=("task", "artifact"))
                 )
                 await in_state(a, task, "submitted")
-                await _rung(b, work.message, "delivered")
+                await on_rung(b, work.message, "delivered")
 
 
 async def test_a_sender_is_told_that_its_peer_is_away(autojump_clock):

@@ -281,6 +281,16 @@ async def in_state(daemon: Daemon, task: bytes, state: str):
     return await until(there)
 
 
+async def on_rung(daemon: Daemon, message: bytes, rung: str) -> Any:
+    """The delivery of a message of this daemon's once it is on a rung, which it must not have passed."""
+
+    async def there():
+        delivery = (await daemon.message(OWNER, message.hex())).delivery
+        return delivery if delivery is not None and delivery.rung == rung else None
+
+    return await until(there)
+
+
 async def ask(daemon: Daemon, mine: str, peer: str, **more: Any) -> Hash:
     """A task asked for; its id."""
     sent = await daemon.create_task(OWNER, attrs.evolve(NewTask(mine, peer, "Report", "Write it."), **more))
