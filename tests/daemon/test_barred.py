@@ -23,8 +23,21 @@ from taskferry_protocol.messages import Body, TaskCancel, TaskRequest, TaskSeen,
 from taskferry_protocol.records import Flow, SettleReceipts
 from taskferry_protocol.sealing import Sealed
 
-from .forger import Forger, codes, forger_between, forging, texts
-from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, introduce, on_rung, until
+from .forger import Forger, codes, forger_between, forging
+from .worlds import (
+    OWNER,
+    Machine,
+    World,
+    a_world,
+    act,
+    ask,
+    connect,
+    in_state,
+    introduce,
+    on_rung,
+    texts,
+    until,
+)
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
 PAIR = ("writer", "@alice/requester")

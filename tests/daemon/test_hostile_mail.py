@@ -28,8 +28,8 @@ from taskferry_protocol.messages import (
 from taskferry_protocol.records import Offset, Place, RelayCursor
 from taskferry_protocol.sealing import Address, seal_envelope, wrap_for
 
-from .forger import OTHER, break_on_poison, codes, forger_between, forging, still_arrives, texts
-from .worlds import OWNER, URL, Machine, a_world, connect, introduce, set_up, until
+from .forger import OTHER, break_on_poison, codes, forger_between, forging, still_arrives
+from .worlds import OWNER, URL, Machine, a_world, connect, introduce, set_up, texts, until
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
 

@@ -21,8 +21,8 @@ from taskferry_protocol.records import DaemonChange, InboxState, MessageQuery, O
 from taskferry_protocol.sealing import wrap_for
 from taskferry_stores.errors import StoreFull
 
-from .forger import OTHER, break_on_poison, codes, forger_between, forging, texts
-from .worlds import OWNER, Machine, a_world, introduce, until
+from .forger import OTHER, break_on_poison, codes, forger_between, forging
+from .worlds import OWNER, Machine, a_world, introduce, texts, until
 
 
 async def entries_of(forger, sealed):

@@ -15,7 +15,7 @@ from taskferry_protocol.records import Generation, Offset, RelayCursor, SetCurso
 from taskferry_stores.memory import MemoryRelayStore
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, introduce, on_rung, until
+from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, introduce, on_rung, texts, until
 
 MOVED = "ws://moved.test:80"
 ALIEN = "ws://alien.test:80"
@@ -32,11 +32,6 @@ async def _say(daemon: Daemon, text: str, rung: str) -> None:
     await on_rung(daemon, sent.message, rung)
 
 
-async def _texts(daemon: Daemon) -> list[object]:
-    page = await daemon.inbox(OWNER, "writer", False, "", 50, 0)
-    return [item.payload["text"] for item in page.messages if item.type == "message"]
-
-
 async def _decided(daemon: Daemon) -> tuple[bool, str]:
     """Whether there is a session, and why not, once either is known."""
 
@@ -48,12 +43,12 @@ async def _decided(daemon: Daemon) -> tuple[bool, str]:
     return await until(known)
 
 
-async def _comes_in(world: World, machine: Machine, relay: str, texts: list[str]) -> None:
+async def _comes_in(world: World, machine: Machine, relay: str, told: list[str]) -> None:
     async with world.running(machine, relay=relay) as daemon:
         assert await _decided(daemon) == (True, "")
 
         async def arrived() -> bool:
-            return await _texts(daemon) == texts
+            return await texts(daemon) == told
 
         await until(arrived)
 

@@ -23,9 +23,9 @@ from taskferry_protocol.records import Place
 from taskferry_protocol.safety import SafetyCode, safety_code
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope
 
-from .forger import Forger, codes, forging, texts
+from .forger import Forger, codes, forging
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, a_world, introduce
+from .worlds import OWNER, Machine, a_world, introduce, texts
 
 ALICE = "@alice/requester"
 

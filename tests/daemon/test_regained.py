@@ -27,8 +27,8 @@ from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.permissions import recall_grant, sign_grant
 from taskferry_stores.memory import MemoryRelayStore
 
-from .test_recovery import a_core, connected, texts, wanted
-from .worlds import OWNER, Machine, World, a_world, connect, on_rung, set_up, until
+from .test_recovery import a_core, connected, wanted
+from .worlds import OWNER, Machine, World, a_world, connect, on_rung, set_up, texts, until
 
 ALL = ("artifact", "message", "task")
 

@@ -30,7 +30,20 @@ from taskferry_protocol.records import (
 from taskferry_stores.memory import MemoryRelayStore
 
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, introduce, on_rung, set_up, until
+from .worlds import (
+    OWNER,
+    Machine,
+    a_world,
+    act,
+    ask,
+    connect,
+    in_state,
+    introduce,
+    on_rung,
+    set_up,
+    texts,
+    until,
+)
 
 
 async def _settle(daemon: Daemon, renew: Renew, entry: OutboxRecord, outcome: Outcome) -> None:
@@ -45,11 +58,6 @@ async def _settle(daemon: Daemon, renew: Renew, entry: OutboxRecord, outcome: Ou
 async def _say(daemon: Daemon, text: str) -> Hash:
     sent = await daemon.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")
     return sent.message
-
-
-async def _texts(daemon: Daemon) -> list[object]:
-    page = await daemon.inbox(OWNER, "writer", False, "", 50, 0)
-    return [item.payload["text"] for item in page.messages if item.type == "message"]
 
 
 async def test_sending_works_while_the_relay_is_down_and_says_so(autojump_clock):
@@ -74,7 +82,7 @@ async def test_sending_works_while_the_relay_is_down_and_says_so(autojump_clock)
             await world.start_relay()
             await in_state(b, task, "sent")
             await on_rung(a, sent[-1].message, "delivered")
-            assert await _texts(b) == ["0", "1", "2", "3", "4"]
+            assert await texts(b) == ["0", "1", "2", "3", "4"]
             assert (await a.task(OWNER, task.hex())).summary.state == "sent"
 
 
@@ -92,7 +100,7 @@ async def test_a_relay_restored_from_an_empty_copy_is_told_everything_again(auto
             await world.start_relay()
             async with world.running(bob) as b:
                 await on_rung(a, lost, "delivered")
-                assert await _texts(b) == ["accepted by the relay, and lost with it"]
+                assert await texts(b) == ["accepted by the relay, and lost with it"]
                 task = await ask(a, "requester", "@bob/writer")
                 await in_state(b, task, "sent")
 
@@ -122,7 +130,7 @@ async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt
             await world.start_relay()
             async with world.running(alice) as a:
                 await on_rung(a, said, "delivered")
-                assert await _texts(b) == ["fetched"]
+                assert await texts(b) == ["fetched"]
 
 
 @pytest.mark.parametrize(
@@ -244,7 +252,7 @@ async def test_a_refusal_that_may_pass_is_tried_again(code, autojump_clock):
             world.tamper = _refusing(Refusal(code, Detail(retry_after=1)))
             message = await _say(a, "patience")
             await on_rung(a, message, "delivered")
-            assert await _texts(b) == ["patience"]
+            assert await texts(b) == ["patience"]
 
 
 async def _quiet(daemon: Daemon) -> None:
@@ -285,7 +293,7 @@ async def test_a_key_that_the_relay_substitutes_is_not_sealed_for(autojump_clock
             world.tamper = _refusing(lie)
             message = await _say(a, "for bob alone")
             await on_rung(a, message, "delivered")
-            assert await _texts(b) == ["for bob alone"]
+            assert await texts(b) == ["for bob alone"]
             assert any("@bob" in alarm for alarm in (await a.status()).alarms)
 
 
@@ -307,7 +315,7 @@ async def test_a_changed_key_is_learned_and_the_message_wrapped_again(autojump_c
             async with world.running(alice) as a:
                 message = await _say(a, "hello again")
                 await on_rung(a, message, "delivered")
-                assert await _texts(b) == ["hello again"]
+                assert await texts(b) == ["hello again"]
 
 
 async def test_what_is_refused_as_stale_is_wrapped_again_and_sent_again(autojump_clock):

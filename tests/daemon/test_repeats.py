@@ -29,10 +29,10 @@ from taskferry_protocol.messages import (
 from taskferry_protocol.records import DropOutbox, PurgeSeen, Rung, SetRung, SettleReceipts
 from taskferry_protocol.sealing import Sealed
 
-from .forger import Forger, codes, forging, texts
+from .forger import Forger, codes, forging
 from .test_barred import MORE, a_task, fail_on_the_way, further, owed, state
 from .test_undelivered import begun, troubles
-from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, on_rung, until
+from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, on_rung, texts, until
 
 PAIR = ("writer", "@alice/requester")
 FIRST = TaskLink(None, 0, None, Seen(0, None))

@@ -14,8 +14,8 @@ from taskferry_protocol.frames import Frame, GoawayFrame, ReadyFrame, ReplyFrame
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.records import OutboxRecord
 
-from .test_relay_faults import _quiet, _say, _texts
-from .worlds import OWNER, URL, Machine, a_world, introduce, on_rung, set_up, until
+from .test_relay_faults import _quiet, _say
+from .worlds import OWNER, URL, Machine, a_world, introduce, on_rung, set_up, texts, until
 
 #: More than a daemon waits of its own accord, in any case.
 ASKED_MS = 590_000
@@ -95,7 +95,7 @@ async def test_a_message_refused_for_a_time_is_not_sent_before(code, autojump_cl
             await on_rung(a, second, "relayed")
             async with world.running(bob) as b:
                 await on_rung(a, second, "delivered")
-                assert await _texts(b) == ["before", "first", "second"]
+                assert await texts(b) == ["before", "first", "second"]
 
 
 async def test_a_relay_cannot_silence_a_daemon_for_ever(autojump_clock):

@@ -291,6 +291,12 @@ async def on_rung(daemon: Daemon, message: bytes, rung: str) -> Any:
     return await until(there)
 
 
+async def texts(daemon: Daemon, agent: str = "writer") -> list[str]:
+    """The plain messages in an agent's inbox, processed ones too."""
+    page = await daemon.inbox(OWNER, agent, False, "", 200, 0)
+    return [str(item.payload.get("text")) for item in page.messages if item.type == "message"]
+
+
 async def ask(daemon: Daemon, mine: str, peer: str, **more: Any) -> Hash:
     """A task asked for; its id."""
     sent = await daemon.create_task(OWNER, attrs.evolve(NewTask(mine, peer, "Report", "Write it."), **more))
