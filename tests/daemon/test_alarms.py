@@ -15,7 +15,7 @@ from taskferry_protocol.records import PutSetting
 from taskferry_stores.sqlite import open_daemon_store
 from tests.daemon.api.house import a_lone_daemon
 
-from .worlds import OWNER, Machine, a_world, introduce, set_up
+from .worlds import OWNER, Machine, a_world, connected, set_up
 
 FULL = "The quarantine is full."
 
@@ -101,12 +101,7 @@ async def test_what_was_raised_again_since_the_owner_looked_is_not_dismissed():
 
 async def test_an_alarm_whose_cause_goes_on_is_not_dismissed():
     """What is said once, when it begins, would be hidden while it lasts."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob")) as b,
-    ):
-        await introduce(a, b)
+    async with a_world() as world, connected(world) as (a, b):
         bob = AccountId((await b.account(OWNER)).account)
         async with a._core.lock:
             draft = Draft(a._core)

@@ -32,6 +32,7 @@ from .worlds import (
     act,
     ask,
     connect,
+    connected,
     in_state,
     introduce,
     on_rung,
@@ -209,8 +210,8 @@ async def test_a_connection_that_was_ended_brings_nothing_back(kind):
     """Neither what was barred in it nor what came while it was over; a new one begins with what is new."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob):
+            pass
         forger, offline = await forger_between(world, alice, bob), await world.open_daemon(bob)
         task = await a_task(forger)
         words = await further(forger, task, 4)

@@ -29,7 +29,7 @@ from taskferry_protocol.records import Offset, Place, RelayCursor
 from taskferry_protocol.sealing import Address, seal_envelope, wrap_for
 
 from .forger import OTHER, break_on_poison, codes, forger_between, forging, still_arrives
-from .worlds import OWNER, URL, Machine, a_world, connect, introduce, set_up, texts, until
+from .worlds import OWNER, URL, Machine, a_world, connect, connected, set_up, texts, until
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
 
@@ -164,8 +164,7 @@ async def test_a_relays_word_that_something_was_not_delivered_does_not_undo_a_re
     """An undeliverable notice is hearsay: what its recipient has signed for stays delivered."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, _):
             sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
 
             async def delivered():
@@ -183,8 +182,7 @@ async def test_a_relays_word_about_what_it_never_took_ends_nothing():
     """What still waits here is not over because a relay says so: it is sent once one takes it."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, _):
             world.stop_relay()
             sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
         forger = await forger_between(world, bob, alice)

@@ -31,7 +31,7 @@ from taskferry_protocol.records import (
 from taskferry_stores.port import DaemonStore
 
 from .test_together import Counting, calls_of
-from .worlds import GENERATION, OWNER, URL, Machine, a_world, introduce, set_up, until
+from .worlds import GENERATION, OWNER, URL, Machine, a_world, connected, introduce, set_up, until
 
 FULL = 2
 
@@ -100,8 +100,7 @@ async def queue(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
     monkeypatch.setattr(outbound, "BATCH", FULL)
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, b):
             devices = [(await one.devices.overview(OWNER)).devices[0].id for one in (a, b)]
 
             async def quiet() -> bool:

@@ -15,7 +15,19 @@ from taskferry_protocol.records import Generation, Offset, RelayCursor, SetCurso
 from taskferry_stores.memory import MemoryRelayStore
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, introduce, on_rung, texts, until
+from .worlds import (
+    GENERATION,
+    OWNER,
+    URL,
+    Machine,
+    World,
+    a_world,
+    connected,
+    introduce,
+    on_rung,
+    texts,
+    until,
+)
 
 MOVED = "ws://moved.test:80"
 ALIEN = "ws://alien.test:80"
@@ -141,8 +153,7 @@ async def test_an_older_copy_of_the_moved_relay_has_nothing_skipped(tmp_path: Pa
     """Its operator did not say that it is one: it gives numbers twice, and all the mail comes."""
     async with a_world(policy=BOTH) as world:
         alice, bob = _machine("alice", tmp_path), _machine("bob", tmp_path)
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, _):
             await _say(a, "before", "delivered")
             older = copy.deepcopy(world.relay_store)
             for text in ("one", "two", "three"):

@@ -9,7 +9,7 @@ from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import DropOutbox, Rung, SetRung
 
-from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, introduce
+from .worlds import OWNER, Machine, World, a_world, act, ask, connected, in_state
 
 PAIR = ("writer", "@alice/requester")
 #: Whatever it is: the peer's owner has said anew what is allowed.
@@ -24,8 +24,7 @@ async def refused(world: World, machine: Machine, *hashes: Hash) -> None:
 
 async def begin(world: World, alice: Machine, bob: Machine) -> Hash:
     """Connected, with a task whose work was handed in; neither daemon runs afterwards."""
-    async with world.running(alice) as a, world.running(bob) as b:
-        await introduce(a, b)
+    async with connected(world, alice, bob) as (a, b):
         task = await ask(a, "requester", "@bob/writer")
         await in_state(b, task, "sent")
         await act(b, task, "accept")

@@ -37,6 +37,7 @@ from .worlds import (
     act,
     ask,
     connect,
+    connected,
     in_state,
     introduce,
     on_rung,
@@ -64,8 +65,7 @@ async def test_sending_works_while_the_relay_is_down_and_says_so(autojump_clock)
     """What is sent meanwhile waits as `queued`, with a warning, and arrives in its order once it is back."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, b):
             world.stop_relay()
 
             async def gone() -> bool:
@@ -140,8 +140,7 @@ async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(
     """Offered again for another device's sake, it leaves the outbox with the relay's answer, and no word."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, _):
             said = await _say(a, "delivered")
             await on_rung(a, said, "delivered")
             world.stop_relay()
@@ -163,8 +162,7 @@ async def test_nothing_is_offered_again_that_no_other_device_may_lack(autojump_c
     """Between owners of one device each, what is confirmed is with everybody who was to have it."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, _):
             await on_rung(a, await _say(a, "delivered"), "delivered")
             world.stop_relay()
             await _go_back(a._core, Direction.OUT, _offer_to_others)
@@ -175,8 +173,7 @@ async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same(auto
     """Refusals for other reasons use up no tries at wrapping it again: without one it waits in vain."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, _):
             world.stop_relay()
             said = await _say(a, "refused often")
             renewed: list[bytes] = []
@@ -201,8 +198,7 @@ async def test_what_was_paced_for_long_is_published_for_all_the_same(code, autoj
     """Refusals that only asked to wait use up no tries at telling a restored relay again what it forgot."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, _):
             world.stop_relay()
             said = await _say(a, "paced for an hour")
             kept = (await alice.store.outbox((said,)))[said]
@@ -246,8 +242,7 @@ async def test_a_refusal_that_may_pass_is_tried_again(code, autojump_clock):
     """Busy, full, or a relay that forgot the connection: the message waits and then arrives, once."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, b):
             await _quiet(a)
             world.tamper = _refusing(Refusal(code, Detail(retry_after=1)))
             message = await _say(a, "patience")
@@ -322,8 +317,7 @@ async def test_what_is_refused_as_stale_is_wrapped_again_and_sent_again(autojump
     """A stale-log refusal without news: the same envelope goes out again, and arrives once."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, b):
             await _quiet(a)
             length = (await b.account(OWNER)).length
             lie = Refusal(RejectCode.STALE_LOG, Detail(statements=(), start=length))
@@ -352,8 +346,7 @@ async def test_a_cancel_and_a_submission_that_cross_come_out_the_same_at_both_en
     """Both act while the relay is away; afterwards both show the task cancelled, and the work superseded."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, b):
             task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
             await act(b, task, "accept")
@@ -378,8 +371,7 @@ async def test_a_deadline_that_passed_is_said_by_the_requesters_daemon(autojump_
     """Once its mailbox is drained past the deadline, the requester's daemon signs the expiry."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, b):
             task = await ask(a, "requester", "@bob/writer", deadline=world.clock.now() + 1_000)
             await in_state(b, task, "sent")
             await in_state(b, task, "expired")
@@ -390,8 +382,7 @@ async def test_what_was_never_delivered_is_shown_as_expired(autojump_clock):
     """Bob never comes back: after its life the message's delivery is not known, and the agent sees that."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, _):
             await _quiet(a)
         async with world.running(alice) as a:
             message = await _say(a, "anybody there?")
@@ -405,8 +396,7 @@ async def test_an_ended_connection_lets_nothing_through(autojump_clock):
     """After bob revokes, alice is refused at once, and is told why."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, b):
             await b.end_connection(OWNER, ("writer", "@alice/requester"), "revoked", "enough")
 
             async def ended() -> bool:
@@ -422,8 +412,7 @@ async def test_a_withdrawn_permission_reaches_the_peer(autojump_clock):
     """Bob takes no more messages; alice's daemon knows, and says so to her agent."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await introduce(a, b)
+        async with connected(world, alice, bob) as (a, b):
             await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("task",)))
 
             async def known() -> bool:

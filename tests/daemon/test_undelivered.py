@@ -28,15 +28,14 @@ from taskferry_protocol.records import (
     SetRung,
 )
 
-from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, introduce, on_rung, until
+from .worlds import OWNER, Machine, World, a_world, act, ask, connected, in_state, on_rung, until
 
 ANOTHER = Generation(b"o" * 16)
 
 
 async def begun(world: World, alice: Machine, bob: Machine) -> Hash:
     """Connected, with a task that bob has accepted and alice has seen accepted; neither daemon runs now."""
-    async with world.running(alice) as a, world.running(bob) as b:
-        await introduce(a, b)
+    async with connected(world, alice, bob) as (a, b):
         task = await ask(a, "requester", "@bob/writer")
         await in_state(b, task, "sent")
         await act(b, task, "accept")

@@ -21,7 +21,7 @@ from taskferry_apps.daemon.link import Route
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.settings import DaemonSettings
 from taskferry_transports.guarded_server import BoundServer, serve
-from tests.daemon.worlds import SECRET, URL, Machine, World, a_world, introduce, set_up, until
+from tests.daemon.worlds import SECRET, URL, Machine, World, a_world, connected, set_up, until
 
 __all__ = [
     "DOCUMENT",
@@ -199,12 +199,7 @@ def serve_api(daemon: Daemon) -> Api:
 @asynccontextmanager
 async def a_house() -> AsyncIterator[House]:
     """A relay and two daemons, set up and connected."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob")) as b,
-    ):
-        await introduce(a, b)
+    async with a_world() as world, connected(world) as (a, b):
         yield House(world, serve_api(a), serve_api(b))
 
 
