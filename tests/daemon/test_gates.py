@@ -14,7 +14,7 @@ from taskferry_protocol.records import SetTrust, Trust
 from taskferry_stores.sqlite import open_daemon_store
 
 from .forger import forging
-from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, introduce, until
+from .worlds import OWNER, Machine, World, a_world, act, ask, connected, in_state, until
 
 WRITER = Caller(frozenset({"writer"}))
 PAIR = ("writer", "@alice/requester")
@@ -25,8 +25,7 @@ GATED = GrantChange(human_gate=True)
 @asynccontextmanager
 async def gated(world: World, bob: Machine | None = None):
     """Alice and bob, connected, whose writer has a gate."""
-    async with world.running(Machine("alice")) as a, world.running(bob or Machine("bob")) as b:
-        await introduce(a, b)
+    async with connected(world, bob=bob) as (a, b):
         await b.set_permissions(OWNER, PAIR, GATED)
         yield a, b
 
