@@ -26,7 +26,7 @@ from taskferry_apps import system
 from taskferry_apps.daemon.keys import KeyRing
 from taskferry_apps.daemon.link import RELAY_SETTING
 from taskferry_apps.daemon.secret_choice import open_secrets
-from taskferry_apps.daemon.taskbook import event_of, row_after, view_of
+from taskferry_apps.daemon.taskbook import row_after, view_of
 from taskferry_apps.daemon.vault import SecretVault
 from taskferry_protocol.accounts import AccountLog, DeviceKeys, create, fold, set_agent
 from taskferry_protocol.cards import Card, Visibility, sign_card
@@ -72,6 +72,7 @@ from taskferry_protocol.records import (
     TaskRecord,
     Trust,
 )
+from taskferry_protocol.task_messages import task_event
 from taskferry_protocol.tasks import TaskEvent
 from taskferry_stores.port import DaemonStore
 from taskferry_stores.sqlite import open_daemon_store
@@ -326,7 +327,7 @@ class _Told:
             self._first = record
         self._ends[side] = (count + 1, hash)
         self._contents[hash] = content
-        self._events.append(event_of(hash, side, record.device, at, content))
+        self._events.append(task_event(content, hash=hash, role=side, device=record.device, created_at=at))
         self._changes.append(change)
         self._changes.append(
             AddTaskEvent(TaskEventRecord(self._first.hash, hash, side.value, record.device, at, at))

@@ -112,6 +112,17 @@ def request_of(shell: Shell, peer: str) -> str:
     return str(those(ran)[0]["id"])
 
 
+def connect(asking: Shell, mine: str, answering: Shell, peer: str, *words: str) -> None:
+    """Connect two agents, each named by its handle; the owner who is asked approves it with these words."""
+    agent = mine.partition("/")[2]
+    assert asking("connect", agent, peer).code == 0
+    assert answering("approve", request_of(answering, mine), *words).code == 0
+    until(
+        lambda: asking("connections", "--agent", agent, "--state", "accepted", "--json"),
+        lambda ran: any(item["peer"] == peer for item in items(ran, "connections")),
+    )
+
+
 @pytest.fixture(scope="session")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """A folder for processes that end with the tests."""
@@ -155,12 +166,7 @@ def connected(alice: Shell, bob: Shell) -> tuple[Shell, Shell]:
     """Alice's agent `leaver` and Bob's `helper`, connected; tasks pass without waiting for Bob."""
     assert alice("agent", "create", "leaver").code == 0
     assert bob("agent", "create", "helper").code == 0
-    assert alice("connect", "leaver", "@bob/helper").code == 0
-    assert bob("approve", request_of(bob, "@alice/leaver"), "--no-gate").code == 0
-    until(
-        lambda: alice("connections", "--agent", "leaver", "--state", "accepted", "--json"),
-        lambda ran: bool(items(ran, "connections")),
-    )
+    connect(alice, "@alice/leaver", bob, "@bob/helper", "--no-gate")
     return alice, bob
 
 

@@ -19,7 +19,7 @@ import pytest
 from taskferry_apps.cli.outcome import CommandFailed
 from taskferry_apps.cli.watch_place import WatchPlace
 from taskferry_apps.local_client import LocalClient
-from tests.cli.conftest import PATIENCE_S, Shell, items, request_of, until
+from tests.cli.conftest import PATIENCE_S, Shell, connect, items, until
 
 
 class Watching:
@@ -92,12 +92,7 @@ def pair(alice: Shell, bob: Shell) -> tuple[Shell, Shell]:
     """Alice's `teller` and Bob's `watched`, connected: nobody else does anything that would wake them."""
     assert alice("agent", "create", "teller").code == 0
     assert bob("agent", "create", "watched").code == 0
-    assert alice("connect", "teller", "@bob/watched").code == 0
-    assert bob("approve", request_of(bob, "@alice/teller")).code == 0
-    until(
-        lambda: alice("connections", "--agent", "teller", "--state", "accepted", "--json"),
-        lambda ran: bool(items(ran, "connections")),
-    )
+    connect(alice, "@alice/teller", bob, "@bob/watched")
     return alice, bob
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import attrs
 import pytest
@@ -52,3 +53,12 @@ async def ferry():
 def kind(request: pytest.FixtureRequest) -> str:
     """The three kinds of client."""
     return str(request.param)
+
+
+@pytest.fixture
+def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data directory that is the environment's, and nothing else of ours in the environment."""
+    for name in ("TASKFERRY_LOCAL_URL", "TASKFERRY_CLIENT_ADDR", "TASKFERRY_LOCAL_API_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("TASKFERRY_DATA", str(tmp_path))
+    return tmp_path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,15 +10,6 @@ from taskferry_apps.client import AsyncClient, Client, NoCredential
 from taskferry_apps.client.address import DaemonStarting, Holder
 from taskferry_apps.client.finding import owner_credential
 from taskferry_apps.daemon.private_files import hold_directory
-
-
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty data directory that is the environment's, and nothing else of ours in the environment."""
-    for name in ("TASKFERRY_LOCAL_URL", "TASKFERRY_CLIENT_ADDR", "TASKFERRY_LOCAL_API_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TASKFERRY_DATA", str(tmp_path))
-    return tmp_path
 
 
 def test_the_address_that_is_nearest_counts(data, monkeypatch):

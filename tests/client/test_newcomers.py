@@ -68,15 +68,6 @@ def note(data: Path, url: str) -> None:
     (data / "daemon.lock").touch()
 
 
-@pytest.fixture
-def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A data directory that is the environment's."""
-    for name in ("TASKFERRY_LOCAL_URL", "TASKFERRY_CLIENT_ADDR", "TASKFERRY_LOCAL_API_TOKEN"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("TASKFERRY_DATA", str(tmp_path))
-    return tmp_path
-
-
 def by_client(address: Address | None, patience: float = 0.5) -> None:
     """One call, synchronously."""
     with Client("writer", token=TOKEN, url=address, patience=patience) as client:

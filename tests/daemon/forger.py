@@ -25,7 +25,7 @@ from taskferry_protocol.messages import Body, Content, TextMessage
 from taskferry_protocol.records import Generation, Offset, RelayCursor
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
 
-from .worlds import OWNER, Clock, Machine, World, a_world, connect, set_up
+from .worlds import OWNER, Clock, Machine, World, a_world, connect, set_up, texts
 
 OTHER = Generation(b"o" * 16)
 
@@ -139,12 +139,6 @@ async def forger_between(world: World, alice: Machine, bob: Machine) -> Forger:
 async def codes(daemon: Daemon) -> list[str]:
     """Why what is in quarantine is there."""
     return [item.code for item in await daemon.quarantine(OWNER, "", 50)]
-
-
-async def texts(daemon: Daemon) -> list[object]:
-    """What bob's writer was told."""
-    page = await daemon.inbox(OWNER, "writer", False, "", 50, 0)
-    return [item.payload.get("text") for item in page.messages if item.type == "message"]
 
 
 async def still_arrives(forger: Forger, bob: Daemon) -> None:

@@ -15,7 +15,7 @@ from taskferry_protocol.records import PutSetting
 from taskferry_stores.sqlite import open_daemon_store
 from tests.daemon.api.house import a_lone_daemon
 
-from .worlds import OWNER, Machine, a_world, connect, set_up
+from .worlds import OWNER, Machine, a_world, connected, set_up
 
 FULL = "The quarantine is full."
 
@@ -101,14 +101,7 @@ async def test_what_was_raised_again_since_the_owner_looked_is_not_dismissed():
 
 async def test_an_alarm_whose_cause_goes_on_is_not_dismissed():
     """What is said once, when it begins, would be hidden while it lasts."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob")) as b,
-    ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, b):
         bob = AccountId((await b.account(OWNER)).account)
         async with a._core.lock:
             draft = Draft(a._core)

@@ -16,7 +16,7 @@ from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import ApprovalState
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, a_world, act, ask, connected, in_state, set_up, until
 
 WRITER, OTHER = Caller(frozenset({"writer"})), Caller(frozenset({"other"}))
 SHELL = Question("writer", "shell", "rm -rf build", "to build afresh")
@@ -102,7 +102,7 @@ async def test_an_approval_is_good_for_nothing_else_than_was_asked(other):
 
 async def test_using_an_approval_tells_nothing_of_others_tasks():
     """A task of another agent's and one that nobody has are answered alike, by prefix and in full."""
-    async with connected() as (a, b):
+    async with a_world() as world, connected(world) as (a, b):
         await b.create_agent(OWNER, NewAgent("other"))
         task = (await ask(a, "requester", "@bob/writer")).hex()
         await in_state(b, bytes.fromhex(task), "sent")
@@ -151,10 +151,7 @@ async def test_a_question_is_over_with_its_time_answered_or_not():
 
 async def test_an_approval_for_a_task_lasts_as_long_as_its_task():
     """It is used again and again, for that task alone, until the task ends."""
-    async with a_world() as world, world.running(Machine("a")) as a, world.running(Machine("b")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, b):
         task, other = [await ask(a, "requester", "@bob/writer") for _ in range(2)]
         await in_state(b, other, "sent")
         named = task.hex()
@@ -232,19 +229,9 @@ async def test_questions_and_answers_survive_a_restart(tmp_path):
 # --- Modes --------------------------------------------------------------------------------------------------
 
 
-@asynccontextmanager
-async def connected():
-    """Alice's requester and bob's writer, connected."""
-    async with a_world() as world, world.running(Machine("a")) as a, world.running(Machine("b")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
-        yield a, b
-
-
 async def test_a_read_only_agent_reads_and_sends_nothing():
     """Its credential sees what comes and sends neither word nor task nor request; its owner's does."""
-    async with connected() as (a, b):
+    async with a_world() as world, connected(world) as (a, b):
         task = await ask(a, "requester", "@bob/writer")
         await in_state(b, task, "sent")
         await b.gates.set_mode(OWNER, "writer", "read-only")
@@ -265,7 +252,7 @@ async def test_a_read_only_agent_reads_and_sends_nothing():
 
 async def test_a_guarded_agent_asks_before_it_hands_on_work():
     """The owner sees what is to be sent; exactly that goes through once, and nothing else does."""
-    async with connected() as (a, b):
+    async with a_world() as world, connected(world) as (a, b):
         await a.gates.set_mode(OWNER, "requester", "guarded")
         caller = Caller(frozenset({"requester"}))
         task = NewTask("requester", "@bob/writer", "Report", "Write it.")
@@ -292,7 +279,7 @@ async def test_a_guarded_agent_asks_before_it_hands_on_work():
 
 async def test_a_guarded_agent_asks_before_it_connects_and_a_no_is_a_no():
     """A denial is told to the agent that tries the same again."""
-    async with connected() as (a, b):
+    async with a_world() as world, connected(world) as (a, b):
         await b.create_agent(OWNER, NewAgent("second"))
         await a.gates.set_mode(OWNER, "requester", "guarded")
         caller = Caller(frozenset({"requester"}))
@@ -309,7 +296,7 @@ async def test_a_guarded_agent_asks_before_it_connects_and_a_no_is_a_no():
 
 async def test_a_guarded_agent_does_not_approve_itself_by_policy():
     """Where delegation is always allowed, its own question is answered at once, and opens no way out."""
-    async with connected() as (a, _):
+    async with a_world() as world, connected(world) as (a, _):
         await a.gates.set_mode(OWNER, "requester", "guarded")
         await a.gates.set_policy(OWNER, "requester", "delegation", "always")
         caller = Caller(frozenset({"requester"}))
@@ -323,7 +310,7 @@ async def test_a_guarded_agent_does_not_approve_itself_by_policy():
 
 async def test_a_guarded_agents_tasks_wait_whatever_was_granted():
     """With the grant's gate off, the mode holds."""
-    async with connected() as (a, b):
+    async with a_world() as world, connected(world) as (a, b):
         await b.gates.set_mode(OWNER, "writer", "guarded")
         task = await ask(a, "requester", "@bob/writer")
         await in_state(b, task, "sent")
@@ -351,7 +338,7 @@ async def test_a_guarded_agent_waits_for_the_owner_also_with_its_own_kin():
 
 async def test_delegation_may_be_forbidden_alone():
     """Never: no task of its own; everything else is as the mode says."""
-    async with connected() as (a, _):
+    async with a_world() as world, connected(world) as (a, _):
         await a.gates.set_policy(OWNER, "requester", "delegation", "never")
         caller = Caller(frozenset({"requester"}))
         task = NewTask("requester", "@bob/writer", "Report", "Write it.")

@@ -21,7 +21,7 @@ from taskferry_stores.sqlite import open_daemon_store
 
 from .api.house import a_lone_daemon
 from .forger import forging
-from .worlds import OWNER, Clock, Machine, MemoryVault, a_world, ask, connect, set_up, until
+from .worlds import OWNER, Clock, Machine, MemoryVault, a_world, ask, connected, set_up, until
 
 
 async def told(daemon: Daemon, kind: str = "") -> list[tuple[str, str, dict[str, str | int]]]:
@@ -37,10 +37,7 @@ async def kinds(daemon: Daemon) -> list[str]:
 
 async def test_what_the_owner_and_the_peer_do_is_written_down():
     """Set-up, agents, sign-in, request, acceptance, terms, credentials, export and end are in both logs."""
-    async with a_world() as world, world.running(Machine("a")) as a, world.running(Machine("b")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, b):
         await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(rate_per_minute=7))
         _, token = await a.create_token(OWNER, ("requester",), "a script")
         await a.revoke_token(OWNER, token.id)

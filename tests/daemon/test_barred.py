@@ -23,8 +23,22 @@ from taskferry_protocol.messages import Body, TaskCancel, TaskRequest, TaskSeen,
 from taskferry_protocol.records import Flow, SettleReceipts
 from taskferry_protocol.sealing import Sealed
 
-from .forger import Forger, codes, forger_between, forging, texts
-from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
+from .forger import Forger, codes, forger_between, forging
+from .worlds import (
+    OWNER,
+    Machine,
+    World,
+    a_world,
+    act,
+    ask,
+    connect,
+    connected,
+    in_state,
+    introduce,
+    on_rung,
+    texts,
+    until,
+)
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
 PAIR = ("writer", "@alice/requester")
@@ -83,24 +97,16 @@ async def fail_on_the_way(world: World, alice: Machine, bob: Machine) -> tuple[H
     """A task, and its end that was on its way while bob's owner allowed less."""
     async with world.running(alice) as a:
         async with world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+            await introduce(a, b)
             task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
             await act(b, task, "accept")
             await act(b, task, "submit", parts=(TextPart("done"),))
             await in_state(a, task, "submitted")
         word = (await act(a, task, "cancel")).message
-        await until(lambda: on_rung(a, word, "relayed"))
+        await on_rung(a, word, "relayed")
     await (await world.open_daemon(bob)).set_permissions(OWNER, PAIR, LESS)
     return task, word
-
-
-async def on_rung(daemon: Daemon, hash: Hash, rung: str) -> bool:
-    """Whether a message of this daemon's has come so far."""
-    delivery = (await daemon.message(OWNER, hash.hex())).delivery
-    return delivery is not None and delivery.rung == rung
 
 
 async def test_both_ends_agree_again_once_the_owner_allows_it():
@@ -109,12 +115,12 @@ async def test_both_ends_agree_again_once_the_owner_allows_it():
         alice, bob = Machine("alice"), Machine("bob")
         task, word = await fail_on_the_way(world, alice, bob)
         async with world.running(alice) as a, world.running(bob) as b:
-            await until(lambda: on_rung(a, word, "failed"))
+            await on_rung(a, word, "failed")
             assert set(await codes(b)) == {"not-permitted"}
             await in_state(b, task, "submitted")
             await b.set_permissions(OWNER, PAIR, MORE)
             await in_state(b, task, "cancelled")
-            await until(lambda: on_rung(a, word, "delivered"))
+            await on_rung(a, word, "delivered")
             assert await codes(b) == []
 
 
@@ -124,11 +130,11 @@ async def test_it_comes_back_after_a_restart_between():
         alice, bob = Machine("alice"), Machine("bob")
         task, word = await fail_on_the_way(world, alice, bob)
         async with world.running(alice) as a, world.running(bob):
-            await until(lambda: on_rung(a, word, "failed"))
+            await on_rung(a, word, "failed")
         await (await world.open_daemon(bob)).set_permissions(OWNER, PAIR, MORE)
         async with world.running(alice) as a, world.running(bob) as b:
             await in_state(b, task, "cancelled")
-            await until(lambda: on_rung(a, word, "delivered"))
+            await on_rung(a, word, "delivered")
 
 
 async def test_what_comes_back_comes_oldest_first_and_its_sender_is_told():
@@ -204,10 +210,8 @@ async def test_a_connection_that_was_ended_brings_nothing_back(kind):
     """Neither what was barred in it nor what came while it was over; a new one begins with what is new."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+        async with connected(world, alice, bob):
+            pass
         forger, offline = await forger_between(world, alice, bob), await world.open_daemon(bob)
         task = await a_task(forger)
         words = await further(forger, task, 4)

@@ -31,7 +31,19 @@ from taskferry_stores.sqlite import open_daemon_store
 
 from .forger import codes, forging
 from .test_nobody_left import hear
-from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import (
+    OWNER,
+    Machine,
+    World,
+    a_world,
+    act,
+    ask,
+    connect,
+    connected,
+    in_state,
+    set_up,
+    until,
+)
 
 WRITER = Caller(frozenset({"writer"}))
 REQUESTER = Caller(frozenset({"requester"}))
@@ -47,10 +59,7 @@ async def a_pair(world: World, limits: BreakerLimits = DEFAULT_LIMITS, bob: Mach
     """Alice's requester and bob's writer, connected, with room for everything but what breakers stop."""
     alice = Machine("alice", limits=limits)
     bob = bob or Machine("bob", limits=limits)
-    async with world.running(alice) as a, world.running(bob) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with connected(world, alice, bob) as (a, b):
         await b.set_permissions(OWNER, PAIR, MUCH)
         await a.set_permissions(OWNER, ("requester", "@bob/writer"), MUCH)
 

@@ -14,7 +14,7 @@ from taskferry_protocol.messages import CardUpdate
 from taskferry_protocol.records import DropAgent
 
 from .forger import Forger, codes, forging
-from .worlds import OWNER, Machine, a_world, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, connected, set_up, until
 
 
 def _card(forger: Forger, name: str, version: int, log: AccountLog, tagline: str = "") -> Card:
@@ -35,14 +35,7 @@ async def _shown(bob):
 
 async def test_a_change_reaches_the_relay_and_the_owners_connected_with_it():
     """Its version rises; what is not named stays; whoever asks the relay is given the new one."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as alice,
-        world.running(Machine("bob")) as bob,
-    ):
-        await set_up(alice, "alice", "requester")
-        await set_up(bob, "bob", "writer")
-        await connect(alice, bob, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (alice, bob):
         made = await bob.edit_agent(OWNER, "writer", CardChange(tagline="Reports", capabilities=("b", "a")))
         assert (made.version, made.tagline, made.capabilities) == (2, "Reports", ("a", "b"))
         made = await bob.edit_agent(OWNER, "writer", CardChange(description="On anything.", public=True))
@@ -136,14 +129,7 @@ async def test_a_card_that_somebody_else_signed_is_refused():
 
 async def test_a_private_card_is_told_to_whom_its_agent_is_connected_with_alone():
     """An owner connected with another agent of the same owner hears nothing of it."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as alice,
-        world.running(Machine("bob")) as bob,
-    ):
-        await set_up(alice, "alice", "requester")
-        await set_up(bob, "bob", "writer")
-        await connect(alice, bob, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (alice, bob):
         await bob.create_agent(OWNER, NewAgent("second"))
         await bob.edit_agent(OWNER, "second", CardChange(tagline="a secret"))
         await bob.edit_agent(OWNER, "writer", CardChange(tagline="known"))

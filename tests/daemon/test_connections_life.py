@@ -14,8 +14,8 @@ from taskferry_protocol.messages import ConnectionAccepted, ConnectionRequested,
 from taskferry_protocol.messages.connections import InviteProof
 from taskferry_protocol.permissions import GRANTABLE, Terms, encode_terms, sign_grant
 
-from .forger import Forger, codes, forging, texts
-from .worlds import OWNER, Machine, a_world, set_up, until
+from .forger import Forger, codes, forging
+from .worlds import OWNER, Machine, a_world, set_up, texts, until
 
 
 async def asked(daemon: Daemon):

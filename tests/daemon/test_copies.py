@@ -19,7 +19,7 @@ from taskferry_protocol.records import Offset, RelayCursor
 from taskferry_protocol.sealing import Sealed, wrap_for
 
 from .forger import OTHER, Forger, codes, forger_between, forging
-from .worlds import OWNER, Machine, a_world, connect, set_up
+from .worlds import OWNER, Machine, a_world, connected
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
 
@@ -73,10 +73,7 @@ async def test_a_task_that_another_device_answered_waits_for_nobody_here(order):
     """The owner has decided there: the agent of this device sees the task, however the two arrive."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+        async with connected(world, alice, bob) as (a, _):
             gate = GrantChange(task_budget=5, human_gate=True)
             await a.set_permissions(OWNER, ("requester", "@bob/writer"), gate)
         there, back = await forger_between(world, alice, bob), await forger_between(world, bob, alice)

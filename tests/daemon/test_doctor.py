@@ -18,7 +18,7 @@ from taskferry_protocol.limits import DAY_MS
 
 from .forger import forging
 from .test_peers import a_second_claim
-from .worlds import OWNER, Machine, World, a_world, connect, set_up, until
+from .worlds import OWNER, Machine, World, a_world, introduce, set_up, until
 
 
 async def findings(daemon: Daemon) -> dict[str, Finding]:
@@ -99,9 +99,7 @@ async def test_a_relay_that_is_away_and_what_waits_for_it_are_said():
     async with a_world() as world:
         alice, bob = Machine("a"), Machine("b")
         async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+            await introduce(a, b)
         world.stop_relay()
         async with world.running(alice) as a:
             await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")

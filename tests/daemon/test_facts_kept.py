@@ -12,7 +12,7 @@ from taskferry_protocol.gates import AgentMode
 from taskferry_protocol.records import HoldAccount
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import OWNER, Machine, a_world, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, introduce, until
 
 REQUESTER = Caller(frozenset({"requester"}))
 ALICE, BOB = ("requester", "@bob/writer"), ("writer", "@alice/requester")
@@ -28,9 +28,7 @@ async def a_pair(folder):
         world.running(Machine("alice", store=a_store)) as a,
         world.running(Machine("bob", store=b_store)) as b,
     ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+        await introduce(a, b)
         for daemon, pair in ((a, ALICE), (b, BOB)):
             for number in range(2):
                 await say(daemon, pair, f"first {number}")

@@ -14,7 +14,7 @@ from taskferry_protocol.records import SetTrust, Trust
 from taskferry_stores.sqlite import open_daemon_store
 
 from .forger import forging
-from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, World, a_world, act, ask, connected, in_state, until
 
 WRITER = Caller(frozenset({"writer"}))
 PAIR = ("writer", "@alice/requester")
@@ -25,10 +25,7 @@ GATED = GrantChange(human_gate=True)
 @asynccontextmanager
 async def gated(world: World, bob: Machine | None = None):
     """Alice and bob, connected, whose writer has a gate."""
-    async with world.running(Machine("alice")) as a, world.running(bob or Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with connected(world, bob=bob) as (a, b):
         await b.set_permissions(OWNER, PAIR, GATED)
         yield a, b
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from taskferry_apps.daemon.port import Caller, NewAgent
 
-from .test_runtimes import WRITER, bind, connected, look, say, texts, waiting
-from .worlds import OWNER, a_world, ask, in_state
+from .test_runtimes import WRITER, bind, look, say, texts, waiting
+from .worlds import OWNER, a_world, ask, connected, in_state
 
 
 async def test_what_no_program_had_is_held_by_none_after_it_is_given_back():

@@ -13,7 +13,7 @@ from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.records.history import STEP_MS
 
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, a_world, act, ask, connected, in_state, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
 NOBODY = Caller(frozenset())
@@ -23,14 +23,7 @@ FEW = BreakerLimits(talk=2, talk_a_day=20, events=8, events_a_day=40, repeats=3,
 @asynccontextmanager
 async def a_pair(**more):
     """Alice's requester and bob's writer, connected; what more there is to say is about bob's machine."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob", **more)) as b,
-    ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world, bob=Machine("bob", **more)) as (a, b):
         yield a, b
 
 
@@ -90,10 +83,7 @@ async def test_unread_of_a_task_is_in_its_summary():
 
 async def test_created_task_is_told_from_a_sent_one():
     """A request that has not left yet is `created`, as in every list."""
-    async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, _):
         gone = await ask(a, "requester", "@bob/writer", title="Gone")
         await in_state(a, gone, "sent")
         world.stop_relay()

@@ -28,8 +28,8 @@ from taskferry_protocol.messages import (
 from taskferry_protocol.records import Offset, Place, RelayCursor
 from taskferry_protocol.sealing import Address, seal_envelope, wrap_for
 
-from .forger import OTHER, break_on_poison, codes, forger_between, forging, still_arrives, texts
-from .worlds import OWNER, URL, Machine, a_world, connect, set_up, until
+from .forger import OTHER, break_on_poison, codes, forger_between, forging, still_arrives
+from .worlds import OWNER, URL, Machine, a_world, connect, connected, set_up, texts, until
 
 FIRST = TaskLink(None, 0, None, Seen(0, None))
 
@@ -164,10 +164,7 @@ async def test_a_relays_word_that_something_was_not_delivered_does_not_undo_a_re
     """An undeliverable notice is hearsay: what its recipient has signed for stays delivered."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+        async with connected(world, alice, bob) as (a, _):
             sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
 
             async def delivered():
@@ -185,10 +182,7 @@ async def test_a_relays_word_about_what_it_never_took_ends_nothing():
     """What still waits here is not over because a relay says so: it is sent once one takes it."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+        async with connected(world, alice, bob) as (a, _):
             world.stop_relay()
             sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
         forger = await forger_between(world, bob, alice)

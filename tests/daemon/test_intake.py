@@ -21,8 +21,8 @@ from taskferry_protocol.records import DaemonChange, InboxState, MessageQuery, O
 from taskferry_protocol.sealing import wrap_for
 from taskferry_stores.errors import StoreFull
 
-from .forger import OTHER, break_on_poison, codes, forger_between, forging, texts
-from .worlds import OWNER, Machine, a_world, connect, set_up, until
+from .forger import OTHER, break_on_poison, codes, forger_between, forging
+from .worlds import OWNER, Machine, a_world, connected, texts, until
 
 
 async def entries_of(forger, sealed):
@@ -273,10 +273,8 @@ async def a_message_of_bobs(count=1):
     """Messages that bob's writer sent to alice's requester, who has all her keys in a forger's hands."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+        async with connected(world, alice, bob):
+            pass
         forger = await forger_between(world, alice, bob)
         daemon = await world.open_daemon(bob)
         sent = [
@@ -389,10 +387,7 @@ async def test_receipts_of_thousands_of_messages_are_no_one_commit():
 
 async def test_a_crowd_of_messages_and_their_receipts_go_there_and_back():
     """Thirty messages in a row between running daemons: all arrive once, and each is receipted."""
-    async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, b):
         wide = GrantChange(human_gate=False, rate_per_minute=100_000)
         await b.set_permissions(OWNER, ("writer", "@alice/requester"), wide)
         for number in range(30):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-
 import pytest
 
 from taskferry_apps.daemon.delivery import delivery_words, idle_warning
@@ -18,34 +16,14 @@ from taskferry_protocol.messages import Outcome, Receipt, ReceiptItem
 from taskferry_protocol.records import DropOutbox, Flow, PeerWord, Rung, SetRung
 
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, World, a_world, ask, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, ask, connect, connected, on_rung, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
-
-
-@asynccontextmanager
-async def connected(world: World, bob: Machine | None = None):
-    """Alice's requester and bob's writer."""
-    async with world.running(Machine("alice")) as a, world.running(bob or Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
-        yield a, b
 
 
 async def say(a, text="hello"):
     """A message to the writer; its id."""
     return (await a.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")).message
-
-
-async def on_rung(a, message, rung):
-    """The delivery of a message as soon as it is on a rung, which it must not have passed."""
-
-    async def there():
-        delivery = (await a.message(OWNER, message.hex())).delivery
-        return delivery if delivery.rung == rung else None
-
-    return await until(there)
 
 
 async def say_what_is_owed(daemon):

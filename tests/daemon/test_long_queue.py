@@ -31,7 +31,7 @@ from taskferry_protocol.records import (
 from taskferry_stores.port import DaemonStore
 
 from .test_together import Counting, calls_of
-from .worlds import GENERATION, OWNER, URL, Machine, a_world, connect, set_up, until
+from .worlds import GENERATION, OWNER, URL, Machine, a_world, connected, introduce, set_up, until
 
 FULL = 2
 
@@ -100,10 +100,7 @@ async def queue(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Queue]:
     monkeypatch.setattr(outbound, "BATCH", FULL)
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+        async with connected(world, alice, bob) as (a, b):
             devices = [(await one.devices.overview(OWNER)).devices[0].id for one in (a, b)]
 
             async def quiet() -> bool:
@@ -302,9 +299,7 @@ async def test_a_relay_that_never_stays_for_long_empties_the_queue_all_the_same(
 
     async with a_world() as world, world.running(Machine("alice")) as a:
         async with world.running(Machine("bob")) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+            await introduce(a, b)
             await until_quiet(a)
         world.stop_relay()
         said = [

@@ -14,7 +14,7 @@ from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from taskferry_protocol.passphrases import Effort
 
-from .worlds import OWNER, Machine, a_world, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, introduce, set_up, until
 
 WORDS = "correct horse battery"
 
@@ -40,9 +40,7 @@ async def test_locked_owner_acts_wait_and_the_rest_goes_on():
         alice_machine = Machine("alice")
         async with world.running(alice_machine) as daemon, world.running(Machine("bob")) as bob:
             alice = cheaply(daemon)
-            await set_up(alice, "alice", "requester")
-            await set_up(bob, "bob", "writer")
-            await connect(alice, bob, "requester", "@bob/writer")
+            await introduce(alice, bob)
             await alice.manage.set_passphrase(OWNER, WORDS, "")
             assert (await alice.status()).manage == "locked"
             bond = (await alice.connections(OWNER, "accepted", ""))[0].id.hex()

@@ -15,7 +15,19 @@ from taskferry_protocol.records import Generation, Offset, RelayCursor, SetCurso
 from taskferry_stores.memory import MemoryRelayStore
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, connect, set_up, until
+from .worlds import (
+    GENERATION,
+    OWNER,
+    URL,
+    Machine,
+    World,
+    a_world,
+    connected,
+    introduce,
+    on_rung,
+    texts,
+    until,
+)
 
 MOVED = "ws://moved.test:80"
 ALIEN = "ws://alien.test:80"
@@ -27,25 +39,9 @@ def _machine(name: str, folder: Path) -> Machine:
     return Machine(name, folder=folder / name)
 
 
-async def _pair(a: Daemon, b: Daemon) -> None:
-    await set_up(a, "alice", "requester")
-    await set_up(b, "bob", "writer")
-    await connect(a, b, "requester", "@bob/writer")
-
-
 async def _say(daemon: Daemon, text: str, rung: str) -> None:
     sent = await daemon.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")
-
-    async def there() -> bool:
-        shown = await daemon.message(OWNER, sent.message.hex())
-        return shown.delivery is not None and shown.delivery.rung == rung
-
-    await until(there)
-
-
-async def _texts(daemon: Daemon) -> list[object]:
-    page = await daemon.inbox(OWNER, "writer", False, "", 50, 0)
-    return [item.payload["text"] for item in page.messages if item.type == "message"]
+    await on_rung(daemon, sent.message, rung)
 
 
 async def _decided(daemon: Daemon) -> tuple[bool, str]:
@@ -59,12 +55,12 @@ async def _decided(daemon: Daemon) -> tuple[bool, str]:
     return await until(known)
 
 
-async def _comes_in(world: World, machine: Machine, relay: str, texts: list[str]) -> None:
+async def _comes_in(world: World, machine: Machine, relay: str, told: list[str]) -> None:
     async with world.running(machine, relay=relay) as daemon:
         assert await _decided(daemon) == (True, "")
 
         async def arrived() -> bool:
-            return await _texts(daemon) == texts
+            return await texts(daemon) == told
 
         await until(arrived)
 
@@ -75,7 +71,7 @@ async def test_a_moved_relay_goes_on_with_nothing_lost_and_nothing_twice(tmp_pat
         alice, bob = _machine("alice", tmp_path), _machine("bob", tmp_path)
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 await _say(a, "before", "delivered")
             await _say(a, "waiting", "relayed")
         async with world.running(alice, relay=MOVED) as a:
@@ -103,7 +99,7 @@ async def test_a_relay_that_names_the_generation_of_another_has_nothing_skipped_
         alice, bob = _machine("alice", tmp_path), _machine("bob", tmp_path)
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 await _say(a, "before", "delivered")
             for text in ("one", "two"):
                 await _say(a, text, "relayed")
@@ -138,7 +134,7 @@ async def test_offsets_that_no_database_holds_end_the_session_and_not_the_daemon
         alice, bob = _machine("alice", tmp_path), attrs.evolve(_machine("bob", tmp_path), store=store)
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
             await _say(a, "waiting", "relayed")
             for lie in (opening, mail):
                 world.tamper = lie
@@ -157,8 +153,7 @@ async def test_an_older_copy_of_the_moved_relay_has_nothing_skipped(tmp_path: Pa
     """Its operator did not say that it is one: it gives numbers twice, and all the mail comes."""
     async with a_world(policy=BOTH) as world:
         alice, bob = _machine("alice", tmp_path), _machine("bob", tmp_path)
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, _):
             await _say(a, "before", "delivered")
             older = copy.deepcopy(world.relay_store)
             for text in ("one", "two", "three"):
@@ -178,7 +173,7 @@ async def test_an_older_copy_of_a_device_signs_nothing_at_a_new_address(tmp_path
         alice, bob = _machine("alice", tmp_path), _machine("bob", tmp_path)
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 await _say(a, "before", "delivered")
                 shutil.copytree(tmp_path / "bob", tmp_path / "older")
                 older = attrs.evolve(bob, store=copy.deepcopy(bob.store), folder=tmp_path / "older")
@@ -196,7 +191,7 @@ async def test_a_restored_relay_takes_a_daemon_again_that_had_no_mail_since(tmp_
         alice, bob = _machine("alice", tmp_path), _machine("bob", tmp_path)
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 await _say(a, "before", "delivered")
             world.stop_relay()
             await store.renew_generation(Generation(b"restored".ljust(16)))

@@ -9,7 +9,7 @@ from taskferry_apps.daemon.runtimes_port import NewRuntime
 from taskferry_apps.phrase import phrase_of
 from taskferry_protocol.records import PutSetting
 
-from .worlds import OWNER, Machine, a_world, ask, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, ask, connect, connected, set_up, until
 
 PROGRAM = Caller(frozenset({"writer"}))
 
@@ -29,10 +29,7 @@ async def test_connections_are_counted_by_agent():
 
 async def test_what_programs_have_in_hand_is_counted():
     """A task with all that is said in it is one; given back, it is none."""
-    async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, b):
         bound = await b.runtimes.bind(PROGRAM, NewRuntime("writer", "tester"))
         id = bound.runtime.id
         assert await b.runtimes.in_hand(OWNER) == {id: 0}

@@ -37,8 +37,8 @@ from taskferry_protocol.messages import AccountUpdate, TextMessage
 from taskferry_protocol.records import Place
 from taskferry_protocol.sealing import wrap_for
 
-from .forger import Forger, codes, forging, texts
-from .worlds import OWNER
+from .forger import Forger, codes, forging
+from .worlds import OWNER, texts
 
 
 async def _bob_pins(forger: Forger, log: AccountLog) -> None:

@@ -23,9 +23,9 @@ from taskferry_protocol.records import Place
 from taskferry_protocol.safety import SafetyCode, safety_code
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope
 
-from .forger import Forger, codes, forging, texts
+from .forger import Forger, codes, forging
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, a_world, connect, set_up
+from .worlds import OWNER, a_world, connected, texts
 
 ALICE = "@alice/requester"
 
@@ -88,10 +88,7 @@ async def its_message(forger: Forger, log: AccountLog, keys: DeviceKeys) -> Seal
 
 async def test_both_sides_see_one_code_and_verify_by_it():
     """The code that one side shows verifies the other; trust is shown wherever the peer is."""
-    async with a_world() as world, world.running(Machine("a")) as a, world.running(Machine("b")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, b):
         at_alice, at_bob = await a.peers.peer(OWNER, "@bob/writer"), await b.peers.peer(OWNER, ALICE)
         assert at_alice.code == at_bob.code
         assert (at_alice.trust, at_bob.trust) == ("unverified", "unverified")

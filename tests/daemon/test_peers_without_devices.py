@@ -17,7 +17,7 @@ from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.records import OweReceipt, ReceiptOwed
 from tests.devices.machines import a_pair
 
-from .worlds import OWNER, Machine, a_world, ask, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, ask, connect, connected, set_up, until
 
 
 async def test_a_peer_that_has_no_device_any_more_stops_no_news_of_ours():
@@ -80,14 +80,7 @@ async def know_log_of(daemon: Daemon, other: Daemon) -> None:
 
 async def test_a_sender_is_told_what_of_the_recipient_is_gone():
     """No machine at all, or none for that agent: who sends hears which, and nothing is queued."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as alice,
-        world.running(Machine("bob")) as bob,
-    ):
-        await set_up(alice, "alice", "requester")
-        await set_up(bob, "bob", "writer")
-        await connect(alice, bob, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (alice, bob):
         task = await ask(alice, "requester", "@bob/writer")
         async with bob._core.lock:
             draft = Draft(bob._core)
@@ -151,14 +144,7 @@ def test_the_end_of_a_message_is_told_in_words(rung: str, code: str, words: str)
 
 async def test_a_receipt_that_nobody_can_be_sent_uses_up_no_number():
     """Should the peer come back, no gap shows that no message is behind; nothing is kept of it."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as alice,
-        world.running(Machine("bob")) as bob,
-    ):
-        await set_up(alice, "alice", "requester")
-        await set_up(bob, "bob", "writer")
-        await connect(alice, bob, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (alice, bob):
         await bob.devices.revoke(OWNER, bob._core.device.hex(), "the end", lose=True)
         await know_log_of(alice, bob)
         core, peer = alice._core, AgentRef(bob._core.own, "writer")

@@ -24,7 +24,7 @@ from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.records import AccountRecord, AppendStatements, NameKeys, PutSetting
 from taskferry_stores.memory import MemoryRelayStore
 
-from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, connect, set_up, until
+from .worlds import GENERATION, OWNER, URL, Machine, World, a_world, connect, set_up, texts, until
 
 
 def a_core(daemon: Daemon) -> Core:
@@ -49,12 +49,6 @@ async def statements(world: World, owner: str = "alice") -> int:
     """How many statements the relay has of an account."""
     record: AccountRecord = (await world.relay_store.accounts_named((owner,)))[owner]
     return len(record.statements)
-
-
-async def texts(daemon: Daemon, agent: str) -> list[object]:
-    """What arrived."""
-    page = await daemon.inbox(OWNER, agent, False, "", 50, 0)
-    return [message.payload.get("text") for message in page.messages if message.type == "message"]
 
 
 async def test_an_owner_comes_back_on_an_empty_machine():

@@ -9,7 +9,7 @@ from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import DropOutbox, Rung, SetRung
 
-from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up
+from .worlds import OWNER, Machine, World, a_world, act, ask, connected, in_state
 
 PAIR = ("writer", "@alice/requester")
 #: Whatever it is: the peer's owner has said anew what is allowed.
@@ -24,10 +24,7 @@ async def refused(world: World, machine: Machine, *hashes: Hash) -> None:
 
 async def begin(world: World, alice: Machine, bob: Machine) -> Hash:
     """Connected, with a task whose work was handed in; neither daemon runs afterwards."""
-    async with world.running(alice) as a, world.running(bob) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with connected(world, alice, bob) as (a, b):
         task = await ask(a, "requester", "@bob/writer")
         await in_state(b, task, "sent")
         await act(b, task, "accept")

@@ -27,8 +27,8 @@ from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.permissions import recall_grant, sign_grant
 from taskferry_stores.memory import MemoryRelayStore
 
-from .test_recovery import a_core, connected, texts, wanted
-from .worlds import OWNER, Machine, World, a_world, connect, set_up, until
+from .test_recovery import a_core, connected, wanted
+from .worlds import OWNER, Machine, World, a_world, connect, on_rung, set_up, texts, until
 
 ALL = ("artifact", "message", "task")
 
@@ -145,12 +145,7 @@ async def test_mail_that_the_relay_holds_for_a_lost_machine_alone_comes_to_an_en
         await set_up(bob, "bob", "writer")
         _, phrase = await lose(world, bob)
         message = await say(bob, "writer", "@alice/requester", "to the lost one")
-
-        async def relayed() -> bool:
-            delivery = (await bob.message(OWNER, message)).delivery
-            return delivery is not None and delivery.rung == "relayed"
-
-        await until(relayed)
+        await on_rung(bob, bytes.fromhex(message), "relayed")
         async with world.running(Machine("fresh")) as alice:
             await recovered(alice, phrase)
             await refused_there(bob, message, "quarantined: not-permitted")

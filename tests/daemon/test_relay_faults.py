@@ -30,15 +30,21 @@ from taskferry_protocol.records import (
 from taskferry_stores.memory import MemoryRelayStore
 
 from .test_long_queue import HeldBack
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
-
-
-async def _rung(daemon: Daemon, message: bytes, rung: str) -> None:
-    async def there() -> bool:
-        shown = await daemon.message(OWNER, message.hex())
-        return shown.delivery is not None and shown.delivery.rung == rung
-
-    await until(there)
+from .worlds import (
+    OWNER,
+    Machine,
+    a_world,
+    act,
+    ask,
+    connect,
+    connected,
+    in_state,
+    introduce,
+    on_rung,
+    set_up,
+    texts,
+    until,
+)
 
 
 async def _settle(daemon: Daemon, renew: Renew, entry: OutboxRecord, outcome: Outcome) -> None:
@@ -50,28 +56,16 @@ async def _settle(daemon: Daemon, renew: Renew, entry: OutboxRecord, outcome: Ou
     await out.settle()
 
 
-async def _pair(a: Daemon, b: Daemon) -> None:
-    await set_up(a, "alice", "requester")
-    await set_up(b, "bob", "writer")
-    await connect(a, b, "requester", "@bob/writer")
-
-
 async def _say(daemon: Daemon, text: str) -> Hash:
     sent = await daemon.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")
     return sent.message
-
-
-async def _texts(daemon: Daemon) -> list[object]:
-    page = await daemon.inbox(OWNER, "writer", False, "", 50, 0)
-    return [item.payload["text"] for item in page.messages if item.type == "message"]
 
 
 async def test_sending_works_while_the_relay_is_down_and_says_so(autojump_clock):
     """What is sent meanwhile waits as `queued`, with a warning, and arrives in its order once it is back."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, b):
             world.stop_relay()
 
             async def gone() -> bool:
@@ -87,8 +81,8 @@ async def test_sending_works_while_the_relay_is_down_and_says_so(autojump_clock)
             assert (await a.task(OWNER, task.hex())).summary.state == "created"
             await world.start_relay()
             await in_state(b, task, "sent")
-            await _rung(a, sent[-1].message, "delivered")
-            assert await _texts(b) == ["0", "1", "2", "3", "4"]
+            await on_rung(a, sent[-1].message, "delivered")
+            assert await texts(b) == ["0", "1", "2", "3", "4"]
             assert (await a.task(OWNER, task.hex())).summary.state == "sent"
 
 
@@ -98,15 +92,15 @@ async def test_a_relay_restored_from_an_empty_copy_is_told_everything_again(auto
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
             lost = await _say(a, "accepted by the relay, and lost with it")
-            await _rung(a, lost, "relayed")
+            await on_rung(a, lost, "relayed")
             world.stop_relay()
             world.relay_store = MemoryRelayStore(Generation(b"another-one-here"))
             await world.start_relay()
             async with world.running(bob) as b:
-                await _rung(a, lost, "delivered")
-                assert await _texts(b) == ["accepted by the relay, and lost with it"]
+                await on_rung(a, lost, "delivered")
+                assert await texts(b) == ["accepted by the relay, and lost with it"]
                 task = await ask(a, "requester", "@bob/writer")
                 await in_state(b, task, "sent")
 
@@ -117,9 +111,9 @@ async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
             said = await _say(a, "fetched")
-            await _rung(a, said, "relayed")
+            await on_rung(a, said, "relayed")
             device = (await a.devices.overview(OWNER)).devices[0].id
         async with world.running(bob) as b:
             store, theirs = world.relay_store, (await b.devices.overview(OWNER)).devices[0].id
@@ -135,8 +129,8 @@ async def test_what_was_delivered_is_said_again_to_a_relay_that_lost_the_receipt
             await store.renew_generation(Generation(b"another-one-here"))
             await world.start_relay()
             async with world.running(alice) as a:
-                await _rung(a, said, "delivered")
-                assert await _texts(b) == ["fetched"]
+                await on_rung(a, said, "delivered")
+                assert await texts(b) == ["fetched"]
 
 
 @pytest.mark.parametrize(
@@ -146,10 +140,9 @@ async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(
     """Offered again for another device's sake, it leaves the outbox with the relay's answer, and no word."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, _):
             said = await _say(a, "delivered")
-            await _rung(a, said, "delivered")
+            await on_rung(a, said, "delivered")
             world.stop_relay()
             (row,) = (await alice.store.messages((said,)))[said]
             entry = OutboxRecord(said, row.peer, row.seq, row.cls, b"", a._core.now(), row.expires_at)
@@ -161,7 +154,7 @@ async def test_what_is_delivered_stays_so_whatever_becomes_of_offering_it_again(
 
             await _settle(a, renew, entry, outcome)
             assert (await alice.store.outbox((said,))) == {}
-            await _rung(a, said, "delivered")
+            await on_rung(a, said, "delivered")
             assert await alice.store.events(Place(0), 500) == before
 
 
@@ -169,9 +162,8 @@ async def test_nothing_is_offered_again_that_no_other_device_may_lack(autojump_c
     """Between owners of one device each, what is confirmed is with everybody who was to have it."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
-            await _rung(a, await _say(a, "delivered"), "delivered")
+        async with connected(world, alice, bob) as (a, _):
+            await on_rung(a, await _say(a, "delivered"), "delivered")
             world.stop_relay()
             await _go_back(a._core, Direction.OUT, _offer_to_others)
             assert await alice.store.outbox_due(a._core.now(), 100, 1_000_000) == ()
@@ -181,8 +173,7 @@ async def test_what_was_tried_often_is_wrapped_for_new_devices_all_the_same(auto
     """Refusals for other reasons use up no tries at wrapping it again: without one it waits in vain."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, _):
             world.stop_relay()
             said = await _say(a, "refused often")
             renewed: list[bytes] = []
@@ -207,8 +198,7 @@ async def test_what_was_paced_for_long_is_published_for_all_the_same(code, autoj
     """Refusals that only asked to wait use up no tries at telling a restored relay again what it forgot."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, _):
             world.stop_relay()
             said = await _say(a, "paced for an hour")
             kept = (await alice.store.outbox((said,)))[said]
@@ -252,13 +242,12 @@ async def test_a_refusal_that_may_pass_is_tried_again(code, autojump_clock):
     """Busy, full, or a relay that forgot the connection: the message waits and then arrives, once."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, b):
             await _quiet(a)
             world.tamper = _refusing(Refusal(code, Detail(retry_after=1)))
             message = await _say(a, "patience")
-            await _rung(a, message, "delivered")
-            assert await _texts(b) == ["patience"]
+            await on_rung(a, message, "delivered")
+            assert await texts(b) == ["patience"]
 
 
 async def _quiet(daemon: Daemon) -> None:
@@ -277,11 +266,11 @@ async def test_a_final_refusal_is_shown_with_its_code(autojump_clock):
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 await _quiet(a)
             world.tamper = _refusing(Refusal(RejectCode.TOO_LARGE))
             message = await _say(a, "refused")
-            await _rung(a, message, "failed")
+            await on_rung(a, message, "failed")
             shown = await a.message(OWNER, message.hex())
             assert shown.code == "too-large"
 
@@ -291,15 +280,15 @@ async def test_a_key_that_the_relay_substitutes_is_not_sealed_for(autojump_clock
     async with a_world() as world:
         alice, bob, eve = Machine("alice"), Machine("bob"), Machine("eve")
         async with world.running(alice) as a, world.running(bob) as b, world.running(eve) as e:
-            await _pair(a, b)
+            await introduce(a, b)
             await set_up(e, "eve", "writer")
             await _quiet(a)
             theirs = (await eve.store.accounts_named(("eve",)))["eve"].record.statements
             lie = Refusal(RejectCode.STALE_LOG, Detail(statements=theirs, start=0))
             world.tamper = _refusing(lie)
             message = await _say(a, "for bob alone")
-            await _rung(a, message, "delivered")
-            assert await _texts(b) == ["for bob alone"]
+            await on_rung(a, message, "delivered")
+            assert await texts(b) == ["for bob alone"]
             assert any("@bob" in alarm for alarm in (await a.status()).alarms)
 
 
@@ -309,7 +298,7 @@ async def test_a_changed_key_is_learned_and_the_message_wrapped_again(autojump_c
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(bob) as b:
             async with world.running(alice) as a:
-                await _pair(a, b)
+                await introduce(a, b)
                 await _quiet(a)
             world.clock.ahead_ms += 8 * DAY_MS
         async with world.running(bob) as b:
@@ -320,22 +309,21 @@ async def test_a_changed_key_is_learned_and_the_message_wrapped_again(autojump_c
             await until(rotated)
             async with world.running(alice) as a:
                 message = await _say(a, "hello again")
-                await _rung(a, message, "delivered")
-                assert await _texts(b) == ["hello again"]
+                await on_rung(a, message, "delivered")
+                assert await texts(b) == ["hello again"]
 
 
 async def test_what_is_refused_as_stale_is_wrapped_again_and_sent_again(autojump_clock):
     """A stale-log refusal without news: the same envelope goes out again, and arrives once."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, b):
             await _quiet(a)
             length = (await b.account(OWNER)).length
             lie = Refusal(RejectCode.STALE_LOG, Detail(statements=(), start=length))
             world.tamper = _refusing(lie)
             message = await _say(a, "wrapped again")
-            await _rung(a, message, "delivered")
+            await on_rung(a, message, "delivered")
 
 
 async def test_a_name_that_is_taken_is_said_and_another_can_be_chosen(autojump_clock):
@@ -358,8 +346,7 @@ async def test_a_cancel_and_a_submission_that_cross_come_out_the_same_at_both_en
     """Both act while the relay is away; afterwards both show the task cancelled, and the work superseded."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, b):
             task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
             await act(b, task, "accept")
@@ -384,8 +371,7 @@ async def test_a_deadline_that_passed_is_said_by_the_requesters_daemon(autojump_
     """Once its mailbox is drained past the deadline, the requester's daemon signs the expiry."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, b):
             task = await ask(a, "requester", "@bob/writer", deadline=world.clock.now() + 1_000)
             await in_state(b, task, "sent")
             await in_state(b, task, "expired")
@@ -396,23 +382,21 @@ async def test_what_was_never_delivered_is_shown_as_expired(autojump_clock):
     """Bob never comes back: after its life the message's delivery is not known, and the agent sees that."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, _):
             await _quiet(a)
         async with world.running(alice) as a:
             message = await _say(a, "anybody there?")
-            await _rung(a, message, "relayed")
+            await on_rung(a, message, "relayed")
         world.clock.ahead_ms += 15 * DAY_MS
         async with world.running(alice) as a:
-            await _rung(a, message, "expired")
+            await on_rung(a, message, "expired")
 
 
 async def test_an_ended_connection_lets_nothing_through(autojump_clock):
     """After bob revokes, alice is refused at once, and is told why."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, b):
             await b.end_connection(OWNER, ("writer", "@alice/requester"), "revoked", "enough")
 
             async def ended() -> bool:
@@ -428,8 +412,7 @@ async def test_a_withdrawn_permission_reaches_the_peer(autojump_clock):
     """Bob takes no more messages; alice's daemon knows, and says so to her agent."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await _pair(a, b)
+        async with connected(world, alice, bob) as (a, b):
             await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("task",)))
 
             async def known() -> bool:
@@ -448,7 +431,7 @@ async def test_an_event_refused_for_want_of_permission_goes_out_once_it_is_allow
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 task = await ask(a, "requester", "@bob/writer")
                 await in_state(b, task, "sent")
                 await act(b, task, "accept")
@@ -460,12 +443,12 @@ async def test_an_event_refused_for_want_of_permission_goes_out_once_it_is_allow
             await world.start_relay()
             await _quiet(a)
             async with world.running(bob) as b:
-                await _rung(b, work.message, "failed")
+                await on_rung(b, work.message, "failed")
                 await a.set_permissions(
                     OWNER, ("requester", "@bob/writer"), GrantChange(classes=("task", "artifact"))
                 )
                 await in_state(a, task, "submitted")
-                await _rung(b, work.message, "delivered")
+                await on_rung(b, work.message, "delivered")
 
 
 async def test_a_sender_is_told_that_its_peer_is_away(autojump_clock):
@@ -474,7 +457,7 @@ async def test_a_sender_is_told_that_its_peer_is_away(autojump_clock):
         alice, bob = Machine("alice"), Machine("bob")
         async with world.running(alice) as a:
             async with world.running(bob) as b:
-                await _pair(a, b)
+                await introduce(a, b)
                 sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", "")
                 assert sent.warnings == ()
 

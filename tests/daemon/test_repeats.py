@@ -29,10 +29,10 @@ from taskferry_protocol.messages import (
 from taskferry_protocol.records import DropOutbox, PurgeSeen, Rung, SetRung, SettleReceipts
 from taskferry_protocol.sealing import Sealed
 
-from .forger import Forger, codes, forging, texts
+from .forger import Forger, codes, forging
 from .test_barred import MORE, a_task, fail_on_the_way, further, owed, state
-from .test_undelivered import begun, on_rung, troubles
-from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, until
+from .test_undelivered import begun, troubles
+from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, on_rung, texts, until
 
 PAIR = ("writer", "@alice/requester")
 FIRST = TaskLink(None, 0, None, Seen(0, None))
@@ -61,7 +61,7 @@ async def lost_by_bob(world: World, alice: Machine, bob: Machine) -> tuple[Hash,
     task = await begun(world, alice, bob)
     async with world.running(bob) as b:
         word = (await act(b, task, "progress", text="half of it")).message
-        await until(lambda: on_rung(b, word, "relayed"))
+        await on_rung(b, word, "relayed")
     world.clock.ahead_ms += LIFETIME_MS + DAY_MS
     return task, word
 
@@ -72,13 +72,13 @@ async def test_who_comes_back_after_weeks_has_missed_nothing():
         alice, bob = Machine("alice"), Machine("bob")
         task, word = await lost_by_bob(world, alice, bob)
         async with world.running(bob) as b:
-            await until(lambda: on_rung(b, word, "expired"))
+            await on_rung(b, word, "expired")
             (line,) = await troubles(b, task)
             assert "It is brought again" in line
             await act(b, task, "submit", parts=(TextPart("done"),))
             async with world.running(alice) as a:
                 await in_state(a, task, "submitted")
-                await until(lambda: on_rung(b, word, "delivered"))
+                await on_rung(b, word, "delivered")
             assert await troubles(b, task) == []
         world.clock.ahead_ms += LIFETIME_MS + DAY_MS
         await repeat_expired((await world.open_daemon(bob))._core)
@@ -93,7 +93,7 @@ async def test_it_is_brought_again_when_that_has_expired_too_and_not_for_ever(mo
         task, word = await lost_by_bob(world, alice, bob)
         for times in (1, 2):
             async with world.running(bob) as b:
-                await until(lambda: on_rung(b, word, "expired"))
+                await on_rung(b, word, "expired")
                 await until(lambda: waiting(bob, 1))
             assert await kept(bob) == [times]
             world.clock.ahead_ms += LIFETIME_MS + DAY_MS
@@ -111,13 +111,13 @@ async def test_what_was_barred_until_its_time_was_over_is_brought_once_it_is_all
         alice, bob = Machine("alice"), Machine("bob")
         task, word = await fail_on_the_way(world, alice, bob)
         async with world.running(alice) as a, world.running(bob):
-            await until(lambda: on_rung(a, word, "failed"))
+            await on_rung(a, word, "failed")
         world.clock.ahead_ms += LIFETIME_MS + DAY_MS
         async with world.running(alice) as a, world.running(bob) as b:
             await b.set_permissions(OWNER, PAIR, MORE)
             await until(lambda: waiting_words(alice))
             await repeat_expired(a._core)
-            await until(lambda: on_rung(a, word, "delivered"))
+            await on_rung(a, word, "delivered")
             assert await state(b, task) == "cancelled"
 
 
@@ -163,7 +163,7 @@ async def test_what_was_taken_back_before_any_of_it_arrived_is_not_brought():
             await in_state(b, wanted, "sent")
             rows, _ = await b.tasks(OWNER, "", "", "", "", 10)
             assert gone not in {row.id for row in rows}
-            await until(lambda: on_rung(a, wanted, "delivered"))
+            await on_rung(a, wanted, "delivered")
 
 
 async def test_nothing_is_brought_where_the_connection_has_ended():

@@ -14,8 +14,8 @@ from taskferry_protocol.frames import Frame, GoawayFrame, ReadyFrame, ReplyFrame
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.records import OutboxRecord
 
-from .test_relay_faults import _pair, _quiet, _rung, _say, _texts
-from .worlds import OWNER, URL, Machine, a_world, set_up, until
+from .test_relay_faults import _quiet, _say
+from .worlds import OWNER, URL, Machine, a_world, introduce, on_rung, set_up, texts, until
 
 #: More than a daemon waits of its own accord, in any case.
 ASKED_MS = 590_000
@@ -45,9 +45,9 @@ class Refusing:
 
 async def _settled(a: Daemon, b: Daemon) -> None:
     """Both are connected, and neither owes the other anything more."""
-    await _pair(a, b)
+    await introduce(a, b)
     # A message goes behind the receipts that were owed before it.
-    await _rung(a, Hash(await _say(a, "before")), "delivered")
+    await on_rung(a, Hash(await _say(a, "before")), "delivered")
     await _quiet(a)
     await _quiet(b)
 
@@ -92,10 +92,10 @@ async def test_a_message_refused_for_a_time_is_not_sent_before(code, autojump_cl
             assert shown.delivery.rung == "queued"
             world.clock.ahead_ms += 20_000
             await _nudge(a)
-            await _rung(a, second, "relayed")
+            await on_rung(a, second, "relayed")
             async with world.running(bob) as b:
-                await _rung(a, second, "delivered")
-                assert await _texts(b) == ["before", "first", "second"]
+                await on_rung(a, second, "delivered")
+                assert await texts(b) == ["before", "first", "second"]
 
 
 async def test_a_relay_cannot_silence_a_daemon_for_ever(autojump_clock):

@@ -10,7 +10,7 @@ from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import ArtifactSubmit, TaskAccept, TaskFail, TextPart
 
 from .forger import codes, forger_between
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up
+from .worlds import OWNER, Machine, a_world, act, ask, connected, in_state
 
 DRAFT = (TextPart("y" * 10_000),)
 
@@ -20,10 +20,7 @@ async def test_a_peer_cannot_make_a_task_too_large_to_be_folded(monkeypatch: pyt
     monkeypatch.setattr(task_room, "_BYTES", 25_000)
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+        async with connected(world, alice, bob) as (_, b):
             task = await ask(b, "writer", "@alice/requester")
         forger, daemon = await forger_between(world, alice, bob), await world.open_daemon(bob)
         before = None
@@ -44,10 +41,7 @@ async def test_a_peer_cannot_make_a_task_too_large_to_be_folded(monkeypatch: pyt
 async def test_nothing_is_signed_that_the_other_side_would_set_aside(monkeypatch: pytest.MonkeyPatch):
     """An honest daemon says so to its own agent, and the task goes on."""
     monkeypatch.setattr(task_room, "_BYTES", 25_000)
-    async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, b):
         task = await ask(a, "requester", "@bob/writer")
         await in_state(b, task, "sent")
         await act(b, task, "accept")

@@ -16,7 +16,7 @@ from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import SetTrust, Trust
 
 from .test_connections_life import asked, in_state
-from .worlds import OWNER, Machine, World, a_world, ask, connect, set_up, until
+from .worlds import OWNER, Machine, World, a_world, ask, connect, introduce, set_up, until
 from .worlds import in_state as task_in_state
 
 WRITER = Caller(frozenset({"writer"}))
@@ -136,9 +136,7 @@ async def test_a_rule_releases_so_many_tasks_in_any_day_and_the_next_one_waits()
         bob = Machine("b")
         async with world.running(Machine("a")) as a:
             async with world.running(bob) as b:
-                await set_up(a, "alice", "requester")
-                await set_up(b, "bob", "writer")
-                await connect(a, b, "requester", "@bob/writer")
+                await introduce(a, b)
                 await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(human_gate=True))
                 await b.gates.add_rule(OWNER, NewRule("@alice/requester", tasks_per_day=2))
                 first = await ask(a, "requester", "@bob/writer", title="one")

@@ -13,8 +13,8 @@ from taskferry_apps.daemon.port import Caller, DaemonRefusal
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.records import Order, PruneEvents
 
-from .test_runtimes import LEASE_MS, WRITER, bind, connected, left_unprocessed, look, say
-from .worlds import OWNER, a_world, act, ask, in_state, until
+from .test_runtimes import LEASE_MS, WRITER, bind, left_unprocessed, look, say
+from .worlds import OWNER, a_world, act, ask, connected, in_state, until
 
 
 class Watcher:

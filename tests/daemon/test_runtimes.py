@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-
 import attrs
 import pytest
 import trio
@@ -15,20 +13,10 @@ from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import InboxState, MarkMessages, PutLeases, PutRuntime, StoreMessage
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import OWNER, Machine, World, a_world, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, a_world, ask, connected, in_state, set_up, until
 
 WRITER = Caller(frozenset({"writer"}))
 LEASE_MS = 90_000
-
-
-@asynccontextmanager
-async def connected(world: World, bob: Machine | None = None):
-    """Alice's requester and bob's writer."""
-    async with world.running(Machine("alice")) as a, world.running(bob or Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
-        yield a, b
 
 
 async def bind(daemon, key="", program="claude-code", agent="writer", **more):
@@ -345,7 +333,7 @@ async def test_leases_outlive_the_daemon(tmp_path):
     async with a_world() as world:
         async with open_daemon_store(tmp_path / "bob.db") as store:
             bob = Machine("bob", store=store)
-            async with connected(world, bob) as (a, b):
+            async with connected(world, bob=bob) as (a, b):
                 one, two = await bind(b, "one"), await bind(b, "two")
                 await say(a, b, "a", "b")
                 (item,) = await look(b, one, 1)

@@ -10,7 +10,19 @@ from taskferry_protocol.messages import TextPart
 from taskferry_stores.memory import MemoryDaemonStore, MemoryRelayStore
 from taskferry_stores.sqlite import open_daemon_store, open_relay_store
 
-from .worlds import GENERATION, OWNER, SECRET, Machine, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import (
+    GENERATION,
+    OWNER,
+    SECRET,
+    Machine,
+    a_world,
+    act,
+    ask,
+    connected,
+    in_state,
+    set_up,
+    until,
+)
 
 
 @pytest.fixture(params=["memory", "sqlite"])
@@ -32,10 +44,7 @@ async def test_a_task_is_done_with_one_revision_and_both_sides_agree(stores):
     relay_store, alice_store, bob_store = stores
     async with a_world(relay_store) as world:
         alice, bob = Machine("alice", alice_store), Machine("bob", bob_store)
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+        async with connected(world, alice, bob) as (a, b):
             task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
             await act(b, task, "accept", text="on it")
@@ -100,10 +109,7 @@ async def test_an_agent_that_has_not_read_the_revision_does_not_answer_it():
     """A version sent before the revision was read is kept, and the state waits for one that answers."""
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with world.running(alice) as a, world.running(bob) as b:
-            await set_up(a, "alice", "requester")
-            await set_up(b, "bob", "writer")
-            await connect(a, b, "requester", "@bob/writer")
+        async with connected(world, alice, bob) as (a, b):
             task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
             await act(b, task, "accept")

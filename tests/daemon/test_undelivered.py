@@ -28,17 +28,14 @@ from taskferry_protocol.records import (
     SetRung,
 )
 
-from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, World, a_world, act, ask, connected, in_state, on_rung, until
 
 ANOTHER = Generation(b"o" * 16)
 
 
 async def begun(world: World, alice: Machine, bob: Machine) -> Hash:
     """Connected, with a task that bob has accepted and alice has seen accepted; neither daemon runs now."""
-    async with world.running(alice) as a, world.running(bob) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with connected(world, alice, bob) as (a, b):
         task = await ask(a, "requester", "@bob/writer")
         await in_state(b, task, "sent")
         await act(b, task, "accept")
@@ -79,19 +76,13 @@ async def test_who_goes_on_after_a_word_that_expired_is_told():
         lost = (await act(b, task, "progress", text="half of it")).message
         world.clock.ahead_ms += 31 * DAY_MS
         async with world.running(bob) as b:
-            await until(lambda: on_rung(b, lost, "expired"))
+            await on_rung(b, lost, "expired")
             (line,) = await troubles(b, task)
             assert "task_progress of this side (event 1) expired" in line
             assert "@alice/requester never had it" in line
             sent = await act(b, task, "submit", parts=(TextPart("done"),))
             assert line in sent.warnings
             assert await told(b, lost) == [(lost, task)]
-
-
-async def on_rung(daemon: Daemon, hash: Hash, rung: str) -> bool:
-    """Whether a message of this daemon's has come so far."""
-    delivery = (await daemon.message(OWNER, hash.hex())).delivery
-    return delivery is not None and delivery.rung == rung
 
 
 async def test_a_relays_word_for_it_is_told_with_the_task():

@@ -15,7 +15,7 @@ from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import SaveTask
 from taskferry_stores.memory import MemoryRelayStore
 
-from .worlds import GENERATION, Machine, a_world, act, ask, connect, in_state, set_up
+from .worlds import GENERATION, a_world, act, ask, connected, in_state
 
 SOON_MS = 60_000
 
@@ -23,14 +23,7 @@ SOON_MS = 60_000
 @asynccontextmanager
 async def a_pair(store=None):
     """Alice's daemon and Bob's, connected."""
-    async with (
-        a_world(store) as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob")) as b,
-    ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world(store) as world, connected(world) as (a, b):
         yield world, a, b
 
 

@@ -16,20 +16,10 @@ from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import EventRecord, PruneEvents
 
 from .test_runtimes import left_unprocessed
-from .worlds import OWNER, Machine, World, a_world, act, ask, connect, in_state, set_up, until
+from .worlds import OWNER, a_world, act, ask, connected, in_state, until
 
 WRITER = Caller(frozenset({"writer"}))
 REQUESTER = Caller(frozenset({"requester"}))
-
-
-@asynccontextmanager
-async def connected(world: World):
-    """Alice's requester and bob's writer."""
-    async with world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
-        yield a, b
 
 
 class Watcher:

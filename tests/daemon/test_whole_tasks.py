@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
-
 import attrs
 import pytest
 
@@ -18,7 +16,7 @@ from taskferry_protocol.messages import FilePart, JsonPart, TaskCancel, TaskRequ
 from taskferry_stores.sqlite import open_daemon_store
 
 from .forger import forging
-from .worlds import OWNER, Machine, World, a_world, ask, connect, in_state, set_up, until
+from .worlds import OWNER, Machine, a_world, ask, connected, in_state, until
 
 PAIR = ("writer", "@alice/requester")
 FIRST = TaskLink(None, 0, None, Seen(0, None))
@@ -39,16 +37,6 @@ WHOLE = NewTask(
     revisions=3,
     budget=20,
 )
-
-
-@asynccontextmanager
-async def two(world: World, alice: Machine | None = None):
-    """Alice's requester and bob's writer, connected."""
-    async with world.running(alice or Machine("alice")) as a, world.running(Machine("bob")) as b:
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
-        yield a, b
 
 
 async def asked(daemon, task: NewTask, caller: Caller = PROGRAM) -> str:
@@ -77,7 +65,7 @@ def words(whole) -> tuple[object, ...]:
 
 async def test_an_owner_reads_all_of_a_task_that_waits():
     """Every word and limit, sender, trust and permission; the hash is the id that is released."""
-    async with a_world() as world, two(world) as (a, b):
+    async with a_world() as world, connected(world) as (a, b):
         await b.set_permissions(OWNER, PAIR, GrantChange(human_gate=True, rate_per_minute=7))
         due = Instant(world.clock.now() + 3_600_000)
         sent = await a.create_task(OWNER, attrs.evolve(WHOLE, deadline=due))
@@ -103,7 +91,7 @@ async def test_an_owner_reads_all_of_a_task_that_waits():
 
 async def test_a_permission_that_has_ended_is_shown_as_none():
     """What waits goes on waiting; its owner sees that nothing would let it in now."""
-    async with a_world() as world, two(world) as (a, b):
+    async with a_world() as world, connected(world) as (a, b):
         await b.set_permissions(OWNER, PAIR, GrantChange(human_gate=True))
         task = await ask(a, "requester", "@bob/writer")
         await in_state(b, task, "sent")
@@ -140,7 +128,7 @@ async def test_a_task_is_not_released_by_the_beginning_of_anothers_id(monkeypatc
 
 async def test_an_owner_reads_all_of_a_task_that_a_guarded_agent_would_send():
     """Every word and part; the hash in the question is that of what is shown; just that reaches the peer."""
-    async with a_world() as world, two(world) as (a, b):
+    async with a_world() as world, connected(world) as (a, b):
         await a.gates.set_mode(OWNER, "requester", "guarded")
         due = Instant(world.clock.now() + 3_600_000)
         task = attrs.evolve(WHOLE, deadline=due)
@@ -176,7 +164,7 @@ async def test_an_owner_reads_all_of_a_task_that_a_guarded_agent_would_send():
 )
 async def test_an_approval_lets_nothing_else_through(change):
     """However little it differs, beyond what an owner reads at a glance, it is asked about anew."""
-    async with a_world() as world, two(world) as (a, _):
+    async with a_world() as world, connected(world) as (a, _):
         await a.gates.set_mode(OWNER, "requester", "guarded")
         approval = await asked(a, WHOLE)
         await approved(a, approval)
@@ -186,7 +174,7 @@ async def test_an_approval_lets_nothing_else_through(change):
 
 async def test_a_deadline_given_as_a_length_of_time_moves_while_an_agent_waits():
     """The same again is sent with the deadline that was approved; another deadline is another question."""
-    async with a_world() as world, two(world) as (a, _):
+    async with a_world() as world, connected(world) as (a, _):
         await a.gates.set_mode(OWNER, "requester", "guarded")
 
         def within(minutes: int) -> NewTask:
@@ -209,7 +197,7 @@ async def test_a_deadline_given_as_a_length_of_time_moves_while_an_agent_waits()
 
 async def test_an_approval_whose_deadline_has_passed_sends_nothing():
     """It is asked anew, for the deadline that the agent gives now."""
-    async with a_world() as world, two(world) as (a, _):
+    async with a_world() as world, connected(world) as (a, _):
         await a.gates.set_mode(OWNER, "requester", "guarded")
         approval = await asked(a, attrs.evolve(WHOLE, deadline=Instant(world.clock.now() + 60_000)))
         await approved(a, approval)
@@ -220,7 +208,7 @@ async def test_an_approval_whose_deadline_has_passed_sends_nothing():
 
 async def test_a_question_of_an_agents_own_words_opens_no_way_out():
     """It asks its owner just what its daemon would ask, is told yes, and may send nothing all the same."""
-    async with a_world() as world, two(world) as (a, _):
+    async with a_world() as world, connected(world) as (a, _):
         await a.gates.set_mode(OWNER, "requester", "guarded")
         approval = await asked(a, WHOLE)
         what = (await a.gates.approval(OWNER, approval, 0)).what
@@ -234,7 +222,7 @@ async def test_a_question_of_an_agents_own_words_opens_no_way_out():
 
 async def test_what_no_envelope_holds_is_refused_before_the_owner_is_asked():
     """An owner reads nothing in vain, and nothing of it is kept."""
-    async with a_world() as world, two(world) as (a, _):
+    async with a_world() as world, connected(world) as (a, _):
         await a.gates.set_mode(OWNER, "requester", "guarded")
         for change in (
             {"parts": (FilePart.of("big.bin", "application/octet-stream", bytes(300_000)),)},
@@ -248,7 +236,7 @@ async def test_what_no_envelope_holds_is_refused_before_the_owner_is_asked():
 
 async def test_other_agents_read_no_proposal():
     """It is the asking agent's and its owner's."""
-    async with a_world() as world, two(world) as (a, _):
+    async with a_world() as world, connected(world) as (a, _):
         await a.gates.set_mode(OWNER, "requester", "guarded")
         approval = await asked(a, WHOLE)
         other = Caller(frozenset({"other"}))
@@ -262,7 +250,7 @@ async def test_other_agents_read_no_proposal():
 
 async def test_what_was_denied_or_is_over_is_not_kept():
     """A no, or the end of the question's day, and the task's text is gone from this machine."""
-    async with a_world() as world, two(world) as (a, _):
+    async with a_world() as world, connected(world) as (a, _):
         await a.gates.set_mode(OWNER, "requester", "guarded")
         denied = await asked(a, WHOLE)
         await a.gates.answer(OWNER, denied, "denied", "once", "No.")
@@ -279,7 +267,7 @@ async def test_a_proposal_survives_a_restart(tmp_path):
     """A daemon that was killed shows the same task, and sends it once it is approved."""
     async with open_daemon_store(tmp_path / "alice.db") as store, a_world() as world:
         alice = Machine("alice", store)
-        async with two(world, alice) as (a, _):
+        async with connected(world, alice) as (a, _):
             await a.gates.set_mode(OWNER, "requester", "guarded")
             approval = await asked(a, WHOLE)
         async with world.running(alice) as a:

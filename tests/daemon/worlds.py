@@ -251,6 +251,26 @@ async def connect(asking: Daemon, answering: Daemon, mine: str, peer: str) -> No
     await until(accepted)
 
 
+async def introduce(alice: Daemon, bob: Daemon) -> None:
+    """Both set up, Alice with the agent `requester` and Bob with `writer`, and these connected."""
+    await set_up(alice, "alice", "requester")
+    await set_up(bob, "bob", "writer")
+    await connect(alice, bob, "requester", "@bob/writer")
+
+
+@asynccontextmanager
+async def connected(
+    world: World, alice: Machine | None = None, bob: Machine | None = None
+) -> AsyncIterator[tuple[Daemon, Daemon]]:
+    """The daemons of Alice and Bob, who have just been introduced, while the block lasts."""
+    async with (
+        world.running(alice or Machine("alice")) as a,
+        world.running(bob or Machine("bob")) as b,
+    ):
+        await introduce(a, b)
+        yield a, b
+
+
 async def in_state(daemon: Daemon, task: bytes, state: str):
     """Wait until a task is in a state there."""
 
@@ -259,6 +279,22 @@ async def in_state(daemon: Daemon, task: bytes, state: str):
         return next((row for row in found if row.id == task and row.state == state), None)
 
     return await until(there)
+
+
+async def on_rung(daemon: Daemon, message: bytes, rung: str) -> Any:
+    """The delivery of a message of this daemon's once it is on a rung, which it must not have passed."""
+
+    async def there():
+        delivery = (await daemon.message(OWNER, message.hex())).delivery
+        return delivery if delivery is not None and delivery.rung == rung else None
+
+    return await until(there)
+
+
+async def texts(daemon: Daemon, agent: str = "writer") -> list[str]:
+    """The plain messages in an agent's inbox, processed ones too."""
+    page = await daemon.inbox(OWNER, agent, False, "", 200, 0)
+    return [str(item.payload.get("text")) for item in page.messages if item.type == "message"]
 
 
 async def ask(daemon: Daemon, mine: str, peer: str, **more: Any) -> Hash:

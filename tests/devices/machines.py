@@ -130,12 +130,6 @@ async def _has_connections(daemon: Daemon) -> bool:
     return bool(await daemon.connections(OWNER, "accepted", ""))
 
 
-async def texts(daemon: Daemon, agent: str) -> list[str]:
-    """The plain messages in an inbox, processed ones too."""
-    page = await daemon.inbox(OWNER, agent, False, "", 200, 0)
-    return [str(message.payload["text"]) for message in page.messages if message.type == "message"]
-
-
 async def say(daemon: Daemon, mine: str, peer: str, text: str) -> None:
     """A plain message."""
     await daemon.send_message(OWNER, mine, peer, text, (), "", "")

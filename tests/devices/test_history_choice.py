@@ -16,9 +16,9 @@ from taskferry_protocol.limits import ENVELOPE_BYTES
 from taskferry_protocol.messages import DeviceShare, SharedAccount, SharedItem, SharedMessage
 from taskferry_protocol.records import Trust
 from taskferry_protocol.sealing import open_envelope
-from tests.daemon.worlds import OWNER, Machine, a_world, connect, set_up, until
+from tests.daemon.worlds import OWNER, Machine, a_world, connect, set_up, texts, until
 
-from .machines import link_to, say, texts
+from .machines import link_to, say
 
 
 @attrs.define

@@ -30,9 +30,9 @@ from taskferry_protocol.messages import (
 )
 from taskferry_protocol.records import Generation, Offset, RelayCursor
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope, wrap_for
-from tests.daemon.worlds import OWNER, Machine, MemoryVault, until
+from tests.daemon.worlds import OWNER, Machine, MemoryVault, texts, until
 
-from .machines import Pair, a_pair, link_to, log_of, texts
+from .machines import Pair, a_pair, link_to, log_of
 from .test_history_choice import Tap
 
 _OTHER = Generation(b"o" * 16)

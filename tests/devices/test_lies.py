@@ -19,10 +19,10 @@ from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.linking import Approving, Joining
 from taskferry_protocol.messages import DeviceShare, MessageClass, SharedAccount, SharedLabel
 from tests.daemon.forger import codes, forging
-from tests.daemon.worlds import OWNER, until
+from tests.daemon.worlds import OWNER, texts, until
 from tests.protocol.owners import Owner
 
-from .machines import a_pair, alarms_of, log_of, say, texts
+from .machines import a_pair, alarms_of, log_of, say
 
 NOW = Instant(1_800_000_000_000)
 

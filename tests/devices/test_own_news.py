@@ -22,11 +22,10 @@ from taskferry_protocol.ids import AccountId
 from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.messages import AccountUpdate, TextMessage
 from taskferry_protocol.records import DropSetting, Generation
-from tests.daemon.forger import Forger, codes, forging, texts
-from tests.daemon.worlds import OWNER, until
+from tests.daemon.forger import Forger, codes, forging
+from tests.daemon.worlds import OWNER, texts, until
 
 from .machines import Pair, a_pair, log_of, say
-from .machines import texts as texts_of
 
 
 async def _behind(forger: Forger) -> AccountLog:
@@ -88,7 +87,7 @@ async def test_a_device_whose_own_log_went_on_without_it_learns_so_from_what_it_
         await say(pair.first, "requester", "@bob/writer", "all the same")
 
         async def came() -> bool:
-            return await texts_of(pair.bob, "writer") == ["all the same"]
+            return await texts(pair.bob, "writer") == ["all the same"]
 
         await until(came)
         assert await _is_put_out(pair)

@@ -24,9 +24,9 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.passphrases import Effort
 from taskferry_stores.sqlite import open_daemon_store
-from tests.daemon.worlds import OWNER, Machine, MemoryVault, World, a_world, connect, set_up, until
+from tests.daemon.worlds import OWNER, Machine, MemoryVault, World, a_world, connect, set_up, texts, until
 
-from .machines import alarms_of, log_of, say, texts
+from .machines import alarms_of, log_of, say
 
 PASSPHRASE = "correct horse battery"
 

@@ -15,9 +15,9 @@ from taskferry_protocol.ids import AgentRef, ConversationId, Instant
 from taskferry_protocol.messages import Content, SharedMessage, TextMessage
 from taskferry_protocol.records import HoldAccount
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope
-from tests.daemon.worlds import until
+from tests.daemon.worlds import texts, until
 
-from .machines import Pair, a_pair, alarms_of, log_of, texts
+from .machines import Pair, a_pair, alarms_of, log_of
 
 
 async def _stolen(pair: Pair, log: AccountLog) -> AccountLog:

@@ -14,9 +14,9 @@ from taskferry_apps.daemon.sharing import Sharing
 from taskferry_protocol.ids import DeviceId
 from taskferry_protocol.limits import DAY_MS
 from tests.daemon.test_manage import WORDS, cheaply
-from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
+from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, texts, until
 
-from .machines import a_pair, link_to, log_of, say, texts
+from .machines import a_pair, link_to, log_of, say
 
 
 async def _has(daemon: Daemon, agent: str, text: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.cli.conftest import Shell, items, owner_with, request_of, until
+from tests.cli.conftest import Shell, connect, owner_with
 from tests.warm import WarmStage
 
 __all__ = ["two_owners"]
@@ -19,10 +19,5 @@ def two_owners(folder: Path, **settings: str) -> Iterator[tuple[Shell, Shell]]:
         url, _ = stage.start_relay()
         alice = owner_with(stage, url, "alice", "requester")
         bob = owner_with(stage, url, "bob", "writer", **settings)
-        assert alice("connect", "requester", "@bob/writer").code == 0
-        assert bob("approve", request_of(bob, "@alice/requester"), "--no-gate").code == 0
-        until(
-            lambda: alice("connections", "--state", "accepted", "--json"),
-            lambda ran: bool(items(ran, "connections")),
-        )
+        connect(alice, "@alice/requester", bob, "@bob/writer", "--no-gate")
         yield alice, bob

@@ -29,12 +29,6 @@ from .owners import (
 )
 
 
-@pytest.fixture
-def ann() -> Owner:
-    """An owner with one device."""
-    return Owner("ann")
-
-
 def test_create_certifies_itself(ann):
     """The account id is the hash of the first statement, and the first device manages."""
     state = ann.log.state

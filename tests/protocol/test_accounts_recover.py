@@ -26,12 +26,6 @@ from .owners import (
 )
 
 
-@pytest.fixture
-def ann() -> Owner:
-    """An owner with one device."""
-    return Owner("ann")
-
-
 def test_recovery_key_is_replaced_by_itself_alone(ann):
     """The new key consents, and the old one says nothing afterwards."""
     new = signing_key("new recovery")

@@ -30,13 +30,6 @@ from .world import (
     updated,
 )
 
-
-@pytest.fixture
-def world() -> World:
-    """Two connected owners."""
-    return World()
-
-
 # --- Admitted -----------------------------------------------------------------------------------------------
 
 

@@ -15,12 +15,6 @@ from .submissions import code_of, decided_on
 from .world import World, introduced, receipted, said, updated
 
 
-@pytest.fixture
-def world() -> World:
-    """Two connected owners."""
-    return World()
-
-
 def test_a_request_opens_no_way_for_receipts(world: World) -> None:
     """Whoever has only asked could send receipts without end, past the limit of three envelopes."""
     asked = ContactState(sent=1)

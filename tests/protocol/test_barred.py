@@ -22,12 +22,6 @@ FEW = Terms(bytes(16))
 SPENT = RateState(-1_000_000, NOW)
 
 
-@pytest.fixture
-def world() -> World:
-    """Two connected owners."""
-    return World()
-
-
 def refused(decision: Decision) -> Quarantine:
     """What was set aside."""
     assert isinstance(decision, Quarantine)

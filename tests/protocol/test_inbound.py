@@ -44,13 +44,6 @@ from .world import (
     wrap_of,
 )
 
-
-@pytest.fixture
-def world() -> World:
-    """Two connected owners."""
-    return World()
-
-
 # --- Applied ------------------------------------------------------------------------------------------------
 
 

@@ -33,12 +33,6 @@ from .world import (
 )
 
 
-@pytest.fixture
-def world() -> World:
-    """Two connected owners."""
-    return World()
-
-
 def test_one_key_for_me_and_another_for_my_colleague_is_found_out(world: World) -> None:
     """The commitment in the signed header holds for everybody."""
     sealed = world.sealed(said())

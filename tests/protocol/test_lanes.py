@@ -21,12 +21,6 @@ from .submissions import facts_of, to_bob
 from .world import World, asked_for, keys_of, parcel_of, receipted, said, submitted
 
 
-@pytest.fixture
-def world() -> World:
-    """Two connected owners."""
-    return World()
-
-
 def lane_of(parcel: Parcel, facts, now: Instant = NOW) -> Lane | None:
     """The lane that the relay makes of an envelope."""
     return Lane.of(read_for_admission(parcel, now=now), parcel.wraps, facts, now)

@@ -26,12 +26,6 @@ from .world import World, keys_of, parcel_of, receipted, said
 NUMBERS = (1, 22, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**64 - 1)
 
 
-@pytest.fixture
-def world() -> World:
-    """Two connected owners."""
-    return World()
-
-
 def parcel(world: World, seq: int = 1, text: str = "good morning", **how: object) -> OneWrap:
     """A parcel for Bob's laptop alone, as a frame's quick reader leaves it."""
     made = parcel_of(world.sealed(said(text), seq=seq, **how), *keys_of(world.bob.laptop))  # type: ignore[arg-type]

@@ -18,12 +18,6 @@ from .owners import NOW
 from .world import MINUTE, World, asked_for, said, submitted
 
 
-@pytest.fixture
-def world() -> World:
-    """Two connected owners."""
-    return World()
-
-
 def brought(sealed: Sealed) -> TaskRepeat:
     """What brings an envelope once more."""
     return TaskRepeat(sealed.envelope.raw, sealed.key)

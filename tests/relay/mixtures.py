@@ -9,8 +9,8 @@ from typing import Any, Final
 import attrs
 
 from taskferry_protocol.accounts import set_agent
-from taskferry_protocol.calls import CallRequest, EndConnection, PutConnection, PutGrant
-from taskferry_protocol.connections import EndKind, read_request, sign_end
+from taskferry_protocol.calls import CallRequest, PutConnection, PutGrant
+from taskferry_protocol.connections import read_request
 from taskferry_protocol.crypto import LEAST_CIPHERTEXT, Kind
 from taskferry_protocol.envelope import Parcel, Wrap, encode_parcel, encode_payload
 from taskferry_protocol.header import Header, encode_header
@@ -19,7 +19,7 @@ from taskferry_protocol.limits import LIFETIME_MS, SKEW_MS
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.permissions import Grant, read_grant
 
-from .people import ALL, DAY_MS, Person, connect, grant, person
+from .people import ALL, DAY_MS, Person, connect, end, grant, person
 
 #: On both sides of each length that a number's encoding can have.
 NUMBERS: Final = (1, 23, 24, 255, 256, 65_535, 65_536, 2**32 - 1, 2**32, 2**64 - 1)
@@ -140,19 +140,7 @@ class Mixer:
 
     def _ends(self, who: Person) -> Asks:
         request = read_request(self._last(who).request, self.alice.log)
-        return Asks(
-            who.name,
-            EndConnection(
-                sign_end(
-                    request,
-                    who.agent,
-                    EndKind.REVOKED,
-                    at=self.now,
-                    log=who.log.position,
-                    by=who.manage,
-                )
-            ),
-        )
+        return Asks(who.name, end(who, request, self.now))
 
     # --- what Alice sends
 

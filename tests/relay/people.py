@@ -9,8 +9,15 @@ import attrs
 
 from taskferry_apps.relay_client import Identity
 from taskferry_protocol.accounts import AccountLog, DeviceKeys, create, fold, set_agent
-from taskferry_protocol.calls import PutConnection
-from taskferry_protocol.connections import ConnectionRequest, read_request, sign_accept, sign_request
+from taskferry_protocol.calls import EndConnection, PutConnection
+from taskferry_protocol.connections import (
+    ConnectionRequest,
+    EndKind,
+    read_request,
+    sign_accept,
+    sign_end,
+    sign_request,
+)
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.envelope import Parcel, encode_parcel, parse_envelope
 from taskferry_protocol.frame_items import Mail
@@ -197,6 +204,13 @@ def connect(
         grant(grantor, request, now, rate=rate, classes=classes, largest=largest) for grantor in (one, other)
     ]
     return PutConnection(raw, accept, tuple(grants))
+
+
+def end(
+    who: Person, request: ConnectionRequest, now: Instant, kind: EndKind = EndKind.REVOKED
+) -> EndConnection:
+    """The call by which one of both ends their connection."""
+    return EndConnection(sign_end(request, who.agent, kind, at=now, log=who.log.position, by=who.manage))
 
 
 def grant(

@@ -12,7 +12,6 @@ from taskferry_protocol.calls import (
     CallRequest,
     CardFound,
     ConnectionsFound,
-    EndConnection,
     FindAccount,
     GetAccount,
     GetCard,
@@ -24,13 +23,13 @@ from taskferry_protocol.calls import (
     PutGrant,
 )
 from taskferry_protocol.cards import Card, Visibility, sign_card
-from taskferry_protocol.connections import EndKind, read_request, sign_end
+from taskferry_protocol.connections import EndKind, read_request
 from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.ids import AccountId, AgentRef, Instant
 from taskferry_protocol.permissions import recall_grant
 
 from .conftest import codes
-from .people import Person, connect, grant, person, seal
+from .people import Person, connect, end, grant, person, seal
 
 
 async def refused(client, request: CallRequest) -> Refusal:
@@ -159,19 +158,12 @@ async def test_connections_are_of_two_and_end_for_good(world):
         await alice.call(call)
         await bob.call(call)
         request = read_request(call.request, world.alice.log)
-        ended = sign_end(
-            request,
-            world.bob.agent,
-            EndKind.BLOCKED,
-            at=world.now,
-            log=world.bob.log.position,
-            by=world.bob.manage,
-        )
-        assert (await refused(other, EndConnection(ended))).code == "unknown-request"
+        ended = end(world.bob, request, world.now, EndKind.BLOCKED)
+        assert (await refused(other, ended)).code == "unknown-request"
         again = grant(world.alice, request, world.now)
         assert (await refused(other, PutGrant(again))).code == "unknown-request"
-        await bob.call(EndConnection(ended))
-        await bob.call(EndConnection(ended))
+        await bob.call(ended)
+        await bob.call(ended)
         assert (await refused(alice, PutGrant(again))).code == "unknown-request"
         assert (await refused(alice, call)).code == "unknown-request"
 
@@ -201,17 +193,10 @@ async def test_connections_are_listed_to_their_own_side_alone(world):
             assert sorted(shown.grants) == sorted(call.grants)
             assert await client.call(ListConnections(request.hash)) == ConnectionsFound(())
         assert await other.call(ListConnections()) == ConnectionsFound(())
-        end = sign_end(
-            request,
-            world.bob.agent,
-            EndKind.REVOKED,
-            at=world.now,
-            log=world.bob.log.position,
-            by=world.bob.manage,
-        )
-        await bob.call(EndConnection(end))
+        ended = end(world.bob, request, world.now)
+        await bob.call(ended)
         (shown,) = (await alice.call(ListConnections())).connections
-        assert shown.end == end
+        assert shown.end == ended.end
 
 
 async def test_a_lower_grant_is_refused(friends):

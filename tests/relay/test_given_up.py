@@ -11,15 +11,15 @@ import trio
 from taskferry_apps.relay.core import Policy
 from taskferry_apps.relay.reading import Reader
 from taskferry_protocol.accounts import set_agent
-from taskferry_protocol.calls import AppendStatements, CallRequest, EndConnection, PutGrant
-from taskferry_protocol.connections import EndKind, read_request, sign_end
+from taskferry_protocol.calls import AppendStatements, CallRequest, PutGrant
+from taskferry_protocol.connections import read_request
 from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.permissions import read_grant
 from taskferry_protocol.records import PutSetting
 from taskferry_stores.sqlite import open_relay_store
 
 from .conftest import GENERATION, ORIGIN, World, codes, serving
-from .people import connect, grant, seal
+from .people import connect, end, grant, seal
 
 LOOKS_EVERY_S = 0.005
 
@@ -29,7 +29,6 @@ def withdrawals(world: World) -> dict[str, tuple[CallRequest, str]]:
     alice, bob = world.alice, world.bob
     call = connect(alice, bob, world.now)
     request = read_request(call.request, alice.log)
-    ended = sign_end(request, bob.agent, EndKind.REVOKED, at=world.now, log=bob.log.position, by=bob.manage)
     less = grant(
         bob,
         request,
@@ -40,7 +39,7 @@ def withdrawals(world: World) -> dict[str, tuple[CallRequest, str]]:
     gone = set_agent(bob.log.state, "agent", [], at=world.now, by=bob.manage)
     return {
         "connects": (call, ""),
-        "end": (EndConnection(ended), "not-connected"),
+        "end": (end(bob, request, world.now), "not-connected"),
         "grant": (PutGrant(less), "not-permitted"),
         "statement": (AppendStatements(bob.log.position.length, (gone,)), "unknown-recipient"),
     }

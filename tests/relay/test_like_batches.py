@@ -6,14 +6,13 @@ import attrs
 
 from taskferry_apps.relay.core import Policy
 from taskferry_protocol.admission import MailboxLimits
-from taskferry_protocol.calls import EndConnection
 from taskferry_protocol.cbor import decode, encode
-from taskferry_protocol.connections import EndKind, read_request, sign_end
+from taskferry_protocol.connections import read_request
 from taskferry_protocol.envelope import encode_parcel, read_parcel
 from taskferry_protocol.frame_items import ParcelAccepted
 
 from .conftest import ORIGIN, codes, mails, serving, take
-from .people import Sent, connect, person, read_text, seal, seal_raw
+from .people import Sent, connect, end, person, read_text, seal, seal_raw
 
 
 def texts(world, *numbers: int) -> list[Sent]:
@@ -94,11 +93,10 @@ async def test_a_batch_behind_the_end_of_a_connection_is_refused(world):
     alice, bob = world.alice, world.bob
     call = connect(alice, bob, world.now)
     request = read_request(call.request, alice.log)
-    ended = sign_end(request, bob.agent, EndKind.REVOKED, at=world.now, log=bob.log.position, by=bob.manage)
     async with world.open(bob) as other, world.open(alice) as client:
         await client.call(call)
         assert codes(await client.send([one.parcel for one in texts(world, 1, 2, 3)])) == ["accepted"] * 3
-        await other.call(EndConnection(ended))
+        await other.call(end(bob, request, world.now))
         assert (
             codes(await client.send([one.parcel for one in texts(world, 4, 5, 6)])) == ["not-connected"] * 3
         )

@@ -6,9 +6,9 @@ import attrs
 import pytest
 
 from taskferry_protocol.accounts import rotate_keys, set_agent
-from taskferry_protocol.calls import AppendStatements, EndConnection, PutGrant
+from taskferry_protocol.calls import AppendStatements, PutGrant
 from taskferry_protocol.cbor import decode
-from taskferry_protocol.connections import EndKind, read_request, sign_end
+from taskferry_protocol.connections import read_request
 from taskferry_protocol.crypto import EncryptionKey, Kind
 from taskferry_protocol.envelope import encode_header, encode_parcel, encode_payload, read_parcel
 from taskferry_protocol.frame_items import ParcelAccepted, Refusal
@@ -17,7 +17,7 @@ from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.permissions import read_grant
 
 from .conftest import codes, mails, take
-from .people import connect, grant, person, read_text, seal, seal_raw, wrap
+from .people import connect, end, grant, person, read_text, seal, seal_raw, wrap
 
 
 async def refusal(world, parcel) -> Refusal:
@@ -94,15 +94,7 @@ async def test_what_was_accepted_is_never_refused_later(world):
         assert await alice.send([sent]) == (ParcelAccepted(1),)
         assert await alice.send([sent]) == (ParcelAccepted(1),)
         request = read_request(call.request, world.alice.log)
-        ended = sign_end(
-            request,
-            world.alice.agent,
-            EndKind.REVOKED,
-            at=world.now,
-            log=world.alice.log.position,
-            by=world.alice.manage,
-        )
-        await alice.call(EndConnection(ended))
+        await alice.call(end(world.alice, request, world.now))
         assert await alice.send([sent]) == (ParcelAccepted(1),)
         new = seal(world.alice, world.bob, "two", world.now).parcel
         assert codes(await alice.send([new])) == ["not-connected"]

@@ -23,6 +23,7 @@ from taskferry_protocol.records import (
     Generation,
     GrantRecord,
     InboxState,
+    MailboxNotice,
     MailboxUsage,
     MessageRecord,
     Offset,
@@ -261,3 +262,14 @@ def seen(text, n=1, **changes):
         "at": NOW,
     }
     return SeenRecord(**{**values, **changes})
+
+
+async def texts(store, name, after=0, limit=100, max_bytes=1_000_000):
+    """What lies in a mailbox: (offset, text) for envelopes, (offset, notice) for notices."""
+    items = await store.mailbox(device(name), after, limit, max_bytes)
+    return [
+        (item.offset, item.notice)
+        if isinstance(item, MailboxNotice)
+        else (item.offset, item.envelope[: len(item.envelope) // 3].decode())
+        for item in items
+    ]

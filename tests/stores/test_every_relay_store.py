@@ -11,7 +11,6 @@ from taskferry_protocol.records import (
     EvidenceRecord,
     HoldAccount,
     LogPage,
-    MailboxNotice,
     NameKeys,
     PutCard,
     PutConnection,
@@ -39,19 +38,8 @@ from .samples import (
     refused,
     sha,
     stored,
+    texts,
 )
-
-
-async def texts(store, name, after=0, limit=100, max_bytes=1_000_000):
-    """What lies in a mailbox: (offset, text) for envelopes, (offset, notice) for notices."""
-    items = await store.mailbox(device(name), after, limit, max_bytes)
-    return [
-        (item.offset, item.notice)
-        if isinstance(item, MailboxNotice)
-        else (item.offset, item.envelope[: len(item.envelope) // 3].decode())
-        for item in items
-    ]
-
 
 # --- accounts ---------------------------------------------------------------------------------------------
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import random
+from collections.abc import Callable
 from functools import partial
 
 import pytest
@@ -128,6 +129,15 @@ async def test_empty_frame_is_refused_locally(pair):
             await end.send(b"")
 
 
+async def stalled(sent: Callable[[], int]) -> None:
+    """Wait until no more is sent."""
+    before = -1
+    while before != sent():
+        before = sent()
+        with trio.move_on_after(0.4):
+            await trio.sleep_forever()
+
+
 @pytest.mark.parametrize("direction", ["near", "far"])
 async def test_reader_that_does_not_read_blocks_the_sender(pair, direction):
     """Back-pressure reaches the sender before much is buffered, and reading sets it free again."""
@@ -143,11 +153,7 @@ async def test_reader_that_does_not_read_blocks_the_sender(pair, direction):
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(push)
-            before = -1
-            while before != sent:
-                before = sent
-                with trio.move_on_after(0.4):
-                    await trio.sleep_forever()
+            await stalled(lambda: sent)
             # Kernel buffers of the two hops take several megabytes; eighty would mean that nothing blocks.
             assert sent * MAX_FRAME < 25_000_000
             for _ in range(sent):
@@ -262,11 +268,7 @@ async def test_two_senders_are_told_that_they_are_two(pair, direction):
     with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(push)
-            before = -1
-            while before != sent:
-                before = sent
-                with trio.move_on_after(0.4):
-                    await trio.sleep_forever()
+            await stalled(lambda: sent)
             with pytest.raises(trio.BusyResourceError):
                 await end.send(b"second")
             nursery.cancel_scope.cancel()

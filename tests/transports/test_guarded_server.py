@@ -39,15 +39,19 @@ IN_TIME = 5
 GET = b"GET /health HTTP/1.1\r\nHost: test\r\n"
 
 
+async def live(receive, send) -> None:
+    """What an application answers a server that begins and ends."""
+    for word in ("startup", "shutdown"):
+        await receive()
+        await send({"type": f"lifespan.{word}.complete"})
+
+
 async def test_handler_cancelled_while_it_answers_just_ends_the_connection(caplog):
     """One that is cancelled as its head goes out leaves no second answer, and no fault in the log."""
 
     async def app(scope, receive, send):
         if scope["type"] == "lifespan":
-            for word in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{word}.complete"})
-            return
+            return await live(receive, send)
         with trio.CancelScope() as cancelled:
             cancelled.cancel()
             await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -77,10 +81,7 @@ async def test_head_of_an_answer_without_length_leaves_at_once():
 
     async def app(scope, receive, send):
         if scope["type"] == "lifespan":
-            for word in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{word}.complete"})
-            return
+            return await live(receive, send)
         await send({"type": "http.response.start", "status": 200, "headers": []})
         while (await receive())["type"] != "http.disconnect":
             pass
@@ -341,10 +342,7 @@ async def test_a_large_request_right_behind_an_answer_is_no_flood():
 
     async def app(scope, receive, send):
         if scope["type"] == "lifespan":
-            for word in ("startup", "shutdown"):
-                await receive()
-                await send({"type": f"lifespan.{word}.complete"})
-            return
+            return await live(receive, send)
         while (await receive()).get("more_body"):
             pass
         headers = [(b"content-length", b"2")]

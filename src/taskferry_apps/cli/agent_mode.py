@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 
 __all__ = ["mode", "policy", "tell"]
 
@@ -104,10 +104,7 @@ def policy(agent: str, action: str, answer: str) -> None:
     """
     with local_client() as daemon:
         told = daemon.post("/policies", {"agent": agent, "class": action, "policy": answer})
-    if is_json_wanted():
-        print_json(told)
-        return
-    click.echo(f"{action}: {answer}.")
+    say(told, f"{action}: {answer}.")
 
 
 @click.command()
@@ -132,7 +129,4 @@ def tell(agent: str, what: str) -> None:
     """
     with local_client() as daemon:
         answer = daemon.post("/telling", {"agent": agent, "tells": what == "all"})
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo(f"Who sends to {agent} is told {what} from now on.")
+    say(answer, f"Who sends to {agent} is told {what} from now on.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .identifiers import Identifier
 
 __all__ = ["alarms"]
@@ -57,7 +57,4 @@ def dismiss(alarm: str) -> None:
     """
     with local_client() as daemon:
         answer = daemon.post("/alarms/dismiss", {"id": alarm})
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo("Dismissed. If it happens again, you are told again.")
+    say(answer, "Dismissed. If it happens again, you are told again.")

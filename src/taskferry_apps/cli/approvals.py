@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
 
@@ -263,10 +263,7 @@ def deny(id: str, reason: str) -> None:
 
 
 def _done(told: object, words: str) -> None:
-    if is_json_wanted():
-        print_json(told)
-    else:
-        click.echo(words)
+    say(told, words)
 
 
 def _waiting(daemon: LocalClient) -> list[tuple[str, dict[str, object]]]:

@@ -7,7 +7,7 @@ from typing import Final
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .durations import Moment
 from .identifiers import Identifier
 from .permission_options import permission_options, permissions_given
@@ -80,10 +80,7 @@ def _invite(item: dict[str, object]) -> str:
 def _decide(identifier: str, action: str, body: dict[str, object], done: str) -> None:
     with local_client() as daemon:
         answer = daemon.post(f"/connections/{action}", {"id": identifier, **body})
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo(done)
+    say(answer, done)
 
 
 def _state(item: Mapping[str, object]) -> str:

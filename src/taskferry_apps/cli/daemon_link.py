@@ -36,6 +36,7 @@ __all__ = [
     "open_client",
     "print_json",
     "program_options",
+    "say",
     "spoken_of",
 ]
 
@@ -234,6 +235,14 @@ def json_option(command: F) -> F:
         help="Print one JSON value, for programs.",
     )
     return option(command)
+
+
+def say(answer: object, sentence: str) -> None:
+    """Print what came of a command: the sentence for people, or the answer for programs."""
+    if is_json_wanted():
+        print_json(answer)
+    else:
+        click.echo(sentence)
 
 
 def print_json(value: object) -> None:

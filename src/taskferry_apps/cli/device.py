@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -317,7 +317,4 @@ def _part(text: str) -> str:
 def _change(change: Callable[[LocalClient], JsonObject], done: str) -> None:
     with local_client() as daemon:
         answer = change(daemon)
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo(done)
+    say(answer, done)

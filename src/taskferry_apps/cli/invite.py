@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .durations import Moment
 from .identifiers import Identifier
 
@@ -151,7 +151,4 @@ def revoke(id: str) -> None:
     """
     with local_client() as daemon:
         answer = daemon.delete(f"/invites/{id}")
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo("Withdrawn. Nobody comes through it any more.")
+    say(answer, "Withdrawn. Nobody comes through it any more.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .secret_input import ask_new_passphrase, ask_passphrase
 
 __all__ = ["manage"]
@@ -32,10 +32,7 @@ def manage() -> None:
 
 
 def _told(answer: dict[str, object]) -> None:
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo(_WORDS.get(str(answer.get("manage")), ""))
+    say(answer, _WORDS.get(str(answer.get("manage")), ""))
 
 
 @manage.command()

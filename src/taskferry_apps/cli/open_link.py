@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .outcome import CommandFailed, Exit
 from .way_in import has_desktop, show_page
 
@@ -140,10 +140,7 @@ def _ask_here(daemon: LocalClient, link: str, agent: str | None, note: str | Non
         raise CommandFailed("Nothing was sent. To ask for the connection, add --yes.", Exit.USAGE)
     body: dict[str, object] = {"from": agent, "message": note or ""}
     answer = daemon.post(f"/links/{link}/connect", body)
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo(f"Asked {peer}. See how it stands: taskferry connections  (id {short(answer.get('id'))})")
+    say(answer, f"Asked {peer}. See how it stands: taskferry connections  (id {short(answer.get('id'))})")
 
 
 def _which(names: list[str], interactive: bool) -> str:

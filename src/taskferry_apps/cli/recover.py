@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .outcome import CommandFailed, Exit
 from .secret_input import ask_phrase
 
@@ -105,10 +105,7 @@ def check() -> None:
     phrase = ask_phrase()
     with local_client() as daemon:
         answer = daemon.post("/recovery/check", {"phrase": phrase})
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo("That is the phrase of this account.")
+    say(answer, "That is the phrase of this account.")
 
 
 @recovery.command()
@@ -136,10 +133,7 @@ def new() -> None:
         coming = ask_phrase("The new words")
     with local_client() as daemon:
         answer = daemon.post("/recovery/phrase", {"phrase": old, "new_phrase": coming})
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo("The new phrase is in force. Destroy the old one; backups made before open with it alone.")
+    say(answer, "The new phrase is in force. Destroy the old one; backups made before open with it alone.")
 
 
 def show_phrase(phrase: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .durations import Moment
 from .identifiers import Identifier
 from .permission_options import permission_options, permission_words, permissions_given
@@ -135,7 +135,4 @@ def remove(id: str) -> None:
     """
     with local_client() as daemon:
         answer = daemon.delete(f"/rules/{id}")
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo("Removed. What comes from now on waits for you.")
+    say(answer, "Removed. What comes from now on waits for you.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .outcome import CommandFailed, Exit
 
 __all__ = ["runtimes", "unbind"]
@@ -76,7 +76,4 @@ def unbind(program: str) -> None:
                 Exit.REFUSED,
             )
         answer = daemon.delete(f"/runtimes/{meant[0]['id']}")
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo(f"{clean(meant[0].get('name'))} is bound no more; what it had in hand is free.")
+    say(answer, f"{clean(meant[0].get('name'))} is bound no more; what it had in hand is free.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .identifiers import Identifier
 
 __all__ = ["token"]
@@ -78,7 +78,4 @@ def revoke(id: str) -> None:
     """End the credential ID at once."""
     with local_client() as daemon:
         answer = daemon.delete(f"/tokens/{id}")
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo("Revoked. The program that holds it is refused from now on.")
+    say(answer, "Revoked. The program that holds it is refused from now on.")

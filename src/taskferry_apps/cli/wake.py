@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
 
@@ -172,7 +172,4 @@ def remove(id: str) -> None:
     """Give no more hints that way."""
     with local_client() as daemon:
         answer = daemon.delete(f"/wakes/{id}")
-    if is_json_wanted():
-        print_json(answer)
-        return
-    click.echo("Removed.")
+    say(answer, "Removed.")

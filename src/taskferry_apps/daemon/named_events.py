@@ -111,7 +111,7 @@ async def _open(draft: Draft, raw: bytes, sealed: bytes, task: Hash, row: TaskRe
         return None
     side = Role(row.role) if header.from_ == row.mine else Role(row.role).other
     try:
-        event = event_of(envelope.hash, side, envelope.device, header.created_at, opened.content)
+        event = event_of(envelope, opened.content, side)
         check_event(event, task)
     except (RemoteProtocolError, LocalProtocolError):
         return None

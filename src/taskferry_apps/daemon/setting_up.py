@@ -6,26 +6,15 @@ from typing import Final
 
 import trio
 
-from taskferry_protocol.errors import RejectCode
-
 from .core import Core
 from .link import Link
 from .owner import Owner
 from .port import Caller
+from .short_sessions import NOT_LET_IN
 from .views import SetUp
 
 __all__ = ["set_up"]
 
-#: Refusals of a set-up that was made while the relay was away: another name, ticket or relay cures them.
-_NOT_LET_IN: Final = frozenset(
-    {
-        RejectCode.NAME_TAKEN,
-        RejectCode.SIGNUP_REFUSED,
-        RejectCode.UNKNOWN_TICKET,
-        RejectCode.TICKET_USED,
-        RejectCode.EXPIRED,
-    }
-)
 #: How long set-up waits for the relay to take the owner's name.
 CLAIM_S: Final = 15.0
 
@@ -35,7 +24,7 @@ async def set_up(
 ) -> SetUp:
     """Make account and keys, and claim the name; where no relay has let it in yet, try otherwise."""
     if core.account is not None and (
-        link.refused in _NOT_LET_IN or await owner.may_go_elsewhere(caller, name, relay)
+        link.refused in NOT_LET_IN or await owner.may_go_elsewhere(caller, name, relay)
     ):
         link.check_relay(relay, ticket)
         await owner.try_again(caller, name, relay, ticket)

@@ -252,7 +252,7 @@ class _Tasks:
         role = self._author(row, record, content)
         if role is None:
             return
-        event = event_of(envelope.hash, role, envelope.device, envelope.header.created_at, content)
+        event = event_of(envelope, content, role)
         check_event(event, task)
         if row is None:
             row = self._new_row(envelope, record, role)

@@ -17,25 +17,28 @@ from ..relay_client import Identity, LinkEnded, RelayClient, open_relay
 from .port import DaemonRefusal
 from .route import Route, first_end
 
-__all__ = ["LASTING", "short_session"]
+__all__ = ["LASTING", "NOT_LET_IN", "short_session"]
 
 #: How long whoever waits for such a session waits for the relay.
 PATIENCE_S: Final = 10.0
-#: Refusals that no quick retry changes: the owner, or the relay's operator, has to do something.
-LASTING: Final = frozenset(
+#: Refusals of a new account: another name, ticket or relay cures them.
+NOT_LET_IN: Final = frozenset(
     {
         RejectCode.NAME_TAKEN,
         RejectCode.SIGNUP_REFUSED,
         RejectCode.UNKNOWN_TICKET,
         RejectCode.TICKET_USED,
         RejectCode.EXPIRED,
-        RejectCode.WRONG_ORIGIN,
-        RejectCode.DEVICE_GONE,
-        RejectCode.UNKNOWN_DEVICE,
-        RejectCode.REPLACED,
-        RejectCode.OTHER_INSTANCE,
     }
 )
+#: Refusals that no quick retry changes: the owner, or the relay's operator, has to do something.
+LASTING: Final = NOT_LET_IN | {
+    RejectCode.WRONG_ORIGIN,
+    RejectCode.DEVICE_GONE,
+    RejectCode.UNKNOWN_DEVICE,
+    RejectCode.REPLACED,
+    RejectCode.OTHER_INSTANCE,
+}
 
 
 @asynccontextmanager

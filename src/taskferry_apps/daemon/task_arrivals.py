@@ -27,6 +27,7 @@ from taskferry_protocol.records import (
     TaskQuery,
     TaskRecord,
 )
+from taskferry_protocol.task_messages import task_event
 from taskferry_protocol.tasks import TaskEvent, TaskView, check_event, confirmation_due
 
 from .alarms import raise_alarm
@@ -136,7 +137,7 @@ def _most_events(held: Held) -> int:
 
 def _event(arrival: Arrival, side: Role) -> TaskEvent:
     envelope = arrival.decision.envelope
-    return event_of(envelope.hash, side, envelope.device, envelope.header.created_at, arrival.content)
+    return event_of(envelope, arrival.content, side)
 
 
 def _hold(arrival: Arrival, task: Hash, side: Role) -> None:
@@ -344,7 +345,13 @@ async def _with_early_words(arrival: Arrival, held: Held, row: TaskRecord) -> He
             continue
         side = Role(row.role) if message.direction is Direction.COPY else Role(row.role).other
         content = decode_content(message.content)
-        event = event_of(message.hash, side, message.device, message.created_at, content)
+        event = task_event(
+            content,
+            hash=message.hash,
+            role=side,
+            device=message.device,
+            created_at=message.created_at,
+        )
         held = held.with_event(event, content, core.device)
         record = TaskEventRecord(
             held.task, message.hash, side.value, message.device, message.created_at, arrival.draft.now

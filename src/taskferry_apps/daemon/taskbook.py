@@ -9,26 +9,21 @@ import attrs
 
 from taskferry_protocol.account_state import DeviceStatus
 from taskferry_protocol.accounts import AccountLog
-from taskferry_protocol.errors import LocalProtocolError
+from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, DeviceId, Hash, Instant
-from taskferry_protocol.links import EventType, Role
+from taskferry_protocol.links import Role
 from taskferry_protocol.messages import (
-    ArtifactSubmit,
     Content,
-    RevisionRequest,
-    TaskComplete,
-    TaskExpire,
     TaskProgress,
     TaskRequest,
     decode_content,
 )
 from taskferry_protocol.records import TaskEventRecord, TaskRecord
+from taskferry_protocol.task_messages import task_event
 from taskferry_protocol.tasks import (
     Effect,
     TaskEvent,
-    TaskTerms,
     TaskView,
-    VersionName,
     fold_task,
 )
 
@@ -38,27 +33,10 @@ from .lines import LINE_CHARS, one_line
 __all__ = ["Held", "Summary", "event_of", "first_row", "load_task", "read_summary", "row_after", "view_of"]
 
 
-def event_of(hash: Hash, side: Role, device: DeviceId, created_at: Instant, content: Content) -> TaskEvent:
-    """A task event as the fold sees it. Raises LocalProtocolError for content that has no link."""
-    body, link = content.body, content.link
-    if link is None:
-        raise LocalProtocolError("a task event has a link")
-    return TaskEvent(
-        hash,
-        side,
-        device,
-        EventType(body.type_name),
-        link,
-        created_at,
-        terms=(
-            TaskTerms(body.deadline, body.revisions, body.budget) if isinstance(body, TaskRequest) else None
-        ),
-        names=(
-            VersionName(body.version, body.hash) if isinstance(body, RevisionRequest | TaskComplete) else None
-        ),
-        answers=body.answers if isinstance(body, ArtifactSubmit) else None,
-        deadline=body.deadline if isinstance(body, TaskExpire) else None,
-    )
+def event_of(envelope: Envelope, content: Content, role: Role) -> TaskEvent:
+    """The event of a task that an envelope brings, as the fold sees it."""
+    created_at = envelope.header.created_at
+    return task_event(content, hash=envelope.hash, role=role, device=envelope.device, created_at=created_at)
 
 
 @attrs.frozen
@@ -125,7 +103,13 @@ async def load_task(
     accounts = {*parties, *(row.mine.account for row in rows), *(row.peer.account for row in rows)}
     revoked = revoked_in([await core.logs.get(account) for account in sorted(accounts)])
     events = tuple(
-        event_of(record.hash, Role(record.side), record.device, record.created_at, contents[record.hash])
+        task_event(
+            contents[record.hash],
+            hash=record.hash,
+            role=Role(record.side),
+            device=record.device,
+            created_at=record.created_at,
+        )
         for record in records
     )
     view = view_of(task, events, core.device, revoked)

@@ -74,7 +74,7 @@ def add_event(draft: Draft, held: Held, posted: Posted, role: Role) -> Held:
             TaskEventRecord(held.task, posted.hash, role.value, device, header.created_at, draft.now)
         )
     )
-    event = event_of(posted.hash, role, device, header.created_at, posted.content)
+    event = event_of(posted.envelope, posted.content, role)
     return held.with_event(event, posted.content, draft.core.device)
 
 
@@ -154,7 +154,7 @@ class Tasks:
             check_may_send(way, posted, draft.now)
             count_sent(draft, mine, way.peer, posted.hash, posted.content)
             header = posted.envelope.header
-            event = event_of(posted.hash, Role.REQUESTER, core.device, header.created_at, posted.content)
+            event = event_of(posted.envelope, posted.content, Role.REQUESTER)
             view = view_of(posted.hash, (event,), core.device, frozenset())
             row = first_row(
                 posted.hash,

@@ -27,12 +27,12 @@ _FRAMES: Final = "application/cbor-seq"
 
 
 def _object(**members: Schema) -> Schema:
-    return {
-        "type": "object",
-        "properties": members,
-        "required": list(members),
-        "additionalProperties": False,
-    }
+    return {**_some(**members), "required": list(members)}
+
+
+def _some(**members: Schema) -> Schema:
+    """An object of which any member may be missing."""
+    return {"type": "object", "properties": members, "additionalProperties": False}
 
 
 def _list(item: Schema) -> Schema:
@@ -203,12 +203,7 @@ def _paths() -> dict[str, Schema]:
             "get": _operation(
                 "community",
                 "Public agents, the newest first.",
-                {
-                    "200": (
-                        _JSON,
-                        _object(agents=_list(_ref("Listing")), cursor=_TEXT, more={"type": "boolean"}),
-                    )
-                },
+                {"200": (_JSON, _ref("Community"))},
                 parameters=(
                     _query("q", "Words to look for.", maxLength=QUERY_CHARS),
                     _query("capability", "One that the agent has.", maxLength=QUERY_CHARS),
@@ -225,14 +220,7 @@ def _paths() -> dict[str, Schema]:
                     "201": (_JSON, _ref("Ticket")),
                     "202": (_JSON, _object(ok={"const": True}, state={"const": "mail-coming"})),
                 },
-                body=(
-                    _JSON,
-                    {
-                        "type": "object",
-                        "properties": {"owner": _TEXT, "email": _TEXT},
-                        "additionalProperties": False,
-                    },
-                ),
+                body=(_JSON, _some(owner=_TEXT, email=_TEXT)),
             )
         },
         f"{PROGRAMS}signup/confirm": {
@@ -240,14 +228,7 @@ def _paths() -> dict[str, Schema]:
                 "confirm_sign_up",
                 "Take the ticket by the code that came by mail.",
                 {"201": (_JSON, _ref("Ticket"))},
-                body=(
-                    _JSON,
-                    {
-                        "type": "object",
-                        "properties": {"code": _TEXT, "owner": _TEXT},
-                        "additionalProperties": False,
-                    },
-                ),
+                body=(_JSON, _some(code=_TEXT, owner=_TEXT)),
             )
         },
         f"{PROGRAMS}meetings": {

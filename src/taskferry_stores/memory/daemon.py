@@ -93,13 +93,7 @@ class MemoryDaemonStore(
     async def commit(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
         """Make all the changes, in order, or none."""
         state = await self._begin()
-        try:
-            results = tuple([state.apply(change) for change in changes])
-        except BaseException:
-            state.journal.roll_back()
-            raise
-        state.journal.keep()
-        return results
+        return state.journal.commit(state.apply, changes)
 
     # --- who is who --------------------------------------------------------------------------------------
 

@@ -124,13 +124,7 @@ class MemoryRelayStore(AuditReads, OperatorReads):
     async def commit(self, changes: Sequence[RelayChange]) -> tuple[RelayResult, ...]:
         """Make all the changes, in order, or none."""
         await self._begin()
-        try:
-            results = tuple([self._apply(change) for change in changes])
-        except BaseException:
-            self._journal.roll_back()
-            raise
-        self._journal.keep()
-        return results
+        return self._journal.commit(self._apply, changes)
 
     def _apply(self, change: RelayChange) -> RelayResult:
         match change:

@@ -58,14 +58,16 @@ class Journal:
         self.put(table, key, value)
         return value
 
-    def keep(self) -> None:
-        """The commit is complete."""
+    def commit(self, apply: Callable[[K], V], changes: Iterable[K]) -> tuple[V, ...]:
+        """What becomes of each change, in order. When one of them raises, none of them was made."""
+        try:
+            results = tuple([apply(change) for change in changes])
+        except BaseException:
+            while self._undo:
+                self._undo.pop()()
+            raise
         self._undo.clear()
-
-    def roll_back(self) -> None:
-        """Undo everything since the last `keep`."""
-        while self._undo:
-            self._undo.pop()()
+        return results
 
 
 def pick(table: Mapping[K, V], keys: Iterable[K]) -> dict[K, V]:

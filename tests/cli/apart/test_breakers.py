@@ -8,7 +8,7 @@ import pytest
 
 from taskferry_apps.demo.stage import Stage
 from taskferry_apps.local_client import LocalClient
-from tests.cli.conftest import Shell, items, owner_with, request_of, until
+from tests.cli.conftest import Shell, connect, items, owner_with, until
 
 pytestmark = pytest.mark.journey
 
@@ -20,12 +20,7 @@ def pair(stage: Stage, relay: str) -> tuple[Shell, Shell]:
     """Erin, whose breakers trip late, and Frank, whose trip after three messages; their agents connected."""
     erin = owner_with(stage, relay, "erin", "talker")
     frank = owner_with(stage, relay, "frank", "listener", TASKFERRY_BREAKERS="messages=3,messages-a-day=9")
-    assert erin("connect", "talker", "@frank/listener").code == 0
-    assert frank("approve", request_of(frank, "@erin/talker"), "--no-gate").code == 0
-    until(
-        lambda: erin("connections", "--state", "accepted", "--json"),
-        lambda ran: bool(items(ran, "connections")),
-    )
+    connect(erin, "@erin/talker", frank, "@frank/listener", "--no-gate")
     return erin, frank
 
 

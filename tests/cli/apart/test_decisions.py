@@ -7,7 +7,7 @@ import json
 import pytest
 
 from taskferry_apps.local_client import LocalClient
-from tests.cli.conftest import Shell, items, until
+from tests.cli.conftest import Shell, items, request_of, until
 
 pytestmark = pytest.mark.journey
 
@@ -28,11 +28,7 @@ def second(alice: Shell, bob: Shell) -> str:
 def request_of_second(alice: Shell, bob: Shell) -> str:
     """The id of a fresh request, as bob sees it."""
     assert alice("connect", "second", "@bob/writer", "--note", "hello").code == 0
-    found = until(
-        lambda: bob("connections", "--state", "requested_in", "--json"),
-        lambda ran: any(item["peer"] == "@alice/second" for item in items(ran, "connections")),
-    )
-    return str(next(item for item in items(found, "connections") if item["peer"] == "@alice/second")["id"])
+    return request_of(bob, "@alice/second")
 
 
 def test_permissions_are_shown_and_set_in_words(alice: Shell, bob: Shell, second: str) -> None:

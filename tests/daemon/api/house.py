@@ -21,7 +21,7 @@ from taskferry_apps.daemon.link import Route
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.settings import DaemonSettings
 from taskferry_transports.guarded_server import BoundServer, serve
-from tests.daemon.worlds import SECRET, URL, Machine, World, a_world, connect, set_up, until
+from tests.daemon.worlds import SECRET, URL, Machine, World, a_world, connected, set_up, until
 
 __all__ = [
     "DOCUMENT",
@@ -199,14 +199,7 @@ def serve_api(daemon: Daemon) -> Api:
 @asynccontextmanager
 async def a_house() -> AsyncIterator[House]:
     """A relay and two daemons, set up and connected."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob")) as b,
-    ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, b):
         yield House(world, serve_api(a), serve_api(b))
 
 

@@ -7,6 +7,7 @@ import pytest
 from tests.daemon.api.house import a_lone_daemon, a_new_daemon
 
 from .browsing import sign_in
+from .rooms import a_room
 
 
 @pytest.fixture
@@ -21,3 +22,10 @@ async def newcomer():
     """The browser of somebody whose daemon has no account yet."""
     async with a_new_daemon() as api:
         yield await sign_in(api)
+
+
+@pytest.fixture
+async def room():
+    """Bob before his dashboard."""
+    async with a_room() as made:
+        yield made

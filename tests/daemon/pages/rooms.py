@@ -11,12 +11,14 @@ from typing import Any
 
 import attrs
 
+from taskferry_apps.daemon.port import NewAgent
 from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.daemon.views import ConnectionView
 from tests.daemon.api.house import Answer, a_house
 from tests.daemon.api.test_pages import Guests, hidden
-from tests.daemon.worlds import World
+from tests.daemon.worlds import OWNER, World, until
 
-__all__ = ["EVIL", "Page", "Room", "a_room"]
+__all__ = ["EVIL", "Page", "Room", "a_room", "requested"]
 
 #: What would act on a page, a reader or a model that takes it for more than text.
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(1)> **bold** [a](javascript:b) \u202egnp.exe \"'>"
@@ -128,3 +130,15 @@ async def a_room() -> AsyncIterator[Room]:
         guests = Guests(house.world, house.bob, house.alice, "")
         await guests.sign_in("/dashboard")
         yield Room(guests, house.bob.daemon, house.alice.daemon)
+
+
+async def requested(room: Room, note: str = "hello") -> ConnectionView:
+    """A request of Alice's for another agent of Bob's."""
+    await room.bob.create_agent(OWNER, NewAgent("coder"))
+    await room.alice.request_connection(OWNER, "requester", "@bob/coder", note)
+
+    async def there() -> tuple[ConnectionView, ...]:
+        return await room.bob.gates.requests(OWNER, 10)
+
+    (request,) = await until(there)
+    return request

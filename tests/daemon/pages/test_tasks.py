@@ -18,7 +18,7 @@ from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.messages import FilePart, JsonPart, TextPart
 from tests.daemon.api.house import HOST, Answer, serve_api
 from tests.daemon.api.test_pages import ORIGIN, Guests, hidden
-from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, until
+from tests.daemon.worlds import OWNER, a_world, act, ask, connected, in_state, until
 
 NASTY = "<script>alert(1)</script>\u202e**bold** [x](javascript:alert(1)) <img src=x onerror=alert(1)>"
 BOUNDARY = "----form"
@@ -110,14 +110,7 @@ def page_of(task: Hash) -> str:
 @asynccontextmanager
 async def a_desk() -> AsyncIterator[Desk]:
     """Both daemons, connected, and Alice's browser signed in."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob")) as b,
-    ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await connect(a, b, "requester", "@bob/writer")
+    async with a_world() as world, connected(world) as (a, b):
         made = Desk(world, serve_api(a), serve_api(b), "", here=a, there=b)
         await made.sign_in("/dashboard")
         yield made

@@ -8,7 +8,7 @@ from taskferry_apps.daemon.alarms import raise_alarm
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.gates_port import Question
 from taskferry_apps.daemon.identity_changes import What, mark_changed
-from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, NewAgent, NewTask
+from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, NewTask
 from taskferry_protocol.ids import AccountId, AgentRef, Instant, sha256
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import FilePart, TextPart
@@ -18,18 +18,11 @@ from tests.daemon.api.test_pages import Guests
 from tests.daemon.test_breakers import FEW, a_pair
 from tests.daemon.worlds import OWNER, Machine, a_world, ask, until
 
-from .rooms import EVIL, Room, a_room
+from .rooms import EVIL, Room, requested
 
 WRITER = Caller(frozenset({"writer"}))
 PAIR = ("writer", "@alice/requester")
 WAITING = "/dashboard/waiting"
-
-
-@pytest.fixture
-async def room():
-    """Bob before his dashboard."""
-    async with a_room() as made:
-        yield made
 
 
 async def asked(room, what="make release", **more):
@@ -47,18 +40,6 @@ async def held(room, **more):
 
     await until(there)
     return task
-
-
-async def requested(room, note="hello"):
-    """A request of Alice's for another agent of Bob's."""
-    await room.bob.create_agent(OWNER, NewAgent("coder"))
-    await room.alice.request_connection(OWNER, "requester", "@bob/coder", note)
-
-    async def there():
-        return await room.bob.gates.requests(OWNER, 10)
-
-    (request,) = await until(there)
-    return request
 
 
 async def test_nothing_waits_and_the_page_says_what_would(room):

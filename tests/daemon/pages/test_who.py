@@ -28,29 +28,10 @@ from taskferry_protocol.limits import DAY_MS, TIME_LIMIT
 from taskferry_protocol.records import ConnectionState, PutQuarantine, QuarantineRecord
 from tests.daemon.worlds import OWNER, until
 
-from .rooms import a_room
+from .rooms import requested
 
 LIST = "/dashboard/connections"
 PAIR = ("writer", "@alice/requester")
-
-
-@pytest.fixture
-async def room():
-    """Bob before his dashboard."""
-    async with a_room() as made:
-        yield made
-
-
-async def requested(room, note="hello"):
-    """The page of a request of Alice's for another agent of Bob's."""
-    await room.bob.create_agent(OWNER, NewAgent("coder"))
-    await room.alice.request_connection(OWNER, "requester", "@bob/coder", note)
-
-    async def there():
-        return await room.bob.gates.requests(OWNER, 10)
-
-    (request,) = await until(there)
-    return f"{LIST}/{request.id.hex()}"
 
 
 async def bond(room):
@@ -65,7 +46,7 @@ async def bond(room):
 @pytest.mark.parametrize(("do", "gated"), [("accept-gated", True), ("accept-open", False)])
 async def test_request_is_accepted_with_the_permission_that_was_chosen(room, do, gated):
     """Tasks wait, or go straight on; the page leads back to where it was pressed."""
-    path = await requested(room)
+    path = f"{LIST}/{(await requested(room)).id.hex()}"
     page = await room.done(path, await room.get(path), do=do, back="waiting")
     assert "@bob/coder is connected with @alice/requester." in page.text
     (one,) = await room.bob.connections(OWNER, "accepted", "coder")
@@ -75,7 +56,7 @@ async def test_request_is_accepted_with_the_permission_that_was_chosen(room, do,
 
 async def test_request_is_declined_with_a_line_and_a_pause(room):
     """Who asked is told from when on it may ask again."""
-    path = await requested(room)
+    path = f"{LIST}/{(await requested(room)).id.hex()}"
     assert (await room.refused(path, do="decline", again="soon"))[0] == 400
     await room.done(path, do="decline", reason="Not now", again="30d")
 
@@ -145,7 +126,7 @@ async def test_owner_asks_for_a_connection(room):
 
 async def test_connections_are_listed_by_state_and_agent(room):
     """Filters stand in the address; an empty list says what to do next; nonsense is refused in words."""
-    path = await requested(room)
+    path = f"{LIST}/{(await requested(room)).id.hex()}"
     assert "@bob/coder" in (await room.get(f"{LIST}?state=requested_in")).text
     table = (await room.get(f"{LIST}?agent=writer")).raw.decode().partition("<table>")[2]
     assert path not in table
