@@ -35,6 +35,7 @@ from .core import Core
 from .deeds import Asking, permit_deed
 from .draft import LIFETIME_MS, Draft, Thread
 from .grants import answering, changed, next_allowance, next_wish, welcome
+from .logbook import shown_log
 from .names import own_agent, parse_peer, require_owner
 from .peer_told import tell_peer
 from .port import Caller, DaemonRefusal, GrantChange
@@ -184,7 +185,7 @@ class Connections:
         by = "owner" if caller.is_owner else "local program"
         await audit_step(draft, AuditKind.CONNECTION_ASKED, record, by=by)
         proof = invite_proof(link.id, link.secret, request.hash) if link is not None else None
-        body = ConnectionRequested(raw, grant.raw, grant.terms, text, own.statements, proof)
+        body = ConnectionRequested(raw, grant.raw, grant.terms, text, shown_log(own), proof)
         posted = await draft.post(body, mine, peer, Thread(draft.conversation()))
         draft.tell("connection", mine.name, (posted.hash,), state="requested_out", id=request.hash.hex())
         return request.hash, posted.hash
