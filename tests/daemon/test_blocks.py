@@ -13,15 +13,15 @@ from .worlds import OWNER, Machine, a_world, connect, set_up, until
 PAIR = ("requester", "@bob/writer")
 
 
-async def ask_again(bob, alice):
-    """Another request of Bob's, by a daemon that does not care that there is one."""
-    core = bob._core
+async def ask_again(asking, asked, mine="writer", peer="requester", link=None):
+    """Another request, by a daemon that does not care that there is one."""
+    core = asking._core
     async with core.lock:
         draft = Draft(core)
-        to = AgentRef(alice._core.own, "requester")
-        mine = core.agent("writer")
-        await bob._connections._ask(draft, OWNER, mine, to, "once more")
+        to = AgentRef(asked._core.own, peer)
+        await asking._connections._ask(draft, OWNER, core.agent(mine), to, "once more", link)
         await draft.commit()
+    core.outgoing.ring()
 
 
 async def states(daemon):

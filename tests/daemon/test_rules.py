@@ -15,6 +15,7 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import SetTrust, Trust
 
+from .test_blocks import ask_again, states
 from .test_connections_life import asked, in_state
 from .worlds import OWNER, Machine, World, a_world, ask, connect, set_up, until
 from .worlds import in_state as task_in_state
@@ -215,3 +216,19 @@ async def test_a_rule_does_nothing_while_an_identity_is_in_question():
             await draft.commit()
         await a.request_connection(OWNER, "second", "@bob/writer", "")
         assert (await asked(b)).peer == "@alice/second"
+
+
+async def test_no_rule_gives_back_what_the_owner_has_taken_from_a_connected_agent():
+    """It asks for another connection: that waits for the owner, and what it may send stays as it was said."""
+    async with a_world() as world, acquainted(world) as (a, b):
+        await trust(b, "alice", Trust.VERIFIED)
+        await b.gates.add_rule(OWNER, NewRule("@alice/*", grant=GrantChange(classes=("message", "task"))))
+        await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("message",)))
+        await ask_again(a, b, "requester", "writer")
+
+        async def waits():
+            return await states(b) == ["accepted", "requested_in"]
+
+        await until(waits)
+        (connection,) = await b.connections(OWNER, "accepted", "")
+        assert connection.given.classes == ("message",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -13,6 +13,7 @@ from taskferry_protocol.crypto import Kind
 from taskferry_protocol.documents import peek
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import Hash
+from taskferry_protocol.inbound import Relation
 from taskferry_protocol.messages import (
     ConnectionAccepted,
     ConnectionEnded,
@@ -31,7 +32,7 @@ from taskferry_protocol.records import (
 
 from .accepting import accept_new
 from .arrival import Arrival
-from .bonds import Bond, bonds_between, closed_to_peer
+from .bonds import Bond, bonds_between, closed_to_peer, relation
 from .connection_audit import audit_peer_step, ended_kind, grant_facts
 from .grants import read_allowance
 from .identity_changes import stopped
@@ -86,11 +87,14 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     arrival.store(InboxState.QUIET)
     if (await arrival.draft.core.store.connections((request.hash,))).get(request.hash) is not None:
         return ""
+    bonds = await bonds_between(arrival.draft.core.store, arrival.mine, arrival.peer)
+    # Whoever is connected may send what the owner has said since: no rule or invite says it anew.
+    is_connected = relation(bonds) is Relation.CONNECTED
     invite, state = None, ""
-    if body.invite is not None:
+    if body.invite is not None and not is_connected:
         invite, state = await judge_invite(arrival.draft.core, body.invite, request, arrival.draft.now)
         if invite is None:
-            await _check_pause(arrival)
+            _check_pause(arrival, bonds)
     if invite is not None and await stopped(arrival.draft.core.store, {arrival.peer.account}):
         # Whoever was invited may be somebody else by now: the owner looks at this request.
         invite, state = None, ""
@@ -111,7 +115,7 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     )
     # An invite that accepts does so below, on terms of its own.
     by_invite = invite is not None and invite.accepts
-    if by_invite or not await _accepted_by_rule(arrival, record):
+    if by_invite or is_connected or not await _accepted_by_rule(arrival, record):
         arrival.draft.add(SaveConnection(record))
         _tell(arrival, record)
     await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ASKED, record)
@@ -121,9 +125,9 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     return ""
 
 
-async def _check_pause(arrival: Arrival) -> None:
+def _check_pause(arrival: Arrival, bonds: Sequence[Bond]) -> None:
     """Refuse one who was declined and names an invite that is none: a true one outranks the pause."""
-    closed = closed_to_peer(await bonds_between(arrival.draft.core.store, arrival.mine, arrival.peer))
+    closed = closed_to_peer(bonds)
     if closed is not None and arrival.draft.now < closed:
         raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, f"declined, and may ask again from {closed} on")
 

@@ -12,6 +12,7 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.connections import EndKind, read_request, sign_end, sign_request
 from taskferry_protocol.gates import Deed
 from taskferry_protocol.ids import AgentRef, Handle, Hash, Instant
+from taskferry_protocol.inbound import Relation
 from taskferry_protocol.invites import InviteLink, invite_proof
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import (
@@ -29,7 +30,7 @@ from taskferry_protocol.records import (
 )
 
 from .accepting import accept_waiting
-from .bonds import Bond, bonds_between, check_not_blocked, closed_to_us, find_bond
+from .bonds import Bond, bonds_between, check_not_blocked, closed_to_us, find_bond, relation
 from .connection_audit import audit_step, ended_kind, grant_facts
 from .core import Core
 from .deeds import Asking, permit_deed
@@ -111,12 +112,16 @@ class Connections:
             draft = Draft(core)
             await _take(draft, theirs)
             _check_other(agent, to)
-            for bond in reversed(await bonds_between(core.store, agent, to)):
-                if bond.record.state in _LIVE and bond.request.expires_at > draft.now:
-                    if bond.record.state is ConnectionState.ACCEPTED:
-                        raise _connected_already()
-                    if bond.record.state is ConnectionState.REQUESTED_IN or bond.record.invite == link.id:
-                        return self._same(bond)
+            bonds = await bonds_between(core.store, agent, to)
+            check_not_blocked(bonds)
+            if relation(bonds) is Relation.CONNECTED:
+                raise _connected_already()
+            for bond in reversed(bonds):
+                waits = bond.record.state in _LIVE and bond.request.expires_at > draft.now
+                if waits and (
+                    bond.record.state is ConnectionState.REQUESTED_IN or bond.record.invite == link.id
+                ):
+                    return self._same(bond)
             pinned = (await core.store.accounts((theirs.account,))).get(theirs.account)
             if pinned is None or pinned.trust is Trust.UNVERIFIED:
                 draft.add(SetTrust(theirs.account, Trust.INVITED, draft.now))
