@@ -32,9 +32,9 @@ from taskferry_protocol.records import (
 
 from .accepting import accept_new
 from .arrival import Arrival
-from .bonds import Bond, bonds_between, closed_to_peer, relation
+from .bonds import Bond, bonds_between, closed_to_peer, last_word, relation
 from .connection_audit import audit_peer_step, ended_kind, grant_facts
-from .grants import read_allowance
+from .grants import Allowance, read_allowance, within
 from .identity_changes import stopped
 from .invited import admit_invited, judge_invite
 from .publications import Publication, Subject, note
@@ -115,13 +115,13 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     )
     # An invite that accepts does so below, on terms of its own.
     by_invite = invite is not None and invite.accepts
-    if by_invite or is_connected or not await _accepted_by_rule(arrival, record):
+    if by_invite or is_connected or not await _accepted_by_rule(arrival, record, last_word(bonds)):
         arrival.draft.add(SaveConnection(record))
         _tell(arrival, record)
     await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ASKED, record)
     if invite is None:
         return state
-    await admit_invited(arrival.draft, record, invite)
+    await admit_invited(arrival.draft, record, invite, last_word(bonds))
     return ""
 
 
@@ -132,7 +132,7 @@ def _check_pause(arrival: Arrival, bonds: Sequence[Bond]) -> None:
         raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, f"declined, and may ask again from {closed} on")
 
 
-async def _accepted_by_rule(arrival: Arrival, record: PeerConnection) -> bool:
+async def _accepted_by_rule(arrival: Arrival, record: PeerConnection, said: Allowance | None) -> bool:
     """Accept at once what a standing rule of the owner's accepts, on a device that may sign for it."""
     draft, mine = arrival.draft, arrival.mine.name
     if draft.core.keys.device.manage is None:
@@ -140,7 +140,8 @@ async def _accepted_by_rule(arrival: Arrival, record: PeerConnection) -> bool:
     rule = await find_rule(draft, arrival.peer, mine, RuleUse.CONNECTION)
     if rule is None:
         return False
-    await accept_new(draft, record, wish_by(rule), rule.id.hex()[:16])
+    wish = within(wish_by(rule), said, rule.created_at)
+    await accept_new(draft, record, wish, rule.id.hex()[:16])
     count_use(draft, rule, RuleUse.CONNECTION, record.request, mine)
     return True
 
