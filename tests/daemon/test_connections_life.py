@@ -5,6 +5,10 @@ from __future__ import annotations
 import attrs
 import pytest
 
+from taskferry_apps.daemon import accepting
+from taskferry_apps.daemon.bonds import Bond
+from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.daemon.grants import welcome
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.connections import read_request, recall_request, sign_accept, sign_request
@@ -262,3 +266,37 @@ async def test_an_old_grant_of_the_owners_replayed_changes_nothing():
         assert after.given == narrowed.given
         await forger.deliver(await forger.seal(TextMessage("let me in")))
         assert await texts(bob) == []
+
+
+async def test_nobody_accepts_long_afterwards_what_is_over(monkeypatch):
+    """Not with a time from when the request still was: that is a claim."""
+    async with (
+        a_world() as world,
+        world.running(Machine("alice")) as a,
+        world.running(Machine("bob")) as b,
+    ):
+        await set_up(a, "alice", "requester")
+        await set_up(b, "bob", "writer")
+        await a.request_connection(OWNER, "requester", "@bob/writer", "")
+        (waits,) = await until(lambda: b.connections(OWNER, "requested_in", ""))
+        then = world.clock.now()
+        world.clock.ahead_ms += 40 * DAY_MS
+        await a._connections.expire_requests()
+
+        def backdated(request, **how):
+            return sign_accept(request, **{**how, "at": then})
+
+        monkeypatch.setattr(accepting, "sign_accept", backdated)
+        core = b._core
+        async with core.lock:
+            draft = Draft(core)
+            bond = Bond((await core.store.connections((waits.id,)))[waits.id])
+            await accepting.accept_waiting(draft, bond, welcome())
+            await draft.commit()
+        core.outgoing.ring()
+
+        async def set_aside():
+            return [item.code for item in await a.quarantine(OWNER, "", 5)] == ["request-expired"]
+
+        await until(set_aside)
+        assert not await a.connections(OWNER, "accepted", "")

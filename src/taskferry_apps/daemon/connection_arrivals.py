@@ -37,6 +37,7 @@ from .connection_audit import audit_peer_step, ended_kind, grant_facts
 from .grants import Allowance, read_allowance, within
 from .identity_changes import stopped
 from .invited import admit_invited, judge_invite
+from .permitting import permit_no_more
 from .publications import Publication, Subject, note
 from .resending import offer_refused_again
 from .rules import count_use, find_rule, wish_by
@@ -153,6 +154,9 @@ async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:
     states = {ConnectionState.REQUESTED_OUT, ConnectionState.EXPIRED, ConnectionState.ACCEPTED}
     bond = await _bond(arrival, claim.request, states)
     read_accept(body.statement, log, bond.request)
+    if arrival.decision.envelope.header.created_at > bond.request.expires_at:
+        # The time in an acceptance is its signer's claim. Mail lives a month at most, and tells better.
+        raise RemoteProtocolError(RejectCode.REQUEST_EXPIRED, "sent when the request was over")
     grant = read_allowance(body.grant, body.terms, log, bond.request, arrival.peer, bond.record.grants)
     accepted = attrs.evolve(
         bond.record,
@@ -162,6 +166,8 @@ async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:
     )
     arrival.store(InboxState.UNREAD)
     arrival.draft.add(SaveConnection(accepted), PutGrant(grant))
+    if bond.record.state is not ConnectionState.ACCEPTED:
+        await permit_no_more(arrival.draft, Bond(accepted))
     await offer_refused_again(arrival.draft, accepted.mine, accepted.peer)
     _tell(arrival, accepted)
     await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ACCEPTED, accepted)

@@ -18,12 +18,10 @@ from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import (
     ConnectionEnded,
     ConnectionRequested,
-    GrantUpdated,
 )
 from taskferry_protocol.records import (
     ConnectionState,
     PeerConnection,
-    PutGrant,
     SaveConnection,
     SetTrust,
     Trust,
@@ -31,7 +29,7 @@ from taskferry_protocol.records import (
 
 from .accepting import accept_waiting
 from .bonds import Bond, bonds_between, check_not_blocked, closed_to_us, find_bond, relation
-from .connection_audit import audit_step, ended_kind, grant_facts
+from .connection_audit import audit_step, ended_kind
 from .core import Core
 from .deeds import Asking, permit_deed
 from .draft import LIFETIME_MS, Draft, Thread
@@ -39,6 +37,7 @@ from .grants import answering, changed, next_allowance, next_wish, welcome
 from .logbook import shown_log
 from .names import own_agent, parse_peer, require_owner
 from .peer_told import tell_peer
+from .permitting import permit, permit_beside
 from .port import Caller, DaemonRefusal, GrantChange
 from .publications import Publication, Subject, note
 from .shares import account_items, share
@@ -209,7 +208,9 @@ class Connections:
                     "Ask the other side to request a connection again.",
                     status=409,
                 )
-            posted = await accept_waiting(draft, bond, changed(welcome(), change))
+            wish = changed(welcome(), change)
+            posted = await accept_waiting(draft, bond, wish)
+            await permit_beside(draft, bond, wish)
             await draft.commit()
         return await self._step(bond.record.request, posted.hash)
 
@@ -314,22 +315,9 @@ class Connections:
         async with core.lock:
             draft = Draft(core)
             bond = await find_bond(core, caller, named, frozenset({ConnectionState.ACCEPTED}))
-            grant = next_allowance(
-                bond.request,
-                bond.record.mine,
-                next_wish(bond.given, change),
-                before=bond.given,
-                log=await draft.own_log(),
-                by=core.manage,
-                at=draft.now,
-                entropy=core.entropy,
-            )
-            draft.add(PutGrant(grant))
-            await note(draft, Publication(Subject.GRANT, bond.record.request))
-            told = GrantUpdated(grant.raw, grant.terms)
-            message = await tell_peer(draft, told, bond, ConnectionState.ACCEPTED)
-            facts = grant_facts(grant)
-            await audit_step(draft, AuditKind.PERMISSION_CHANGED, bond.record, by="owner", **facts)
+            wish = next_wish(bond.given, change)
+            await permit_beside(draft, bond, wish)
+            message = await permit(draft, bond, wish, by="owner")
             await draft.commit()
         return await self._step(bond.record.request, message)
 
