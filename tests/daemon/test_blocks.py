@@ -21,7 +21,7 @@ async def ask_again(asking, asked, mine="writer", peer="requester", link=None):
     core = asking._core
     async with core.lock:
         draft = Draft(core)
-        to = AgentRef(asked._core.own, peer)
+        to = AgentRef(asked, peer)
         await asking._connections._ask(draft, OWNER, core.agent(mine), to, "once more", link)
         await draft.commit()
     core.outgoing.ring()
@@ -43,7 +43,7 @@ async def test_what_is_ended_is_all_that_is_between_two_agents(kind):
         await set_up(a, "alice", "requester")
         await set_up(b, "bob", "writer")
         await connect(b, a, "writer", "@alice/requester")
-        await ask_again(b, a)
+        await ask_again(b, a._core.own)
 
         async def both():
             return await states(a) == ["accepted", "requested_in"]
@@ -64,14 +64,14 @@ async def test_who_is_blocked_is_not_heard_until_the_block_is_lifted():
         await set_up(b, "bob", "writer")
         await connect(b, a, "writer", "@alice/requester")
         (bond,) = await a.connections(OWNER, "accepted", "")
-        await ask_again(b, a)
+        await ask_again(b, a._core.own)
 
         async def waits():
             return await a.connections(OWNER, "requested_in", "")
 
         await until(waits)
         await a.end_connection(OWNER, bond.id.hex(), "blocked", "", None)
-        await ask_again(b, a)
+        await ask_again(b, a._core.own)
 
         async def refused():
             return [item for item in await a.quarantine(OWNER, "", 50) if item.code == "not-permitted"]
@@ -95,7 +95,7 @@ async def test_what_an_owner_takes_is_taken_in_all_connections_with_that_agent()
         await set_up(a, "alice", "requester")
         await set_up(b, "bob", "writer")
         await connect(b, a, "writer", "@alice/requester")
-        await ask_again(b, a)
+        await ask_again(b, a._core.own)
         (request,) = await until(lambda: a.connections(OWNER, "requested_in", ""))
         await a.accept_connection(OWNER, request.id.hex(), GrantChange(classes=("message", "task")))
         assert [given(one) for one in await a.connections(OWNER, "accepted", "")] == [{"message", "task"}] * 2
@@ -118,7 +118,7 @@ async def test_a_request_that_is_accepted_late_lets_nobody_send_more_than_was_sa
         await a.request_connection(OWNER, *PAIR, "")
         (old,) = await until(lambda: b.connections(OWNER, "requested_in", ""))
         world.clock.ahead_ms += 1_000
-        await ask_again(b, a)
+        await ask_again(b, a._core.own)
         (new,) = await until(lambda: a.connections(OWNER, "requested_in", ""))
         await a.accept_connection(OWNER, new.id.hex(), GrantChange(classes=("message",)))
         await until(lambda: are(b, ["accepted", "requested_in"]))

@@ -5,10 +5,6 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from taskferry_apps.daemon import accepting
-from taskferry_apps.daemon.bonds import Bond
-from taskferry_apps.daemon.draft import Draft
-from taskferry_apps.daemon.grants import welcome
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.connections import read_request, recall_request, sign_accept, sign_request
@@ -19,6 +15,7 @@ from taskferry_protocol.messages.connections import InviteProof
 from taskferry_protocol.permissions import GRANTABLE, Terms, encode_terms, sign_grant
 
 from .forger import Forger, codes, forging, texts
+from .test_blocks import ask_again
 from .worlds import OWNER, Machine, a_world, set_up, until
 
 
@@ -268,35 +265,28 @@ async def test_an_old_grant_of_the_owners_replayed_changes_nothing():
         assert await texts(bob) == []
 
 
-async def test_nobody_accepts_long_afterwards_what_is_over(monkeypatch):
+async def test_nobody_accepts_long_afterwards_what_is_over():
     """Not with a time from when the request still was: that is a claim."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob")) as b,
-    ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await a.request_connection(OWNER, "requester", "@bob/writer", "")
-        (waits,) = await until(lambda: b.connections(OWNER, "requested_in", ""))
-        then = world.clock.now()
-        world.clock.ahead_ms += 40 * DAY_MS
-        await a._connections.expire_requests()
-
-        def backdated(request, **how):
-            return sign_accept(request, **{**how, "at": then})
-
-        monkeypatch.setattr(accepting, "sign_accept", backdated)
-        core = b._core
-        async with core.lock:
-            draft = Draft(core)
-            bond = Bond((await core.store.connections((waits.id,)))[waits.id])
-            await accepting.accept_waiting(draft, bond, welcome())
-            await draft.commit()
-        core.outgoing.ring()
-
-        async def set_aside():
-            return [item.code for item in await a.quarantine(OWNER, "", 5)] == ["request-expired"]
-
-        await until(set_aside)
-        assert not await a.connections(OWNER, "accepted", "")
+    async with forging() as (forger, bob):
+        await bob.end_connection(OWNER, ("writer", "@alice/requester"), "revoked", "")
+        await ask_again(bob, forger.alice.own)
+        (asked,) = await bob.connections(OWNER, "requested_out", "")
+        record = (await forger.bob.store.connections((asked.id,)))[asked.id]
+        request, own, then = (
+            recall_request(record.request_raw),
+            await forger.alice.own_log(),
+            forger.clock.now(),
+        )
+        accept = sign_accept(request, at=then, log=own.position, by=forger.alice.manage)
+        body = await request_by(forger, 1)
+        terms = body.terms
+        grant = sign_grant(
+            request, request.to, before=None, at=then, until=None, classes=frozenset(GRANTABLE), rate=60,
+            largest=100_000, terms=sha256(terms), log=own.position, by=forger.alice.manage,
+        )  # fmt: skip
+        accepted = ConnectionAccepted(accept, grant, terms, own.statements)
+        forger.clock.ahead_ms += 31 * DAY_MS
+        await bob._connections.expire_requests()
+        await forger.deliver(await forger.seal(accepted))
+        assert await codes(bob) == ["request-expired"]
+        assert not await bob.connections(OWNER, "accepted", "")

@@ -291,7 +291,7 @@ async def test_no_invite_gives_back_what_its_owner_has_taken_from_a_connected_ag
 
     await until(connected)
     await pair.bob.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("message",)))
-    await ask_again(pair.alice, pair.bob, "requester", "writer", InviteLink.parse(link))
+    await ask_again(pair.alice, pair.bob._core.own, "requester", "writer", InviteLink.parse(link))
 
     async def waits():
         return await states(pair.bob) == ["accepted", "requested_in"]

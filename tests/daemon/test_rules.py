@@ -256,7 +256,7 @@ async def test_no_rule_gives_back_what_the_owner_has_taken_from_a_connected_agen
         await trust(b, "alice", Trust.VERIFIED)
         await b.gates.add_rule(OWNER, NewRule("@alice/*", grant=GrantChange(classes=("message", "task"))))
         await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("message",)))
-        await ask_again(a, b, "requester", "writer")
+        await ask_again(a, b._core.own, "requester", "writer")
 
         async def waits():
             return await states(b) == ["accepted", "requested_in"]

@@ -34,6 +34,7 @@ from .core import Core
 from .deeds import Asking, permit_deed
 from .draft import LIFETIME_MS, Draft, Thread
 from .grants import answering, changed, next_allowance, next_wish, welcome
+from .lifting import lift_block
 from .logbook import shown_log
 from .names import own_agent, parse_peer, require_owner
 from .peer_told import tell_peer
@@ -271,7 +272,7 @@ class Connections:
         return message
 
     async def unblock(self, caller: Caller, named: str | tuple[str, str]) -> Step:
-        """Take a block back: the peer may ask again. Nothing is sent, and what ended stays ended."""
+        """Take a block back: the peer may ask again. Nothing is sent to it; what ended stays ended."""
         require_owner(caller)
         core = self._core
         async with core.lock:
@@ -284,12 +285,10 @@ class Connections:
                     "List the connections with: taskferry connections",
                     status=409,
                 )
-            lifted = attrs.evolve(bond.record, end_kind=EndKind.REVOKED.value, updated_at=draft.now)
-            draft.add(SaveConnection(lifted))
+            lifted = bond.record
             for one in await bonds_between(core.store, lifted.mine, lifted.peer):
-                if one.blocked_by_us and one.record.request != lifted.request:
-                    also = attrs.evolve(one.record, end_kind=EndKind.REVOKED.value, updated_at=draft.now)
-                    draft.add(SaveConnection(also))
+                if one.blocked_by_us:
+                    await lift_block(draft, one)
             draft.tell(
                 "connection", lifted.mine.name, (), state="ended", id=lifted.request.hex(), unblocked=True
             )
