@@ -15,6 +15,7 @@ from taskferry_protocol.messages.connections import InviteProof
 from taskferry_protocol.permissions import GRANTABLE, Terms, encode_terms, sign_grant
 
 from .forger import Forger, codes, forging
+from .test_blocks import ask_again
 from .worlds import OWNER, Machine, a_world, set_up, texts, until
 
 
@@ -262,3 +263,30 @@ async def test_an_old_grant_of_the_owners_replayed_changes_nothing():
         assert after.given == narrowed.given
         await forger.deliver(await forger.seal(TextMessage("let me in")))
         assert await texts(bob) == []
+
+
+async def test_nobody_accepts_long_afterwards_what_is_over():
+    """Not with a time from when the request still was: that is a claim."""
+    async with forging() as (forger, bob):
+        await bob.end_connection(OWNER, ("writer", "@alice/requester"), "revoked", "")
+        await ask_again(bob, forger.alice.own)
+        (asked,) = await bob.connections(OWNER, "requested_out", "")
+        record = (await forger.bob.store.connections((asked.id,)))[asked.id]
+        request, own, then = (
+            recall_request(record.request_raw),
+            await forger.alice.own_log(),
+            forger.clock.now(),
+        )
+        accept = sign_accept(request, at=then, log=own.position, by=forger.alice.manage)
+        body = await request_by(forger, 1)
+        terms = body.terms
+        grant = sign_grant(
+            request, request.to, before=None, at=then, until=None, classes=frozenset(GRANTABLE), rate=60,
+            largest=100_000, terms=sha256(terms), log=own.position, by=forger.alice.manage,
+        )  # fmt: skip
+        accepted = ConnectionAccepted(accept, grant, terms, own.statements)
+        forger.clock.ahead_ms += 31 * DAY_MS
+        await bob._connections.expire_requests()
+        await forger.deliver(await forger.seal(accepted))
+        assert await codes(bob) == ["request-expired"]
+        assert not await bob.connections(OWNER, "accepted", "")

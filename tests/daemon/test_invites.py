@@ -33,7 +33,8 @@ from taskferry_protocol.records import Generation, InviteRecord, PutInvite
 from taskferry_stores.memory import MemoryRelayStore
 from taskferry_stores.sqlite import open_daemon_store
 
-from .worlds import OWNER, Machine, World, a_world, set_up, until
+from .test_blocks import ask_again, states
+from .worlds import OWNER, Machine, World, a_world, connect, set_up, until
 
 AGENT = Caller(frozenset({"requester", "writer"}))
 
@@ -270,6 +271,47 @@ async def test_device_that_did_not_make_an_invite_says_nothing_of_it(pair):
     await pair.alice.links.connect(OWNER, held, "requester", "")
     (request,) = await pair.arrived()
     assert (request.invite_state, request.trust) == ("", "unverified")
+
+
+async def test_whoever_is_connected_is_not_asked_again_however_old_the_connection_is(pair):
+    """A second one would put other permissions in the place of what the owner has set."""
+    await connect(pair.alice, pair.bob, "requester", "@bob/writer")
+    pair.world.clock.ahead_ms += 31 * DAY_MS
+    link, _ = await pair.invite()
+    await refused("conflict", pair.ask, link)
+
+
+async def test_no_invite_gives_back_what_its_owner_has_taken_from_a_connected_agent(pair):
+    """A link for several that accepts, used again by one of them: the owner looks at that request."""
+    link, _ = await pair.invite(uses=3, accepts=True, permissions=GrantChange(classes=("message", "task")))
+    await pair.ask(link)
+
+    async def connected():
+        return await states(pair.alice) == ["accepted"]
+
+    await until(connected)
+    await pair.bob.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("message",)))
+    await ask_again(pair.alice, pair.bob._core.own, "requester", "writer", InviteLink.parse(link))
+
+    async def waits():
+        return await states(pair.bob) == ["accepted", "requested_in"]
+
+    await until(waits)
+    (connection,) = await pair.bob.connections(OWNER, "accepted", "")
+    assert connection.given is not None
+    assert connection.given.classes == ("message",)
+    (invite,) = await pair.bob.invites.list(OWNER)
+    assert invite.used == 1
+
+
+async def test_nobody_is_asked_through_a_link_whose_answer_would_not_be_heard(pair):
+    """Who is blocked is heard again once the block is taken back, and not by opening a link of theirs."""
+    await connect(pair.alice, pair.bob, "requester", "@bob/writer")
+    await pair.alice.end_connection(OWNER, ("requester", "@bob/writer"), "blocked", "")
+    link, _ = await pair.invite()
+    refusal = await refused("conflict", pair.ask, link)
+    assert "unblock" in refusal.next_step
+    assert not await pair.alice.connections(OWNER, "requested_out", "")
 
 
 async def test_link_opened_before_set_up_says_so():

@@ -15,6 +15,7 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import SetTrust, Trust
 
+from .test_blocks import ask_again, states
 from .test_connections_life import asked, in_state
 from .worlds import OWNER, Machine, World, a_world, ask, connect, introduce, set_up, until
 from .worlds import in_state as task_in_state
@@ -213,3 +214,51 @@ async def test_a_rule_does_nothing_while_an_identity_is_in_question():
             await draft.commit()
         await a.request_connection(OWNER, "second", "@bob/writer", "")
         assert (await asked(b)).peer == "@alice/second"
+
+
+async def test_no_rule_gives_back_what_the_owner_has_taken_from_an_agent_that_ends_and_asks_anew():
+    """It is connected again, and may send what the owner had said last; a rule that is made later counts."""
+    async with a_world() as world, acquainted(world) as (a, b):
+        await trust(b, "alice", Trust.VERIFIED)
+        grant = GrantChange(classes=("message", "task"))
+        rule = await b.gates.add_rule(OWNER, NewRule("@alice/*", grant=grant))
+        world.clock.ahead_ms += 1_000
+        less = GrantChange(classes=("message",), rate_per_minute=7)
+        await b.set_permissions(OWNER, ("writer", "@alice/requester"), less)
+        assert await _given_after_asking_anew(a, b) == (("message",), 7)
+        await b.gates.remove_rule(OWNER, rule.id.hex())
+        world.clock.ahead_ms += 1_000
+        await b.gates.add_rule(OWNER, NewRule("@alice/*", grant=grant))
+        assert await _given_after_asking_anew(a, b) == (("message", "task"), 60)
+
+
+async def _given_after_asking_anew(a, b):
+    """What bob lets alice send, once she has ended the connection and his rule has accepted another one."""
+    ended = await states(b)
+    await a.end_connection(OWNER, ("requester", "@bob/writer"), "revoked", "")
+    await until(lambda: _are(b, ["ended" for _ in ended]))
+    await a.request_connection(OWNER, "requester", "@bob/writer", "again")
+    await until(lambda: _are(b, ["accepted", *["ended" for _ in ended]]))
+    await until(lambda: _are(a, ["accepted", *["ended" for _ in ended]]))
+    (connection,) = await b.connections(OWNER, "accepted", "")
+    return connection.given.classes, connection.given.rate_per_minute
+
+
+async def _are(daemon, wanted):
+    return await states(daemon) == wanted
+
+
+async def test_no_rule_gives_back_what_the_owner_has_taken_from_a_connected_agent():
+    """It asks for another connection: that waits for the owner, and what it may send stays as it was said."""
+    async with a_world() as world, acquainted(world) as (a, b):
+        await trust(b, "alice", Trust.VERIFIED)
+        await b.gates.add_rule(OWNER, NewRule("@alice/*", grant=GrantChange(classes=("message", "task"))))
+        await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("message",)))
+        await ask_again(a, b._core.own, "requester", "writer")
+
+        async def waits():
+            return await states(b) == ["accepted", "requested_in"]
+
+        await until(waits)
+        (connection,) = await b.connections(OWNER, "accepted", "")
+        assert connection.given.classes == ("message",)

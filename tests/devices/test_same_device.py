@@ -13,7 +13,9 @@ from taskferry_apps.daemon.backups import Backups, Copying
 from taskferry_apps.daemon.core import SEQUENCE_FLOOR, Core
 from taskferry_apps.daemon.keys import decode_keys
 from taskferry_apps.daemon.log_news import take_own_news
+from taskferry_apps.daemon.orders import CardChange, GrantChange
 from taskferry_apps.daemon.private_files import make_private_directory
+from taskferry_apps.daemon.publications import noted
 from taskferry_apps.daemon.restoring import Identity, numbers_after, read_opening, restore
 from taskferry_apps.daemon.secret_files import FileSecrets
 from taskferry_apps.daemon.secret_port import DEVICE
@@ -131,6 +133,72 @@ async def test_it_goes_on_whatever_it_did_after_the_backup(
                 assert "held" not in await alarms_of(daemon)
 
 
+async def test_what_its_owner_decided_after_the_backup_comes_back(tmp_path: Path) -> None:
+    """What a peer may send is what was said last, an end stays one, and a card goes on from the newest."""
+    data, file, again = tmp_path / "alice", tmp_path / "alice.backup", tmp_path / "again"
+    make_private_directory(data)
+    async with (
+        a_world() as world,
+        world.running(Machine("bob")) as bob,
+        world.running(Machine("carol")) as carol,
+    ):
+        await set_up(bob, "bob", "writer")
+        await set_up(carol, "carol", "painter")
+        async with (
+            open_daemon_store(data / "daemon.db") as store,
+            world.running(Machine("alice", store=store, folder=data)) as alice,
+        ):
+            await set_up(alice, "alice", "requester")
+            await connect(alice, bob, "requester", "@bob/writer")
+            await connect(alice, carol, "requester", "@carol/painter")
+            await _make(alice, Copying(store.copy_to, data), file)
+            await alice.edit_agent(OWNER, "requester", CardChange(tagline="after the backup"))
+            await alice.set_permissions(
+                OWNER, ("requester", "@bob/writer"), GrantChange(classes=("message",), rate_per_minute=7)
+            )
+            await alice.end_connection(OWNER, ("requester", "@carol/painter"), "blocked", "")
+            await until(lambda: _is_shown(bob, "after the backup"))
+            await until(lambda: _is_published(alice))
+        await _restored(world, file, again)
+        vault = MemoryVault()
+        vault.ring = decode_keys(FileSecrets(again).read(DEVICE) or b"", "")
+        async with (
+            open_daemon_store(again / "daemon.db") as store,
+            world.running(Machine("again", store=store, vault=vault, folder=again)) as alice,
+        ):
+            await until(lambda: _may_sign(alice))
+            await until(lambda: _allows(alice, "@bob/writer", ("message",), 7))
+            await until(lambda: _is_ended(alice, "@carol/painter"))
+            await alice.edit_agent(OWNER, "requester", CardChange(tagline="after the restore"))
+            await until(lambda: _is_shown(bob, "after the restore"))
+
+
+async def _make(daemon: Daemon, copying: Copying, file: Path) -> None:
+    made = await Backups(daemon._core, copying, Effort(1, 8_192)).make(OWNER, PASSPHRASE)
+    async with made.pieces as pieces:
+        file.write_bytes(b"".join([piece async for piece in pieces]))
+
+
+async def _is_shown(peer: Daemon, tagline: str) -> bool:
+    (connection,) = await peer.connections(OWNER, "accepted", "")
+    return connection.card is not None and connection.card.tagline == tagline
+
+
+async def _is_published(daemon: Daemon) -> bool:
+    return not await noted(daemon._core.store)
+
+
+async def _allows(daemon: Daemon, peer: str, classes: tuple[str, ...], rate: int) -> bool:
+    held = [one.given for one in await daemon.connections(OWNER, "accepted", "") if one.peer == peer]
+    return [(one.classes, one.rate_per_minute) for one in held if one is not None] == [(classes, rate)]
+
+
+async def _is_ended(daemon: Daemon, peer: str) -> bool:
+    return [one.end_kind for one in await daemon.connections(OWNER, "ended", "") if one.peer == peer] == [
+        "blocked"
+    ]
+
+
 async def _backed_up(world: World, data: Path, file: Path) -> None:
     """Take a backup of a daemon that has an account, at this clock."""
     async with (
@@ -138,11 +206,7 @@ async def _backed_up(world: World, data: Path, file: Path) -> None:
         world.running(Machine("alice", store=store, folder=data)) as alice,
     ):
         await set_up(alice, "alice", "requester")
-        made = await Backups(alice._core, Copying(store.copy_to, data), Effort(1, 8_192)).make(
-            OWNER, PASSPHRASE
-        )
-        async with made.pieces as pieces:
-            file.write_bytes(b"".join([piece async for piece in pieces]))
+        await _make(alice, Copying(store.copy_to, data), file)
 
 
 async def _floor(data: Path) -> int:

@@ -13,6 +13,7 @@ from .bonds import Bond
 from .connection_audit import audit_step, grant_facts
 from .draft import Draft, Posted, Thread
 from .grants import Wish, next_allowance
+from .logbook import shown_log
 from .publications import Publication, Subject, note
 
 __all__ = ["accept_new", "accept_waiting"]
@@ -53,7 +54,7 @@ async def _signed(
         entropy=core.entropy,
     )
     accepted = attrs.evolve(bond.record, state=ConnectionState.ACCEPTED, accept_raw=raw, updated_at=draft.now)
-    return accepted, grant, ConnectionAccepted(raw, grant.raw, grant.terms, own.statements)
+    return accepted, grant, ConnectionAccepted(raw, grant.raw, grant.terms, shown_log(own))
 
 
 async def _written_down(draft: Draft, record: PeerConnection, grant: GrantRecord, by: str) -> None:

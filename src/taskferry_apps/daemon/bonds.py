@@ -29,6 +29,7 @@ __all__ = [
     "closed_to_peer",
     "closed_to_us",
     "find_bond",
+    "last_word",
     "relation",
 ]
 
@@ -86,6 +87,18 @@ async def bond_between(store: DaemonStore, mine: AgentRef, peer: AgentRef) -> Bo
     for bond in reversed(await bonds_between(store, mine, peer)):
         if bond.record.state is ConnectionState.ACCEPTED:
             return bond
+    return None
+
+
+def last_word(bonds: Sequence[Bond]) -> Allowance | None:
+    """What this owner let the peer send at last, in a connection that stood; None where nothing was said.
+
+    What goes with a request of ours is only there so that it can be answered.
+    """
+    for bond in reversed(bonds):
+        given = bond.given if bond.record.accept_raw else None
+        if given is not None and (bond.asked_by_peer or given.grant.version > 1):
+            return given
     return None
 
 

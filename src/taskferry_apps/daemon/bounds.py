@@ -83,6 +83,13 @@ class DaemonBounds:
         "Connections that a relay may show after a recovery: more than any owner has.",
     )
 
+    stranger_log_bytes: int = fixed(
+        Of.PEERS,
+        2 * _MIB,
+        _BYTES,
+        "Of the log of an account not known here that asks for a connection: more than all key rotations.",
+    )
+
     # --- programs of this machine
 
     connections: int = fixed(

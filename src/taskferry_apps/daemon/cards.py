@@ -132,7 +132,9 @@ async def sign_next(draft: Draft, log: AccountLog, card: Card) -> tuple[Card, by
             "Only a thief's does: put it out with taskferry device revoke ID, then change the card.",
             status=409,
         )
-    version = version_after(held.version if held is not None else 0, draft.now)
+    last = held.version if held is not None else 0
+    # A machine that goes on from a backup does not know how far it had come.
+    version = version_after(max(last, min(draft.core.sequence_floor, LAST_VERSION - 1)), draft.now)
     card = attrs.evolve(card, version=version, at=draft.now, log=log.position)
     raw = sign_card(card, draft.core.manage)
     try:

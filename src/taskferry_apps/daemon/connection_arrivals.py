@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 
@@ -13,6 +13,7 @@ from taskferry_protocol.crypto import Kind
 from taskferry_protocol.documents import peek
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import Hash
+from taskferry_protocol.inbound import Relation
 from taskferry_protocol.messages import (
     ConnectionAccepted,
     ConnectionEnded,
@@ -31,11 +32,12 @@ from taskferry_protocol.records import (
 
 from .accepting import accept_new
 from .arrival import Arrival
-from .bonds import Bond, bonds_between, closed_to_peer
+from .bonds import Bond, bonds_between, closed_to_peer, last_word, relation
 from .connection_audit import audit_peer_step, ended_kind, grant_facts
-from .grants import read_allowance
+from .grants import Allowance, read_allowance, within
 from .identity_changes import stopped
 from .invited import admit_invited, judge_invite
+from .permitting import permit_no_more
 from .publications import Publication, Subject, note
 from .resending import offer_refused_again
 from .rules import count_use, find_rule, wish_by
@@ -86,11 +88,14 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     arrival.store(InboxState.QUIET)
     if (await arrival.draft.core.store.connections((request.hash,))).get(request.hash) is not None:
         return ""
+    bonds = await bonds_between(arrival.draft.core.store, arrival.mine, arrival.peer)
+    # Whoever is connected may send what the owner has said since: no rule or invite says it anew.
+    is_connected = relation(bonds) is Relation.CONNECTED
     invite, state = None, ""
-    if body.invite is not None:
+    if body.invite is not None and not is_connected:
         invite, state = await judge_invite(arrival.draft.core, body.invite, request, arrival.draft.now)
         if invite is None:
-            await _check_pause(arrival)
+            _check_pause(arrival, bonds)
     if invite is not None and await stopped(arrival.draft.core.store, {arrival.peer.account}):
         # Whoever was invited may be somebody else by now: the owner looks at this request.
         invite, state = None, ""
@@ -111,24 +116,24 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     )
     # An invite that accepts does so below, on terms of its own.
     by_invite = invite is not None and invite.accepts
-    if by_invite or not await _accepted_by_rule(arrival, record):
+    if by_invite or is_connected or not await _accepted_by_rule(arrival, record, last_word(bonds)):
         arrival.draft.add(SaveConnection(record))
         _tell(arrival, record)
     await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ASKED, record)
     if invite is None:
         return state
-    await admit_invited(arrival.draft, record, invite)
+    await admit_invited(arrival.draft, record, invite, last_word(bonds))
     return ""
 
 
-async def _check_pause(arrival: Arrival) -> None:
+def _check_pause(arrival: Arrival, bonds: Sequence[Bond]) -> None:
     """Refuse one who was declined and names an invite that is none: a true one outranks the pause."""
-    closed = closed_to_peer(await bonds_between(arrival.draft.core.store, arrival.mine, arrival.peer))
+    closed = closed_to_peer(bonds)
     if closed is not None and arrival.draft.now < closed:
         raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, f"declined, and may ask again from {closed} on")
 
 
-async def _accepted_by_rule(arrival: Arrival, record: PeerConnection) -> bool:
+async def _accepted_by_rule(arrival: Arrival, record: PeerConnection, said: Allowance | None) -> bool:
     """Accept at once what a standing rule of the owner's accepts, on a device that may sign for it."""
     draft, mine = arrival.draft, arrival.mine.name
     if draft.core.keys.device.manage is None:
@@ -136,7 +141,8 @@ async def _accepted_by_rule(arrival: Arrival, record: PeerConnection) -> bool:
     rule = await find_rule(draft, arrival.peer, mine, RuleUse.CONNECTION)
     if rule is None:
         return False
-    await accept_new(draft, record, wish_by(rule), rule.id.hex()[:16])
+    wish = within(wish_by(rule), said, rule.created_at)
+    await accept_new(draft, record, wish, rule.id.hex()[:16])
     count_use(draft, rule, RuleUse.CONNECTION, record.request, mine)
     return True
 
@@ -148,6 +154,9 @@ async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:
     states = {ConnectionState.REQUESTED_OUT, ConnectionState.EXPIRED, ConnectionState.ACCEPTED}
     bond = await _bond(arrival, claim.request, states)
     read_accept(body.statement, log, bond.request)
+    if arrival.decision.envelope.header.created_at > bond.request.expires_at:
+        # The time in an acceptance is its signer's claim. Mail lives a month at most, and tells better.
+        raise RemoteProtocolError(RejectCode.REQUEST_EXPIRED, "sent when the request was over")
     grant = read_allowance(body.grant, body.terms, log, bond.request, arrival.peer, bond.record.grants)
     accepted = attrs.evolve(
         bond.record,
@@ -157,6 +166,8 @@ async def take_acceptance(arrival: Arrival, body: ConnectionAccepted) -> None:
     )
     arrival.store(InboxState.UNREAD)
     arrival.draft.add(SaveConnection(accepted), PutGrant(grant))
+    if bond.record.state is not ConnectionState.ACCEPTED:
+        await permit_no_more(arrival.draft, Bond(accepted))
     await offer_refused_again(arrival.draft, accepted.mine, accepted.peer)
     _tell(arrival, accepted)
     await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ACCEPTED, accepted)

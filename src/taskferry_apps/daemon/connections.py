@@ -12,31 +12,33 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.connections import EndKind, read_request, sign_end, sign_request
 from taskferry_protocol.gates import Deed
 from taskferry_protocol.ids import AgentRef, Handle, Hash, Instant
+from taskferry_protocol.inbound import Relation
 from taskferry_protocol.invites import InviteLink, invite_proof
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import (
     ConnectionEnded,
     ConnectionRequested,
-    GrantUpdated,
 )
 from taskferry_protocol.records import (
     ConnectionState,
     PeerConnection,
-    PutGrant,
     SaveConnection,
     SetTrust,
     Trust,
 )
 
 from .accepting import accept_waiting
-from .bonds import Bond, bonds_between, check_not_blocked, closed_to_us, find_bond
-from .connection_audit import audit_step, ended_kind, grant_facts
+from .bonds import Bond, bonds_between, check_not_blocked, closed_to_us, find_bond, relation
+from .connection_audit import audit_step, ended_kind
 from .core import Core
 from .deeds import Asking, permit_deed
 from .draft import LIFETIME_MS, Draft, Thread
 from .grants import answering, changed, next_allowance, next_wish, welcome
+from .lifting import lift_block
+from .logbook import shown_log
 from .names import own_agent, parse_peer, require_owner
 from .peer_told import tell_peer
+from .permitting import permit, permit_beside
 from .port import Caller, DaemonRefusal, GrantChange
 from .publications import Publication, Subject, note
 from .shares import account_items, share
@@ -110,12 +112,16 @@ class Connections:
             draft = Draft(core)
             await _take(draft, theirs)
             _check_other(agent, to)
-            for bond in reversed(await bonds_between(core.store, agent, to)):
-                if bond.record.state in _LIVE and bond.request.expires_at > draft.now:
-                    if bond.record.state is ConnectionState.ACCEPTED:
-                        raise _connected_already()
-                    if bond.record.state is ConnectionState.REQUESTED_IN or bond.record.invite == link.id:
-                        return self._same(bond)
+            bonds = await bonds_between(core.store, agent, to)
+            check_not_blocked(bonds)
+            if relation(bonds) is Relation.CONNECTED:
+                raise _connected_already()
+            for bond in reversed(bonds):
+                waits = bond.record.state in _LIVE and bond.request.expires_at > draft.now
+                if waits and (
+                    bond.record.state is ConnectionState.REQUESTED_IN or bond.record.invite == link.id
+                ):
+                    return self._same(bond)
             pinned = (await core.store.accounts((theirs.account,))).get(theirs.account)
             if pinned is None or pinned.trust is Trust.UNVERIFIED:
                 draft.add(SetTrust(theirs.account, Trust.INVITED, draft.now))
@@ -184,7 +190,7 @@ class Connections:
         by = "owner" if caller.is_owner else "local program"
         await audit_step(draft, AuditKind.CONNECTION_ASKED, record, by=by)
         proof = invite_proof(link.id, link.secret, request.hash) if link is not None else None
-        body = ConnectionRequested(raw, grant.raw, grant.terms, text, own.statements, proof)
+        body = ConnectionRequested(raw, grant.raw, grant.terms, text, shown_log(own), proof)
         posted = await draft.post(body, mine, peer, Thread(draft.conversation()))
         draft.tell("connection", mine.name, (posted.hash,), state="requested_out", id=request.hash.hex())
         return request.hash, posted.hash
@@ -203,7 +209,9 @@ class Connections:
                     "Ask the other side to request a connection again.",
                     status=409,
                 )
-            posted = await accept_waiting(draft, bond, changed(welcome(), change))
+            wish = changed(welcome(), change)
+            posted = await accept_waiting(draft, bond, wish)
+            await permit_beside(draft, bond, wish)
             await draft.commit()
         return await self._step(bond.record.request, posted.hash)
 
@@ -264,7 +272,7 @@ class Connections:
         return message
 
     async def unblock(self, caller: Caller, named: str | tuple[str, str]) -> Step:
-        """Take a block back: the peer may ask again. Nothing is sent, and what ended stays ended."""
+        """Take a block back: the peer may ask again. Nothing is sent to it; what ended stays ended."""
         require_owner(caller)
         core = self._core
         async with core.lock:
@@ -277,12 +285,10 @@ class Connections:
                     "List the connections with: taskferry connections",
                     status=409,
                 )
-            lifted = attrs.evolve(bond.record, end_kind=EndKind.REVOKED.value, updated_at=draft.now)
-            draft.add(SaveConnection(lifted))
+            lifted = bond.record
             for one in await bonds_between(core.store, lifted.mine, lifted.peer):
-                if one.blocked_by_us and one.record.request != lifted.request:
-                    also = attrs.evolve(one.record, end_kind=EndKind.REVOKED.value, updated_at=draft.now)
-                    draft.add(SaveConnection(also))
+                if one.blocked_by_us:
+                    await lift_block(draft, one)
             draft.tell(
                 "connection", lifted.mine.name, (), state="ended", id=lifted.request.hex(), unblocked=True
             )
@@ -308,22 +314,9 @@ class Connections:
         async with core.lock:
             draft = Draft(core)
             bond = await find_bond(core, caller, named, frozenset({ConnectionState.ACCEPTED}))
-            grant = next_allowance(
-                bond.request,
-                bond.record.mine,
-                next_wish(bond.given, change),
-                before=bond.given,
-                log=await draft.own_log(),
-                by=core.manage,
-                at=draft.now,
-                entropy=core.entropy,
-            )
-            draft.add(PutGrant(grant))
-            await note(draft, Publication(Subject.GRANT, bond.record.request))
-            told = GrantUpdated(grant.raw, grant.terms)
-            message = await tell_peer(draft, told, bond, ConnectionState.ACCEPTED)
-            facts = grant_facts(grant)
-            await audit_step(draft, AuditKind.PERMISSION_CHANGED, bond.record, by="owner", **facts)
+            wish = next_wish(bond.given, change)
+            await permit_beside(draft, bond, wish)
+            message = await permit(draft, bond, wish, by="owner")
             await draft.commit()
         return await self._step(bond.record.request, message)
 

@@ -190,6 +190,27 @@ def wish_of(held: Allowance | None) -> Wish:
     )
 
 
+def within(wish: Wish, said: Allowance | None, decided_at: Instant) -> Wish:
+    """What a decision of then allows to somebody whom the owner has let send less, or something else, since.
+
+    `said` is what was allowed last in an earlier connection of the two.
+    """
+    if said is None or decided_at > said.grant.at:
+        return wish
+    last = wish_of(said)
+    ends = [until for until in (wish.until, last.until) if until is not None]
+    return Wish(
+        wish.classes & last.classes,
+        min(wish.rate, last.rate),
+        min(wish.largest, last.largest),
+        min(ends, default=None),
+        auto_trigger=wish.auto_trigger and last.auto_trigger,
+        human_gate=wish.human_gate or last.human_gate,
+        task_budget=min(wish.task_budget, last.task_budget),
+        largest_artifact=min(wish.largest_artifact, last.largest_artifact),
+    )
+
+
 def next_wish(held: Allowance | None, change: GrantChange) -> Wish:
     """What is allowed now, with the change. DaemonRefusal(conflict) if that is of another version."""
     version = held.grant.version if held is not None else 0

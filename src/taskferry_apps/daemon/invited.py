@@ -28,7 +28,7 @@ from .bonds import Bond
 from .connection_audit import handle_in
 from .core import Core
 from .draft import Draft
-from .grants import changed, welcome
+from .grants import Allowance, changed, welcome, within
 from .port import GrantChange
 
 __all__ = ["VALID", "admit_invited", "encode_change", "hear_of_invite", "judge_invite"]
@@ -75,11 +75,13 @@ async def judge_invite(
     return record, VALID
 
 
-async def admit_invited(draft: Draft, record: PeerConnection, invite: InviteRecord) -> None:
+async def admit_invited(
+    draft: Draft, record: PeerConnection, invite: InviteRecord, said: Allowance | None
+) -> None:
     """Count a request that this draft stores, pin who made it, and accept it if the invite says so.
 
     An account that came through an invite for one is `invited`: the link was in one hand. Through an invite
-    for many it stays `unverified`.
+    for many it stays `unverified`. `said` is what the owner let it send in an earlier connection.
     """
     draft.add(UseInvite(invite.id, record.request, draft.now))
     handle = await handle_in(draft, record.peer)
@@ -95,7 +97,8 @@ async def admit_invited(draft: Draft, record: PeerConnection, invite: InviteReco
         return
     # In the store it has its first revision by then.
     bond = Bond(attrs.evolve(record, revision=record.revision + 1))
-    await accept_waiting(draft, bond, changed(welcome(), _decode(invite.permissions)), by="invite")
+    wish = within(changed(welcome(), _decode(invite.permissions)), said, invite.created_at)
+    await accept_waiting(draft, bond, wish, by="invite")
 
 
 async def hear_of_invite(draft: Draft, message: MessageRecord, code: str) -> None:

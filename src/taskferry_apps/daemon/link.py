@@ -30,7 +30,7 @@ from .inbound import Inbound
 from .instances import note_other_instance, stand_alone
 from .intake import Intake
 from .lasting import note_lasting
-from .log_news import take_news, take_own_log, take_own_news
+from .log_news import fetch_for_mail, take_news, take_own_log, take_own_news
 from .outbound import Outbound
 from .presence import Presence
 from .publishing import Publisher, fetch_log
@@ -352,10 +352,8 @@ class Link:
             raise await client.wait_ended()
 
     async def _receive(self, client: RelayClient, origin: str, generation: Generation) -> None:
-        async def fetch(account: AccountId, start: int) -> Sequence[bytes]:
-            return await fetch_log(client, account, start)
-
-        intake = Intake(self._core, Inbound(self._core, fetch), origin, generation)
+        inbound = Inbound(self._core, fetch_for_mail(self._core, client))
+        intake = Intake(self._core, inbound, origin, generation)
         while True:
             entries = await client.deliveries()
             self.note_quiet()

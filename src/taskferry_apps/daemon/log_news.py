@@ -7,6 +7,7 @@ recovery key (spec/identity.md section 3). Two histories that nobody has settled
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import attrs
 
@@ -20,18 +21,41 @@ from taskferry_protocol.records import EvidenceRecord, HoldAccount, OfferAgain, 
 
 from ..relay_client import RelayClient
 from .alarms import OTHER_HISTORY, clear_alarm, raise_alarm
+from .bounds import BOUNDS
 from .core import Core
 from .draft import Draft
 from .identity_changes import What, mark_changed, other_history, second_claim
-from .logbook import continued
+from .logbook import continued, continued_in_turns
 from .own_news import note_untold
 from .publishing import fetch_log
 from .served import settle_served
 
-__all__ = ["Fetch", "News", "fetch_news", "held_text", "judge", "pin", "take", "take_news", "take_own_news"]
+__all__ = [
+    "Fetch",
+    "News",
+    "fetch_for_mail",
+    "fetch_news",
+    "held_text",
+    "judge",
+    "pin",
+    "take",
+    "take_news",
+    "take_own_news",
+]
 
+STRANGER_BYTES: Final = BOUNDS.stranger_log_bytes
 Fetch = Callable[[AccountId, int], Awaitable[Sequence[bytes]]]
 """Asks the relay for an account's statements from an index on; none if it has none. Raises LinkEnded."""
+
+
+def fetch_for_mail(core: Core, client: RelayClient) -> Fetch:
+    """As `Fetch`, for what mail quotes: of an account not known here, no longer log than rotations make."""
+
+    async def fetch(account: AccountId, start: int) -> Sequence[bytes]:
+        is_known = await core.logs.get(account) is not None
+        return await fetch_log(client, account, start, None if is_known else STRANGER_BYTES)
+
+    return fetch
 
 
 @attrs.frozen
@@ -61,7 +85,7 @@ async def judge(core: Core, account: AccountId, start: int, statements: Sequence
     if not statements or start > (held.state.length if held is not None else 0):
         return None
     try:
-        log = continued(held, start, statements)
+        log = await continued_in_turns(held, start, statements)
     except RemoteProtocolError:
         return None
     if log.account != account:

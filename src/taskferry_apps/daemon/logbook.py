@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Final
 
-from taskferry_protocol.accounts import AccountLog, fold, refold
+import trio
+
+from taskferry_protocol.accounts import AccountLog, Steps, fold_in_steps, refold, whole
 from taskferry_protocol.ids import AccountId
 from taskferry_stores.port import DaemonStore
 
 from .bounds import BOUNDS
 
-__all__ = ["LogBook", "continued"]
+__all__ = ["LogBook", "continued", "continued_in_turns", "shown_log"]
 
 KEPT: Final = BOUNDS.logs_held
 KEPT_BYTES: Final = BOUNDS.logs_held_bytes
+#: What of a log goes into an envelope: it leaves room for a request or its answer, and for padding.
+_SHOWN_BYTES: Final = 200_000
 
 
 class LogBook:
@@ -70,14 +75,36 @@ class LogBook:
             self._bytes -= self._sizes.pop(forgotten)
 
 
+def shown_log(log: AccountLog) -> tuple[bytes, ...]:
+    """The first statements of a log, as many as an envelope has room for; the rest the relay has."""
+    sizes = accumulate(map(len, log.statements))
+    return tuple(raw for raw, size in zip(log.statements, sizes, strict=True) if size <= _SHOWN_BYTES)
+
+
 def continued(held: AccountLog | None, start: int, statements: Sequence[bytes]) -> AccountLog:
     """The log that `statements`, which stand from index `start` on, make of the one held.
 
     What is held of them already is compared, not verified again. Raises RemoteProtocolError as `fold` does.
     """
+    return whole(_continued(held, start, statements))
+
+
+async def continued_in_turns(held: AccountLog | None, start: int, statements: Sequence[bytes]) -> AccountLog:
+    """As `continued`, with a turn for everybody else after each step: the longest log takes seconds."""
+    steps = _continued(held, start, statements)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            log: AccountLog = done.value
+            return log
+        await trio.lowlevel.checkpoint()
+
+
+def _continued(held: AccountLog | None, start: int, statements: Sequence[bytes]) -> Steps[AccountLog]:
     if held is None:
-        return fold(statements)
+        return fold_in_steps(statements)
     overlap = max(0, held.state.length - start)
     if held.statements[start:] == tuple(statements[:overlap]):
-        return held.extend(statements[overlap:])
-    return fold((*held.statements[:start], *statements))
+        return held.extend_in_steps(statements[overlap:])
+    return fold_in_steps((*held.statements[:start], *statements))

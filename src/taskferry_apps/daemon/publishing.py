@@ -37,8 +37,13 @@ _LATER: Final = frozenset(
 )
 
 
-async def fetch_log(client: RelayClient, account: AccountId, start: int) -> tuple[bytes, ...]:
-    """An account's statements from an index on; none if the relay knows no more. Raises LinkEnded."""
+async def fetch_log(
+    client: RelayClient, account: AccountId, start: int, most: int | None = None
+) -> tuple[bytes, ...]:
+    """An account's statements from an index on; none if the relay knows no more. Raises LinkEnded.
+
+    None, too, where they have more than `most` bytes.
+    """
     found: list[bytes] = []
     try:
         while start + len(found) < STATEMENTS:
@@ -48,6 +53,8 @@ async def fetch_log(client: RelayClient, account: AccountId, start: int) -> tupl
             if answer.start != start + len(found) or answer.account != account:
                 return tuple(found)
             found.extend(answer.statements)
+            if most is not None and sum(map(len, found)) > most:
+                return ()
     except CallRefused:
         pass
     return tuple(found)

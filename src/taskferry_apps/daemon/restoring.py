@@ -35,6 +35,7 @@ from .core import SEQUENCE_FLOOR
 from .instance import begin_restored
 from .keys import DamagedKeys, decode_keys, encode_keys
 from .private_files import make_private_directory, sync_folder
+from .regaining import DUE
 from .resuming import NO_GENERATION
 from .secret_files import FileSecrets
 from .secret_port import DEVICE
@@ -251,5 +252,6 @@ async def _check_store(path: Path, header: Header, now: Instant, same_since: Ins
             anew = [
                 SetCursor(RelayCursor(at.relay, NO_GENERATION, Offset(0))) for at in await store.cursors()
             ]
-            await store.commit((floor, *anew))
+            # What the owner has decided since about connections, the relay still has.
+            await store.commit((floor, *anew, DUE))
     return own.record.name

@@ -63,6 +63,7 @@ from .draft import Draft
 from .grants import held_allowance
 from .held_messages import held_message, stood
 from .labels import put_label
+from .lifting import lifted_by
 from .log_news import News, note_second_claim, pin
 from .logbook import continued
 from .task_gate import hold_shared
@@ -199,6 +200,9 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
 def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection) -> None:
     """Bring a connection that is held to where it stands there; it never goes back."""
     if held.state is ConnectionState.ENDED:
+        lifted = lifted_by(held, item.end, draft)
+        if lifted is not None:
+            draft.add(SaveConnection(lifted))
         return
     now = held
     if item.accept and not held.accept_raw:
