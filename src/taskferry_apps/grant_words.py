@@ -33,7 +33,8 @@ def grant_sentences(
     "in 3 d", or "" for never. Texts are taken as they are, so clean them first.
     """
     named = [f"{word}s" for word in CLASSES if word in classes]
-    if not named:
+    # A rate of none lets nothing pass, whatever else is named.
+    if not named or not rate_per_minute:
         return [f"{sender} may send nothing to {receiver}."]
     over = f"this ends {ends}" if ends else "this has no end"
     told = [

@@ -16,11 +16,10 @@ GRANT: dict[str, Any] = {
 }
 
 
-def said(*classes: str, task_budget: int = 20) -> list[str]:
+def said(*classes: str, task_budget: int = 20, **otherwise: object) -> list[str]:
     """What is said of a grant to bob's writer."""
-    return grant_sentences(
-        "@alice/lead", "@bob/writer", "you", classes=classes, task_budget=task_budget, **GRANT
-    )
+    grant = GRANT | {"classes": classes, "task_budget": task_budget} | otherwise
+    return grant_sentences("@alice/lead", "@bob/writer", "you", **grant)
 
 
 def test_what_may_be_sent_is_told_in_one_order() -> None:
@@ -37,3 +36,8 @@ def test_one_who_only_answers_is_not_said_to_ask() -> None:
     assert "It may start no task of its own, only answer in those that @bob/writer asks for." in told
     assert "human gate" not in told
     assert "human gate" in " ".join(said("task", "message"))
+
+
+def test_a_rate_of_none_is_told_as_nothing() -> None:
+    """Classes and sizes beside it would promise what never passes."""
+    assert said("task", "message", rate_per_minute=0) == ["@alice/lead may send nothing to @bob/writer."]

@@ -59,3 +59,28 @@ def test_a_link_that_no_agent_is_left_for_says_why(
     ran = CliRunner().invoke(module.open_link, ["-", "--no-browser"], input=LINK)
     assert isinstance(ran.exception, CommandFailed)
     assert (str(ran.exception), ran.exception.code) == (said, code)
+
+
+@pytest.mark.parametrize(
+    ("problem", "code"),
+    [("bad-link", Exit.USAGE), ("setup-link", Exit.USAGE), ("wrong-relay", Exit.REFUSED)],
+)
+def test_a_link_that_is_wrong_is_told_from_one_that_is_not_for_this_machine(
+    monkeypatch: pytest.MonkeyPatch, problem: str, code: Exit
+) -> None:
+    """A value of the command line is wrong, or this daemon refuses; the sentence is the daemon's."""
+
+    class Doubtful(Daemon):
+        def post(self, _path: str, _body: dict[str, str]) -> dict[str, object]:
+            told = {"code": problem, "message": "No.", "next": "Do this."}
+            return {"id": "1", "relay": "relay.example", "problem": told}
+
+    @contextmanager
+    def client() -> Iterator[Daemon]:
+        yield Doubtful()
+
+    module = import_module("taskferry_apps.cli.open_link")
+    monkeypatch.setattr(module, "local_client", client)
+    ran = CliRunner().invoke(module.open_link, ["-", "--no-browser"], input=LINK)
+    assert isinstance(ran.exception, CommandFailed)
+    assert (str(ran.exception), ran.exception.code) == ("No. Do this.", code)

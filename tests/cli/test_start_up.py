@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import resource
+import signal
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+from taskferry_apps.cli import begin
 
 HEAVY = ("trio", "quart", "httpx", "rich", "nacl", "cbor2", "hypercorn", "jinja2", "mcp", "pydantic")
 
@@ -108,3 +113,49 @@ def test_a_reader_that_has_enough_is_no_failure() -> None:
         timeout=60,
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+LOADING = """
+import sys, time
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "taskferry_apps.cli.__main__":
+            print("loading", flush=True)
+            time.sleep(60)
+sys.meta_path.insert(0, Slow())
+from taskferry_apps.cli.begin import main
+main()
+"""
+
+
+def test_an_interrupt_while_loading_leaves_no_traceback() -> None:
+    """The process ends by the signal, as any program does that has set up nothing yet."""
+    with subprocess.Popen(
+        [sys.executable, "-c", LOADING], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as command:
+        assert command.stdout is not None
+        assert command.stdout.readline() == "loading\n"
+        command.send_signal(signal.SIGINT)
+        _, said = command.communicate(timeout=60)
+    assert (command.returncode, said) == (-signal.SIGINT, "")
+
+
+@pytest.mark.parametrize("before", [signal.SIG_IGN, signal.default_int_handler])
+def test_interrupts_are_afterwards_as_they_were(monkeypatch: pytest.MonkeyPatch, before: object) -> None:
+    """Commands turn an interrupt into an exit code; who is started without interrupts stays without."""
+    loaded = ModuleType("taskferry_apps.cli.__main__")
+    found: list[object] = []
+    monkeypatch.setattr(loaded, "main", lambda: found.append(signal.getsignal(signal.SIGINT)), raising=False)
+    monkeypatch.setitem(sys.modules, "taskferry_apps.cli.__main__", loaded)
+    usual = signal.signal(signal.SIGINT, before)  # type: ignore[arg-type]
+    try:
+        begin.main()
+    finally:
+        signal.signal(signal.SIGINT, usual)
+    assert found == [before]
+
+
+def test_the_installed_command_begins_there() -> None:
+    """What `pip` writes for `taskferry` loads nothing before interrupts are seen to."""
+    (entry,) = entry_points(group="console_scripts", name="taskferry")
+    assert entry.value == "taskferry_apps.cli.begin:main"

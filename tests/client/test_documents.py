@@ -44,8 +44,13 @@ def test_the_two_programs_of_a_page_hand_work_to_each_other(pair, tmp_path, page
     (tmp_path / "work.py").write_text(work)
     for name in ("README.md", "page.md"):
         (tmp_path / name).write_text(README)
+    without_a_file = re.sub(r",\s*files=\[[^]]*\]", "", ask)
+    assert without_a_file != ask
+    (tmp_path / "ask_in_words.py").write_text(without_a_file)
     with pair.running("bob", "work.py", folder=tmp_path):
         assert pair.run("alice", "ask.py", folder=tmp_path) == said
+        # What was asked, "Count its words.", has as many.
+        assert pair.run("alice", "ask_in_words.py", folder=tmp_path) == said
 
 
 def test_the_example_of_the_readme_is_short():

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["open_link"]
 
+#: What the link itself is at fault for: codes of what a daemon says of one. Others are about this machine.
+_WRONG_LINKS = frozenset({"bad-link", "unknown-link", "setup-link"})
+
 #: Longer than any link.
 _MOST: Final = 4096
 
@@ -60,7 +63,10 @@ def open_link(link: str, browser: bool | None, agent: str | None, note: str | No
             return
         problem = held.get("problem")
         if isinstance(problem, dict):
-            raise CommandFailed(f"{problem.get('message')} {problem.get('next')}", Exit.REFUSED)
+            wrong = problem.get("code") in _WRONG_LINKS
+            raise CommandFailed(
+                f"{problem.get('message')} {problem.get('next')}", Exit.USAGE if wrong else Exit.REFUSED
+            )
         if not code:
             _ask_here(daemon, str(held["id"]), agent, note, yes)
             return

@@ -13,7 +13,7 @@ import attrs
 from taskferry_protocol.gates import Deed
 from taskferry_protocol.ids import AgentRef, ConversationId, Instant
 from taskferry_protocol.messages import ArtifactSubmit, TextMessage, parts_size
-from taskferry_protocol.permissions import permits
+from taskferry_protocol.permissions import GRANTABLE, permits
 from taskferry_protocol.records import ConnectionState
 
 from .bonds import Bond, bond_between, bonds_between
@@ -99,7 +99,9 @@ def check_may_send(way: Way, posted: Posted, now: Instant) -> None:
     if allowed is None:
         raise _not_permitted(way, f"{way.handle} has not said yet what it allows.")
     grant, size = allowed.grant, len(posted.envelope.raw)
-    if permits(grant, header.cls, size, now) is not None:
+    # By a rate of none the relay would put it off for ever.
+    never = not grant.rate and header.cls in GRANTABLE
+    if never or permits(grant, header.cls, size, now) is not None:
         if size > grant.largest:
             text = f"This is {size} bytes sealed; {way.handle} takes at most {grant.largest}."
         else:

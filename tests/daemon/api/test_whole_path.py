@@ -219,6 +219,22 @@ async def test_an_owner_changes_what_a_peer_may_send(house):
     assert (await house.alice.get("/permissions")).error["code"] == "missing-field"
 
 
+async def test_who_is_allowed_none_a_minute_is_refused_at_once(house):
+    """What no relay would ever carry does not wait here without a word."""
+    named = {"from": "requester", "to": "@bob/writer"}
+    await house.bob.ok(
+        "POST", "/permissions", {"from": "writer", "to": "@alice/requester", "rate_per_minute": 0}
+    )
+
+    async def learned():
+        now = await house.alice.ok("GET", "/permissions", **named)
+        return now["connection"]["received"]["rate_per_minute"] == 0
+
+    await until(learned)
+    refused = await house.alice.post("/messages/send", named | {"text": "hello"})
+    assert (refused.status, refused.error["code"]) == (403, "not-permitted")
+
+
 async def test_connections_are_asked_for_declined_accepted_and_ended(house):
     """A second agent asks, is declined, asks again, is accepted with less, and is blocked at last."""
     await house.alice.ok("POST", "/agents", {"handle": "second"})
