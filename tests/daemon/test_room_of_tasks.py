@@ -10,7 +10,7 @@ from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import ArtifactSubmit, TaskAccept, TaskFail, TextPart
 
 from .forger import codes, forger_between
-from .worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up
+from .worlds import OWNER, Machine, a_world, act, allow_tasks, ask, connect, in_state, set_up
 
 DRAFT = (TextPart("y" * 10_000),)
 
@@ -24,6 +24,9 @@ async def test_a_peer_cannot_make_a_task_too_large_to_be_folded(monkeypatch: pyt
             await set_up(a, "alice", "requester")
             await set_up(b, "bob", "writer")
             await connect(a, b, "requester", "@bob/writer")
+            await allow_tasks(a, "requester", b, "@bob/writer")
+        # Alice's daemon, which would answer, runs no more.
+        async with world.running(bob) as b:
             task = await ask(b, "writer", "@alice/requester")
         forger, daemon = await forger_between(world, alice, bob), await world.open_daemon(bob)
         before = None
