@@ -428,13 +428,13 @@ def test_the_configuration_in_the_document_works(bob: Shell, begin) -> None:
     assert session.end() == (0, "")
 
 
-def test_files_are_the_working_directorys(bob: Shell, connected, begin, tmp_path: Path) -> None:
+def test_files_are_the_working_directorys(alice: Shell, connected, begin, tmp_path: Path) -> None:
     """What lies under --root is sent; what lies elsewhere is not."""
     (tmp_path / "note.txt").write_text("a note")
-    session = begin(bob, "--agent", "helper", "--root", str(tmp_path))
+    session = begin(alice, "--agent", "leaver", "--root", str(tmp_path))
     session.open()
-    sent = session.call("task_create", to="@alice/leaver", title="t", brief="b", files=["note.txt"])
+    sent = session.call("task_create", to="@bob/helper", title="t", brief="b", files=["note.txt"])
     assert not sent.get("isError"), text(sent)
-    refused = session.call("task_create", to="@alice/leaver", title="t", brief="b", files=["/etc/passwd"])
+    refused = session.call("task_create", to="@bob/helper", title="t", brief="b", files=["/etc/passwd"])
     assert "outside" in text(refused)
     assert session.end() == (0, "")

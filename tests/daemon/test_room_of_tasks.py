@@ -10,7 +10,7 @@ from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import ArtifactSubmit, TaskAccept, TaskFail, TextPart
 
 from .forger import codes, forger_between
-from .worlds import OWNER, Machine, a_world, act, ask, connected, in_state
+from .worlds import OWNER, Machine, a_world, act, allow_tasks, ask, connected, in_state
 
 DRAFT = (TextPart("y" * 10_000),)
 
@@ -20,7 +20,10 @@ async def test_a_peer_cannot_make_a_task_too_large_to_be_folded(monkeypatch: pyt
     monkeypatch.setattr(task_room, "_BYTES", 25_000)
     async with a_world() as world:
         alice, bob = Machine("alice"), Machine("bob")
-        async with connected(world, alice, bob) as (_, b):
+        async with connected(world, alice, bob) as (a, b):
+            await allow_tasks(a, "requester", b, "@bob/writer")
+        # Alice's daemon, which would answer, runs no more.
+        async with world.running(bob) as b:
             task = await ask(b, "writer", "@alice/requester")
         forger, daemon = await forger_between(world, alice, bob), await world.open_daemon(bob)
         before = None

@@ -14,7 +14,7 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.records import Order, PruneEvents
 
 from .test_runtimes import LEASE_MS, WRITER, bind, left_unprocessed, look, say
-from .worlds import OWNER, a_world, act, ask, connected, in_state, until
+from .worlds import OWNER, a_world, act, allow_tasks, ask, connected, in_state, until
 
 
 class Watcher:
@@ -223,9 +223,11 @@ async def test_what_was_read_before_a_put_off_wake_is_not_announced():
 async def test_a_task_that_failed_to_arrive_wakes_the_program_that_asked_for_it():
     """What is in no inbox is somebody's as well: whoever asked is told, and the other one is not."""
     async with a_world() as world, connected(world) as (a, b):
+        # Alice allows Bob one task at a time, so her daemon says that the second has come to nothing.
+        await allow_tasks(a, "requester", b, "@bob/writer", 1)
+        await in_state(a, await ask(b, "writer", "@alice/requester"), "sent")
         one, two = await bind(b), await bind(b)
         async with watching(b, one, two) as (first, second):
-            # Alice allows Bob no tasks, so her daemon says that this one has come to nothing.
             await ask(b, "writer", "@alice/requester", runtime=one.id)
             await first.woken(1)
             assert first.wakes[0][1]["needs"][0]["kind"] == "delivery"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskferry_apps.daemon.port import Caller, DaemonRefusal, NewAgent, TaskAction
+from taskferry_apps.daemon.port import Caller, DaemonRefusal, NewAgent, NewTask, TaskAction
 from taskferry_protocol.handoff import verify_handoff
 from taskferry_protocol.messages import TextPart
 from taskferry_stores.memory import MemoryDaemonStore, MemoryRelayStore
@@ -17,7 +17,9 @@ from .worlds import (
     Machine,
     a_world,
     act,
+    allow_tasks,
     ask,
+    connect,
     connected,
     in_state,
     set_up,
@@ -146,3 +148,34 @@ async def test_an_agents_credential_reaches_its_own_things_and_no_others():
             await a.revoke_token(OWNER, token.id)
             assert await a.caller_for(secret) is None
             assert await a.caller_for(SECRET) == OWNER
+
+
+async def test_a_task_for_which_the_peer_allows_none_is_refused_at_once_and_leaves_nothing():
+    """Whoever asked for the connection takes answers alone: the agent is told so, and what to do."""
+    async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
+        await set_up(a, "alice", "requester")
+        await set_up(b, "bob", "writer")
+        await connect(a, b, "requester", "@bob/writer")
+        with pytest.raises(DaemonRefusal) as refused:
+            await ask(b, "writer", "@alice/requester")
+        assert (refused.value.code, refused.value.status) == ("not-permitted", 403)
+        assert "takes no tasks from writer" in str(refused.value)
+        assert refused.value.next_step == "Ask the owner of @alice/requester to allow more."
+        assert (await b.tasks(OWNER, "", "", "", "", 50))[0] == ()
+        await allow_tasks(a, "requester", b, "@bob/writer", 1)
+        await in_state(a, await ask(b, "writer", "@alice/requester"), "sent")
+
+
+async def test_an_owner_is_not_asked_about_a_task_that_the_peer_does_not_take():
+    """A guarded agent learns at once that it cannot be sent; nothing waits for its owner."""
+    async with a_world() as world, world.running(Machine("alice")) as a, world.running(Machine("bob")) as b:
+        await set_up(a, "alice", "requester")
+        await set_up(b, "bob", "writer")
+        await connect(a, b, "requester", "@bob/writer")
+        await b.gates.set_mode(OWNER, "writer", "guarded")
+        with pytest.raises(DaemonRefusal) as refused:
+            await b.create_task(
+                Caller(frozenset({"writer"})), NewTask("writer", "@alice/requester", "Report", "Write it.")
+            )
+        assert refused.value.code == "not-permitted"
+        assert await b.gates.approvals(OWNER, "", "asked", 10) == ()

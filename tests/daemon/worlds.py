@@ -271,6 +271,20 @@ async def connected(
         yield a, b
 
 
+async def allow_tasks(granting: Daemon, mine: str, asking: Daemon, peer: str, most: int = 20) -> None:
+    """An agent of `granting` takes so many open tasks of the peer, one of `asking`, which knows it."""
+    await granting.set_permissions(OWNER, (mine, peer), GrantChange(task_budget=most))
+
+    async def known():
+        found = await asking.connections(OWNER, "accepted", peer.partition("/")[2])
+        return any(
+            one.peer.endswith(f"/{mine}") and one.received is not None and one.received.task_budget == most
+            for one in found
+        )
+
+    await until(known)
+
+
 async def in_state(daemon: Daemon, task: bytes, state: str):
     """Wait until a task is in a state there."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import attrs
 import trio
 
 from taskferry_protocol.records import TaskRecord
@@ -58,7 +59,13 @@ class Looking:
         held, row = await self._held(caller, task)
         if not caller.is_owner:
             await self._tasks.note_read(caller, held, row)
-        return await shown_task(self._core, caller, held, row)
+        view = await shown_task(self._core, caller, held, row)
+        if not caller.is_owner or view.budget is not None:
+            return view
+        core = self._core
+        async with core.lock:
+            pair = await core.pairs.of(row.mine, row.peer, core.now())
+        return attrs.evolve(view, usual_budget=pair.limits.budget)
 
     async def _held(self, caller: Caller, task: str) -> tuple[Held, TaskRecord]:
         held = await load_task(self._core, await find_task(self._core.store, task))

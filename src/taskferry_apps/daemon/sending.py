@@ -12,7 +12,7 @@ import attrs
 
 from taskferry_protocol.gates import Deed
 from taskferry_protocol.ids import AgentRef, ConversationId, Instant
-from taskferry_protocol.messages import ArtifactSubmit, TextMessage, parts_size
+from taskferry_protocol.messages import ArtifactSubmit, TaskRequest, TextMessage, parts_size
 from taskferry_protocol.permissions import GRANTABLE, permits
 from taskferry_protocol.records import ConnectionState
 
@@ -27,7 +27,7 @@ from .port import Caller, DaemonRefusal
 from .together import Fill
 from .unserved import check_not_put_out
 
-__all__ = ["Way", "check_may_send", "message_to", "open_way"]
+__all__ = ["Way", "check_may_send", "check_takes_tasks", "message_to", "open_way"]
 
 
 @attrs.frozen
@@ -110,8 +110,22 @@ def check_may_send(way: Way, posted: Posted, now: Instant) -> None:
     body, terms = posted.content.body, allowed.terms
     if terms is None:
         return
+    if isinstance(body, TaskRequest):
+        check_takes_tasks(way)
     if isinstance(body, ArtifactSubmit) and parts_size(body.parts) > terms.largest_artifact:
         raise _not_permitted(way, f"{way.handle} takes artifacts of at most {terms.largest_artifact} bytes.")
+
+
+def check_takes_tasks(way: Way) -> None:
+    """Nothing if the peer's owner allows any task to be open. Raises DaemonRefusal(not-permitted).
+
+    Only the peer's daemon knows how many are.
+    """
+    allowed = way.bond.received if way.bond is not None else None
+    if allowed is not None and allowed.terms is not None and not allowed.terms.task_budget:
+        raise _not_permitted(
+            way, f"{way.handle} takes no tasks from {way.mine.name}, only answers to its own."
+        )
 
 
 def _not_permitted(way: Way, text: str) -> DaemonRefusal:

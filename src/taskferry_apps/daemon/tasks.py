@@ -47,7 +47,7 @@ from .names import may_use, not_found, own_agent
 from .port import Caller, DaemonRefusal, Hold, NewTask, TaskAction
 from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
 from .proposals import Proposal
-from .sending import check_may_send, open_way
+from .sending import check_may_send, check_takes_tasks, open_way
 from .task_gate import settle
 from .task_room import has_room
 from .taskbook import Held, event_of, first_row, load_task, row_after, view_of
@@ -143,9 +143,13 @@ class Tasks:
             lead = await lead_of(draft, caller, mine, way.peer, led)
             await permit_talk(draft, mine, way.peer, lead, body)
             proposal = Proposal(way.peer, body)
-            approved = await permit_deed(
-                draft, caller, mine, Deed.TASK, lambda: Asking(proposal.words(way.handle), proposal)
-            )
+
+            def asking() -> Asking:
+                # The owner is not asked about what cannot be sent.
+                check_takes_tasks(way)
+                return Asking(proposal.words(way.handle), proposal)
+
+            approved = await permit_deed(draft, caller, mine, Deed.TASK, asking)
             if approved is not None:
                 body = approved.task
             link = TaskLink(None, 0, None, Seen(0, None))

@@ -346,6 +346,8 @@ class TaskView:
     """The owner's device that carries actions out, if that is another one."""
     requests: tuple[AskedView, ...] = ()
     """What was passed on to it, oldest first."""
+    usual_budget: int | None = None
+    """How many messages it may take where its request names no number; for its owner alone."""
 
 
 @attrs.frozen

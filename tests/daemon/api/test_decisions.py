@@ -129,20 +129,20 @@ async def test_rules_are_made_listed_and_removed(house):
 
 async def test_modes_bind_agents_and_their_refusals_name_the_question(house):
     """Guarded: the id to wait for is in the answer, and the same again goes through once it is approved."""
-    program = await house.bob.token("writer")
-    guarded = (await house.bob.ok("POST", "/modes", {"agent": "writer", "mode": "guarded"}))["mode"]
+    program = await house.alice.token("requester")
+    guarded = (await house.alice.ok("POST", "/modes", {"agent": "requester", "mode": "guarded"}))["mode"]
     assert guarded["mode"] == "guarded"
-    body = {"from": "writer", "to": "@alice/requester", "title": "Check this"}
+    body = {"from": "requester", "to": "@bob/writer", "title": "Check this"}
     refused = await program.post("/tasks", body)
     assert (refused.status, refused.error["code"]) == (403, "approval-needed")
     approval = refused.error["approval"]
-    await house.bob.ok("POST", f"/approvals/{approval}/approve", {})
+    await house.alice.ok("POST", f"/approvals/{approval}/approve", {})
     assert (await program.post("/tasks", body)).status == 200
     assert (await program.post("/tasks", body)).error["code"] == "approval-needed"
-    await house.bob.ok("POST", "/policies", {"agent": "writer", "class": "shell", "policy": "never"})
+    await house.alice.ok("POST", "/policies", {"agent": "requester", "class": "shell", "policy": "never"})
     (mode,) = (await program.ok("GET", "/modes"))["modes"]
     assert (mode["mode"], mode["policies"]["shell"]) == ("guarded", "never")
-    await house.bob.ok("POST", "/modes", {"agent": "writer", "mode": "read-only"})
-    told = {"from": "writer", "to": "@alice/requester", "text": "hello"}
+    await house.alice.ok("POST", "/modes", {"agent": "requester", "mode": "read-only"})
+    told = {"from": "requester", "to": "@bob/writer", "text": "hello"}
     assert (await program.post("/messages/send", told)).error["code"] == "read-only"
-    await house.bob.ok("POST", "/messages/send", told)
+    await house.alice.ok("POST", "/messages/send", told)

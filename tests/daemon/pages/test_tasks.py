@@ -437,6 +437,16 @@ async def test_task_goes_its_whole_way_by_buttons(desk):
     assert "Nothing more; this task has ended." in await desk.see(page_of(task))
 
 
+async def test_a_task_that_names_no_budget_shows_the_one_that_counts_for_it(desk):
+    """What the owner has set for its connection, else what is usual here; its own where it names one."""
+    plain = await ask(desk.here, "requester", "@bob/writer")
+    own = await ask(desk.here, "requester", "@bob/writer", budget=1)
+    assert "<dd>the usual one, 1,000 messages</dd>" in await desk.see(f"/dashboard/tasks/{plain.hex()}")
+    await desk.here.gates.set_breaker_limits(OWNER, ("requester", "@bob/writer"), {"budget": 70})
+    assert "<dd>the usual one, 70 messages</dd>" in await desk.see(f"/dashboard/tasks/{plain.hex()}")
+    assert "<dd>1 message</dd>" in await desk.see(f"/dashboard/tasks/{own.hex()}")
+
+
 async def test_stale_page_changes_nothing(desk):
     """Complete and cancel, pressed on a page that showed version 1, do nothing to version 2, and say why."""
     task = await a_submitted(desk, "one")

@@ -16,7 +16,7 @@ from taskferry_protocol.records import ConnectionState, PeerConnection, SaveConn
 from tests.daemon.api.house import serve_api
 from tests.daemon.api.test_pages import Guests
 from tests.daemon.test_breakers import FEW, a_pair
-from tests.daemon.worlds import OWNER, Machine, a_world, ask, until
+from tests.daemon.worlds import OWNER, Machine, a_world, allow_tasks, ask, until
 
 from .rooms import EVIL, Room, requested
 
@@ -133,6 +133,7 @@ async def test_long_question_is_read_whole_before_it_is_answered(room):
 
 async def test_task_that_an_agent_wants_to_send_is_approved_by_its_hash(room):
     """Every word and its hash are shown; a press that names another hash, or none, allows nothing."""
+    await allow_tasks(room.alice, "requester", room.bob, "@bob/writer")
     await room.bob.gates.set_mode(OWNER, "writer", "guarded")
     new = NewTask("writer", "@alice/requester", "Check this", "Word for word.", ("Be kind",))
     with pytest.raises(DaemonRefusal) as refused:

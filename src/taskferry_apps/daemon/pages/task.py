@@ -10,7 +10,6 @@ import attrs
 import trio
 from quart import Response, request
 
-from taskferry_protocol.limits import TASK_BUDGET
 from taskferry_protocol.messages import BlobPart, FilePart, JsonPart, Part, TextPart
 
 from ...page_kit.words import beginning
@@ -137,7 +136,6 @@ async def show_task(
         later=later,
         requests=[(asked, asked_words(asked)) for asked in view.requests],
         checked=desk.daemon.proofs.last(OWNER, view),
-        usual_budget=TASK_BUDGET,
     )
 
 
