@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 import trio
 
 from taskferry_apps.daemon import log_news
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.log_news import judge
+from taskferry_apps.daemon.logbook import LogBook
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.accounts import STEP_BYTES, AccountLog, rotate_keys
 from taskferry_protocol.frame_items import statement_page
@@ -59,26 +62,47 @@ async def test_two_owners_whose_logs_fit_into_no_envelope_connect():
 
 
 async def test_others_have_their_turn_while_a_long_log_is_folded():
-    """Whoever has made it so long makes nobody wait longer than for a piece of it."""
-    async with a_world() as world, world.running(Machine("alice")) as alice:
+    """Whoever has made it so long makes nobody wait longer than for a piece of it, now or when it is read."""
+    async with (
+        a_world() as world,
+        world.running(Machine("alice")) as alice,
+        world.running(Machine("bob")) as bob,
+    ):
         await set_up(alice, "alice", "requester")
-        log = _aged(alice, await alice._core.own_log(), 300)
-        turns = 0
+        await set_up(bob, "bob", "writer")
+        core, log = bob._core, _aged(alice, await alice._core.own_log(), 300)
+        pieces = sum(map(len, log.statements)) // STEP_BYTES
 
-        async def count_turns() -> None:
-            nonlocal turns
-            while True:
-                await trio.lowlevel.checkpoint()
-                turns += 1
+        async def judged() -> None:
+            assert await judge(core, log.account, 0, log.statements) is not None
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(count_turns)
-            async with world.running(Machine("bob")) as bob:
-                await set_up(bob, "bob", "writer")
-                before = turns
-                assert await judge(bob._core, log.account, 0, log.statements) is not None
-                assert turns - before >= sum(map(len, log.statements)) // STEP_BYTES
-            nursery.cancel_scope.cancel()
+        async def read() -> None:
+            assert await LogBook(core.store).get(log.account) == log
+
+        assert await _turns_of_others(judged) >= pieces
+        async with core.lock:
+            draft = Draft(core)
+            draft.take_log(None, log)
+            await draft.commit()
+        assert await _turns_of_others(read) >= pieces
+
+
+async def _turns_of_others(work: Callable[[], Awaitable[None]]) -> int:
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            await trio.lowlevel.checkpoint()
+            turns += 1
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        await trio.lowlevel.checkpoint()
+        before = turns
+        await work()
+        nursery.cancel_scope.cancel()
+    return turns - before
 
 
 async def test_the_log_of_a_stranger_is_fetched_up_to_a_bound(monkeypatch):

@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from taskferry_protocol.accounts import AccountLog, Steps, fold_in_steps, refold, whole
+from taskferry_protocol.accounts import AccountLog, Steps, fold_in_steps, refold_in_steps, whole
 from taskferry_protocol.ids import AccountId
 from taskferry_stores.port import DaemonStore
 
@@ -51,7 +51,7 @@ class LogBook:
             if pinned is None:
                 return None
             if account not in self._logs:
-                log = refold(pinned.record.statements)
+                log = await _in_turns(refold_in_steps(pinned.record.statements))
                 if turn != self._turn:
                     # Something was committed meanwhile: this may be what it has replaced.
                     return log, pinned.record.name
@@ -91,7 +91,10 @@ def continued(held: AccountLog | None, start: int, statements: Sequence[bytes]) 
 
 async def continued_in_turns(held: AccountLog | None, start: int, statements: Sequence[bytes]) -> AccountLog:
     """As `continued`, with a turn for everybody else after each step: the longest log takes seconds."""
-    steps = _continued(held, start, statements)
+    return await _in_turns(_continued(held, start, statements))
+
+
+async def _in_turns(steps: Steps[AccountLog]) -> AccountLog:
     while True:
         try:
             next(steps)
