@@ -244,8 +244,19 @@ def test_without_a_store_there_are_files(tmp_path, monkeypatch):
     data = a_folder(tmp_path)
     assert open_secrets(data, "auto").kind == "files"
     assert os.stat(data / "secrets.json").st_mode & 0o777 == 0o600
-    with pytest.raises(SecretsUnavailable):
+    # Whoever asked for one by name is told how to go on without.
+    with pytest.raises(SecretsUnavailable, match=r"no secret store .* taskferry up --secrets files"):
         open_secrets(tmp_path, "keyring")
+
+
+def test_who_has_not_installed_the_extra_is_told_its_name(tmp_path, monkeypatch):
+    """A desktop has a store, and the program as it is installed by default does not speak to it."""
+    monkeypatch.setattr(secret_service, "_may_have_one", lambda: True)
+    monkeypatch.setitem(sys.modules, "keyring", None)
+    data = a_folder(tmp_path)
+    with pytest.raises(SecretsUnavailable, match=r"taskferry\[keyring\].* --secrets files"):
+        open_secrets(data, "keyring")
+    assert open_secrets(data, "auto").kind == "files"
 
 
 def test_a_store_that_hangs_is_given_up():

@@ -250,6 +250,16 @@ def test_asking_for_what_is_not_there_is_an_error():
             deed()
 
 
+@pytest.mark.parametrize(("name", "agent"), [("x y", "writer"), ("carol", "Writer!"), ("carol", "")])
+def test_what_is_no_name_is_the_callers_mistake(name, agent):
+    """Nobody else broke a rule; and no half of an owner is left."""
+    world = World(seed=1)
+    with pytest.raises(LocalProtocolError, match="is no name"):
+        world.device(name, agents=[agent])
+    world.device("carol", agents=["writer"])
+    world.settle()
+
+
 def test_waiting_in_vain_ends():
     """Simulated patience is long, and not endless."""
     stage = scene(1)

@@ -91,6 +91,47 @@ def test_a_relay_takes_what_it_can_and_names_the_rest(tmp_path: Path) -> None:
         assert relay.hang_up()["taken"] == ["log"]
 
 
+LOADING = """
+import sys
+class Slow:
+    def find_spec(self, name, path, target=None):
+        if name == "taskferry_apps.relay.compose":
+            print("loading", flush=True)
+            sys.stdin.readline()
+sys.meta_path.insert(0, Slow())
+from taskferry_apps.cli.__main__ import main
+main()
+"""
+
+
+@pytest.mark.parametrize("bad", [False, True])
+def test_a_relay_that_is_still_starting_takes_what_is_written_meanwhile(tmp_path: Path, bad: bool) -> None:
+    """SIGHUP does not end it before it can be heeded, and a file that is wrong by then is said to be."""
+    common = {"addr": "127.0.0.1:0", "db": str(tmp_path / "relay.db")}
+    write(tmp_path, **common, ops_token=FIRST)
+    words = [sys.executable, "-c", LOADING, "relay", "--config", str(tmp_path / "relay.toml")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        ["timeout", "--foreground", "60", *words], stdin=pipe, stdout=pipe, stderr=pipe, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert process.stdout.readline() == "loading\n"
+            write(tmp_path, **common, ops_token="short" if bad else SECOND)
+            process.send_signal(signal.SIGHUP)
+            process.stdin.write("\n")
+            process.stdin.flush()
+            said, listening = json.loads(process.stderr.readline()), json.loads(process.stderr.readline())
+            assert said.get("taken") == (None if bad else ["ops_token"])
+            assert ("reason" in said) == bad
+            relay = Running(process, listening["url"])
+            assert relay.reads(FIRST if bad else SECOND) == 200
+        finally:
+            process.terminate()
+
+
 def test_tokens_that_close_the_door_say_that_they_wait_for_a_restart() -> None:
     """Without a policy in the file, the first token changes it: accounts without one join until a restart."""
     held = load_relay({}, {})

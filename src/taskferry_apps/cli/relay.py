@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import click
@@ -56,6 +57,9 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
     """
     from ..settings import SettingsError, load_relay
 
+    if ctx.invoked_subcommand is None:
+        # Until it is heeded it would end the program; what was written meanwhile is taken once it starts.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
         settings = load_relay(flags, os.environ, config)
     except SettingsError as error:

@@ -97,7 +97,11 @@ def _first_kind(files: FileSecrets, wanted: str) -> str:
             return "files"
         return "keyring"
     if wanted == "keyring":
-        find_backend()
+        try:
+            find_backend()
+        except SecretsUnavailable as error:
+            text = f"{error} To keep the keys in files: taskferry up --secrets files"
+            raise SecretsUnavailable(text) from None
     return wanted
 
 

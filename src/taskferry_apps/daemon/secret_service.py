@@ -73,9 +73,13 @@ def _may_have_one() -> bool:
 
 
 def _look() -> KeyringBackend:
-    import keyring
-    from keyring.backends.chainer import ChainerBackend
-
+    try:
+        import keyring
+        from keyring.backends.chainer import ChainerBackend
+    except ImportError:
+        raise SecretsUnavailable(
+            "What speaks to the system's secret store is not installed: pip install 'taskferry[keyring]'."
+        ) from None
     found = keyring.get_keyring()
     inner = found.backends if isinstance(found, ChainerBackend) else [found]
     for backend in inner:

@@ -254,6 +254,7 @@ async def _watch_hangups(
     reloading: Reloading, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
 ) -> None:
     with trio.open_signal_receiver(signal.SIGHUP) as signals:
+        reloading.catch_up()
         task_status.started()
         async for _ in signals:
             # The file is small, and whoever edits it waits for what comes of it.

@@ -67,6 +67,16 @@ class Reloading:
         self._reread = reread
         self._apply = apply
 
+    def catch_up(self) -> None:
+        """Take what was written since the program read its settings: it heeded no SIGHUP until now."""
+        try:
+            changed = difference(self._held, self._reread())
+        except SettingsError:
+            self.reload()
+            return
+        if changed.live or changed.waiting:
+            self.reload()
+
     def reload(self) -> None:
         """Take what can be taken; a file that cannot be read changes nothing. What happened is logged."""
         try:

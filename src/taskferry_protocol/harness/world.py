@@ -7,7 +7,7 @@ from typing import Final
 
 from ..accounts import DeviceKeys
 from ..errors import LocalProtocolError
-from ..ids import AgentRef, Instant
+from ..ids import AgentRef, Instant, is_name
 from .chance import Chance
 from .device import Device
 from .device_store import DeviceStore
@@ -55,11 +55,15 @@ class World:
     def device(self, name: str, *, agents: Iterable[str] = (), owner: str = "") -> Device:
         """A new device, running, that serves these agents of its owner; the owner's first makes the account.
 
-        `owner` is the device's own name unless it is given. Raises LocalProtocolError for a name in use.
+        `owner` is the device's own name unless it is given. Raises LocalProtocolError for a name in use,
+        and for an owner's or agent's that is none.
         """
         if name in self._machines:
             raise LocalProtocolError(f"there is a device {name} already")
-        owner = owner or name
+        owner, agents = owner or name, tuple(agents)
+        for named in (owner, *agents):
+            if not is_name(named):
+                raise LocalProtocolError(f"{named!r} is no name: 1 to 32 of a-z, 0-9, _ and -")
         chance = self._chance.stream(f"device {name}")
         keys = DeviceKeys.generate_managing(name, chance.entropy)
         account = self._owners.get(owner)
