@@ -21,6 +21,11 @@ from .worlds import OWNER, Machine, a_world, ask, connect, connected, on_rung, s
 WRITER = Caller(frozenset({"writer"}))
 
 
+async def rung_of(a, message):
+    """How far a message has come."""
+    return (await a.message(OWNER, message.hex())).delivery.rung
+
+
 async def say(a, text="hello"):
     """A message to the writer; its id."""
     return (await a.send_message(OWNER, "requester", "@bob/writer", text, (), "", "")).message
@@ -76,7 +81,7 @@ async def test_what_its_owner_forbids_is_not_told_and_that_is_said():
         # Later mail makes the same way, and nothing comes with it.
         later = await say(a, "again")
         await on_rung(a, later, "delivered")
-        assert (await a.message(OWNER, message.hex())).delivery.rung == "delivered"
+        assert await rung_of(a, message) == "delivered"
         word = await a._core.store.peer_words([await flow(a, b)])
         assert [(one.tells, one.seen_at) for one in word.values()] == [(False, None)]
 
@@ -99,7 +104,7 @@ async def test_what_was_marked_before_telling_ended_is_not_told_after_it():
         await b.gates.set_telling(OWNER, "writer", tells=False)
         await on_rung(a, await say(a, "again"), "delivered")
         assert await b._core.store.receipts_owed(9) == ()
-        assert (await a.message(OWNER, message.hex())).delivery.rung == "delivered"
+        assert await rung_of(a, message) == "delivered"
 
 
 async def test_what_the_owner_looks_at_is_nobodys_business():
@@ -145,7 +150,7 @@ async def test_a_third_party_moves_no_rung():
         sent = await c.send_message(OWNER, "liar", "@alice/requester", "after the lie", (), "", "")
         # The mailbox keeps order: once this is there, the lie was taken.
         await until(lambda: arrived(a, sent.message))
-        assert (await a.message(OWNER, message.hex())).delivery.rung == "delivered"
+        assert await rung_of(a, message) == "delivered"
         known = await a._core.store.receipts_got([message])
         assert {one.outcome for one in known[message]} == {"applied"}
         liar = Flow((await flow(a, b)).from_, core.agent("liar"))
@@ -283,6 +288,7 @@ async def test_a_recipients_word_outranks_the_relays_late_answer():
         relay.answer(0)
         await outbound.settle()
         delivery = (await a.message(OWNER, sent.hex())).delivery
+        assert delivery is not None
         assert (delivery.rung, delivery.code) == ("failed", "quarantined: not-permitted")
 
 

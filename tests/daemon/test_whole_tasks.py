@@ -82,6 +82,8 @@ async def test_an_owner_reads_all_of_a_task_that_waits():
         assert words(whole) == ("Report", BRIEF, ("A summary", "In English"), PARTS, due, 3, 20)
         assert (whole.hash, whole.peer, whole.trust) == (task, "@alice/requester", "unverified")
         assert whole.account == (await a.account(OWNER)).account
+        assert whole.connection is not None
+        assert whole.connection.given is not None
         assert whole.connection.given.rate_per_minute == 7
         assert whole.created_at is not None
         await b.gates.release(OWNER, whole.hash.hex())
@@ -136,13 +138,17 @@ async def test_an_owner_reads_all_of_a_task_that_a_guarded_agent_would_send():
         (listed,) = await a.gates.approvals(OWNER, "", "asked", 10)
         assert len(listed.what) < 500
         whole = await a.gates.proposed(OWNER, approval)
+        assert whole is not None
         assert words(whole) == ("Report", BRIEF, ("A summary", "In English"), PARTS, due, 3, 20)
         assert f"sha256 {whole.hash.hex()}" in listed.what
         assert (whole.peer, whole.trust, whole.created_at) == ("@bob/writer", "unverified", None)
+        assert whole.connection is not None
+        assert whole.connection.received is not None
         assert whole.connection.received.classes == ("artifact", "message", "task")
         assert await a.gates.proposed_part(OWNER, approval, 0) == ("notes.md", b"a file")
         await approved(a, approval)
         sent = await a.create_task(PROGRAM, task)
+        assert sent.task is not None
         await in_state(b, sent.task, "sent")
         read = await b.task(OWNER, sent.task.hex())
         assert (read.brief, read.requirements, read.parts) == words(whole)[1:4]
@@ -189,10 +195,12 @@ async def test_a_deadline_given_as_a_length_of_time_moves_while_an_agent_waits()
         other = await asked(a, within(60))
         assert other != approval, "the newest question about it is another one by now"
         await approved(a, other)
-        approved_for = (await a.gates.proposed(OWNER, other)).deadline
+        proposed = await a.gates.proposed(OWNER, other)
+        assert proposed is not None
         world.clock.ahead_ms += 10 * 60_000
         sent = await a.create_task(PROGRAM, within(60))
-        assert (await a.task(OWNER, sent.task.hex())).summary.deadline == approved_for
+        assert sent.task is not None
+        assert (await a.task(OWNER, sent.task.hex())).summary.deadline == proposed.deadline
 
 
 async def test_an_approval_whose_deadline_has_passed_sends_nothing():

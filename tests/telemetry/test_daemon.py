@@ -29,8 +29,8 @@ from taskferry_protocol.calls import GetAccount
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.records import DropOutbox, OutboxRecord, PutOutbox, RelayedOutbox, Rung, SetRung
 from tests import warm
-from tests.daemon.test_ladder import connected, on_rung, say
-from tests.daemon.worlds import OWNER, Machine, a_world, set_up, until
+from tests.daemon.test_ladder import say
+from tests.daemon.worlds import OWNER, Machine, a_world, connected, on_rung, set_up, until
 
 from .collector import collecting, facts
 
