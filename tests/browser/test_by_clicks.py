@@ -91,7 +91,7 @@ def test_two_people_hand_over_a_task_by_clicks(strangers, relay, sit: Sit):
     expect(page.locator("main")).to_contain_text("@dora/asker")
     page.get_by_role("button", name="Accept; tasks wait for me").click()
     page = dora.go("/dashboard/connections")
-    expect(page.locator("main")).to_contain_text("connected")
+    expect(page.locator("main td[data-name=State]")).to_contain_text("accepted")
 
     # Dora asks for work; Emil lets it pass.
     page = dora.go("/dashboard/tasks/new")

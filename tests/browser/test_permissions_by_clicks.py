@@ -166,23 +166,36 @@ def messages(gate: Gate) -> list[dict[str, Any]]:
 
 
 def test_a_task_beyond_the_budget_has_no_effect_and_stands_in_quarantine(gate, seat):
-    """The review says what none means; what is sent all the same is kept apart, with the reason."""
+    """None is refused where it is sent from; of one at a time the second is kept apart, with the reason."""
+
+    def allow(most: int) -> None:
+        page = seat.go(gate.path)
+        page.get_by_label("Open tasks at once").fill(str(most))
+        review(page)
+        save(page)
+        gate.known(task_budget=most)
+
+    def ask(title: str) -> str:
+        made = gate.town.alice.post("/tasks", {"from": "sender", "to": MINE, "title": title})
+        return str(made["task_id"])
+
     page = seat.go(gate.path)
     page.get_by_label("Open tasks at once").fill("0")
     review(page)
     expect(page.locator("main table")).to_contain_text("may start no task; it may answer yours.")
     save(page)
     gate.known(task_budget=0)
-    task = gate.town.alice.post("/tasks", {"from": "sender", "to": MINE, "title": "One too many"})["task_id"]
+    with pytest.raises(ApiError) as refused:
+        ask("None at all")
+    assert refused.value.code == "not-permitted"
+    allow(1)
+    first, second = ask("The only one"), ask("One too many")
     page = seat.go("/dashboard/messages/quarantine")
-    expect(page.locator("main")).to_contain_text("0 open tasks are granted")
+    expect(page.locator("main")).to_contain_text("1 open tasks are granted")
     with pytest.raises(ApiError):
-        gate.town.bob.get(f"/tasks/{task}")
-    page = seat.go(gate.path)
-    page.get_by_label("Open tasks at once").fill("20")
-    review(page)
-    save(page)
-    gate.known(task_budget=20)
+        gate.town.bob.get(f"/tasks/{second}")
+    gate.town.alice.post(f"/tasks/{first}/cancel", {})
+    allow(20)
 
 
 def test_an_end_is_read_as_the_time_that_was_shown(gate, seat):

@@ -351,7 +351,7 @@ async def test_page_says_where_it_cuts_what_grows_by_being_shown(desk):
     await in_state(desk.here, task, "submitted")
     text = await desk.see(page_of(task))
     assert "Read the rest of the brief" in text
-    assert "(2000 more characters)" in text
+    assert "(2,000 more characters)" in text
     assert text.count("Read on") == 2
     text = await desk.see(f"{page_of(task)}?brief=whole")
     assert text.count("&lt;U+202E&gt;") == 4_000 + 2 * 500

@@ -156,6 +156,23 @@ def test_connections_state_has_the_word_of_the_terminal_and_what_it_means(state,
     assert " ".join(Markup(who["state"](one)).striptags().split()) == words
 
 
+@pytest.mark.parametrize(
+    ("number", "words"), [(0, "0 messages"), (1, "1 message"), (2, "2 messages"), (1_000, "1,000 messages")]
+)
+def test_what_is_counted_has_the_form_of_its_number(number, words):
+    """One is no plural."""
+    parts = vars(environment_of("taskferry_apps.daemon.pages").get_template("parts.html").make_module({}))
+    assert str(parts["count"](number, "message")) == words
+
+
+def test_a_command_breaks_between_its_words_alone():
+    """Each word is in one piece; what is copied is the command as it stands."""
+    parts = vars(environment_of("taskferry_apps.daemon.pages").get_template("parts.html").make_module({}))
+    shown = parts["command"]("taskferry watch --agent <me>")
+    assert re.findall("<span>(.*?)</span>", shown) == ["taskferry", "watch", "--agent", "&lt;me&gt;"]
+    assert Markup(re.sub("<[^>]*>", "", shown)).unescape() == "taskferry watch --agent <me>"
+
+
 async def test_connections_are_filtered_by_the_words_that_the_list_shows(room):
     """Each state is offered by the name that it has everywhere."""
     await requested(room)

@@ -25,7 +25,6 @@ __all__ = ["PAGES"]
 _SHOWN: Final = 8
 _AGENTS: Final = 12
 _HOUR_MS: Final = 60 * MINUTE_MS
-_BY: Final = {"websocket": "WebSocket", "longpoll": "HTTP long-polling", "memory": "memory"}
 
 
 @attrs.frozen
@@ -51,7 +50,6 @@ async def _overview(desk: Desk) -> Response:
         "overview.html",
         visitor,
         relay=status.relay,
-        by=_BY.get(status.relay.transport, status.relay.transport) if status.relay is not None else "",
         advice=_advice(status.relay),
         tasks=tasks,
         ended=ended,

@@ -53,7 +53,7 @@ async def _show(desk: Desk, named: str) -> Response:
         "peer.html",
         visitor,
         one=found,
-        words=trust_words(found.trust),
+        meaning=trust_words(found.trust).partition(": ")[2],
         groups=found.code.digits.split(),
         code_bytes=_CODE_BYTES,
     )

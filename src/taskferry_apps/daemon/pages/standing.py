@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import attrs
 
 from ..port import DaemonService
@@ -9,6 +11,8 @@ from ..views import Status
 from .owner import OWNER
 
 __all__ = ["Standing", "look"]
+
+_BY: Final = {"websocket": "WebSocket", "longpoll": "HTTP long-polling", "memory": "memory"}
 
 
 @attrs.frozen
@@ -26,6 +30,12 @@ class Standing:
     def waiting(self) -> int:
         """All of it together."""
         return self.questions + self.requests + self.tasks + self.stops + self.identities
+
+    @property
+    def by(self) -> str:
+        """By what the relay is reached, as people call it."""
+        relay = self.status.relay
+        return _BY.get(relay.transport, relay.transport) if relay is not None else ""
 
     @property
     def tone(self) -> str:
