@@ -173,6 +173,12 @@ class Daemon:
         )
 
 
+def forget() -> None:
+    """Let go of all that was kept of walks: the collector would look through it as long as the tests run."""
+    for kept in (sign, view, Daemon.receive, Daemon.possible):
+        kept.cache_clear()
+
+
 AT_HOME = Daemon(Role.REQUESTER, HOME)
 AT_WORK = Daemon(Role.WORKER, DESK)
 AT_OTHER_WORK = Daemon(Role.WORKER, RACK)
