@@ -69,7 +69,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     unnamed = sorted(str(path) for path in marked if "mark.journey" not in path.read_text(encoding="utf-8"))
     if unnamed:
         raise pytest.UsageError(f"mark journeys in the file itself: {', '.join(unnamed)}")
-    items.sort(key=lambda item: item.path.relative_to(_HERE).parts[0] not in _SLOW)
+    is_quick = {path: path.relative_to(_HERE).parts[0] not in _SLOW for path in {item.path for item in items}}
+    items.sort(key=lambda item: is_quick[item.path])
 
 
 def pytest_collection_finish() -> None:

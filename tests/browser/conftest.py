@@ -40,8 +40,9 @@ WIDE, NARROW, HUGE = 1280, 360, 2560
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Everything here needs the browser."""
+    files = {path for path in {item.path for item in items} if HERE in path.parents}
     for item in items:
-        if HERE in item.path.parents:
+        if item.path in files:
             item.add_marker(pytest.mark.browser)
             item.add_marker(pytest.mark.timeout(300))
 

@@ -84,7 +84,8 @@ def fuzz(
     """
     _plant(progress.target, corpus)
     before = set(findings.iterdir())
-    limits = [f"-max_total_time={seconds}", *([f"-runs={executions}"] if executions else [])]
+    # It looks at whole seconds, and ends when they are more than these.
+    limits = [f"-max_total_time={max(1, seconds - 1)}", *([f"-runs={executions}"] if executions else [])]
     started = time.monotonic()
     options = [
         str(corpus),

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ TESTED = re.compile(r"\]\(\.\./(tests/[\w/]+\.py)(?:#(\w+))?\)")
 ROWS = [line for line in PAGE.read_text("utf-8").splitlines() if line.startswith("|")]
 
 
+@cache
 def named_in(path: Path) -> set[str]:
     """The names of the tests in a file."""
     found = ast.parse(path.read_bytes()).body

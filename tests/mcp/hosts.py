@@ -22,6 +22,7 @@ from taskferry_apps.mcp.front import Front
 from taskferry_apps.settings import DaemonSettings
 from taskferry_transports.guarded_server import BoundServer, serve
 from tests.daemon.api.house import Api, House, a_house
+from tests.plain import NO_AUTHORITIES
 
 __all__ = ["HANDSHAKE", "MODERN", "WAYS", "Ferry", "Model", "Side", "Way", "a_ferry", "program"]
 
@@ -85,7 +86,9 @@ class Side:
                     yield Model(client)
                 return
             headers = {"Authorization": f"Bearer {self.token}"}
-            async with httpx2.AsyncClient(headers=headers, timeout=60, trust_env=False) as http:
+            async with httpx2.AsyncClient(
+                headers=headers, timeout=60, trust_env=False, verify=NO_AUTHORITIES
+            ) as http:
                 link = streamable_http_client(f"{self.url}/mcp", http_client=http)
                 async with Client(link, mode=mode, **more) as client:
                     assert client.protocol_version == way.version

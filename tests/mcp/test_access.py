@@ -19,6 +19,7 @@ from taskferry_apps.settings import DaemonSettings
 from taskferry_transports.blocking_websocket import BlockingWebSocket, DialRejected, Ended
 from taskferry_transports.guarded_server import serve
 from tests.daemon.worlds import SECRET
+from tests.plain import NO_AUTHORITIES
 
 from .hosts import HANDSHAKE, Ferry, Side, Way
 
@@ -41,7 +42,7 @@ async def post(
 ) -> httpx.Response:
     """One POST as a program would send it."""
     shown = {} if secret is None else {"Authorization": f"Bearer {secret}"}
-    async with httpx.AsyncClient(base_url=side.url, timeout=20) as client:
+    async with httpx.AsyncClient(base_url=side.url, timeout=20, verify=NO_AUTHORITIES) as client:
         return await client.post(path, json=body, headers={**ACCEPTS, **shown, **headers})
 
 
@@ -126,7 +127,7 @@ async def test_a_session_is_its_openers_alone(ferry: Ferry) -> None:
     assert (await post(ferry.alice, ferry.alice.token, LISTING, **session)).status_code == 200
     stolen = await post(ferry.alice, other, LISTING, **session)
     assert stolen.status_code == 404
-    async with httpx.AsyncClient(base_url=ferry.alice.url) as client:
+    async with httpx.AsyncClient(base_url=ferry.alice.url, verify=NO_AUTHORITIES) as client:
         ended = await client.delete("/mcp", headers={"Authorization": f"Bearer {other}", **session})
     assert ended.status_code == 404
     assert (await post(ferry.alice, ferry.alice.token, LISTING, **session)).status_code == 200
@@ -221,7 +222,7 @@ async def test_the_sdks_client_comes_in_by_itself(ferry: Ferry) -> None:
     """Left to choose, it takes the newest version."""
     headers = {"Authorization": f"Bearer {ferry.alice.token}"}
     async with (
-        httpx2.AsyncClient(headers=headers, trust_env=False) as http,
+        httpx2.AsyncClient(headers=headers, trust_env=False, verify=NO_AUTHORITIES) as http,
         Client(streamable_http_client(f"{ferry.alice.url}/mcp", http_client=http)) as client,
     ):
         assert client.protocol_version == "2026-07-28"
@@ -247,6 +248,6 @@ async def test_a_daemon_whose_sdk_is_broken_goes_on_without_mcp(
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "unavailable")
         status, error = await dial(side, side.token)
         assert (status, error["code"]) == (503, "unavailable")
-        async with httpx.AsyncClient(base_url=side.url) as client:
+        async with httpx.AsyncClient(base_url=side.url, verify=NO_AUTHORITIES) as client:
             assert (await client.get("/health")).status_code == 200
         bound.draining.set()

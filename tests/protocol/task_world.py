@@ -34,6 +34,7 @@ FAKE = Hash(b"\xfa" * 32)
 Held = frozenset[TaskEvent]
 
 
+@lru_cache(maxsize=20_000)
 def sign(
     role: Role,
     type_: EventType,
@@ -47,7 +48,10 @@ def sign(
     deadline: Instant | None = None,
     salt: int = 0,
 ) -> TaskEvent:
-    """An event whose hash follows from all that is in it, as an envelope's does; `salt` makes another."""
+    """An event whose hash follows from all that is in it, as an envelope's does; `salt` makes another.
+
+    What is signed again is the same object: walks through many worlds compare events all the time.
+    """
     device = DEVICES[role] if device is None else device
     told = (role, type_, link, device, created_at, terms, names, answers, deadline, salt)
     name = sha256(repr(told).encode())
@@ -128,6 +132,7 @@ class Daemon:
         """What it shows of what it holds."""
         return view(held, self.device)
 
+    @lru_cache(maxsize=20_000)  # noqa: B019 - as of the next: the few daemons last as long as the tests
     def receive(self, held: Held, event: TaskEvent) -> Held:
         """What it holds after `event` arrived, with the confirmation that it signs in the same step."""
         before = self.view(held) if held else None
@@ -140,8 +145,12 @@ class Daemon:
             return now_held
         return now_held | {sign(self.role, EventType.TASK_SEEN, link, device=self.device)}
 
-    def possible(self, held: Held) -> Iterator[TaskEvent]:
+    @lru_cache(maxsize=20_000)  # noqa: B019
+    def possible(self, held: Held) -> tuple[TaskEvent, ...]:
         """Every event that its agent can have it sign now, and a submission that missed the last request."""
+        return tuple(self._possible(held))
+
+    def _possible(self, held: Held) -> Iterator[TaskEvent]:
         shown = self.view(held)
         if not shown.may_write(self.role, self.device):
             return
@@ -162,6 +171,12 @@ class Daemon:
             answers=answers if action is EventType.ARTIFACT_SUBMIT else None,
             deadline=DEADLINE if action is EventType.TASK_EXPIRE else None,
         )
+
+
+def forget() -> None:
+    """Let go of all that was kept of walks: the collector would look through it as long as the tests run."""
+    for kept in (sign, view, Daemon.receive, Daemon.possible):
+        kept.cache_clear()
 
 
 AT_HOME = Daemon(Role.REQUESTER, HOME)

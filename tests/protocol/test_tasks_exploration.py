@@ -19,6 +19,7 @@ from .task_world import (
     after,
     assert_goes_on,
     fold,
+    forget,
     request,
     seen,
 )
@@ -28,6 +29,13 @@ T = TypeVar("T")
 ACCEPT, SUBMIT, FAIL = EventType.TASK_ACCEPT, EventType.ARTIFACT_SUBMIT, EventType.TASK_FAIL
 CONFIRM = EventType.TASK_SEEN
 COMPLETE, REVISE = EventType.TASK_COMPLETE, EventType.REVISION_REQUEST
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _forgets() -> Iterator[None]:
+    """These walks leave half a million objects, which are of no use to other tests."""
+    yield
+    forget()
 
 
 @attrs.frozen

@@ -19,6 +19,7 @@ from taskferry_apps.release import version
 from taskferry_apps.settings import RelaySettings
 from taskferry_protocol.records import Generation
 from taskferry_stores.memory import MemoryRelayStore
+from tests.plain import NO_AUTHORITIES
 
 DOCUMENT: Any = describe(version())
 #: For people, or for a session: what no program of the document's kind asks for.
@@ -40,7 +41,9 @@ async def relay(monkeypatch):
     store = MemoryRelayStore(Generation(b"g" * 16))
     async with trio.open_nursery() as nursery:
         bound = await nursery.start(serve_relay, RelaySettings(addr=("127.0.0.1", 0)), store, stop)
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{bound.port}") as client:
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{bound.port}", verify=NO_AUTHORITIES
+        ) as client:
             yield client, made[0]
         stop.set()
 

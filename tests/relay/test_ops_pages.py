@@ -19,6 +19,7 @@ from taskferry_apps.relay.ops_door import make_sign_in
 from taskferry_apps.settings import load_relay
 from taskferry_stores.port import RelayStore
 from taskferry_stores.sqlite import open_relay_store
+from tests.plain import NO_AUTHORITIES
 
 from .conftest import GENERATION
 from .crowd import settle
@@ -61,7 +62,7 @@ async def served(folder, **flags):
         stop = trio.Event()
         async with trio.open_nursery() as nursery:
             bound = await nursery.start(serve_relay, settings, store, stop)
-            async with httpx.AsyncClient(base_url=bound.urls[0], timeout=20) as client:
+            async with httpx.AsyncClient(base_url=bound.urls[0], timeout=20, verify=NO_AUTHORITIES) as client:
                 yield Operator(client, bound.urls[0], store)
             stop.set()
 

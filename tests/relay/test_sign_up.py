@@ -21,6 +21,7 @@ from taskferry_apps.settings import RelaySettings, load_relay
 from taskferry_protocol.setup_links import SetupLink
 from taskferry_stores.sqlite import open_relay_store
 from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSettings
+from tests.plain import NO_AUTHORITIES
 
 from .conftest import GENERATION
 from .people import person
@@ -74,7 +75,7 @@ async def site_of(settings: RelaySettings, store):
     stop = trio.Event()
     async with trio.open_nursery() as nursery:
         bound = await nursery.start(serve_relay, settings, store, stop)
-        async with httpx.AsyncClient(base_url=bound.urls[0], timeout=20) as client:
+        async with httpx.AsyncClient(base_url=bound.urls[0], timeout=20, verify=NO_AUTHORITIES) as client:
             yield Site(client, bound.urls[0], store)
         stop.set()
 

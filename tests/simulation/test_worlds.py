@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import attrs
 import pytest
 
 from .plan import Deed, Fault, Kind, Owner, Plan, Step
-from .running import run_plan
+from .running import Outcome, run_plan
 from .shrink import shrink
 from .turns import SCENES
 from .workload import LIES, make_plan
@@ -29,17 +31,23 @@ CALM = Plan(
 )
 
 
+@cache
+def first_run(seed: int) -> Outcome:
+    """What became of the world of a seed when it was run first."""
+    return run_plan(make_plan(seed))
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_world_holds(seed):
     """Whatever befalls it, nothing is lost, nothing comes twice, and both ends agree."""
-    outcome = run_plan(make_plan(seed))
+    outcome = first_run(seed)
     assert outcome.holds, "\n".join((*outcome.breaches, str(outcome.plan), *outcome.trace))
 
 
 @pytest.mark.parametrize("seed", [3, 9])
 def test_one_seed_gives_one_run(seed):
     """Two runs of a seed are the same to the last frame."""
-    assert run_plan(make_plan(seed)).digest == run_plan(make_plan(seed)).digest
+    assert run_plan(make_plan(seed)).digest == first_run(seed).digest
 
 
 def test_another_seed_gives_another_run():

@@ -24,8 +24,9 @@ LONGEST_LEAPING_SECONDS = 20
 def pytest_collection_modifyitems(items):
     """Put each asynchronous test of this folder under a deadline."""
     here = Path(__file__).parent
+    files = {path for path in {item.path for item in items} if here in path.parents}
     for item in items:
-        if here in item.path.parents and inspect.iscoroutinefunction(item.obj):
+        if item.path in files and inspect.iscoroutinefunction(item.obj):
             item.obj = _in_time(item.obj)
 
 

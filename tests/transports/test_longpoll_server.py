@@ -17,6 +17,7 @@ from taskferry_transports.guarded_server import GuardConfig
 from taskferry_transports.longpoll_server import LongPollLimits, LongPollServer
 from taskferry_transports.longpoll_wire import decode_frames, encode_frames
 from taskferry_transports.port import Liveness
+from tests.plain import NO_AUTHORITIES
 
 from .pairs import running
 
@@ -77,7 +78,9 @@ async def opened(limits=LIMITS, handle=None):
         guard = GuardConfig(max_body=limits.max_body + 5000, linger=0.1)
         async with (
             running(app, guard) as bound,
-            httpx.AsyncClient(base_url=bound.urls[0], trust_env=False, timeout=5) as client,
+            httpx.AsyncClient(
+                base_url=bound.urls[0], trust_env=False, timeout=5, verify=NO_AUTHORITIES
+            ) as client,
         ):
             site = Site(server, client, links, bound.draining)
             site.token = (await site.open()).json()["token"]
@@ -268,7 +271,9 @@ async def test_links_of_one_ipv6_network_are_counted_together(leaping_clock):
         await nursery.start(server.run)
         async with (
             running(app, guard) as bound,
-            httpx.AsyncClient(base_url=bound.urls[0], trust_env=False, timeout=5) as client,
+            httpx.AsyncClient(
+                base_url=bound.urls[0], trust_env=False, timeout=5, verify=NO_AUTHORITIES
+            ) as client,
         ):
             found = []
             for peer in [f"2001:db8::{n}" for n in range(5)] + ["2001:db8:0:1::1"]:

@@ -22,6 +22,7 @@ from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.settings import DaemonSettings
 from taskferry_transports.guarded_server import BoundServer, serve
 from tests.daemon.worlds import SECRET, URL, Machine, World, a_world, connected, set_up, until
+from tests.plain import NO_AUTHORITIES
 
 __all__ = [
     "DOCUMENT",
@@ -213,7 +214,9 @@ async def served(
     with trio.fail_after(30):
         async with trio.open_nursery() as nursery:
             bound: BoundServer = await nursery.start(serve, api.app, guard)
-            async with httpx.AsyncClient(base_url=bound.urls[0], headers=headers, timeout=30) as client:
+            async with httpx.AsyncClient(
+                base_url=bound.urls[0], headers=headers, timeout=30, verify=NO_AUTHORITIES
+            ) as client:
                 yield client, bound
             bound.draining.set()
 

@@ -20,6 +20,7 @@ from taskferry_apps.daemon.port import GrantChange
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from tests.daemon.worlds import OWNER, Machine, World, a_world, set_up, until
+from tests.plain import NO_AUTHORITIES
 
 from .house import HOST, Answer, Api, serve_api, served
 
@@ -461,7 +462,7 @@ async def test_another_users_program_is_refused_over_a_real_socket(guests, monke
     async with served(guests.alice) as (client, bound):
         answer = await client.post("/browser/sign-in", json={"to": path})
         url = str(answer.json()["path"])
-        async with httpx.AsyncClient(base_url=bound.urls[0]) as browser:
+        async with httpx.AsyncClient(base_url=bound.urls[0], verify=NO_AUTHORITIES) as browser:
             monkeypatch.setattr("os.getuid", lambda: 4_000_000)
             assert (await browser.get(url)).status_code == 403
             monkeypatch.undo()
@@ -526,7 +527,9 @@ async def test_everything_holds_over_the_real_server(guests):
     async with served(guests.alice) as (client, bound):
         url = str((await client.post("/browser/sign-in", json={"to": path})).json()["path"])
         with trio.fail_after(20):
-            async with httpx.AsyncClient(base_url=bound.urls[0], follow_redirects=True) as browser:
+            async with httpx.AsyncClient(
+                base_url=bound.urls[0], follow_redirects=True, verify=NO_AUTHORITIES
+            ) as browser:
                 page = await browser.get(url)
                 assert page.status_code == 200
                 assert "ticket" not in str(page.url)
@@ -544,7 +547,9 @@ async def test_button_does_nothing_once_its_session_has_ended(guests, monkeypatc
     path = await guests.open()
     async with served(guests.alice) as (client, bound):
         url = str((await client.post("/browser/sign-in", json={"to": path})).json()["path"])
-        async with httpx.AsyncClient(base_url=bound.urls[0], follow_redirects=True) as browser:
+        async with httpx.AsyncClient(
+            base_url=bound.urls[0], follow_redirects=True, verify=NO_AUTHORITIES
+        ) as browser:
             form = dict(re.findall(r'name="([^"]+)" value="([^"]+)">', (await browser.get(url)).text))
             members = urlencode({**form, "answer": "ask", "agent": "requester", "note": ""}).encode()
             headers = {"Origin": bound.urls[0], "Sec-Fetch-Site": "same-origin", "Content-Type": FORM}
