@@ -1,6 +1,6 @@
 """Folding logs in the task that serves everybody: step by step, and everybody else has a turn between two.
 
-The longest log takes two seconds to fold. However many sessions have one folded, the loop is held up by one
+The longest log takes seconds to fold. However many sessions have one folded, the loop is held up by one
 step, of a few milliseconds, and no log waits for the whole of another.
 """
 
