@@ -304,6 +304,28 @@ async def test_no_invite_gives_back_what_its_owner_has_taken_from_a_connected_ag
     assert invite.used == 1
 
 
+async def test_no_invite_gives_back_what_its_owner_has_taken_from_an_agent_that_ends_and_asks_anew(pair):
+    """It is connected again, and may do what the owner had said last."""
+    wide = GrantChange(classes=("message", "task"), human_gate=False)
+    link, _ = await pair.invite(uses=3, accepts=True, permissions=wide)
+    await pair.ask(link)
+    await until(lambda: _are(pair.alice, ["accepted"]))
+    pair.world.clock.ahead_ms += 1_000
+    less = GrantChange(classes=("message",), human_gate=True)
+    await pair.bob.set_permissions(OWNER, ("writer", "@alice/requester"), less)
+    await pair.alice.end_connection(OWNER, ("requester", "@bob/writer"), "revoked", "")
+    await until(lambda: _are(pair.bob, ["ended"]))
+    await pair.ask(link)
+    await until(lambda: _are(pair.bob, ["accepted", "ended"]))
+    (connection,) = await pair.bob.connections(OWNER, "accepted", "")
+    assert connection.given is not None
+    assert (connection.given.classes, connection.given.human_gate) == (("message",), True)
+
+
+async def _are(daemon, wanted):
+    return await states(daemon) == wanted
+
+
 async def test_nobody_is_asked_through_a_link_whose_answer_would_not_be_heard(pair):
     """Who is blocked is heard again once the block is taken back, and not by opening a link of theirs."""
     await connect(pair.alice, pair.bob, "requester", "@bob/writer")

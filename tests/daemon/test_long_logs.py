@@ -15,7 +15,7 @@ from taskferry_protocol.accounts import STEP_BYTES, AccountLog, rotate_keys
 from taskferry_protocol.frame_items import statement_page
 from taskferry_protocol.limits import ENVELOPE_BYTES
 
-from .worlds import OWNER, Machine, a_world, connect, set_up, until
+from .worlds import OWNER, Machine, a_world, connect, connected, set_up, texts, until
 
 
 def _aged(daemon: Daemon, log: AccountLog, statements: int) -> AccountLog:
@@ -124,4 +124,18 @@ async def test_the_log_of_a_stranger_is_fetched_up_to_a_bound(monkeypatch):
         await until(set_aside)
         assert await bob._core.logs.get(log.account) is None
         await bob.request_connection(OWNER, "writer", "@alice/requester", "hello")
+        assert await bob._core.logs.get(log.account) == log
+
+
+async def test_the_log_of_a_known_owner_is_followed_beyond_that_bound(monkeypatch):
+    """Whoever is connected may rotate keys for years, and is heard."""
+    monkeypatch.setattr(log_news, "STRANGER_BYTES", 1)
+    async with a_world() as world, connected(world) as (alice, bob):
+        log = await _grow_old(alice, 20)
+        await alice.send_message(OWNER, "requester", "@bob/writer", "still here", (), "", "")
+
+        async def heard() -> bool:
+            return await texts(bob) == ["still here"]
+
+        await until(heard)
         assert await bob._core.logs.get(log.account) == log

@@ -230,6 +230,9 @@ async def test_no_rule_gives_back_what_the_owner_has_taken_from_an_agent_that_en
         world.clock.ahead_ms += 1_000
         await b.gates.add_rule(OWNER, NewRule("@alice/*", grant=grant))
         assert await _given_after_asking_anew(a, b) == (("message", "task"), 60)
+        world.clock.ahead_ms += 1_000
+        await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(rate_per_minute=30))
+        assert await _given_after_asking_anew(a, b) == (("message", "task"), 30)
 
 
 async def _given_after_asking_anew(a, b):

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import attrs
+
 from taskferry_apps import system
 from taskferry_apps.daemon.agents_told import told_of
+from taskferry_apps.daemon.bonds import Bond
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.labels import labels_of
 from taskferry_apps.daemon.orders import GrantChange
 from taskferry_apps.daemon.shares import account_items, connection_item, share_with
 from taskferry_protocol.accounts import AccountLog, create, fold
+from taskferry_protocol.connections import EndKind, sign_end
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.gates import AgentMode
@@ -59,6 +63,16 @@ async def test_an_older_permission_in_a_share_keeps_nothing_else_of_it_out():
         await until(known)
         await _share(pair, [connection_item(before)])
         assert await known()
+        end = sign_end(
+            Bond(before).request,
+            before.mine,
+            EndKind.REVOKED,
+            at=core.now(),
+            log=(await core.own_log()).position,
+            by=core.manage,
+        )
+        await _share(pair, [connection_item(attrs.evolve(before, end_raw=end))])
+        assert [one.state for one in await pair.second.connections(OWNER, "", "")] == ["ended"]
 
 
 async def test_a_second_account_of_a_name_in_a_share_keeps_nothing_else_of_it_out():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .around import AROUND
+from .last_word import LAST_WORD
 from .late import LATE
 from .mutant import Mutant
 from .protocol import PROTOCOL
 
 __all__ = ["MUTANTS", "WIDER"]
 
-MUTANTS: tuple[Mutant, ...] = (*PROTOCOL, *AROUND, *LATE)
+MUTANTS: tuple[Mutant, ...] = (*PROTOCOL, *AROUND, *LATE, *LAST_WORD)
 
 WIDER: dict[str, tuple[str, ...]] = {
     "protocol": ("tests/spec/test_vectors.py", "tests/protocol", "tests/harness"),
