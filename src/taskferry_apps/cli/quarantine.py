@@ -51,7 +51,7 @@ def quarantine(ctx: click.Context, limit: int, cursor: str) -> None:
 @json_option
 @daemon_options
 def list_items(limit: int, cursor: str) -> None:
-    """List it, newest first."""
+    """List what is in quarantine, newest first."""
     _list(limit, cursor)
 
 

@@ -101,8 +101,9 @@ def _activity(agent: dict[str, object]) -> str:
 
 
 def _link(relay: dict[str, object]) -> str:
+    from ..transport_words import transport_word
     from .render import clean
 
     if relay.get("connected"):
-        return f"connected by {clean(relay.get('transport'))}"
+        return f"connected by {clean(transport_word(str(relay.get('transport'))))}"
     return "not reached; what you send waits here"

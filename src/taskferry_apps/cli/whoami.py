@@ -19,11 +19,13 @@ def whoami() -> None:
     if is_json_wanted():
         print_json(answer)
         return
+    from ..transport_words import transport_word
     from .render import clean, facts
     from .values import object_in, objects, texts
 
     relay = object_in(answer, "relay")
-    link = f"connected by {clean(relay.get('transport'))}" if relay.get("connected") else "not reached"
+    by = clean(transport_word(str(relay.get("transport"))))
+    link = f"connected by {by}" if relay.get("connected") else "not reached"
     facts(
         [
             ("owner", clean(answer.get("owner"))),

@@ -80,7 +80,7 @@ class DaemonBounds:
         Of.PEERS,
         4_096,
         _COUNT,
-        "Connections that a relay may show after a recovery: more than any owner has.",
+        "Connections that a relay may show after a recovery or a restore: more than any owner has.",
     )
 
     stranger_log_bytes: int = fixed(

@@ -128,8 +128,9 @@ async def sign_next(draft: Draft, log: AccountLog, card: Card) -> tuple[Card, by
     if held is not None and held.version >= LAST_VERSION and not fallen:
         raise DaemonRefusal(
             "conflict",
-            "One of your devices has signed this card with the last number that there is.",
-            "Only a thief's does: put it out with taskferry device revoke ID, then change the card.",
+            "One of your devices has signed this card with the last version that there is.",
+            "Only one in a thief's hands does that. Find it: taskferry device list; put it out: "
+            "taskferry device revoke ID; then change the card.",
             status=409,
         )
     last = held.version if held is not None else 0

@@ -144,8 +144,9 @@ def next_allowance(
     if before is not None and before.grant.version >= LAST_VERSION:
         raise DaemonRefusal(
             "conflict",
-            "One of your devices has signed this permission with the last number that there is.",
-            "Only a thief's does: taskferry device revoke ID, then end the connection and ask anew.",
+            "One of your devices has signed this permission with the last version that there is.",
+            "Only one in a thief's hands does that. Find it: taskferry device list; put it out: "
+            "taskferry device revoke ID; then end the connection and ask for a new one.",
             status=409,
         )
     terms = encode_terms(

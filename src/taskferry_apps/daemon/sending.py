@@ -124,7 +124,7 @@ def check_takes_tasks(way: Way) -> None:
     allowed = way.bond.received if way.bond is not None else None
     if allowed is not None and allowed.terms is not None and not allowed.terms.task_budget:
         raise _not_permitted(
-            way, f"{way.handle} takes no tasks from {way.mine.name}, only answers to its own."
+            way, f"{way.mine.name} may start no task with {way.handle}; it may answer those of {way.handle}."
         )
 
 

@@ -8,6 +8,7 @@ from typing import Final
 import attrs
 
 from ..client.results import Connection, Grant, Held, Message, Status
+from ..transport_words import transport_word
 from .answers import Answer, delivery_words, held_facts, held_words, short
 from .desk import Desk, Host, may_start
 from .schema import Arguments
@@ -60,7 +61,7 @@ def _link(status: Status) -> str:
     if link is None:
         return "none"
     if link.connected:
-        return f"connected ({link.transport})"
+        return f"connected by {transport_word(link.transport)}"
     return f"not reached, {link.queued} queued; what you send waits here"
 
 

@@ -140,7 +140,7 @@ async def test_connections_are_listed_by_state_and_agent(room):
     ("state", "end_kind", "words"),
     [
         ("requested_in", "", "requested in waits for your answer"),
-        ("requested_out", "", "requested out waits for its owner"),
+        ("requested_out", "", "requested out waits for the other owner's answer"),
         ("accepted", "", "accepted"),
         ("ended", "revoked", "ended revoked"),
         ("ended", "blocked", "ended blocked"),

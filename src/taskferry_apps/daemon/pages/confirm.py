@@ -26,8 +26,8 @@ _TRUST: Final = {
     "": "new here; the link says exactly which account it is",
     "pinned": "pinned: known here, exactly this account",
     "verified": "verified: you have compared its safety code",
-    "unverified": "known here, not verified; the link says exactly which account it is",
-    "changed": "in question: nothing is sent to it before you decide; see Peers",
+    "unverified": "unverified: known here; the link says exactly which account it is",
+    "changed": "changed: its identity is in question, and nothing is sent to it until you decide; see Peers",
     "own": "your own",
 }
 

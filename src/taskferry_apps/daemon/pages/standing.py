@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import attrs
 
+from ...transport_words import transport_word
 from ..port import DaemonService
 from ..views import Status
 from .owner import OWNER
 
 __all__ = ["Standing", "look"]
-
-_BY: Final = {"websocket": "WebSocket", "longpoll": "HTTP long-polling", "memory": "memory"}
 
 
 @attrs.frozen
@@ -35,7 +32,7 @@ class Standing:
     def by(self) -> str:
         """By what the relay is reached, as people call it."""
         relay = self.status.relay
-        return _BY.get(relay.transport, relay.transport) if relay is not None else ""
+        return transport_word(relay.transport) if relay is not None else ""
 
     @property
     def tone(self) -> str:
