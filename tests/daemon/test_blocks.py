@@ -11,6 +11,7 @@ from taskferry_apps.daemon.grants import welcome
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange
 from taskferry_protocol.ids import AgentRef
 
+from .test_manage import WORDS, cheaply
 from .worlds import OWNER, Machine, a_world, connect, set_up, until
 
 PAIR = ("requester", "@bob/writer")
@@ -130,6 +131,37 @@ async def test_a_request_that_is_accepted_late_lets_nobody_send_more_than_was_sa
         core.outgoing.ring()
         await until(lambda: are(a, ["accepted", "accepted"]))
         assert [given(one) for one in await a.connections(OWNER, "accepted", "")] == [{"message"}] * 2
+
+
+async def test_no_request_is_accepted_late_while_the_key_that_would_restrict_it_is_locked():
+    """It would let the peer send more than was said since, and nobody would take that back later."""
+    async with (
+        a_world() as world,
+        world.running(Machine("alice")) as a,
+        world.running(Machine("bob")) as b,
+    ):
+        await set_up(a, "alice", "requester")
+        await set_up(b, "bob", "writer")
+        await a.request_connection(OWNER, *PAIR, "")
+        (old,) = await until(lambda: b.connections(OWNER, "requested_in", ""))
+        world.clock.ahead_ms += 1_000
+        await ask_again(b, a._core.own)
+        (new,) = await until(lambda: a.connections(OWNER, "requested_in", ""))
+        await a.accept_connection(OWNER, new.id.hex(), GrantChange(classes=("message",)))
+        await until(lambda: are(b, ["accepted", "requested_in"]))
+        await cheaply(a).manage.set_passphrase(OWNER, WORDS, "")
+        core = b._core
+        async with core.lock:
+            draft = Draft(core)
+            await accept_waiting(draft, Bond((await core.store.connections((old.id,)))[old.id]), welcome())
+            await draft.commit()
+        core.outgoing.ring()
+
+        async def set_aside():
+            return [item.code for item in await a.quarantine(OWNER, "", 5)] == ["request-expired"]
+
+        await until(set_aside)
+        assert [given(one) for one in await a.connections(OWNER, "accepted", "")] == [{"message"}]
 
 
 def given(connection):

@@ -6,11 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from taskferry_apps.daemon.bonds import Bond
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.gates_port import NewRule
 from taskferry_apps.daemon.identity_changes import What, mark_changed
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol.connections import EndKind
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import SetTrust, Trust
@@ -233,6 +235,31 @@ async def test_no_rule_gives_back_what_the_owner_has_taken_from_an_agent_that_en
         world.clock.ahead_ms += 1_000
         await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(rate_per_minute=30))
         assert await _given_after_asking_anew(a, b) == (("message", "task"), 30)
+
+
+async def test_the_last_word_counts_also_where_the_newest_connection_had_ended_before_it():
+    """The owner restricts what still stands, an older one; neither it nor the newest gives more back."""
+    async with a_world() as world, acquainted(world) as (a, b):
+        await trust(b, "alice", Trust.VERIFIED)
+        await b.gates.add_rule(OWNER, NewRule("@alice/*", grant=GrantChange(classes=("message", "task"))))
+        world.clock.ahead_ms += 1_000
+        await ask_again(a, b._core.own, "requester", "writer")
+        (request,) = await until(lambda: b.connections(OWNER, "requested_in", ""))
+        await b.accept_connection(OWNER, request.id.hex(), GrantChange(classes=("message", "task")))
+        await until(lambda: _are(a, ["accepted", "accepted"]))
+        core = a._core
+        async with core.lock:
+            draft = Draft(core)
+            newest = Bond((await core.store.connections((request.id,)))[request.id])
+            await a._connections._end(draft, newest, EndKind.REVOKED, "", None)
+            await draft.commit()
+        core.outgoing.ring()
+        await until(lambda: _are(b, ["accepted", "ended"]))
+        world.clock.ahead_ms += 1_000
+        less = GrantChange(classes=("message",), rate_per_minute=7)
+        await b.set_permissions(OWNER, ("writer", "@alice/requester"), less)
+        world.clock.ahead_ms += 1_000
+        assert await _given_after_asking_anew(a, b) == (("message",), 7)
 
 
 async def _given_after_asking_anew(a, b):

@@ -53,6 +53,26 @@ async def test_an_agent_that_is_unblocked_on_one_machine_is_heard_on_both():
         await until(asked)
 
 
+async def test_a_block_is_taken_back_on_both_though_its_machines_clock_was_ahead():
+    """The end that follows it bears a time that is no earlier."""
+    async with a_pair() as pair:
+        await until(partial(_brought_up_to_date, pair))
+        pair.world.clock.ahead_ms += 60_000
+        await pair.first.end_connection(OWNER, PAIR, "blocked", "")
+
+        async def blocked() -> bool:
+            return await _ends(pair.second) == ["blocked"]
+
+        await until(blocked)
+        pair.world.clock.ahead_ms -= 60_000
+        await pair.first.gates.unblock(OWNER, PAIR)
+
+        async def lifted() -> bool:
+            return await _ends(pair.second) == ["revoked"]
+
+        await until(lifted)
+
+
 @pytest.mark.parametrize(
     ("whose", "later_ms", "lifts"), [("mine", 1, True), ("mine", -1, False), ("peer", 1, False)]
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
+import attrs
 import pytest
 import trio
 
@@ -16,6 +17,7 @@ from taskferry_apps.daemon.log_news import take_own_news
 from taskferry_apps.daemon.orders import CardChange, GrantChange
 from taskferry_apps.daemon.private_files import make_private_directory
 from taskferry_apps.daemon.publications import noted
+from taskferry_apps.daemon.regaining import is_due
 from taskferry_apps.daemon.restoring import Identity, numbers_after, read_opening, restore
 from taskferry_apps.daemon.secret_files import FileSecrets
 from taskferry_apps.daemon.secret_port import DEVICE
@@ -28,7 +30,7 @@ from taskferry_protocol.passphrases import Effort
 from taskferry_stores.sqlite import open_daemon_store
 from tests.daemon.worlds import OWNER, Machine, MemoryVault, World, a_world, connect, set_up, texts, until
 
-from .machines import alarms_of, log_of, say
+from .machines import alarms_of, link_to, log_of, say
 
 PASSPHRASE = "correct horse battery"
 
@@ -171,6 +173,74 @@ async def test_what_its_owner_decided_after_the_backup_comes_back(tmp_path: Path
             await until(lambda: _is_ended(alice, "@carol/painter"))
             await alice.edit_agent(OWNER, "requester", CardChange(tagline="after the restore"))
             await until(lambda: _is_shown(bob, "after the restore"))
+
+
+@pytest.mark.parametrize("manage", [True, False])
+async def test_what_another_machine_decided_meanwhile_stands(tmp_path: Path, manage: bool) -> None:
+    """A machine that goes on from a backup learns of it, and signs nothing in its place."""
+    data, file, again = tmp_path / "alice", tmp_path / "alice.backup", tmp_path / "again"
+    make_private_directory(data)
+    async with (
+        a_world() as world,
+        world.running(Machine("bob")) as bob,
+        world.running(Machine("carol")) as carol,
+        world.running(Machine("first")) as first,
+    ):
+        await set_up(bob, "bob", "writer")
+        await set_up(carol, "carol", "painter")
+        await set_up(first, "alice", "requester")
+        await connect(first, bob, "requester", "@bob/writer")
+        async with open_daemon_store(data / "daemon.db") as store:
+            machine = Machine("second", store=store, folder=data)
+            await link_to(world, first, machine, manage=manage)
+            async with world.running(machine) as second:
+                await until(lambda: _is_brought_up(first, second))
+                await _make(second, Copying(store.copy_to, data), file)
+        await connect(first, carol, "requester", "@carol/painter")
+        more = GrantChange(human_gate=False, rate_per_minute=99)
+        await first.set_permissions(OWNER, ("requester", "@bob/writer"), more)
+        await until(lambda: _is_published(first))
+        before = await _given(first)
+        await _restored(world, file, again)
+        vault = MemoryVault()
+        vault.ring = decode_keys(FileSecrets(again).read(DEVICE) or b"", "")
+        async with (
+            open_daemon_store(again / "daemon.db") as store,
+            world.running(Machine("again", store=store, vault=vault, folder=again)) as second,
+        ):
+            await until(lambda: _has_asked(second))
+            # The terms come with the first machine's next word; until then the least counts.
+            assert [attrs.evolve(one, human_gate=True) for one in before] == await _given(second)
+        assert await _given(first) == before
+
+
+@attrs.frozen
+class _Given:
+    peer: str
+    version: int
+    classes: tuple[str, ...]
+    rate: int
+    human_gate: bool
+
+
+async def _given(daemon: Daemon) -> list[_Given]:
+    """What this owner lets each peer send, as a machine holds it."""
+    return sorted(
+        (
+            _Given(one.peer, held.version, held.classes, held.rate_per_minute, held.human_gate)
+            for one in await daemon.connections(OWNER, "accepted", "")
+            if (held := one.given) is not None
+        ),
+        key=lambda given: given.peer,
+    )
+
+
+async def _is_brought_up(first: Daemon, second: Daemon) -> bool:
+    return second._core.account is not None and not await first._sharing.jobs()
+
+
+async def _has_asked(daemon: Daemon) -> bool:
+    return not await is_due(daemon._core.store)
 
 
 async def _make(daemon: Daemon, copying: Copying, file: Path) -> None:

@@ -77,8 +77,8 @@ LAST_WORD = (
     _m(
         "first-word-of-all-counts",
         f"{_DAEMON}/bonds.py",
-        "    for bond in reversed(bonds):\n        given = bond.given if",
-        "    for bond in bonds:\n        given = bond.given if",
+        "    return max(said, key=lambda given: given.grant.at, default=None)",
+        "    return min(said, key=lambda given: given.grant.at, default=None)",
         _PROMISE,
         _RULES,
     ),
@@ -143,7 +143,7 @@ LAST_WORD = (
     _m(
         "decisions-since-the-backup-forgotten",
         f"{_DAEMON}/restoring.py",
-        "            await store.commit((floor, *anew, DUE))",
+        "            await store.commit((floor, *anew, RESTORED))",
         "            await store.commit((floor, *anew))",
         _PROMISE,
         _SAME,

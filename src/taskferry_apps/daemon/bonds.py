@@ -93,13 +93,17 @@ async def bond_between(store: DaemonStore, mine: AgentRef, peer: AgentRef) -> Bo
 def last_word(bonds: Sequence[Bond]) -> Allowance | None:
     """What this owner let the peer send at last, in a connection that stood; None where nothing was said.
 
-    What goes with a request of ours is only there so that it can be answered.
+    The newest of those connections may have ended before an older one was spoken of last. What goes with a
+    request of ours is only there so that it can be answered.
     """
-    for bond in reversed(bonds):
-        given = bond.given if bond.record.accept_raw else None
-        if given is not None and (bond.asked_by_peer or given.grant.version > 1):
-            return given
-    return None
+    said = [
+        given
+        for bond in bonds
+        if bond.record.accept_raw
+        and (given := bond.given) is not None
+        and (bond.asked_by_peer or given.grant.version > 1)
+    ]
+    return max(said, key=lambda given: given.grant.at, default=None)
 
 
 def relation(bonds: Sequence[Bond]) -> Relation:

@@ -144,7 +144,8 @@ def next_allowance(
     if before is not None and before.grant.version >= LAST_VERSION:
         raise DaemonRefusal(
             "conflict",
-            "One of your devices has signed this permission with the last version that there is.",
+            "One of your devices has signed the permission of connection "
+            f"{request.hash.hex()[:8]} with the last version that there is.",
             "Only one in a thief's hands does that. Find it: taskferry device list; put it out: "
             "taskferry device revoke ID; then end the connection and ask for a new one.",
             status=409,

@@ -22,9 +22,9 @@ async def lift_block(draft: Draft, bond: Bond) -> None:
     core, record, own = draft.core, bond.record, await draft.own_log()
     lifted = attrs.evolve(record, end_kind=EndKind.REVOKED.value, updated_at=draft.now)
     if own.state.devices[core.device].record.manage is not None:
-        end = sign_end(
-            bond.request, record.mine, EndKind.REVOKED, at=draft.now, log=own.position, by=core.manage
-        )
+        # The clock may have been set back since, or the other machine's be ahead of this one's.
+        at = max(draft.now, recall_end(record.end_raw).at)
+        end = sign_end(bond.request, record.mine, EndKind.REVOKED, at=at, log=own.position, by=core.manage)
         lifted = attrs.evolve(lifted, end_raw=end)
         await share(draft, (connection_item(lifted),))
     draft.add(SaveConnection(lifted))

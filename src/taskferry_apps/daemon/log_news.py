@@ -183,6 +183,9 @@ def held_text(name: str) -> str:
 async def _hold_forked(core: Core, held: AccountLog, other: AccountLog) -> None:
     """Stop the traffic of an account that shows two histories, keep both, and tell the owner once."""
     async with core.lock:
+        now = await core.logs.get(other.account)
+        if now is None or now.position != held.position:
+            return  # it has gone on since the two were compared: whoever asks again sees how
         draft = Draft(core)
         index = held.shared_with(other)
         evidence = EvidenceRecord(

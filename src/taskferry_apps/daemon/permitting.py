@@ -7,6 +7,7 @@ stand there, too.
 from __future__ import annotations
 
 from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import GrantUpdated
 from taskferry_protocol.records import ConnectionState, PutGrant
@@ -57,7 +58,8 @@ async def permit_beside(draft: Draft, bond: Bond, wish: Wish) -> None:
 async def permit_no_more(draft: Draft, bond: Bond) -> None:
     """Of a request of ours that was accepted late: let the peer send no more than what was said since.
 
-    On a device that may sign for the account; another one does it there.
+    On a device that may sign for the account; where this one may not, another does. Raises
+    RemoteProtocolError(request-expired) where it may and cannot now, as with a locked key.
     """
     record, given = bond.record, bond.given
     bonds = await bonds_between(draft.core.store, record.mine, record.peer)
@@ -70,5 +72,10 @@ async def permit_no_more(draft: Draft, bond: Bond) -> None:
     mark = draft.mark()
     try:
         await permit(draft, bond, wish, by="owner")
-    except DaemonRefusal:
+    except DaemonRefusal as refusal:
+        keys = draft.core.keys
+        if keys.device.manage is not None or keys.locked_manage is not None:
+            raise RemoteProtocolError(
+                RejectCode.REQUEST_EXPIRED, f"more than its owner has let it send since, and {refusal.code}"
+            ) from None
         draft.back_to(mark)

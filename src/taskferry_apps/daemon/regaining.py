@@ -1,8 +1,9 @@
-"""After a recovery: connections that the relay still has, brought back or brought up to date.
+"""After a recovery or a restore: connections that the relay still has, brought back or brought up to date.
 
 A relay can leave connections, ends and grants out, and whoever has a lost device's key can sign old ones. So
 what is shown ends a connection or makes it known again, and lets no peer do anything: that is the owner's
-word (docs/decisions/0023-regained-connections-are-closed.md).
+word (docs/decisions/0023-regained-connections-are-closed.md). Where another machine of the owner's was there
+all the while, what it has signed is that word, and nothing is signed here in its place.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ from typing import Final
 import attrs
 
 from taskferry_protocol import calls
+from taskferry_protocol.account_state import DeviceStatus
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.call_answers import ShownConnection
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import AccountId, Hash, sha256
 from taskferry_protocol.messages import GrantUpdated
-from taskferry_protocol.permissions import Grant
+from taskferry_protocol.permissions import Grant, read_grant
 from taskferry_protocol.records import (
     ConnectionState,
     DropSetting,
@@ -46,27 +48,31 @@ from .port import DaemonRefusal
 from .publications import Publication, Subject, note
 from .publishing import fetch_log
 
-__all__ = ["DUE", "is_due", "regain"]
+__all__ = ["DUE", "RESTORED", "is_due", "regain"]
 
 _KEY: Final = "connections to regain"
 DUE: Final = PutSetting(_KEY, b"")
 """What a recovery commits, so that the next session asks the relay."""
+RESTORED: Final = PutSetting(_KEY, b"restored")
+"""The same of a machine that goes on from a backup, as the device that it was."""
 MOST: Final = BOUNDS.regained
 
 
 async def is_due(store: DaemonStore) -> bool:
-    """Whether a recovery has not asked the relay for its connections yet."""
+    """Whether a recovery or a restore has not asked the relay for its connections yet."""
     return _KEY in await store.settings((_KEY,))
 
 
 async def regain(core: Core, client: RelayClient) -> None:
-    """Take what the relay shows of our connections, if a recovery left that to be done.
+    """Take what the relay shows of our connections, if a recovery or a restore left that to be done.
 
     What could not be read today for want of a log or a key is asked for again by the next session. Raises
     LinkEnded; the store's errors.
     """
-    if not await is_due(core.store):
+    due = (await core.store.settings((_KEY,))).get(_KEY)
+    if due is None:
         return
+    is_kept = due == RESTORED.value and await _another_signs(core)
     is_whole, last, seen = True, b"", 0
     try:
         while seen < MOST:
@@ -74,7 +80,7 @@ async def regain(core: Core, client: RelayClient) -> None:
             if not isinstance(answer, calls.ConnectionsFound) or not answer.connections:
                 break
             for shown in answer.connections:
-                is_whole &= await _take(core, client, shown)
+                is_whole &= await _take(core, client, shown, is_kept=is_kept)
             seen += len(answer.connections)
             after = sha256(answer.connections[-1].request)
             if after <= last:
@@ -91,7 +97,15 @@ async def regain(core: Core, client: RelayClient) -> None:
         await draft.commit()
 
 
-async def _take(core: Core, client: RelayClient, shown: ShownConnection) -> bool:
+async def _another_signs(core: Core) -> bool:
+    """Whether another machine of this owner's may sign for the account, and has gone on doing so."""
+    return any(
+        device != core.device and found.status is DeviceStatus.ACTIVE and found.record.manage is not None
+        for device, found in (await core.own_log()).state.devices.items()
+    )
+
+
+async def _take(core: Core, client: RelayClient, shown: ShownConnection, *, is_kept: bool) -> bool:
     """Take one, if it holds. False: it may hold, and cannot be read or answered now."""
     try:
         account = peer_in(shown, await core.own_log())
@@ -105,7 +119,7 @@ async def _take(core: Core, client: RelayClient, shown: ShownConnection) -> bool
     try:
         async with core.lock:
             draft = Draft(core)
-            await _settle(draft, shown, regained, theirs)
+            await _settle(draft, shown, regained, theirs, is_kept=is_kept)
             await draft.commit()
     except DaemonRefusal as refusal:
         # The key that signs for the account is locked, or another copy of this device is at work.
@@ -137,17 +151,20 @@ async def _log_behind(
     return await core.logs.get(account)
 
 
-async def _settle(draft: Draft, shown: ShownConnection, regained: Regained, theirs: AccountLog) -> None:
+async def _settle(
+    draft: Draft, shown: ShownConnection, regained: Regained, theirs: AccountLog, *, is_kept: bool
+) -> None:
     request = regained.request.hash
     record = (await draft.core.store.connections((request,))).get(request)
     if record is not None and record.state is ConnectionState.ENDED:
         return
+    kept = _kept(regained, await draft.own_log()) if is_kept else None
     if regained.end is not None:
         await _end(draft, shown, regained, record)
     elif record is None or (record.state is not ConnectionState.ACCEPTED and Bond(record).asked_by_peer):
-        await _bring_back(draft, shown, regained, record, theirs)
+        await _bring_back(draft, shown, regained, record, theirs, kept)
     else:
-        await _bring_up(draft, shown, regained, Bond(record), theirs)
+        await _bring_up(draft, shown, regained, Bond(record), theirs, kept)
 
 
 def _record(draft: Draft, shown: ShownConnection, regained: Regained) -> PeerConnection:
@@ -172,6 +189,24 @@ def _newer(request: Hash, shown: Grant | None, held: Allowance | None) -> list[P
     if shown is None or (held is not None and shown.version <= held.grant.version):
         return []
     return [PutGrant(GrantRecord(request, shown.grantor, shown.version, raw)) for raw in shown.raws]
+
+
+def _kept(regained: Regained, own: AccountLog) -> list[PutGrant] | None:
+    """What this owner lets the peer send as it was signed, where who signed it still may; None elsewhere.
+
+    Its terms, which no relay has, come with the other machine's next word; until then the least counts.
+    """
+    given = regained.given
+    try:
+        for raw in given.raws if given is not None else ():
+            read_grant(raw, own)
+    except RemoteProtocolError:
+        return None
+    if given is None:
+        return []
+    return [
+        PutGrant(GrantRecord(regained.request.hash, regained.mine, given.version, raw)) for raw in given.raws
+    ]
 
 
 def _nothing() -> Wish:
@@ -205,6 +240,7 @@ async def _bring_back(
     regained: Regained,
     record: PeerConnection | None,
     theirs: AccountLog,
+    kept: list[PutGrant] | None,
 ) -> None:
     """What is not known here, or was only asked for: it stands again, and the peer may send nothing yet."""
     if regained.mine.name not in (await draft.own_log()).state.agents:
@@ -214,12 +250,20 @@ async def _bring_back(
     held = Bond(back).received
     draft.add(SaveConnection(back), *_newer(back.request, regained.received, held))
     await audit_step(draft, AuditKind.CONNECTION_REGAINED, back, shown_by="relay")
-    await _allow(draft, Bond(back), regained, _nothing(), theirs)
+    if kept is None:
+        await _allow(draft, Bond(back), regained, _nothing(), theirs)
+    else:
+        draft.add(*kept)
     _tell(draft, back)
 
 
 async def _bring_up(
-    draft: Draft, shown: ShownConnection, regained: Regained, bond: Bond, theirs: AccountLog
+    draft: Draft,
+    shown: ShownConnection,
+    regained: Regained,
+    bond: Bond,
+    theirs: AccountLog,
+    kept: list[PutGrant] | None,
 ) -> None:
     """What is known here: accepted meanwhile, or under other grants, of which what both allow counts."""
     record = bond.record
@@ -234,8 +278,11 @@ async def _bring_up(
     draft.add(*newer)
     given, known = regained.given, bond.given
     if given is not None and _says_more(given, known):
-        wish = _nothing() if known is None else _narrowed(wish_of(known), given)
-        await _allow(draft, Bond(record), regained, wish, theirs)
+        if kept is None:
+            wish = _nothing() if known is None else _narrowed(wish_of(known), given)
+            await _allow(draft, Bond(record), regained, wish, theirs)
+        else:
+            draft.add(*kept)
         is_news = True
     is_news |= bool(newer)
     if is_news:

@@ -35,7 +35,7 @@ from .core import SEQUENCE_FLOOR
 from .instance import begin_restored
 from .keys import DamagedKeys, decode_keys, encode_keys
 from .private_files import make_private_directory, sync_folder
-from .regaining import DUE
+from .regaining import RESTORED
 from .resuming import NO_GENERATION
 from .secret_files import FileSecrets
 from .secret_port import DEVICE
@@ -253,5 +253,5 @@ async def _check_store(path: Path, header: Header, now: Instant, same_since: Ins
                 SetCursor(RelayCursor(at.relay, NO_GENERATION, Offset(0))) for at in await store.cursors()
             ]
             # What the owner has decided since about connections, the relay still has.
-            await store.commit((floor, *anew, DUE))
+            await store.commit((floor, *anew, RESTORED))
     return own.record.name
