@@ -196,11 +196,13 @@ async def test_what_another_machine_decided_meanwhile_stands(tmp_path: Path, man
             async with world.running(machine) as second:
                 await until(lambda: _is_brought_up(first, second))
                 await _make(second, Copying(store.copy_to, data), file)
-        await connect(first, carol, "requester", "@carol/painter")
-        more = GrantChange(human_gate=False, rate_per_minute=99)
-        await first.set_permissions(OWNER, ("requester", "@bob/writer"), more)
-        await until(lambda: _is_published(first))
-        before = await _given(first)
+                await connect(first, carol, "requester", "@carol/painter")
+                await until(lambda: _is_connected(first, "@bob/writer", "@carol/painter"))
+                more = GrantChange(human_gate=False, rate_per_minute=99)
+                await first.set_permissions(OWNER, ("requester", "@bob/writer"), more)
+                await until(lambda: _is_published(first))
+                before = await _given(first)
+                await until(lambda: _holds(second, before))
         await _restored(world, file, again)
         vault = MemoryVault()
         vault.ring = decode_keys(FileSecrets(again).read(DEVICE) or b"", "")
@@ -209,8 +211,7 @@ async def test_what_another_machine_decided_meanwhile_stands(tmp_path: Path, man
             world.running(Machine("again", store=store, vault=vault, folder=again)) as second,
         ):
             await until(lambda: _has_asked(second))
-            # The terms come with the first machine's next word; until then the least counts.
-            assert [attrs.evolve(one, human_gate=True) for one in before] == await _given(second)
+            assert await _holds(second, before)
         assert await _given(first) == before
 
 
@@ -233,6 +234,18 @@ async def _given(daemon: Daemon) -> list[_Given]:
         ),
         key=lambda given: given.peer,
     )
+
+
+async def _is_connected(daemon: Daemon, *peers: str) -> bool:
+    return sorted(one.peer for one in await daemon.connections(OWNER, "accepted", "")) == sorted(peers)
+
+
+async def _holds(daemon: Daemon, wanted: list[_Given]) -> bool:
+    """Whether that is held there; each task may wait: the terms come with another machine's next word."""
+    held, sought = (
+        [attrs.evolve(one, human_gate=True) for one in given] for given in (await _given(daemon), wanted)
+    )
+    return held == sought
 
 
 async def _is_brought_up(first: Daemon, second: Daemon) -> bool:

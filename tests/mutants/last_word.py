@@ -188,6 +188,30 @@ LAST_WORD = (
         "a stolen device has no last word about agents",
         (*_SHARES, *_VERSIONS),
     ),
+    _m(
+        "restored-machine-signs-over-another",
+        f"{_DAEMON}/regaining.py",
+        "    is_kept = due == RESTORED.value and await _another_signs(core)",
+        "    is_kept = False",
+        _PROMISE,
+        _SAME,
+    ),
+    _m(
+        "late-acceptance-while-locked",
+        f"{_DAEMON}/permitting.py",
+        "        if keys.device.manage is not None or keys.locked_manage is not None:",
+        "        if False:",
+        _PROMISE,
+        _BLOCKS,
+    ),
+    _m(
+        "block-lifted-by-the-clock-alone",
+        f"{_DAEMON}/lifting.py",
+        "        at = max(draft.now, recall_end(record.end_raw).at)",
+        "        at = draft.now",
+        "what the owner decides holds on all of its machines",
+        _TWO_MACHINES,
+    ),
     # --- numbers that a thief used up
     _m(
         "fallen-card-stays",

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ..amounts import counted
-from ..transport_words import transport_word
 from .doctor_checks import Look, of_python, private_file
 from .doctor_telemetry import telemetry_of
 
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["of_database", "of_url"]
 
+#: Programs read these names: they stay.
+_LOOK_NAMES: Final = {"websocket": "WebSocket", "longpoll": "long-polling"}
 #: How far off a clock is worth a word, and how far others refuse what is signed.
 _OFF_MS: Final = (10_000, 300_000)
 #: The log is copied into the database every 32 MB, unless somebody reads for long.
@@ -50,7 +51,7 @@ def _sessions(url: str, authorities: Path | None) -> Iterator[Look]:
     ahead: int | None = None
     for transport in TRANSPORTS:
         seen = probe(url, transport, authorities)
-        name = transport_word(transport)
+        name = _LOOK_NAMES[transport]
         if seen.opened:
             ahead = seen.clock_ahead_ms
             yield Look(name, "ok", f"a session opens in {seen.took_ms} ms")
