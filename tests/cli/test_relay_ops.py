@@ -8,18 +8,23 @@ import httpx
 
 from taskferry_apps.demo.stage import Stage
 
-from .conftest import Shell
+from .conftest import Ran, Shell, until
+
+
+def links_of(ran: Ran) -> list[str]:
+    """The links that a command has printed."""
+    links = ran.json()["links"]
+    assert isinstance(links, list)
+    return links
 
 
 def test_the_link_opens_the_pages_of_the_running_relay(stage: Stage, relay: str) -> None:
     """At the address where the relay listens; once; and a link of another database opens nothing."""
     operator = Shell(stage.folder, stage.folder / "relay")
     db = str(stage.folder / "relay" / "relay.db")
-    made = operator("relay", "--db", db, "ops", "--json")
-    assert made.code == 0, made.err
-    links = made.json()["links"]
-    assert isinstance(links, list)
-    (link,) = links
+    # Where it listens is written down a moment after it does.
+    made = until(lambda: operator("relay", "--db", db, "ops", "--json"), lambda ran: ran.code == 0)
+    (link,) = links_of(made)
     assert link.startswith(f"{relay}/ops/sign-in?ticket=")
     with httpx.Client(base_url=relay) as browser:
         assert browser.get(link).status_code == 303
@@ -37,9 +42,10 @@ def test_the_configured_origin_has_a_link_too(stage: Stage, relay: str) -> None:
     words = ["relay", "--db", str(stage.folder / "relay" / "relay.db")]
     public = {"TASKFERRY_RELAY_PUBLIC_URL": "https://relay.example/ferry"}
     origin = {"TASKFERRY_RELAY_OPS_ORIGIN": "https://Relay.example:443"}
-    links = operator(*words, "ops", "--json", **public, **origin).json()["links"]
-    assert isinstance(links, list)
-    assert links[1].startswith("https://relay.example/ferry/ops/sign-in?ticket=")
+    made = until(
+        lambda: operator(*words, "ops", "--json", **public, **origin), lambda ran: len(links_of(ran)) == 2
+    )
+    assert links_of(made)[1].startswith("https://relay.example/ferry/ops/sign-in?ticket=")
     for wrong in ("http://relay.example", "https://relay.example/x", "relay.example"):
         refused = operator(*words, "ops", TASKFERRY_RELAY_OPS_ORIGIN=wrong)
         assert refused.code == 2

@@ -71,7 +71,7 @@ def test_a_copy_beside_the_running_original_signs_nothing(house: House, tmp_path
         _say(copy, "twice")
     assert refused.value.code == "other-instance"
     until(lambda: "runs twice" in _suspended(copy))
-    assert any("runs twice" in alarm for alarm in copy.get("/health")["alarms"])
+    until(lambda: any("runs twice" in alarm for alarm in copy.get("/health")["alarms"]))
     with pytest.raises(ApiError) as refused:
         _say(copy, "twice")
     assert "taskferry up --take-over" in str(refused.value)
