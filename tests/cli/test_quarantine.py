@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 
 import pytest
 from click.testing import CliRunner, Result
 
-import taskferry_apps.cli.quarantine  # noqa: F401
-
-# The package's name for it is the command.
-module = sys.modules["taskferry_apps.cli.quarantine"]
+# The package's own name for it is the command.
+module = import_module("taskferry_apps.cli.quarantine")
 
 ITEMS = [
     {

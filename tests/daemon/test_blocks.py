@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+
 import pytest
 
 from taskferry_apps.daemon.accepting import accept_waiting
@@ -107,8 +109,9 @@ async def test_what_an_owner_takes_is_taken_in_all_connections_with_that_agent()
         assert all(given(one) == {"message"} for one in await a.connections(OWNER, "", ""))
 
 
-async def test_a_request_that_is_accepted_late_lets_nobody_send_more_than_was_said_since():
-    """It had waited while another connection of the two was made, restricted and ended."""
+@asynccontextmanager
+async def one_request_waiting():
+    """Alice and Bob: her request waits at his daemon, and she has accepted his, for messages alone."""
     async with (
         a_world() as world,
         world.running(Machine("alice")) as a,
@@ -123,39 +126,32 @@ async def test_a_request_that_is_accepted_late_lets_nobody_send_more_than_was_sa
         (new,) = await until(lambda: a.connections(OWNER, "requested_in", ""))
         await a.accept_connection(OWNER, new.id.hex(), GrantChange(classes=("message",)))
         await until(lambda: are(b, ["accepted", "requested_in"]))
-        core = b._core
-        async with core.lock:
-            draft = Draft(core)
-            await accept_waiting(draft, Bond((await core.store.connections((old.id,)))[old.id]), welcome())
-            await draft.commit()
-        core.outgoing.ring()
+        yield a, b, old.id
+
+
+async def accept_late(daemon, request):
+    """Accept a request whatever else was agreed on since, as an owner may who looks at it late."""
+    core = daemon._core
+    async with core.lock:
+        draft = Draft(core)
+        await accept_waiting(draft, Bond((await core.store.connections((request,)))[request]), welcome())
+        await draft.commit()
+    core.outgoing.ring()
+
+
+async def test_a_request_that_is_accepted_late_lets_nobody_send_more_than_was_said_since():
+    """It had waited while another connection of the two was made, restricted and ended."""
+    async with one_request_waiting() as (a, b, old):
+        await accept_late(b, old)
         await until(lambda: are(a, ["accepted", "accepted"]))
         assert [given(one) for one in await a.connections(OWNER, "accepted", "")] == [{"message"}] * 2
 
 
 async def test_no_request_is_accepted_late_while_the_key_that_would_restrict_it_is_locked():
     """It would let the peer send more than was said since, and nobody would take that back later."""
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob")) as b,
-    ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await a.request_connection(OWNER, *PAIR, "")
-        (old,) = await until(lambda: b.connections(OWNER, "requested_in", ""))
-        world.clock.ahead_ms += 1_000
-        await ask_again(b, a._core.own)
-        (new,) = await until(lambda: a.connections(OWNER, "requested_in", ""))
-        await a.accept_connection(OWNER, new.id.hex(), GrantChange(classes=("message",)))
-        await until(lambda: are(b, ["accepted", "requested_in"]))
+    async with one_request_waiting() as (a, b, old):
         await cheaply(a).manage.set_passphrase(OWNER, WORDS, "")
-        core = b._core
-        async with core.lock:
-            draft = Draft(core)
-            await accept_waiting(draft, Bond((await core.store.connections((old.id,)))[old.id]), welcome())
-            await draft.commit()
-        core.outgoing.ring()
+        await accept_late(b, old)
 
         async def set_aside():
             return [item.code for item in await a.quarantine(OWNER, "", 5)] == ["request-expired"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 
@@ -162,12 +164,7 @@ async def test_what_its_owner_decided_after_the_backup_comes_back(tmp_path: Path
             await until(lambda: _is_shown(bob, "after the backup"))
             await until(lambda: _is_published(alice))
         await _restored(world, file, again)
-        vault = MemoryVault()
-        vault.ring = decode_keys(FileSecrets(again).read(DEVICE) or b"", "")
-        async with (
-            open_daemon_store(again / "daemon.db") as store,
-            world.running(Machine("again", store=store, vault=vault, folder=again)) as alice,
-        ):
+        async with _going_on(world, again) as alice:
             await until(lambda: _may_sign(alice))
             await until(lambda: _allows(alice, "@bob/writer", ("message",), 7))
             await until(lambda: _is_ended(alice, "@carol/painter"))
@@ -204,12 +201,7 @@ async def test_what_another_machine_decided_meanwhile_stands(tmp_path: Path, man
                 before = await _given(first)
                 await until(lambda: _holds(second, before))
         await _restored(world, file, again)
-        vault = MemoryVault()
-        vault.ring = decode_keys(FileSecrets(again).read(DEVICE) or b"", "")
-        async with (
-            open_daemon_store(again / "daemon.db") as store,
-            world.running(Machine("again", store=store, vault=vault, folder=again)) as second,
-        ):
+        async with _going_on(world, again) as second:
             await until(lambda: _has_asked(second))
             assert await _holds(second, before)
         assert await _given(first) == before
@@ -254,6 +246,18 @@ async def _is_brought_up(first: Daemon, second: Daemon) -> bool:
 
 async def _has_asked(daemon: Daemon) -> bool:
     return not await is_due(daemon._core.store)
+
+
+@asynccontextmanager
+async def _going_on(world: World, data: Path) -> AsyncIterator[Daemon]:
+    """The daemon of a data directory that a backup was put back into, while the block lasts."""
+    vault = MemoryVault()
+    vault.ring = decode_keys(FileSecrets(data).read(DEVICE) or b"", "")
+    async with (
+        open_daemon_store(data / "daemon.db") as store,
+        world.running(Machine("again", store=store, vault=vault, folder=data)) as daemon,
+    ):
+        yield daemon
 
 
 async def _make(daemon: Daemon, copying: Copying, file: Path) -> None:
