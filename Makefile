@@ -43,12 +43,16 @@ EXAMPLES_VENV := .venv-examples
 EXAMPLES_STAMP := $(EXAMPLES_VENV)/.taskferry-setup
 SCHEMAS_VENV := .venv-schemas
 SCHEMAS_STAMP := $(SCHEMAS_VENV)/.taskferry-setup
+NEWER_VENV := .venv-newer
+# What a newer Python has changed before: which frames an error holds, which addresses count as which, SQLite.
+NEWER_TESTS ?= tests/transports tests/relay/test_links_freed.py tests/client/test_requests_freed.py \
+	tests/daemon/test_wakers.py tests/demo
 # The specification's own checks in JavaScript run where node and npm are present.
 NODE_LOCK := $(wildcard spec/package-lock.json)
 NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
+.PHONY: help setup demo test test-newer test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
 	check-generated format bench load fuzz fuzz-setup mutants schemas sim crash disk crowd flood lock clean
 
 help: ## List these targets
@@ -85,6 +89,12 @@ $(EXAMPLES_STAMP): requirements/examples.lock tools/make-venv
 	@$(STEP) "install agent frameworks" $(EXAMPLES_VENV)/bin/python -m pip install --quiet $(LOCKED) \
 		-r requirements/examples.lock
 	@touch $@
+
+test-newer: setup ## Run some tests with the newest Python that is here (NEWER_TESTS=tests runs all)
+	@if python=$$(tools/newer-python $(RUN)); then \
+		echo "with $$("$$python" --version)" && $(MAKE) VENV=$(NEWER_VENV) PYTHON="$$python" setup && \
+		$(NEWER_VENV)/bin/python -m pytest --quiet $(SPREAD) $(ARGS) $(NEWER_TESTS); \
+	else echo "skipped: no Python that is newer than $$($(RUN) --version) is here"; fi
 
 test-browser: browser-setup ## Click through the dashboard and the relay's pages in a real Chromium; CI runs these, too
 	@$(RUN) -m pytest --quiet --numprocesses 2 --dist loadfile -m browser $(ARGS) tests/browser

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
+from ipaddress import ip_address, ip_network
+from typing import Final
 
 __all__ = ["is_loopback"]
+
+# Our own list: whether ::ffff:127.0.0.1 is one, `ipaddress` answers by its version.
+_LOOPBACK: Final = (ip_network("127.0.0.0/8"), ip_network("::1/128"))
 
 
 def is_loopback(host: str) -> bool:
@@ -12,6 +16,7 @@ def is_loopback(host: str) -> bool:
     if host == "localhost":
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ip_address(host)
     except ValueError:
         return False
+    return any(address in network for network in _LOOPBACK)

@@ -6,7 +6,9 @@ from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 
-__all__ = ["address_problem", "is_loopback", "is_public", "url_problem"]
+from taskferry_transports.loopback import is_loopback
+
+__all__ = ["address_problem", "is_public", "url_problem"]
 
 # `ipaddress.is_global` passes some that lead back inside, so the lists are our own.
 _NOT_PUBLIC_4: Final = tuple(
@@ -47,12 +49,6 @@ def url_problem(url: str, *, allow_private: bool) -> str:
     return "" if literal is None else address_problem(host, str(literal), allow_private=allow_private)
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a URL names this machine itself."""
-    literal = _literal(host)
-    return host == "localhost" if literal is None else literal.is_loopback
-
-
 def _literal(host: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(host)
@@ -66,7 +62,7 @@ def address_problem(host: str, found: str, *, allow_private: bool) -> str:
     if address is None:
         return "That is no address."
     if is_loopback(host):
-        return "" if address.is_loopback else "localhost does not lead to this machine."
+        return "" if is_loopback(found) else "localhost does not lead to this machine."
     if allow_private or is_public(address):
         return ""
     return f"{host} leads into a private network, which you have not allowed (--allow-private)."

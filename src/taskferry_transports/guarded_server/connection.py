@@ -18,6 +18,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState
 from wsproto.frame_protocol import CloseReason
 
+from taskferry_transports.freeing import let_go
 from taskferry_transports.guarded_server.budgets import SharedBudget
 from taskferry_transports.guarded_server.config import GuardConfig
 from taskferry_transports.guarded_server.http import GuardedH11
@@ -168,7 +169,8 @@ class Connection:
         self._waiting_since = trio.current_time()
         try:
             return bytes(await self._stream.receive_some(_RECEIVE_BYTES))
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            let_go(error)
             return b""
         finally:
             self._waiting_since = inf
@@ -229,7 +231,8 @@ class Connection:
         except trio.Cancelled:
             self._drop_because("a send was cancelled half-way")
             raise
-        except (trio.BrokenResourceError, trio.ClosedResourceError):
+        except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
+            let_go(error)
             raise trio.BrokenResourceError("the peer vanished") from None
         if scope.cancelled_caught:
             reason = f"the peer took nothing for {self.guard.send_timeout:g} s"

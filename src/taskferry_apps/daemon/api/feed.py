@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Final
 
@@ -56,12 +56,16 @@ class FeedBody(ResponseBody):
         self._heartbeat_s = heartbeat_s
         self._place = place
         self._held = held
-        self._open: AbstractAsyncContextManager[AsyncIterable[bytes]] | None = None
+        self._open: AbstractAsyncContextManager[trio.Nursery] | None = None
 
     async def __aenter__(self) -> AsyncIterable[bytes]:
         """Begin to follow."""
-        self._open = self._follow()
-        return await self._open.__aenter__()
+        # No line is fetched before the one ahead was taken: a slow reader costs nothing but its place.
+        send, self._receive = trio.open_memory_channel[bytes](0)
+        self._open = trio.open_nursery()
+        self._nursery = await self._open.__aenter__()
+        self._nursery.start_soon(self._until_the_end, send)
+        return self._receive
 
     async def __aexit__(
         self,
@@ -71,16 +75,14 @@ class FeedBody(ResponseBody):
     ) -> None:
         """Stop following."""
         if self._open is not None:
-            await self._open.__aexit__(kind, error, trace)
-
-    @asynccontextmanager
-    async def _follow(self) -> AsyncIterator[AsyncIterable[bytes]]:
-        # No line is fetched before the one ahead was taken: a slow reader costs nothing but its place.
-        send, receive = trio.open_memory_channel[bytes](0)
-        async with trio.open_nursery() as nursery, receive:
-            nursery.start_soon(self._until_the_end, send)
-            yield receive
-            nursery.cancel_scope.cancel()
+            self._receive.close()
+            self._nursery.cancel_scope.cancel()
+            try:
+                await self._open.__aexit__(kind, error, trace)
+            finally:
+                # What passes through this frame would hold it, and be held by it.
+                del error, trace
+                self._open = None
 
     async def _until_the_end(self, send: trio.MemorySendChannel[bytes]) -> None:
         async with send:
