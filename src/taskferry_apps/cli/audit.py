@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..amounts import counted
+from ..amounts import counted, several
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .outcome import CommandFailed, Exit
 
@@ -134,7 +134,8 @@ def show_verdict(answer: Mapping[str, object]) -> None:
     elif answer.get("holds"):
         head = object_in(answer, "head")
         click.secho("The audit log holds.", fg="green", bold=True)
-        click.echo(f"{clean(head.get('n'))} entries; it ends with {clean(head.get('hash'))}")
+        entries = several(head.get("n"), "entry", "entries")
+        click.echo(f"{entries}; it ends with {clean(head.get('hash'))}")
         if text := clean(answer.get("text")):
             click.echo(text)
     if not answer.get("holds"):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..amounts import several
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .outcome import CommandFailed, Exit
 
@@ -76,7 +77,7 @@ def list_devices() -> None:
 
 
 def _progress(item: dict[str, object]) -> str:
-    return f"{item.get('done')} of {item.get('total')} messages"
+    return f"{item.get('done')} of {several(item.get('total'), 'message', 'messages')}"
 
 
 @device.command()

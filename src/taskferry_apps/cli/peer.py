@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import click
 
+from ..amounts import several
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .outcome import CommandFailed, Exit
 
@@ -81,6 +82,7 @@ def _draw(answer: Mapping[str, object]) -> None:
     from .values import object_in, objects, texts
 
     handle, trust = f"@{clean(answer.get('owner'))}", clean(answer.get("trust"))
+    log = several(answer.get("length"), "statement", "statements")
     facts(
         [
             ("owner", handle),
@@ -89,7 +91,7 @@ def _draw(answer: Mapping[str, object]) -> None:
             ("account", clean(answer.get("account"))),
             ("fingerprint", clean(answer.get("fingerprint"))),
             ("agents", ", ".join(map(clean, texts(answer, "agents")))),
-            ("log", f"{clean(answer.get('length'))} statements, ending with {clean(answer.get('head'))}"),
+            ("log", f"{log}, ending with {clean(answer.get('head'))}"),
         ]
     )
     words, digits = code_lines(answer)
