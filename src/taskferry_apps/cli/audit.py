@@ -11,6 +11,7 @@ import click
 
 from ..amounts import counted, several
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["audit", "read_export", "show_entries", "show_verdict"]
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """Show, check and export the audit log: grants, decisions, refusals, keys, devices, sign-ins, exports.
 

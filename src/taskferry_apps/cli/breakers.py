@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 from .identifiers import Identifier
 
 __all__ = ["breakers"]
@@ -28,7 +29,7 @@ _MOST: Final = {"hops": 16}
 _OTHER_MOST: Final = 100_000
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @daemon_options
 @click.pass_context

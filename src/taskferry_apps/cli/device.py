@@ -10,6 +10,7 @@ import click
 
 from ..amounts import several
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
+from .groups import Group
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _WAIT_S: Final = 20
 _LOOK_S: Final = 0.5
 
 
-@click.group()
+@click.group(cls=Group)
 def device() -> None:
     """Link, list, name and revoke your machines.
 
@@ -31,8 +32,8 @@ def device() -> None:
 
     \b
     Examples:
-      taskferry device link --relay https://relay.example      (on the new machine)
-      taskferry device approve abcd-efgh-ijkm-npqr             (on the one that you have)
+      taskferry device link --relay https://relay.example  (on the new machine)
+      taskferry device approve abcd-efgh-ijkm-npqr         (on the one you have)
     """
 
 

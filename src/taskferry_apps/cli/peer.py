@@ -8,12 +8,13 @@ import click
 
 from ..amounts import several
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 from .outcome import CommandFailed, Exit
 
 __all__ = ["peer"]
 
 
-@click.group()
+@click.group(cls=Group)
 def peer() -> None:
     """Show other owners, compare safety codes, and decide who they are.
 
@@ -26,7 +27,7 @@ def peer() -> None:
       taskferry peer list
       taskferry peer show @bob/writer
       taskferry peer verify @bob/writer
-      taskferry peer keep @bob/writer       (its identity was in question; the pinned one stands)
+      taskferry peer keep @bob/writer       (the pinned identity stands)
     """
 
 
