@@ -15,7 +15,7 @@ from pathlib import Path
 import attrs
 
 from taskferry_apps.daemon.bounds import DaemonBounds
-from taskferry_apps.limit_table import Limit, Unit, described
+from taskferry_apps.limit_table import Unit, amount_in_words, described, value_in_words
 from taskferry_apps.relay.limits import RelayLimits
 from taskferry_protocol import limits as protocol
 from tools.generated import ROOT, run
@@ -24,37 +24,6 @@ PAGE = ROOT / "docs" / "limits.md"
 FLOODS = ROOT / "docs" / "floods.md"
 FIGURES = ROOT / "docs" / "floods.json"
 _SOURCE = ROOT / "src" / "taskferry_protocol" / "limits.py"
-_THOUSAND = 1_024
-
-
-def _size(count: int) -> str:
-    amount = float(count)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if amount < _THOUSAND or unit == "GiB":
-            return f"{amount:,.0f} {unit}" if amount == int(amount) else f"{amount:,.1f} {unit}"
-        amount /= _THOUSAND
-    raise AssertionError
-
-
-def _time(ms: int) -> str:
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
-        if ms % size == 0 and ms >= size:
-            return f"{ms // size:,} {unit}"
-    return f"{ms} ms"
-
-
-def _value(limit: Limit) -> str:
-    if limit.none and not limit.usual:
-        return "none"
-    match limit.unit:
-        case Unit.BYTES:
-            return _size(limit.usual)
-        case Unit.MS:
-            return _time(limit.usual)
-        case Unit.COUNT:
-            return f"{limit.usual:,}"
-        case _:
-            return f"{limit.usual:,} {limit.unit}"
 
 
 def _table(kind: type[attrs.AttrsInstance]) -> Iterable[str]:
@@ -62,7 +31,7 @@ def _table(kind: type[attrs.AttrsInstance]) -> Iterable[str]:
         yield from (f"### {of.value.capitalize()}", "", "| limit | usual | set | why |", "|---|---|---|---|")
         for limit in some:
             can = "yes" if limit.span is not None else ""
-            yield f"| `{limit.name}` | {_value(limit)} | {can} | {limit.why} |"
+            yield f"| `{limit.name}` | {value_in_words(limit, limit.usual)} | {can} | {limit.why} |"
         yield ""
 
 
@@ -81,8 +50,9 @@ def _protocol() -> Iterable[str]:
             why = ""
         elif name[1] not in {"SECOND_MS", "MINUTE_MS", "DAY_MS"}:
             value = getattr(protocol, name[1])
-            shown = _size(value) if name[1].endswith("_BYTES") else f"{value:,}"
-            yield f"| `{name[1]}` | {_time(value) if name[1].endswith('_MS') else shown} | {why} |"
+            units = {"BYTES": Unit.BYTES, "MS": Unit.MS}
+            shown = amount_in_words(units.get(name[1].rpartition("_")[2], Unit.COUNT), value)
+            yield f"| `{name[1]}` | {shown} | {why} |"
     yield ""
 
 

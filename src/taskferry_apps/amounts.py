@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from .printed import ago
+from .printed import ago, clean
 
-__all__ = ["bytes_in_words", "counted", "listed", "time_in_words"]
+__all__ = ["bytes_in_words", "counted", "listed", "several", "time_in_words"]
 
 
 def bytes_in_words(value: object) -> str:
@@ -22,6 +22,12 @@ def bytes_in_words(value: object) -> str:
 def counted(number: int, one: str, more: str) -> str:
     """`1 entry` or `1,200 entries`."""
     return f"{number:,} {one if number == 1 else more}"
+
+
+def several(told: object, one: str, more: str) -> str:
+    """The same of a number that is told by others, whatever it is."""
+    number = clean(told)
+    return f"{number} {one if number == '1' else more}"
 
 
 def listed(words: list[str]) -> str:

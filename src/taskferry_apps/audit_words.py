@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from .amounts import bytes_in_words, listed, time_in_words
+from .amounts import bytes_in_words, listed, several, time_in_words
 from .printed import clean, short
 
 __all__ = ["Facts", "Teller", "audit_sentence", "code_in_words", "sentence_by"]
@@ -171,11 +171,11 @@ def _terms(facts: Facts, decides: str) -> str:
     if not classes:
         return f"nothing (version {_fact(facts, 'version')})."
     told = [
-        f"{_fact(facts, 'rate_per_minute')} envelopes a minute",
+        f"{several(facts.get('rate_per_minute'), 'envelope', 'envelopes')} a minute",
         f"{bytes_in_words(facts.get('largest_bytes'))} each",
     ]
     if "tasks" in classes:
-        told.append(f"{_fact(facts, 'task_budget')} tasks open at once")
+        told.append(f"{several(facts.get('task_budget'), 'task', 'tasks')} open at once")
         gated = facts.get("human_gate") == "yes"
         told.append(f"each waits for {decides} first" if gated else "none waits (no human gate)")
     if facts.get("auto_trigger") == "yes":
@@ -230,7 +230,7 @@ def _rule(subject: str, facts: Facts) -> str:
     ends = f", ending {time_in_words(facts.get('until'))}" if facts.get("until") else ""
     return (
         f"You made the rule {id}: {subject} is accepted for {mine}, "
-        f"{_fact(facts, 'tasks_per_day')} tasks a day pass the gate{ends}."
+        f"{several(facts.get('tasks_per_day'), 'task a day passes', 'tasks a day pass')} the gate{ends}."
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Final
 
-from .amounts import bytes_in_words, listed
+from .amounts import bytes_in_words, counted, listed
 
 __all__ = ["CLASSES", "grant_sentences"]
 
@@ -37,12 +37,15 @@ def grant_sentences(
     if not named or not rate_per_minute:
         return [f"{sender} may send nothing to {receiver}."]
     over = f"this ends {ends}" if ends else "this has no end"
+    rate = counted(rate_per_minute, "envelope", "envelopes")
     told = [
         f"{sender} may send {listed(named)} to {receiver}.",
-        f"At most {rate_per_minute:,} envelopes a minute, of {bytes_in_words(largest_bytes)} each; {over}.",
+        f"At most {rate} a minute, of {bytes_in_words(largest_bytes)} each; {over}.",
     ]
     if "tasks" in named and task_budget:
-        told.append(f"At most {task_budget:,} of its tasks are open at once.")
+        told.append(
+            f"At most {task_budget:,} of its tasks {'is' if task_budget == 1 else 'are'} open at once."
+        )
         told.append(
             f"Each task waits for {decides} first (human gate)."
             if human_gate

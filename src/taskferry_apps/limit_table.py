@@ -8,7 +8,19 @@ from typing import Any, Final
 
 import attrs
 
-__all__ = ["Limit", "LimitRow", "Of", "Unit", "changed_by", "described", "fixed", "rows_of", "settable"]
+__all__ = [
+    "Limit",
+    "LimitRow",
+    "Of",
+    "Unit",
+    "amount_in_words",
+    "changed_by",
+    "described",
+    "fixed",
+    "rows_of",
+    "settable",
+    "value_in_words",
+]
 
 
 class Of(StrEnum):
@@ -63,11 +75,57 @@ class LimitRow:
     used: int | None = None
 
     @property
+    def words(self) -> str:
+        """What it is, for people."""
+        return value_in_words(self.limit, self.value)
+
+    @property
+    def used_words(self) -> str:
+        """How much of it is taken; a hyphen where that is not known."""
+        return "-" if self.used is None else amount_in_words(self.limit.unit, self.used)
+
+    @property
     def share(self) -> float | None:
         """The part of it that is taken."""
         return None if self.used is None or not self.value else self.used / self.value
 
 
+def value_in_words(limit: Limit, value: int) -> str:
+    """`256 MiB`, `30 min`, `600 a minute`; "none" where 0 means that there is no limit."""
+    if limit.none and not value:
+        return "none"
+    words = amount_in_words(limit.unit, value)
+    return words if limit.unit in (Unit.COUNT, Unit.BYTES, Unit.MS) else f"{words} {limit.unit}"
+
+
+def amount_in_words(unit: Unit, amount: int) -> str:
+    """An amount that is counted so; a rate without its time."""
+    match unit:
+        case Unit.BYTES:
+            return _size(amount)
+        case Unit.MS:
+            return _time(amount)
+        case _:
+            return f"{amount:,}"
+
+
+def _size(count: int) -> str:
+    amount = float(count)
+    for unit in ("bytes", "KiB", "MiB", "GiB"):
+        if amount < _KIBI or unit == "GiB":
+            return f"{amount:,.0f} {unit}" if amount == int(amount) else f"{amount:,.1f} {unit}"
+        amount /= _KIBI
+    raise AssertionError("the last unit takes everything")
+
+
+def _time(ms: int) -> str:
+    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("min", 60_000), ("s", 1_000)):
+        if ms % size == 0 and ms >= size:
+            return f"{ms // size:,} {unit}"
+    return f"{ms} ms"
+
+
+_KIBI: Final = 1_024
 #: A dozen digits say a terabyte.
 _DIGITS: Final = 13
 

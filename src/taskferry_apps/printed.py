@@ -19,17 +19,29 @@ _JOINERS: Final = frozenset("\u200c\u200d")
 
 
 def clean(text: object, *, most: int = 0) -> str:
-    """`text` in one line, U+FFFD for what acts on a terminal or shows nothing; cut to `most` characters."""
+    """`text` in one line, U+FFFD for what acts on a terminal or shows nothing; cut to `most` columns."""
     line = "".join(
         " " if character in "\n\r\t" else character if _harmless(character) else "\ufffd"
         for character in str(text)
     )
-    return line if not most or len(line) <= most else line[: most - 1] + "…"
+    return line if not most else _fitting(line, most)
 
 
 def clean_lines(text: object) -> str:
     """`text` with its line breaks, without anything else that acts on a terminal."""
     return "\n".join(clean(line) for line in str(text).splitlines())
+
+
+def _fitting(line: str, most: int) -> str:
+    """`line`, or its beginning and a mark: letters of East Asia take two columns each."""
+    ends, width = 0, 0
+    for at, character in enumerate(line):
+        width += 2 if unicodedata.east_asian_width(character) in "WF" else 1
+        if width < most:
+            ends = at + 1
+        elif width > most:
+            return line[:ends] + "…"
+    return line
 
 
 def _harmless(character: str) -> bool:

@@ -380,7 +380,7 @@ def _spend(envelope: Envelope, body: Body, facts: InboundFacts, now: Instant) ->
     if isinstance(body, ArtifactSubmit) and parts_size(body.parts) > terms.largest_artifact:
         raise _refuse(RejectCode.NOT_PERMITTED, f"larger than {terms.largest_artifact} bytes")
     if isinstance(body, TaskRequest) and facts.open_tasks >= terms.task_budget:
-        raise _refuse(RejectCode.NOT_PERMITTED, f"{terms.task_budget} open tasks are granted")
+        raise _refuse(RejectCode.NOT_PERMITTED, f"more open tasks than granted ({terms.task_budget})")
     caught_up = now if facts.caught_up is None else facts.caught_up
     clocks = (facts.rate, facts.arrived)
     spent = take_by_either(

@@ -24,6 +24,12 @@ UNITS = sorted((ROOT / "deploy" / "systemd").glob("*.service"))
 STARTED = re.compile(r"^ExecStart=\S+/taskferry ([^\n]*)", re.MULTILINE)
 
 
+#: What pages say whole, from the mark that it begins with to the one that ends it or to what is joined on.
+SOURCES = sorted(path for end in ("py", "html") for path in (ROOT / "src").rglob(f"pages/**/*.{end}"))
+SAID = re.compile(r"""(?<=["'>])taskferry ([a-z][^"'<`\n\\]*)(?=["'<])""")
+FILLED_IN = re.compile(r"\{[^{}]*\}+|\{\{.*?\}\}")
+
+
 def shown_commands() -> list[tuple[str, str]]:
     """The page and the words after `taskferry` of each command line that a document shows, or a unit has."""
     return [
@@ -62,6 +68,36 @@ def test_a_command_in_a_document_exists(page: str, shown: str) -> None:
             break
         if word.startswith("-") and len(word) > 1:
             assert word.partition("=")[0] in known, f"{page} shows `taskferry {shown}`"
+
+
+def said_commands() -> list[tuple[str, str]]:
+    """The file and the words after `taskferry` of each command that a page says."""
+    return [
+        (path.name, FILLED_IN.sub("x", f"{words}x" if words.endswith(" ") else words))
+        for path in SOURCES
+        for words in SAID.findall(path.read_text("utf-8"))
+    ]
+
+
+@pytest.mark.parametrize(("source", "said"), said_commands())
+def test_a_command_on_a_page_is_taken_as_it_stands(source: str, said: str) -> None:
+    """No option of it is unknown, and no word is one too many."""
+    words = shlex.split(said)
+    command: click.Command = cli
+    context = click.Context(cli, info_name="taskferry")
+    while isinstance(command, click.Group) and (words or not command.invoke_without_command):
+        _, words, _ = command.make_parser(context).parse_args(words)
+        found = command.get_command(context, words.pop(0)) if words else None
+        assert found is not None, f"{source} says `taskferry {said}`"
+        command = found
+        context = click.Context(command, info_name=command.name, parent=context)
+    _, left, _ = command.make_parser(context).parse_args(words)
+    assert left == [] or context.allow_extra_args, f"{source} says `taskferry {said}`"
+
+
+def test_the_pages_say_commands() -> None:
+    """The search finds what it is there for."""
+    assert len(said_commands()) > 50
 
 
 def _drop_option(group: click.Group, context: click.Context, words: list[str]) -> bool:

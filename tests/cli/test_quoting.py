@@ -101,7 +101,7 @@ def test_a_long_text_is_cut_with_how_much_is_not_shown(capsys: pytest.CaptureFix
     rows = [line.removeprefix(BAR) for line in lines if line.startswith(BAR)]
     left = len(text) - len("\n".join(rows)) - 1
     assert lines[-2:] == [
-        f"  {left:,} more characters of this are not shown. All of it:",
+        f"  Not shown of this: {left:,} more characters. All of it:",
         "  taskferry approvals show 6b12e0d4 --full",
     ]
     assert len(shown(capsys, text)) == 1_001
@@ -114,7 +114,7 @@ def test_many_texts_are_cut_together(capsys: pytest.CaptureFixture[str]) -> None
         quoter.show(f"Requirement {number}", "line\n" * 99 + "line")
     out = unstyle(capsys.readouterr().out).splitlines()
     assert sum(line.startswith(BAR) for line in out) == 300
-    assert sum("not shown" in line for line in out) == 29
+    assert sum("Not shown" in line for line in out) == 29
 
 
 @pytest.mark.parametrize("width", [20, 40, 120, None])

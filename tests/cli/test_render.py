@@ -96,6 +96,26 @@ def test_cells_beneath_a_row_share_lines() -> None:
     ]
 
 
+def test_a_cell_of_many_names_is_broken_between_them() -> None:
+    """A list that fits into no line goes on in the next, set in, and every name is whole."""
+    agents = [f"helper-{number:02}" for number in range(20)]
+    row = ("3f9c01ab", ", ".join(agents), "desk")
+    lines = [unstyle(line) for line in table_lines(("id", "agents", "name"), [row], 60)]
+    assert max(map(len, lines)) <= 60
+    assert all(line.startswith("      helper-") for line in lines[3:])
+    assert all(name in "\n".join(lines).replace(",", "").split() for name in [*agents, "desk"])
+
+
+def test_what_is_cut_fits_though_its_characters_take_two_columns() -> None:
+    """A text is cut to columns, and the mark of it counted."""
+    assert [clean(text, most=4) for text in ("日本", "日本語", "abcd", "abcde")] == [
+        "日本",
+        "日…",
+        "abcd",
+        "abc…",
+    ]
+
+
 def test_a_table_for_programs_is_never_folded() -> None:
     """Without a terminal, each row is one line however long, for grep and awk."""
     long = [("3f9c01ab", "sent", "x" * 300, "@bob/writer")]

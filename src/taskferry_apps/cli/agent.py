@@ -6,12 +6,13 @@ import click
 
 from .agent_mode import mode, policy, tell
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 from .runtimes import runtimes, unbind
 
 __all__ = ["agent"]
 
 
-@click.group()
+@click.group(cls=Group)
 def agent() -> None:
     """Create, describe and list your agents.
 
@@ -111,7 +112,7 @@ def edit(
     \b
     Examples:
       taskferry agent edit writer --tagline "Reports on papers"
-      taskferry agent edit writer --capability writing --capability review --public
+      taskferry agent edit writer --capability review --public
     """
     from urllib.parse import quote
 

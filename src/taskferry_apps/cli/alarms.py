@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
+from .groups import Group
 from .identifiers import Identifier
 
 __all__ = ["alarms"]
 
 
-@click.group()
+@click.group(cls=Group)
 def alarms() -> None:
     """Show the alarms that stand, and dismiss those that you have looked into.
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import click
 
+from ..amounts import counted
 from ..trust_words import trust_words
 from .permission_options import permission_words
 from .quoting import Quoter
@@ -87,7 +88,7 @@ def _limits(whole: Mapping[str, object]) -> list[tuple[str, str]]:
     return [
         ("deadline", ago(whole.get("deadline")) or "none"),
         ("revisions", f"at most {revisions}" if revisions else "none"),
-        ("budget", f"{budget:,} messages" if isinstance(budget, int) else "the usual one"),
+        ("budget", counted(budget, "message", "messages") if isinstance(budget, int) else "the usual one"),
     ]
 
 
@@ -116,7 +117,7 @@ def _words(whole: Mapping[str, object], quoter: Quoter, id: str) -> None:
     click.echo()
     quoter.show("Title", whole.get("title"))
     brief = str(whole.get("brief") or "")
-    quoter.show(f"Brief, {len(brief):,} characters", brief)
+    quoter.show(f"Brief, {counted(len(brief), 'character', 'characters')}", brief)
     if not brief:
         click.echo("It has no brief.")
     requirements = texts(whole, "requirements")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
+from .groups import Group
 from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
 
@@ -28,7 +29,7 @@ _ITEMS = 20
 _CONNECTION, _TASK, _QUESTION, _STOP = "connection", "task", "question", "stopped"
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @daemon_options
 @click.pass_context

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..amounts import counted
+from ..amounts import counted, several
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["audit", "read_export", "show_entries", "show_verdict"]
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """Show, check and export the audit log: grants, decisions, refusals, keys, devices, sign-ins, exports.
 
@@ -134,7 +135,8 @@ def show_verdict(answer: Mapping[str, object]) -> None:
     elif answer.get("holds"):
         head = object_in(answer, "head")
         click.secho("The audit log holds.", fg="green", bold=True)
-        click.echo(f"{clean(head.get('n'))} entries; it ends with {clean(head.get('hash'))}")
+        entries = several(head.get("n"), "entry", "entries")
+        click.echo(f"{entries}; it ends with {clean(head.get('hash'))}")
         if text := clean(answer.get("text")):
             click.echo(text)
     if not answer.get("holds"):

@@ -8,6 +8,7 @@ from typing import Final, TypeVar
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 from .identifiers import Identifier
 
 __all__ = ["breakers"]
@@ -28,7 +29,7 @@ _MOST: Final = {"hops": 16}
 _OTHER_MOST: Final = 100_000
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @json_option
 @daemon_options
 @click.pass_context
@@ -62,21 +63,27 @@ def _list() -> None:
     if is_json_wanted():
         print_json(answer)
         return
+    from ..amounts import counted
     from .render import clean, facts, short, table
-    from .values import object_in, objects
+    from .values import object_in, objects, texts
 
     click.secho("Usual limits", bold=True)
     usual = object_in(answer, "limits")
     facts((f"  {_option(name)}", _number(usual, name)) for name in _LIMITS)
     click.echo()
+    connections = objects(answer, "connections")
+    own = [item for item in connections if texts(item, "own")]
     table(
         ["id", "mine", "peer", "set for it alone"],
         (
             [short(item.get("id")), clean(item.get("mine")), clean(item.get("peer")), _own(item)]
-            for item in objects(answer, "connections")
+            for item in own
         ),
-        empty="No connections yet, for which other limits could be set.",
+        empty="" if connections else "No connections yet, for which other limits could be set.",
     )
+    if as_usual := len(connections) - len(own):
+        count = counted(as_usual, "connection has", "connections have")
+        click.echo(f"{count} the usual limits; ids: taskferry connections")
     click.echo("\nFor one connection: taskferry breakers set ID")
     click.echo("For all that have none of their own: TASKFERRY_BREAKERS, where the daemon starts")
 

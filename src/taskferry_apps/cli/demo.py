@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ __all__ = ["demo"]
 _MOST_BYTES = 120_000
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option(
     "--input",
     "document",
@@ -165,7 +166,8 @@ def writer(agent: str, tasks: int | None) -> None:
     \b
     Examples:
       taskferry demo writer
-      TASKFERRY_LOCAL_API_TOKEN=… taskferry demo writer --url http://127.0.0.1:4319 --agent reporter --tasks 1
+      TASKFERRY_LOCAL_API_TOKEN=… taskferry demo writer \\
+        --url http://127.0.0.1:4319 --agent reporter --tasks 1
     """
     from ..demo.steps import DemoFailed
     from ..demo.writer import serve_tasks

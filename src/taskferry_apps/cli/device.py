@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from ..amounts import several
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
+from .groups import Group
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ _WAIT_S: Final = 20
 _LOOK_S: Final = 0.5
 
 
-@click.group()
+@click.group(cls=Group)
 def device() -> None:
     """Link, list, name and revoke your machines.
 
@@ -30,8 +32,8 @@ def device() -> None:
 
     \b
     Examples:
-      taskferry device link --relay https://relay.example      (on the new machine)
-      taskferry device approve abcd-efgh-ijkm-npqr             (on the one that you have)
+      taskferry device link --relay https://relay.example  (on the new machine)
+      taskferry device approve abcd-efgh-ijkm-npqr         (on the one you have)
     """
 
 
@@ -76,7 +78,7 @@ def list_devices() -> None:
 
 
 def _progress(item: dict[str, object]) -> str:
-    return f"{item.get('done')} of {item.get('total')} messages"
+    return f"{item.get('done')} of {several(item.get('total'), 'message', 'messages')}"
 
 
 @device.command()

@@ -43,7 +43,7 @@ def doctor(config: Path | None, of: str | None, backup: Path | None) -> None:
       taskferry doctor
       taskferry doctor --json
       taskferry doctor --relay https://relay.example
-      taskferry doctor --relay /var/lib/taskferry/relay.db --backup /backup/relay.db
+      taskferry doctor --relay /srv/relay.db --backup /backup/relay.db
     """
     found: list[Look] = []
     for look in _looks(config) if of is None else _of_relay(of, config, backup):

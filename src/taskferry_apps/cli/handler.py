@@ -12,13 +12,14 @@ from .daemon_link import (
     json_option,
     print_json,
 )
+from .groups import Group
 from .outcome import CommandFailed, Exit
 from .own_program import own_program
 
 __all__ = ["handler"]
 
 
-@click.group()
+@click.group(cls=Group)
 def handler() -> None:
     """Let a click on a `taskferry:` link open it with this program, for your user alone.
 

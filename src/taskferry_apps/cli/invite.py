@@ -6,6 +6,7 @@ import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .durations import Moment
+from .groups import Group
 from .identifiers import Identifier
 
 __all__ = ["invite"]
@@ -13,7 +14,7 @@ __all__ = ["invite"]
 _SHOWN = {"used_up": "used up"}
 
 
-@click.group()
+@click.group(cls=Group)
 def invite() -> None:
     """Make, list and withdraw invites.
 
@@ -58,8 +59,8 @@ def create(
     \b
     Examples:
       taskferry invite create --agent writer
-      taskferry invite create --agent writer --uses 20 --expires 2d --note "course"
-      taskferry invite create --agent writer --accept --classes message,task --task-budget 3
+      taskferry invite create --agent writer --uses 20 --expires 2d
+      taskferry invite create --agent writer --accept --task-budget 3
     """
     permissions: dict[str, object] = {
         name: value

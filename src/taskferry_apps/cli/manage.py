@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
+from .groups import Group
 from .secret_input import ask_new_passphrase, ask_passphrase
 
 __all__ = ["manage"]
@@ -17,7 +18,7 @@ _WORDS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def manage() -> None:
     """Keep the key that signs for your account behind a passphrase.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 from .identifiers import Identifier
 from .message_batch import batch
 from .outcome import CommandFailed, Exit
@@ -13,7 +14,7 @@ from .text_input import read_text
 __all__ = ["message"]
 
 
-@click.group()
+@click.group(cls=Group)
 def message() -> None:
     """Send and read messages.
 

@@ -49,7 +49,8 @@ def batch(file: BinaryIO, mine: str, peer: str, again: bool) -> None:
     \b
     Examples:
       taskferry message batch news.jsonl --from requester
-      jq -c '{to: .agent, text: .note}' notes.json | taskferry message batch - --from requester
+      jq -c '{to: .agent, text: .note}' notes.json |
+        taskferry message batch - --from requester
     """
     messages = _read(file, {"from": mine, "to": peer}, again=again)
     results: list[dict[str, object]] = []

@@ -6,13 +6,15 @@ from collections.abc import Mapping
 
 import click
 
+from ..amounts import several
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 from .outcome import CommandFailed, Exit
 
 __all__ = ["peer"]
 
 
-@click.group()
+@click.group(cls=Group)
 def peer() -> None:
     """Show other owners, compare safety codes, and decide who they are.
 
@@ -25,7 +27,7 @@ def peer() -> None:
       taskferry peer list
       taskferry peer show @bob/writer
       taskferry peer verify @bob/writer
-      taskferry peer keep @bob/writer       (its identity was in question; the pinned one stands)
+      taskferry peer keep @bob/writer       (the pinned identity stands)
     """
 
 
@@ -81,6 +83,7 @@ def _draw(answer: Mapping[str, object]) -> None:
     from .values import object_in, objects, texts
 
     handle, trust = f"@{clean(answer.get('owner'))}", clean(answer.get("trust"))
+    log = several(answer.get("length"), "statement", "statements")
     facts(
         [
             ("owner", handle),
@@ -89,7 +92,7 @@ def _draw(answer: Mapping[str, object]) -> None:
             ("account", clean(answer.get("account"))),
             ("fingerprint", clean(answer.get("fingerprint"))),
             ("agents", ", ".join(map(clean, texts(answer, "agents")))),
-            ("log", f"{clean(answer.get('length'))} statements, ending with {clean(answer.get('head'))}"),
+            ("log", f"{log}, ending with {clean(answer.get('head'))}"),
         ]
     )
     words, digits = code_lines(answer)

@@ -8,20 +8,21 @@ import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .durations import Moment
+from .groups import Group
 from .identifiers import Identifier
 from .permission_options import permission_options, permission_words, permissions_given
 
 __all__ = ["permissions"]
 
 
-@click.group()
+@click.group(cls=Group)
 def permissions() -> None:
     """Show or change what a peer may send to you.
 
     \b
     Examples:
       taskferry permissions show 3f9c01ab
-      taskferry permissions set 3f9c01ab --classes message,task --rate 10 --until 3d
+      taskferry permissions set 3f9c01ab --classes task --rate 10 --until 3d
     """
 
 
@@ -49,7 +50,7 @@ def change(id: str, until: str | None) -> None:
 
     \b
     Examples:
-      taskferry permissions set 3f9c01ab --classes message,task --rate 10 --until 3d
+      taskferry permissions set 3f9c01ab --classes task --rate 10 --until 3d
       taskferry permissions set 3f9c01ab --no-gate --task-budget 5
     """
     changes = permissions_given()

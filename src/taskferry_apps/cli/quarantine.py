@@ -8,6 +8,7 @@ from typing import TypeVar
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .groups import Group
 
 __all__ = ["quarantine"]
 
@@ -22,7 +23,7 @@ def _page_options(command: F) -> F:
     )
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @_page_options
 @json_option
 @daemon_options

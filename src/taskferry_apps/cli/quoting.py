@@ -12,6 +12,7 @@ from typing import Final
 
 import click
 
+from ..amounts import counted
 from .render import columns
 
 __all__ = ["Quoter", "quoted_rows", "visible"]
@@ -130,7 +131,10 @@ class Quoter:
         left = len(text)
         for number, (row, size) in enumerate(quoted_rows(text, self._room)):
             if number == allowed:
-                click.secho(f"  {left:,} more characters of this are not shown. All of it:", fg="yellow")
+                click.secho(
+                    f"  Not shown of this: {counted(left, 'more character', 'more characters')}. All of it:",
+                    fg="yellow",
+                )
                 click.secho(f"  {self._rest}", fg="yellow")
                 break
             click.echo(f"{_BAR}{row}".rstrip())

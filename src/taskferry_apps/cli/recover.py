@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
+from .groups import Group
 from .outcome import CommandFailed, Exit
 from .secret_input import ask_phrase
 
@@ -86,7 +87,7 @@ def recover(
         click.echo("  taskferry permissions set ID --classes artifact,message,task")
 
 
-@click.group()
+@click.group(cls=Group)
 def recovery() -> None:
     """Check your recovery phrase, or replace it.
 

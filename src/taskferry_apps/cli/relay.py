@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from .groups import Group
 from .outcome import CommandFailed, Exit
 from .relay_account import account
 from .relay_audit import audit
@@ -18,7 +19,7 @@ from .relay_ticket import ticket
 __all__ = ["relay"]
 
 
-@click.group(invoke_without_command=True, subcommand_metavar="[COMMAND ...]")
+@click.group(cls=Group, invoke_without_command=True, subcommand_metavar="[COMMAND ...]")
 @click.option("--addr", help="Where to listen, HOST:PORT.  [default: 127.0.0.1:8080]")
 @click.option("--data", help="The data directory.  [default: the user's data folder]")
 @click.option("--db", help="The SQLite file.  [default: relay.db in the data directory]")
@@ -46,14 +47,14 @@ def relay(ctx: click.Context, /, config: Path | None, restored: bool, **flags: s
     \b
     Examples:
       taskferry relay
-      taskferry relay --addr 127.0.0.1:8080 --db /var/lib/taskferry/relay.db --origins wss://relay.example
+      taskferry relay --addr 127.0.0.1:8080 --origins wss://relay.example
       taskferry relay --signup ticket
       taskferry relay ticket create --name alice
       taskferry relay ops                   (a link into the operator's pages)
       taskferry relay account list          (who is here; suspend and release)
-      taskferry relay audit list            (what happened here: who came, what was refused)
-      taskferry relay backup /backup/relay.db     (while it runs; put back with: restore)
-      taskferry relay --restored     (once, after putting back a copy by other means than restore)
+      taskferry relay audit list            (who came, what was refused)
+      taskferry relay backup /backup/relay.db     (put back with: restore)
+      taskferry relay --restored     (once, after putting a copy back by hand)
     """
     from ..settings import SettingsError, load_relay
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .daemon_link import is_json_wanted, json_option, print_json
+from .groups import Group
 from .outcome import CommandFailed, Exit
 from .relay_store import OnStore, on_store_at_hand
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["account"]
 
 
-@click.group()
+@click.group(cls=Group)
 def account() -> None:
     """Look at accounts, suspend one, and release it.
 
@@ -35,7 +36,7 @@ def account() -> None:
     \b
     Examples:
       taskferry relay account list --suspended
-      taskferry relay --db /var/lib/taskferry/relay.db account suspend mallory --reason "sends spam"
+      taskferry relay --db /srv/relay.db account suspend mallory --reason spam
       taskferry relay account release mallory
     """
 

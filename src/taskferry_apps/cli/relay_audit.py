@@ -13,6 +13,7 @@ import click
 from ..amounts import counted
 from .audit import read_export, show_entries, show_verdict
 from .daemon_link import is_json_wanted, json_option, print_json
+from .groups import Group
 from .outcome import CommandFailed, Exit
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ _GONE = "Nothing of the export is kept any more: its time was over."
 _DB = click.option("--db", help="The relay's SQLite file.  [default: as the relay has it]")
 
 
-@click.group()
+@click.group(cls=Group)
 def audit() -> None:
     """Show, check and export what happened at this relay: accounts, devices, refusals, holds, evidence.
 

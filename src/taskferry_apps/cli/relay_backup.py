@@ -93,7 +93,7 @@ def backup(file: Path) -> None:
     \b
     Examples:
       taskferry relay backup /backup/relay-monday.db
-      taskferry relay --db /var/lib/taskferry/relay.db backup /backup/relay.db --json
+      taskferry relay --db /srv/relay.db backup /backup/relay.db --json
     """
     from taskferry_stores.sqlite import back_up_relay, manifest_path
 
@@ -124,7 +124,7 @@ def restore(file: Path, replace: bool) -> None:
     \b
     Examples:
       taskferry relay restore /backup/relay-monday.db
-      taskferry relay --db /var/lib/taskferry/relay.db restore /backup/relay.db --replace
+      taskferry relay --db /srv/relay.db restore /backup/relay.db --replace
     """
     from taskferry_protocol.audit import RelayAuditKind, audit_note
     from taskferry_protocol.records import Generation

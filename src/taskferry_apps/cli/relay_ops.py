@@ -30,7 +30,7 @@ def ops() -> None:
     \b
     Examples:
       taskferry relay --db /var/lib/taskferry/relay.db ops
-      ssh -L 8080:127.0.0.1:8080 relay.example      (then open the link on your own machine)
+      ssh -L 8080:127.0.0.1:8080 relay.example   (then open the link at home)
     """
     from ..relay.ops_door import make_sign_in
     from ..system import entropy, now

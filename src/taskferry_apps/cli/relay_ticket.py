@@ -10,6 +10,7 @@ import click
 
 from .daemon_link import is_json_wanted, json_option, print_json
 from .durations import Moment
+from .groups import Group
 from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
 from .relay_store import OnStore, on_store, on_store_at_hand, relay_settings
@@ -27,7 +28,7 @@ T = TypeVar("T")
 _LONGEST = timedelta(days=366)
 
 
-@click.group()
+@click.group(cls=Group)
 def ticket() -> None:
     """Make, list and withdraw tickets. Each lets one new account in.
 

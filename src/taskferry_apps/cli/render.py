@@ -82,7 +82,8 @@ def table_lines(
     """The lines of a table that fits into `width` columns; None: each row in one line, however long.
 
     Where it is too wide, columns go beneath their row, each with its name: longer texts first, then the last
-    ones; as many share a line as fit there. No cell is broken, for ids and names are there to be copied.
+    ones; as many share a line as fit there. No cell is broken, for ids and names are there to be copied, but
+    one that has several of them, between them.
     """
     widths = [
         max(cell_len(header), *(cell_len(row[at]) for row in rows)) for at, header in enumerate(headers)
@@ -118,10 +119,25 @@ def _packed(named: Sequence[tuple[str, str]], width: int | None) -> Iterator[str
             yield line
             line = ""
         line, used = (f"{line}   ", used + 3) if line else ("    ", 4)
-        line += f"{click.style(f'{name}:', dim=True)} {cell}"
+        first, *others = _broken(cell, width, used + len(name) + 2)
+        line += f"{click.style(f'{name}:', dim=True)} {first}"
         used += size
+        for further in others:
+            yield line
+            line, used = f"      {further}", 6 + cell_len(further)
     if line:
         yield line
+
+
+def _broken(cell: str, width: int | None, used: int) -> list[str]:
+    """A cell in lines: one with several of a thing, where it fits into none, is broken between them."""
+    if width is None or used + cell_len(cell) <= width or ", " not in cell:
+        return [cell]
+    blanks = " " * (used - 6)
+    wrapped = textwrap.wrap(
+        blanks + cell, width - 6, drop_whitespace=False, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.strip() for line in wrapped if line.strip()] or [cell]
 
 
 def sentence_lines(sentence: str, indent: str) -> list[str]:

@@ -6,13 +6,14 @@ import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .durations import Moment
+from .groups import Group
 from .identifiers import Identifier
 from .permission_options import permission_options, permission_words, permissions_given
 
 __all__ = ["rules"]
 
 
-@click.group()
+@click.group(cls=Group)
 def rules() -> None:
     """Decide ahead: accept an owner's agents, and let some tasks a day through the human gate.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, data_directory, is_json_wanted, json_option, print_json
+from .groups import Group
 from .outcome import CommandFailed, Exit
 
 __all__ = ["KEPT", "kept_kind", "secrets"]
@@ -24,7 +25,7 @@ def kept_kind() -> str:
     return mark.kept if mark is not None else "files"
 
 
-@click.group()
+@click.group(cls=Group)
 def secrets() -> None:
     """Show where this machine's keys are kept, or move them.
 

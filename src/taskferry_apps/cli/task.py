@@ -8,6 +8,7 @@ import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
 from .durations import Moment
+from .groups import Group
 from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
 from .task_list import list_tasks
@@ -16,18 +17,19 @@ from .text_input import read_text
 __all__ = ["task"]
 
 
-@click.group()
+@click.group(cls=Group)
 def task() -> None:
     """Send, list, show and work on tasks.
 
     \b
     A task from end to end:
-      taskferry task send requester @bob/writer "Report on README" --file README.md
+      taskferry task send requester @bob/writer "Report" --file README.md
       taskferry task accept 3f9c01ab                  (on Bob's machine)
       taskferry task submit 3f9c01ab report.md
       taskferry task revise 3f9c01ab "The summary is missing"
       taskferry task complete 3f9c01ab
-      taskferry task export 3f9c01ab -o handoff.cbor && taskferry verify handoff.cbor
+      taskferry task export 3f9c01ab -o handoff.cbor
+      taskferry verify handoff.cbor
     """
 
 
@@ -66,7 +68,8 @@ def send(
 
     \b
     Examples:
-      taskferry task send requester @bob/writer "Report on README" --file README.md --deadline 2h
+      taskferry task send requester @bob/writer "Report on README" \\
+        --file README.md --deadline 2h
       git diff | taskferry task send me @bob/reviewer "Review this diff" --brief -
     """
     from .files import attachments
@@ -156,7 +159,8 @@ def export(id: str, output: Path | None) -> None:
 
     \b
     Example:
-      taskferry task export 3f9c01ab -o handoff.cbor && taskferry verify handoff.cbor
+      taskferry task export 3f9c01ab -o handoff.cbor
+      taskferry verify handoff.cbor
     """
     from .files import save_bytes
 
@@ -182,8 +186,8 @@ def save(id: str, version: int, part: int, output: Path) -> None:
 
     \b
     Examples:
-      taskferry task save 3f9c01ab 0 -o brief.md        (the first file of the request)
-      taskferry task save 3f9c01ab 2 1 -o figures.csv   (the second part of version 2)
+      taskferry task save 3f9c01ab 0 -o brief.md       (of the request, the first)
+      taskferry task save 3f9c01ab 2 1 -o figures.csv  (of version 2, the second)
     """
     from .files import save_bytes
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
+from .groups import Group
 from .identifiers import Identifier
 
 __all__ = ["token"]
 
 
-@click.group()
+@click.group(cls=Group)
 def token() -> None:
     """Make, list and revoke credentials for local programs.
 

@@ -10,6 +10,7 @@ from typing import Final
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
+from .groups import Group
 from .identifiers import Identifier
 from .outcome import CommandFailed, Exit
 
@@ -18,7 +19,7 @@ __all__ = ["wake"]
 _OPENCLAW: Final = "http://127.0.0.1:18789"
 
 
-@click.group()
+@click.group(cls=Group)
 def wake() -> None:
     """Decide what the daemon does when something needs an agent and no program of it reads.
 

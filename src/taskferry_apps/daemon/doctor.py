@@ -8,6 +8,7 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS, SKEW_MS
 
 from ..amounts import counted
+from ..transport_words import transport_word
 from .alarms import alarms
 from .audit import AuditBook
 from .breakers import tripped_breakers
@@ -72,7 +73,7 @@ class Doctor:
     async def _relay(self) -> Finding:
         status = await self._link.status()
         if status.connected:
-            text = f"{status.url}, connected by {status.transport}"
+            text = f"{status.url}, connected by {transport_word(status.transport)}"
             if status.notice:
                 return Finding(
                     "relay", Level.WARN, f"{text}. {status.notice}", "It works; it is only slower."

@@ -18,6 +18,7 @@ from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import Content, TaskRequest, encode_content
 from taskferry_protocol.shape import MapReader
 
+from ..amounts import counted
 from .draft import refusal_of
 
 __all__ = ["Proposal", "check_sendable", "read_proposal"]
@@ -50,9 +51,10 @@ class Proposal:
 
     def words(self, peer: str) -> str:
         """What an owner is asked, in short; all of it is read where the question is shown."""
+        brief = counted(len(self.task.brief), "character", "characters")
         return (
             f"Send {peer} the task: {self.task.title}\n"
-            f"Brief: {len(self.task.brief):,} characters. Requirements: {len(self.task.requirements)}."
+            f"Brief: {brief}. Requirements: {len(self.task.requirements)}."
             f" Attached: {len(self.task.parts)}.\nsha256 {self.hash.hex()}"
         )
 

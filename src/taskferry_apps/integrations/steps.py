@@ -16,6 +16,7 @@ from typing import Final
 
 import attrs
 
+from ..amounts import counted
 from .edits import CannotEdit, without_block
 
 __all__ = [
@@ -51,7 +52,7 @@ class WriteFolder:
 
     def words(self) -> str:
         """What it does, for people."""
-        return f"write {len(self.files)} files to {self.root}"
+        return f"write {counted(len(self.files), 'file', 'files')} to {self.root}"
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ from typing import Final
 
 import attrs
 
+from ..amounts import counted
 from ..client.results import Connection, Grant, Held, Message, Status
 from ..transport_words import transport_word
 from .answers import Answer, delivery_words, held_facts, held_words, short
@@ -39,8 +40,9 @@ async def whoami(desk: Desk, args: Arguments, host: Host) -> Answer:
         "waiting": len(waiting.items),
         "held": held_facts(waiting.held),
     }
+    many = counted(len(waiting.items), "item waits", "items wait")
     lines = [
-        f"You are {facts['agent']}. Relay: {facts['relay']}. {len(waiting.items)} items wait in your inbox.",
+        f"You are {facts['agent']}. Relay: {facts['relay']}. {many} in your inbox.",
         *(f"ALARM: {alarm}" for alarm in status.alarms),
         *map(_connection_line, connections),
     ]

@@ -7,6 +7,7 @@ from typing import Final
 
 import anyio
 
+from ..amounts import counted
 from ..client.results import Approval
 from ..client.task_calls import show_task
 from .answers import Answer, short
@@ -69,7 +70,8 @@ async def _inbox(desk: Desk, args: Arguments, seconds: int, host: Host) -> Answe
         waiting = await waiting_items(desk)
         mark = waiting.mark
         if waiting.items:
-            return _outcome(watch, f"{len(waiting.items)} items wait: taskferry_inbox", mark=mark)
+            many = counted(len(waiting.items), "item waits", "items wait")
+            return _outcome(watch, f"{many}: taskferry_inbox", mark=mark)
     while poll := await watch.next_poll():
         page = await desk.client.inbox(
             wait=poll, cursor=mark, limit=20, header_only=True, runtime=desk.program, take=False

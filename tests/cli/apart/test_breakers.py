@@ -90,10 +90,12 @@ def test_limits_of_one_connection_are_set_shown_and_reset(pair: tuple[Shell, She
     (known,) = items(frank("breakers", "--json"), "connections")
     (id, usual) = str(known["id"]), known["limits"]
     assert (known["own"], usual) == ([], frank("breakers", "list", "--json").json()["limits"])
+    assert "1 connection has the usual limits" in frank("breakers").out
     ran = frank("breakers", "set", id[:8], "--messages", "30", "--hops", "4")
     assert ran.out == "Between @frank/listener and @erin/talker: hops 4, messages 30.\n"
     shown = frank("breakers").out
     assert "hops 4, messages 30" in shown
+    assert "the usual limits; ids" not in shown
     assert max(map(len, shown.splitlines())) <= 80
     (known,) = items(frank("breakers", "--json"), "connections")
     assert known["own"] == ["hops", "messages"]

@@ -22,7 +22,7 @@ def test_page_speaks_of_every_mode_and_class_of_action():
 async def test_agents_are_listed_with_mode_and_connections(alice):
     """One look says who there is."""
     text = await alice.page(PLACE)
-    for words in ("@alice/requester", "offline", "no program ran yet", "private", ">0</td>", "open"):
+    for words in ("@alice/requester", "offline", "no program has run it yet", "private", ">0</td>", "open"):
         assert words in text
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from ...amounts import bytes_in_words, listed
+from ...amounts import bytes_in_words, counted, listed
 from ...grant_words import CLASSES, grant_sentences
 from ...page_kit.words import exact
 from ..views import GrantView
@@ -118,8 +118,8 @@ def _numbers(now: GrantView, then: GrantView, peer: str) -> Iterator[Change]:
     if now.rate_per_minute != then.rate_per_minute:
         yield Change(
             "A minute",
-            f"{now.rate_per_minute:,} envelopes",
-            f"{then.rate_per_minute:,} envelopes",
+            counted(now.rate_per_minute, "envelope", "envelopes"),
+            counted(then.rate_per_minute, "envelope", "envelopes"),
             f"{peer} may send as many in a minute; the relay refuses more."
             if then.rate_per_minute
             else f"Nothing of {peer} comes through any more.",

@@ -102,7 +102,7 @@ async def _first_steps(
             "Invite somebody, or ask for a connection",
             bool(connections),
             "/dashboard/connections",
-            f"taskferry invite create {name}",
+            f"taskferry invite create --agent {name}",
         ),
         Step("Be connected", connected, "/dashboard/connections", "taskferry connections"),
         Step(

@@ -8,10 +8,12 @@ from typing import Final
 
 from taskferry_protocol.ids import Instant
 
-__all__ = ["FILTERS", "ago", "exact", "inert", "length", "number", "share", "size"]
+from ...amounts import counted
+from ...page_kit.words import size
+
+__all__ = ["FILTERS", "ago", "exact", "inert", "length", "number", "share"]
 
 _UNITS: Final = ((86_400_000, "day"), (3_600_000, "hour"), (60_000, "minute"), (1_000, "second"))
-_SIZES: Final = ("bytes", "kB", "MB", "GB", "TB")
 _THOUSAND: Final = 1_000
 _PERCENT: Final = 0.01
 #: The last moment of the year 9999; a card may name a later one.
@@ -60,16 +62,6 @@ def share(part: float) -> str:
     return "under 1 %" if part < _PERCENT else f"{part:.0%}".replace("%", " %")
 
 
-def size(count: int) -> str:
-    """Bytes in a unit that leaves few digits."""
-    amount = float(count)
-    for unit in _SIZES:
-        if amount < _THOUSAND or unit == _SIZES[-1]:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= _THOUSAND
-    raise AssertionError("the last unit takes everything")
-
-
 def inert(text: object) -> str:
     """Others' text in one line, without anything that turns it around or is no character of a text."""
     return "".join(
@@ -89,6 +81,7 @@ def _is_harmless(character: str) -> bool:
 
 FILTERS: Final = {
     "ago": ago,
+    "counted": counted,
     "exact": exact,
     "inert": inert,
     "inert_lines": inert_lines,
