@@ -95,6 +95,18 @@ def test_key_file_behind_a_link_is_not_followed(tmp_path: Path) -> None:
         load_keys(tmp_path)
 
 
+def test_a_clock_that_was_ahead_keeps_no_key_for_years() -> None:
+    """A key of the future is replaced now, and one that was replaced then is gone in a month."""
+    entropy, ahead = seeded(), Instant(NOW + 5_000 * DAY_MS)
+    ring = make_keys("laptop", entropy, ahead)
+    assert ring.rotation_due(NOW)
+    rotated = ring.prepare_rotation(entropy).finish_rotation(ahead)
+    assert rotated.erase_old(NOW) == rotated
+    known = rotated.erase_old(NOW, is_right=True)
+    assert [former.replaced_at for former in known.former] == [NOW]
+    assert known.erase_old(Instant(NOW + 31 * DAY_MS), is_right=True).former == ()
+
+
 def test_old_keys_are_erased_after_the_longest_lifetime() -> None:
     """A replaced key opens mail on its way, and is gone a month later."""
     entropy = seeded()

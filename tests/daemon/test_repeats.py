@@ -94,6 +94,7 @@ async def test_it_is_brought_again_when_that_has_expired_too_and_not_for_ever(mo
         for times in (1, 2):
             async with world.running(bob) as b:
                 await on_rung(b, word, "expired")
+                await until(lambda times=times: brought(bob, times))
                 await until(lambda: waiting(bob, 1))
             assert await kept(bob) == [times]
             world.clock.ahead_ms += LIFETIME_MS + DAY_MS
@@ -124,6 +125,11 @@ async def test_what_was_barred_until_its_time_was_over_is_brought_once_it_is_all
 async def waiting_words(machine: Machine) -> bool:
     """Whether something is noted there, or was brought already."""
     return bool(await kept(machine))
+
+
+async def brought(machine: Machine, times: int) -> bool:
+    """Whether the one word that is noted was brought so often."""
+    return await kept(machine) == [times]
 
 
 async def waiting(machine: Machine, count: int) -> bool:

@@ -53,6 +53,7 @@ from .lasting import note_lasting
 from .logbook import LogBook
 from .pairs import Pairs
 from .port import DaemonRefusal
+from .relay_clock import RelayClock
 
 __all__ = ["SEQUENCE_FLOOR", "Core", "Vault", "Watcher"]
 
@@ -166,6 +167,8 @@ class Core:
         """Account, keys or settings changed."""
         self.shown = Bell()
         """Something changed that the owner's pages may show."""
+        self.clock = RelayClock(now)
+        """Says how this machine's clock stands to the relay's."""
         self.steps: ClockSteps | None = None
         """Notices steps of the clock, where there is another to compare it with."""
         self.watcher: Watcher | None = None
@@ -181,6 +184,7 @@ class Core:
         self.keyless = own.record.name if own is not None and self.ring is None else ""
         raw = (await self.store.settings((_CAUGHT_UP,))).get(_CAUGHT_UP)
         self.caught_up = Instant(int(raw)) if raw is not None else None
+        self.clock.note_caught_up(self.caught_up)
         floor = (await self.store.settings((SEQUENCE_FLOOR,))).get(SEQUENCE_FLOOR)
         self.sequence_floor = int.from_bytes(floor or b"", "big")
 

@@ -14,7 +14,7 @@ from taskferry_protocol.crypto import KEY_BYTES, EncryptionKey, SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
 from taskferry_protocol.ids import Entropy, Instant
-from taskferry_protocol.limits import DAY_MS, SEEN_MS
+from taskferry_protocol.limits import DAY_MS, SEEN_MS, TIME_LIMIT
 from taskferry_protocol.passphrases import Effort, LockedSecret, lock_secret
 
 __all__ = [
@@ -85,8 +85,8 @@ class KeyRing:
         return (*coming, self.device.encryption, *(former.key for former in self.former))
 
     def rotation_due(self, now: Instant) -> bool:
-        """Whether the encryption key has grown old."""
-        return now - self.encryption_since >= ROTATE_AFTER_MS
+        """Whether the encryption key has grown old, or is of a future that a wrong clock has shown."""
+        return abs(now - self.encryption_since) >= ROTATE_AFTER_MS
 
     def prepare_rotation(self, entropy: Entropy) -> KeyRing:
         """With the next encryption key made: save this before the statement that names it is published."""
@@ -107,9 +107,14 @@ class KeyRing:
             next_encryption=None,
         )
 
-    def erase_old(self, now: Instant) -> KeyRing:
-        """Without the former keys that nothing on its way can be sealed to any more."""
-        kept = tuple(former for former in self.former if now - former.replaced_at < SEEN_MS)
+    def erase_old(self, now: Instant, *, is_right: bool = False) -> KeyRing:
+        """Without the former keys that nothing on its way can be sealed to any more.
+
+        What was replaced in a future, by a clock that was ahead, counts as replaced now if now `is_right`.
+        """
+        latest = now if is_right else TIME_LIMIT
+        known = [attrs.evolve(old, replaced_at=Instant(min(old.replaced_at, latest))) for old in self.former]
+        kept = tuple(former for former in known if now - former.replaced_at < SEEN_MS)
         return self if kept == self.former else attrs.evolve(self, former=kept)
 
 

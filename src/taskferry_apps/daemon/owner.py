@@ -335,7 +335,7 @@ class Owner:
             return
         async with core.undivided():
             now = core.now()
-            ring = core.keys.erase_old(now)
+            ring = core.keys.erase_old(now, is_right=core.clock.is_right)
             log = await core.own_log()
             mine = log.state.devices.get(core.device)
             # A recovery may go on from before this device was let in: then the log does not even name it.

@@ -73,9 +73,10 @@ class Housekeeping:
         """Do a little of whatever is due; whether there is more of it."""
         now = self._now()
         busy = False
-        if now >= self._expire_at:
+        if not now < self._expire_at <= now + EXPIRE_EVERY_MS:
             busy |= await self._expire(now)
-        if now >= self._purge_at:
+        # Later than that was put down by a clock that was ahead.
+        if not now < self._purge_at <= now + PURGE_EVERY_MS:
             busy |= await self._purge(now)
         return await self._sweep() or busy
 
