@@ -531,7 +531,7 @@ AROUND = (
     _m(
         "page-link-for-ever",
         f"{_DAEMON}/browsers.py",
-        "        if kept is None or kept.until <= now:",
+        "        if kept is None or not goes_on(kept.until, now, TICKET_MS):",
         "        if kept is None:",
         "a one-time link ends",
         "tests/daemon/api/test_pages.py",
