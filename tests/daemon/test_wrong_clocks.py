@@ -12,15 +12,18 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
+from taskferry_apps.daemon import relay_clock
 from taskferry_apps.daemon.alarms import CLOCK_OFF
 from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.relay_clock import PATIENCE_S
+from taskferry_apps.relay_client import LinkEnded
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS
-from taskferry_protocol.messages import TextPart
+from taskferry_protocol.messages import TextMessage, TextPart
 from taskferry_protocol.records import DeferOutbox
 
-from .forger import codes
+from .forger import codes, forger_between
+from .test_doctor import with_clock
 from .test_undelivered import troubles
 from .worlds import (
     OWNER,
@@ -192,3 +195,37 @@ async def test_a_word_signed_by_a_clock_that_was_ahead_is_brought_when_its_time_
             clock_of(bob).ahead_ms += 4 * HOUR_MS
             await b._upkeep.round()
             await in_state(a, task, "submitted")
+
+
+async def test_a_relay_whose_own_clock_was_behind_is_asked_again(monkeypatch):
+    """It says the time when a session begins: one that is held would never hear that it was put right."""
+    monkeypatch.setattr(relay_clock, "ASK_AGAIN_S", 0.2)
+    async with a_pair() as (world, alice, bob):
+        with_clock(world, 10 * MINUTE_MS)
+        async with world.running(alice) as a, world.running(bob) as b:
+            await until(lambda: is_connected(a))
+            assert CLOCK_OFF in (await a.status()).alarms
+            world.tamper = None
+            await until(lambda: is_right(a))
+            await on_rung(a, await say(a, "hello"), "delivered")
+            assert await texts(b) == ["hello"]
+
+
+async def is_right(daemon):
+    """Whether the relay and this daemon agree what time it is."""
+    return daemon._core.clock.is_right
+
+
+async def test_a_relay_whose_own_clock_was_ahead_holds_up_no_mail_once_it_is_right(monkeypatch):
+    """What it let through from the future is refused then, and what is behind it is taken."""
+    monkeypatch.setattr(relay_clock, "ASK_AGAIN_S", 0.2)
+    async with a_pair() as (world, alice, bob):
+        forger = await forger_between(world, alice, bob)
+        forger.bob.clock.compare(Instant(world.clock.now() + 2 * HOUR_MS))
+        early = await forger.seal(TextMessage("early"), id_at=Instant(world.clock.now() + HOUR_MS // 2))
+        with pytest.raises(LinkEnded):
+            await forger.deliver(early)
+        assert await codes(await world.open_daemon(bob)) == []
+        forger.bob.clock.compare(world.clock.now())
+        await forger.deliver(early)
+        assert await codes(await world.open_daemon(bob)) == ["bad-time"]

@@ -15,12 +15,15 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import LIFETIME_MS, SKEW_MS
 
 from ..logs import get_logger
+from ..relay_answers import LinkEnded
 from .port import DaemonRefusal
 
 __all__ = ["PATIENCE_S", "RelayClock"]
 
 #: How long a clock that has leapt since this machine was last up to date waits for a relay to say the time.
 PATIENCE_S: Final = 600.0
+#: How long a session is held before the relay is asked again what time it is.
+ASK_AGAIN_S: Final = 60.0
 #: Between two looks whether the clock was put right.
 _LOOK_S: Final = 1.0
 
@@ -99,7 +102,11 @@ class RelayClock:
         return created_at <= self._relay + passed + SKEW_MS
 
     async def wait_while_ahead(self, ended: Callable[[], Awaitable[Exception]]) -> None:
-        """Wait until it is put right; mail waits meanwhile. Raises what `ended` gives, once it does."""
+        """Wait until it is put right; mail waits meanwhile.
+
+        Raises what `ended` gives, once it does; LinkEnded after a minute, since it may be the relay's clock
+        that was wrong, and a relay says the time at the beginning of a session alone.
+        """
         get_logger().warning("the clock is ahead of the relay's: nothing is sent or taken", ms=self.ahead_ms)
 
         async def give_up() -> None:
@@ -107,18 +114,23 @@ class RelayClock:
 
         async with trio.open_nursery() as nursery:
             nursery.start_soon(give_up)
-            while True:
-                await trio.sleep(_LOOK_S)
-                if not self.is_ahead:
-                    break
+            with trio.move_on_after(ASK_AGAIN_S):
+                while True:
+                    await trio.sleep(_LOOK_S)
+                    if not self.is_ahead:
+                        break
             nursery.cancel_scope.cancel()
+        if self.is_ahead:
+            raise LinkEnded(None, "this machine's clock is ahead of the relay's, which is asked anew")
 
     async def wait_for(self, created_at: Instant) -> None:
-        """Wait until what was created then is not of the future any more."""
-        while True:
-            await trio.sleep(_LOOK_S)
-            if created_at <= self._now() + SKEW_MS:
-                return
+        """Wait until what was created then is not of the future any more. Raises LinkEnded as above."""
+        with trio.move_on_after(ASK_AGAIN_S):
+            while True:
+                await trio.sleep(_LOOK_S)
+                if created_at <= self._now() + SKEW_MS:
+                    return
+        raise LinkEnded(None, "this machine's clock is behind the relay's, which is asked anew")
 
     def _measured(self) -> float:
         return self._now() - trio.current_time() * 1_000
