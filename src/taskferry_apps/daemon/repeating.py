@@ -26,7 +26,14 @@ from .core import Core
 from .draft import LIFETIME_MS, Draft
 from .port import DaemonRefusal
 
-__all__ = ["brought_again", "is_barred_there", "note_expired", "repeat_expired"]
+__all__ = [
+    "brought_again",
+    "is_barred_there",
+    "is_early",
+    "is_untimely_there",
+    "note_expired",
+    "repeat_expired",
+]
 
 #: The setting that notes them.
 _KEY: Final = "expired words"
@@ -42,6 +49,11 @@ _BARRED: Final = frozenset(
         ("quarantined: ", RejectCode.NOT_PERMITTED),
         ("quarantined: ", RejectCode.RATE_LIMITED),
     )
+)
+
+#: What a peer says that was away, or asleep with it in hand, or whose clock is wrong.
+_UNTIMELY: Final = frozenset(
+    f"quarantined: {code.value}" for code in (RejectCode.EXPIRED, RejectCode.BAD_TIME)
 )
 
 
@@ -69,6 +81,11 @@ def is_early(message: MessageRecord, now: Instant) -> bool:
     """Whether a message of ours is from a future that comes, by a clock that was ahead, and was refused."""
     refused = message.rung is Rung.FAILED and message.code == RejectCode.BAD_TIME
     return refused and message.created_at - now <= LIFETIME_MS
+
+
+def is_untimely_there(message: MessageRecord) -> bool:
+    """Whether a message of ours came to its peer in time, and was looked at when it was not, by its clock."""
+    return message.rung is Rung.FAILED and message.code in _UNTIMELY
 
 
 def is_barred_there(message: MessageRecord) -> bool:
@@ -122,7 +139,8 @@ async def _repeat_some(core: Core) -> bool:
 async def _bring(draft: Draft, message: MessageRecord) -> bool:
     """Post what brings it. False where that helps nobody any more, or cannot be."""
     store = draft.core.store
-    ended = message.rung is Rung.EXPIRED or is_barred_there(message) or is_early(message, draft.now)
+    ended = message.rung is Rung.EXPIRED or is_untimely_there(message)
+    ended = ended or is_barred_there(message) or is_early(message, draft.now)
     if message.task is None or not ended:
         return False
     rows = (await store.tasks((message.task,))).get(message.task, ())

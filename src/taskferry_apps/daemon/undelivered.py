@@ -11,7 +11,7 @@ from taskferry_protocol.tasks import TaskEvent, TaskView
 
 from .core import Core
 from .names import handle_of
-from .repeating import brought_again, is_barred_there
+from .repeating import brought_again, is_barred_there, is_untimely_there
 
 __all__ = ["lost_word", "unconfirmed"]
 
@@ -51,6 +51,11 @@ def _failed(what: str, message: MessageRecord, peer: str, again: bool) -> str:
         return (
             f"{what} was refused for want of permission; {peer} takes nothing that follows before its owner"
             " allows it. Then it gets there by itself."
+        )
+    if again and is_untimely_there(message):
+        return (
+            f"{what} was not in time by {peer}'s clock, and nothing that follows is taken before it is there."
+            " It is brought again."
         )
     if again:
         return (
