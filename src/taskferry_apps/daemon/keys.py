@@ -14,7 +14,7 @@ from taskferry_protocol.crypto import KEY_BYTES, EncryptionKey, SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
 from taskferry_protocol.ids import Entropy, Instant
-from taskferry_protocol.limits import DAY_MS, SEEN_MS, TIME_LIMIT
+from taskferry_protocol.limits import DAY_MS, MANAGED_STATEMENTS, SEEN_MS, STATEMENTS, TIME_LIMIT
 from taskferry_protocol.passphrases import Effort, LockedSecret, lock_secret
 
 __all__ = [
@@ -30,6 +30,12 @@ __all__ = [
 
 #: How old an encryption key grows before the device replaces it.
 ROTATE_AFTER_MS: Final = 7 * DAY_MS
+
+#: Places of a log in which a device rotates its key.
+ROTATIONS: Final = STATEMENTS - MANAGED_STATEMENTS
+#: Up to which part of them how many weeks a key is used: the fuller the log, the longer, so that keys are
+#: still replaced when an account with many devices is old.
+PACES: Final = ((0.5, 1), (0.75, 4), (1.0, 26))
 
 _LOCKED_FOR: Final = "tf1 manage lock"
 
@@ -84,9 +90,13 @@ class KeyRing:
         coming = (self.next_encryption,) if self.next_encryption else ()
         return (*coming, self.device.encryption, *(former.key for former in self.former))
 
-    def rotation_due(self, now: Instant) -> bool:
-        """Whether the encryption key has grown old, or is of a future that a wrong clock has shown."""
-        return abs(now - self.encryption_since) >= ROTATE_AFTER_MS
+    def rotation_due(self, now: Instant, statements: int = 0) -> bool:
+        """Whether the encryption key has grown old, or is of a future that a wrong clock has shown.
+
+        `statements`: so many has the account's log, in which each rotation takes a place for ever.
+        """
+        pace = next((pace for until, pace in PACES if statements < until * ROTATIONS), PACES[-1][1])
+        return abs(now - self.encryption_since) >= pace * ROTATE_AFTER_MS
 
     def prepare_rotation(self, entropy: Entropy) -> KeyRing:
         """With the next encryption key made: save this before the statement that names it is published."""
