@@ -116,7 +116,7 @@ async def test_while_the_clock_is_ahead_nothing_is_signed_ended_or_taken(ahead_m
             await until(lambda: knows_the_time(b))
             with pytest.raises(DaemonRefusal) as refusal:
                 await b.send_message(OWNER, "writer", "@alice/requester", "too early", (), "", "")
-            assert refusal.value.code == "clock-ahead"
+            assert refusal.value.code == "clock-off"
             await wait_all_tasks_blocked(0.05)
             assert [row.state for row in (await b.tasks(OWNER, "", "", "", "", 50))[0]] == ["created"]
             assert (await b.message(OWNER, waits.hex())).delivery.rung == "queued"
@@ -229,3 +229,18 @@ async def test_a_relay_whose_own_clock_was_ahead_holds_up_no_mail_once_it_is_rig
         forger.bob.clock.compare(world.clock.now())
         await forger.deliver(early)
         assert await codes(await world.open_daemon(bob)) == ["bad-time"]
+
+
+async def test_by_a_clock_that_is_years_behind_nothing_is_signed():
+    """It has expired before the relay sees it; what was signed before goes with the right clock."""
+    async with a_pair() as (world, alice, bob):
+        b = await world.open_daemon(bob)
+        waits = (await b.send_message(OWNER, "writer", "@alice/requester", "before", (), "", "")).message
+        clock_of(bob).stepped_ms = -YEARS_MS
+        async with world.running(alice), world.running(bob) as b:
+            await until(lambda: knows_the_time(b))
+            with pytest.raises(DaemonRefusal, match="more than a month behind") as refusal:
+                await b.send_message(OWNER, "writer", "@alice/requester", "too late", (), "", "")
+            assert refusal.value.code == "clock-off"
+            clock_of(bob).stepped_ms = 0
+            await on_rung(b, waits, "delivered")

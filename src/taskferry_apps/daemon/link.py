@@ -324,9 +324,9 @@ class Link:
         if await kept_ticket(self._core.store, origin):
             await self._core.commit((FORGET_TICKET,))
         self._core.clock.compare(client.ready.relay_now)
-        if self._core.clock.is_ahead:
+        if self._core.clock.is_off:
             self._came_in(client)
-            await self._core.clock.wait_while_ahead(client.wait_ended)
+            await self._core.clock.wait_while_off(client.wait_ended)
         await take_own_news(self._core, client)
         # What is signed from here on continues what was signed by whom this one takes the place of.
         await stand_alone(self._core)

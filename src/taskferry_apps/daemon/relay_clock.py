@@ -63,10 +63,10 @@ class RelayClock:
         return min(0, self._ahead + max(0, moved))
 
     @property
-    def is_ahead(self) -> bool:
-        """Whether what is signed by this clock comes from a future that the relay takes nothing of."""
+    def is_off(self) -> bool:
+        """Whether the relay takes nothing that is signed by this clock: of the future there, or expired."""
         ahead = self.ahead_ms
-        return ahead is not None and ahead >= SKEW_MS
+        return ahead is not None and not -LIFETIME_MS < ahead < SKEW_MS
 
     @property
     def is_right(self) -> bool:
@@ -78,16 +78,17 @@ class RelayClock:
     def is_in_question(self) -> bool:
         """Whether it is ahead, or may well be and there was no relay yet to ask."""
         unasked = self._ahead is None and self._leapt_until is not None
-        return self.is_ahead or (unasked and trio.current_time() < (self._leapt_until or 0.0))
+        return self.is_off or (unasked and trio.current_time() < (self._leapt_until or 0.0))
 
     def check(self) -> None:
-        """Raises DaemonRefusal(clock-ahead) while nobody would take what is signed now."""
-        if self.is_ahead:
-            what = "This machine's clock is ahead of the relay's: nobody takes what is signed in the future."
-            raise DaemonRefusal("clock-ahead", what, "Set the clock, then do this again.", status=503)
+        """Raises DaemonRefusal(clock-off) while nobody would take what is signed now."""
+        if self.is_off:
+            side = "ahead of" if (self.ahead_ms or 0) > 0 else "more than a month behind"
+            what = f"This machine's clock is {side} the relay's, which takes nothing that is signed by it."
+            raise DaemonRefusal("clock-off", what, "Set the clock, then do this again.", status=503)
         if self.is_in_question:
             raise DaemonRefusal(
-                "clock-ahead",
+                "clock-off",
                 "By this machine's clock it was away for more than a month. Nothing is signed before the "
                 "relay has said what time it is, or ten minutes have passed.",
                 "Set the clock if it is wrong, and see that the relay can be reached: taskferry status",
@@ -101,13 +102,15 @@ class RelayClock:
         passed = trio.current_time() * 1_000 - self._heard_ms
         return created_at <= self._relay + passed + SKEW_MS
 
-    async def wait_while_ahead(self, ended: Callable[[], Awaitable[Exception]]) -> None:
+    async def wait_while_off(self, ended: Callable[[], Awaitable[Exception]]) -> None:
         """Wait until it is put right; mail waits meanwhile.
 
         Raises what `ended` gives, once it does; LinkEnded after a minute, since it may be the relay's clock
         that was wrong, and a relay says the time at the beginning of a session alone.
         """
-        get_logger().warning("the clock is ahead of the relay's: nothing is sent or taken", ms=self.ahead_ms)
+        get_logger().warning(
+            "the clock is too far off the relay's: nothing is sent or taken", ahead_ms=self.ahead_ms
+        )
 
         async def give_up() -> None:
             raise await ended()
@@ -117,11 +120,11 @@ class RelayClock:
             with trio.move_on_after(ASK_AGAIN_S):
                 while True:
                     await trio.sleep(_LOOK_S)
-                    if not self.is_ahead:
+                    if not self.is_off:
                         break
             nursery.cancel_scope.cancel()
-        if self.is_ahead:
-            raise LinkEnded(None, "this machine's clock is ahead of the relay's, which is asked anew")
+        if self.is_off:
+            raise LinkEnded(None, "this machine's clock is too far off the relay's, which is asked anew")
 
     async def wait_for(self, created_at: Instant) -> None:
         """Wait until what was created then is not of the future any more. Raises LinkEnded as above."""
