@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -97,7 +98,7 @@ async def test_it_is_brought_again_when_that_has_expired_too_and_not_for_ever(mo
         for times in (1, 2):
             async with world.running(bob) as b:
                 await on_rung(b, word, "expired")
-                await until(lambda times=times: brought(bob, times))
+                await until(partial(brought, bob, times))
                 await until(lambda: waiting(bob, 1))
             assert await kept(bob) == [times]
             world.clock.ahead_ms += LIFETIME_MS + DAY_MS
@@ -120,7 +121,7 @@ async def test_what_its_peer_found_not_in_time_is_brought_again(code):
         said = Receipt((ReceiptItem(word, Outcome.QUARANTINED, code),))
         await forger.deliver(await forger.seal(said, from_="writer", to="requester"))
         a = await world.open_daemon(alice)
-        assert (await a.message(OWNER, word.hex())).delivery.rung == "failed"
+        await on_rung(a, word, "failed")
         (line,) = await troubles(a, task)
         assert "It is brought again" in line
         async with world.running(alice) as a, world.running(bob) as b:
