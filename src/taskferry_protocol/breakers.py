@@ -42,6 +42,7 @@ __all__ = [
     "Trip",
     "Tripped",
     "after_decision",
+    "is_refused",
     "is_tripped",
     "judge_incoming",
     "judge_outgoing",
@@ -185,7 +186,8 @@ def _room_from(
     if count < most:
         return None
     free = Instant(back(most) + span)
-    return free if free > now else None
+    # What lies further ahead was counted by a clock that was.
+    return free if now < free <= now + 2 * span else None
 
 
 def _later(one: Instant | None, other: Instant | None) -> Instant | None:
@@ -307,11 +309,13 @@ def led_by(leads: Iterable[tuple[Hash, Lead]]) -> Lead:
 
 def is_tripped(breaker: BreakerRecord, now: Instant) -> bool:
     """Whether it is to be shown to the owner: something is or will be held, or our agent is refused."""
-    return (
-        breaker.latched
-        or breaker.held > 0
-        or (breaker.refused_until is not None and breaker.refused_until > now)
-    )
+    return breaker.latched or breaker.held > 0 or is_refused(breaker, now)
+
+
+def is_refused(breaker: BreakerRecord, now: Instant) -> bool:
+    """Whether our agent is refused to send, as the owner was told. No clock that was ahead has it last."""
+    until = breaker.refused_until
+    return until is not None and now < until <= now + 2 * DAY_MS
 
 
 def tripped_by(breaker: BreakerRecord, trip: Trip, now: Instant) -> BreakerRecord:

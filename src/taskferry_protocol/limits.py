@@ -22,7 +22,7 @@ WRAPS: Final = 64
 BATCH: Final = 256
 #: The largest `recover` with all devices fits.
 STATEMENT_BYTES: Final = 8_192
-#: All devices rotating weekly for more than two years.
+#: Of 32 devices that rotate their keys, 17 years.
 STATEMENTS: Final = 4_096
 #: The last places of a log in which no device rotates its key: whoever stole one could fill it otherwise,
 #: and nothing could be said any more that puts it out.

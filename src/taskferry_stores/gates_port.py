@@ -48,7 +48,7 @@ class GateReads(Protocol):
         """All rules, removed ones too, by when they were made."""
 
     async def rule_uses(self, rules: Collection[Hash], use: RuleUse, since: Instant) -> Mapping[Hash, int]:
-        """How often rules did something after `since`, at most a day ago; all asked for are there."""
+        """How often rules did something after `since`, up to `rules.horizon`; all asked for are there."""
 
     async def approvals(self, approvals: Collection[Hash]) -> Mapping[Hash, ApprovalRecord]:
         """What agents asked, by id."""

@@ -9,6 +9,7 @@ import attrs
 from taskferry_protocol.audit import AuditChain, AuditEnd, read_entry
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import AccountId, Hash, Instant, LogPosition
+from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from taskferry_protocol.records import (
     AccountRecord,
     AppendStatements,
@@ -44,8 +45,15 @@ NAMES_OF_ONE = 16
 """Names that one account may claim at a relay, where they are its own for ever."""
 UNUSED_TICKETS = 16_384
 """Tickets that nobody has used yet; whoever asks for ever more of them fills no disk."""
+LONGEST_DEFERRAL_MS = 15 * MINUTE_MS
+"""Nobody defers a message for longer: what is to wait beyond it was deferred by a clock that was ahead."""
 APPLICATIONS = 16_384
 """Applications that wait for somebody to open a link."""
+
+
+def horizon(since: Instant) -> Instant:
+    """Up to when what was counted `since`, a day ago at most, counts: what is later a clock was ahead for."""
+    return Instant(since + 2 * DAY_MS)
 
 
 def require_position(held: LogPosition | None, change: AppendStatements) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import attrs
 import pytest
 
-from taskferry_apps.daemon.port import DaemonRefusal, GrantChange
+from taskferry_apps.daemon import connection_arrivals
+from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.connections import read_request, recall_request, sign_accept, sign_request
 from taskferry_protocol.ids import AgentRef, Instant, sha256
@@ -290,3 +291,32 @@ async def test_nobody_accepts_long_afterwards_what_is_over():
         await forger.deliver(await forger.seal(accepted))
         assert await codes(bob) == ["request-expired"]
         assert not await bob.connections(OWNER, "accepted", "")
+
+
+async def test_of_the_requests_of_strangers_no_more_wait_than_an_owner_reads(monkeypatch):
+    """A relay makes as many strangers as it likes: of one too many nothing is kept, not even its account."""
+    monkeypatch.setattr(connection_arrivals, "MOST_REQUESTS", 1)
+    async with (
+        a_world() as world,
+        world.running(Machine("alice")) as a,
+        world.running(Machine("bob")) as b,
+        world.running(Machine("carol")) as c,
+    ):
+        await set_up(a, "alice", "requester")
+        await set_up(b, "bob", "writer")
+        await set_up(c, "carol", "coder")
+        await c.create_agent(OWNER, NewAgent("tester"))
+
+        async def set_aside():
+            return await b.quarantine(OWNER, "", 50)
+
+        await a.request_connection(OWNER, "requester", "@bob/writer", "hello")
+        first = await asked(b)
+        await c.request_connection(OWNER, "coder", "@bob/writer", "hello")
+        (refused,) = await until(set_aside)
+        assert refused.code == "contact-limit"
+        assert await b._core.logs.get(c._core.own) is None
+        assert [one.id for one in await b.connections(OWNER, "requested_in", "")] == [first.id]
+        await b.end_connection(OWNER, first.id.hex(), "declined", "")
+        await c.request_connection(OWNER, "tester", "@bob/writer", "hello")
+        assert (await asked(b)).peer == "@carol/tester"

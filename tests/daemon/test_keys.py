@@ -95,6 +95,28 @@ def test_key_file_behind_a_link_is_not_followed(tmp_path: Path) -> None:
         load_keys(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("statements", "weeks"), [(0, 1), (1_791, 1), (1_792, 4), (2_687, 4), (2_688, 26), (4_095, 26)]
+)
+def test_the_fuller_a_log_the_longer_a_key_is_used(statements: int, weeks: int) -> None:
+    """Each rotation takes a place of it for ever: of 32 devices the last comes in some seventeen years."""
+    ring = make_keys("laptop", seeded(), NOW)
+    assert not ring.rotation_due(Instant(NOW + weeks * 7 * DAY_MS - 1), statements)
+    assert ring.rotation_due(Instant(NOW + weeks * 7 * DAY_MS), statements)
+
+
+def test_a_clock_that_was_ahead_keeps_no_key_for_years() -> None:
+    """A key of the future is replaced now, and one that was replaced then is gone in a month."""
+    entropy, ahead = seeded(), Instant(NOW + 5_000 * DAY_MS)
+    ring = make_keys("laptop", entropy, ahead)
+    assert ring.rotation_due(NOW)
+    rotated = ring.prepare_rotation(entropy).finish_rotation(ahead)
+    assert rotated.erase_old(NOW) == rotated
+    known = rotated.erase_old(NOW, is_right=True)
+    assert [former.replaced_at for former in known.former] == [NOW]
+    assert known.erase_old(Instant(NOW + 31 * DAY_MS), is_right=True).former == ()
+
+
 def test_old_keys_are_erased_after_the_longest_lifetime() -> None:
     """A replaced key opens mail on its way, and is gone a month later."""
     entropy = seeded()

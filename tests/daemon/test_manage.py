@@ -80,6 +80,18 @@ async def test_an_unlocked_key_is_forgotten_in_time():
             assert (await daemon.status()).manage == "locked"
 
 
+async def test_no_key_stays_unlocked_for_years_because_a_clock_was_ahead():
+    """The clock is put right by fourteen years, and the passphrase is asked for again."""
+    async with a_world() as world, world.running(Machine("alice")) as daemon:
+        alice = cheaply(daemon)
+        await set_up(alice, "alice", "requester")
+        await alice.manage.set_passphrase(OWNER, WORDS, "")
+        world.clock.ahead_ms = 5_000 * DAY_MS
+        await alice.manage.unlock(OWNER, WORDS, 5)
+        world.clock.ahead_ms = 0
+        assert await code(alice.create_agent(OWNER, NewAgent("late"))) == "locked"
+
+
 async def test_the_files_hold_no_manage_key():
     """What is kept has the locked key alone; it opens by the passphrase, and survives being written again."""
     async with a_world() as world:

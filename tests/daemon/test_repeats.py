@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -19,6 +20,9 @@ from taskferry_protocol.limits import DAY_MS, SEEN_MS
 from taskferry_protocol.links import Seen, TaskLink
 from taskferry_protocol.messages import (
     ArtifactSubmit,
+    Outcome,
+    Receipt,
+    ReceiptItem,
     TaskCancel,
     TaskRepeat,
     TaskRequest,
@@ -29,7 +33,7 @@ from taskferry_protocol.messages import (
 from taskferry_protocol.records import DropOutbox, PurgeSeen, Rung, SetRung, SettleReceipts
 from taskferry_protocol.sealing import Sealed
 
-from .forger import Forger, codes, forging
+from .forger import Forger, codes, forger_between, forging
 from .test_barred import MORE, a_task, fail_on_the_way, further, owed, state
 from .test_undelivered import begun, troubles
 from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, on_rung, texts, until
@@ -94,6 +98,7 @@ async def test_it_is_brought_again_when_that_has_expired_too_and_not_for_ever(mo
         for times in (1, 2):
             async with world.running(bob) as b:
                 await on_rung(b, word, "expired")
+                await until(partial(brought, bob, times))
                 await until(lambda: waiting(bob, 1))
             assert await kept(bob) == [times]
             world.clock.ahead_ms += LIFETIME_MS + DAY_MS
@@ -103,6 +108,25 @@ async def test_it_is_brought_again_when_that_has_expired_too_and_not_for_ever(mo
             assert await kept(bob) == []
             (line,) = await troubles(b, task)
             assert "ask anew in a new task" in line
+
+
+@pytest.mark.parametrize("code", ["expired", "bad-time"])
+async def test_what_its_peer_found_not_in_time_is_brought_again(code):
+    """Its machine slept with it in hand, or its clock was wrong: without it nothing later would count."""
+    async with a_world() as world:
+        alice, bob = Machine("alice"), Machine("bob")
+        task = await begun(world, alice, bob)
+        word = (await act(await world.open_daemon(alice), task, "cancel")).message
+        forger = await forger_between(world, bob, alice)
+        said = Receipt((ReceiptItem(word, Outcome.QUARANTINED, code),))
+        await forger.deliver(await forger.seal(said, from_="writer", to="requester"))
+        a = await world.open_daemon(alice)
+        await on_rung(a, word, "failed")
+        (line,) = await troubles(a, task)
+        assert "It is brought again" in line
+        async with world.running(alice) as a, world.running(bob) as b:
+            await in_state(b, task, "cancelled")
+            await on_rung(a, word, "delivered")
 
 
 async def test_what_was_barred_until_its_time_was_over_is_brought_once_it_is_allowed():
@@ -124,6 +148,11 @@ async def test_what_was_barred_until_its_time_was_over_is_brought_once_it_is_all
 async def waiting_words(machine: Machine) -> bool:
     """Whether something is noted there, or was brought already."""
     return bool(await kept(machine))
+
+
+async def brought(machine: Machine, times: int) -> bool:
+    """Whether the one word that is noted was brought so often."""
+    return await kept(machine) == [times]
 
 
 async def waiting(machine: Machine, count: int) -> bool:

@@ -7,10 +7,12 @@ from contextlib import asynccontextmanager
 import attrs
 import trio
 
+from taskferry_apps.daemon import keys
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.upkeep import Upkeep
 from taskferry_protocol.accounts import set_agent
 from taskferry_protocol.ids import Instant, sha256
+from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import SaveTask
 from taskferry_stores.memory import MemoryRelayStore
@@ -45,6 +47,17 @@ async def test_tasks_that_others_must_end_do_not_keep_ours_from_expiring():
         await a._core.commit([SaveTask(row) for row in theirs])
         world.clock.ahead_ms += 2 * SOON_MS
         await in_state(a, task, "expired")
+
+
+async def test_in_a_log_that_is_nearly_full_keys_are_replaced_less_often(monkeypatch):
+    """After weeks nothing is added to it, and after half a year a key is."""
+    monkeypatch.setattr(keys, "ROTATIONS", 1)
+    async with a_pair() as (world, a, _):
+        before = (await a._core.own_log()).state.length
+        for days, added in ((60, 0), (130, 1)):
+            world.clock.ahead_ms += days * DAY_MS
+            await upkeep_of(a).round()
+            assert (await a._core.own_log()).state.length - before == added
 
 
 async def test_a_round_with_nothing_to_do_has_no_page_loaded_again():

@@ -104,6 +104,8 @@ class Machine:
     """Where its starts are marked, for tests of copies."""
     take_over: bool = False
     """Whether its owner starts it with `--take-over`."""
+    clock: Clock | None = None
+    """Where it has another one than the rest of the world."""
 
 
 class Tampering(MemoryTransport):
@@ -182,10 +184,10 @@ class World:
             machine.vault,
             self.route_to,
             owner_digest=sha256(SECRET.encode()),
-            now=self.clock.now,
+            now=(machine.clock or self.clock).now,
             entropy=system.entropy,
             jitter=lambda: 0.0,
-            uptime=self.clock.uptime,
+            uptime=(machine.clock or self.clock).uptime,
             relay=relay,
             relay_token=relay_token,
             limits=machine.limits,

@@ -295,7 +295,7 @@ LATE = (
     _m(
         "delivered-and-brought",
         f"{_DAEMON}/repeating.py",
-        "    if message.task is None or not (message.rung is Rung.EXPIRED or is_barred_there(message)):",
+        "    if message.task is None or not ended:",
         "    if message.task is None:",
         "what has arrived is not brought again",
         _BRINGING,
@@ -530,7 +530,7 @@ LATE = (
     _m(
         "wrong-clock-dismissed",
         f"{_DAEMON}/alarm_desk.py",
-        '            CLOCK_OFF: "It stands until the clock is right and the daemon has started again.",\n',
+        '            CLOCK_OFF: "It stands until the clock is right.",\n',
         "",
         "an alarm whose cause goes on is not hidden",
         ("tests/daemon/test_doctor.py",),

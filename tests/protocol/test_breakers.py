@@ -56,6 +56,18 @@ def trip(judged):
 WORDS = sha256(b"something else")
 
 
+def test_what_was_counted_by_a_clock_that_was_ahead_stops_nothing():
+    """It tripped for as long as the clock was ahead by; within a window that much longer it still counts."""
+    ahead = [exchange(400 * DAY_MS, "same") for _ in range(FEW.talk_a_day)]
+    log = Exchanges(FEW, ahead)
+    assert incoming(log, FEW, NOW, hop=0, words=ahead[0].words) is None
+    assert log.event_from(NOW) is None
+    soon = Exchanges(FEW, [exchange(WINDOW_MS) for _ in range(FEW.talk)])
+    assert trip(incoming(soon, FEW, NOW, hop=0, words=WORDS)) is Trip.PAIR
+    refused = BreakerRecord(MINE, PEER, "pair-limit", NOW, refused_until=Instant(NOW + 400 * DAY_MS))
+    assert not is_tripped(refused, NOW)
+
+
 def test_what_is_over_the_window_is_held_and_refused_until_there_is_room():
     """The fourth message trips it in both directions; it goes on when the first is ten minutes old."""
     log = Exchanges(FEW, [exchange(0), exchange(10, inbound=False), exchange(20)])

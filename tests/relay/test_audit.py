@@ -141,6 +141,21 @@ async def test_what_is_old_is_taken_away_and_the_rest_holds(monkeypatch):
     assert [subject for _, subject, _ in await entries(store)] == [str(n) for n in range(20, 30)]
 
 
+async def test_a_clock_that_was_ahead_puts_off_no_pruning(monkeypatch):
+    """It was to come again in a year; an hour after the last time by the right clock it does."""
+    monkeypatch.setattr(audit, "KEPT", 10)
+    store, clock = PausedStore(), Clock(ahead_ms=400 * 24 * audit.HOUR_MS)
+    log = RelayAudit(store, clock.now)
+    await log.flush()
+    clock.ahead_ms = 0
+    for number in range(30):
+        log.note(RelayAuditKind.STARTED, str(number))
+    await log.flush()
+    clock.ahead_ms += audit.HOUR_MS
+    await log.flush()
+    assert [subject for _, subject, _ in await entries(store)] == [str(n) for n in range(20, 30)]
+
+
 async def test_a_ticket_is_written_down_from_making_to_use():
     """Who made it and which account it brought in; never the ticket."""
     store = PausedStore()

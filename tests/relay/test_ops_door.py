@@ -15,6 +15,7 @@ from taskferry_apps.relay.ops_door import (
     standpoint_of,
 )
 from taskferry_protocol.ids import sha256
+from taskferry_protocol.limits import DAY_MS
 
 from .conftest import Clock
 from .people import entropy_from
@@ -143,6 +144,19 @@ async def test_links_and_sessions_end(doors):
         clock.ahead_ms += 25 * 60_000
         door.session(lasting)
     assert door.session(lasting) is None
+
+
+async def test_no_session_lasts_for_years_because_a_clock_was_ahead(doors):
+    """The clock is put right by fourteen years, and whoever was let in before is let in anew."""
+    make, store, clock = doors
+    door = make()
+    clock.ahead_ms = 5_000 * DAY_MS
+    secret, _ = await make_sign_in(store, clock.now(), entropy_from(3))
+    session = await door.let_in(secret)
+    clock.ahead_ms -= 60_000
+    assert door.session(session) is not None
+    clock.ahead_ms = 0
+    assert door.session(session) is None
 
 
 async def test_guesses_write_nothing(doors):

@@ -57,6 +57,14 @@ async def test_exchanges_are_listed_by_pair_and_the_newest_are_kept_to(daemon):
     assert await daemon.exchanges(flow("alice/helper", "nobody/x"), Instant(0), 10) == ()
 
 
+async def test_exchanges_of_a_clock_that_was_ahead_are_forgotten(daemon):
+    """They would stand before all that passes for years; those of some hours ahead stay."""
+    ahead = [exchange("a", 400 * DAY), exchange("b", DAY - 1)]
+    await daemon.commit([CountExchange(one) for one in ahead])
+    await daemon.commit([CountExchange(exchange("c"))])
+    assert [one.hash for one in await daemon.exchanges(PAIR, Instant(0), 10)] == [sha("c"), sha("b")]
+
+
 async def test_exchanges_of_yesterday_are_forgotten(daemon):
     """What is counted drops what is more than a day older, of that pair alone."""
     other = flow("alice/helper", "carol/coder")

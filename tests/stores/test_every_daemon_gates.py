@@ -139,6 +139,13 @@ def _use(subject, at, use=RuleUse.TASK):
     return UseRule(RULE.id, use, sha(subject), Instant(at))
 
 
+async def test_what_a_rule_did_by_a_clock_that_was_ahead_uses_up_no_later_day(daemon):
+    """It would allow nothing more for years."""
+    await daemon.commit([PutRule(RULE), _use("a", NOW + 400 * DAY), _use("b", NOW + 10)])
+    assert await daemon.rule_uses([RULE.id], RuleUse.TASK, Instant(NOW - DAY)) == {RULE.id: 1}
+    assert await daemon.rule_uses([RULE.id], RuleUse.TASK, Instant(NOW + 399 * DAY)) == {RULE.id: 1}
+
+
 async def test_rule_counts_what_it_did(daemon):
     """Uses are counted by kind and day; the whole count stays when the rule is changed or removed."""
     await refused(daemon, ConflictKind.UNKNOWN, PutSetting("x", b"y"), _use("a", NOW))

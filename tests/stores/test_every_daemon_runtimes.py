@@ -32,7 +32,7 @@ from taskferry_protocol.records import (
 from taskferry_stores.port import ConflictKind
 from taskferry_stores.sqlite import open_daemon_store
 
-from .samples import NOW, agent, message, outbound, refused, sha, store
+from .samples import DAY, NOW, agent, message, outbound, refused, sha, store
 
 FIRST, SECOND = RuntimeId(b"1" * 16), RuntimeId(b"2" * 16)
 
@@ -185,6 +185,13 @@ async def test_when_agents_were_seen_never_goes_back(daemon):
         [NoteSeen("helper", NOW), NoteSeen("helper", Instant(NOW - 5)), NoteSeen("other", NOW)]
     )
     assert await daemon.agents_seen() == {"helper": NOW, "other": NOW}
+
+
+async def test_a_clock_that_was_ahead_makes_no_agent_seen_for_years(daemon):
+    """What is told a day earlier and more is by the right clock."""
+    await daemon.commit([NoteSeen("helper", Instant(NOW + 400 * DAY)), NoteSeen("other", Instant(NOW + DAY))])
+    await daemon.commit([NoteSeen("helper", NOW), NoteSeen("other", NOW)])
+    assert await daemon.agents_seen() == {"helper": NOW, "other": NOW + DAY}
 
 
 async def test_a_peers_last_word_stands(daemon):

@@ -30,6 +30,7 @@ from taskferry_protocol.records import (
     UseSequence,
 )
 from taskferry_stores.port import ConflictKind, StoreClosed
+from taskferry_stores.rules import LONGEST_DEFERRAL_MS
 
 from .samples import (
     NOW,
@@ -289,6 +290,15 @@ async def test_nobody_overtakes_towards_one_target(daemon):
     assert (await daemon.outbox([sha("a")]))[sha("a")].attempts == 3
     assert await daemon.next_attempt() == NOW
     assert await due(daemon, now=later(50)) == ["a", "b", "c"]
+
+
+async def test_what_a_clock_that_was_ahead_put_off_is_due_and_holds_up_nothing(daemon):
+    """Nobody waits for longer than a quarter of an hour, unless the clock was set back since."""
+    await daemon.commit([PutOutbox(outbox("a", seq=1)), PutOutbox(outbox("b", seq=2))])
+    for wait_ms, found in ((LONGEST_DEFERRAL_MS, []), (LONGEST_DEFERRAL_MS + 1, ["a", "b"])):
+        await daemon.commit([DeferOutbox(sha("a"), 1, later(wait_ms))])
+        assert await due(daemon) == found
+        assert await due(daemon, but=["a"]) == found[1:]
 
 
 async def test_entry_replaced_keeps_its_turn(daemon):

@@ -301,6 +301,18 @@ async def test_what_was_seen_is_forgotten_in_time_only(relay):
     assert results[2].place == 6
 
 
+async def test_what_was_seen_by_a_clock_that_was_ahead_keeps_nothing_behind_it(relay):
+    """What comes after it is forgotten in its time, and not in years."""
+    for n, at in enumerate((0, 400 * DAY, 1, 10), 1):
+        await relay.commit([envelope("alice", n, "bob/coder", ["bob"], at=Instant(NOW + at))])
+    await relay.commit([ack("bob", 4), Sweep(100)])
+    await relay.commit([PurgeSeen(Instant(NOW + 5), 100)])
+    results = await relay.commit(
+        [envelope("alice", n, "bob/coder", ["bob"], text=f"other {n}") for n in (4, 1, 3)]
+    )
+    assert [type(result) for result in results] == [Equivocation, Stored, Stored]
+
+
 async def test_offsets_are_never_given_twice(relay):
     """After everything is acknowledged, swept and purged, the next entry still has the next offset."""
     await relay.commit([envelope("alice", n, "bob/coder", ["bob"]) for n in (1, 2, 3)])

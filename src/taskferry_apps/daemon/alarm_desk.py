@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from taskferry_protocol.audit import AuditKind
@@ -25,14 +25,13 @@ _NAMES: Final = re.compile("@([a-z0-9][a-z0-9_-]{0,31})", re.ASCII)
 class AlarmDesk:
     """As `alarm_port.AlarmService` promises it."""
 
-    def __init__(self, core: Core, clock_ahead_ms: Callable[[], int | None]) -> None:
+    def __init__(self, core: Core) -> None:
         self._core = core
-        self._clock_ahead_ms = clock_ahead_ms
 
     async def alarms(self, caller: Caller) -> tuple[AlarmView, ...]:
         """Those that stand, oldest first; before them that the clock is wrong."""
         require_owner(caller)
-        off = [Alarm(text, None, 1) for text in clock_alarm(self._clock_ahead_ms())]
+        off = [Alarm(text, None, 1) for text in clock_alarm(self._core.clock.ahead_ms)]
         standing = (*off, *await standing_alarms(self._core.store))
         if not standing:
             return ()
@@ -65,7 +64,7 @@ class AlarmDesk:
         core = self._core
         found = {
             PUT_OUT: "It stands as long as this device is none of the account's.",
-            CLOCK_OFF: "It stands until the clock is right and the daemon has started again.",
+            CLOCK_OFF: "It stands until the clock is right.",
         }
         if core.suspended:
             found[core.suspended] = "It stands until this is the only instance at work."

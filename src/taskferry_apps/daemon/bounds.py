@@ -76,6 +76,12 @@ class DaemonBounds:
     agents_told: int = fixed(
         Of.PEERS, 256, _COUNT, "Agents of the account's other devices, those that were withdrawn among them."
     )
+    requests: int = fixed(
+        Of.PEERS,
+        1_000,
+        _COUNT,
+        "Requests for connections that wait for the owner, a month each: more than anybody reads.",
+    )
     regained: int = fixed(
         Of.PEERS,
         4_096,

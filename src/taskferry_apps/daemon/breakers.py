@@ -18,6 +18,7 @@ from taskferry_protocol.breakers import (
     Trip,
     Tripped,
     after_decision,
+    is_refused,
     is_tripped,
     judge_incoming,
     judge_outgoing,
@@ -251,7 +252,7 @@ async def _refuse(core: Core, breaker: BreakerRecord, tripped: Tripped) -> NoRet
     """Tell the owner, unless that is told already, and refuse."""
     draft = Draft(core)
     until = tripped.until or Instant(draft.now + DAY_MS)
-    if breaker.refused_until is None or breaker.refused_until <= draft.now:
+    if not is_refused(breaker, draft.now):
         tripped_now = tripped_by(breaker, tripped.trip, draft.now)
         await _put(draft, breaker, attrs.evolve(tripped_now, refused_until=until))
         await draft.commit()

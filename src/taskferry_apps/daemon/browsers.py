@@ -16,6 +16,7 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.ids import Instant, sha256
 from taskferry_protocol.limits import MINUTE_MS
 
+from ..lasting_until import goes_on
 from .bounds import BOUNDS
 from .browser_port import BrowserSession
 from .core import Core
@@ -76,7 +77,9 @@ class Browsers:
                 detail={"field": "to"},
             )
         now, ticket = self._now(), self._secret()
-        self._tickets = {digest: kept for digest, kept in self._tickets.items() if kept.until > now}
+        self._tickets = {
+            digest: kept for digest, kept in self._tickets.items() if goes_on(kept.until, now, TICKET_MS)
+        }
         _make_room(self._tickets, TICKETS)
         until = Instant(now + TICKET_MS)
         self._tickets[_digest(ticket)] = _Ticket(to, until)
@@ -86,7 +89,7 @@ class Browsers:
         """Use a ticket up, and write down that a browser came in."""
         # Looked up by its hash: how long that takes says nothing of the secret.
         kept, now = self._tickets.pop(_digest(ticket), None), self._now()
-        if kept is None or kept.until <= now:
+        if kept is None or not goes_on(kept.until, now, TICKET_MS):
             return None
         secret, closings = self._secret(), self._closings
         async with self._core.lock:
@@ -153,7 +156,7 @@ class Browsers:
         self._sessions = {
             digest: kept
             for digest, kept in self._sessions.items()
-            if kept.ends_at > now and kept.used_at + IDLE_MS > now
+            if goes_on(kept.ends_at, now, LIFE_MS) and goes_on(kept.used_at + IDLE_MS, now, IDLE_MS)
         }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import attrs
 
@@ -33,6 +34,7 @@ from taskferry_protocol.records import (
 from .accepting import accept_new
 from .arrival import Arrival
 from .bonds import Bond, bonds_between, closed_to_peer, last_word, relation
+from .bounds import BOUNDS
 from .connection_audit import audit_peer_step, ended_kind, grant_facts
 from .grants import Allowance, read_allowance, within
 from .identity_changes import stopped
@@ -43,6 +45,8 @@ from .resending import offer_refused_again
 from .rules import count_use, find_rule, wish_by
 
 __all__ = ["take_acceptance", "take_end", "take_grant", "take_request"]
+
+MOST_REQUESTS: Final = BOUNDS.requests
 
 
 async def _log(arrival: Arrival) -> AccountLog:
@@ -117,6 +121,8 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     # An invite that accepts does so below, on terms of its own.
     by_invite = invite is not None and invite.accepts
     if by_invite or is_connected or not await _accepted_by_rule(arrival, record, last_word(bonds)):
+        if invite is None:
+            await _check_room(arrival)
         arrival.draft.add(SaveConnection(record))
         _tell(arrival, record)
     await audit_peer_step(arrival.draft, AuditKind.CONNECTION_ASKED, record)
@@ -124,6 +130,14 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
         return state
     await admit_invited(arrival.draft, record, invite, last_word(bonds))
     return ""
+
+
+async def _check_room(arrival: Arrival) -> None:
+    """Refuse what nobody would ever look at: a relay makes as many strangers as it likes."""
+    waiting = await arrival.draft.core.store.waiting_counts(arrival.draft.now)
+    if waiting.requests >= MOST_REQUESTS:
+        text = f"{waiting.requests} requests wait for the owner already"
+        raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, text)
 
 
 def _check_pause(arrival: Arrival, bonds: Sequence[Bond]) -> None:

@@ -17,6 +17,7 @@ from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Entropy, Hash, Instant, LogPosition
+from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.rates import RateState
 from taskferry_protocol.records import (
     AppendEvent,
@@ -43,6 +44,7 @@ from taskferry_protocol.records import (
 from taskferry_stores.port import DaemonStore
 
 from ..histogram import Histogram
+from ..lasting_until import goes_on
 from ..relay_answers import Ear
 from .beginning import Beginning
 from .bell import Bell
@@ -51,8 +53,10 @@ from .instance import InstanceMark
 from .keys import KeyRing
 from .lasting import note_lasting
 from .logbook import LogBook
+from .manage_port import LONGEST_MINUTES
 from .pairs import Pairs
 from .port import DaemonRefusal
+from .relay_clock import RelayClock
 
 __all__ = ["SEQUENCE_FLOOR", "Core", "Vault", "Watcher"]
 
@@ -166,6 +170,8 @@ class Core:
         """Account, keys or settings changed."""
         self.shown = Bell()
         """Something changed that the owner's pages may show."""
+        self.clock = RelayClock(now)
+        """Says how this machine's clock stands to the relay's."""
         self.steps: ClockSteps | None = None
         """Notices steps of the clock, where there is another to compare it with."""
         self.watcher: Watcher | None = None
@@ -181,6 +187,7 @@ class Core:
         self.keyless = own.record.name if own is not None and self.ring is None else ""
         raw = (await self.store.settings((_CAUGHT_UP,))).get(_CAUGHT_UP)
         self.caught_up = Instant(int(raw)) if raw is not None else None
+        self.clock.note_caught_up(self.caught_up)
         floor = (await self.store.settings((SEQUENCE_FLOOR,))).get(SEQUENCE_FLOOR)
         self.sequence_floor = int.from_bytes(floor or b"", "big")
 
@@ -224,7 +231,8 @@ class Core:
 
     def forget_unlocked(self) -> None:
         """Let go of a manage key whose minutes are over."""
-        if self.unlocked is not None and self.now() >= self.unlocked[1]:
+        longest_ms = LONGEST_MINUTES * MINUTE_MS
+        if self.unlocked is not None and not goes_on(self.unlocked[1], self.now(), longest_ms):
             self.unlocked = None
 
     def check_may_sign(self) -> None:

@@ -86,7 +86,7 @@ class Doctor:
         return Finding("relay", Level.FAIL, f"{status.url}: {why}", remedy)
 
     def _clock(self) -> Finding:
-        ahead = self._link.clock_ahead_ms
+        ahead = self._core.clock.ahead_ms
         if ahead is None:
             return Finding("clock", Level.WARN, "Nothing to compare with until the relay is reached.")
         off = abs(ahead)

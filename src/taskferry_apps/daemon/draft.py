@@ -320,6 +320,7 @@ class Draft:
 
     async def _seal(self, content: Content, mine: AgentRef, peer: AgentRef) -> Sealed:
         self.core.check_may_sign()
+        self.core.clock.check()
         to = await self._recipient(peer)
         sequence = await self._next_sequence(peer)
         try:

@@ -105,9 +105,15 @@ class Inbound:
                     news, directory = None, Directory.OPEN
                 facts = await gather_facts(self._core, read, directory, news, own)
                 decision = receive(read, sealed, facts, now=self._core.now())
-                if not isinstance(decision, NeedLog):
+                early = isinstance(decision, Quarantine) and decision.code is RejectCode.BAD_TIME
+                waits = early and self._core.clock.finds_in_time(read.header.created_at)
+                if not waits and not isinstance(decision, NeedLog):
                     await self._settle(decision, raw, sealed, at, news)
                     return
+            if not isinstance(decision, NeedLog):
+                # Refused now it would stay so, for no fault of its sender's.
+                await self._core.clock.wait_for(read.header.created_at)
+                continue
             if decision.account == self._core.own != read.header.from_.account:
                 own = Directory.EXHAUSTED
                 await refresh(self._core, self._fetch, decision.account, decision.start)

@@ -14,7 +14,7 @@ from taskferry_protocol.crypto import KEY_BYTES, EncryptionKey, SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
 from taskferry_protocol.ids import Entropy, Instant
-from taskferry_protocol.limits import DAY_MS, SEEN_MS
+from taskferry_protocol.limits import DAY_MS, MANAGED_STATEMENTS, SEEN_MS, STATEMENTS, TIME_LIMIT
 from taskferry_protocol.passphrases import Effort, LockedSecret, lock_secret
 
 __all__ = [
@@ -30,6 +30,12 @@ __all__ = [
 
 #: How old an encryption key grows before the device replaces it.
 ROTATE_AFTER_MS: Final = 7 * DAY_MS
+
+#: Places of a log in which a device rotates its key.
+ROTATIONS: Final = STATEMENTS - MANAGED_STATEMENTS
+#: Up to which part of them how many weeks a key is used: the fuller the log, the longer, so that keys are
+#: still replaced when an account with many devices is old.
+PACES: Final = ((0.5, 1), (0.75, 4), (1.0, 26))
 
 _LOCKED_FOR: Final = "tf1 manage lock"
 
@@ -84,9 +90,13 @@ class KeyRing:
         coming = (self.next_encryption,) if self.next_encryption else ()
         return (*coming, self.device.encryption, *(former.key for former in self.former))
 
-    def rotation_due(self, now: Instant) -> bool:
-        """Whether the encryption key has grown old."""
-        return now - self.encryption_since >= ROTATE_AFTER_MS
+    def rotation_due(self, now: Instant, statements: int = 0) -> bool:
+        """Whether the encryption key has grown old, or is of a future that a wrong clock has shown.
+
+        `statements`: so many has the account's log, in which each rotation takes a place for ever.
+        """
+        pace = next((pace for until, pace in PACES if statements < until * ROTATIONS), PACES[-1][1])
+        return abs(now - self.encryption_since) >= pace * ROTATE_AFTER_MS
 
     def prepare_rotation(self, entropy: Entropy) -> KeyRing:
         """With the next encryption key made: save this before the statement that names it is published."""
@@ -107,9 +117,14 @@ class KeyRing:
             next_encryption=None,
         )
 
-    def erase_old(self, now: Instant) -> KeyRing:
-        """Without the former keys that nothing on its way can be sealed to any more."""
-        kept = tuple(former for former in self.former if now - former.replaced_at < SEEN_MS)
+    def erase_old(self, now: Instant, *, is_right: bool = False) -> KeyRing:
+        """Without the former keys that nothing on its way can be sealed to any more.
+
+        What was replaced in a future, by a clock that was ahead, counts as replaced now if now `is_right`.
+        """
+        latest = now if is_right else TIME_LIMIT
+        known = [attrs.evolve(old, replaced_at=Instant(min(old.replaced_at, latest))) for old in self.former]
+        kept = tuple(former for former in known if now - former.replaced_at < SEEN_MS)
         return self if kept == self.former else attrs.evolve(self, former=kept)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from taskferry_protocol.breakers import LED_MS, Lead, led_by
 from taskferry_protocol.ids import AgentRef, ConversationId, Hash, Instant
-from taskferry_protocol.limits import HOPS
+from taskferry_protocol.limits import DAY_MS, HOPS
 from taskferry_protocol.links import TaskLink
 from taskferry_protocol.messages import decode_content
 from taskferry_protocol.records import Flow, MessageRecord
@@ -63,7 +63,8 @@ async def _lead(draft: Draft, message: MessageRecord) -> Lead:
     content = decode_content(message.content)
     pair = await draft.core.pairs.of(message.mine, message.peer, draft.now)
     looked_at = pair.breaker.looked_at
-    looked = looked_at is not None and message.stored_at <= looked_at
+    # One that lies further ahead was written by a clock that was, and says nothing of what came since.
+    looked = looked_at is not None and message.stored_at <= looked_at <= draft.now + DAY_MS
     # What came before a person's word counts no more: it is the word that leads on.
     return Lead(0 if looked else content.hop, content.cause)
 

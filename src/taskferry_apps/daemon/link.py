@@ -78,8 +78,6 @@ class Link:
         self._notice = ""
         self._quiet = Quiet()
         self._presence = Presence()
-        self.clock_ahead_ms: int | None = None
-        """How far this machine's clock was ahead of the relay's when the session began."""
         self._own_is_stale = False
         self._is_other_branch = False
 
@@ -168,10 +166,7 @@ class Link:
 
     def begin_afresh(self) -> None:
         """Forget why no session was taken, since what it was about has changed; dial at once."""
-        self.refused = None
-        self._error = ""
-        self._asked_away = None
-        self._attempt = 0
+        self._attempt, self._error, self.refused, self._asked_away = 0, "", None, None
         self._core.changed.ring()
 
     @property
@@ -328,7 +323,10 @@ class Link:
         self._published = client.ready.log.length
         if await kept_ticket(self._core.store, origin):
             await self._core.commit((FORGET_TICKET,))
-        self.clock_ahead_ms = self._core.now() - client.ready.relay_now
+        self._core.clock.compare(client.ready.relay_now)
+        if self._core.clock.is_off:
+            self._came_in(client)
+            await self._core.clock.wait_while_off(client.wait_ended)
         await take_own_news(self._core, client)
         # What is signed from here on continues what was signed by whom this one takes the place of.
         await stand_alone(self._core)
@@ -340,16 +338,20 @@ class Link:
             self._core.caught_up = self._core.now()
             await self._core.commit(self._core.keep_caught_up())
         await audit_sign_in(self._core, origin, client.transport_kind)
-        self._client = client
-        self._since = self._quiet.heard_at = self._core.now()
-        self._attempt, self._error, self.refused = 0, "", None
-        for bell in (self._core.feed, self._core.shown, self._core.due):
-            bell.ring()
-        get_logger().info("connected to the relay", url=self._url, transport=client.transport_kind)
+        self._came_in(client)
+        self._quiet.heard_at = self._core.now()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive, client, origin, generation)
             nursery.start_soon(self._send, client)
             raise await client.wait_ended()
+
+    def _came_in(self, client: RelayClient) -> None:
+        if self._client is None:
+            get_logger().info("connected to the relay", url=self._url, transport=client.transport_kind)
+        self._client, self._since = client, self._core.now()
+        self._attempt, self._error, self.refused = 0, "", None
+        for bell in (self._core.feed, self._core.shown, self._core.due):
+            bell.ring()
 
     async def _receive(self, client: RelayClient, origin: str, generation: Generation) -> None:
         inbound = Inbound(self._core, fetch_for_mail(self._core, client))

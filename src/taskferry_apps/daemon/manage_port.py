@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from taskferry_protocol.ids import Instant
 
 if TYPE_CHECKING:
     from .port import Caller
 
-__all__ = ["ManageService"]
+__all__ = ["LONGEST_MINUTES", "ManageService"]
+
+LONGEST_MINUTES: Final = 720
+"""For so long a manage key may be unlocked at most."""
 
 
 class ManageService(Protocol):

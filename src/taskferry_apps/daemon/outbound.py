@@ -37,7 +37,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_transports.backoff import delay
 
-from ..relay_answers import Pending
+from ..relay_answers import LinkEnded, Pending
 from .asked import lose
 from .bonds import bonds_between
 from .core import Core
@@ -45,7 +45,7 @@ from .draft import Draft, is_class_without_receipt
 from .identity_changes import WAITING_CODE, stopped
 from .port import DaemonRefusal
 from .publications import Publication, Subject, note
-from .repeating import note_expired
+from .repeating import is_early, note_expired
 
 __all__ = ["Outbound", "Renew", "give_up_all", "give_up_expired"]
 
@@ -180,6 +180,8 @@ class Outbound:
                 stale = await self._commit(sent, outcomes)
         for group in _by_account(stale):
             await self._wrap_again(group)
+        if any(isinstance(one, Refusal) and one.code is RejectCode.BAD_TIME for one in outcomes):
+            raise LinkEnded(None, "the clock was set: the relay is asked anew what time it is")
 
     async def _commit(
         self, sent: Sequence[OutboxRecord], outcomes: Sequence[Outcome]
@@ -337,7 +339,8 @@ async def _end(draft: Draft, entry: OutboxRecord, rung: Rung, code: str) -> None
         name = message.mine.name
         refs = (entry.hash,) if message.task is None else (entry.hash, message.task)
         draft.add(SetRung(entry.hash, name, rung, code, draft.now))
-        if rung is Rung.EXPIRED and code == RejectCode.EXPIRED.value:
+        ended = attrs.evolve(message, rung=rung, code=code)
+        if (rung is Rung.EXPIRED and code == RejectCode.EXPIRED) or is_early(ended, draft.now):
             await note_expired(draft, message)
         draft.tell("delivery", name, refs, rung=rung.value, code=code)
 

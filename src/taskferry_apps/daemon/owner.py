@@ -310,7 +310,7 @@ class Owner:
         no older copy: one signed on an earlier log, by a disk that was put back, would fork the account.
         """
         try:
-            await self._keep_keys(lambda ring, now: ring.rotation_due(now), may_state=connected)
+            await self._keep_keys(KeyRing.rotation_due, may_state=connected)
         except DaemonRefusal as refused:
             # Another device was faster, or no relay is there to ask: the next round tries again.
             get_logger().info("the key is not replaced yet", reason=refused.code)
@@ -327,15 +327,15 @@ class Owner:
                 "Link it again from an empty data directory: taskferry device link",
                 status=409,
             )
-        await self._keep_keys(lambda ring, now: True, may_state=True)
+        await self._keep_keys(lambda *_: True, may_state=True)
 
-    async def _keep_keys(self, is_due: Callable[[KeyRing, Instant], bool], *, may_state: bool) -> None:
+    async def _keep_keys(self, is_due: Callable[[KeyRing, Instant, int], bool], *, may_state: bool) -> None:
         core = self._core
         if core.account is None or core.ring is None or core.suspended:
             return
         async with core.undivided():
             now = core.now()
-            ring = core.keys.erase_old(now)
+            ring = core.keys.erase_old(now, is_right=core.clock.is_right)
             log = await core.own_log()
             mine = log.state.devices.get(core.device)
             # A recovery may go on from before this device was let in: then the log does not even name it.
@@ -343,7 +343,9 @@ class Owner:
                 return
             # After a restore nobody has the other half of a key that was stated since the backup.
             is_lost = mine.record.enc not in [key.public for key in ring.opening_keys()]
-            if may_state and (is_due(ring, now) or is_lost or ring.next_encryption is not None):
+            if may_state and (
+                is_due(ring, now, log.state.length) or is_lost or ring.next_encryption is not None
+            ):
                 ring = ring.prepare_rotation(core.entropy)
                 await core.save_keys(ring)
                 core.ring = ring

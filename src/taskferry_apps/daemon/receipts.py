@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Final
 
+import attrs
 import trio
 
 from taskferry_protocol.errors import RejectCode
@@ -32,6 +33,7 @@ from .core import Core
 from .draft import Draft
 from .invited import hear_of_invite
 from .port import DaemonRefusal
+from .repeating import is_untimely_there, note_expired
 from .telling import PeerTelling, telling_to
 
 __all__ = ["GATHER_S", "LOOK_AGAIN_S", "Receipts", "take_receipt"]
@@ -157,6 +159,9 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
             reason = _reason(code) if quarantined else ""
             draft.add(SetRung(item.hash, message.mine.name, rung, reason, draft.now))
             draft.add(DropOutbox((item.hash,)))
+            ended = attrs.evolve(message, rung=rung, code=reason)
+            if is_untimely_there(ended):
+                await note_expired(draft, ended)
             if not quarantined and code and message.type == ConnectionRequested.type_name:
                 await hear_of_invite(draft, message, code)
             refs = (item.hash,) if message.task is None else (item.hash, message.task)

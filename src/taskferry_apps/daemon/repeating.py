@@ -1,8 +1,9 @@
 """Bringing words of tasks once more that expired on their way: a peer that was long away misses none.
 
-So is what was refused for want of permission alone, where that came only after its time. What expires is
-noted in the commit that says so. Each time what brings it has expired as well it is brought again, until the
-peer has it or half a year is over: one envelope at a time waits for who never comes back.
+So is what was refused for want of permission alone, where that came only after its time, and what was signed
+by a clock that was ahead, once its time has come. What expires is noted in the commit that says so. Each time
+what brings it has expired as well it is brought again, until the peer has it or half a year is over: one
+envelope at a time waits for who never comes back.
 """
 
 from __future__ import annotations
@@ -25,7 +26,14 @@ from .core import Core
 from .draft import LIFETIME_MS, Draft
 from .port import DaemonRefusal
 
-__all__ = ["brought_again", "is_barred_there", "note_expired", "repeat_expired"]
+__all__ = [
+    "brought_again",
+    "is_barred_there",
+    "is_early",
+    "is_untimely_there",
+    "note_expired",
+    "repeat_expired",
+]
 
 #: The setting that notes them.
 _KEY: Final = "expired words"
@@ -41,6 +49,11 @@ _BARRED: Final = frozenset(
         ("quarantined: ", RejectCode.NOT_PERMITTED),
         ("quarantined: ", RejectCode.RATE_LIMITED),
     )
+)
+
+#: What a peer says that was away, or asleep with it in hand, or whose clock is wrong.
+_UNTIMELY: Final = frozenset(
+    f"quarantined: {code.value}" for code in (RejectCode.EXPIRED, RejectCode.BAD_TIME)
 )
 
 
@@ -64,17 +77,28 @@ def _note(draft: Draft, words: Sequence[_Word]) -> None:
     draft.add(PutSetting(_KEY, json.dumps(listed).encode()) if listed else DropSetting(_KEY))
 
 
+def is_early(message: MessageRecord, now: Instant) -> bool:
+    """Whether a message of ours is from a future that comes, by a clock that was ahead, and was refused."""
+    refused = message.rung is Rung.FAILED and message.code == RejectCode.BAD_TIME
+    return refused and message.created_at - now <= LIFETIME_MS
+
+
+def is_untimely_there(message: MessageRecord) -> bool:
+    """Whether a message of ours came to its peer in time, and was looked at when it was not, by its clock."""
+    return message.rung is Rung.FAILED and message.code in _UNTIMELY
+
+
 def is_barred_there(message: MessageRecord) -> bool:
     """Whether only a permission keeps a message of ours from its peer."""
     return message.rung is Rung.FAILED and message.code in _BARRED
 
 
 async def note_expired(draft: Draft, message: MessageRecord) -> None:
-    """Note a message of ours whose time is over, if it stands in a task and there is room."""
+    """Note a message of ours whose time is over, or still to come, if it is in a task and there is room."""
     words = await _noted(draft)
     if message.task is None or len(words) >= MOST or any(word.hash == message.hash for word in words):
         return
-    _note(draft, (*words, _Word(message.hash, draft.now)))
+    _note(draft, (*words, _Word(message.hash, Instant(max(draft.now, message.created_at)))))
 
 
 async def brought_again(core: Core, hash: Hash) -> bool:
@@ -115,7 +139,9 @@ async def _repeat_some(core: Core) -> bool:
 async def _bring(draft: Draft, message: MessageRecord) -> bool:
     """Post what brings it. False where that helps nobody any more, or cannot be."""
     store = draft.core.store
-    if message.task is None or not (message.rung is Rung.EXPIRED or is_barred_there(message)):
+    ended = message.rung is Rung.EXPIRED or is_untimely_there(message)
+    ended = ended or is_barred_there(message) or is_early(message, draft.now)
+    if message.task is None or not ended:
         return False
     rows = (await store.tasks((message.task,))).get(message.task, ())
     row = next((row for row in rows if (row.mine, row.peer) == (message.mine, message.peer)), None)

@@ -131,7 +131,7 @@ class Daemon:
         self._access = Access(core, owner_digest)
         self.audit = AuditBook(core)
         """What was done, decided and refused."""
-        self.alarms: AlarmService = AlarmDesk(core, lambda: self._link.clock_ahead_ms)
+        self.alarms: AlarmService = AlarmDesk(core)
         """What the owner must know, until it is dismissed or its cause is gone."""
         self.numbers = NumbersDesk(core, self._link)
         """What the daemon counts of itself."""
@@ -206,7 +206,7 @@ class Daemon:
             device=core.device if own is not None else None,
             relay=await self._link.status() if own is not None else None,
             version=version(),
-            alarms=(*clock_alarm(self._link.clock_ahead_ms), *await alarms(core.store)),
+            alarms=(*clock_alarm(core.clock.ahead_ms), *await alarms(core.store)),
             secrets=core.vault.kind,
             manage=self.manage.state,
             changed=await changed_owners(core.store),

@@ -62,7 +62,8 @@ class Upkeep:
         """One round after another until cancelled. Raises the store's errors."""
         while True:
             due = self._core.due.next
-            if self._core.account is not None:
+            # What is given up, ended or erased by a wrong clock is gone.
+            if self._core.account is not None and not self._core.clock.is_in_question:
                 await self.round()
             with trio.move_on_after(await self._pause()):
                 await due.wait()
@@ -70,7 +71,9 @@ class Upkeep:
     async def round(self) -> None:
         """Do what is due."""
         self._core.forget_unlocked()
-        await self._owner.keep_keys_fresh(connected=self._link.connected)
+        # By a wrong clock a key would be young for years, or its former one be forgotten at once.
+        may_replace = self._link.connected and self._core.clock.is_right
+        await self._owner.keep_keys_fresh(connected=may_replace)
         await give_up_expired(self._core)
         await repeat_expired(self._core)
         await self._second_looks.take_due()

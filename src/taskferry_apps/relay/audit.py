@@ -163,7 +163,8 @@ class RelayAudit:
         if now // HOUR_MS != self._hour:
             self._close_hour()
         changes: list[RelayChange] = [AppendAudit(note) for note in self._waiting]
-        if now >= self._prune_at:
+        # Later than an hour was put down by a clock that was ahead.
+        if not now < self._prune_at <= now + HOUR_MS:
             changes.append(PruneAudit(Instant(max(0, now - KEPT_MS)), KEPT, PRUNED))
             self._prune_at = now + HOUR_MS
         if not changes:

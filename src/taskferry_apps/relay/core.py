@@ -115,7 +115,7 @@ class Relay:
             self.meter,
             self._senders,
         )
-        self._housekeeping = Housekeeping(self._engine, now)
+        self._housekeeping = Housekeeping(self._engine, now, store)
         bounds = policy.bounds
         budget = SignUpBudget(policy.sign_ups)
         self.entrance = Entrance(store, policy.sign_up, policy.client_tokens, budget, bounds.accounts)

@@ -10,18 +10,20 @@ from typing import Final
 
 import trio
 
+from taskferry_protocol.audit import read_entry
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.limits import DAY_MS, SEEN_MS
+from taskferry_protocol.limits import DAY_MS, LIFETIME_MS, MINUTE_MS, SEEN_MS
 from taskferry_protocol.records import (
     Counted,
     Expire,
     Expired,
+    Order,
     PurgeInvites,
     PurgeSeen,
     Sweep,
     SweepSignUps,
 )
-from taskferry_stores.port import StoreFull
+from taskferry_stores.port import RelayStore, StoreFull
 
 from ..logs import get_logger
 from .engine import Engine
@@ -43,15 +45,24 @@ EXPIRE_EVERY_MS: Final = 5_000
 #: A ticket that is over is remembered for a while, so that whoever shows it hears why it does not count.
 SIGN_UPS_KEPT_MS: Final = DAY_MS
 
+#: How long a clock that has leapt by a month since a relay was last at work here may take to be put right.
+PATIENCE_S: Final = 600.0
+#: Entries among which one is looked for that is not of this start.
+LOOKED_AT: Final = 32
+
 _LOG = get_logger()
 
 
 class Housekeeping:
     """One task that keeps a relay's store small."""
 
-    def __init__(self, engine: Engine, now: Callable[[], Instant]) -> None:
+    def __init__(self, engine: Engine, now: Callable[[], Instant], store: RelayStore | None = None) -> None:
+        """By `store`'s audit log it is known when a relay was last at work on it."""
         self._engine = engine
         self._now = now
+        self._store = store
+        self._last_at_work: Instant | None = None
+        self._patient_until = 0.0
         self._expire_at = 0
         self._purge_at = 0
         # What an earlier run left unswept is found by looking once.
@@ -61,21 +72,41 @@ class Housekeeping:
 
     async def run(self) -> None:
         """Keep house until cancelled."""
+        self._last_at_work = await self._find_last_at_work()
+        self._patient_until = trio.current_time() + PATIENCE_S
         while True:
             try:
-                busy = await self.step()
+                busy = not self._waits_for_clock() and await self.step()
             except StoreFull:
                 # Deleting needs room as well; the engine has said so already.
                 busy = False
             await trio.sleep(PAUSE_S if busy else REST_S)
 
+    async def _find_last_at_work(self) -> Instant | None:
+        """When something was last written down, but for what this very start has."""
+        if self._store is None:
+            return None
+        page = await self._store.audit_rows(None, None, LOOKED_AT, Order.NEWEST_FIRST)
+        times = [read_entry(row.raw).note.at for row in page.items]
+        return next((at for at in times if abs(self._now() - at) > MINUTE_MS), None)
+
+    def _waits_for_clock(self) -> bool:
+        """Whether the clock has leapt by a month since, and may be put right in a moment.
+
+        What expires and is forgotten by a wrong clock is gone: mail, invites, what was seen.
+        """
+        last = self._last_at_work
+        leapt = last is not None and self._now() - last > LIFETIME_MS
+        return leapt and trio.current_time() < self._patient_until
+
     async def step(self) -> bool:
         """Do a little of whatever is due; whether there is more of it."""
         now = self._now()
         busy = False
-        if now >= self._expire_at:
+        if not now < self._expire_at <= now + EXPIRE_EVERY_MS:
             busy |= await self._expire(now)
-        if now >= self._purge_at:
+        # Later than that was put down by a clock that was ahead.
+        if not now < self._purge_at <= now + PURGE_EVERY_MS:
             busy |= await self._purge(now)
         return await self._sweep() or busy
 

@@ -23,6 +23,7 @@ from taskferry_protocol.records.operations import PutSignIn, TakeSignIn
 from taskferry_stores.port import RelayStore
 from taskferry_transports.loopback import is_loopback
 
+from ..lasting_until import goes_on
 from .audit import RelayAudit
 from .limits import USUAL
 
@@ -176,7 +177,7 @@ class OpsDoor:
         self._sessions = {
             digest: kept
             for digest, kept in self._sessions.items()
-            if kept.ends_at > now and kept.used_at + IDLE_MS > now
+            if goes_on(kept.ends_at, now, LIFE_MS) and goes_on(kept.used_at + IDLE_MS, now, IDLE_MS)
         }
 
     def may_read_numbers(self, approach: Approach, bearer: str | None) -> bool:

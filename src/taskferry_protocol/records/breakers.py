@@ -50,7 +50,7 @@ class BreakerRecord:
 
 @value
 class CountExchange:
-    """Count what has passed. What passed between the two more than a day before it is forgotten."""
+    """Count what has passed. What passed between the two a day or more before or after it is forgotten."""
 
     exchange: ExchangeRecord
 

@@ -155,7 +155,10 @@ class PurgeLeases:
 
 @attrs.frozen
 class NoteSeen:
-    """Somebody acted as one of our agents at a time; what is earlier than what is held is passed over."""
+    """Somebody acted as one of our agents at a time; what is earlier than what is held is passed over.
+
+    A day earlier and more it is not: what is held is of a clock that was ahead.
+    """
 
     agent: str
     at: Instant

@@ -50,7 +50,7 @@ class BreakerTables:
         match change:
             case CountExchange(exchange=new):
                 for n, old in self.between(new.mine, new.peer):
-                    if old.at <= new.at - DAY_MS:
+                    if abs(old.at - new.at) >= DAY_MS:
                         drop(self.exchanges, n)
                 put(self.exchanges, int(state.place("exchanges")), new)
             case ForgetExchanges():

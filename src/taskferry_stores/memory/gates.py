@@ -45,7 +45,7 @@ from taskferry_protocol.records import (
     WaitingCounts,
 )
 
-from ..rules import require_revision, unknown
+from ..rules import horizon, require_revision, unknown
 from .tables import Journal, page, pick
 
 if TYPE_CHECKING:
@@ -191,11 +191,9 @@ class MemoryGateReads:
         self: _Held, rules: Collection[Hash], use: RuleUse, since: Instant
     ) -> Mapping[Hash, int]:
         """How often rules did something lately."""
-        uses = (await self._begin()).gate_tables.rule_uses.values()
-        return {
-            rule: sum(1 for one in uses if (one.rule, one.use) == (rule, use) and one.at > since)
-            for rule in set(rules)
-        }
+        held, last = (await self._begin()).gate_tables.rule_uses.values(), horizon(since)
+        uses = [one for one in held if since < one.at <= last]
+        return {rule: sum(1 for one in uses if (one.rule, one.use) == (rule, use)) for rule in set(rules)}
 
     async def approvals(self: _Held, approvals: Collection[Hash]) -> Mapping[Hash, ApprovalRecord]:
         """Questions by id."""

@@ -8,6 +8,7 @@ from typing import Protocol
 from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.records import OutboxRecord, OutboxState, Rung
 
+from ..rules import LONGEST_DEFERRAL_MS
 from .daemon_state import DaemonState
 from .tables import grouped, pick
 
@@ -45,7 +46,7 @@ class MemoryOutboxReads:
         for entry in _in_order(state):
             if entry.state is not OutboxState.WAITING or entry.expires_at <= now:
                 continue
-            if entry.next_attempt_at > now:
+            if now < entry.next_attempt_at <= now + LONGEST_DEFERRAL_MS:
                 held_up.add(entry.to)
             if entry.to in held_up or entry.hash in but:
                 continue

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol, assert_never
 import attrs
 
 from taskferry_protocol.ids import AgentRef, Hash, Instant
+from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import (
     Counted,
     DaemonResult,
@@ -88,7 +89,7 @@ class RuntimeTables:
                     drop(self.leases, key)
                 return Counted(len(over))
             case NoteSeen():
-                if change.at > self.seen.get(change.agent, -1):
+                if not change.at <= self.seen.get(change.agent, -1) <= change.at + DAY_MS:
                     put(self.seen, change.agent, change.at)
             case PutPeerWord():
                 word = change.word

@@ -39,7 +39,7 @@ from taskferry_protocol.records import (
     WaitingCounts,
 )
 
-from ..rules import require_revision, unknown
+from ..rules import horizon, require_revision, unknown
 from . import history_rows
 from .rows import agent_ref, page_of, select_in, singles, to_signed, to_unsigned
 
@@ -112,8 +112,9 @@ def rule_uses(
     connection: Connection, rules: Collection[Hash], use: RuleUse, since: Instant
 ) -> dict[Hash, int]:
     """How often rules did something lately."""
-    query = "SELECT count(*) FROM rule_uses WHERE rule = ? AND use = ? AND at > ?"
-    return {rule: connection.execute(query, (rule, use, since)).fetchone()[0] for rule in set(rules)}
+    query = "SELECT count(*) FROM rule_uses WHERE rule = ? AND use = ? AND at > ? AND at <= ?"
+    last = horizon(since)
+    return {rule: connection.execute(query, (rule, use, since, last)).fetchone()[0] for rule in set(rules)}
 
 
 _APPROVALS = (

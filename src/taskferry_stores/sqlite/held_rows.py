@@ -303,10 +303,12 @@ class HeldRows:
 
     def _write_exchanges(self) -> None:
         ends = [
-            (self._number(flow.from_), self._number(flow.to), at - DAY_MS)
+            (self._number(flow.from_), self._number(flow.to), at - DAY_MS, at + DAY_MS)
             for flow, at in self._counted.items()
         ]
-        self._connection.executemany("DELETE FROM exchanges WHERE mine = ? AND peer = ? AND at <= ?", ends)
+        # What is of a later day was counted by a clock that was ahead.
+        over = "DELETE FROM exchanges WHERE mine = ? AND peer = ? AND (at <= ? OR at >= ?)"
+        self._connection.executemany(over, ends)
         insert(self._connection, _EXCHANGES, self._exchanges)
 
     def _judge(self) -> None:

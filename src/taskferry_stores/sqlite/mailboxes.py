@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import Final
 
 from taskferry_protocol.ids import AgentRef, DeviceId, Hash
+from taskferry_protocol.limits import SEEN_MS
 from taskferry_protocol.records import (
     AckMailbox,
     AlreadyStored,
@@ -351,12 +352,16 @@ class Mailboxes:
         return Expired(len(rows), tuple(notices))
 
     def purge(self, change: PurgeSeen) -> Counted:
-        """Forget what was seen long ago and is in no mailbox. Rows stand in the order of their time."""
+        """Forget what was seen long ago and is in no mailbox. Rows stand in the order of their time.
+
+        Of a time that is far ahead are those of a clock that was: they keep none behind them.
+        """
         self._flush_rows()
         done = self._connection.execute(
             "DELETE FROM seen WHERE n IN (SELECT s.n FROM seen s WHERE s.n < coalesce("
-            " (SELECT n FROM seen WHERE at >= ? ORDER BY n LIMIT 1), (SELECT max(n) + 1 FROM seen))"
+            " (SELECT n FROM seen WHERE at >= ? AND at < ? ORDER BY n LIMIT 1),"
+            " (SELECT max(n) + 1 FROM seen))"
             " AND NOT EXISTS (SELECT 1 FROM envelopes e WHERE e.n = s.n) ORDER BY s.n LIMIT ?)",
-            (change.before, change.limit),
+            (change.before, change.before + 2 * SEEN_MS, change.limit),
         )
         return Counted(done.rowcount)

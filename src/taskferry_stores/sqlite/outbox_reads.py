@@ -8,6 +8,7 @@ from collections.abc import Collection
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.records import OutboxRecord, Rung
 
+from ..rules import LONGEST_DEFERRAL_MS
 from .rows import select_in, singles
 from .traffic_rows import OUTBOX, outbox_record
 
@@ -15,7 +16,7 @@ Connection = sqlite3.Connection
 
 _HELD_UP = (
     "SELECT 1 FROM outbox e WHERE e.state = 'waiting' AND e.target = t.target"
-    " AND e.n < t.n AND e.next_attempt_at > ?1 AND e.expires_at > ?1"
+    " AND e.n < t.n AND e.next_attempt_at > ?1 AND e.next_attempt_at <= ?3 AND e.expires_at > ?1"
 )
 
 
@@ -47,11 +48,12 @@ def outbox_due(
     connection: Connection, now: Instant, limit: int, max_bytes: int, but: Collection[Hash]
 ) -> tuple[OutboxRecord, ...]:
     """Waiting entries whose time has come, and that no earlier one to the same target holds up."""
-    others = f" AND t.hash NOT IN ({', '.join(f'?{n}' for n in range(3, 3 + len(but)))})" if but else ""
+    others = f" AND t.hash NOT IN ({', '.join(f'?{n}' for n in range(4, 4 + len(but)))})" if but else ""
     rows = connection.execute(
-        f"{OUTBOX} t.state = 'waiting' AND t.next_attempt_at <= ?1 AND t.expires_at > ?1"
+        f"{OUTBOX} t.state = 'waiting' AND t.expires_at > ?1"
+        f" AND (t.next_attempt_at <= ?1 OR t.next_attempt_at > ?3)"
         f" AND NOT EXISTS ({_HELD_UP}){others} ORDER BY t.n LIMIT ?2",
-        (now, limit, *but),
+        (now, limit, now + LONGEST_DEFERRAL_MS, *but),
     )
     due: list[OutboxRecord] = []
     total = 0

@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TypeAlias, assert_never
 
 from taskferry_protocol.ids import AgentRef, Hash, Instant
+from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import (
     Counted,
     DaemonResult,
@@ -237,8 +238,8 @@ def apply(connection: Connection, change: RuntimeChange, number: Number) -> Daem
         case NoteSeen():
             execute(
                 "INSERT INTO agents_seen (agent, at) VALUES (?, ?)"
-                " ON CONFLICT (agent) DO UPDATE SET at = max(at, excluded.at)",
-                (change.agent, change.at),
+                " ON CONFLICT (agent) DO UPDATE SET at = excluded.at WHERE excluded.at > at OR at > ?",
+                (change.agent, change.at, change.at + DAY_MS),
             )
         case PutPeerWord():
             word = change.word

@@ -326,6 +326,17 @@ async def test_session_ends_when_idle_and_in_the_end(guests):
     assert await status() == 401
 
 
+async def test_no_session_lasts_for_years_because_a_clock_was_ahead(guests):
+    """The clock is put right by fourteen years: neither a session nor a way in is good until then."""
+    guests.world.clock.ahead_ms = 5_000 * DAY_MS
+    await guests.sign_in("/dashboard/tasks")
+    unused = await guests.ticket("/dashboard/tasks")
+    assert (await guests.browse("GET", "/dashboard/tasks")).status == 200
+    guests.world.clock.ahead_ms = 0
+    assert (await guests.browse("GET", "/dashboard/tasks")).status == 401
+    assert (await guests.browse("GET", unused)).status == 401
+
+
 async def test_signing_out_ends_one_session_and_everywhere_ends_all(guests):
     """Also from the command line; and ways in that nobody has used yet are over, too."""
     path, form = await guests.page()

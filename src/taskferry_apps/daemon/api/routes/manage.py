@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from ...manage_port import LONGEST_MINUTES
 from ...port import DaemonService
 from ..answers import Object
 from ..fields import Form, Text, Whole, optional, required
@@ -16,7 +17,7 @@ __all__ = ["ROUTES"]
 _PASSPHRASE: Final = required("passphrase", Text(1_024, 1), "The passphrase in use.")
 _OLD: Final = optional("passphrase", Text(1_024), "The passphrase in use, if there is one.", "")
 _NEW: Final = optional("new_passphrase", Text(1_024), "The one to come; none takes it away.", "")
-_MINUTES: Final = optional("minutes", Whole(1, 720), "How long the key may sign.", 15)
+_MINUTES: Final = optional("minutes", Whole(1, LONGEST_MINUTES), "How long the key may sign.", 15)
 _STATE: Final = {"enum": ["none", "open", "locked", "unlocked"]}
 
 

@@ -1,0 +1,139 @@
+"""The clock beside the relay's: what was signed, given up or refused by a wrong one stays so.
+
+A machine without a battery starts in some other year, and is put right minutes later. Until then nothing is
+to be done by its clock that cannot be undone. Who lies about the time only keeps mail back, as any relay can.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.limits import LIFETIME_MS, SKEW_MS
+
+from ..logs import get_logger
+from ..relay_answers import LinkEnded
+from .port import DaemonRefusal
+
+__all__ = ["PATIENCE_S", "RelayClock"]
+
+#: How long a clock that has leapt since this machine was last up to date waits for a relay to say the time.
+PATIENCE_S: Final = 600.0
+#: How long a session is held before the relay is asked again what time it is.
+ASK_AGAIN_S: Final = 60.0
+#: Between two looks whether the clock was put right.
+_LOOK_S: Final = 1.0
+
+
+class RelayClock:
+    """What the relay said of the time when the last session began, and what was done to the clock since.
+
+    That it was set forward since cannot be told from a sleep of the machine, and does not count.
+    """
+
+    def __init__(self, now: Callable[[], Instant]) -> None:
+        self._now = now
+        self._relay = Instant(0)
+        self._heard_ms = 0.0
+        self._ahead: int | None = None
+        self._apart = 0.0
+        self._leapt_until: float | None = None
+
+    def note_caught_up(self, at: Instant | None) -> None:
+        """When this device was last up to date: a month later, at a start, the clock may as well be wrong."""
+        if at is not None and self._now() - at > LIFETIME_MS:
+            self._leapt_until = trio.current_time() + PATIENCE_S
+
+    def compare(self, relay_now: Instant) -> None:
+        """A session has begun, at this time of the relay's."""
+        self._relay, self._heard_ms = relay_now, trio.current_time() * 1_000
+        self._ahead, self._apart = self._now() - relay_now, self._measured()
+
+    @property
+    def ahead_ms(self) -> int | None:
+        """How far this clock is ahead of the relay's, as far as is known."""
+        if self._ahead is None:
+            return None
+        moved = round(self._measured() - self._apart)
+        if self._ahead >= 0:
+            return self._ahead + min(0, moved)
+        return min(0, self._ahead + max(0, moved))
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the relay takes nothing that is signed by this clock: of the future there, or expired."""
+        ahead = self.ahead_ms
+        return ahead is not None and not -LIFETIME_MS < ahead < SKEW_MS
+
+    @property
+    def is_right(self) -> bool:
+        """Whether the relay has said that it is, more or less."""
+        ahead = self.ahead_ms
+        return ahead is not None and abs(ahead) < SKEW_MS
+
+    @property
+    def is_in_question(self) -> bool:
+        """Whether it is ahead, or may well be and there was no relay yet to ask."""
+        unasked = self._ahead is None and self._leapt_until is not None
+        return self.is_off or (unasked and trio.current_time() < (self._leapt_until or 0.0))
+
+    def check(self) -> None:
+        """Raises DaemonRefusal(clock-off) while nobody would take what is signed now."""
+        if self.is_off:
+            side = "ahead of" if (self.ahead_ms or 0) > 0 else "more than a month behind"
+            what = f"This machine's clock is {side} the relay's, which takes nothing that is signed by it."
+            raise DaemonRefusal("clock-off", what, "Set the clock, then do this again.", status=503)
+        if self.is_in_question:
+            raise DaemonRefusal(
+                "clock-off",
+                "By this machine's clock it was away for more than a month. Nothing is signed before the "
+                "relay has said what time it is, or ten minutes have passed.",
+                "Set the clock if it is wrong, and see that the relay can be reached: taskferry status",
+                status=503,
+            )
+
+    def finds_in_time(self, created_at: Instant) -> bool:
+        """Whether what is of the future by this clock is not by the relay's, so that this one is behind."""
+        if self._ahead is None or created_at <= self._now() + SKEW_MS:
+            return False
+        passed = trio.current_time() * 1_000 - self._heard_ms
+        return created_at <= self._relay + passed + SKEW_MS
+
+    async def wait_while_off(self, ended: Callable[[], Awaitable[Exception]]) -> None:
+        """Wait until it is put right; mail waits meanwhile.
+
+        Raises what `ended` gives, once it does; LinkEnded after a minute, since it may be the relay's clock
+        that was wrong, and a relay says the time at the beginning of a session alone.
+        """
+        get_logger().warning(
+            "the clock is too far off the relay's: nothing is sent or taken", ahead_ms=self.ahead_ms
+        )
+
+        async def give_up() -> None:
+            raise await ended()
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(give_up)
+            with trio.move_on_after(ASK_AGAIN_S):
+                while True:
+                    await trio.sleep(_LOOK_S)
+                    if not self.is_off:
+                        break
+            nursery.cancel_scope.cancel()
+        if self.is_off:
+            raise LinkEnded(None, "this machine's clock is too far off the relay's, which is asked anew")
+
+    async def wait_for(self, created_at: Instant) -> None:
+        """Wait until what was created then is not of the future any more. Raises LinkEnded as above."""
+        with trio.move_on_after(ASK_AGAIN_S):
+            while True:
+                await trio.sleep(_LOOK_S)
+                if created_at <= self._now() + SKEW_MS:
+                    return
+        raise LinkEnded(None, "this machine's clock is behind the relay's, which is asked anew")
+
+    def _measured(self) -> float:
+        return self._now() - trio.current_time() * 1_000

@@ -1,0 +1,73 @@
+"""What a relay sweeps away in its time, whatever was done to its clock before."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+import trio
+
+from taskferry_apps.relay.expiry import EXPIRE_EVERY_MS, PATIENCE_S, PURGE_EVERY_MS, Housekeeping
+from taskferry_protocol.audit import RelayAuditKind, audit_note
+from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.records import AppendAudit, Counted, Expire, Expired, PurgeSeen
+from taskferry_stores.memory import MemoryRelayStore
+
+from ..daemon.worlds import Clock
+from .conftest import GENERATION
+
+
+class Engine:
+    """Keeps house by noting what it is asked for."""
+
+    acknowledged = 0
+    stored = 0
+    quiet_for = 0.0
+
+    def __init__(self) -> None:
+        self.asked: list[type[Any]] = []
+
+    async def keep_house(self, change: object) -> object:
+        """There is never anything to do."""
+        await trio.lowlevel.checkpoint()
+        self.asked.append(type(change))
+        return Expired(0, ()) if isinstance(change, Expire) else Counted(0)
+
+
+async def test_a_clock_that_was_ahead_puts_off_no_sweeping():
+    """What expires by the right clock does not stay until the time is come that the wrong one showed."""
+    engine, clock = Engine(), Clock(ahead_ms=5_000 * DAY_MS)
+    house = Housekeeping(cast("Any", engine), clock.now)
+    await house.step()
+    await house.step()
+    assert engine.asked.count(Expire) == engine.asked.count(PurgeSeen) == 1
+    clock.ahead_ms = 0
+    await house.step()
+    assert engine.asked.count(Expire) == engine.asked.count(PurgeSeen) == 2
+    clock.ahead_ms += EXPIRE_EVERY_MS - 1_000
+    await house.step()
+    assert engine.asked.count(Expire) == 2
+    clock.ahead_ms += PURGE_EVERY_MS
+    await house.step()
+    assert engine.asked.count(Expire) == engine.asked.count(PurgeSeen) == 3
+
+
+@pytest.mark.parametrize("is_put_right", [False, True])
+async def test_a_clock_that_leapt_while_the_relay_was_off_sweeps_nothing_before_it_may_be_put_right(
+    autojump_clock, is_put_right
+):
+    """All mail and every invite would be gone by a minute of a wrong clock; a true absence costs ten."""
+    store, engine, clock = MemoryRelayStore(GENERATION), Engine(), Clock()
+    await store.commit([AppendAudit(audit_note(RelayAuditKind.STARTED, "here", {}, clock.now()))])
+    clock.ahead_ms = 5_000 * DAY_MS
+    await store.commit([AppendAudit(audit_note(RelayAuditKind.STARTED, "here", {}, clock.now()))])
+    house = Housekeeping(cast("Any", engine), clock.now, store)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(house.run)
+        await trio.sleep(PATIENCE_S - 10)
+        assert engine.asked == []
+        if is_put_right:
+            clock.ahead_ms = 0
+        await trio.sleep(2 if is_put_right else 12)
+        assert Expire in engine.asked
+        nursery.cancel_scope.cancel()
