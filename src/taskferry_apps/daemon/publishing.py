@@ -35,6 +35,8 @@ _LATER: Final = frozenset(
         RejectCode.NOT_AN_EXTENSION,
     }
 )
+#: What the relay has is another machine's word, which that one signed without having heard of this one.
+_OVERTAKEN: Final = frozenset({RejectCode.STALE_GRANT, RejectCode.BAD_GRANT})
 
 
 async def fetch_log(
@@ -106,6 +108,7 @@ class Publisher:
         self._published = client.ready.log.length
         self._is_compared = False
         self._not_before: dict[Publication, Instant] = {}
+        self._overtaken: dict[Publication, calls.CallRequest] = {}
 
     async def publish(self) -> int:
         """Everything that is due; how many statements of our log the relay has then. Raises LinkEnded."""
@@ -116,11 +119,18 @@ class Publisher:
             request = await self._request(item)
             # What was signed meanwhile quotes a log that may be longer than what was just published.
             await self._publish_log()
+            if request is not None and self._overtaken.get(item) == request:
+                continue
             if request is not None:
                 try:
                     await self._client.call(request)
                 except CallRefused as refused:
                     code = refused.refusal.code
+                    if item.subject is Subject.GRANT and code in _OVERTAKEN:
+                        # It stays on the list until the other machine's word is here, and the two are one.
+                        get_logger().info("the relay has another permission", code=code.value)
+                        self._overtaken[item] = request
+                        continue
                     if code in _LATER:
                         asked = refused.refusal.detail.retry_after or 0
                         longest = int(LONGEST_ASKED * 1000)

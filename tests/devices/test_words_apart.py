@@ -1,0 +1,97 @@
+"""What a peer may send, said on two machines of one owner that had not heard of each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import pytest
+
+from taskferry_apps.daemon.port import GrantChange
+from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.relay.in_force import grant_of
+from taskferry_protocol.permissions import Grant
+from tests.daemon.worlds import OWNER, Machine, World, a_world, connect, set_up, until
+
+from .machines import link_to
+
+PAIR = ("requester", "@bob/writer")
+
+
+async def _is_brought_up(first: Daemon, second: Daemon) -> bool:
+    return second._core.account is not None and not await first._sharing.jobs()
+
+
+async def _given(daemon: Daemon) -> tuple[tuple[str, ...], int]:
+    """What Alice lets Bob's agent send, as a machine of hers has it."""
+    (one,) = await daemon.connections(OWNER, "accepted", "")
+    assert one.given is not None
+    return one.given.classes, one.given.rate_per_minute
+
+
+async def _received(bob: Daemon) -> tuple[tuple[str, ...], int]:
+    """The same, as Bob's has it."""
+    (one,) = await bob.connections(OWNER, "accepted", "")
+    assert one.received is not None
+    return one.received.classes, one.received.rate_per_minute
+
+
+async def _at_relay(world: World, daemon: Daemon) -> tuple[tuple[str, ...], int]:
+    """The same, as the relay enforces it."""
+    (one,) = await daemon.connections(OWNER, "accepted", "")
+    found = (await world.relay_store.connections_by_request([one.id]))[one.id]
+    grant: Grant | None = grant_of(found, daemon._core.agent("requester"))
+    assert grant is not None
+    return tuple(sorted(cls.value for cls in grant.classes)), grant.rate
+
+
+RATES = tuple(GrantChange(rate_per_minute=rate) for rate in (30, 20, 7))
+QUIET = GrantChange(classes=("message",))
+QUIET_AND_SLOW = (GrantChange(rate_per_minute=50), QUIET)
+
+
+@pytest.mark.parametrize(
+    ("away", "at_home", "later"),
+    [((QUIET,), RATES, True), ((QUIET,), RATES, False), (QUIET_AND_SLOW, RATES[2:], True)],
+    ids=["fewer words, the last one", "fewer words, the first one", "more words"],
+)
+async def test_what_a_machine_said_while_it_was_away_counts_beside_what_another_one_said(
+    away: Sequence[GrantChange], at_home: Sequence[GrantChange], later: bool
+):
+    """Both narrowed what the peer may send: both machines, the peer and the relay go by both words."""
+    async with (
+        a_world() as world,
+        world.running(Machine("first")) as first,
+        world.running(Machine("bob")) as bob,
+    ):
+        await set_up(first, "alice", "requester")
+        await set_up(bob, "bob", "writer")
+        await connect(first, bob, "requester", "@bob/writer")
+        machine = Machine("second")
+        await link_to(world, first, machine)
+        async with world.running(machine) as second:
+            await until(partial(_is_brought_up, first, second))
+        apart = await world.open_daemon(machine)
+
+        async def say(daemon: Daemon, words: Sequence[GrantChange]) -> None:
+            for word in words:
+                world.clock.ahead_ms += 1_000
+                await daemon.set_permissions(OWNER, PAIR, word)
+
+        said = [(first, at_home), (apart, away)]
+        for daemon, words in said if later else reversed(said):
+            await say(daemon, words)
+
+        async def known() -> bool:
+            return (await _received(bob))[1] == 7 and (await _at_relay(world, first))[1] == 7
+
+        await until(known)
+        async with world.running(machine) as second:
+
+            async def agreed() -> bool:
+                # What is housekeeping's is done without waiting for its minute.
+                await second._upkeep.round()
+                shown = [await _given(first), await _given(second), await _received(bob)]
+                return {*shown, await _at_relay(world, first)} == {(("message",), 7)}
+
+            await until(agreed)
