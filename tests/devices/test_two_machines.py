@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 from structlog.testing import capture_logs
 
 from taskferry_apps.daemon import owner, sharing
 from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.daemon.labels import take_label
 from taskferry_apps.daemon.port import CardChange, DaemonRefusal, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.sharing import Sharing
-from taskferry_protocol.ids import DeviceId
+from taskferry_protocol.ids import DeviceId, Instant
 from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.messages import MessageClass, SharedLabel
 from tests.daemon.test_manage import WORDS, cheaply
 from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, texts, until
 
+from .courier import Courier
 from .machines import a_pair, link_to, log_of, say
 
 
@@ -167,6 +172,53 @@ async def test_a_name_given_to_a_device_is_shown_on_all_machines(autojump_clock)
 
         await until(shown)
         assert (await log_of(pair.second)).state.devices[pair.device].record.label == "second"
+
+
+async def _is_called(daemon: Daemon, device: DeviceId, label: str) -> bool:
+    views = (await daemon.devices.overview(OWNER)).devices
+    return label in {view.label for view in views if view.id == device}
+
+
+async def test_of_two_names_given_to_a_device_the_last_one_stays_on_all_machines():
+    """Also on the machine that gave the later one before it heard of the other."""
+    async with a_pair() as pair:
+        device = pair.first._core.device
+        courier = Courier(
+            pair.second,
+            lambda sent: sent.device == device and sent.header.cls is MessageClass.ACCOUNT,
+        )
+        await until(lambda: _is_at_rest(pair.first))
+        pair.world.tamper = courier.tamper
+        await pair.first.devices.rename(OWNER, pair.device.hex(), "attic")
+
+        async def kept() -> bool:
+            return bool(courier.kept)
+
+        await until(kept)
+        pair.world.clock.ahead_ms += 1
+        await pair.second.devices.rename(OWNER, pair.device.hex(), "cellar")
+        await until(lambda: _is_called(pair.first, pair.device, "cellar"))
+        await courier.deliver()
+        assert await _is_called(pair.second, pair.device, "cellar")
+
+
+async def test_a_name_given_on_a_machine_whose_clock_is_ahead_does_not_stand_above_later_ones():
+    """Who gives another one knowing of it outdoes its time; and one from years ahead counts as of now."""
+    async with a_pair() as pair:
+        now = pair.world.clock.now()
+        for ahead_ms, label in ((DAY_MS // 2, "attic"), (400 * DAY_MS, "hall")):
+            item = SharedLabel(pair.device, label, Instant(now + ahead_ms))
+            for daemon in (pair.first, pair.second):
+                async with daemon._core.lock:
+                    draft = Draft(daemon._core)
+                    await take_label(draft, item)
+                    await draft.commit()
+            await pair.second.devices.rename(OWNER, pair.device.hex(), f"not the {label}")
+            await until(partial(_is_called, pair.first, pair.device, f"not the {label}"))
+
+
+async def _is_at_rest(first: Daemon) -> bool:
+    return not await first._sharing.jobs()
 
 
 async def test_an_agents_last_device_is_not_put_out_unsaid(autojump_clock):
