@@ -8,8 +8,10 @@ from functools import partial
 import pytest
 
 from taskferry_apps.daemon.port import GrantChange
+from taskferry_apps.daemon.publications import noted
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay.in_force import grant_of
+from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.permissions import Grant
 from tests.daemon.worlds import OWNER, Machine, World, a_world, connect, set_up, until
 
@@ -95,3 +97,68 @@ async def test_what_a_machine_said_while_it_was_away_counts_beside_what_another_
                 return {*shown, await _at_relay(world, first)} == {(("message",), 7)}
 
             await until(agreed)
+
+
+async def test_a_machine_that_was_away_longer_than_mail_lives_learns_what_was_decided_meanwhile():
+    """What was ended is, what is new stands, and nobody may send more than the owner let it last."""
+    async with (
+        a_world() as world,
+        world.running(Machine("first")) as first,
+        world.running(Machine("bob")) as bob,
+        world.running(Machine("carol")) as carol,
+        world.running(Machine("dora")) as dora,
+    ):
+        await set_up(first, "alice", "requester")
+        peers = {"@bob/writer": bob, "@carol/painter": carol, "@dora/coder": dora}
+        for handle, daemon in peers.items():
+            owner, _, agent = handle[1:].partition("/")
+            await set_up(daemon, owner, agent)
+        for handle in ("@bob/writer", "@carol/painter"):
+            await _connect_with(first, peers[handle], handle)
+        machine = Machine("second")
+        await link_to(world, first, machine)
+        async with world.running(machine) as second:
+            await until(partial(_is_brought_up, first, second))
+            await second._upkeep.tidy()
+        await first.end_connection(OWNER, PAIR, "blocked", "")
+        await first.set_permissions(OWNER, ("requester", "@carol/painter"), QUIET)
+        await _connect_with(first, dora, "@dora/coder")
+        await until(partial(_is_published, first))
+        world.clock.ahead_ms += 31 * DAY_MS
+        async with world.running(machine) as second:
+            wanted = {
+                ("@bob/writer", "blocked", None),
+                ("@carol/painter", "accepted", ("message",)),
+                ("@dora/coder", "accepted", ("artifact", "message", "task")),
+            }
+
+            async def learnt() -> bool:
+                return await _standing(second) == wanted
+
+            await until(learnt)
+        assert await _standing(first) == wanted
+
+
+async def _connect_with(alice: Daemon, peer: Daemon, handle: str) -> None:
+    async def requested():
+        return await alice.connections(OWNER, "requested_in", "")
+
+    await peer.request_connection(OWNER, handle.partition("/")[2], "@alice/requester", "hello")
+    (request,) = await until(requested)
+    await alice.accept_connection(OWNER, request.id.hex(), GrantChange(human_gate=False))
+
+
+async def _is_published(daemon: Daemon) -> bool:
+    return not await noted(daemon._core.store)
+
+
+async def _standing(daemon: Daemon) -> set[tuple[str, str, tuple[str, ...] | None]]:
+    """Each peer's agent, how the connection with it stands, and what it may send."""
+    return {
+        (
+            one.peer,
+            one.end_kind or one.state,
+            one.given.classes if one.given is not None and not one.end_kind else None,
+        )
+        for one in await daemon.connections(OWNER, "", "")
+    }
