@@ -11,12 +11,13 @@ from structlog.testing import capture_logs
 from taskferry_apps.daemon import owner, sharing
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.labels import take_label
-from taskferry_apps.daemon.port import CardChange, DaemonRefusal, NewAgent
+from taskferry_apps.daemon.port import CardChange, DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.sharing import Sharing
 from taskferry_protocol.ids import DeviceId, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import MessageClass, SharedLabel
+from tests.daemon.test_decisions_written_down import written
 from tests.daemon.test_manage import WORDS, cheaply
 from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, texts, until
 
@@ -67,6 +68,40 @@ async def test_a_connection_made_on_one_machine_is_there_on_the_other(autojump_c
         await until(ended)
         assert [item.code + item.reason for item in await pair.second.quarantine(OWNER, "", 9)] == []
         assert [item.code + item.reason for item in await pair.first.quarantine(OWNER, "", 9)] == []
+
+
+async def test_what_one_machine_decides_about_connections_is_written_down_on_the_other_too(autojump_clock):
+    """Whatever a machine does that is in a thief's hands, the audit log of the others has it."""
+    async with a_pair() as pair:
+        await until(lambda: _is_at_rest(pair.first))
+        one = ("requester", "@bob/writer")
+        await pair.bob.create_agent(OWNER, NewAgent("helper"))
+        await pair.bob.request_connection(OWNER, "helper", "@alice/requester", "May I?")
+
+        async def asked() -> bool:
+            both = (pair.first, pair.second)
+            return all([await daemon.connections(OWNER, "requested_in", "") for daemon in both])
+
+        await until(asked)
+        await pair.first.accept_connection(OWNER, ("requester", "@bob/helper"), GrantChange())
+        await pair.first.set_permissions(OWNER, one, GrantChange(rate_per_minute=7))
+        await pair.first.end_connection(OWNER, one, "blocked", "")
+        await pair.first.gates.unblock(OWNER, one)
+        kinds = {
+            "connection_accepted": "@bob/helper",
+            "grant": "@bob/helper",
+            "permission_changed": "@bob/writer",
+            "connection_blocked": "@bob/writer",
+            "connection_unblocked": "@bob/writer",
+        }
+
+        async def noted_there() -> bool:
+            found = {kind: await written(pair.second, kind) for kind in kinds}
+            return all(found.values()) and {
+                kind: (entry["subject"], entry["by"]) for kind, (entry, *_) in found.items()
+            } == {kind: (peer, "another device") for kind, peer in kinds.items()}
+
+        await until(noted_there)
 
 
 async def test_one_device_writes_for_each_side_of_a_task(autojump_clock):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import attrs
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.connections import ConnectionEnd, EndKind, read_accept, read_end, read_request
 from taskferry_protocol.crypto import Kind
 from taskferry_protocol.documents import peek
@@ -20,6 +21,7 @@ from taskferry_protocol.records import ConnectionState, PeerConnection, PutGrant
 
 from .arrival import Arrival
 from .bonds import Bond
+from .connection_audit import audit_copied_step, ended_kind, grant_facts
 from .draft import Draft
 from .grants import read_allowance
 from .publications import Publication, Subject, note
@@ -77,6 +79,7 @@ async def _requested(arrival: Arrival, body: ConnectionRequested) -> None:
     )
     draft.add(SaveConnection(record))
     _tell(arrival, record)
+    await audit_copied_step(draft, AuditKind.CONNECTION_ASKED, record)
 
 
 async def _bond(arrival: Arrival, request: Hash | None) -> Bond | None:
@@ -104,6 +107,8 @@ async def _accepted(arrival: Arrival, body: ConnectionAccepted) -> None:
     grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer, bond.record.grants)
     # Accepted here, too: of what the two allow, what both do counts, as at the peer's.
     arrival.draft.add(PutGrant(grant))
+    await audit_copied_step(arrival.draft, AuditKind.CONNECTION_ACCEPTED, bond.record)
+    await audit_copied_step(arrival.draft, AuditKind.GRANT, bond.record, **grant_facts(grant))
     if bond.record.state is ConnectionState.ACCEPTED:
         _tell(arrival, bond.record)
         return
@@ -139,7 +144,7 @@ async def _ended(arrival: Arrival, body: ConnectionEnded) -> None:
     end = read_end(body.statement, await arrival.draft.own_log(), bond.request)
     again = body.again if end.kind is EndKind.DECLINED else None
     if bond.record.state is ConnectionState.ENDED:
-        _ended_twice(arrival, bond, end, again)
+        await _ended_twice(arrival, bond, end, again)
         return
     ended = attrs.evolve(
         bond.record,
@@ -152,9 +157,10 @@ async def _ended(arrival: Arrival, body: ConnectionEnded) -> None:
     arrival.draft.add(SaveConnection(ended))
     await note_end(arrival.draft, ended)
     _tell(arrival, ended)
+    await audit_copied_step(arrival.draft, ended_kind(end.kind), ended)
 
 
-def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: Instant | None) -> None:
+async def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: Instant | None) -> None:
     """Ended here, too: of the two words, the one that keeps the peer out for longer counts, as there."""
     record = bond.record
     until = record.again_at if bond.ended_by_us and record.again_at is not None else 0
@@ -170,6 +176,7 @@ def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: Instan
     )
     arrival.draft.add(SaveConnection(ended))
     _tell(arrival, ended)
+    await audit_copied_step(arrival.draft, ended_kind(end.kind), ended)
 
 
 async def _granted(arrival: Arrival, body: GrantUpdated) -> None:
@@ -184,3 +191,5 @@ async def _granted(arrival: Arrival, body: GrantUpdated) -> None:
     newer_grant(bond.given.grant if bond.given is not None else None, recall_grant(grant.raw))
     arrival.draft.add(PutGrant(grant))
     _tell(arrival, bond.record)
+    facts = grant_facts(grant)
+    await audit_copied_step(arrival.draft, AuditKind.PERMISSION_CHANGED, bond.record, **facts)

@@ -59,6 +59,7 @@ from taskferry_protocol.tasks import check_event
 from .agents_told import take_agent
 from .arrival import Arrival
 from .cards import replacing
+from .connection_audit import audit_copied_step
 from .connection_copies import accepted_in_vain, note_end
 from .draft import Draft
 from .grants import held_allowance
@@ -202,7 +203,10 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
 async def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection) -> None:
     """Bring a connection that is held to where it stands there; it never goes back."""
     if held.state is ConnectionState.ENDED:
-        now = lifted_by(held, item.end, draft) or held
+        now = held
+        if (lifted := lifted_by(held, item.end, draft)) is not None:
+            now = lifted
+            await audit_copied_step(draft, AuditKind.CONNECTION_UNBLOCKED, now)
         if item.accept and not held.accept_raw:
             now = await accepted_in_vain(draft, now, item.accept)
         if now is not held:
