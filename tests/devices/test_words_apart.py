@@ -15,7 +15,8 @@ from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.permissions import Grant
 from tests.daemon.worlds import OWNER, Machine, World, a_world, connect, set_up, until
 
-from .machines import link_to
+from .courier import Courier
+from .machines import a_pair, link_to, say
 
 PAIR = ("requester", "@bob/writer")
 
@@ -162,3 +163,25 @@ async def _standing(daemon: Daemon) -> set[tuple[str, str, tuple[str, ...] | Non
         )
         for one in await daemon.connections(OWNER, "", "")
     }
+
+
+async def test_a_machine_that_never_heard_of_an_end_learns_of_it_when_it_speaks_to_the_peer():
+    """The other machine's word is lost: the relay, which refuses the message, has the end that it signed."""
+    async with a_pair() as pair:
+
+        async def brought_up() -> bool:
+            return not await pair.first._sharing.jobs()
+
+        await until(brought_up)
+        device = pair.first._core.device
+        courier = Courier(pair.second, lambda envelope: envelope.device == device)
+        pair.world.tamper = courier.tamper
+        await pair.first.end_connection(OWNER, PAIR, "revoked", "")
+        await until(partial(_is_published, pair.first))
+        assert {state for _, state, _ in await _standing(pair.second)} == {"accepted"}
+        await say(pair.second, "requester", "@bob/writer", "Are you there?")
+
+        async def ended() -> bool:
+            return {state for _, state, _ in await _standing(pair.second)} == {"revoked"}
+
+        await until(ended)

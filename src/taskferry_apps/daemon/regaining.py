@@ -50,7 +50,7 @@ from .publications import Publication, Subject, note
 from .publishing import fetch_log
 from .words_apart import note_apart
 
-__all__ = ["DUE", "RESTORED", "is_due", "regain"]
+__all__ = ["DUE", "RESTORED", "is_due", "regain", "regain_anew"]
 
 _KEY: Final = "connections to regain"
 DUE: Final = PutSetting(_KEY, b"")
@@ -101,6 +101,12 @@ async def regain(core: Core, client: RelayClient) -> None:
             draft.add(DropSetting(_KEY))
         draft.tell("account", "", state="connections_asked_for", complete=is_whole)
         await draft.commit()
+
+
+async def regain_anew(core: Core, client: RelayClient) -> None:
+    """The same where the relay turned out to know what nobody has told this device. Raises as `regain`."""
+    await core.commit((RESTORED,))
+    await regain(core, client)
 
 
 def _was_away(core: Core) -> bool:
