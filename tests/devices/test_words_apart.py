@@ -11,6 +11,7 @@ from taskferry_apps.daemon.port import GrantChange
 from taskferry_apps.daemon.publications import noted
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay.in_force import grant_of
+from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.permissions import Grant
 from tests.daemon.worlds import OWNER, Machine, World, a_world, connect, set_up, until
@@ -54,12 +55,18 @@ QUIET_AND_SLOW = (GrantChange(rate_per_minute=50), QUIET)
 
 
 @pytest.mark.parametrize(
-    ("away", "at_home", "later"),
-    [((QUIET,), RATES, True), ((QUIET,), RATES, False), (QUIET_AND_SLOW, RATES[2:], True)],
-    ids=["fewer words, the last one", "fewer words, the first one", "more words"],
+    ("away", "at_home", "later", "is_published_first"),
+    [
+        ((QUIET,), RATES, True, False),
+        ((QUIET,), RATES, False, False),
+        (QUIET_AND_SLOW, RATES[2:], True, False),
+        # A relay takes a version that is not the next one, whatever it follows.
+        ((*QUIET_AND_SLOW, GrantChange(largest_artifact=9)), RATES[2:], True, True),
+    ],
+    ids=["fewer words, the last one", "fewer words, the first one", "more words", "many more words"],
 )
 async def test_what_a_machine_said_while_it_was_away_counts_beside_what_another_one_said(
-    away: Sequence[GrantChange], at_home: Sequence[GrantChange], later: bool
+    away: Sequence[GrantChange], at_home: Sequence[GrantChange], later: bool, is_published_first: bool
 ):
     """Both narrowed what the peer may send: both machines, the peer and the relay go by both words."""
     async with (
@@ -89,7 +96,14 @@ async def test_what_a_machine_said_while_it_was_away_counts_beside_what_another_
             return (await _received(bob))[1] == 7 and (await _at_relay(world, first))[1] == 7
 
         await until(known)
+        courier = Courier(apart, lambda sent: sent.device == first._core.device)
+        world.tamper = courier.tamper if is_published_first else None
         async with world.running(machine) as second:
+            if is_published_first:
+                await until(partial(_is_published, second))
+                world.tamper = None
+                courier.daemon = second
+                await courier.deliver()
 
             async def agreed() -> bool:
                 # What is housekeeping's is done without waiting for its minute.
@@ -185,3 +199,19 @@ async def test_a_machine_that_never_heard_of_an_end_learns_of_it_when_it_speaks_
             return {state for _, state, _ in await _standing(pair.second)} == {"revoked"}
 
         await until(ended)
+
+
+async def test_what_is_allowed_again_on_a_machine_that_had_heard_of_the_narrower_word_stands():
+    """Though that was said on a machine whose clock is ahead: nothing is said in its place."""
+    async with a_pair() as pair:
+
+        async def classes(daemon: Daemon, *wanted: str) -> bool:
+            return (await _given(daemon))[0] == wanted
+
+        first, clock = pair.first, pair.world.clock
+        first._core.now = lambda: Instant(clock.now() + 120_000)
+        await first.set_permissions(OWNER, PAIR, QUIET)
+        await until(partial(classes, pair.second, "message"))
+        await pair.second.set_permissions(OWNER, PAIR, GrantChange(classes=("message", "task")))
+        await until(partial(classes, first, "message", "task"))
+        assert not await first._core.store.settings(("words apart",))

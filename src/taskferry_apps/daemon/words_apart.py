@@ -34,7 +34,8 @@ _KEY: Final = "words apart"
 async def note_apart(draft: Draft, bond: Bond, offered: GrantRecord) -> None:
     """Note what is lost by `offered`, the word of another machine of this owner's, or of it.
 
-    Whoever signed it cannot have known of ours while the relay has not taken that, nor where ours is later.
+    What comes here for the first time was not known when ours was signed. Whoever signed a higher version
+    that does not name ours cannot have known of it while the relay has not taken it, nor where it is later.
     """
     given, record = bond.given, bond.record
     if given is None or offered.version == given.grant.version:
@@ -42,13 +43,18 @@ async def note_apart(draft: Draft, bond: Bond, offered: GrantRecord) -> None:
     ours = [one for one in record.grants if one.grantor == record.mine and await _is_ours(draft, one.raw)]
     if not ours:
         return
-    published = {Publication(Subject.GRANT, record.request), Publication(Subject.CONNECTION, record.request)}
-    is_unheard = not published.isdisjoint(await noted(draft.core.store))
+    said, mine = recall_grant(offered.raw), recall_grant(ours[0].raw)
     if offered.version < given.grant.version:
-        if is_unheard:
-            await _note(draft, record.request, offered)
-    elif is_unheard or recall_grant(ours[0].raw).at > recall_grant(offered.raw).at:
+        await _note(draft, record.request, offered)
+    elif said.prev != mine.hash and (mine.at > said.at or await _is_unheard(draft, bond)):
         await _note(draft, record.request, ours[0])
+
+
+async def _is_unheard(draft: Draft, bond: Bond) -> bool:
+    """Whether the relay has not taken yet what was said here last."""
+    request = bond.record.request
+    ours = {Publication(Subject.GRANT, request), Publication(Subject.CONNECTION, request)}
+    return not ours.isdisjoint(await noted(draft.core.store))
 
 
 async def _is_ours(draft: Draft, raw: bytes) -> bool:
