@@ -9,11 +9,14 @@ import pytest
 
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_apps.daemon.publications import noted
+from taskferry_apps.daemon.regaining import regain_anew
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay.in_force import grant_of
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.permissions import Grant
+from tests.daemon.test_blocks import accept_late, given, one_request_waiting
 from tests.daemon.worlds import OWNER, Machine, World, a_world, connect, set_up, until
 
 from .courier import Courier
@@ -215,3 +218,17 @@ async def test_what_is_allowed_again_on_a_machine_that_had_heard_of_the_narrower
         await pair.second.set_permissions(OWNER, PAIR, GrantChange(classes=("message", "task")))
         await until(partial(classes, first, "message", "task"))
         assert not await first._core.store.settings(("words apart",))
+
+
+async def test_a_request_that_the_relay_shows_accepted_lets_the_peer_send_no_more_than_was_said_since():
+    """As where the acceptance itself had come: the peer's word of it is lost."""
+    async with a_world() as world, one_request_waiting(world) as (alice, bob, old):
+        courier = Courier(alice, lambda sent: sent.header.cls is MessageClass.CONNECTION)
+        world.tamper = courier.tamper
+        await accept_late(bob, old)
+        await until(partial(_is_published, bob))
+        client = alice._link._client
+        assert client is not None
+        await regain_anew(alice._core, client)
+        shown = await alice.connections(OWNER, "accepted", "")
+        assert [given(one) for one in shown] == [{"message"}] * 2

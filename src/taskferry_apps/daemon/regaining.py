@@ -45,6 +45,7 @@ from .draft import Draft, Thread
 from .grants import LAST_VERSION, Allowance, Wish, next_allowance, welcome, wish_of
 from .log_news import fetch_news, judge, take
 from .logbook import continued
+from .permitting import permit_no_more
 from .port import DaemonRefusal
 from .publications import Publication, Subject, note
 from .publishing import fetch_log
@@ -138,7 +139,7 @@ async def _take(core: Core, client: RelayClient, shown: ShownConnection, *, is_k
             draft = Draft(core)
             await _settle(draft, shown, regained, theirs, is_kept=is_kept)
             await draft.commit()
-    except DaemonRefusal as refusal:
+    except (DaemonRefusal, RemoteProtocolError) as refusal:
         # The key that signs for the account is locked, or another copy of this device is at work.
         get_logger().warning("a connection waits", reason=refusal.code)
         return False
@@ -291,6 +292,7 @@ async def _bring_up(
         )
         draft.add(SaveConnection(record))
         await audit_step(draft, AuditKind.CONNECTION_ACCEPTED, record, by="peer", shown_by="relay")
+        await permit_no_more(draft, Bond(record))
     newer = _newer(record.request, regained.received, bond.received)
     draft.add(*newer)
     given, known = regained.given, bond.given
