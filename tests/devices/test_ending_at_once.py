@@ -17,6 +17,7 @@ from taskferry_protocol.frames import Frame
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import MessageClass
+from tests.daemon.test_blocks import ask_again
 from tests.daemon.worlds import OWNER, Machine, until
 
 from .courier import Courier
@@ -107,6 +108,29 @@ async def test_a_block_counts_on_a_machine_that_had_heard_first_that_the_peer_le
         await until(partial(_is, pair.second, "@bob/writer", "revoked"))
         await mine.deliver()
         await until(partial(_is, pair.second, "@bob/writer", "blocked"))
+
+
+async def test_a_block_ends_what_the_other_machine_had_accepted_of_that_agent_meanwhile():
+    """Another request of the same agent's, of which the machine that blocks it has not heard."""
+    async with a_pair() as pair:
+        theirs, mine = await _apart(pair, (pair.bob, pair.first), (pair.second, pair.first))
+        await ask_again(pair.bob, pair.first._core.own)
+
+        async def asked():
+            return await pair.second.connections(OWNER, "requested_in", "")
+
+        (request,) = await until(asked)
+        await pair.second.accept_connection(OWNER, request.id.hex(), GrantChange())
+        for courier in (theirs, mine):
+            await until(partial(_kept, courier))
+        await pair.first.end_connection(OWNER, PAIR, "blocked", "")
+
+        async def blocked() -> bool:
+            shown = await pair.second.connections(OWNER, "", "")
+            return [one.end_kind for one in shown] == ["blocked"] * 2
+
+        await until(blocked)
+        await until(partial(_ended_at_relay, pair, request.id))
 
 
 @pytest.mark.parametrize("kind", ["declined", "blocked"])

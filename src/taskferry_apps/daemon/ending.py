@@ -1,0 +1,57 @@
+"""Ending a request or a connection by this owner's word: signed, kept, and told to the peer and the relay."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.connections import EndKind, sign_end
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.messages import ConnectionEnded
+from taskferry_protocol.records import ConnectionState, SaveConnection
+
+from .bonds import Bond, bonds_between
+from .connection_audit import audit_step, ended_kind
+from .draft import Draft
+from .peer_told import tell_peer
+from .publications import Publication, Subject, note
+
+__all__ = ["LIVE", "end_bond", "live_beside"]
+
+LIVE: Final = frozenset(
+    {ConnectionState.ACCEPTED, ConnectionState.REQUESTED_IN, ConnectionState.REQUESTED_OUT}
+)
+
+
+async def live_beside(draft: Draft, bond: Bond) -> list[Bond]:
+    """What else goes on between the two agents of a connection."""
+    record = bond.record
+    both = await bonds_between(draft.core.store, record.mine, record.peer)
+    return [one for one in both if one.record.request != record.request and one.record.state in LIVE]
+
+
+async def end_bond(
+    draft: Draft, bond: Bond, kind: EndKind, reason: str, again: Instant | None, *, by: str = "owner"
+) -> Hash | None:
+    """Sign the end; the message that tells the peer, if one went. Who is declined may ask again at `again`.
+
+    Raises DaemonRefusal where this device may not sign for the account.
+    """
+    core, record = draft.core, bond.record
+    own = await draft.own_log()
+    raw = sign_end(bond.request, record.mine, kind, at=draft.now, log=own.position, by=core.manage)
+    ended = attrs.evolve(
+        record,
+        state=ConnectionState.ENDED,
+        end_raw=raw,
+        end_kind=kind.value,
+        updated_at=draft.now,
+        again_at=again,
+    )
+    draft.add(SaveConnection(ended))
+    if record.accept_raw:
+        await note(draft, Publication(Subject.END, record.request))
+    message = await tell_peer(draft, ConnectionEnded(raw, reason, again), bond, ConnectionState.ENDED)
+    await audit_step(draft, ended_kind(kind), record, by=by)
+    return message
