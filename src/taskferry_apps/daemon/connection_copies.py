@@ -23,9 +23,8 @@ from .arrival import Arrival
 from .bonds import Bond
 from .connection_audit import audit_copied_step, ended_kind, grant_facts
 from .draft import Draft
-from .ending import end_bond, live_beside
+from .ending import block_beside
 from .grants import read_allowance
-from .port import DaemonRefusal
 from .publications import Publication, Subject, note
 from .words_apart import note_apart
 
@@ -161,7 +160,7 @@ async def _ended(arrival: Arrival, body: ConnectionEnded) -> None:
     _tell(arrival, ended)
     await audit_copied_step(arrival.draft, ended_kind(end.kind), ended)
     if end.kind is EndKind.BLOCKED:
-        await _block_beside(arrival, bond)
+        await block_beside(arrival.draft, bond, end.at)
 
 
 async def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: Instant | None) -> None:
@@ -182,18 +181,7 @@ async def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: 
     _tell(arrival, ended)
     await audit_copied_step(arrival.draft, ended_kind(end.kind), ended)
     if end.kind is EndKind.BLOCKED:
-        await _block_beside(arrival, bond)
-
-
-async def _block_beside(arrival: Arrival, bond: Bond) -> None:
-    """A block is of the agent: end what the other device had not heard of, if this one may sign for it."""
-    draft = arrival.draft
-    for other in await live_beside(draft, bond):
-        mark = draft.mark()
-        try:
-            await end_bond(draft, other, EndKind.BLOCKED, "", None, by="another device")
-        except DaemonRefusal:
-            draft.back_to(mark)  # it lets nothing through here all the same
+        await block_beside(arrival.draft, bond, end.at)
 
 
 async def _granted(arrival: Arrival, body: GrantUpdated) -> None:
