@@ -16,9 +16,10 @@ Teller = Callable[[str, Facts], str]
 #: Of an entry that stands for more than can be written down one by one.
 _OTHERS: Final = "others"
 _ENDS: Final = {
-    "connection_declined": ("You declined {} for {}", "{} declined {}"),
-    "connection_revoked": ("You ended the connection of {} with {}", "{} ended the connection with {}"),
-    "connection_blocked": ("You blocked {} for {}", "{} blocked {}"),
+    "connection_declined": ("{whose} declined {} for {}", "{} declined {}"),
+    "connection_revoked": ("{whose} ended the connection of {} with {}", "{} ended the connection with {}"),
+    "connection_blocked": ("{whose} blocked {} for {}", "{} blocked {}"),
+    "connection_unblocked": ("{whose} unblocked {} for {}", "{} unblocked {}"),
 }
 _TRUSTED: Final = {
     "verified": "You have compared the safety code with {}: verified.",
@@ -146,14 +147,11 @@ def _accepted(subject: str, facts: Facts) -> str:
 
 def _ended(kind: str) -> Teller:
     def tell(subject: str, facts: Facts) -> str:
-        told = _ENDS[kind][_by_peer(facts)].format(subject, _fact(facts, "mine"))
+        words = _ENDS[kind][_by_peer(facts)]
+        told = words.format(subject, _fact(facts, "mine"), whose=_whose_word(facts))
         return f"{told} ({_id(facts, 'connection')})."
 
     return tell
-
-
-def _unblocked(subject: str, facts: Facts) -> str:
-    return f"You unblocked {subject} for {_fact(facts, 'mine')} ({_id(facts, 'connection')})."
 
 
 def _allowed(subject: str, facts: Facts) -> str:
@@ -351,7 +349,6 @@ _TELLERS: Final[Mapping[str, Teller]] = {
     "connection_asked": _asked,
     "connection_accepted": _accepted,
     **{kind: _ended(kind) for kind in _ENDS},
-    "connection_unblocked": _unblocked,
     "connection_regained": lambda subject, facts: (
         f"The connection of {_fact(facts, 'mine')} with {subject} came back from the relay"
         f" ({_id(facts, 'connection')})."

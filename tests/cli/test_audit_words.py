@@ -133,6 +133,18 @@ OWNERS = [
     ),
     ("connection_blocked", BOB, {**WITH, "by": "owner"}, "You blocked @bob/reader for writer (3f9c01ab)."),
     (
+        "connection_blocked",
+        BOB,
+        {**WITH, "by": "another device"},
+        "Another machine of yours blocked @bob/reader for writer (3f9c01ab).",
+    ),
+    (
+        "connection_unblocked",
+        BOB,
+        {**WITH, "by": "another device"},
+        "Another machine of yours unblocked @bob/reader for writer (3f9c01ab).",
+    ),
+    (
         "connection_unblocked",
         BOB,
         {**WITH, "by": "owner"},

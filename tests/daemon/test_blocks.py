@@ -110,10 +110,9 @@ async def test_what_an_owner_takes_is_taken_in_all_connections_with_that_agent()
 
 
 @asynccontextmanager
-async def one_request_waiting():
+async def one_request_waiting(world):
     """Alice and Bob: her request waits at his daemon, and she has accepted his, for messages alone."""
     async with (
-        a_world() as world,
         world.running(Machine("alice")) as a,
         world.running(Machine("bob")) as b,
     ):
@@ -141,7 +140,7 @@ async def accept_late(daemon, request):
 
 async def test_a_request_that_is_accepted_late_lets_nobody_send_more_than_was_said_since():
     """It had waited while another connection of the two was made, restricted and ended."""
-    async with one_request_waiting() as (a, b, old):
+    async with a_world() as world, one_request_waiting(world) as (a, b, old):
         await accept_late(b, old)
         await until(lambda: are(a, ["accepted", "accepted"]))
         assert [given(one) for one in await a.connections(OWNER, "accepted", "")] == [{"message"}] * 2
@@ -149,7 +148,7 @@ async def test_a_request_that_is_accepted_late_lets_nobody_send_more_than_was_sa
 
 async def test_no_request_is_accepted_late_while_the_key_that_would_restrict_it_is_locked():
     """It would let the peer send more than was said since, and nobody would take that back later."""
-    async with one_request_waiting() as (a, b, old):
+    async with a_world() as world, one_request_waiting(world) as (a, b, old):
         await cheaply(a).manage.set_passphrase(OWNER, WORDS, "")
         await accept_late(b, old)
 

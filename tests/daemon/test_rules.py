@@ -8,6 +8,7 @@ import pytest
 
 from taskferry_apps.daemon.bonds import Bond
 from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.daemon.ending import end_bond
 from taskferry_apps.daemon.gates_port import NewRule
 from taskferry_apps.daemon.identity_changes import What, mark_changed
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, NewAgent
@@ -251,7 +252,7 @@ async def test_the_last_word_counts_also_where_the_newest_connection_had_ended_b
         async with core.lock:
             draft = Draft(core)
             newest = Bond((await core.store.connections((request.id,)))[request.id])
-            await a._connections._end(draft, newest, EndKind.REVOKED, "", None)
+            await end_bond(draft, newest, EndKind.REVOKED, "", None)
             await draft.commit()
         core.outgoing.ring()
         await until(lambda: _are(b, ["accepted", "ended"]))

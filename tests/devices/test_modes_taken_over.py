@@ -110,6 +110,15 @@ async def test_a_mode_that_becomes_stricter_does_so_on_machines_where_none_was_s
         assert (await becomes(pair.second, "open")).policies["mail"] == "ask"
 
 
+async def test_what_senders_are_told_stays_as_it_was_said_on_a_machine():
+    """Whatever another machine says afterwards of how freely the agent acts there."""
+    async with a_pair() as pair:
+        await becomes(pair.second, "guarded")
+        await pair.second.gates.set_telling(OWNER, "requester", tells=True)
+        await pair.first.gates.set_mode(OWNER, "requester", "read-only")
+        assert (await becomes(pair.second, "read-only")).tells
+
+
 async def test_a_relay_that_turns_words_round_loosens_nothing():
     """An older word that comes after a newer one is not taken."""
     async with a_pair() as pair:

@@ -38,7 +38,7 @@ async def _share(pair: Pair, items: Sequence[SharedItem]) -> None:
     core, name = pair.first._core, f"told {system.entropy(4).hex()}"
     async with core.lock:
         draft = Draft(core)
-        await share_with(draft, pair.device, [*items, SharedLabel(pair.device, name)])
+        await share_with(draft, pair.device, [*items, SharedLabel(pair.device, name, draft.now)])
         await draft.commit()
     core.outgoing.ring()
 

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import trio
 from structlog.testing import capture_logs
 
 from taskferry_apps.daemon import owner, sharing
 from taskferry_apps.daemon.draft import Draft
-from taskferry_apps.daemon.port import CardChange, DaemonRefusal, NewAgent
+from taskferry_apps.daemon.labels import take_label
+from taskferry_apps.daemon.port import CardChange, DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.sharing import Sharing
-from taskferry_protocol.ids import DeviceId
+from taskferry_protocol.ids import DeviceId, Instant
 from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.messages import MessageClass, SharedLabel
+from tests.daemon.test_decisions_written_down import written
 from tests.daemon.test_manage import WORDS, cheaply
 from tests.daemon.worlds import OWNER, Machine, a_world, act, ask, connect, in_state, set_up, texts, until
 
+from .courier import Courier
 from .machines import a_pair, link_to, log_of, say
 
 
@@ -62,6 +68,40 @@ async def test_a_connection_made_on_one_machine_is_there_on_the_other(autojump_c
         await until(ended)
         assert [item.code + item.reason for item in await pair.second.quarantine(OWNER, "", 9)] == []
         assert [item.code + item.reason for item in await pair.first.quarantine(OWNER, "", 9)] == []
+
+
+async def test_what_one_machine_decides_about_connections_is_written_down_on_the_other_too(autojump_clock):
+    """Whatever a machine does that is in a thief's hands, the audit log of the others has it."""
+    async with a_pair() as pair:
+        await until(lambda: _is_at_rest(pair.first))
+        one = ("requester", "@bob/writer")
+        await pair.bob.create_agent(OWNER, NewAgent("helper"))
+        await pair.bob.request_connection(OWNER, "helper", "@alice/requester", "May I?")
+
+        async def asked() -> bool:
+            both = (pair.first, pair.second)
+            return all([await daemon.connections(OWNER, "requested_in", "") for daemon in both])
+
+        await until(asked)
+        await pair.first.accept_connection(OWNER, ("requester", "@bob/helper"), GrantChange())
+        await pair.first.set_permissions(OWNER, one, GrantChange(rate_per_minute=7))
+        await pair.first.end_connection(OWNER, one, "blocked", "")
+        await pair.first.gates.unblock(OWNER, one)
+        kinds = {
+            "connection_accepted": "@bob/helper",
+            "grant": "@bob/helper",
+            "permission_changed": "@bob/writer",
+            "connection_blocked": "@bob/writer",
+            "connection_unblocked": "@bob/writer",
+        }
+
+        async def noted_there() -> bool:
+            found = {kind: await written(pair.second, kind) for kind in kinds}
+            return all(found.values()) and {
+                kind: (entry["subject"], entry["by"]) for kind, (entry, *_) in found.items()
+            } == {kind: (peer, "another device") for kind, peer in kinds.items()}
+
+        await until(noted_there)
 
 
 async def test_one_device_writes_for_each_side_of_a_task(autojump_clock):
@@ -167,6 +207,53 @@ async def test_a_name_given_to_a_device_is_shown_on_all_machines(autojump_clock)
 
         await until(shown)
         assert (await log_of(pair.second)).state.devices[pair.device].record.label == "second"
+
+
+async def _is_called(daemon: Daemon, device: DeviceId, label: str) -> bool:
+    views = (await daemon.devices.overview(OWNER)).devices
+    return label in {view.label for view in views if view.id == device}
+
+
+async def test_of_two_names_given_to_a_device_the_last_one_stays_on_all_machines():
+    """Also on the machine that gave the later one before it heard of the other."""
+    async with a_pair() as pair:
+        device = pair.first._core.device
+        courier = Courier(
+            pair.second,
+            lambda sent: sent.device == device and sent.header.cls is MessageClass.ACCOUNT,
+        )
+        await until(lambda: _is_at_rest(pair.first))
+        pair.world.tamper = courier.tamper
+        await pair.first.devices.rename(OWNER, pair.device.hex(), "attic")
+
+        async def kept() -> bool:
+            return bool(courier.kept)
+
+        await until(kept)
+        pair.world.clock.ahead_ms += 1
+        await pair.second.devices.rename(OWNER, pair.device.hex(), "cellar")
+        await until(lambda: _is_called(pair.first, pair.device, "cellar"))
+        await courier.deliver()
+        assert await _is_called(pair.second, pair.device, "cellar")
+
+
+async def test_a_name_given_on_a_machine_whose_clock_is_ahead_does_not_stand_above_later_ones():
+    """Who gives another one knowing of it outdoes its time; and one from years ahead counts as of now."""
+    async with a_pair() as pair:
+        now = pair.world.clock.now()
+        for ahead_ms, label in ((DAY_MS // 2, "attic"), (400 * DAY_MS, "hall")):
+            item = SharedLabel(pair.device, label, Instant(now + ahead_ms))
+            for daemon in (pair.first, pair.second):
+                async with daemon._core.lock:
+                    draft = Draft(daemon._core)
+                    await take_label(draft, item)
+                    await draft.commit()
+            await pair.second.devices.rename(OWNER, pair.device.hex(), f"not the {label}")
+            await until(partial(_is_called, pair.first, pair.device, f"not the {label}"))
+
+
+async def _is_at_rest(first: Daemon) -> bool:
+    return not await first._sharing.jobs()
 
 
 async def test_an_agents_last_device_is_not_put_out_unsaid(autojump_clock):

@@ -69,8 +69,8 @@ LAST_WORD = (
     _m(
         "gate-comes-off-by-an-invite",
         f"{_DAEMON}/grants.py",
-        "        human_gate=wish.human_gate or last.human_gate,",
-        "        human_gate=wish.human_gate,",
+        "        human_gate=one.human_gate or other.human_gate,",
+        "        human_gate=one.human_gate,",
         _PROMISE,
         _INVITES,
     ),
@@ -175,8 +175,8 @@ LAST_WORD = (
     _m(
         "names-of-devices-that-never-were",
         f"{_DAEMON}/share_arrivals.py",
-        "                    if item.device in own.state.devices:\n                        await put_label",
-        "                    if True:\n                        await put_label",
+        "                    if item.device in own.state.devices:\n                        await take_label",
+        "                    if True:\n                        await take_label",
         "no stolen device makes memory grow without a limit",
         (*_SHARES, *_VERSIONS),
     ),

@@ -54,8 +54,10 @@ async def take_agent(draft: Draft, item: SharedAgent) -> None:
         return
     here = read_settings(held)
     if not here.is_said:
-        # What the owner has decided here about a class of action stays, whatever is said of it elsewhere.
-        changed = attrs.evolve(settings, policies={**settings.policies, **here.policies})
+        # What the owner has decided here about a class of action, or about what senders are told, stays,
+        # whatever is said of the agent elsewhere.
+        policies = {**settings.policies, **here.policies}
+        changed = attrs.evolve(settings, policies=policies, tells=here.tells)
         draft.add(PutAgent(written(held, changed)))
 
 

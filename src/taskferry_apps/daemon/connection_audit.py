@@ -12,7 +12,7 @@ from .audit_hours import audit_often
 from .draft import Draft
 from .names import handle_of
 
-__all__ = ["audit_peer_step", "audit_step", "ended_kind", "grant_facts", "handle_in"]
+__all__ = ["audit_copied_step", "audit_peer_step", "audit_step", "ended_kind", "grant_facts", "handle_in"]
 
 
 def ended_kind(kind: EndKind) -> AuditKind:
@@ -65,6 +65,12 @@ async def audit_peer_step(draft: Draft, kind: AuditKind, record: PeerConnection,
     """Something that the peer did."""
     subject = await handle_in(draft, record.peer)
     await audit_often(draft, kind, subject, **_about(record), by="peer", **facts)
+
+
+async def audit_copied_step(draft: Draft, kind: AuditKind, record: PeerConnection, **facts: Fact) -> None:
+    """Something that another device of this owner did."""
+    subject = await handle_in(draft, record.peer)
+    await audit_often(draft, kind, subject, **_about(record), by="another device", **facts)
 
 
 def _about(record: PeerConnection) -> dict[str, Fact]:

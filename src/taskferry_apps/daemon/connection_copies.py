@@ -4,24 +4,31 @@ from __future__ import annotations
 
 import attrs
 
-from taskferry_protocol.connections import read_accept, read_end, read_request
+from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.connections import ConnectionEnd, EndKind, read_accept, read_end, read_request
 from taskferry_protocol.crypto import Kind
 from taskferry_protocol.documents import peek
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import Hash
+from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import (
     ConnectionAccepted,
     ConnectionEnded,
     ConnectionRequested,
     GrantUpdated,
 )
+from taskferry_protocol.permissions import newer_grant, recall_grant
 from taskferry_protocol.records import ConnectionState, PeerConnection, PutGrant, SaveConnection
 
 from .arrival import Arrival
 from .bonds import Bond
+from .connection_audit import audit_copied_step, ended_kind, grant_facts
+from .draft import Draft
+from .ending import block_beside
 from .grants import read_allowance
+from .publications import Publication, Subject, note
+from .words_apart import note_apart
 
-__all__ = ["take_connection_copy"]
+__all__ = ["accepted_in_vain", "note_end", "take_connection_copy"]
 
 #: In a copy, the sender is our agent and the recipient the peer's.
 
@@ -73,6 +80,7 @@ async def _requested(arrival: Arrival, body: ConnectionRequested) -> None:
     )
     draft.add(SaveConnection(record))
     _tell(arrival, record)
+    await audit_copied_step(draft, AuditKind.CONNECTION_ASKED, record)
 
 
 async def _bond(arrival: Arrival, request: Hash | None) -> Bond | None:
@@ -89,12 +97,19 @@ async def _bond(arrival: Arrival, request: Hash | None) -> Bond | None:
 async def _accepted(arrival: Arrival, body: ConnectionAccepted) -> None:
     own = await arrival.draft.own_log()
     bond = await _bond(arrival, peek(body.statement, Kind.CONNECTION_ACCEPT).request)
-    if bond is None or not bond.asked_by_peer or bond.record.state is ConnectionState.ENDED:
+    if bond is None or not bond.asked_by_peer:
         return
     read_accept(body.statement, own, bond.request)
+    if bond.record.state is ConnectionState.ENDED:
+        if not bond.record.accept_raw:
+            ended = await accepted_in_vain(arrival.draft, bond.record, body.statement)
+            arrival.draft.add(SaveConnection(ended))
+        return
     grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer, bond.record.grants)
     # Accepted here, too: of what the two allow, what both do counts, as at the peer's.
     arrival.draft.add(PutGrant(grant))
+    await audit_copied_step(arrival.draft, AuditKind.CONNECTION_ACCEPTED, bond.record)
+    await audit_copied_step(arrival.draft, AuditKind.GRANT, bond.record, **grant_facts(grant))
     if bond.record.state is ConnectionState.ACCEPTED:
         _tell(arrival, bond.record)
         return
@@ -108,20 +123,65 @@ async def _accepted(arrival: Arrival, body: ConnectionAccepted) -> None:
     _tell(arrival, accepted)
 
 
+async def accepted_in_vain(draft: Draft, ended: PeerConnection, accept: bytes) -> PeerConnection:
+    """What had ended here before another device accepted it: the relay has it from that one, and is told."""
+    await note(draft, Publication(Subject.CONNECTION, ended.request), Publication(Subject.END, ended.request))
+    return attrs.evolve(ended, accept_raw=accept, updated_at=draft.now)
+
+
+async def note_end(draft: Draft, ended: PeerConnection) -> None:
+    """Note that the relay is to hear of an end that another device said, where it may have the connection.
+
+    That one may not have known that it stood, and then tells the relay of no end.
+    """
+    if ended.accept_raw:
+        await note(draft, Publication(Subject.END, ended.request))
+
+
 async def _ended(arrival: Arrival, body: ConnectionEnded) -> None:
     bond = await _bond(arrival, peek(body.statement, Kind.CONNECTION_END).request)
-    if bond is None or bond.record.state is ConnectionState.ENDED:
+    if bond is None:
         return
     end = read_end(body.statement, await arrival.draft.own_log(), bond.request)
+    again = body.again if end.kind is EndKind.DECLINED else None
+    if bond.record.state is ConnectionState.ENDED:
+        await _ended_twice(arrival, bond, end, again)
+        return
     ended = attrs.evolve(
         bond.record,
         state=ConnectionState.ENDED,
         end_raw=body.statement,
         end_kind=end.kind.value,
         updated_at=arrival.draft.now,
+        again_at=again,
+    )
+    arrival.draft.add(SaveConnection(ended))
+    await note_end(arrival.draft, ended)
+    _tell(arrival, ended)
+    await audit_copied_step(arrival.draft, ended_kind(end.kind), ended)
+    if end.kind is EndKind.BLOCKED:
+        await block_beside(arrival.draft, bond, end.at)
+
+
+async def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: Instant | None) -> None:
+    """Ended here, too: of the two words, the one that keeps the peer out for longer counts, as there."""
+    record = bond.record
+    until = record.again_at if bond.ended_by_us and record.again_at is not None else 0
+    blocks = end.kind is EndKind.BLOCKED
+    if bond.blocked_by_us or not (blocks or (again is not None and again > until)):
+        return
+    ended = attrs.evolve(
+        record,
+        end_raw=end.raw,
+        end_kind=end.kind.value,
+        updated_at=arrival.draft.now,
+        again_at=again,
     )
     arrival.draft.add(SaveConnection(ended))
     _tell(arrival, ended)
+    await audit_copied_step(arrival.draft, ended_kind(end.kind), ended)
+    if end.kind is EndKind.BLOCKED:
+        await block_beside(arrival.draft, bond, end.at)
 
 
 async def _granted(arrival: Arrival, body: GrantUpdated) -> None:
@@ -129,6 +189,12 @@ async def _granted(arrival: Arrival, body: GrantUpdated) -> None:
     if bond is None or bond.record.state is ConnectionState.ENDED:
         return
     own = await arrival.draft.own_log()
-    grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer, bond.record.grants)
+    grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer)
+    await note_apart(arrival.draft, bond, grant)
+    if bond.given is not None and grant.version < bond.given.grant.version:
+        return  # overtaken on its way, or said while its machine was away
+    newer_grant(bond.given.grant if bond.given is not None else None, recall_grant(grant.raw))
     arrival.draft.add(PutGrant(grant))
     _tell(arrival, bond.record)
+    facts = grant_facts(grant)
+    await audit_copied_step(arrival.draft, AuditKind.PERMISSION_CHANGED, bond.record, **facts)

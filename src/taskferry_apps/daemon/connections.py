@@ -9,14 +9,13 @@ import attrs
 
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.connections import EndKind, read_request, sign_end, sign_request
+from taskferry_protocol.connections import EndKind, read_request, sign_request
 from taskferry_protocol.gates import Deed
 from taskferry_protocol.ids import AgentRef, Handle, Hash, Instant
 from taskferry_protocol.inbound import Relation
 from taskferry_protocol.invites import InviteLink, invite_proof
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import (
-    ConnectionEnded,
     ConnectionRequested,
 )
 from taskferry_protocol.records import (
@@ -29,18 +28,17 @@ from taskferry_protocol.records import (
 
 from .accepting import accept_waiting
 from .bonds import Bond, bonds_between, check_not_blocked, closed_to_us, find_bond, relation
-from .connection_audit import audit_step, ended_kind
+from .connection_audit import audit_step
 from .core import Core
 from .deeds import Asking, permit_deed
 from .draft import LIFETIME_MS, Draft, Thread
+from .ending import LIVE, end_bond, live_beside
 from .grants import answering, changed, next_allowance, next_wish, welcome
 from .lifting import lift_block
 from .logbook import shown_log
 from .names import own_agent, parse_peer, require_owner
-from .peer_told import tell_peer
 from .permitting import permit, permit_beside
 from .port import Caller, DaemonRefusal, GrantChange
-from .publications import Publication, Subject, note
 from .shares import account_items, share
 
 __all__ = ["Connections", "LookUp", "Step"]
@@ -53,9 +51,6 @@ NONCE_BYTES: Final = 16
 PAUSE_MS: Final = 7 * DAY_MS
 #: Requests that are swept at once.
 _SWEPT: Final = 256
-_LIVE: Final = frozenset(
-    {ConnectionState.ACCEPTED, ConnectionState.REQUESTED_IN, ConnectionState.REQUESTED_OUT}
-)
 
 
 @attrs.frozen
@@ -88,7 +83,7 @@ class Connections:
             bonds = await bonds_between(core.store, agent, to)
             for bond in reversed(bonds):
                 if bond.record.state is ConnectionState.ACCEPTED or (
-                    bond.record.state in _LIVE and bond.request.expires_at > draft.now
+                    bond.record.state in LIVE and bond.request.expires_at > draft.now
                 ):
                     return self._same(bond)
             check_not_blocked(bonds)
@@ -117,7 +112,7 @@ class Connections:
             if relation(bonds) is Relation.CONNECTED:
                 raise _connected_already()
             for bond in reversed(bonds):
-                waits = bond.record.state in _LIVE and bond.request.expires_at > draft.now
+                waits = bond.record.state in LIVE and bond.request.expires_at > draft.now
                 if waits and (
                     bond.record.state is ConnectionState.REQUESTED_IN or bond.record.invite == link.id
                 ):
@@ -232,44 +227,20 @@ class Connections:
             raise DaemonRefusal(
                 "bad-value", "An end is declined, revoked or blocked.", detail={"field": "kind"}
             ) from None
-        states = frozenset({ConnectionState.REQUESTED_IN}) if end_kind is EndKind.DECLINED else _LIVE
+        states = frozenset({ConnectionState.REQUESTED_IN}) if end_kind is EndKind.DECLINED else LIVE
         async with core.lock:
             draft = Draft(core)
             bond = await find_bond(core, caller, named, states)
             record = bond.record
-            ending = [bond]
-            if end_kind is not EndKind.DECLINED:
+            ending, told = [bond], None
+            if end_kind is EndKind.DECLINED:
+                told = again if again is not None else Instant(draft.now + self._pause_ms)
+            else:
                 # What ends is what is between the two agents, not one of several requests.
-                both = await bonds_between(core.store, record.mine, record.peer)
-                others = [one for one in both if one.record.request != record.request]
-                ending = [*(one for one in others if one.record.state in _LIVE), bond]
-            message = [await self._end(draft, one, end_kind, reason, again) for one in ending][-1]
+                ending = [*await live_beside(draft, bond), bond]
+            message = [await end_bond(draft, one, end_kind, reason, told) for one in ending][-1]
             await draft.commit()
         return await self._step(record.request, message)
-
-    async def _end(
-        self, draft: Draft, bond: Bond, kind: EndKind, reason: str, again: Instant | None
-    ) -> Hash | None:
-        core, record = self._core, bond.record
-        own = await draft.own_log()
-        raw = sign_end(bond.request, record.mine, kind, at=draft.now, log=own.position, by=core.manage)
-        told = None
-        if kind is EndKind.DECLINED:
-            told = again if again is not None else Instant(draft.now + self._pause_ms)
-        ended = attrs.evolve(
-            record,
-            state=ConnectionState.ENDED,
-            end_raw=raw,
-            end_kind=kind.value,
-            updated_at=draft.now,
-            again_at=told,
-        )
-        draft.add(SaveConnection(ended))
-        if record.accept_raw:
-            await note(draft, Publication(Subject.END, record.request))
-        message = await tell_peer(draft, ConnectionEnded(raw, reason, told), bond, ConnectionState.ENDED)
-        await audit_step(draft, ended_kind(kind), record, by="owner")
-        return message
 
     async def unblock(self, caller: Caller, named: str | tuple[str, str]) -> Step:
         """Take a block back: the peer may ask again. Nothing is sent to it; what ended stays ended."""

@@ -10,7 +10,6 @@ from taskferry_protocol.accounts import AccountLog, DeviceStatus
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.errors import LocalProtocolError, RemoteProtocolError
 from taskferry_protocol.ids import DeviceId
-from taskferry_protocol.messages import SharedLabel
 from taskferry_protocol.shape import has_controls
 
 from .cards import sign_again
@@ -111,9 +110,9 @@ class Devices:
             draft = Draft(core)
             log = await draft.own_log()
             found = await self._find(log, device)
-            await put_label(draft, found, text)
+            item = await put_label(draft, found, text)
             draft.audit(AuditKind.DEVICE_RENAMED, text, device=found.hex())
-            await share(draft, (SharedLabel(found, text),))
+            await share(draft, (item,))
             await draft.commit()
         core.outgoing.ring()
         return await self._view(log, found)

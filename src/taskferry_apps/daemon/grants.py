@@ -35,6 +35,7 @@ from .port import DaemonRefusal, GrantChange
 __all__ = [
     "Allowance",
     "answering",
+    "both",
     "held_allowance",
     "next_allowance",
     "next_wish",
@@ -199,17 +200,21 @@ def within(wish: Wish, said: Allowance | None, decided_at: Instant) -> Wish:
     """
     if said is None or decided_at > said.grant.at:
         return wish
-    last = wish_of(said)
-    ends = [until for until in (wish.until, last.until) if until is not None]
+    return both(wish, wish_of(said))
+
+
+def both(one: Wish, other: Wish) -> Wish:
+    """What two words allow alike."""
+    ends = [until for until in (one.until, other.until) if until is not None]
     return Wish(
-        wish.classes & last.classes,
-        min(wish.rate, last.rate),
-        min(wish.largest, last.largest),
+        one.classes & other.classes,
+        min(one.rate, other.rate),
+        min(one.largest, other.largest),
         min(ends, default=None),
-        auto_trigger=wish.auto_trigger and last.auto_trigger,
-        human_gate=wish.human_gate or last.human_gate,
-        task_budget=min(wish.task_budget, last.task_budget),
-        largest_artifact=min(wish.largest_artifact, last.largest_artifact),
+        auto_trigger=one.auto_trigger and other.auto_trigger,
+        human_gate=one.human_gate or other.human_gate,
+        task_budget=min(one.task_budget, other.task_budget),
+        largest_artifact=min(one.largest_artifact, other.largest_artifact),
     )
 
 

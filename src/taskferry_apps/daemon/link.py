@@ -36,7 +36,7 @@ from .presence import Presence
 from .publishing import Publisher, fetch_log
 from .quiet import QUIET_MS, Quiet
 from .receipts import Receipts
-from .regaining import regain
+from .regaining import regain, regain_anew
 from .resuming import Resumption, resume
 from .route import RELAY_SETTING, Route, RouteTo, first_end, unreachable
 from .short_sessions import LASTING, short_session
@@ -374,7 +374,7 @@ class Link:
             return await take_news(self._core, client, AccountId(account), refusal)
 
         outbound = Outbound(self._core, client, renew)
-        publisher = Publisher(self._core, client)
+        publisher = Publisher(self._core, client, regain_anew)
         receipts = Receipts(self._core)
         while True:
             heard = self._core.outgoing.next

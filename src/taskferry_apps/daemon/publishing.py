@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -11,7 +12,7 @@ from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.limits import STATEMENTS
-from taskferry_protocol.records import GrantRecord
+from taskferry_protocol.records import ConnectionState, GrantRecord
 from taskferry_transports.backoff import LONGEST, LONGEST_ASKED, SHORTEST
 
 from ..logs import get_logger
@@ -35,6 +36,8 @@ _LATER: Final = frozenset(
         RejectCode.NOT_AN_EXTENSION,
     }
 )
+#: What the relay has is another machine's word, which that one signed without having heard of this one.
+_OVERTAKEN: Final = frozenset({RejectCode.STALE_GRANT, RejectCode.BAD_GRANT})
 
 
 async def fetch_log(
@@ -97,15 +100,22 @@ async def publish_everything(core: Core) -> None:
         await draft.commit()
 
 
+Regain = Callable[[Core, RelayClient], Awaitable[None]]
+"""Asks the relay for our connections. Raises LinkEnded."""
+
+
 class Publisher:
     """Publishes over one session."""
 
-    def __init__(self, core: Core, client: RelayClient) -> None:
+    def __init__(self, core: Core, client: RelayClient, regain: Regain) -> None:
+        """`regain`: what is done where the relay knows of an end that nobody has told this device."""
         self._core = core
         self._client = client
+        self._regain = regain
         self._published = client.ready.log.length
         self._is_compared = False
         self._not_before: dict[Publication, Instant] = {}
+        self._overtaken: dict[Publication, calls.CallRequest] = {}
 
     async def publish(self) -> int:
         """Everything that is due; how many statements of our log the relay has then. Raises LinkEnded."""
@@ -116,11 +126,18 @@ class Publisher:
             request = await self._request(item)
             # What was signed meanwhile quotes a log that may be longer than what was just published.
             await self._publish_log()
+            if request is not None and self._overtaken.get(item) == request:
+                continue
             if request is not None:
                 try:
                     await self._client.call(request)
                 except CallRefused as refused:
                     code = refused.refusal.code
+                    if item.subject is Subject.GRANT and code in _OVERTAKEN:
+                        # It stays on the list until the other machine's word is here, and the two are one.
+                        get_logger().info("the relay has another permission", code=code.value)
+                        self._overtaken[item] = request
+                        continue
                     if code in _LATER:
                         asked = refused.refusal.detail.retry_after or 0
                         longest = int(LONGEST_ASKED * 1000)
@@ -129,11 +146,21 @@ class Publisher:
                     get_logger().warning(
                         "the relay refused a publication", kind=item.subject.value, code=code.value
                     )
+                    if code is RejectCode.UNKNOWN_REQUEST and await self._stands_here(item):
+                        await self._regain(self._core, self._client)
             async with self._core.lock:
                 # Noted again meanwhile, it is the same row: only what was told last is done with.
                 if await self._request(item) == request:
                     await strike(self._core, item)
         return self._published
+
+    async def _stands_here(self, item: Publication) -> bool:
+        """Whether it is a connection, which is in force as far as is known here."""
+        if item.subject is not Subject.CONNECTION:
+            return False
+        hash = Hash(item.key)
+        record = (await self._core.store.connections((hash,))).get(hash)
+        return record is not None and record.state is ConnectionState.ACCEPTED
 
     async def _publish_log(self) -> None:
         log = await self._core.own_log()

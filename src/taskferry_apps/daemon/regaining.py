@@ -1,4 +1,4 @@
-"""After a recovery or a restore: connections that the relay still has, brought back or brought up to date.
+"""After a recovery, a restore or a month away: connections that the relay has, brought back or up to date.
 
 A relay can leave connections, ends and grants out, and whoever has a lost device's key can sign old ones. So
 what is shown ends a connection or makes it known again, and lets no peer do anything: that is the owner's
@@ -20,6 +20,7 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.call_answers import ShownConnection
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import AccountId, Hash, sha256
+from taskferry_protocol.limits import DAY_MS, LIFETIME_MS
 from taskferry_protocol.messages import GrantUpdated
 from taskferry_protocol.permissions import Grant, read_grant
 from taskferry_protocol.records import (
@@ -44,11 +45,13 @@ from .draft import Draft, Thread
 from .grants import LAST_VERSION, Allowance, Wish, next_allowance, welcome, wish_of
 from .log_news import fetch_news, judge, take
 from .logbook import continued
+from .permitting import permit_no_more
 from .port import DaemonRefusal
 from .publications import Publication, Subject, note
 from .publishing import fetch_log
+from .words_apart import note_apart
 
-__all__ = ["DUE", "RESTORED", "is_due", "regain"]
+__all__ = ["DUE", "RESTORED", "is_due", "regain", "regain_anew"]
 
 _KEY: Final = "connections to regain"
 DUE: Final = PutSetting(_KEY, b"")
@@ -64,12 +67,16 @@ async def is_due(store: DaemonStore) -> bool:
 
 
 async def regain(core: Core, client: RelayClient) -> None:
-    """Take what the relay shows of our connections, if a recovery or a restore left that to be done.
+    """Take what the relay shows of our connections, if a recovery, a restore or an absence left that to do.
 
     What could not be read today for want of a log or a key is asked for again by the next session. Raises
     LinkEnded; the store's errors.
     """
     due = (await core.store.settings((_KEY,))).get(_KEY)
+    if due is None and _was_away(core):
+        # Kept, since what waits for this device is taken soon, and then nobody knows of the absence any more.
+        await core.commit((RESTORED,))
+        due = RESTORED.value
     if due is None:
         return
     is_kept = due == RESTORED.value and await _another_signs(core)
@@ -97,6 +104,17 @@ async def regain(core: Core, client: RelayClient) -> None:
         await draft.commit()
 
 
+async def regain_anew(core: Core, client: RelayClient) -> None:
+    """The same where the relay turned out to know what nobody has told this device. Raises as `regain`."""
+    await core.commit((RESTORED,))
+    await regain(core, client)
+
+
+def _was_away(core: Core) -> bool:
+    """Whether mail for this device may have expired since it last held all that there was."""
+    return core.caught_up is not None and core.now() - core.caught_up > LIFETIME_MS - DAY_MS
+
+
 async def _another_signs(core: Core) -> bool:
     """Whether another machine of this owner's may sign for the account, and has gone on doing so."""
     return any(
@@ -121,7 +139,7 @@ async def _take(core: Core, client: RelayClient, shown: ShownConnection, *, is_k
             draft = Draft(core)
             await _settle(draft, shown, regained, theirs, is_kept=is_kept)
             await draft.commit()
-    except DaemonRefusal as refusal:
+    except (DaemonRefusal, RemoteProtocolError) as refusal:
         # The key that signs for the account is locked, or another copy of this device is at work.
         get_logger().warning("a connection waits", reason=refusal.code)
         return False
@@ -274,6 +292,7 @@ async def _bring_up(
         )
         draft.add(SaveConnection(record))
         await audit_step(draft, AuditKind.CONNECTION_ACCEPTED, record, by="peer", shown_by="relay")
+        await permit_no_more(draft, Bond(record))
     newer = _newer(record.request, regained.received, bond.received)
     draft.add(*newer)
     given, known = regained.given, bond.given
@@ -282,6 +301,8 @@ async def _bring_up(
             wish = _nothing() if known is None else _narrowed(wish_of(known), given)
             await _allow(draft, Bond(record), regained, wish, theirs)
         else:
+            for change in kept:
+                await note_apart(draft, bond, change.grant)
             draft.add(*kept)
         is_news = True
     is_news |= bool(newer)

@@ -59,10 +59,12 @@ from taskferry_protocol.tasks import check_event
 from .agents_told import take_agent
 from .arrival import Arrival
 from .cards import replacing
+from .connection_audit import audit_copied_step
+from .connection_copies import accepted_in_vain, note_end
 from .draft import Draft
 from .grants import held_allowance
 from .held_messages import held_message, stood
-from .labels import put_label
+from .labels import take_label
 from .lifting import lifted_by
 from .log_news import News, note_second_claim, pin
 from .logbook import continued
@@ -100,7 +102,7 @@ async def take_share(arrival: Arrival, body: DeviceShare) -> None:
                     await _take_message(draft, item, tasks)
                 case SharedLabel():
                     if item.device in own.state.devices:
-                        await put_label(draft, item.device, item.label)
+                        await take_label(draft, item)
                 case SharedAgent():
                     await take_agent(draft, item)
         except (RemoteProtocolError, LocalProtocolError):
@@ -170,7 +172,7 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
         return
     held = (await draft.core.store.connections((request.hash,))).get(request.hash)
     if held is not None:
-        _go_on(draft, held, item)
+        await _go_on(draft, held, item)
         return
     state = ConnectionState.REQUESTED_OUT if request.from_ == mine else ConnectionState.REQUESTED_IN
     state = ConnectionState.ACCEPTED if item.accept else state
@@ -188,6 +190,7 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
         end_raw=item.end,
         end_kind=recall_end(item.end).kind.value if item.end else "",
         note=item.note,
+        again_at=item.again if item.end else None,
         grants=tuple(
             GrantRecord(request.hash, grant.grantor, grant.version, raw, terms)
             for grant, raw, terms in grants
@@ -197,12 +200,17 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
     draft.add(SaveConnection(record))
 
 
-def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection) -> None:
+async def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection) -> None:
     """Bring a connection that is held to where it stands there; it never goes back."""
     if held.state is ConnectionState.ENDED:
-        lifted = lifted_by(held, item.end, draft)
-        if lifted is not None:
-            draft.add(SaveConnection(lifted))
+        now = held
+        if (lifted := lifted_by(held, item.end, draft)) is not None:
+            now = lifted
+            await audit_copied_step(draft, AuditKind.CONNECTION_UNBLOCKED, now)
+        if item.accept and not held.accept_raw:
+            now = await accepted_in_vain(draft, now, item.accept)
+        if now is not held:
+            draft.add(SaveConnection(now))
         return
     now = held
     if item.accept and not held.accept_raw:
@@ -210,7 +218,10 @@ def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection) -> None:
     draft.add(*map(PutGrant, _newer(held, item.grants)))
     if item.end:
         kind = recall_end(item.end).kind.value
-        now = attrs.evolve(now, state=ConnectionState.ENDED, end_raw=item.end, end_kind=kind)
+        now = attrs.evolve(
+            now, state=ConnectionState.ENDED, end_raw=item.end, end_kind=kind, again_at=item.again
+        )
+        await note_end(draft, now)
     if now is not held:
         draft.add(SaveConnection(attrs.evolve(now, updated_at=draft.now)))
 

@@ -63,7 +63,7 @@ def connection_item(made: PeerConnection) -> SharedItem:
     """A connection as it stands here."""
     grants = tuple((grant.raw, grant.terms) for grant in made.grants)
     return SharedConnection(
-        made.request_raw, made.accept_raw, made.end_raw, made.note, made.created_at, grants
+        made.request_raw, made.accept_raw, made.end_raw, made.note, made.created_at, grants, made.again_at
     )
 
 

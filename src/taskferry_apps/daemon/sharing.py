@@ -14,7 +14,7 @@ import trio
 
 from taskferry_protocol import accounts
 from taskferry_protocol.ids import AccountId, DeviceId
-from taskferry_protocol.messages import SharedCard, SharedItem, SharedLabel
+from taskferry_protocol.messages import SharedCard, SharedItem
 from taskferry_protocol.records import (
     MessageQuery,
     Order,
@@ -28,7 +28,7 @@ from .bell import Bell
 from .bonds import all_bonds
 from .core import Core
 from .draft import Draft
-from .labels import labels_of
+from .labels import label_items
 from .link import Link
 from .owner import Owner
 from .port import DaemonRefusal
@@ -155,8 +155,7 @@ class Sharing:
                 items += pinned_items(pinned)
         items += await _own_agents(core)
         items += await self._connections()
-        labels = await labels_of(core.store)
-        return [*items, *(SharedLabel(id, label) for id, label in sorted(labels.items()))]
+        return [*items, *await label_items(core.store)]
 
     async def _accounts(self, accounts: Collection[AccountId]) -> list[SharedItem]:
         """Some pinned accounts, each as it stands now."""

@@ -32,6 +32,7 @@ from .repeating import repeat_expired
 from .second_looks import SecondLooks
 from .tasks import Tasks
 from .telling import keep_ran
+from .words_apart import bring_together
 
 __all__ = ["Upkeep"]
 
@@ -82,6 +83,7 @@ class Upkeep:
         await self._connections.expire_requests()
         drained = self._link.drained_until
         if drained:
+            await bring_together(self._core)
             await self._tasks.expire_overdue(drained)
         self._link.note_quiet()
         async with self._core.lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import assert_never
 
 from taskferry_protocol.accounts import AccountLog
@@ -211,9 +212,8 @@ class Calls:
         elif found.end_raw:
             raise RemoteProtocolError(RejectCode.UNKNOWN_REQUEST, "this connection has ended")
         else:
-            # The other side was first: what is left to say are the grants that it did not have.
-            news = [StoreGrant(grant) for grant in grants if grant.version > _version(found, grant)]
-            await self._store.commit(news)
+            # The other side, or another device, was first: what is left are the grants that it did not have.
+            await self._store.commit([StoreGrant(grant) for grant in grants if _adds(found, grant)])
         self._facts.forget_between(request.from_.account, request.to.account)
         return Done()
 
@@ -273,9 +273,14 @@ def _known_hash(request: Hash | None) -> Hash:
     return Hash(b"") if request is None else request
 
 
-def _version(connection: StoredConnection, offered: GrantRecord) -> int:
-    held = [grant.version for grant in connection.grants if grant.grantor == offered.grantor]
-    return max(held, default=0)
+def _adds(connection: StoredConnection, offered: GrantRecord) -> bool:
+    """Whether a grant changes what counts: a higher version, or another one of the same."""
+    held = grant_of(connection, offered.grantor)
+    if held is None or offered.version != held.version:
+        return held is None or offered.version > held.version
+    with suppress(RemoteProtocolError):
+        return newer_grant(held, recall_grant(offered.raw)) is not held
+    return False
 
 
 def _unknown_account() -> RemoteProtocolError:

@@ -36,6 +36,8 @@ SHARE_STATEMENTS: Final = 64
 #: Rivals of one version, in both directions.
 SHARE_GRANTS: Final = 8
 LABEL_BYTES: Final = 64
+#: Since when a device is called what nobody says the time of.
+_EVER: Final = Instant(0)
 WORD_BYTES: Final = 32
 REASON_BYTES: Final = 512
 
@@ -77,7 +79,10 @@ class SharedCard:
 
 @attrs.frozen
 class SharedConnection:
-    """A connection by its statements, empty where there is none; grants with their terms."""
+    """A connection by its statements, empty where there is none; grants with their terms.
+
+    `again` is from when on an agent whose request the owner has declined may ask once more.
+    """
 
     request: bytes = attrs.field(repr=False)
     accept: bytes = attrs.field(repr=False)
@@ -85,6 +90,7 @@ class SharedConnection:
     note: str
     at: Instant
     grants: tuple[tuple[bytes, bytes], ...] = attrs.field(repr=False)
+    again: Instant | None = None
 
     def to_cbor(self) -> dict[str, object]:
         """The map that is encoded."""
@@ -96,7 +102,7 @@ class SharedConnection:
             "note": self.note,
             "at": self.at,
             "grants": [list(pair) for pair in self.grants],
-        }
+        } | ({} if self.again is None else {"again": self.again})
 
 
 @attrs.frozen
@@ -113,14 +119,16 @@ class SharedMessage:
 
 @attrs.frozen
 class SharedLabel:
-    """What the owner calls a device, whatever its record says."""
+    """What the owner calls a device since `at`, whatever its record says."""
 
     device: DeviceId
     label: str
+    at: Instant = _EVER
 
     def to_cbor(self) -> dict[str, object]:
         """The map that is encoded."""
-        return {"kind": "label", "device": self.device, "label": self.label}
+        members: dict[str, object] = {"kind": "label", "device": self.device, "label": self.label}
+        return members | ({"at": self.at} if self.at else {})
 
 
 @attrs.frozen
@@ -172,7 +180,8 @@ def _grant(value: Value, field: str) -> tuple[bytes, bytes]:
 
 
 def _connection(value: Value, where: str) -> SharedItem:
-    reader = MapReader(value, where, ("kind", "request", "accept", "end", "note", "at", "grants"))
+    keys = ("kind", "request", "accept", "end", "note", "at", "grants")
+    reader = MapReader(value, where, keys, ("again",))
     return SharedConnection(
         reader.bytes("request"),
         reader.bytes("accept"),
@@ -183,6 +192,7 @@ def _connection(value: Value, where: str) -> SharedItem:
             _grant(pair, f"{reader.field('grants')}[{index}]")
             for index, pair in enumerate(reader.array("grants", most=SHARE_GRANTS))
         ),
+        reader.time("again") if "again" in reader else None,
     )
 
 
@@ -192,9 +202,11 @@ def _message(value: Value, where: str) -> SharedItem:
 
 
 def _label(value: Value, where: str) -> SharedItem:
-    reader = MapReader(value, where, ("kind", "device", "label"))
+    reader = MapReader(value, where, ("kind", "device", "label"), ("at",))
     return SharedLabel(
-        DeviceId(reader.bytes("device", size=32)), reader.text("label", least=1, most=LABEL_BYTES)
+        DeviceId(reader.bytes("device", size=32)),
+        reader.text("label", least=1, most=LABEL_BYTES),
+        reader.time("at") if "at" in reader else _EVER,
     )
 
 

@@ -347,6 +347,8 @@ TYPES: list[Type] = [
                 {"items": [{**SHARED[5], "never": "mail"}]},
             ),
             ("label_empty", "an empty label", "bad-value", {"items": [{**SHARED[4], "label": ""}]}),
+            ("again_text", "a pause in words", "wrong-type", {"items": [{**SHARED[2], "again": "a week"}]}),
+            ("label_at_negative", "a negative time", "bad-value", {"items": [{**SHARED[4], "at": -1}]}),
             (
                 "name_upper",
                 "a capital letter in a name",
@@ -357,6 +359,8 @@ TYPES: list[Type] = [
         ],
         edges=[
             ("empty", "nothing more to share", {"items": [], "done": 40, "total": 40}),
+            ("again", "a declined request, and its pause", {"items": [{**SHARED[2], "again": NOW + 1}]}),
+            ("label_at", "a label, and since when", {"items": [{**SHARED[4], "at": NOW}]}),
             (
                 "mode_later",
                 "a mode of a later version",

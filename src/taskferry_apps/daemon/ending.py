@@ -1,0 +1,80 @@
+"""Ending a request or a connection by this owner's word: signed, kept, and told to the peer and the relay."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import attrs
+
+from taskferry_protocol.connections import EndKind, sign_end
+from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.messages import ConnectionEnded
+from taskferry_protocol.records import ConnectionState, SaveConnection
+
+from .bonds import Bond, bonds_between
+from .connection_audit import audit_step, ended_kind
+from .draft import Draft
+from .peer_told import tell_peer
+from .port import DaemonRefusal
+from .publications import Publication, Subject, note
+
+__all__ = ["LIVE", "block_beside", "end_bond", "live_beside"]
+
+LIVE: Final = frozenset(
+    {ConnectionState.ACCEPTED, ConnectionState.REQUESTED_IN, ConnectionState.REQUESTED_OUT}
+)
+
+
+async def live_beside(draft: Draft, bond: Bond) -> list[Bond]:
+    """What else goes on between the two agents of a connection."""
+    record = bond.record
+    both = await bonds_between(draft.core.store, record.mine, record.peer)
+    return [one for one in both if one.record.request != record.request and one.record.state in LIVE]
+
+
+async def end_bond(
+    draft: Draft, bond: Bond, kind: EndKind, reason: str, again: Instant | None
+) -> Hash | None:
+    """Sign the end; the message that tells the peer, if one went. Who is declined may ask again at `again`.
+
+    Raises DaemonRefusal where this device may not sign for the account.
+    """
+    message = await _signed(draft, bond, kind, reason, again, draft.now)
+    await audit_step(draft, ended_kind(kind), bond.record, by="owner")
+    return message
+
+
+async def block_beside(draft: Draft, bond: Bond, at: Instant) -> None:
+    """A block is of the agent: end what the device that said it at `at` had not heard of.
+
+    Taken back, it is by a later time than that. Where this device may not sign for the account, what else
+    there is between the two stands, and lets nothing through here all the same.
+    """
+    for other in await live_beside(draft, bond):
+        mark = draft.mark()
+        try:
+            await _signed(draft, other, EndKind.BLOCKED, "", None, at)
+        except DaemonRefusal:
+            draft.back_to(mark)
+        else:
+            await audit_step(draft, ended_kind(EndKind.BLOCKED), other.record, by="another device")
+
+
+async def _signed(
+    draft: Draft, bond: Bond, kind: EndKind, reason: str, again: Instant | None, at: Instant
+) -> Hash | None:
+    core, record = draft.core, bond.record
+    own = await draft.own_log()
+    raw = sign_end(bond.request, record.mine, kind, at=at, log=own.position, by=core.manage)
+    ended = attrs.evolve(
+        record,
+        state=ConnectionState.ENDED,
+        end_raw=raw,
+        end_kind=kind.value,
+        updated_at=draft.now,
+        again_at=again,
+    )
+    draft.add(SaveConnection(ended))
+    if record.accept_raw:
+        await note(draft, Publication(Subject.END, record.request))
+    return await tell_peer(draft, ConnectionEnded(raw, reason, again), bond, ConnectionState.ENDED)
