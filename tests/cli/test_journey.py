@@ -70,7 +70,8 @@ def test_a_task_from_connection_to_proof(alice: Shell, bob: Shell) -> None:
     assert bob("task", "progress", task, "Halfway", "--percent", "50").code == 0
     assert bob("task", "submit", task, "notes.md", "--note", "Draft").code == 0
 
-    until(lambda: alice("task", "show", task), lambda ran: "submitted" in ran.out)
+    shown = until(lambda: alice("task", "show", task), lambda ran: "submitted" in ran.out)
+    assert "\nRequirements\n  - A summary\n" in shown.out
     assert alice("task", "revise", task, "The summary is missing", "So is the outline").code == 0
     until(lambda: bob("task", "show", task), lambda ran: "revision_requested" in ran.out)
     assert bob("task", "submit", task, "--text", "-", stdin="Better").code == 0

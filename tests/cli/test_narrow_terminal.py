@@ -10,6 +10,7 @@ import subprocess
 import sys
 import termios
 
+import pytest
 from click import unstyle
 
 from tests.cli.conftest import Shell, items
@@ -18,18 +19,25 @@ from tests.cli.test_ways_to_end import sent
 COLUMNS = 60
 
 
-def on_terminal(shell: Shell, *words: str, typed: str = "") -> list[str]:
+def on_terminal(shell: Shell, *words: str, typed: str = "", code: int = 0) -> list[str]:
     """The lines that a command shows there, without colours; `typed` is what is typed in."""
+    return unstyle(shown_on_terminal(shell, *words, typed=typed, code=code)).splitlines()
+
+
+def shown_on_terminal(shell: Shell, *words: str, typed: str = "", code: int = 0, **variables: str) -> str:
+    """All that it shows, with the codes of its colours."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
-    environment = {key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES")}
+    environment = {
+        key: value for key, value in os.environ.items() if key not in ("COLUMNS", "LINES", "NO_COLOR")
+    }
     os.write(ours, typed.encode())
     with subprocess.Popen(
         [sys.executable, "-m", "taskferry_apps.cli", *words, "--data", str(shell.data)],
         stdin=theirs if typed else subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
-        env=environment,
+        env={**environment, **variables},
     ) as process:
         os.close(theirs)
         shown = b""
@@ -39,8 +47,8 @@ def on_terminal(shell: Shell, *words: str, typed: str = "") -> list[str]:
         except OSError:
             pass  # Linux says so when the other end is closed
         os.close(ours)
-        assert process.wait(30) == 0, shown
-    return unstyle(shown.decode()).splitlines()
+        assert process.wait(30) == code, shown
+    return shown.decode()
 
 
 def test_tables_and_facts_fit(connected: tuple[Shell, Shell]) -> None:
@@ -58,6 +66,15 @@ def test_tables_and_facts_fit(connected: tuple[Shell, Shell]) -> None:
         assert max(map(len, lines)) <= COLUMNS
 
 
+def test_a_refusal_is_broken_between_its_words(connected: tuple[Shell, Shell]) -> None:
+    """Where it goes elsewhere, it is one line."""
+    _, bob = connected
+    said = on_terminal(bob, "inbox", "--agent", "nobody-here", code=5)
+    assert len(said) > 1
+    assert max(map(len, said)) <= COLUMNS
+    assert " ".join(said) + "\n" == bob("inbox", "--agent", "nobody-here").err
+
+
 def test_sentences_are_broken_between_words(connected: tuple[Shell, Shell]) -> None:
     """What follows a step, and what a new agent's owner is told, fits; a command has its own line."""
     alice, bob = connected
@@ -67,3 +84,15 @@ def test_sentences_are_broken_between_words(connected: tuple[Shell, Shell]) -> N
     assert told[-1] == "  taskferry connect THEIR-AGENT @bob/another-helper"
     for lines in (asked, told):
         assert max(map(len, lines)) <= COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("words", "code"), [(("inbox", "--agent", "nobody-here"), 5), (("agent", "list"), 0)]
+)
+def test_no_color_turns_colours_off_in_tables_and_in_refusals(
+    connected: tuple[Shell, Shell], words: tuple[str, ...], code: int
+) -> None:
+    """There are some without it."""
+    _, bob = connected
+    assert "\x1b[" in shown_on_terminal(bob, *words, code=code)
+    assert "\x1b[" not in shown_on_terminal(bob, *words, code=code, NO_COLOR="1")

@@ -13,7 +13,7 @@ from typing import Final
 import click
 
 from ..garbage import start_quietly
-from .outcome import Exit, report_failures
+from .outcome import Exit, no_colour, report_failures
 from .text_input import open_streams, print_anything
 
 __all__ = ["main"]
@@ -121,10 +121,8 @@ def main() -> None:
     with report_failures():
         if "_TASKFERRY_COMPLETE" in os.environ:
             cli.main(prog_name="taskferry")
-        # https://no-color.org: whoever sets it wants no colours, on a terminal either.
-        color = False if os.environ.get("NO_COLOR") else None
         # Not by click's own `main`, which counts it as a failure when the reader of our output has enough.
-        with cli.make_context("taskferry", sys.argv[1:], color=color) as context:
+        with cli.make_context("taskferry", sys.argv[1:], color=no_colour()) as context:
             code = cli.invoke(context)
         raise SystemExit(code if isinstance(code, int) else Exit.OK)
 

@@ -10,7 +10,7 @@ from enum import IntEnum
 
 import click
 
-__all__ = ["CommandFailed", "Exit", "report_failures"]
+__all__ = ["CommandFailed", "Exit", "no_colour", "report_failures"]
 
 
 class Exit(IntEnum):
@@ -75,10 +75,27 @@ def report_failures() -> Iterator[None]:
         raise SystemExit(Exit.TROUBLE) from None
 
 
+def no_colour() -> bool | None:
+    """False where whoever set NO_COLOR wants no colours, on a terminal either (https://no-color.org)."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
 def _say(text: str) -> None:
     # Imported where something fails: most commands never need it.
+    import shutil
+    import textwrap
+
     from ..printed import clean_lines
 
-    click.secho("taskferry: ", fg="red", bold=True, nl=False, err=True)
+    name = "taskferry: "
     # It may quote a relay, a peer, or a file.
-    click.echo(clean_lines(text), err=True)
+    lines = f"{name}{clean_lines(text)}".split("\n")
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns
+        lines = [
+            "\n".join(textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False))
+            for line in lines
+        ]
+    label = click.style(name, fg="red", bold=True)
+    # What fails may have left the context behind that knows it.
+    click.echo(label + "\n".join(lines)[len(name) :], err=True, color=no_colour())

@@ -28,7 +28,10 @@ def draw_task(task: dict[str, object]) -> None:
     )
     if task.get("brief"):
         click.echo("\n" + clean_lines(task.get("brief")))
-    for requirement in texts(task, "requirements"):
+    requirements = texts(task, "requirements")
+    if requirements:
+        click.secho("\nRequirements", bold=True)
+    for requirement in requirements:
         click.echo(f"  - {clean(requirement)}")
     _versions(task)
     _timeline(task)

@@ -135,11 +135,10 @@ class Doctor:
     async def _outbox(self) -> Finding:
         stats, now = await self._core.store.stats(), self._core.now()
         if stats.waiting_until is None:
-            return Finding(
-                "outbox", Level.OK, f"nothing waits here; {stats.outbox_relayed} wait at the relay"
-            )
+            there = counted(stats.outbox_relayed, "waits", "wait")
+            return Finding("outbox", Level.OK, f"nothing waits here; {there} at the relay")
         age = max(0, now - (stats.waiting_until - LIFETIME_MS))
-        text = f"{stats.outbox_waiting} wait here, the oldest for {_words(Instant(age))}"
+        text = f"{counted(stats.outbox_waiting, 'waits', 'wait')} here, the oldest for {_words(Instant(age))}"
         if age >= OLD_MS:
             return Finding(
                 "outbox", Level.FAIL, text, "They expire after 14 days. See: taskferry message list"
