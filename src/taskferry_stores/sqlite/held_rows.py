@@ -302,13 +302,14 @@ class HeldRows:
             update_with(self._connection, "messages", changed, found, rows)
 
     def _write_exchanges(self) -> None:
-        ends = [
-            (self._number(flow.from_), self._number(flow.to), at - DAY_MS, at + DAY_MS)
-            for flow, at in self._counted.items()
-        ]
-        # What is of a later day was counted by a clock that was ahead.
-        over = "DELETE FROM exchanges WHERE mine = ? AND peer = ? AND (at <= ? OR at >= ?)"
-        self._connection.executemany(over, ends)
+        pairs = [(self._number(flow.from_), self._number(flow.to), at) for flow, at in self._counted.items()]
+        # What is of a later day was counted by a clock that was ahead. Each end by itself, since with both in
+        # one statement all that the two exchanged in a day is looked at.
+        for side, away in (("at <=", -DAY_MS), ("at >=", DAY_MS)):
+            self._connection.executemany(
+                f"DELETE FROM exchanges WHERE mine = ? AND peer = ? AND {side} ?",  # noqa: S608
+                [(mine, peer, at + away) for mine, peer, at in pairs],
+            )
         insert(self._connection, _EXCHANGES, self._exchanges)
 
     def _judge(self) -> None:
