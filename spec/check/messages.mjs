@@ -123,10 +123,10 @@ const SHARED = {
   card: is.map({ kind: is.tstr(1, 16), card: is.bstr() }),
   connection: is.map({
     kind: is.tstr(1, 16), request: is.bstr(), accept: is.bstr(), end: is.bstr(), note: contactNote, at: is.time,
-    grants: is.list(is.tuple(is.bstr(), is.bstr()), 0, 8),
+    grants: is.list(is.tuple(is.bstr(), is.bstr()), 0, 8), 'again?': is.time,
   }),
   message: is.map({ kind: is.tstr(1, 16), envelope: is.bstr(), key: hash }),
-  label: is.map({ kind: is.tstr(1, 16), device: hash, label: is.tstr(1, 64) }),
+  label: is.map({ kind: is.tstr(1, 16), device: hash, label: is.tstr(1, 64), 'at?': is.time }),
   agent: is.map({ kind: is.tstr(1, 16), agent: is.name, mode: is.tstr(1, 32), never: texts(0), at: is.time }),
 }
 
