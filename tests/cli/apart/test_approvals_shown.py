@@ -123,10 +123,7 @@ def test_a_task_that_a_guarded_agent_would_send_is_shown_whole(alice: Shell, bob
     assert "Your agent @alice/requester wants to send @bob/writer a task" in shown
     assert "Attached 1 of 1: file, 6 bytes" in shown
     assert "the end of it" not in shown
-    assert (
-        f"characters of this are not shown. All of it:\n  taskferry approvals show {approval[:8]} --full"
-        in shown
-    )
+    assert f"more characters. All of it:\n  taskferry approvals show {approval[:8]} --full" in shown
     assert "  | the end of it" in alice("approvals", "show", approval[:8], "--full").out
     whole = alice("approvals", "show", approval[:8], "--json").json()["whole"]
     assert isinstance(whole, dict)
