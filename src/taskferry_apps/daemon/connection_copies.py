@@ -17,7 +17,7 @@ from taskferry_protocol.messages import (
     GrantUpdated,
 )
 from taskferry_protocol.permissions import newer_grant, recall_grant
-from taskferry_protocol.records import ConnectionState, PeerConnection, PutGrant, SaveConnection
+from taskferry_protocol.records import ConnectionState, GrantRecord, PeerConnection, PutGrant, SaveConnection
 
 from .arrival import Arrival
 from .bonds import Bond
@@ -105,7 +105,9 @@ async def _accepted(arrival: Arrival, body: ConnectionAccepted) -> None:
             ended = await accepted_in_vain(arrival.draft, bond.record, body.statement)
             arrival.draft.add(SaveConnection(ended))
         return
-    grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer, bond.record.grants)
+    grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer)
+    if not await _counts(arrival, bond, grant):
+        return
     # Accepted here, too: of what the two allow, what both do counts, as at the peer's.
     arrival.draft.add(PutGrant(grant))
     await audit_copied_step(arrival.draft, AuditKind.CONNECTION_ACCEPTED, bond.record)
@@ -190,11 +192,23 @@ async def _granted(arrival: Arrival, body: GrantUpdated) -> None:
         return
     own = await arrival.draft.own_log()
     grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer)
-    await note_apart(arrival.draft, bond, grant)
-    if bond.given is not None and grant.version < bond.given.grant.version:
-        return  # overtaken on its way, or said while its machine was away
-    newer_grant(bond.given.grant if bond.given is not None else None, recall_grant(grant.raw))
+    if not await _counts(arrival, bond, grant):
+        return
     arrival.draft.add(PutGrant(grant))
     _tell(arrival, bond.record)
     facts = grant_facts(grant)
     await audit_copied_step(arrival.draft, AuditKind.PERMISSION_CHANGED, bond.record, **facts)
+
+
+async def _counts(arrival: Arrival, bond: Bond, grant: GrantRecord) -> bool:
+    """Whether it counts, and is not overtaken on its way, or said while its machine was away.
+
+    What is lost by it, or of it, is noted. Raises as `newer_grant` does where it does not follow.
+    """
+    await note_apart(arrival.draft, bond, grant, arrival.decision.envelope.device)
+    if bond.given is None:
+        return True
+    if grant.version < bond.given.grant.version:
+        return False
+    newer_grant(bond.given.grant, recall_grant(grant.raw))
+    return True
