@@ -25,6 +25,7 @@ from .connection_audit import audit_copied_step, ended_kind, grant_facts
 from .draft import Draft
 from .ending import block_beside
 from .grants import read_allowance
+from .lifting import is_lifted, outlasts
 from .publications import Publication, Subject, note
 from .words_apart import note_apart
 
@@ -169,8 +170,12 @@ async def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: 
     """Ended here, too: of the two words, the one that keeps the peer out for longer counts, as there."""
     record = bond.record
     until = record.again_at if bond.ended_by_us and record.again_at is not None else 0
-    blocks = end.kind is EndKind.BLOCKED
-    if bond.blocked_by_us or not (blocks or (again is not None and again > until)):
+    if end.kind is EndKind.BLOCKED:
+        counts = outlasts(end, bond)
+    else:
+        is_open = not bond.blocked_by_us and not is_lifted(bond)
+        counts = is_open and again is not None and again > until
+    if not counts:
         return
     ended = attrs.evolve(
         record,

@@ -6,7 +6,8 @@ from typing import Final
 
 import attrs
 
-from taskferry_protocol.connections import EndKind, sign_end
+from taskferry_protocol.connections import EndKind, recall_accept, sign_end
+from taskferry_protocol.crypto import parse_signed
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.messages import ConnectionEnded
 from taskferry_protocol.records import ConnectionState, SaveConnection
@@ -47,10 +48,13 @@ async def end_bond(
 async def block_beside(draft: Draft, bond: Bond, at: Instant) -> None:
     """A block is of the agent: end what the device that said it at `at` had not heard of.
 
-    Taken back, it is by a later time than that. Where this device may not sign for the account, what else
-    there is between the two stands, and lets nothing through here all the same.
+    Taken back, it is by a later time than that. What another device has agreed to since then is since it was
+    taken back, and stands. Where this device may not sign for the account, what else there is between the two
+    stands as well, and lets nothing through here all the same.
     """
     for other in await live_beside(draft, bond):
+        if await _is_agreed_since(draft, other, at):
+            continue
         mark = draft.mark()
         try:
             await _signed(draft, other, EndKind.BLOCKED, "", None, at)
@@ -58,6 +62,18 @@ async def block_beside(draft: Draft, bond: Bond, at: Instant) -> None:
             draft.back_to(mark)
         else:
             await audit_step(draft, ended_kind(EndKind.BLOCKED), other.record, by="another device")
+
+
+async def _is_agreed_since(draft: Draft, bond: Bond, at: Instant) -> bool:
+    """Whether another device of this owner has asked for it, or accepted it, later than `at`.
+
+    What this one agreed to it did without knowing of what is heard only now.
+    """
+    word = bond.record.accept_raw if bond.asked_by_peer else bond.record.request_raw
+    mine = (await draft.own_log()).state.devices[draft.core.device].record.manage
+    if not word or parse_signed(word).key == mine:
+        return False
+    return (recall_accept(word).at if bond.asked_by_peer else bond.request.at) > at
 
 
 async def _signed(
