@@ -240,7 +240,8 @@ def _newer(held: PeerConnection, shared: Iterable[tuple[bytes, bytes]]) -> Itera
     records = held.grants
     for raw, terms in shared:
         grant = recall_grant(raw)
-        if grant.request != held.request or any(record.raw == raw for record in records):
+        is_whole = any(record.raw == raw and (record.terms or not terms) for record in records)
+        if grant.request != held.request or is_whole:
             continue
         known = held_allowance(records, grant.grantor)
         with suppress(RemoteProtocolError):
