@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 import attrs
@@ -9,7 +10,7 @@ import pytest
 
 from taskferry_apps.daemon.bonds import Bond
 from taskferry_apps.daemon.draft import Draft, Thread
-from taskferry_apps.daemon.grants import next_allowance, wish_of
+from taskferry_apps.daemon.grants import Wish, next_allowance, wish_of
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_apps.daemon.publications import noted
 from taskferry_apps.daemon.service import Daemon
@@ -188,14 +189,11 @@ async def test_a_machine_that_may_not_manage_brings_no_older_permission_back():
         await until(partial(_is_brought_up, pair.first))
         core = pair.second._core
         (shown,) = await pair.first.connections(OWNER, "accepted", "")
-        for change in (QUIET, GrantChange(classes=("artifact", "message", "task"))):
+        await pair.first.set_permissions(OWNER, PAIR, QUIET)
+        grants = (await _record(pair.first, shown.id)).grants
+        (old,) = [one for one in grants if one.grantor == core.agent("requester")]
+        for change in (GrantChange(rate_per_minute=9), GrantChange(classes=("artifact", "message", "task"))):
             await pair.first.set_permissions(OWNER, PAIR, change)
-            if change is QUIET:
-                (old,) = [
-                    one
-                    for one in (await _record(pair.first, shown.id)).grants
-                    if one.grantor == core.agent("requester")
-                ]
         async with core.lock:
             draft = Draft(core)
             bond = Bond(await _record(pair.second, shown.id))
@@ -217,7 +215,7 @@ async def _record(daemon: Daemon, request: Hash):
     return (await daemon._core.store.connections((request,)))[request]
 
 
-async def _passed_over(pair: Pair, *changes: dict[str, object]) -> None:
+async def _passed_over(pair: Pair, *changes: Callable[[Wish], Wish]) -> None:
     """Note words of as many other machines that were passed over on the first one."""
     core = pair.first._core
     (shown,) = await pair.first.connections(OWNER, "accepted", "")
@@ -228,7 +226,7 @@ async def _passed_over(pair: Pair, *changes: dict[str, object]) -> None:
             word = next_allowance(
                 bond.request,
                 bond.record.mine,
-                attrs.evolve(wish_of(bond.given), **change),
+                change(wish_of(bond.given)),
                 before=bond.given,
                 log=await draft.own_log(),
                 by=SigningKey.from_seed(core.entropy(32)),
@@ -242,7 +240,7 @@ async def _passed_over(pair: Pair, *changes: dict[str, object]) -> None:
 async def test_words_of_several_machines_that_were_passed_over_all_count():
     """The one that was noted last does not take the place of another machine's."""
     async with a_pair() as pair:
-        await _passed_over(pair, {"rate": 7}, {"largest": 9})
+        await _passed_over(pair, partial(attrs.evolve, rate=7), partial(attrs.evolve, largest=9))
         await bring_together(pair.first._core)
         (one,) = await pair.first.connections(OWNER, "accepted", "")
         assert one.given is not None
@@ -252,7 +250,7 @@ async def test_words_of_several_machines_that_were_passed_over_all_count():
 async def test_words_that_wait_for_a_key_are_written_down_once(monkeypatch: pytest.MonkeyPatch):
     """Housekeeping looks each minute, and the key may be locked for months."""
     async with a_pair() as pair:
-        await _passed_over(pair, {"rate": 7})
+        await _passed_over(pair, partial(attrs.evolve, rate=7))
         await cheaply(pair.first).manage.set_passphrase(OWNER, WORDS, "")
         core = pair.first._core
         await bring_together(core)

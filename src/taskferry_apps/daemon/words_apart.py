@@ -85,7 +85,7 @@ async def bring_together(core: Core) -> None:
         words = json.loads(await draft.setting(_KEY) or b"{}")
         if not words:
             return
-        left = {}
+        left: dict[str, list[str]] = {}
         for request in dict.fromkeys(name.partition("/")[0] for name in words):
             rows = {name: row for name, row in words.items() if name.partition("/")[0] == request}
             waits_for = await _bring_together(draft, Hash(bytes.fromhex(request)), list(rows.values()))
