@@ -106,7 +106,8 @@ async def regain(core: Core, client: RelayClient) -> None:
 
 async def regain_anew(core: Core, client: RelayClient) -> None:
     """The same where the relay turned out to know what nobody has told this device. Raises as `regain`."""
-    await core.commit((RESTORED,))
+    if not await is_due(core.store):
+        await core.commit((RESTORED,))
     await regain(core, client)
 
 
