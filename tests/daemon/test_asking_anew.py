@@ -13,6 +13,7 @@ from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_apps.daemon.publications import Publication, Subject, note
 from taskferry_apps.daemon.publishing import Publisher
+from taskferry_apps.daemon.regaining import DUE, regain_anew
 from taskferry_apps.relay_answers import CallRefused
 from taskferry_apps.relay_client import RelayClient
 from taskferry_protocol.errors import RejectCode
@@ -43,16 +44,17 @@ async def _two_connections(world: World, machine: Machine) -> Sequence[Hash]:
         return [one.id for one in await alice.connections(OWNER, "accepted", "")]
 
 
+async def _refuse(_: object) -> None:
+    await trio.lowlevel.checkpoint()
+    raise CallRefused(Refusal(RejectCode.UNKNOWN_REQUEST, Detail(text="this connection has ended")))
+
+
 async def test_a_relay_that_refuses_what_stands_is_asked_for_everything_seldom():
     """However many connections and messages it refuses, or it would be asked for all of them for each."""
     async with a_world() as world:
         machine = Machine("alice")
         requests = await _two_connections(world, machine)
         core = (await world.open_daemon(machine))._core
-
-        async def refuse(_: object) -> None:
-            await trio.lowlevel.checkpoint()
-            raise CallRefused(Refusal(RejectCode.UNKNOWN_REQUEST, Detail(text="this connection has ended")))
 
         asked: list[int] = []
 
@@ -61,10 +63,20 @@ async def test_a_relay_that_refuses_what_stands_is_asked_for_everything_seldom()
             asked.append(core.now())
 
         ready = SimpleNamespace(log=(await core.own_log()).position)
-        publisher = Publisher(core, cast("Any", SimpleNamespace(ready=ready, call=refuse)), regain)
+        publisher = Publisher(core, cast("Any", SimpleNamespace(ready=ready, call=_refuse)), regain)
         for _ in range(3):
             await _publish(publisher, core, requests)
         assert len(asked) == 1
         world.clock.ahead_ms += 11 * MINUTE_MS
         await _publish(publisher, core, requests)
         assert len(asked) == 2
+
+
+async def test_what_a_recovery_still_has_to_ask_for_is_asked_for_as_of_a_recovery():
+    """Or what a lost device had signed would count as another machine's word."""
+    async with a_world() as world, world.running(Machine("alice")) as alice:
+        await set_up(alice, "alice", "requester")
+        core = alice._core
+        await core.commit((DUE,))
+        await regain_anew(core, cast("Any", SimpleNamespace(call=_refuse)))
+        assert await core.store.settings((DUE.key,)) == {DUE.key: DUE.value}

@@ -10,12 +10,15 @@ import pytest
 
 from taskferry_apps.daemon.bonds import Bond
 from taskferry_apps.daemon.draft import Draft, Thread
+from taskferry_apps.daemon.ending import end_bond, end_waiting
 from taskferry_apps.daemon.grants import Wish, next_allowance, wish_of
+from taskferry_apps.daemon.lifting import lift_beside
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_apps.daemon.publications import noted
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.words_apart import _note, bring_together
 from taskferry_apps.relay.in_force import grant_of
+from taskferry_protocol.connections import EndKind
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.ids import Hash, Instant
@@ -26,7 +29,7 @@ from tests.daemon.worlds import OWNER, until
 
 from .courier import Courier
 from .machines import Pair, a_pair
-from .test_ending_at_once import HELPER, PAIR, _apart, _asked, _is, _is_brought_up, _kept
+from .test_ending_at_once import HELPER, PAIR, _apart, _asked, _ended_at_relay, _is, _is_brought_up, _kept
 
 QUIET = GrantChange(classes=("message",))
 CONNECTION = frozenset({MessageClass.CONNECTION})
@@ -139,6 +142,52 @@ async def test_an_agent_that_is_unblocked_is_so_where_the_block_had_ended_more()
         await until(partial(_are, pair.second, "blocked", "blocked"))
         await pair.first.gates.unblock(OWNER, PAIR)
         await until(partial(_are, pair.second, "revoked", "revoked"))
+
+
+@pytest.mark.parametrize("is_lifted", [False, True], ids=["", "the block is taken back before"])
+async def test_what_a_block_ends_does_so_on_a_machine_whose_key_was_locked_once_it_is_not(is_lifted: bool):
+    """It had accepted another request of the agent, which the machine that blocks never had."""
+    async with a_pair() as pair:
+        await _apart(pair, (pair.bob, pair.first), (pair.second, pair.first))
+        await ask_again(pair.bob, pair.first._core.own)
+        (request,) = await until(partial(pair.second.connections, OWNER, "requested_in", ""))
+        await pair.second.accept_connection(OWNER, request.id.hex(), GrantChange())
+        await cheaply(pair.second).manage.set_passphrase(OWNER, WORDS, "")
+        await pair.first.end_connection(OWNER, PAIR, "blocked", "")
+        await until(partial(_are, pair.second, "accepted", "blocked"))
+        await end_waiting(pair.second._core)
+        assert await _are(pair.second, "accepted", "blocked")
+        end = "blocked"
+        if is_lifted:
+            end = "revoked"
+            await pair.first.gates.unblock(OWNER, PAIR)
+            await until(partial(_are, pair.second, "accepted", end))
+        await pair.second.manage.unlock(OWNER, WORDS, 5)
+        await end_waiting(pair.second._core)
+        assert await _are(pair.second, end, end)
+        await until(partial(_ended_at_relay, pair, request.id))
+
+
+async def test_a_lift_takes_back_no_other_block_that_is_newer_than_its_message():
+    """Its machine's clock had been ahead, and it says a time that is long after both."""
+    async with a_pair() as pair:
+        await pair.first.end_connection(OWNER, PAIR, "blocked", "")
+        await until(partial(_are, pair.second, "blocked"))
+        await ask_again(pair.second, pair.bob._core.own, "requester", "writer")
+        core, now = pair.second._core, pair.world.clock.now()
+        records = [await _record(pair.second, one.id) for one in await pair.second.connections(OWNER, "", "")]
+        old, new = sorted(records, key=lambda record: not record.end_raw)
+        async with core.lock:
+            draft = Draft(core)
+            await end_bond(draft, Bond(new), EndKind.BLOCKED, "", None)
+            await draft.commit()
+        for told_at, ends in ((now - 60_000, ["blocked"]), (now + 60_000, ["revoked"])):
+            async with core.lock:
+                draft = Draft(core)
+                await lift_beside(draft, old, Instant(now + 120_000), Instant(told_at))
+                await draft.commit()
+            record = await _record(pair.second, new.request)
+            assert [record.end_kind] == ends
 
 
 @pytest.mark.parametrize("kept_back", [CONNECTION, ANYTHING], ids=["the block", "the block and its end"])

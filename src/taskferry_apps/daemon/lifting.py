@@ -29,14 +29,20 @@ async def lift_block(draft: Draft, bond: Bond) -> None:
     await _lift(draft, bond, at)
 
 
-async def lift_beside(draft: Draft, lifted: PeerConnection, at: Instant) -> None:
+async def lift_beside(draft: Draft, blocked: PeerConnection, at: Instant, told_at: Instant | None) -> None:
     """A block is of the agent: take back, too, what the device that lifted it at `at` had not heard of.
 
-    Where this device may not sign for the account, that counts here alone, as what it is told of does.
+    That is what was blocked by the same word, and what was so before all devices were told at `told_at`, if
+    they were: a clock that was ahead may have said `at`. Where this device may not sign for the account, that
+    counts here alone, as what it is told of does.
     """
-    for bond in await bonds_between(draft.core.store, lifted.mine, lifted.peer):
+    by_it, latest = recall_end(blocked.end_raw).at, Instant(0) if told_at is None else min(at, told_at)
+    for bond in await bonds_between(draft.core.store, blocked.mine, blocked.peer):
         record = bond.record
-        if record.request == lifted.request or not bond.blocked_by_us or recall_end(record.end_raw).at > at:
+        if record.request == blocked.request or not bond.blocked_by_us:
+            continue
+        said = recall_end(record.end_raw).at
+        if said != by_it and said > latest:
             continue
         mark = draft.mark()
         try:

@@ -90,7 +90,7 @@ async def take_share(arrival: Arrival, body: DeviceShare) -> None:
         raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "not from a managing device of this account")
     tasks = _Tasks(draft)
     # What one device is brought up with is where a connection stands; all are told where a block was lifted.
-    is_news = envelope.header.to.device is None
+    told_at = envelope.header.created_at if envelope.header.to.device is None else None
     for item in body.items:
         try:
             match item:
@@ -99,7 +99,7 @@ async def take_share(arrival: Arrival, body: DeviceShare) -> None:
                 case SharedCard():
                     await _take_card(draft, item)
                 case SharedConnection():
-                    await _take_connection(draft, item, is_news=is_news)
+                    await _take_connection(draft, item, told_at=told_at)
                 case SharedMessage():
                     await _take_message(draft, item, tasks)
                 case SharedLabel():
@@ -164,7 +164,7 @@ async def _take_card(draft: Draft, item: SharedCard) -> None:
         )
 
 
-async def _take_connection(draft: Draft, item: SharedConnection, *, is_news: bool) -> None:
+async def _take_connection(draft: Draft, item: SharedConnection, *, told_at: Instant | None) -> None:
     request = recall_request(item.request)
     own = draft.core.own
     mine, peer = request.from_, request.to
@@ -174,7 +174,7 @@ async def _take_connection(draft: Draft, item: SharedConnection, *, is_news: boo
         return
     held = (await draft.core.store.connections((request.hash,))).get(request.hash)
     if held is not None:
-        await _go_on(draft, held, item, is_news=is_news)
+        await _go_on(draft, held, item, told_at=told_at)
         return
     state = ConnectionState.REQUESTED_OUT if request.from_ == mine else ConnectionState.REQUESTED_IN
     state = ConnectionState.ACCEPTED if item.accept else state
@@ -192,7 +192,7 @@ async def _take_connection(draft: Draft, item: SharedConnection, *, is_news: boo
         end_raw=item.end,
         end_kind=recall_end(item.end).kind.value if item.end else "",
         note=item.note,
-        again_at=_again(item, mine, is_news=is_news),
+        again_at=_again(item, mine, told_at=told_at),
         grants=tuple(
             GrantRecord(request.hash, grant.grantor, grant.version, raw, terms)
             for grant, raw, terms in grants
@@ -202,14 +202,16 @@ async def _take_connection(draft: Draft, item: SharedConnection, *, is_news: boo
     draft.add(SaveConnection(record))
 
 
-async def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection, *, is_news: bool) -> None:
+async def _go_on(
+    draft: Draft, held: PeerConnection, item: SharedConnection, *, told_at: Instant | None
+) -> None:
     """Bring a connection that is held to where it stands there; it never goes back."""
     if held.state is ConnectionState.ENDED:
         now = held
         if (lifted := lifted_by(held, item.end, draft)) is not None:
             now = lifted
             await audit_copied_step(draft, AuditKind.CONNECTION_UNBLOCKED, now)
-            await lift_beside(draft, now, recall_end(item.end).at)
+            await lift_beside(draft, held, recall_end(item.end).at, told_at)
         if item.accept and not held.accept_raw:
             now = await accepted_in_vain(draft, now, item.accept)
         if now is not held:
@@ -220,19 +222,19 @@ async def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection, *, 
         now = attrs.evolve(now, state=ConnectionState.ACCEPTED, accept_raw=item.accept)
     draft.add(*map(PutGrant, _newer(held, item.grants)))
     if item.end:
-        kind, again = recall_end(item.end).kind.value, _again(item, held.mine, is_news=is_news)
+        kind, again = recall_end(item.end).kind.value, _again(item, held.mine, told_at=told_at)
         now = attrs.evolve(now, state=ConnectionState.ENDED, end_raw=item.end, end_kind=kind, again_at=again)
         await note_end(draft, now)
     if now is not held:
         draft.add(SaveConnection(attrs.evolve(now, updated_at=draft.now)))
 
 
-def _again(item: SharedConnection, mine: AgentRef, *, is_news: bool) -> Instant | None:
+def _again(item: SharedConnection, mine: AgentRef, *, told_at: Instant | None) -> Instant | None:
     """From when on the peer may ask once more, also where a block was lifted before it is heard of here."""
     if not item.end:
         return None
     end = recall_end(item.end)
-    return end.at if is_news and end.kind is EndKind.REVOKED and end.by == mine else item.again
+    return end.at if told_at is not None and end.kind is EndKind.REVOKED and end.by == mine else item.again
 
 
 def _newer(held: PeerConnection, shared: Iterable[tuple[bytes, bytes]]) -> Iterator[GrantRecord]:
