@@ -14,8 +14,10 @@ from taskferry_apps.daemon.port import GrantChange
 from taskferry_apps.daemon.publications import Publication, Subject, note
 from taskferry_apps.daemon.publishing import Publisher
 from taskferry_apps.daemon.regaining import DUE, regain_anew
+from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.relay_answers import CallRefused
 from taskferry_apps.relay_client import RelayClient
+from taskferry_protocol.calls import CallAnswer, CallRequest, ListConnections
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Detail, Refusal
 from taskferry_protocol.ids import Hash
@@ -80,3 +82,27 @@ async def test_what_a_recovery_still_has_to_ask_for_is_asked_for_as_of_a_recover
         await core.commit((DUE,))
         await regain_anew(core, cast("Any", SimpleNamespace(call=_refuse)))
         assert await core.store.settings((DUE.key,)) == {DUE.key: DUE.value}
+
+
+async def test_a_relay_that_shows_what_is_known_is_asked_for_nobodys_log():
+    """One question for each page of connections, and none for each of them."""
+    async with a_world() as world:
+        machine = Machine("alice")
+        requests = await _two_connections(world, machine)
+        async with world.running(machine) as alice:
+            await until(lambda: _is_connected(alice))
+            await alice.end_connection(OWNER, requests[1].hex(), "revoked", "")
+            client = alice._link._client
+            assert client is not None
+            asked: list[CallRequest] = []
+
+            async def call(request: CallRequest) -> CallAnswer:
+                asked.append(request)
+                return await client.call(request)
+
+            await regain_anew(alice._core, cast("Any", SimpleNamespace(call=call)))
+            assert {type(request) for request in asked} == {ListConnections}
+
+
+async def _is_connected(daemon: Daemon) -> bool:
+    return daemon._link.connected
