@@ -15,7 +15,9 @@ from taskferry_apps.daemon.grants import Wish, next_allowance, wish_of
 from taskferry_apps.daemon.lifting import lift_beside
 from taskferry_apps.daemon.port import GrantChange
 from taskferry_apps.daemon.publications import noted
+from taskferry_apps.daemon.regaining import regain_anew
 from taskferry_apps.daemon.service import Daemon
+from taskferry_apps.daemon.shares import connection_item, share_with
 from taskferry_apps.daemon.words_apart import _note, bring_together
 from taskferry_apps.relay.in_force import grant_of
 from taskferry_protocol.connections import EndKind
@@ -168,8 +170,30 @@ async def test_what_a_block_ends_does_so_on_a_machine_whose_key_was_locked_once_
         await until(partial(_ended_at_relay, pair, request.id))
 
 
+async def test_a_machine_that_is_brought_up_takes_back_all_blocks_at_once():
+    """What was told to all is lost, and one message says all of it."""
+    async with a_pair() as pair:
+        await until(partial(_is_brought_up, pair.first))
+        await ask_again(pair.bob, pair.first._core.own)
+        await until(partial(_are, pair.second, "accepted", "requested_in"))
+        await until(partial(_are, pair.first, "accepted", "requested_in"))
+        await pair.first.end_connection(OWNER, PAIR, "blocked", "")
+        await until(partial(_are, pair.second, "blocked", "blocked"))
+        courier = Courier(pair.second, lambda envelope: envelope.header.to.device is None)
+        pair.world.tamper = courier.tamper
+        await pair.first.gates.unblock(OWNER, PAIR)
+        core = pair.first._core
+        async with core.lock:
+            draft = Draft(core)
+            shown = await pair.first.connections(OWNER, "", "")
+            items = [connection_item(await _record(pair.first, one.id)) for one in shown]
+            await share_with(draft, pair.second._core.device, items)
+            await draft.commit()
+        await until(partial(_are, pair.second, "revoked", "revoked"))
+
+
 async def test_a_lift_takes_back_no_other_block_that_is_newer_than_its_message():
-    """Its machine's clock had been ahead, and it says a time that is long after both."""
+    """Though its machine's clock had been ahead, and it says a time that is long after both."""
     async with a_pair() as pair:
         await pair.first.end_connection(OWNER, PAIR, "blocked", "")
         await until(partial(_are, pair.second, "blocked"))
@@ -184,7 +208,7 @@ async def test_a_lift_takes_back_no_other_block_that_is_newer_than_its_message()
         for told_at, ends in ((now - 60_000, ["blocked"]), (now + 60_000, ["revoked"])):
             async with core.lock:
                 draft = Draft(core)
-                await lift_beside(draft, old, Instant(now + 120_000), Instant(told_at))
+                await lift_beside(draft, old, Instant(told_at))
                 await draft.commit()
             record = await _record(pair.second, new.request)
             assert [record.end_kind] == ends
@@ -258,6 +282,25 @@ async def test_a_machine_that_may_not_manage_brings_no_older_permission_back():
         (one,) = await pair.first.connections(OWNER, "accepted", "")
         assert one.given is not None
         assert one.given.classes == ("artifact", "message", "task")
+
+
+async def test_what_was_allowed_on_a_word_that_the_relay_had_shown_stands_when_the_word_comes():
+    """It was known, and counts no second time."""
+    async with a_pair() as pair:
+        (courier,) = await _apart(pair, (pair.second, pair.first))
+        await pair.second.set_permissions(OWNER, PAIR, QUIET)
+        await until(partial(_kept, courier))
+        await until(partial(_is_published, pair.second))
+        client = pair.first._link._client
+        assert client is not None
+        await regain_anew(pair.first._core, client)
+        everything = ("artifact", "message", "task")
+        await pair.first.set_permissions(OWNER, PAIR, GrantChange(classes=everything))
+        await courier.deliver()
+        await bring_together(pair.first._core)
+        (one,) = await pair.first.connections(OWNER, "accepted", "")
+        assert one.given is not None
+        assert one.given.classes == everything
 
 
 async def _record(daemon: Daemon, request: Hash):

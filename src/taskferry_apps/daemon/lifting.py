@@ -29,27 +29,26 @@ async def lift_block(draft: Draft, bond: Bond) -> None:
     await _lift(draft, bond, at)
 
 
-async def lift_beside(draft: Draft, blocked: PeerConnection, at: Instant, told_at: Instant | None) -> None:
-    """A block is of the agent: take back, too, what the device that lifted it at `at` had not heard of.
+async def lift_beside(draft: Draft, blocked: PeerConnection, at: Instant) -> None:
+    """A block is of the agent: take back, too, what the device that lifted it had not heard of.
 
-    That is what was blocked by the same word, and what was so before all devices were told at `told_at`, if
-    they were: a clock that was ahead may have said `at`. Where this device may not sign for the account, that
-    counts here alone, as what it is told of does.
+    That is what was blocked by the same word, and what was so up to `at`. Where this device may not sign for
+    the account, that counts here alone, as what it is told of does.
     """
-    by_it, latest = recall_end(blocked.end_raw).at, Instant(0) if told_at is None else min(at, told_at)
+    by_it = recall_end(blocked.end_raw).at
     for bond in await bonds_between(draft.core.store, blocked.mine, blocked.peer):
         record = bond.record
         if record.request == blocked.request or not bond.blocked_by_us:
             continue
         said = recall_end(record.end_raw).at
-        if said != by_it and said > latest:
+        if said != by_it and said > at:
             continue
-        mark = draft.mark()
+        mark, since = draft.mark(), max(said, at)
         try:
-            await _lift(draft, bond, at)
+            await _lift(draft, bond, since)
         except DaemonRefusal:
             draft.back_to(mark)
-            draft.add(SaveConnection(_ordinary(draft, record, at)))
+            draft.add(SaveConnection(_ordinary(draft, record, since)))
 
 
 async def _lift(draft: Draft, bond: Bond, at: Instant) -> None:

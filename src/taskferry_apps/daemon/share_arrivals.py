@@ -211,7 +211,9 @@ async def _go_on(
         if (lifted := lifted_by(held, item.end, draft)) is not None:
             now = lifted
             await audit_copied_step(draft, AuditKind.CONNECTION_UNBLOCKED, now)
-            await lift_beside(draft, held, recall_end(item.end).at, told_at)
+            if told_at is not None:
+                # What one device alone is told says of each connection how it stands.
+                await lift_beside(draft, held, min(recall_end(item.end).at, told_at))
         if item.accept and not held.accept_raw:
             now = await accepted_in_vain(draft, now, item.accept)
         if now is not held:
