@@ -24,6 +24,7 @@ __all__ = [
     "read_accept",
     "read_end",
     "read_request",
+    "recall_accept",
     "recall_end",
     "recall_request",
     "sign_accept",
@@ -215,17 +216,8 @@ def read_accept(
     Raises RemoteProtocolError: as `read_request`; after the shape own-request, unknown-request,
     request-expired.
     """
-    fields = ("request", "by", "peer", "at", "log")
-    signed, reader = open_document(raw, Kind.CONNECTION_ACCEPT, fields, log)
-    accept = ConnectionAccept(
-        reader.hash("request"),
-        reader.agent("by"),
-        reader.agent("peer"),
-        reader.time("at"),
-        reader.position("log"),
-        signed.hash,
-        raw,
-    )
+    signed, reader = open_document(raw, Kind.CONNECTION_ACCEPT, _ACCEPT_FIELDS, log)
+    accept = _accept(signed, reader)
     if accept.request != request.hash:
         raise _unknown("request")
     if accept.by == request.from_:
@@ -236,6 +228,26 @@ def read_accept(
         raise RemoteProtocolError(RejectCode.REQUEST_EXPIRED, "accepted too late", field="at")
     authority(log, accept.by.account, signed, accept.log)
     return accept
+
+
+def recall_accept(raw: bytes) -> ConnectionAccept:
+    """An acceptance that was taken before. Nothing is verified; raises as `recall_request`."""
+    return _accept(*recall_document(raw, _ACCEPT_FIELDS))
+
+
+_ACCEPT_FIELDS: Final = ("request", "by", "peer", "at", "log")
+
+
+def _accept(signed: Signed, reader: MapReader) -> ConnectionAccept:
+    return ConnectionAccept(
+        reader.hash("request"),
+        reader.agent("by"),
+        reader.agent("peer"),
+        reader.time("at"),
+        reader.position("log"),
+        signed.hash,
+        signed.raw,
+    )
 
 
 def read_end(

@@ -112,7 +112,8 @@ def add_grant(held: Sequence[GrantRecord], offered: GrantRecord) -> tuple[GrantR
     same = [grant for grant in held if grant.grantor == offered.grantor]
     version = max((grant.version for grant in same), default=0)
     if any(grant.raw == offered.raw for grant in same):
-        return tuple(held)
+        # One that was shown by a relay came without its terms.
+        return tuple(offered if g.raw == offered.raw and not g.terms else g for g in held)
     if offered.version < version:
         raise StoreConflict(ConflictKind.STALE_VERSION, f"a grant of version {version} is held")
     if offered.version == version and len(same) >= GRANTS_OF_ONE_VERSION:

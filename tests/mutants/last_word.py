@@ -207,8 +207,8 @@ LAST_WORD = (
     _m(
         "block-lifted-by-the-clock-alone",
         f"{_DAEMON}/lifting.py",
-        "        at = max(draft.now, recall_end(record.end_raw).at)",
-        "        at = draft.now",
+        "    at = Instant(max(draft.now, recall_end(bond.record.end_raw).at))",
+        "    at = draft.now",
         "what the owner decides holds on all of its machines",
         _TWO_MACHINES,
     ),

@@ -157,6 +157,17 @@ async def test_connections_are_found_by_agents(daemon):
     assert len((await daemon.connections_of(None, 0, 10)).items) == 4
 
 
+async def test_a_grant_gets_its_terms_where_they_come_later(daemon):
+    """A relay shows the grant, and has no terms; what is held of them is not given away again."""
+    request = peer_connection("alice/helper", "bob/coder").request
+    bare, whole = (grant(request, "alice/helper", 1, terms=terms) for terms in (b"", b"terms"))
+    assert bare.raw == whole.raw
+    await daemon.commit([SaveConnection(peer_connection("alice/helper", "bob/coder", grants=(bare,)))])
+    for offered in (whole, bare):
+        await daemon.commit([PutGrant(offered)])
+        assert (await daemon.connections([request]))[request].grants == (whole,)
+
+
 async def test_grants_keep_their_terms(daemon):
     """Grants of both directions are held with their opened terms, the highest version of each."""
     request = peer_connection("alice/helper", "bob/coder").request

@@ -140,7 +140,10 @@ def closed_to_us(bonds: Iterable[Bond]) -> Instant | None:
 
 
 def _latest_pause(ended: Iterable[Bond]) -> Instant | None:
-    said = [(bond.record.updated_at, bond.record.again_at) for bond in ended]
+    # A block that was taken back has a time, too, which keeps nobody waiting.
+    said = [
+        (bond.record.updated_at, bond.record.again_at) for bond in ended if bond.record.end_kind == "declined"
+    ]
     return max(((at, again) for at, again in said if again is not None), default=(None, None))[1]
 
 

@@ -17,7 +17,7 @@ from taskferry_protocol.messages import (
     GrantUpdated,
 )
 from taskferry_protocol.permissions import newer_grant, recall_grant
-from taskferry_protocol.records import ConnectionState, PeerConnection, PutGrant, SaveConnection
+from taskferry_protocol.records import ConnectionState, GrantRecord, PeerConnection, PutGrant, SaveConnection
 
 from .arrival import Arrival
 from .bonds import Bond
@@ -25,6 +25,7 @@ from .connection_audit import audit_copied_step, ended_kind, grant_facts
 from .draft import Draft
 from .ending import block_beside
 from .grants import read_allowance
+from .lifting import is_lifted, outlasts
 from .publications import Publication, Subject, note
 from .words_apart import note_apart
 
@@ -105,7 +106,9 @@ async def _accepted(arrival: Arrival, body: ConnectionAccepted) -> None:
             ended = await accepted_in_vain(arrival.draft, bond.record, body.statement)
             arrival.draft.add(SaveConnection(ended))
         return
-    grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer, bond.record.grants)
+    grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer)
+    if not await _counts(arrival, bond, grant):
+        return
     # Accepted here, too: of what the two allow, what both do counts, as at the peer's.
     arrival.draft.add(PutGrant(grant))
     await audit_copied_step(arrival.draft, AuditKind.CONNECTION_ACCEPTED, bond.record)
@@ -167,8 +170,12 @@ async def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: 
     """Ended here, too: of the two words, the one that keeps the peer out for longer counts, as there."""
     record = bond.record
     until = record.again_at if bond.ended_by_us and record.again_at is not None else 0
-    blocks = end.kind is EndKind.BLOCKED
-    if bond.blocked_by_us or not (blocks or (again is not None and again > until)):
+    if end.kind is EndKind.BLOCKED:
+        counts = outlasts(end, bond)
+    else:
+        is_open = not bond.blocked_by_us and not is_lifted(bond)
+        counts = is_open and again is not None and again > until
+    if not counts:
         return
     ended = attrs.evolve(
         record,
@@ -190,11 +197,23 @@ async def _granted(arrival: Arrival, body: GrantUpdated) -> None:
         return
     own = await arrival.draft.own_log()
     grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer)
-    await note_apart(arrival.draft, bond, grant)
-    if bond.given is not None and grant.version < bond.given.grant.version:
-        return  # overtaken on its way, or said while its machine was away
-    newer_grant(bond.given.grant if bond.given is not None else None, recall_grant(grant.raw))
+    if not await _counts(arrival, bond, grant):
+        return
     arrival.draft.add(PutGrant(grant))
     _tell(arrival, bond.record)
     facts = grant_facts(grant)
     await audit_copied_step(arrival.draft, AuditKind.PERMISSION_CHANGED, bond.record, **facts)
+
+
+async def _counts(arrival: Arrival, bond: Bond, grant: GrantRecord) -> bool:
+    """Whether it counts, and is not overtaken on its way, or said while its machine was away.
+
+    What is lost by it, or of it, is noted. Raises as `newer_grant` does where it does not follow.
+    """
+    await note_apart(arrival.draft, bond, grant, arrival.decision.envelope.device)
+    if bond.given is None:
+        return True
+    if grant.version < bond.given.grant.version:
+        return False
+    newer_grant(bond.given.grant, recall_grant(grant.raw))
+    return True

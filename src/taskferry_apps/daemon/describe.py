@@ -173,7 +173,7 @@ async def _connection_view(
         invite=record.invite,
         invite_state=record.invite_state,
         expires_at=record.expires_at,
-        again_at=record.again_at,
+        again_at=record.again_at if record.end_kind == "declined" else None,
         card=_card_view(cards.get(record.peer)),
         ended_here=bond.ended_by_us,
         barred=barred,

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import json
 from typing import Final
 
 import attrs
 
-from taskferry_protocol.connections import EndKind, sign_end
+from taskferry_protocol.connections import EndKind, recall_accept, sign_end
+from taskferry_protocol.crypto import parse_signed
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.inbound import Relation
 from taskferry_protocol.messages import ConnectionEnded
-from taskferry_protocol.records import ConnectionState, SaveConnection
+from taskferry_protocol.records import ConnectionState, DropSetting, PutSetting, SaveConnection
 
-from .bonds import Bond, bonds_between
+from .bonds import Bond, bonds_between, relation
 from .connection_audit import audit_step, ended_kind
+from .core import Core
 from .draft import Draft
 from .peer_told import tell_peer
 from .port import DaemonRefusal
 from .publications import Publication, Subject, note
 
-__all__ = ["LIVE", "block_beside", "end_bond", "live_beside"]
+__all__ = ["LIVE", "block_beside", "end_bond", "end_waiting", "live_beside"]
 
 LIVE: Final = frozenset(
     {ConnectionState.ACCEPTED, ConnectionState.REQUESTED_IN, ConnectionState.REQUESTED_OUT}
 )
+#: The setting: what a block ends once the key is not locked, as the block's time by the connection's request.
+_WAITING: Final = "ends that wait"
 
 
 async def live_beside(draft: Draft, bond: Bond) -> list[Bond]:
@@ -47,17 +54,64 @@ async def end_bond(
 async def block_beside(draft: Draft, bond: Bond, at: Instant) -> None:
     """A block is of the agent: end what the device that said it at `at` had not heard of.
 
-    Taken back, it is by a later time than that. Where this device may not sign for the account, what else
-    there is between the two stands, and lets nothing through here all the same.
+    Taken back, it is by a later time than that. What another device has agreed to since then is since it was
+    taken back, and stands. Where this device may not sign for the account, what else there is between the two
+    stands as well, and lets nothing through here all the same; it ends once a key that is locked is not.
     """
     for other in await live_beside(draft, bond):
-        mark = draft.mark()
-        try:
-            await _signed(draft, other, EndKind.BLOCKED, "", None, at)
-        except DaemonRefusal:
-            draft.back_to(mark)
-        else:
-            await audit_step(draft, ended_kind(EndKind.BLOCKED), other.record, by="another device")
+        if await _is_agreed_since(draft, other, at):
+            continue
+        if not await _ended_for_another(draft, other, EndKind.BLOCKED, at):
+            waiting = json.loads(await draft.setting(_WAITING) or b"{}")
+            draft.add(PutSetting(_WAITING, json.dumps(waiting | {other.record.request.hex(): at}).encode()))
+
+
+async def end_waiting(core: Core) -> None:
+    """End what a block should have ended while the key was locked. The lock must be free.
+
+    Where the block was taken back meanwhile, what it ended stays ended, and the agent may ask again.
+    """
+    async with core.lock:
+        draft = Draft(core)
+        waiting = json.loads(await draft.setting(_WAITING) or b"{}")
+        left = {}
+        for text, at in waiting.items():
+            request = Hash(bytes.fromhex(text))
+            record = (await core.store.connections((request,))).get(request)
+            if record is None or record.state not in LIVE:
+                continue
+            bond = Bond(record)
+            stands = relation(await bonds_between(core.store, record.mine, record.peer)) is Relation.BLOCKED
+            kind = EndKind.BLOCKED if stands else EndKind.REVOKED
+            if not await _ended_for_another(draft, bond, kind, at):
+                left[text] = at
+        if left != waiting:
+            draft.add(PutSetting(_WAITING, json.dumps(left).encode()) if left else DropSetting(_WAITING))
+        await draft.commit()
+
+
+async def _ended_for_another(draft: Draft, bond: Bond, kind: EndKind, at: Instant) -> bool:
+    """End what another device's block has ended. False where this one may once its key is not locked."""
+    mark = draft.mark()
+    try:
+        await _signed(draft, bond, kind, "", None, at)
+    except DaemonRefusal as refused:
+        draft.back_to(mark)
+        return refused.code == RejectCode.NOT_AUTHORIZED.value
+    await audit_step(draft, ended_kind(kind), bond.record, by="another device")
+    return True
+
+
+async def _is_agreed_since(draft: Draft, bond: Bond, at: Instant) -> bool:
+    """Whether another device of this owner has asked for it, or accepted it, later than `at`.
+
+    What this one agreed to it did without knowing of what is heard only now.
+    """
+    word = bond.record.accept_raw if bond.asked_by_peer else bond.record.request_raw
+    mine = (await draft.own_log()).state.devices[draft.core.device].record.manage
+    if not word or parse_signed(word).key == mine:
+        return False
+    return (recall_accept(word).at if bond.asked_by_peer else bond.request.at) > at
 
 
 async def _signed(

@@ -11,7 +11,7 @@ from taskferry_protocol import calls
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
-from taskferry_protocol.limits import STATEMENTS
+from taskferry_protocol.limits import MINUTE_MS, STATEMENTS
 from taskferry_protocol.records import ConnectionState, GrantRecord
 from taskferry_transports.backoff import LONGEST, LONGEST_ASKED, SHORTEST
 
@@ -36,6 +36,8 @@ _LATER: Final = frozenset(
         RejectCode.NOT_AN_EXTENSION,
     }
 )
+#: How often at most a relay is asked for all connections: one that shows no end would be asked for ever.
+_REGAIN_MS: Final = 10 * MINUTE_MS
 #: What the relay has is another machine's word, which that one signed without having heard of this one.
 _OVERTAKEN: Final = frozenset({RejectCode.STALE_GRANT, RejectCode.BAD_GRANT})
 
@@ -115,6 +117,7 @@ class Publisher:
         self._published = client.ready.log.length
         self._is_compared = False
         self._not_before: dict[Publication, Instant] = {}
+        self._may_regain_at = Instant(0)
         self._overtaken: dict[Publication, calls.CallRequest] = {}
 
     async def publish(self) -> int:
@@ -147,12 +150,19 @@ class Publisher:
                         "the relay refused a publication", kind=item.subject.value, code=code.value
                     )
                     if code is RejectCode.UNKNOWN_REQUEST and await self._stands_here(item):
-                        await self._regain(self._core, self._client)
+                        await self._ask_anew()
             async with self._core.lock:
                 # Noted again meanwhile, it is the same row: only what was told last is done with.
                 if await self._request(item) == request:
                     await strike(self._core, item)
         return self._published
+
+    async def _ask_anew(self) -> None:
+        now = self._core.now()
+        # Set back, the clock has not said that it is soon.
+        if not now < self._may_regain_at <= now + _REGAIN_MS:
+            self._may_regain_at = Instant(now + _REGAIN_MS)
+            await self._regain(self._core, self._client)
 
     async def _stands_here(self, item: Publication) -> bool:
         """Whether it is a connection, which is in force as far as is known here."""

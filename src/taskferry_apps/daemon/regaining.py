@@ -18,6 +18,7 @@ from taskferry_protocol.account_state import DeviceStatus
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.call_answers import ShownConnection
+from taskferry_protocol.connections import recall_request
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.ids import AccountId, Hash, sha256
 from taskferry_protocol.limits import DAY_MS, LIFETIME_MS
@@ -127,6 +128,8 @@ async def _another_signs(core: Core) -> bool:
 async def _take(core: Core, client: RelayClient, shown: ShownConnection, *, is_kept: bool) -> bool:
     """Take one, if it holds. False: it may hold, and cannot be read or answered now."""
     try:
+        if await _is_known(core, shown):
+            return True
         account = peer_in(shown, await core.own_log())
         theirs = await _log_behind(core, client, account, shown)
         if theirs is None:
@@ -145,6 +148,19 @@ async def _take(core: Core, client: RelayClient, shown: ShownConnection, *, is_k
         get_logger().warning("a connection waits", reason=refusal.code)
         return False
     return True
+
+
+async def _is_known(core: Core, shown: ShownConnection) -> bool:
+    """Whether all that is shown is held here, so that nobody's log is asked for to read it.
+
+    Raises RemoteProtocolError for the shape of the request.
+    """
+    request = recall_request(shown.request).hash
+    record = (await core.store.connections((request,))).get(request)
+    if record is None or record.state is ConnectionState.ENDED:
+        return record is not None
+    held = {grant.raw for grant in record.grants}
+    return record.state is ConnectionState.ACCEPTED and not shown.end and held.issuperset(shown.grants)
 
 
 async def _log_behind(

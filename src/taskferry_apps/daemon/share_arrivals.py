@@ -12,10 +12,10 @@ import attrs
 from taskferry_protocol.accounts import LogRelation, compare
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.cards import Visibility, read_card
-from taskferry_protocol.connections import recall_end, recall_request
+from taskferry_protocol.connections import EndKind, recall_end, recall_request
 from taskferry_protocol.envelope import Envelope, parse_envelope, verify_envelope
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import Hash
+from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.links import ROLES, EventType, Role
 from taskferry_protocol.messages import (
     Content,
@@ -65,7 +65,7 @@ from .draft import Draft
 from .grants import held_allowance
 from .held_messages import held_message, stood
 from .labels import take_label
-from .lifting import lifted_by
+from .lifting import lift_beside, lifted_by
 from .log_news import News, note_second_claim, pin
 from .logbook import continued
 from .task_gate import hold_shared
@@ -89,6 +89,8 @@ async def take_share(arrival: Arrival, body: DeviceShare) -> None:
     if envelope.header.from_.account != own.account or sender is None or sender.record.manage is None:
         raise RemoteProtocolError(RejectCode.NOT_AUTHORIZED, "not from a managing device of this account")
     tasks = _Tasks(draft)
+    # What one device is brought up with is where a connection stands; all are told where a block was lifted.
+    told_at = envelope.header.created_at if envelope.header.to.device is None else None
     for item in body.items:
         try:
             match item:
@@ -97,7 +99,7 @@ async def take_share(arrival: Arrival, body: DeviceShare) -> None:
                 case SharedCard():
                     await _take_card(draft, item)
                 case SharedConnection():
-                    await _take_connection(draft, item)
+                    await _take_connection(draft, item, told_at=told_at)
                 case SharedMessage():
                     await _take_message(draft, item, tasks)
                 case SharedLabel():
@@ -162,7 +164,7 @@ async def _take_card(draft: Draft, item: SharedCard) -> None:
         )
 
 
-async def _take_connection(draft: Draft, item: SharedConnection) -> None:
+async def _take_connection(draft: Draft, item: SharedConnection, *, told_at: Instant | None) -> None:
     request = recall_request(item.request)
     own = draft.core.own
     mine, peer = request.from_, request.to
@@ -172,7 +174,7 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
         return
     held = (await draft.core.store.connections((request.hash,))).get(request.hash)
     if held is not None:
-        await _go_on(draft, held, item)
+        await _go_on(draft, held, item, told_at=told_at)
         return
     state = ConnectionState.REQUESTED_OUT if request.from_ == mine else ConnectionState.REQUESTED_IN
     state = ConnectionState.ACCEPTED if item.accept else state
@@ -190,7 +192,7 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
         end_raw=item.end,
         end_kind=recall_end(item.end).kind.value if item.end else "",
         note=item.note,
-        again_at=item.again if item.end else None,
+        again_at=_again(item, mine, told_at=told_at),
         grants=tuple(
             GrantRecord(request.hash, grant.grantor, grant.version, raw, terms)
             for grant, raw, terms in grants
@@ -200,13 +202,18 @@ async def _take_connection(draft: Draft, item: SharedConnection) -> None:
     draft.add(SaveConnection(record))
 
 
-async def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection) -> None:
+async def _go_on(
+    draft: Draft, held: PeerConnection, item: SharedConnection, *, told_at: Instant | None
+) -> None:
     """Bring a connection that is held to where it stands there; it never goes back."""
     if held.state is ConnectionState.ENDED:
         now = held
         if (lifted := lifted_by(held, item.end, draft)) is not None:
             now = lifted
             await audit_copied_step(draft, AuditKind.CONNECTION_UNBLOCKED, now)
+            if told_at is not None:
+                # What one device alone is told says of each connection how it stands.
+                await lift_beside(draft, held, min(recall_end(item.end).at, told_at))
         if item.accept and not held.accept_raw:
             now = await accepted_in_vain(draft, now, item.accept)
         if now is not held:
@@ -217,13 +224,19 @@ async def _go_on(draft: Draft, held: PeerConnection, item: SharedConnection) -> 
         now = attrs.evolve(now, state=ConnectionState.ACCEPTED, accept_raw=item.accept)
     draft.add(*map(PutGrant, _newer(held, item.grants)))
     if item.end:
-        kind = recall_end(item.end).kind.value
-        now = attrs.evolve(
-            now, state=ConnectionState.ENDED, end_raw=item.end, end_kind=kind, again_at=item.again
-        )
+        kind, again = recall_end(item.end).kind.value, _again(item, held.mine, told_at=told_at)
+        now = attrs.evolve(now, state=ConnectionState.ENDED, end_raw=item.end, end_kind=kind, again_at=again)
         await note_end(draft, now)
     if now is not held:
         draft.add(SaveConnection(attrs.evolve(now, updated_at=draft.now)))
+
+
+def _again(item: SharedConnection, mine: AgentRef, *, told_at: Instant | None) -> Instant | None:
+    """From when on the peer may ask once more, also where a block was lifted before it is heard of here."""
+    if not item.end:
+        return None
+    end = recall_end(item.end)
+    return end.at if told_at is not None and end.kind is EndKind.REVOKED and end.by == mine else item.again
 
 
 def _newer(held: PeerConnection, shared: Iterable[tuple[bytes, bytes]]) -> Iterator[GrantRecord]:
@@ -231,7 +244,8 @@ def _newer(held: PeerConnection, shared: Iterable[tuple[bytes, bytes]]) -> Itera
     records = held.grants
     for raw, terms in shared:
         grant = recall_grant(raw)
-        if grant.request != held.request or any(record.raw == raw for record in records):
+        is_whole = any(record.raw == raw and (record.terms or not terms) for record in records)
+        if grant.request != held.request or is_whole:
             continue
         known = held_allowance(records, grant.grantor)
         with suppress(RemoteProtocolError):

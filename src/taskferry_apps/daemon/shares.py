@@ -62,8 +62,9 @@ def pinned_items(pinned: PinnedAccount) -> list[SharedItem]:
 def connection_item(made: PeerConnection) -> SharedItem:
     """A connection as it stands here."""
     grants = tuple((grant.raw, grant.terms) for grant in made.grants)
+    again = made.again_at if made.end_kind == "declined" else None
     return SharedConnection(
-        made.request_raw, made.accept_raw, made.end_raw, made.note, made.created_at, grants, made.again_at
+        made.request_raw, made.accept_raw, made.end_raw, made.note, made.created_at, grants, again
     )
 
 

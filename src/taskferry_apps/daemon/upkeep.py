@@ -22,6 +22,7 @@ from .bounds import BOUNDS
 from .connections import Connections
 from .core import Core
 from .draft import Draft
+from .ending import end_waiting
 from .late_mail import pass_on_late
 from .link import Link
 from .outbound import give_up_expired
@@ -84,6 +85,7 @@ class Upkeep:
         drained = self._link.drained_until
         if drained:
             await bring_together(self._core)
+            await end_waiting(self._core)
             await self._tasks.expire_overdue(drained)
         self._link.note_quiet()
         async with self._core.lock:

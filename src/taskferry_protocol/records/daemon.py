@@ -58,7 +58,8 @@ class PeerConnection:
 
     `grants` hold the highest version of each direction with its terms: what `mine` allows has
     `grantor == mine`. They are changed with `PutGrant` alone, except in a record that is new.
-    `again_at` is from when on the one who was declined may ask again, where that was said.
+    `again_at` is from when on the one who was declined may ask again, where that was said, or whom this owner
+    had blocked, where that was taken back.
     `revision` is 0 in a record that is new; a save names the revision that it was made from.
     `invite` is the id of the invite that the request named; `invite_state` is `valid` if the request came
     through it, else the code of what is wrong with it; it is empty where nobody looked.
