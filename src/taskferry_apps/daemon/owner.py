@@ -285,7 +285,7 @@ class Owner:
         """Our log with further statements of ours; every connected account is told.
 
         Where another device might sign at the same place, the relay decides who was first, before anything is
-        kept here. DaemonRefusal: conflict, relay-unreachable, a fold's code.
+        kept here. DaemonRefusal: conflict, relay-unreachable, clock-off, a fold's code.
         """
         self._core.check_may_sign()
         held = await draft.own_log()
@@ -294,6 +294,8 @@ class Owner:
         except RemoteProtocolError as error:
             raise refusal_of(error) from error
         if len(held.state.active_devices()) > 1:
+            # What the relay has taken stands, and the other devices could not be told of it.
+            self._core.clock.check()
             try:
                 await self._append(held.state.length, statements)
             except CallRefused as refused:
