@@ -82,6 +82,9 @@ class DaemonBounds:
         _COUNT,
         "Requests for connections that wait for the owner, a month each: more than anybody reads.",
     )
+    requests_of_account: int = fixed(
+        Of.PEERS, 32, _COUNT, "Of one account: no stranger, with however many agents, keeps all others out."
+    )
     regained: int = fixed(
         Of.PEERS,
         4_096,
