@@ -123,12 +123,12 @@ class RelayClock:
             )
 
     def finds_in_time(self, created_at: Instant) -> bool:
-        """Whether what is of the future by this clock is not by the relay's, since this one is far behind.
+        """Whether what is of the future by this clock is not by the relay's, so that this one is behind.
 
-        By one that is hardly behind nothing waits: whoever dates mail as late as a relay takes it would hold
-        up all that is behind it.
+        Whoever dates mail as late as a relay takes it holds up what comes after it by as much as this clock
+        is behind, however much such mail there is.
         """
-        if (self.ahead_ms or 0) > -SKEW_MS or created_at <= self._now() + SKEW_MS:
+        if self._ahead is None or created_at <= self._now() + SKEW_MS:
             return False
         passed = trio.current_time() * 1_000 - self._heard_ms
         return created_at <= self._relay + passed + SKEW_MS
