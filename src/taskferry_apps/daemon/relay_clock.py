@@ -108,10 +108,19 @@ class RelayClock:
         until = self._leapt_until
         return self._ahead is None and until is not None and trio.current_time() < until
 
-    def check(self) -> None:
-        """Raises ClockOff while nobody would take what is signed now."""
+    @property
+    def _is_refused(self) -> bool:
         is_gone = self._over_at is not None and trio.current_time() - self._over_at >= PATIENCE_S
-        if self.is_off and not is_gone:
+        return self.is_off and not is_gone
+
+    @property
+    def may_sign(self) -> bool:
+        """Whether what is signed now may be taken by somebody."""
+        return not self._is_refused and not self._is_unasked
+
+    def check(self) -> None:
+        """Raises ClockOff unless it `may_sign`."""
+        if self._is_refused:
             side = "ahead of" if (self.ahead_ms or 0) > 0 else "more than a month behind"
             what = f"This machine's clock is {side} the relay's, which takes nothing that is signed by it."
             raise ClockOff(what, "Set the clock, then do this again.")
