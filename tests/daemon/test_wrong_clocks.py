@@ -182,13 +182,14 @@ async def test_what_was_put_off_by_a_clock_that_was_ahead_goes_when_it_is_right(
             await on_rung(b, waits, "delivered")
 
 
-async def test_a_word_signed_by_a_clock_that_was_ahead_is_brought_when_its_time_has_come():
+@pytest.mark.parametrize("ahead_ms", [3 * HOUR_MS, 29 * DAY_MS])
+async def test_a_word_signed_by_a_clock_that_was_ahead_is_brought_when_its_time_has_come(ahead_ms):
     """A relay takes nothing of the future: without that word nothing that follows would count, for good."""
     async with a_pair() as (world, alice, bob):
         async with world.running(alice) as a, world.running(bob) as b:
             task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
-        clock_of(bob).stepped_ms = 3 * HOUR_MS
+        clock_of(bob).stepped_ms = ahead_ms
         early = (await act(await world.open_daemon(bob), task, "accept")).message
         clock_of(bob).stepped_ms = 0
         async with world.running(alice) as a, world.running(bob) as b:
@@ -196,8 +197,8 @@ async def test_a_word_signed_by_a_clock_that_was_ahead_is_brought_when_its_time_
             (trouble,) = await troubles(b, task)
             assert "signed by a clock that was ahead" in trouble
             await act(b, task, "submit", parts=(TextPart("done"),))
-            world.clock.ahead_ms += 4 * HOUR_MS
-            clock_of(bob).ahead_ms += 4 * HOUR_MS
+            world.clock.ahead_ms += ahead_ms + HOUR_MS
+            clock_of(bob).ahead_ms += ahead_ms + HOUR_MS
             await b._upkeep.round()
             await in_state(a, task, "submitted")
 
