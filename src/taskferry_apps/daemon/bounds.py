@@ -176,6 +176,9 @@ class DaemonBounds:
     expired_words: int = fixed(
         Of.DISK, 256, _COUNT, "In tasks, that are brought again: what peers who were long away have missed."
     )
+    expired_words_of_account: int = fixed(
+        Of.DISK, 128, _COUNT, "To one account: who refuses all as too late leaves room for others."
+    )
 
     # --- memory
 

@@ -15,7 +15,7 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import TaskRepeat
@@ -40,6 +40,7 @@ __all__ = [
 #: The setting that notes them.
 _KEY: Final = "expired words"
 MOST: Final = BOUNDS.expired_words
+MOST_OF_ONE: Final = BOUNDS.expired_words_of_account
 #: How often one is brought: with its own time, half a year.
 TIMES: Final = 12
 #: How far ahead the time of one that was refused for that may lie: nobody waits for another year to come.
@@ -104,7 +105,17 @@ async def note_expired(draft: Draft, message: MessageRecord) -> None:
     words = await _noted(draft)
     if message.task is None or len(words) >= MOST or any(word.hash == message.hash for word in words):
         return
+    if await _are_many(draft, words, message.peer.account):
+        return
     _note(draft, (*words, _Word(message.hash, Instant(max(draft.now, message.created_at)))))
+
+
+async def _are_many(draft: Draft, words: Sequence[_Word], account: AccountId) -> bool:
+    """Whether as many wait for an account's agents as one may have: a peer can refuse whatever it likes."""
+    if len(words) < MOST_OF_ONE:
+        return False
+    found = await draft.core.store.message_states([word.hash for word in words])
+    return sum(any(row.peer.account == account for row in rows) for rows in found.values()) >= MOST_OF_ONE
 
 
 async def brought_again(core: Core, hash: Hash) -> bool:
