@@ -6,6 +6,7 @@ from typing import Any, cast
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from taskferry_apps.relay.expiry import EXPIRE_EVERY_MS, PATIENCE_S, PURGE_EVERY_MS, Housekeeping
 from taskferry_protocol.audit import RelayAuditKind, audit_note
@@ -80,10 +81,13 @@ async def test_a_relay_that_is_started_again_by_the_same_wrong_clock_goes_on_wai
         clock.ahead_ms = ahead_ms
         await store.commit([AppendAudit(audit_note(RelayAuditKind.STARTED, "here", {}, clock.now()))])
     house = Housekeeping(cast("Any", engine), clock.now, store)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(house.run)
-        await trio.sleep(PATIENCE_S - 10)
-        assert engine.asked == []
-        await trio.sleep(12)
-        assert Expire in engine.asked
-        nursery.cancel_scope.cancel()
+    with capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(house.run)
+            await trio.sleep(PATIENCE_S - 10)
+            assert engine.asked == []
+            # Whoever runs it is told.
+            assert [entry["log_level"] for entry in logged] == ["warning"]
+            await trio.sleep(12)
+            assert Expire in engine.asked
+            nursery.cancel_scope.cancel()

@@ -74,6 +74,9 @@ class Housekeeping:
         """Keep house until cancelled."""
         self._last_at_work = await self._find_last_at_work()
         self._patient_until = trio.current_time() + PATIENCE_S
+        if self._waits_for_clock():
+            days = (self._now() - (self._last_at_work or 0)) // DAY_MS
+            _LOG.warning("nothing expires for ten minutes: is the clock right?", days_since_last_at_work=days)
         while True:
             try:
                 busy = not self._waits_for_clock() and await self.step()
