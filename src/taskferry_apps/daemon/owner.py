@@ -311,8 +311,13 @@ class Owner:
         is made good here at the next start. Nobody asks for it, so it waits for a relay that has taken us for
         no older copy: one signed on an earlier log, by a disk that was put back, would fork the account.
         """
+
+        def is_due(ring: KeyRing, now: Instant, statements: int) -> bool:
+            # By a wrong clock a fresh key would be young for years.
+            return self._core.clock.is_right and ring.rotation_due(now, statements)
+
         try:
-            await self._keep_keys(KeyRing.rotation_due, may_state=connected)
+            await self._keep_keys(is_due, may_state=connected)
         except DaemonRefusal as refused:
             # Another device was faster, or no relay is there to ask: the next round tries again.
             get_logger().info("the key is not replaced yet", reason=refused.code)

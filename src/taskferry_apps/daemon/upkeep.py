@@ -72,9 +72,7 @@ class Upkeep:
     async def round(self) -> None:
         """Do what is due."""
         self._core.forget_unlocked()
-        # By a wrong clock a key would be young for years, or its former one be forgotten at once.
-        may_replace = self._link.connected and self._core.clock.is_right
-        await self._owner.keep_keys_fresh(connected=may_replace)
+        await self._owner.keep_keys_fresh(connected=self._link.connected)
         await give_up_expired(self._core)
         await repeat_expired(self._core)
         await self._second_looks.take_due()
