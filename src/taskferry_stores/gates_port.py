@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.records import (
     ApprovalQuery,
     ApprovalRecord,
@@ -29,6 +29,9 @@ class GateReads(Protocol):
 
     async def waiting_counts(self, now: Instant) -> WaitingCounts:
         """Questions and requests whose time is not over by `now`, and tasks at the gate."""
+
+    async def requests_from(self, account: AccountId, now: Instant) -> int:
+        """How many requests of an account's agents wait for the owner, as in `waiting_counts`."""
 
     async def connection_page(
         self, query: ConnectionQuery, after: Place | None, limit: int, order: Order

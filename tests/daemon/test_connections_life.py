@@ -17,7 +17,7 @@ from taskferry_protocol.permissions import GRANTABLE, Terms, encode_terms, sign_
 
 from .forger import Forger, codes, forging
 from .test_blocks import ask_again
-from .worlds import OWNER, Machine, a_world, set_up, texts, until
+from .worlds import OWNER, Machine, a_world, connected, set_up, texts, until
 
 
 async def asked(daemon: Daemon):
@@ -320,3 +320,44 @@ async def test_of_the_requests_of_strangers_no_more_wait_than_an_owner_reads(mon
         await b.end_connection(OWNER, first.id.hex(), "declined", "")
         await c.request_connection(OWNER, "tester", "@bob/writer", "hello")
         assert (await asked(b)).peer == "@carol/tester"
+
+
+async def test_one_stranger_with_many_agents_keeps_nobody_out(monkeypatch):
+    """An account has some requests and no more, whichever of its agents asks; another's are taken."""
+    monkeypatch.setattr(connection_arrivals, "MOST_OF_ONE", 1)
+    async with (
+        a_world() as world,
+        world.running(Machine("alice")) as a,
+        world.running(Machine("bob")) as b,
+        world.running(Machine("carol")) as c,
+    ):
+        await set_up(a, "alice", "requester")
+        await set_up(b, "bob", "writer")
+        await set_up(c, "carol", "coder")
+        await c.create_agent(OWNER, NewAgent("tester"))
+        await c.request_connection(OWNER, "coder", "@bob/writer", "hello")
+        first = await asked(b)
+        await c.request_connection(OWNER, "tester", "@bob/writer", "hello")
+        (refused,) = await until(lambda: b.quarantine(OWNER, "", 50))
+        assert refused.code == "contact-limit"
+        await a.request_connection(OWNER, "requester", "@bob/writer", "hello")
+
+        async def both():
+            found = await b.connections(OWNER, "requested_in", "")
+            return found if len(found) == 2 else None
+
+        assert {one.peer for one in await until(both)} == {first.peer, "@alice/requester"}
+
+
+async def test_who_is_connected_asks_however_many_strangers_wait(monkeypatch):
+    """A friend whose machine was restored asks anew, and is none of those whom a relay makes up."""
+    async with a_world() as world, connected(world) as (a, b):
+        monkeypatch.setattr(connection_arrivals, "MOST_REQUESTS", 0)
+        monkeypatch.setattr(connection_arrivals, "MOST_OF_ONE", 0)
+        await ask_again(b, a._core.own)
+
+        async def taken():
+            return await a.connections(OWNER, "requested_in", "")
+
+        await until(taken)
+        assert await codes(a) == []

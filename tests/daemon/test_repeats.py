@@ -36,7 +36,21 @@ from taskferry_protocol.sealing import Sealed
 from .forger import Forger, codes, forger_between, forging
 from .test_barred import MORE, a_task, fail_on_the_way, further, owed, state
 from .test_undelivered import begun, troubles
-from .worlds import OWNER, Machine, World, a_world, act, ask, in_state, on_rung, texts, until
+from .worlds import (
+    OWNER,
+    Machine,
+    World,
+    a_world,
+    act,
+    allow_tasks,
+    ask,
+    connect,
+    in_state,
+    on_rung,
+    set_up,
+    texts,
+    until,
+)
 
 PAIR = ("writer", "@alice/requester")
 FIRST = TaskLink(None, 0, None, Seen(0, None))
@@ -235,6 +249,22 @@ async def test_no_more_than_so_many_are_noted(monkeypatch):
         asked = [await ask(a, "requester", "@bob/writer", title=f"{number}") for number in range(3)]
         await expired(world, alice, a, *asked)
         assert await kept(alice) == [0, 0]
+
+
+async def test_one_peer_leaves_room_for_the_words_to_others(monkeypatch):
+    """Whoever refuses all that is said to it as too late has no more of it noted than its share."""
+    monkeypatch.setattr(repeating, "MOST_OF_ONE", 2)
+    async with a_world() as world, world.running(Machine("carol")) as c:
+        alice, bob = Machine("alice"), Machine("bob")
+        await begun(world, alice, bob)
+        await set_up(c, "carol", "coder")
+        async with world.running(alice) as a:
+            await connect(c, a, "coder", "@alice/requester")
+            await allow_tasks(c, "coder", a, "@alice/requester")
+        a = await world.open_daemon(alice)
+        asked = [await ask(a, "requester", "@bob/writer", title=f"{number}") for number in range(3)]
+        await expired(world, alice, a, *asked, await ask(a, "requester", "@carol/coder"))
+        assert await kept(alice) == [0, 0, 0]
 
 
 # --- What a peer may bring ----------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.upkeep import Upkeep
 from taskferry_protocol.accounts import set_agent
 from taskferry_protocol.ids import Instant, sha256
-from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import SaveTask
 from taskferry_stores.memory import MemoryRelayStore
@@ -58,6 +58,23 @@ async def test_in_a_log_that_is_nearly_full_keys_are_replaced_less_often(monkeyp
             world.clock.ahead_ms += days * DAY_MS
             await upkeep_of(a).round()
             assert (await a._core.own_log()).state.length - before == added
+
+
+async def test_a_key_that_a_restored_machine_has_not_is_replaced_whatever_the_clock_says():
+    """Until then nobody can seal anything for it; one that has only grown old waits for the right clock."""
+    async with a_pair() as (world, a, _):
+        world.clock.ahead_ms += 8 * DAY_MS
+        core = a._core
+        core.clock.compare(Instant(world.clock.now() + 6 * MINUTE_MS))
+        before = (await core.own_log()).state.length
+        await upkeep_of(a).round()
+        assert (await core.own_log()).state.length == before
+        core.ring = core.keys.prepare_rotation(core.entropy).finish_rotation(world.clock.now())
+        core.ring = attrs.evolve(core.ring, former=())
+        await upkeep_of(a).round()
+        assert (await core.own_log()).state.length == before + 1
+        held = (await core.own_log()).state.devices[core.device].record.enc
+        assert held == core.keys.device.encryption.public
 
 
 async def test_a_round_with_nothing_to_do_has_no_page_loaded_again():

@@ -12,15 +12,20 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from taskferry_apps.daemon import relay_clock
+from taskferry_apps.daemon import relay_clock, upkeep
 from taskferry_apps.daemon.alarms import CLOCK_OFF
+from taskferry_apps.daemon.outbound import give_up_expired
 from taskferry_apps.daemon.port import DaemonRefusal
-from taskferry_apps.daemon.relay_clock import PATIENCE_S
+from taskferry_apps.daemon.receipts import Receipts
+from taskferry_apps.daemon.relay_clock import PATIENCE_S, RelayClock
+from taskferry_apps.daemon.repeating import repeat_expired
 from taskferry_apps.relay_client import LinkEnded
+from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from taskferry_protocol.messages import TextMessage, TextPart
-from taskferry_protocol.records import DeferOutbox
+from taskferry_protocol.records import AppendEvent, DeferOutbox, EventRecord, Place
+from taskferry_protocol.sealing import Sealed
 
 from .forger import codes, forger_between
 from .test_doctor import with_clock
@@ -177,13 +182,14 @@ async def test_what_was_put_off_by_a_clock_that_was_ahead_goes_when_it_is_right(
             await on_rung(b, waits, "delivered")
 
 
-async def test_a_word_signed_by_a_clock_that_was_ahead_is_brought_when_its_time_has_come():
+@pytest.mark.parametrize("ahead_ms", [3 * HOUR_MS, 29 * DAY_MS])
+async def test_a_word_signed_by_a_clock_that_was_ahead_is_brought_when_its_time_has_come(ahead_ms):
     """A relay takes nothing of the future: without that word nothing that follows would count, for good."""
     async with a_pair() as (world, alice, bob):
         async with world.running(alice) as a, world.running(bob) as b:
             task = await ask(a, "requester", "@bob/writer")
             await in_state(b, task, "sent")
-        clock_of(bob).stepped_ms = 3 * HOUR_MS
+        clock_of(bob).stepped_ms = ahead_ms
         early = (await act(await world.open_daemon(bob), task, "accept")).message
         clock_of(bob).stepped_ms = 0
         async with world.running(alice) as a, world.running(bob) as b:
@@ -191,8 +197,8 @@ async def test_a_word_signed_by_a_clock_that_was_ahead_is_brought_when_its_time_
             (trouble,) = await troubles(b, task)
             assert "signed by a clock that was ahead" in trouble
             await act(b, task, "submit", parts=(TextPart("done"),))
-            world.clock.ahead_ms += 4 * HOUR_MS
-            clock_of(bob).ahead_ms += 4 * HOUR_MS
+            world.clock.ahead_ms += ahead_ms + HOUR_MS
+            clock_of(bob).ahead_ms += ahead_ms + HOUR_MS
             await b._upkeep.round()
             await in_state(a, task, "submitted")
 
@@ -244,3 +250,152 @@ async def test_by_a_clock_that_is_years_behind_nothing_is_signed():
             assert refusal.value.code == "clock-off"
             clock_of(bob).stepped_ms = 0
             await on_rung(b, waits, "delivered")
+
+
+async def test_by_a_clock_that_is_hardly_behind_mail_of_one_that_is_hardly_ahead_is_taken(autojump_clock):
+    """Neither is wrong enough for anybody to say so: it waits for as long as the two are too far apart."""
+    async with a_pair() as (world, alice, bob):
+        forger = await forger_between(world, alice, bob)
+        forger.bob.clock.compare(Instant(world.clock.now() + 30_000))
+        early = Instant(world.clock.now() + 5 * MINUTE_MS + 20_000)
+        began = trio.current_time()
+        await forger.deliver(await forger.seal(TextMessage("early"), id_at=early))
+        assert 19 < trio.current_time() - began < 21
+        b = await world.open_daemon(bob)
+        assert (await codes(b), await texts(b)) == ([], ["early"])
+
+
+async def test_what_waits_for_the_clock_is_taken_as_soon_as_its_time_has_come(autojump_clock):
+    """A second more for each would add up: one peer's mail would hold up all others' for hours."""
+    clock = Clock()
+    relay_clock_ = RelayClock(clock.now)
+    relay_clock_.compare(Instant(clock.now() + 10 * MINUTE_MS))
+    began = trio.current_time()
+    for early_ms in range(1, 200):
+        await relay_clock_.wait_for(Instant(clock.now() + 5 * MINUTE_MS + early_ms % 3))
+    assert trio.current_time() - began < 2
+
+
+async def test_a_word_that_a_clock_that_was_ahead_has_given_up_is_brought_when_the_clock_is_right():
+    """It was to be brought in fourteen years: nothing that followed counted until then."""
+    async with a_pair() as (world, alice, bob):
+        async with world.running(alice) as a, world.running(bob) as b:
+            task = await ask(a, "requester", "@bob/writer")
+            await in_state(b, task, "sent")
+        b = await world.open_daemon(bob)
+        word = (await act(b, task, "accept")).message
+        clock_of(bob).stepped_ms = YEARS_MS
+        await b._upkeep.round()
+        await on_rung(b, word, "expired")
+        # Brought once by that clock, too, and not there in time.
+        assert b._core.clock.ahead_ms is None
+        clock_of(bob).stepped_ms = 0
+        async with world.running(alice) as a, world.running(bob) as b:
+            await on_rung(b, word, "delivered")
+            await in_state(a, task, "accepted")
+
+
+async def test_a_word_that_is_due_while_nothing_is_signed_is_brought_afterwards():
+    """The relay says that the clock is wrong just as it is to be brought: it is not given up for that."""
+    async with a_pair() as (world, alice, bob):
+        async with world.running(alice) as a, world.running(bob) as b:
+            task = await ask(a, "requester", "@bob/writer")
+            await in_state(b, task, "sent")
+        b = await world.open_daemon(bob)
+        word = (await act(b, task, "accept")).message
+        world.clock.ahead_ms += 31 * DAY_MS
+        clock_of(bob).ahead_ms += 31 * DAY_MS
+        await give_up_expired(b._core)
+        b._core.clock.compare(Instant(world.clock.now() - HOUR_MS))
+        await repeat_expired(b._core)
+        async with world.running(alice) as a, world.running(bob) as b:
+            await on_rung(b, word, "delivered")
+            await in_state(a, task, "accepted")
+
+
+async def test_a_relay_that_was_wrong_and_is_gone_keeps_nobody_from_writing(autojump_clock):
+    """What it said of the time stands no longer than a little while after its last session."""
+    async with a_pair() as (world, _, bob):
+        with_clock(world, 10 * MINUTE_MS)
+        async with world.running(bob) as b:
+            await until(lambda: knows_the_time(b))
+            world.stop_relay()
+            await trio.sleep(PATIENCE_S / 2)
+            with pytest.raises(DaemonRefusal, match="ahead of"):
+                await b.send_message(OWNER, "writer", "@alice/requester", "soon", (), "", "")
+            await trio.sleep(PATIENCE_S)
+            waits = (await b.send_message(OWNER, "writer", "@alice/requester", "now", (), "", "")).message
+            assert (await b.message(OWNER, waits.hex())).delivery.rung == "queued"
+            # The alarm stands: its owner may know better.
+            assert CLOCK_OFF in (await b.status()).alarms
+
+
+async def test_no_relay_keeps_anything_from_its_end_for_longer_than_mail_lives(autojump_clock):
+    """After a month of running all that could expire by mistake has had its time, by whatever clock."""
+    clock = Clock()
+    relay_clock_ = RelayClock(clock.now)
+    for _ in range(29):
+        relay_clock_.compare(Instant(clock.now() - HOUR_MS))
+        await trio.sleep(DAY_MS / 1_000)
+        assert relay_clock_.is_in_question
+    await trio.sleep(DAY_MS / 1_000)
+    relay_clock_.compare(Instant(clock.now() - HOUR_MS))
+    assert not relay_clock_.is_in_question
+    # Nothing is signed all the same: the relay takes none of it.
+    assert relay_clock_.is_off
+    relay_clock_.compare(clock.now())
+    relay_clock_.compare(Instant(clock.now() - HOUR_MS))
+    assert relay_clock_.is_in_question
+
+
+async def test_receipts_that_are_owed_while_nothing_is_signed_are_said_afterwards():
+    """The clock is set back by a month while a session lasts: its peer still hears what came of its mail."""
+    async with a_pair() as (world, alice, bob), world.running(alice) as a:
+        sent = await say(a, "one")
+        await on_rung(a, sent, "relayed")
+        forger = await forger_between(world, alice, bob)
+        entry = (await alice.store.sealed((sent,)))[sent]
+        forger.bob.clock.compare(world.clock.now())
+        await forger.deliver(Sealed(parse_envelope(entry.envelope), entry.key, entry.content))
+        clock_of(bob).stepped_ms = -40 * DAY_MS
+        b = await world.open_daemon(bob)
+        b._core.clock.compare(world.clock.now())
+        await Receipts(b._core).say()
+        assert await bob.store.receipts_owed(9)
+        clock_of(bob).stepped_ms = 0
+        async with world.running(bob):
+            await on_rung(a, sent, "delivered")
+
+
+async def test_a_clock_that_is_set_back_by_a_month_ends_the_session():
+    """What came in it could not be answered, and would be set aside for good."""
+    async with a_pair() as (world, alice, bob), world.running(alice), world.running(bob) as b:
+        await until(lambda: is_right(b))
+        clock_of(bob).stepped_ms = -40 * DAY_MS
+        b._core.outgoing.ring()
+        await until(lambda: is_held(b))
+        clock_of(bob).stepped_ms = 0
+        sent = (await b.send_message(OWNER, "writer", "@alice/requester", "hello", (), "", "")).message
+        await on_rung(b, sent, "delivered")
+
+
+async def is_held(daemon):
+    """Whether its session takes and sends nothing."""
+    return "this machine's clock" in (await daemon._link.status()).last_error
+
+
+async def test_while_the_clock_is_in_question_the_feed_is_kept_small(monkeypatch):
+    """A relay that says another time every minute has no table grow."""
+    monkeypatch.setattr(upkeep, "FEED_LINES", 3)
+    async with a_pair() as (world, _, bob):
+        with_clock(world, 10 * MINUTE_MS)
+        async with world.running(bob) as b:
+            await until(lambda: knows_the_time(b))
+            for n in range(6):
+                await bob.store.commit([AppendEvent(EventRecord("agent", "writer", (), f"{n}", Instant(n)))])
+            b._core.due.ring()
+
+            async def is_small():
+                return len((await bob.store.events(Place(0), 100)).items) <= 3
+
+            await until(is_small)

@@ -214,6 +214,19 @@ async def test_what_a_daemon_noted_before_it_was_killed_its_next_start_passes_on
         await late.second_has("written before")
 
 
+async def test_it_is_passed_on_once_the_clock_is_right(autojump_clock):
+    """Nothing is signed by a clock that the relay contradicts, and nothing is forgotten meanwhile."""
+    async with linked() as late:
+        await late.comes("written before")
+        clock, world = late.pair.first._core.clock, late.pair.world.clock
+        clock.compare(Instant(world.now() - DAY_MS))
+        await late.pass_on()
+        assert await late.noted()
+        clock.compare(world.now())
+        await late.pass_on()
+        await late.second_has("written before")
+
+
 async def test_mail_that_was_sealed_for_all_machines_is_noted_nowhere(autojump_clock):
     """Also where its sender has not heard of the newest statement, which was about something else."""
     async with linked() as late:

@@ -444,3 +444,20 @@ async def test_a_locked_key_makes_a_new_machine_wait_and_ends_no_daemon(autojump
             assert not await serves()
             await first.manage.unlock(OWNER, WORDS, 5)
             await until(serves)
+
+
+async def test_by_a_clock_that_is_off_nothing_of_the_account_is_signed(autojump_clock):
+    """What the relay took and this machine did not would stand, though its owner was told otherwise."""
+    async with a_pair() as pair:
+        await until(lambda: _is_at_rest(pair.first))
+        before = (await log_of(pair.first)).position
+        clock = pair.first._core.clock
+        clock.compare(Instant(pair.world.clock.now() - DAY_MS))
+        with pytest.raises(DaemonRefusal) as refusal:
+            await pair.first.create_agent(OWNER, NewAgent("helper"))
+        assert refusal.value.code == "clock-off"
+        clock.compare(pair.world.clock.now())
+        await until(lambda: _is_at_rest(pair.first))
+        assert (await log_of(pair.first)).position == before
+        await pair.first.create_agent(OWNER, NewAgent("helper"))
+        await until(pair.same_log)

@@ -6,10 +6,11 @@ from typing import Any, cast
 
 import pytest
 import trio
+from structlog.testing import capture_logs
 
 from taskferry_apps.relay.expiry import EXPIRE_EVERY_MS, PATIENCE_S, PURGE_EVERY_MS, Housekeeping
 from taskferry_protocol.audit import RelayAuditKind, audit_note
-from taskferry_protocol.limits import DAY_MS
+from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from taskferry_protocol.records import AppendAudit, Counted, Expire, Expired, PurgeSeen
 from taskferry_stores.memory import MemoryRelayStore
 
@@ -71,3 +72,22 @@ async def test_a_clock_that_leapt_while_the_relay_was_off_sweeps_nothing_before_
         await trio.sleep(2 if is_put_right else 12)
         assert Expire in engine.asked
         nursery.cancel_scope.cancel()
+
+
+async def test_a_relay_that_is_started_again_by_the_same_wrong_clock_goes_on_waiting(autojump_clock):
+    """Whoever sees to it while its clock is wrong starts it again, and mail would be gone by that."""
+    store, engine, clock = MemoryRelayStore(GENERATION), Engine(), Clock()
+    for ahead_ms in (0, 5_000 * DAY_MS, 5_000 * DAY_MS + 2 * MINUTE_MS):
+        clock.ahead_ms = ahead_ms
+        await store.commit([AppendAudit(audit_note(RelayAuditKind.STARTED, "here", {}, clock.now()))])
+    house = Housekeeping(cast("Any", engine), clock.now, store)
+    with capture_logs() as logged:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(house.run)
+            await trio.sleep(PATIENCE_S - 10)
+            assert engine.asked == []
+            # Whoever runs it is told.
+            assert [entry["log_level"] for entry in logged] == ["warning"]
+            await trio.sleep(12)
+            assert Expire in engine.asked
+            nursery.cancel_scope.cancel()

@@ -266,6 +266,24 @@ async def test_what_waits_is_counted_without_what_is_over(daemon):
     assert await daemon.waiting_counts(Instant(NOW - 1)) == WaitingCounts(questions=3, requests=2, tasks=1)
 
 
+async def test_requests_of_one_account_are_counted_whatever_agents_ask(daemon):
+    """Those that wait and have time, of that account alone."""
+    bob, carol = agent("bob/coder").account, agent("carol/coder").account
+    asked = [("bob/coder", 1), ("bob/tester", 2), ("bob/tester", 0), ("carol/coder", 1)]
+    for n, (peer, at) in enumerate(asked):
+        await daemon.commit(
+            [
+                SaveConnection(
+                    peer_connection(
+                        "alice/helper", peer, n=n, state=State.REQUESTED_IN, expires_at=Instant(NOW + at)
+                    )
+                )
+            ]
+        )
+    await daemon.commit([SaveConnection(peer_connection("alice/helper", "carol/coder", n=9))])
+    assert [await daemon.requests_from(one, NOW) for one in (bob, carol)] == [2, 1]
+
+
 @pytest.mark.parametrize("order", list(Order))
 async def test_connections_are_listed_page_by_page(daemon, order):
     """By agent, by state, with their grants; each once, in either order."""

@@ -3,7 +3,7 @@
 import re
 from contextlib import asynccontextmanager
 
-from taskferry_protocol.ids import Instant
+from taskferry_protocol.ids import AccountId, Instant
 from taskferry_protocol.records import (
     AgentPair,
     ApprovalQuery,
@@ -244,6 +244,7 @@ async def decisions(daemon, hashes):
     await daemon.rule_uses([rule.id], RuleUse.TASK, NOW)
     await daemon.requests_over(NOW, 10)
     await daemon.waiting_counts(NOW)
+    await daemon.requests_from(AccountId(bytes(32)), NOW)
     for order in Order:
         await daemon.connection_page(ConnectionQuery("helper"), Place(3), 10, order)
     await daemon.approvals(hashes)

@@ -194,7 +194,7 @@ class TooFast(Refused):
 
 
 class NotReady(Refused):
-    """503: the daemon has no account yet, or its store refuses; nothing of the request was kept."""
+    """503: no account yet, a clock that is too far off, or a store that refuses; nothing was kept."""
 
 
 class DaemonFault(Refused):

@@ -50,8 +50,8 @@ PUT_OUT: Final = (
 OTHER_HISTORY: Final = "The relay shows another history of this account than the one held here."
 CLOCK_OFF: Final = (
     "This machine's clock is more than 5 minutes off the relay's: while it is ahead, or behind by a month, "
-    "nothing is signed, sent or taken here; else newer mail waits. Set it; how far it is off says: "
-    "taskferry doctor"
+    "nothing is signed, sent or taken here; else newer mail waits. Set it, or if it is right, tell who runs "
+    "the relay; how far it is off says: taskferry doctor"
 )
 _OF_MACHINE: Final = frozenset({RUNS_TWICE, PUT_OUT, OTHER_HISTORY, CLOCK_OFF})
 

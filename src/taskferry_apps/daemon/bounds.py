@@ -82,6 +82,9 @@ class DaemonBounds:
         _COUNT,
         "Requests for connections that wait for the owner, a month each: more than anybody reads.",
     )
+    requests_of_account: int = fixed(
+        Of.PEERS, 32, _COUNT, "Of one account: no stranger, with however many agents, keeps all others out."
+    )
     regained: int = fixed(
         Of.PEERS,
         4_096,
@@ -172,6 +175,9 @@ class DaemonBounds:
 
     expired_words: int = fixed(
         Of.DISK, 256, _COUNT, "In tasks, that are brought again: what peers who were long away have missed."
+    )
+    expired_words_of_account: int = fixed(
+        Of.DISK, 128, _COUNT, "To one account: who refuses all as too late leaves room for others."
     )
 
     # --- memory

@@ -47,6 +47,7 @@ from .rules import count_use, find_rule, wish_by
 __all__ = ["take_acceptance", "take_end", "take_grant", "take_request"]
 
 MOST_REQUESTS: Final = BOUNDS.requests
+MOST_OF_ONE: Final = BOUNDS.requests_of_account
 
 
 async def _log(arrival: Arrival) -> AccountLog:
@@ -121,7 +122,7 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
     # An invite that accepts does so below, on terms of its own.
     by_invite = invite is not None and invite.accepts
     if by_invite or is_connected or not await _accepted_by_rule(arrival, record, last_word(bonds)):
-        if invite is None:
+        if invite is None and not is_connected:
             await _check_room(arrival)
         arrival.draft.add(SaveConnection(record))
         _tell(arrival, record)
@@ -133,8 +134,15 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
 
 
 async def _check_room(arrival: Arrival) -> None:
-    """Refuse what nobody would ever look at: a relay makes as many strangers as it likes."""
-    waiting = await arrival.draft.core.store.waiting_counts(arrival.draft.now)
+    """Refuse what nobody would ever look at: a relay makes as many strangers as it likes.
+
+    And an account as many agents: no one of them fills the place of all.
+    """
+    store, now = arrival.draft.core.store, arrival.draft.now
+    if await store.requests_from(arrival.peer.account, now) >= MOST_OF_ONE:
+        text = f"{MOST_OF_ONE} requests of that account wait for the owner already"
+        raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, text)
+    waiting = await store.waiting_counts(now)
     if waiting.requests >= MOST_REQUESTS:
         text = f"{waiting.requests} requests wait for the owner already"
         raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, text)

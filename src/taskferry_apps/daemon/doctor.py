@@ -97,7 +97,8 @@ class Doctor:
                 "clock",
                 Level.FAIL,
                 text,
-                "Others refuse what is signed so far off. Set this machine's clock.",
+                "Others refuse what is signed so far off. Set this machine's clock; if it is right, the "
+                "relay's is wrong: tell who runs it.",
             )
         if off >= CLOCK_WORTH_MS:
             return Finding("clock", Level.WARN, text, "Let the system set its clock by the network (NTP).")

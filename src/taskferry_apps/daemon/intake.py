@@ -96,6 +96,7 @@ class Intake:
 
     async def take(self, entries: Sequence[Entry]) -> None:
         """Commit what entries come to, in their order, with the cursor. Raises store errors and LinkEnded."""
+        self._core.clock.check_session()
         run: list[_Item] = []
         for entry in entries:
             item = _plain(entry)

@@ -103,8 +103,8 @@ async def pass_on_late(core: Core) -> None:
 
 async def _pass_some(core: Core) -> bool:
     """The next of it, in one commit; whether there is more."""
-    if core.suspended:
-        return False  # another copy of this device may be at work: nothing is signed now
+    if core.suspended or not core.clock.may_sign:
+        return False  # another copy of this device may be at work, say: nothing is signed now
     async with core.lock:
         draft = Draft(core)
         at, hashes = _read(await draft.setting(LATE))

@@ -290,6 +290,7 @@ class Link:
             await self._ended(ended)
         finally:
             self.note_quiet()
+            self._core.clock.note_over()
             if self._client is not None:
                 get_logger().info("disconnected from the relay", url=self._url, reason=self._error)
             self._client = self._since = self._quiet.heard_at = None
@@ -305,8 +306,7 @@ class Link:
     async def _ended(self, ended: LinkEnded) -> None:
         if self._client is None and str(ended) != self._error:
             get_logger().warning("the relay took no session", url=self._url, reason=str(ended))
-        self._error = str(ended)
-        self.refused = ended.code
+        self._error, self.refused = str(ended), ended.code
         if ended.code in (RejectCode.NOT_AN_EXTENSION, RejectCode.SIGNUP_REFUSED):
             self._published = 0  # it has forgotten some of our log, or all of it
         if ended.code is RejectCode.UNKNOWN_DEVICE and self._client is None and not self._published:

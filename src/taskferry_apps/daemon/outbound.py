@@ -133,8 +133,9 @@ class Outbound:
         """What is to be sent now, in order; what is for an identity in question goes on waiting.
 
         Nothing while an answer is awaited, unless what was sent last was all that one batch takes; then no
-        more than the relay has room for now.
+        more than the relay has room for now. Raises LinkEnded where the clock was set back by a month.
         """
+        self._core.clock.check_session()
         if self._under_way and not (self._is_more and len(self._under_way) < AT_ONCE):
             return ()
         sent = [entry.hash for one in self._under_way for entry in one.entries]

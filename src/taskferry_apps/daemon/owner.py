@@ -285,7 +285,7 @@ class Owner:
         """Our log with further statements of ours; every connected account is told.
 
         Where another device might sign at the same place, the relay decides who was first, before anything is
-        kept here. DaemonRefusal: conflict, relay-unreachable, a fold's code.
+        kept here. DaemonRefusal: conflict, relay-unreachable, clock-off, a fold's code.
         """
         self._core.check_may_sign()
         held = await draft.own_log()
@@ -294,6 +294,8 @@ class Owner:
         except RemoteProtocolError as error:
             raise refusal_of(error) from error
         if len(held.state.active_devices()) > 1:
+            # What the relay has taken stands, and the other devices could not be told of it.
+            self._core.clock.check()
             try:
                 await self._append(held.state.length, statements)
             except CallRefused as refused:
@@ -309,8 +311,13 @@ class Owner:
         is made good here at the next start. Nobody asks for it, so it waits for a relay that has taken us for
         no older copy: one signed on an earlier log, by a disk that was put back, would fork the account.
         """
+
+        def is_due(ring: KeyRing, now: Instant, statements: int) -> bool:
+            # By a wrong clock a fresh key would be young for years.
+            return self._core.clock.is_right and ring.rotation_due(now, statements)
+
         try:
-            await self._keep_keys(KeyRing.rotation_due, may_state=connected)
+            await self._keep_keys(is_due, may_state=connected)
         except DaemonRefusal as refused:
             # Another device was faster, or no relay is there to ask: the next round tries again.
             get_logger().info("the key is not replaced yet", reason=refused.code)

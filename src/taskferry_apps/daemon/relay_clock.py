@@ -18,7 +18,7 @@ from ..logs import get_logger
 from ..relay_answers import LinkEnded
 from .port import DaemonRefusal
 
-__all__ = ["PATIENCE_S", "RelayClock"]
+__all__ = ["PATIENCE_S", "ClockOff", "RelayClock"]
 
 #: How long a clock that has leapt since this machine was last up to date waits for a relay to say the time.
 PATIENCE_S: Final = 600.0
@@ -26,6 +26,13 @@ PATIENCE_S: Final = 600.0
 ASK_AGAIN_S: Final = 60.0
 #: Between two looks whether the clock was put right.
 _LOOK_S: Final = 1.0
+
+
+class ClockOff(DaemonRefusal):
+    """Nothing is signed now; what was to be signed is as good as before once the clock is right."""
+
+    def __init__(self, what: str, next_step: str) -> None:
+        super().__init__("clock-off", what, next_step, status=503)
 
 
 class RelayClock:
@@ -41,6 +48,8 @@ class RelayClock:
         self._ahead: int | None = None
         self._apart = 0.0
         self._leapt_until: float | None = None
+        self._off_since: float | None = None
+        self._over_at: float | None = None
 
     def note_caught_up(self, at: Instant | None) -> None:
         """When this device was last up to date: a month later, at a start, the clock may as well be wrong."""
@@ -51,6 +60,16 @@ class RelayClock:
         """A session has begun, at this time of the relay's."""
         self._relay, self._heard_ms = relay_now, trio.current_time() * 1_000
         self._ahead, self._apart = self._now() - relay_now, self._measured()
+        self._over_at = None
+        if not self.is_off:
+            self._off_since = None
+        elif self._off_since is None:
+            self._off_since = trio.current_time()
+
+    def note_over(self) -> None:
+        """The session is over: if no other begins soon, nobody is there to take or refuse what is signed."""
+        if self._over_at is None:
+            self._over_at = trio.current_time()
 
     @property
     def ahead_ms(self) -> int | None:
@@ -76,27 +95,48 @@ class RelayClock:
 
     @property
     def is_in_question(self) -> bool:
-        """Whether it is ahead, or may well be and there was no relay yet to ask."""
-        unasked = self._ahead is None and self._leapt_until is not None
-        return self.is_off or (unasked and trio.current_time() < (self._leapt_until or 0.0))
+        """Whether nothing is to be ended or erased by it: it is off, or may well be and no relay was asked.
+
+        After a month of running none of that can be too early by any clock; no relay puts it off for longer.
+        """
+        since = trio.current_time() if self._off_since is None else self._off_since
+        stood_ms = (trio.current_time() - since) * 1_000
+        return self._is_unasked or (self.is_off and stood_ms < LIFETIME_MS)
+
+    @property
+    def _is_unasked(self) -> bool:
+        until = self._leapt_until
+        return self._ahead is None and until is not None and trio.current_time() < until
+
+    @property
+    def _is_refused(self) -> bool:
+        is_gone = self._over_at is not None and trio.current_time() - self._over_at >= PATIENCE_S
+        return self.is_off and not is_gone
+
+    @property
+    def may_sign(self) -> bool:
+        """Whether what is signed now may be taken by somebody."""
+        return not self._is_refused and not self._is_unasked
 
     def check(self) -> None:
-        """Raises DaemonRefusal(clock-off) while nobody would take what is signed now."""
-        if self.is_off:
+        """Raises ClockOff unless it `may_sign`."""
+        if self._is_refused:
             side = "ahead of" if (self.ahead_ms or 0) > 0 else "more than a month behind"
             what = f"This machine's clock is {side} the relay's, which takes nothing that is signed by it."
-            raise DaemonRefusal("clock-off", what, "Set the clock, then do this again.", status=503)
-        if self.is_in_question:
-            raise DaemonRefusal(
-                "clock-off",
+            raise ClockOff(what, "Set the clock, then do this again.")
+        if self._is_unasked:
+            raise ClockOff(
                 "By this machine's clock it was away for more than a month. Nothing is signed before the "
                 "relay has said what time it is, or ten minutes have passed.",
                 "Set the clock if it is wrong, and see that the relay can be reached: taskferry status",
-                status=503,
             )
 
     def finds_in_time(self, created_at: Instant) -> bool:
-        """Whether what is of the future by this clock is not by the relay's, so that this one is behind."""
+        """Whether what is of the future by this clock is not by the relay's, so that this one is behind.
+
+        Whoever dates mail as late as a relay takes it holds up what comes after it by as much as this clock
+        is behind, however much such mail there is.
+        """
         if self._ahead is None or created_at <= self._now() + SKEW_MS:
             return False
         passed = trio.current_time() * 1_000 - self._heard_ms
@@ -123,6 +163,13 @@ class RelayClock:
                     if not self.is_off:
                         break
             nursery.cancel_scope.cancel()
+        self.check_session()
+
+    def check_session(self) -> None:
+        """Raises LinkEnded while it is off, as where it was set back by a month in the middle of a session.
+
+        What came could not be answered then, and would be set aside for good.
+        """
         if self.is_off:
             raise LinkEnded(None, "this machine's clock is too far off the relay's, which is asked anew")
 
@@ -130,9 +177,11 @@ class RelayClock:
         """Wait until what was created then is not of the future any more. Raises LinkEnded as above."""
         with trio.move_on_after(ASK_AGAIN_S):
             while True:
-                await trio.sleep(_LOOK_S)
-                if created_at <= self._now() + SKEW_MS:
+                early_ms = created_at - self._now() - SKEW_MS
+                if early_ms <= 0:
                     return
+                # Not a moment longer, or what waits one after another would add up.
+                await trio.sleep(min(_LOOK_S, early_ms / 1_000))
         raise LinkEnded(None, "this machine's clock is behind the relay's, which is asked anew")
 
     def _measured(self) -> float:

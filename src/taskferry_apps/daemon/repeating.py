@@ -15,7 +15,8 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.errors import RejectCode
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AccountId, Hash, Instant
+from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import TaskRepeat
 from taskferry_protocol.records import DropSetting, MessageRecord, PutSetting, Rung, TaskRecord
@@ -25,6 +26,7 @@ from .bounds import BOUNDS
 from .core import Core
 from .draft import LIFETIME_MS, Draft
 from .port import DaemonRefusal
+from .relay_clock import ClockOff
 
 __all__ = [
     "brought_again",
@@ -38,8 +40,13 @@ __all__ = [
 #: The setting that notes them.
 _KEY: Final = "expired words"
 MOST: Final = BOUNDS.expired_words
+MOST_OF_ONE: Final = BOUNDS.expired_words_of_account
 #: How often one is brought: with its own time, half a year.
 TIMES: Final = 12
+#: How far ahead the time of one that was refused for that may lie: nobody waits for another year to come.
+_EARLY_MS: Final = 30 * DAY_MS
+#: No word waits for longer: what is to be brought beyond it was noted by a clock that was ahead.
+_LONGEST_MS: Final = _EARLY_MS + DAY_MS
 #: Posted in one commit.
 _LOT: Final = 8
 _BARRED: Final = frozenset(
@@ -80,7 +87,7 @@ def _note(draft: Draft, words: Sequence[_Word]) -> None:
 def is_early(message: MessageRecord, now: Instant) -> bool:
     """Whether a message of ours is from a future that comes, by a clock that was ahead, and was refused."""
     refused = message.rung is Rung.FAILED and message.code == RejectCode.BAD_TIME
-    return refused and message.created_at - now <= LIFETIME_MS
+    return refused and message.created_at - now <= _EARLY_MS
 
 
 def is_untimely_there(message: MessageRecord) -> bool:
@@ -98,7 +105,17 @@ async def note_expired(draft: Draft, message: MessageRecord) -> None:
     words = await _noted(draft)
     if message.task is None or len(words) >= MOST or any(word.hash == message.hash for word in words):
         return
+    if await _are_many(draft, words, message.peer.account):
+        return
     _note(draft, (*words, _Word(message.hash, Instant(max(draft.now, message.created_at)))))
+
+
+async def _are_many(draft: Draft, words: Sequence[_Word], account: AccountId) -> bool:
+    """Whether as many wait for an account's agents as one may have: a peer can refuse whatever it likes."""
+    if len(words) < MOST_OF_ONE:
+        return False
+    found = await draft.core.store.message_states([word.hash for word in words])
+    return sum(any(row.peer.account == account for row in rows) for rows in found.values()) >= MOST_OF_ONE
 
 
 async def brought_again(core: Core, hash: Hash) -> bool:
@@ -119,16 +136,19 @@ async def _repeat_some(core: Core) -> bool:
     async with core.lock:
         draft = Draft(core)
         words = await _noted(draft)
-        due = [word for word in words if word.at <= draft.now][:_LOT]
+        due = [word for word in words if not draft.now < word.at <= draft.now + _LONGEST_MS][:_LOT]
         if not due:
             return False
         found = await core.store.messages([word.hash for word in due])
         later: dict[Hash, _Word] = {}
         for word in due:
             for message in found.get(word.hash, ()):
-                if word.times < TIMES and await _bring(draft, message):
-                    at = Instant(draft.now + LIFETIME_MS)
-                    later[word.hash] = _Word(word.hash, at, word.times + 1)
+                try:
+                    if word.times < TIMES and await _bring(draft, message):
+                        at = Instant(draft.now + LIFETIME_MS)
+                        later[word.hash] = _Word(word.hash, at, word.times + 1)
+                except ClockOff:
+                    return False  # nothing is signed now, and all of it is due afterwards
         gone = {word.hash for word in due}
         rest = [later.get(word.hash, word) for word in words if word.hash not in gone or word.hash in later]
         _note(draft, rest)
@@ -137,7 +157,7 @@ async def _repeat_some(core: Core) -> bool:
 
 
 async def _bring(draft: Draft, message: MessageRecord) -> bool:
-    """Post what brings it. False where that helps nobody any more, or cannot be."""
+    """Post what brings it. False where that helps nobody any more, or cannot be. Raises ClockOff."""
     store = draft.core.store
     ended = message.rung is Rung.EXPIRED or is_untimely_there(message)
     ended = ended or is_barred_there(message) or is_early(message, draft.now)
@@ -151,6 +171,8 @@ async def _bring(draft: Draft, message: MessageRecord) -> bool:
     mark = draft.mark()
     try:
         await draft.post_quietly(TaskRepeat(kept.envelope, kept.key), message.mine, message.peer)
+    except ClockOff:
+        raise
     except DaemonRefusal:
         draft.back_to(mark)  # nobody serves that agent any more, or it fits into no envelope
         return False

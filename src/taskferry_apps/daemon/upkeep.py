@@ -64,18 +64,16 @@ class Upkeep:
         """One round after another until cancelled. Raises the store's errors."""
         while True:
             due = self._core.due.next
-            # What is given up, ended or erased by a wrong clock is gone.
-            if self._core.account is not None and not self._core.clock.is_in_question:
-                await self.round()
+            if self._core.account is not None:
+                # What is given up, ended or erased by a wrong clock is gone.
+                await (self.keep_small() if self._core.clock.is_in_question else self.round())
             with trio.move_on_after(await self._pause()):
                 await due.wait()
 
     async def round(self) -> None:
         """Do what is due."""
         self._core.forget_unlocked()
-        # By a wrong clock a key would be young for years, or its former one be forgotten at once.
-        may_replace = self._link.connected and self._core.clock.is_right
-        await self._owner.keep_keys_fresh(connected=may_replace)
+        await self._owner.keep_keys_fresh(connected=self._link.connected)
         await give_up_expired(self._core)
         await repeat_expired(self._core)
         await self._second_looks.take_due()
@@ -95,6 +93,11 @@ class Upkeep:
         # Whichever way the clock went: rounds may come each second, and this writes.
         if abs(self._core.now() - self._tidied) >= ROUND_S * 1_000:
             await self.tidy()
+
+    async def keep_small(self) -> None:
+        """What needs no clock: nobody who puts the rounds off has anything grow."""
+        self._core.forget_unlocked()
+        await self._core.commit((PruneEvents(Instant(0), FEED_LINES, BATCH),))
 
     async def tidy(self) -> None:
         """Keep what the next start has to know, and forget what has had its time."""

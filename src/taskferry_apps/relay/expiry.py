@@ -12,7 +12,7 @@ import trio
 
 from taskferry_protocol.audit import read_entry
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.limits import DAY_MS, LIFETIME_MS, MINUTE_MS, SEEN_MS
+from taskferry_protocol.limits import DAY_MS, LIFETIME_MS, SEEN_MS
 from taskferry_protocol.records import (
     Counted,
     Expire,
@@ -74,6 +74,9 @@ class Housekeeping:
         """Keep house until cancelled."""
         self._last_at_work = await self._find_last_at_work()
         self._patient_until = trio.current_time() + PATIENCE_S
+        if self._waits_for_clock():
+            days = (self._now() - (self._last_at_work or 0)) // DAY_MS
+            _LOG.warning("nothing expires for ten minutes: is the clock right?", days_since_last_at_work=days)
         while True:
             try:
                 busy = not self._waits_for_clock() and await self.step()
@@ -83,12 +86,15 @@ class Housekeeping:
             await trio.sleep(PAUSE_S if busy else REST_S)
 
     async def _find_last_at_work(self) -> Instant | None:
-        """When something was last written down, but for what this very start has."""
+        """When something was last written down, but for what this start has, and any other of a moment ago.
+
+        Whoever sees to a relay whose clock is wrong starts it again.
+        """
         if self._store is None:
             return None
         page = await self._store.audit_rows(None, None, LOOKED_AT, Order.NEWEST_FIRST)
         times = [read_entry(row.raw).note.at for row in page.items]
-        return next((at for at in times if abs(self._now() - at) > MINUTE_MS), None)
+        return next((at for at in times if abs(self._now() - at) > PATIENCE_S * 1_000), None)
 
     def _waits_for_clock(self) -> bool:
         """Whether the clock has leapt by a month since, and may be put right in a moment.

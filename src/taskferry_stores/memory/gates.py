@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, assert_never
 
 import attrs
 
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.links import Role
 from taskferry_protocol.records import (
@@ -148,6 +148,11 @@ class MemoryGateReads:
             sum(1 for c in state.connections.values() if c.state is waiting and c.expires_at > now),
             sum(1 for gate in tables.gates.values() if gate.state is GateState.WAITING),
         )
+
+    async def requests_from(self: _Held, account: AccountId, now: Instant) -> int:
+        """How many requests of an account wait."""
+        asked = [c for c in (await self._begin()).connections.values() if c.peer.account == account]
+        return sum(1 for c in asked if c.state is ConnectionState.REQUESTED_IN and c.expires_at > now)
 
     async def connection_page(
         self: _Held, query: ConnectionQuery, after: Place | None, limit: int, order: Order

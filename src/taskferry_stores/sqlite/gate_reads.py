@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.records import (
     ApprovalQuery,
     ApprovalRecord,
@@ -34,6 +34,10 @@ class SqliteGateReads:
     async def waiting_counts(self, now: Instant) -> WaitingCounts:
         """What waits, counted."""
         return await self._engine.read(lambda c: gate_rows.waiting_counts(c, now))
+
+    async def requests_from(self, account: AccountId, now: Instant) -> int:
+        """How many requests of an account wait."""
+        return await self._engine.read(lambda c: gate_rows.requests_from(c, account, now))
 
     async def connection_page(
         self, query: ConnectionQuery, after: Place | None, limit: int, order: Order

@@ -62,6 +62,18 @@ def waiting_counts(connection: Connection, now: Instant) -> WaitingCounts:
     return WaitingCounts(*connection.execute(_COUNTS, (now,)).fetchone())
 
 
+_FROM = (
+    "SELECT count(*) FROM connections c JOIN agents p ON p.n = c.peer"
+    " WHERE c.state IN ('requested_in', 'requested_out') AND c.expires_at > ? AND c.state = 'requested_in'"
+    " AND p.account = ?"
+)
+
+
+def requests_from(connection: Connection, account: AccountId, now: Instant) -> int:
+    """How many requests of an account wait."""
+    return int(connection.execute(_FROM, (now, account)).fetchone()[0])
+
+
 _GATES = (
     "SELECT t.n, t.task, a.account, a.name, b.account, b.name, t.state, t.at, t.decided_at, t.decided_by,"
     " t.why"
