@@ -117,7 +117,7 @@ def test_what_an_earlier_program_cannot_read_goes_apart_from_what_it_can():
     device = DeviceId(bytes(32))
     made = SharedConnection(b"request", b"", b"", "", Instant(1), ())
     declined = attrs.evolve(made, again=Instant(2))
-    items = [
+    items: list[SharedItem] = [
         made,
         declined,
         declined,
