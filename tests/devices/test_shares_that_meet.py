@@ -12,14 +12,14 @@ from taskferry_apps.daemon.bonds import Bond
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.labels import labels_of
 from taskferry_apps.daemon.orders import GrantChange
-from taskferry_apps.daemon.shares import account_items, connection_item, share_with
+from taskferry_apps.daemon.shares import _chunks, account_items, connection_item, share_with
 from taskferry_protocol.accounts import AccountLog, create, fold
 from taskferry_protocol.connections import EndKind, sign_end
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.gates import AgentMode
 from taskferry_protocol.ids import DeviceId, Instant
-from taskferry_protocol.messages import SharedAgent, SharedItem, SharedLabel
+from taskferry_protocol.messages import SharedAgent, SharedConnection, SharedItem, SharedLabel
 from taskferry_protocol.records import Trust
 from tests.daemon.worlds import OWNER, until
 
@@ -110,3 +110,19 @@ async def test_a_word_from_the_future_about_an_agent_does_not_stand_for_ever():
 
 async def _mode(pair: Pair) -> AgentMode:
     return (await told_of(Draft(pair.second._core), "elsewhere")).mode
+
+
+def test_what_an_earlier_program_cannot_read_goes_apart_from_what_it_can():
+    """Another machine of the owner's that runs one loses nothing else."""
+    device = DeviceId(bytes(32))
+    made = SharedConnection(b"request", b"", b"", "", Instant(1), ())
+    declined = attrs.evolve(made, again=Instant(2))
+    items: list[SharedItem] = [
+        made,
+        declined,
+        declined,
+        made,
+        SharedLabel(device, "attic"),
+        SharedLabel(device, "den", Instant(3)),
+    ]
+    assert [len(chunk) for chunk in _chunks(items)] == [1, 2, 2, 1]

@@ -170,6 +170,23 @@ async def test_what_a_block_ends_does_so_on_a_machine_whose_key_was_locked_once_
         await until(partial(_ended_at_relay, pair, request.id))
 
 
+async def test_what_is_accepted_after_a_block_was_taken_back_stands_though_the_key_was_locked_meanwhile():
+    """The request had waited on a machine that could not end it while the agent was blocked."""
+    async with a_pair() as pair:
+        await _apart(pair, (pair.bob, pair.first), (pair.second, pair.first))
+        await ask_again(pair.bob, pair.first._core.own)
+        (request,) = await until(partial(pair.second.connections, OWNER, "requested_in", ""))
+        await cheaply(pair.second).manage.set_passphrase(OWNER, WORDS, "")
+        await pair.first.end_connection(OWNER, PAIR, "blocked", "")
+        await until(partial(_are, pair.second, "requested_in", "blocked"))
+        await pair.first.gates.unblock(OWNER, PAIR)
+        await until(partial(_are, pair.second, "requested_in", "revoked"))
+        await pair.second.manage.unlock(OWNER, WORDS, 5)
+        await pair.second.accept_connection(OWNER, request.id.hex(), GrantChange())
+        await end_waiting(pair.second._core)
+        assert await _are(pair.second, "accepted", "revoked")
+
+
 async def test_a_machine_that_is_brought_up_takes_back_all_blocks_at_once():
     """What was told to all is lost, and one message says all of it."""
     async with a_pair() as pair:

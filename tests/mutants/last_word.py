@@ -18,6 +18,7 @@ _VERSIONS = ("tests/devices/test_last_version.py",)
 _SAME = ("tests/devices/test_same_device.py",)
 _SHARES = ("tests/devices/test_shares_that_meet.py",)
 _TWO_MACHINES = ("tests/devices/test_blocks_on_two_machines.py",)
+_LATE = ("tests/devices/test_words_late.py",)
 
 
 def _m(name: str, file: str, old: str, new: str, promise: str, tests: tuple[str, ...]) -> Mutant:
@@ -211,6 +212,46 @@ LAST_WORD = (
         "    at = draft.now",
         "what the owner decides holds on all of its machines",
         _TWO_MACHINES,
+    ),
+    _m(
+        "lifted-block-counts-again",
+        f"{_DAEMON}/lifting.py",
+        " or block.at > record.again_at",
+        " or True",
+        "what the owner decides holds on all of its machines",
+        _LATE,
+    ),
+    _m(
+        "late-block-ends-what-is-newer",
+        f"{_DAEMON}/ending.py",
+        "        if await _is_agreed_since(draft, other, at):\n            continue\n",
+        "",
+        "a relay that keeps something back ends nothing by it",
+        _LATE,
+    ),
+    _m(
+        "lift-of-one-request-alone",
+        f"{_DAEMON}/share_arrivals.py",
+        "            if told_at is not None:\n",
+        "            if False:\n",
+        "what the owner decides holds on all of its machines",
+        _LATE,
+    ),
+    _m(
+        "word-shown-again-by-another",
+        f"{_DAEMON}/words_apart.py",
+        "teller is not None and await _is_of(draft, offered.raw, teller)",
+        "teller is not None",
+        _PROMISE,
+        _LATE,
+    ),
+    _m(
+        "acceptance-overtaken-is-lost",
+        f"{_DAEMON}/connection_copies.py",
+        "    await note_apart(arrival.draft, bond, grant, arrival.decision.envelope.device)\n",
+        "",
+        _PROMISE,
+        _LATE,
     ),
     # --- numbers that a thief used up
     _m(

@@ -28,7 +28,8 @@ __all__ = ["LIVE", "block_beside", "end_bond", "end_waiting", "live_beside"]
 LIVE: Final = frozenset(
     {ConnectionState.ACCEPTED, ConnectionState.REQUESTED_IN, ConnectionState.REQUESTED_OUT}
 )
-#: The setting: what a block ends once the key is not locked, as the block's time by the connection's request.
+#: The setting: what a block ends once the key is not locked, by the connection's request: the block's time,
+#: and whether the request was accepted then.
 _WAITING: Final = "ends that wait"
 
 
@@ -63,7 +64,8 @@ async def block_beside(draft: Draft, bond: Bond, at: Instant) -> None:
             continue
         if not await _ended_for_another(draft, other, EndKind.BLOCKED, at):
             waiting = json.loads(await draft.setting(_WAITING) or b"{}")
-            draft.add(PutSetting(_WAITING, json.dumps(waiting | {other.record.request.hex(): at}).encode()))
+            waiting[other.record.request.hex()] = [at, bool(other.record.accept_raw)]
+            draft.add(PutSetting(_WAITING, json.dumps(waiting).encode()))
 
 
 async def end_waiting(core: Core) -> None:
@@ -75,16 +77,17 @@ async def end_waiting(core: Core) -> None:
         draft = Draft(core)
         waiting = json.loads(await draft.setting(_WAITING) or b"{}")
         left = {}
-        for text, at in waiting.items():
+        for text, (at, was_accepted) in waiting.items():
             request = Hash(bytes.fromhex(text))
             record = (await core.store.connections((request,))).get(request)
-            if record is None or record.state not in LIVE:
+            # What was accepted since was so by the owner of this machine, who knew of the block.
+            if record is None or record.state not in LIVE or bool(record.accept_raw) != was_accepted:
                 continue
             bond = Bond(record)
             stands = relation(await bonds_between(core.store, record.mine, record.peer)) is Relation.BLOCKED
             kind = EndKind.BLOCKED if stands else EndKind.REVOKED
             if not await _ended_for_another(draft, bond, kind, at):
-                left[text] = at
+                left[text] = [at, was_accepted]
         if left != waiting:
             draft.add(PutSetting(_WAITING, json.dumps(left).encode()) if left else DropSetting(_WAITING))
         await draft.commit()

@@ -102,12 +102,24 @@ def _chunks(items: Sequence[SharedItem]) -> Iterator[tuple[SharedItem, ...]]:
     size = 0
     for item in items:
         takes = _size(item)
-        if chunk and (len(chunk) >= _SHARE_ITEMS or size + takes > _SHARE_BYTES):
+        is_full = len(chunk) >= _SHARE_ITEMS or size + takes > _SHARE_BYTES
+        if chunk and (is_full or _is_plain(item) is not _is_plain(chunk[-1])):
             yield tuple(chunk)
             chunk, size = [], 0
         chunk.append(item)
         size += takes
     yield tuple(chunk)
+
+
+def _is_plain(item: SharedItem) -> bool:
+    """Whether earlier programs read it, too: they set a message aside for one word that they do not know."""
+    match item:
+        case SharedConnection(again=again):
+            return again is None
+        case SharedLabel(at=at):
+            return not at
+        case _:
+            return True
 
 
 def _size(item: SharedItem) -> int:
