@@ -808,8 +808,8 @@ AROUND = (
     _m(
         "fresh-key-on-an-older-disk",
         f"{_DAEMON}/upkeep.py",
-        "may_replace = self._link.connected and self._core.clock.is_right",
-        "may_replace = True",
+        "keep_keys_fresh(connected=self._link.connected)",
+        "keep_keys_fresh(connected=True)",
         "a disk that was put back forks no account",
         "tests/devices/test_rolled_back.py",
     ),
