@@ -12,7 +12,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from taskferry_apps.daemon import relay_clock, upkeep
+from taskferry_apps.daemon import instances, link, relay_clock, upkeep
 from taskferry_apps.daemon.alarms import CLOCK_OFF
 from taskferry_apps.daemon.outbound import give_up_expired
 from taskferry_apps.daemon.port import DaemonRefusal
@@ -399,3 +399,33 @@ async def test_while_the_clock_is_in_question_the_feed_is_kept_small(monkeypatch
                 return len((await bob.store.events(Place(0), 100)).items) <= 3
 
             await until(is_small)
+
+
+async def test_once_the_clock_is_right_nothing_is_signed_before_the_relay_took_this_for_no_older_copy(
+    monkeypatch,
+):
+    """A session that is held counts as one; what follows it begins as at every start."""
+    found, stand_alone = [], instances.stand_alone
+    async with a_pair() as (world, _, bob):
+        clock_of(bob).stepped_ms = HOUR_MS
+        async with world.running(bob) as b:
+            await until(lambda: is_connected(b))
+
+            async def look(core):
+                found.append(b._link.connected)
+                await stand_alone(core)
+
+            monkeypatch.setattr(link, "stand_alone", look)
+            clock_of(bob).stepped_ms = 0
+
+            async def keep(*, connected):
+                found.append(connected)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(b._owner, "keep_keys_fresh", keep)
+                await b._upkeep.round()
+
+            async def was_asked():
+                return found if len(found) > 1 else None
+
+            assert await until(was_asked) == [False, False]

@@ -807,9 +807,9 @@ AROUND = (
     ),
     _m(
         "fresh-key-on-an-older-disk",
-        f"{_DAEMON}/upkeep.py",
-        "keep_keys_fresh(connected=self._link.connected)",
-        "keep_keys_fresh(connected=True)",
+        f"{_DAEMON}/owner.py",
+        "_keep_keys(is_due, may_state=connected)",
+        "_keep_keys(KeyRing.rotation_due, may_state=True)",
         "a disk that was put back forks no account",
         "tests/devices/test_rolled_back.py",
     ),

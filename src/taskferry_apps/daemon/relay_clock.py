@@ -7,7 +7,7 @@ to be done by its clock that cannot be undone. Who lies about the time only keep
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Final, NoReturn
 
 import trio
 
@@ -50,6 +50,8 @@ class RelayClock:
         self._leapt_until: float | None = None
         self._off_since: float | None = None
         self._over_at: float | None = None
+        self.holds_session = False
+        """Whether the last session was held, and nothing of ours was compared with what the relay has."""
 
     def note_caught_up(self, at: Instant | None) -> None:
         """When this device was last up to date: a month later, at a start, the clock may as well be wrong."""
@@ -61,6 +63,7 @@ class RelayClock:
         self._relay, self._heard_ms = relay_now, trio.current_time() * 1_000
         self._ahead, self._apart = self._now() - relay_now, self._measured()
         self._over_at = None
+        self.holds_session = False
         if not self.is_off:
             self._off_since = None
         elif self._off_since is None:
@@ -142,12 +145,14 @@ class RelayClock:
         passed = trio.current_time() * 1_000 - self._heard_ms
         return created_at <= self._relay + passed + SKEW_MS
 
-    async def wait_while_off(self, ended: Callable[[], Awaitable[Exception]]) -> None:
-        """Wait until it is put right; mail waits meanwhile.
+    async def wait_while_off(self, ended: Callable[[], Awaitable[Exception]]) -> NoReturn:
+        """Wait until it is put right, or for a minute; mail waits meanwhile.
 
-        Raises what `ended` gives, once it does; LinkEnded after a minute, since it may be the relay's clock
-        that was wrong, and a relay says the time at the beginning of a session alone.
+        Raises what `ended` gives, once it does; else LinkEnded. Where it was put right, a session begins as
+        every other does; where not, the relay's clock may be the wrong one, and a relay says the time at the
+        beginning of a session alone.
         """
+        self.holds_session = True
         get_logger().warning(
             "the clock is too far off the relay's: nothing is sent or taken", ahead_ms=self.ahead_ms
         )
@@ -164,6 +169,7 @@ class RelayClock:
                         break
             nursery.cancel_scope.cancel()
         self.check_session()
+        raise LinkEnded(None, "this machine's clock was put right")
 
     def check_session(self) -> None:
         """Raises LinkEnded while it is off, as where it was set back by a month in the middle of a session.

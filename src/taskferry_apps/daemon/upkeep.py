@@ -73,7 +73,8 @@ class Upkeep:
     async def round(self) -> None:
         """Do what is due."""
         self._core.forget_unlocked()
-        await self._owner.keep_keys_fresh(connected=self._link.connected)
+        connected = self._link.connected and not self._core.clock.holds_session
+        await self._owner.keep_keys_fresh(connected=connected)
         await give_up_expired(self._core)
         await repeat_expired(self._core)
         await self._second_looks.take_due()
