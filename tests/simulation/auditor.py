@@ -54,7 +54,7 @@ class Books:
         return [row for row in self.messages if row.hash == hash]
 
 
-async def open_books(machine: DaemonMachine) -> Books:
+async def open_books(machine: DaemonMachine, usual_rate: int) -> Books:
     """Read all of it."""
     daemon = machine.daemon
     assert daemon is not None
@@ -83,7 +83,7 @@ async def open_books(machine: DaemonMachine) -> Books:
     stats = await store.stats()
     active = (await core.own_log()).state.active_devices() if core.account is not None else ()
     devices = frozenset(device.id for device in active)
-    allowed = await overlooked(core) if core.account is not None else ()
+    allowed = await overlooked(core, usual_rate) if core.account is not None else ()
     waiting = stats.outbox_waiting
     return Books(machine, tuple(messages), quarantined, tasks, tuple(rows), waiting, devices, allowed)
 

@@ -125,7 +125,8 @@ async def _tell(town: Town) -> Outcome:
 
 
 async def _books(town: Town) -> dict[str, Books]:
-    return {name: await open_books(machine) for name, machine in town.machines.items() if machine.is_up}
+    up = {name: machine for name, machine in town.machines.items() if machine.is_up}
+    return {name: await open_books(machine, town.usual_rate) for name, machine in up.items()}
 
 
 async def _perform(town: Town, step: Step, base: float) -> None:

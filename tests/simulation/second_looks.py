@@ -6,7 +6,6 @@ from taskferry_apps.daemon.barred import connections_with_notes, read_note, said
 from taskferry_apps.daemon.bonds import Bond, bonds_between, relation
 from taskferry_apps.daemon.core import Core
 from taskferry_apps.daemon.draft import Draft
-from taskferry_apps.daemon.grants import DEFAULT_RATE
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.ids import Hash
@@ -32,17 +31,19 @@ async def due(core: Core) -> int:
     return count
 
 
-async def overlooked(core: Core) -> tuple[Hash, ...]:
+async def overlooked(core: Core, usual_rate: int) -> tuple[Hash, ...]:
     """What lies in quarantine and would be let in if it came now, whatever the daemon has noted of it.
 
     Requests are left out, which a number of open tasks may keep away, what came before the connection, and
-    what came faster than a rate that was not raised since.
+    what came faster than a rate that was lowered, from the `usual_rate` of this world, and not raised since.
     """
     items = (await core.store.quarantine_page(None, 500, Order.OLDEST_FIRST)).items
-    return tuple([item.hash for item in items if item.code in _REFUSED and await _is_allowed(core, item)])
+    return tuple(
+        [item.hash for item in items if item.code in _REFUSED and await _is_allowed(core, item, usual_rate)]
+    )
 
 
-async def _is_allowed(core: Core, item: QuarantineRecord) -> bool:
+async def _is_allowed(core: Core, item: QuarantineRecord, usual_rate: int) -> bool:
     envelope = read_inbound(item.envelope)
     assert isinstance(envelope, Envelope)
     header, now = envelope.header, core.now()
@@ -59,6 +60,6 @@ async def _is_allowed(core: Core, item: QuarantineRecord) -> bool:
     if item.received_at < bond.record.created_at:
         return False
     grant = bond.given.grant
-    if item.code == RejectCode.RATE_LIMITED.value and grant.rate < DEFAULT_RATE:
+    if item.code == RejectCode.RATE_LIMITED.value and grant.rate < usual_rate:
         return False
     return permits(grant, header.cls, len(envelope.raw), now) is None

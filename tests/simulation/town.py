@@ -9,6 +9,7 @@ from pathlib import Path
 import attrs
 import trio
 
+from taskferry_apps.daemon.grants import DEFAULT_RATE
 from taskferry_apps.daemon.port import GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.breakers import DEFAULT_LIMITS, BreakerLimits
@@ -55,6 +56,11 @@ class Town:
     def now(self) -> float:
         """Seconds since the world began."""
         return trio.current_time()
+
+    @property
+    def usual_rate(self) -> int:
+        """How many envelopes a minute each owner allows the other at first."""
+        return ROOMY_RATE if self.plan.roomy else DEFAULT_RATE
 
     def owner_of(self, machine: str) -> Owner:
         """Whose machine it is."""
@@ -149,8 +155,7 @@ async def _connect(town: Town, asking: str, answering: str) -> None:
         while not (waiting := await second.connections(OWNER, "requested_in", "")):
             await trio.sleep(0.25)
         connection = waiting[0].id
-        rate = ROOMY_RATE if town.plan.roomy else None
-        allowed = GrantChange(human_gate=False, rate_per_minute=rate)
+        allowed = GrantChange(human_gate=False, rate_per_minute=town.usual_rate)
         await second.accept_connection(OWNER, connection.hex(), allowed)
         while all(one.id != connection for one in await first.connections(OWNER, "accepted", "")):
             await trio.sleep(0.25)
