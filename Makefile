@@ -46,7 +46,7 @@ SCHEMAS_STAMP := $(SCHEMAS_VENV)/.taskferry-setup
 NEWER_VENV := .venv-newer
 # What a newer Python has changed before: which frames an error holds, which addresses count as which, SQLite.
 NEWER_TESTS ?= tests/transports tests/relay/test_links_freed.py tests/client/test_requests_freed.py \
-	tests/daemon/test_wakers.py tests/demo
+	tests/daemon/test_wakers.py tests/demo/test_demo.py::test_demo_on_the_readme_tells_its_story_and_holds
 # The specification's own checks in JavaScript run where node and npm are present.
 NODE_LOCK := $(wildcard spec/package-lock.json)
 NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
