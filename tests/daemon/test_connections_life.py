@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+
 import attrs
 import pytest
 
@@ -293,9 +295,9 @@ async def test_nobody_accepts_long_afterwards_what_is_over():
         assert not await bob.connections(OWNER, "accepted", "")
 
 
-async def test_of_the_requests_of_strangers_no_more_wait_than_an_owner_reads(monkeypatch):
-    """A relay makes as many strangers as it likes: of one too many nothing is kept, not even its account."""
-    monkeypatch.setattr(connection_arrivals, "MOST_REQUESTS", 1)
+@asynccontextmanager
+async def _strangers():
+    """Alice's, Bob's and Carol's daemons, which are not connected; Carol has two agents."""
     async with (
         a_world() as world,
         world.running(Machine("alice")) as a,
@@ -306,6 +308,13 @@ async def test_of_the_requests_of_strangers_no_more_wait_than_an_owner_reads(mon
         await set_up(b, "bob", "writer")
         await set_up(c, "carol", "coder")
         await c.create_agent(OWNER, NewAgent("tester"))
+        yield a, b, c
+
+
+async def test_of_the_requests_of_strangers_no_more_wait_than_an_owner_reads(monkeypatch):
+    """A relay makes as many strangers as it likes: of one too many nothing is kept, not even its account."""
+    monkeypatch.setattr(connection_arrivals, "MOST_REQUESTS", 1)
+    async with _strangers() as (a, b, c):
 
         async def set_aside():
             return await b.quarantine(OWNER, "", 50)
@@ -325,16 +334,7 @@ async def test_of_the_requests_of_strangers_no_more_wait_than_an_owner_reads(mon
 async def test_one_stranger_with_many_agents_keeps_nobody_out(monkeypatch):
     """An account has some requests and no more, whichever of its agents asks; another's are taken."""
     monkeypatch.setattr(connection_arrivals, "MOST_OF_ONE", 1)
-    async with (
-        a_world() as world,
-        world.running(Machine("alice")) as a,
-        world.running(Machine("bob")) as b,
-        world.running(Machine("carol")) as c,
-    ):
-        await set_up(a, "alice", "requester")
-        await set_up(b, "bob", "writer")
-        await set_up(c, "carol", "coder")
-        await c.create_agent(OWNER, NewAgent("tester"))
+    async with _strangers() as (a, b, c):
         await c.request_connection(OWNER, "coder", "@bob/writer", "hello")
         first = await asked(b)
         await c.request_connection(OWNER, "tester", "@bob/writer", "hello")

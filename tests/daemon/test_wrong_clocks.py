@@ -276,14 +276,20 @@ async def test_what_waits_for_the_clock_is_taken_as_soon_as_its_time_has_come(au
     assert trio.current_time() - began < 2
 
 
+async def _accepted_unheard(world, alice, bob):
+    """Bob's daemon without a relay, a task of Alice's, and his acceptance, which has not left his machine."""
+    async with world.running(alice) as a, world.running(bob) as b:
+        task = await ask(a, "requester", "@bob/writer")
+        await in_state(b, task, "sent")
+    b = await world.open_daemon(bob)
+    word = (await act(b, task, "accept")).message
+    return b, task, word
+
+
 async def test_a_word_that_a_clock_that_was_ahead_has_given_up_is_brought_when_the_clock_is_right():
     """It was to be brought in fourteen years: nothing that followed counted until then."""
     async with a_pair() as (world, alice, bob):
-        async with world.running(alice) as a, world.running(bob) as b:
-            task = await ask(a, "requester", "@bob/writer")
-            await in_state(b, task, "sent")
-        b = await world.open_daemon(bob)
-        word = (await act(b, task, "accept")).message
+        b, task, word = await _accepted_unheard(world, alice, bob)
         clock_of(bob).stepped_ms = YEARS_MS
         await b._upkeep.round()
         await on_rung(b, word, "expired")
@@ -298,11 +304,7 @@ async def test_a_word_that_a_clock_that_was_ahead_has_given_up_is_brought_when_t
 async def test_a_word_that_is_due_while_nothing_is_signed_is_brought_afterwards():
     """The relay says that the clock is wrong just as it is to be brought: it is not given up for that."""
     async with a_pair() as (world, alice, bob):
-        async with world.running(alice) as a, world.running(bob) as b:
-            task = await ask(a, "requester", "@bob/writer")
-            await in_state(b, task, "sent")
-        b = await world.open_daemon(bob)
-        word = (await act(b, task, "accept")).message
+        b, task, word = await _accepted_unheard(world, alice, bob)
         world.clock.ahead_ms += 31 * DAY_MS
         clock_of(bob).ahead_ms += 31 * DAY_MS
         await give_up_expired(b._core)

@@ -305,11 +305,11 @@ class HeldRows:
         pairs = [(self._number(flow.from_), self._number(flow.to), at) for flow, at in self._counted.items()]
         # What is of a later day was counted by a clock that was ahead. Each end by itself, since with both in
         # one statement all that the two exchanged in a day is looked at.
-        for side, away in (("at <=", -DAY_MS), ("at >=", DAY_MS)):
-            self._connection.executemany(
-                f"DELETE FROM exchanges WHERE mine = ? AND peer = ? AND {side} ?",  # noqa: S608
-                [(mine, peer, at + away) for mine, peer, at in pairs],
-            )
+        execute_many = self._connection.executemany
+        old = "DELETE FROM exchanges WHERE mine = ? AND peer = ? AND at <= ?"
+        execute_many(old, [(mine, peer, at - DAY_MS) for mine, peer, at in pairs])
+        ahead = "DELETE FROM exchanges WHERE mine = ? AND peer = ? AND at >= ?"
+        execute_many(ahead, [(mine, peer, at + DAY_MS) for mine, peer, at in pairs])
         insert(self._connection, _EXCHANGES, self._exchanges)
 
     def _judge(self) -> None:
