@@ -52,11 +52,25 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
         return
     import httpx
 
+    from taskferry_transports.port import ProxyUnusable
+    from taskferry_transports.proxies import proxy_for
+    from taskferry_transports.whole_answer import UNREADABLE
+
     base = f"{'https' if secure else 'http'}://{parts.netloc}{parts.path.rstrip('/')}"
     began = time.time()
     try:
-        answer = httpx.get(f"{base}/health", timeout=PATIENCE_S, follow_redirects=False, verify=context)
-    except httpx.HTTPError as error:
+        answer = httpx.get(
+            f"{base}/health",
+            timeout=PATIENCE_S,
+            follow_redirects=False,
+            verify=context,
+            proxy=proxy_for(base),
+            trust_env=False,
+        )
+    except ProxyUnusable as error:
+        yield Look("proxy", "fail", f"{error.reason}.".capitalize(), "Set another proxy, or spare the relay.")
+        return
+    except (httpx.HTTPError, *UNREADABLE) as error:
         text = f"{base} does not answer: {reason_of(error)}"
         yield Look(
             "relay from here", "fail", text, "Check its address, your network, and a firewall between."
