@@ -18,6 +18,13 @@ from taskferry_apps.worker.running import _last_bytes
 NOBODY = 65_534
 
 
+@pytest.fixture(autouse=True)
+def nothing_odd_stays(tmp_path: Path) -> Iterator[None]:
+    """Whoever clears old folders of tests away stumbles over such as are made here."""
+    yield
+    remove_tree(tmp_path)
+
+
 def nest(folder: Path, depth: int, name: str = "deep", bytes_each: int = 0) -> None:
     """Folders in folders, each made from within the one before."""
     here = os.open(folder, os.O_RDONLY)
