@@ -11,7 +11,7 @@ from taskferry_transports.longpoll_client import LongPollDialer, LongPollSetting
 from taskferry_transports.port import DialRefused, ProxyUnusable
 from taskferry_transports.proxies import proxy_for
 
-from .lying_server import LIES, answering, said
+from .lying_server import answering, said
 
 FAR = "http://relay.invalid/v1/link"
 OPENED = said(b'{"token":"' + b"a" * 43 + b'"}', "201 Created")
@@ -100,10 +100,3 @@ def test_the_doctor_asks_a_relay_of_this_machine_by_no_proxy(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
     looks = list(relay_from_here("http://127.0.0.1:9", clock=False))
     assert [look.check for look in looks if look.level == "fail"] == ["relay from here"]
-
-
-async def test_the_doctor_says_what_answers_whatever_that_is(monkeypatch):
-    """A redirect to no address ends no look."""
-    async with answering(LIES["mailto"]) as url:
-        looks = await trio.to_thread.run_sync(lambda: list(relay_from_here(url, clock=False)))
-    assert looks[-1].level == "fail"
