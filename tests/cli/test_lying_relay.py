@@ -1,4 +1,4 @@
-"""Looking at a relay that lies: whatever it answers, the doctor comes to an end, soon and in little memory."""
+"""Looking at a relay that lies: whatever it answers, the doctor comes to an end, soon and in few bytes."""
 
 from __future__ import annotations
 
