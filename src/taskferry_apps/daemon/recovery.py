@@ -311,7 +311,7 @@ class Recovery:
                 cursor = RelayCursor(self._link.origin_of(url), NO_GENERATION, Offset(0))
                 draft.add(SetCursor(cursor))
                 await self._put_cards(draft, log, ring.device, cards)
-            await settle_served(draft, log)
+            await settle_served(draft, held, log)
             start = held.shared_with(log) if held is not None else base.kept
             if log.after(start):
                 await announce(draft, start, log.after(start))
