@@ -75,6 +75,10 @@ def status() -> None:
     if clean(relay.get("last_error")).startswith("name-taken"):
         url = clean(relay.get("url"))
         click.echo(f"\nTake another name, with the same keys: taskferry setup OWNER --relay {url}")
+    if answer.get("waiting"):
+        count = clean(answer["waiting"])
+        text = f"{count} thing{' waits' if count == '1' else 's wait'} for you. See: taskferry approvals"
+        click.secho(f"! {text}", fg="yellow", bold=True)
     if answer.get("stopped"):
         count = clean(answer["stopped"])
         text = f"Stopped by a breaker: {count} pair{'' if count == '1' else 's'} of agents"

@@ -69,9 +69,11 @@ class Status:
     manage: str = "none"
     """Of the key that signs for the account: `none`, `open`, `locked` or `unlocked`."""
     changed: tuple[str, ...] = ()
+    """Owners whose identity is in question, as `@owner`."""
     stopped: int = 0
     """Pairs of agents between which a breaker holds something, or refuses."""
-    """Owners whose identity is in question, as `@owner`."""
+    waiting: int = 0
+    """Questions of agents, requests for a connection and tasks that wait for the owner, who alone is told."""
 
 
 @attrs.frozen

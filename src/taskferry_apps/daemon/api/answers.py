@@ -80,6 +80,7 @@ def status_object(status: Status) -> Object:
         "manage": status.manage,
         "changed_peers": list(status.changed),
         "stopped": status.stopped,
+        "waiting": status.waiting,
         **status_names(status),
     }
 

@@ -119,6 +119,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "device_id": {**TEXT, "description": "Another name for `device`; empty where there is none."},
             "relay_connected": {**FLAG, "description": "Another name for `relay.connected`."},
             "stopped": NUMBER,
+            "waiting": {**NUMBER, "description": "What waits for the owner, who alone is told how much."},
         },
         status={"const": "ok"},
         service={"const": "daemon"},
