@@ -101,8 +101,9 @@ class LocalClient:
     ) -> Iterator[tuple[int, JsonObject | None]]:
         """The feed with the place after each event; first comes where it begins, with no event.
 
-        With `wake`, only what needs an agent, or the program `runtime` of one. Ends when the daemon closes
-        it. Raises ApiError, DaemonUnreachable.
+        The same place comes again, with no event, whenever the daemon has said that it is still there. With
+        `wake`, only what needs an agent, or the program `runtime` of one. Ends when the daemon closes it.
+        Raises ApiError, DaemonUnreachable.
         """
         # A third of what this module takes to be imported, and few commands follow anything.
         from .client.feeds import Lines
@@ -116,6 +117,8 @@ class LocalClient:
         try:
             while piece := self._wire.read(channel):
                 yield from lines.steps(piece)
+                if lines.place is not None:
+                    yield lines.place, None
         finally:
             self._wire.drop(channel)
 

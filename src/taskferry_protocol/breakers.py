@@ -34,6 +34,7 @@ from .records import BreakerRecord, ExchangeRecord
 __all__ = [
     "DEFAULT_LIMITS",
     "LED_MS",
+    "REFUSED_MOST_MS",
     "SAME_WORDS_MS",
     "WINDOW_MS",
     "BreakerLimits",
@@ -58,6 +59,8 @@ WINDOW_MS: Final = 10 * MINUTE_MS
 SAME_WORDS_MS: Final = 60 * MINUTE_MS
 LED_MS: Final = 60 * MINUTE_MS
 """How long what came from a peer is taken to lead to what goes to it, where no agent says what did."""
+REFUSED_MOST_MS: Final = 2 * DAY_MS
+"""Further ahead than any refusal lasts: one that ends later was noted by a clock that was wrong."""
 
 
 class Trip(StrEnum):
@@ -315,7 +318,7 @@ def is_tripped(breaker: BreakerRecord, now: Instant) -> bool:
 def is_refused(breaker: BreakerRecord, now: Instant) -> bool:
     """Whether our agent is refused to send, as the owner was told. No clock that was ahead has it last."""
     until = breaker.refused_until
-    return until is not None and now < until <= now + 2 * DAY_MS
+    return until is not None and now < until <= now + REFUSED_MOST_MS
 
 
 def tripped_by(breaker: BreakerRecord, trip: Trip, now: Instant) -> BreakerRecord:

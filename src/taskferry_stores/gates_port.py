@@ -28,7 +28,9 @@ class GateReads(Protocol):
     """What waits, counted; requests and connections; gates, rules, questions, proposals."""
 
     async def waiting_counts(self, now: Instant) -> WaitingCounts:
-        """Questions and requests whose time is not over by `now`, and tasks at the gate."""
+        """Questions and requests whose time is not over by `now`, tasks at the gate, what is tripped by then,
+        and what is quarantined.
+        """
 
     async def requests_from(self, account: AccountId, now: Instant) -> int:
         """How many requests of an account's agents wait for the owner, as in `waiting_counts`."""

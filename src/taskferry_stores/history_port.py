@@ -49,9 +49,6 @@ class HistoryReads(Protocol):
     async def counts(self, agents: Collection[str]) -> CountsRecord:
         """How many tasks are `open`, and what waits in the inboxes of these agents of ours."""
 
-    async def quarantine_count(self) -> int:
-        """How many items are quarantined."""
-
     async def traffic(
         self, agents: Collection[AgentRef], since: Instant, until: Instant, step_ms: int
     ) -> tuple[TrafficRecord, ...]:

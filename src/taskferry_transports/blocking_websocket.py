@@ -178,13 +178,16 @@ class BlockingWebSocket:
                 raise Ended from None
 
     def close(self) -> None:
-        """Say goodbye and end; whoever receives is told. Never raises, and waits for nobody."""
-        with self._writing:
+        """Say goodbye and end; whoever sends or receives is told. Never raises, and waits for nobody long."""
+        # Whoever is in the middle of sending to a server that takes nothing would keep this for ever.
+        if self._writing.acquire(timeout=_CLOSE_S):
             try:
                 self._socket.settimeout(_CLOSE_S)
                 self._socket.sendall(self._ws.send(CloseConnection(code=1000)))
             except (OSError, LocalProtocolError):
                 pass
+            finally:
+                self._writing.release()
         try:
             self._socket.shutdown(socket.SHUT_RDWR)
         except OSError:

@@ -13,6 +13,7 @@ from taskferry_transports.port import (
     DialTimedOut,
     Transport,
     TransportKind,
+    Unreachable,
     UpgradeRefused,
 )
 
@@ -25,7 +26,7 @@ _BUSY = {429, 503}  # The server itself turned us away; long-poll would only kno
 class FallbackDialer:
     """Dials WebSocket; when the upgrade is refused, though something answered, dials long-poll instead.
 
-    An unreachable host is no reason to fall back: it is unreachable for both.
+    An unreachable host is no reason to fall back: it is unreachable for both, unless long-poll is `apart`.
     """
 
     def __init__(
@@ -35,11 +36,14 @@ class FallbackDialer:
         *,
         on_change: Callable[[TransportKind, str], None] | None = None,
         remember: float = REMEMBER_SECONDS,
+        apart: bool = False,
     ) -> None:
         self._websocket = websocket
         self._longpoll = longpoll
         self._on_change = on_change
         self._remember = remember
+        #: Long-poll goes by a proxy, which may reach what nothing else here does.
+        self._apart = apart
         self._longpoll_until = -inf
         self.kind: TransportKind = "websocket"
         """What is in use, or would be tried first."""
@@ -57,8 +61,8 @@ class FallbackDialer:
             return await self._longpoll.dial()
         try:
             transport = await self._websocket.dial()
-        except (UpgradeRefused, DialTimedOut) as refused:
-            if not _is_reason(refused):
+        except (UpgradeRefused, DialTimedOut, Unreachable) as refused:
+            if not self._is_reason(refused):
                 raise
             transport = await self._longpoll.dial()
             # Only now: a long-poll that fails, too, says nothing about WebSocket.
@@ -75,13 +79,14 @@ class FallbackDialer:
         if changed and self._on_change is not None:
             self._on_change(kind, reason)
 
-
-def _is_reason(refused: DialRefused) -> bool:
-    match refused:
-        case UpgradeRefused(status=status):
-            return status not in _BUSY
-        case DialTimedOut(stage=stage):
-            # Some proxies swallow an upgrade and answer nothing at all.
-            return stage == "upgrade"
-        case _:
-            return False
+    def _is_reason(self, refused: DialRefused) -> bool:
+        match refused:
+            case UpgradeRefused(status=status):
+                return status not in _BUSY
+            case DialTimedOut(stage="upgrade"):
+                # Some proxies swallow an upgrade and answer nothing at all.
+                return True
+            case Unreachable() | DialTimedOut(stage="connect"):
+                return self._apart
+            case _:
+                return False

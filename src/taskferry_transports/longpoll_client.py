@@ -39,10 +39,12 @@ from taskferry_transports.port import (
     DialTimedOut,
     Liveness,
     PlaintextForbidden,
+    ProxyUnusable,
     TlsFailed,
     Unreachable,
     UpgradeRefused,
 )
+from taskferry_transports.proxies import proxy_for
 from taskferry_transports.reasons import reason_of
 from taskferry_transports.whole_answer import Answer, ask
 
@@ -87,6 +89,14 @@ class LongPollDialer:
         self._host = parts.hostname
         self._plain = parts.scheme == "http"
 
+    @property
+    def by_proxy(self) -> bool:
+        """Whether a proxy that is set for this address is what carries the requests."""
+        try:
+            return proxy_for(self._settings.url) is not None
+        except ProxyUnusable:
+            return False
+
     async def dial(self) -> LongPollTransport:
         """Open one link, or raise a kind of `DialRefused`."""
         settings = self._settings
@@ -94,8 +104,9 @@ class LongPollDialer:
             raise PlaintextForbidden(f"http:// to {self._host} would travel unprotected; use https://")
         client = httpx.AsyncClient(
             verify=settings.tls or self._authorities(),
-            # A proxy of the environment is often why long-poll is needed; for this machine it is never meant.
-            trust_env=not is_loopback(self._host),
+            # A proxy of the environment is often why long-poll is needed.
+            proxy=proxy_for(settings.url),
+            trust_env=False,
             # A compressed answer could inflate beyond its bound.
             headers={"Accept-Encoding": "identity", **settings.headers},
             timeout=settings.liveness.dead_after,

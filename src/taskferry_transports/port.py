@@ -165,6 +165,12 @@ class PlaintextForbidden(DialRefused):
     retryable: ClassVar[bool] = False
 
 
+class ProxyUnusable(DialRefused):
+    """The proxy that is set for the address is of no kind that we can speak to."""
+
+    retryable: ClassVar[bool] = False
+
+
 @attrs.frozen
 class Liveness:
     """When a silent peer counts as gone. Any bytes from it count as life.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
+import click
 import pytest
 
+from taskferry_apps.cli.audit import read_export
 from taskferry_apps.cli.files import save_bytes
 from taskferry_apps.cli.outcome import CommandFailed
-from taskferry_apps.cli.verify import report_json
+from taskferry_apps.cli.verify import report_json, verify
 from taskferry_protocol.handoff import verify_handoff
 from taskferry_protocol.ids import Instant
 
@@ -43,3 +46,14 @@ def test_a_time_that_no_calendar_has_is_told_all_the_same() -> None:
     """Whoever made the file may claim any time: that is no reason to end in a fault of ours."""
     report = attrs.evolve(verify_handoff(EXPORT), exported_at=Instant(2**53 - 1))
     assert report_json(report)["exported_at"] == "9999-12-31 23:59:59"
+
+
+@pytest.mark.parametrize("read", [verify.callback, read_export])
+def test_of_a_giant_file_no_more_is_read_than_may_be_in_it(
+    tmp_path: Path, read: Callable[[Path], object]
+) -> None:
+    """A handoff or an audit log may come from anybody; this one has a terabyte of nothing."""
+    (tmp_path / "giant").touch()
+    os.truncate(tmp_path / "giant", 2**40)
+    with click.Context(verify), pytest.raises(CommandFailed, match="giant"):
+        read(tmp_path / "giant")

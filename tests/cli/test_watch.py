@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -203,6 +204,63 @@ def test_a_reader_that_has_enough_ends_the_watch_quietly(alice: Shell) -> None:
     )
     assert done.stderr == ""
     assert done.stdout.splitlines()[-1] == "0"
+
+
+class _Quiet(BaseHTTPRequestHandler):
+    """A daemon at which nothing happens, and whose heart beats fast."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        try:
+            self.wfile.write(b": the feed\nid: 7\n\n")
+            while True:
+                self.wfile.write(b": still here\n\n")
+                time.sleep(0.02)
+        except OSError:
+            pass  # the watch has ended
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.mark.parametrize("is_there", [True, False], ids=["quiet daemon", "no daemon"])
+def test_a_watch_whose_host_was_killed_ends_although_nothing_happens(tmp_path: Path, is_there: bool) -> None:
+    """Else it would stand for an agent that runs, for as long as nothing comes."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Quiet)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("TASKFERRY_")} | {
+        "TASKFERRY_DATA": str(tmp_path),
+        "TASKFERRY_LOCAL_URL": f"http://127.0.0.1:{server.server_port if is_there else 9}",
+        "TASKFERRY_LOCAL_API_TOKEN": "tfa_" + "a" * 43,
+    }
+    place = tmp_path / "place"
+    host = subprocess.Popen(
+        [sys.executable, "-m", "taskferry_apps.cli", "watch", "--state", str(place)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+    )
+    try:
+        assert host.stdout is not None
+        assert host.stderr is not None
+        if is_there:
+            deadline = time.monotonic() + PATIENCE_S
+            while not place.exists() or place.read_text() != "7\n":
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+        else:
+            assert host.stderr.readline()
+        host.stdout.close()
+        assert host.wait(PATIENCE_S) == 0
+    finally:
+        host.kill()
+        host.communicate()
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 @pytest.mark.parametrize("place", ["missing/place", ".", "/proc/place"])

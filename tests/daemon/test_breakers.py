@@ -666,7 +666,7 @@ async def test_what_is_stopped_is_the_owners():
             await refused(call, "owner-only", 403)
         entries = [entry.note.kind for entry in (await a.audit.entries(OWNER, "", "", 50)).entries]
         assert entries.count("breaker") == 1
-        assert (await a.status()).stopped == 1
+        assert (await a.status()).waiting.stops == 1
         found = {finding.check: finding for finding in await a.doctor.examine(OWNER)}
         assert found["breakers"].level == "warn"
 

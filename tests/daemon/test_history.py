@@ -168,7 +168,6 @@ async def test_figures_are_the_owners():
         history = b.history
         for refused in (
             history.counts(WRITER),
-            history.quarantined(WRITER),
             history.traffic(WRITER, Instant(0), STEP_MS),
             history.conversations(WRITER, "", "", "", 5),
         ):
@@ -194,7 +193,6 @@ async def test_figures_tell_what_is_open_and_what_passed():
         assert (dict(counts.states), counts.waiting_for_me, counts.waiting_for_peer) == ({"sent": 1}, 1, 0)
         (agent,) = counts.agents
         assert (agent.agent, agent.unread, agent.waiting_for_me) == ("@bob/writer", 3, 1)
-        assert (counts.quarantined, await b.history.quarantined(OWNER)) == (0, 0)
         now = (await b.history.messages(OWNER, MessageSearch(), "", 1)).messages[0].created_at
         bars = await b.history.traffic(OWNER, Instant(now - 4 * STEP_MS), STEP_MS)
         assert 5 <= len(bars) <= 6

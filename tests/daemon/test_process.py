@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import stat
@@ -17,7 +18,9 @@ from typing import IO, Any
 
 import pytest
 
+from taskferry_apps.daemon.holding import run_daemon
 from taskferry_apps.local_client import LocalClient
+from taskferry_apps.settings import DaemonSettings
 from tests.ports import free_port
 from tests.warm import Started, run, start
 
@@ -40,6 +43,24 @@ def _until(found: Callable[[], bool]) -> None:
             return
         time.sleep(0.02)
     raise AssertionError("it did not happen in time")
+
+
+def test_a_daemon_that_crashes_leaves_no_image_of_its_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the system writes of other programs: a core would hold the keys, and stay."""
+    before = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (before[1], before[1]))
+    seen = []
+    monkeypatch.setattr(
+        "taskferry_apps.daemon.compose.run_held",
+        lambda settings: seen.append(resource.getrlimit(resource.RLIMIT_CORE)),
+    )
+    try:
+        assert run_daemon(DaemonSettings(data=tmp_path / "data")) == 0
+    finally:
+        resource.setrlimit(resource.RLIMIT_CORE, before)
+    assert seen == [(0, before[1])]
 
 
 @contextmanager

@@ -305,6 +305,31 @@ async def test_nothing_that_a_command_started_outlives_its_minute(tmp_path, monk
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_command_that_may_not_be_ended_ends_no_daemon(monkeypatch):
+    """What runs as another user, by sudo for one, is let go after its minute, and its owner told."""
+
+    def forbidden(group, number):
+        assert group > 0
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(wake_carriers, "_COMMAND_S", 0.2)
+    monkeypatch.setattr(wake_carriers, "_GRACE_S", 0.05)
+    monkeypatch.setattr(wake_carriers, "_LAST_S", 0.05)
+    monkeypatch.setattr(os, "killpg", forbidden)
+    started, opened = [], trio.lowlevel.open_process
+
+    async def noted(*given, **named):
+        started.append(await opened(*given, **named))
+        return started[-1]
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", noted)
+    with trio.fail_after(10):
+        failure = await carry(CommandCall(("/bin/sleep", "60"), {}))
+    assert "cannot be ended" in failure
+    started[0].kill()
+    await started[0].wait()
+
+
 async def test_what_a_command_that_ended_has_started_goes_on(tmp_path):
     """So an agent's program is begun."""
     note = tmp_path / "pid"

@@ -91,10 +91,14 @@ def test_a_root_that_is_reached_by_a_link_works_by_both_names(root: Path, tmp_pa
         "server.pem",
         "Private.KEY",
         "owner.token",
+        "\u200c.env",
+        "\u2060.git/config",
+        "id_r\u200dsa",
+        "server.p\ufeffem",
     ],
 )
 def test_what_looks_like_a_secret_is_not_sent(root: Path, path: str) -> None:
-    """Hidden files, keys and credentials stay."""
+    """Hidden files, keys and credentials stay, also by names that some file systems take for theirs."""
     place = root / path
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("secret")
@@ -177,7 +181,7 @@ def test_nothing_is_written_over_or_through_a_link(root: Path) -> None:
     assert not (root.parent / "c").exists()
 
 
-@pytest.mark.parametrize("directory", ["..", "/tmp", ".git/hooks", "sub/../..", "a\0b"])
+@pytest.mark.parametrize("directory", ["..", "/tmp", ".git/hooks", "\u200c.git/hooks", "sub/../..", "a\0b"])
 def test_a_folder_outside_or_hidden_is_refused(root: Path, directory: str) -> None:
     """What a peer sent does not become a hook or leave the root."""
     with pytest.raises(FileTrouble):

@@ -3,12 +3,14 @@
 import attrs
 import pytest
 
+from taskferry_protocol.breakers import is_tripped
 from taskferry_protocol.ids import Instant
 from taskferry_protocol.records import (
     AddTaskEvent,
     ApprovalQuery,
     ApprovalRecord,
     ApprovalScope,
+    BreakerRecord,
     ConnectionQuery,
     Counted,
     DropProposal,
@@ -22,10 +24,13 @@ from taskferry_protocol.records import (
     ProposalRecord,
     PurgeApprovals,
     PurgeProposals,
+    PutBreaker,
     PutGate,
     PutProposal,
+    PutQuarantine,
     PutRule,
     PutSetting,
+    QuarantineRecord,
     RuleRecord,
     RuleUse,
     SaveApproval,
@@ -264,6 +269,24 @@ async def test_what_waits_is_counted_without_what_is_over(daemon):
     await daemon.commit([PutGate(gate("a")), PutGate(attrs.evolve(gate("b"), state=Gate.DECLINED))])
     assert await daemon.waiting_counts(NOW) == WaitingCounts(questions=2, requests=1, tasks=1)
     assert await daemon.waiting_counts(Instant(NOW - 1)) == WaitingCounts(questions=3, requests=2, tasks=1)
+
+
+async def test_quarantined_items_are_counted(daemon):
+    """Each item once."""
+    item = QuarantineRecord(sha("q"), "bad-value", "no", b"envelope", b"", NOW)
+    await daemon.commit([PutQuarantine(item), PutQuarantine(item)])
+    assert await daemon.waiting_counts(NOW) == WaitingCounts(quarantined=1)
+
+
+@pytest.mark.parametrize("refused_for", [None, 0, 1, 2 * DAY, 2 * DAY + 1])
+@pytest.mark.parametrize(("held", "latched"), [(0, False), (1, False), (0, True)])
+async def test_stops_are_counted_as_the_protocol_tells_them(daemon, held, latched, refused_for):
+    """What is held or latched, and refusals whose time is not over nor further ahead than any lasts."""
+    until = None if refused_for is None else Instant(NOW + refused_for)
+    mine, peer = agent("alice/helper"), agent("bob/coder")
+    tripped = BreakerRecord(mine, peer, "pair-limit", NOW, held, held, latched=latched, refused_until=until)
+    await daemon.commit([PutBreaker(tripped), PutBreaker(BreakerRecord(mine, agent("bob/x"), looked_at=NOW))])
+    assert await daemon.waiting_counts(NOW) == WaitingCounts(stops=int(is_tripped(tripped, NOW)))
 
 
 async def test_requests_of_one_account_are_counted_whatever_agents_ask(daemon):

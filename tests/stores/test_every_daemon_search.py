@@ -14,8 +14,6 @@ from taskferry_protocol.records import (
     InboxState,
     Mark,
     MarkMessages,
-    PutQuarantine,
-    QuarantineRecord,
     SaveTask,
     ShowMessages,
 )
@@ -400,14 +398,6 @@ async def test_traffic_is_counted_by_steps(daemon):
         TrafficRecord(Instant(start + STEP_MS), 1, 0, 0, 1),
     )
     assert await daemon.traffic([agent("alice/nobody")], start, until, STEP_MS) == ()
-
-
-async def test_quarantined_items_are_counted(daemon):
-    """Each item once."""
-    assert await daemon.quarantine_count() == 0
-    item = QuarantineRecord(sha("q"), "bad-value", "no", b"envelope", b"", NOW)
-    await daemon.commit([PutQuarantine(item), PutQuarantine(item)])
-    assert await daemon.quarantine_count() == 1
 
 
 async def test_what_waits_in_inboxes_is_counted_with_the_rest(daemon):

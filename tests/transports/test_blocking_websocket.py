@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -132,6 +133,39 @@ def test_a_flood_ends_the_connection_and_not_the_memory() -> None:
         with pytest.raises(Ended) as ended:
             link.receive()
         assert ended.value.code == 1009
+
+
+def test_it_is_closed_although_a_server_takes_nothing_of_what_is_being_sent() -> None:
+    """A daemon that was stopped holds up neither the end of the program nor whoever sends."""
+    over = threading.Event()
+
+    def handle(connection: socket.socket) -> None:
+        upgraded(connection)
+        over.wait(30)
+
+    told: list[BaseException] = []
+
+    def send(link: BlockingWebSocket) -> None:
+        try:
+            link.send(b"x" * 50_000_000)
+        except Ended as ended:
+            told.append(ended)
+
+    with server(handle) as url:
+        link = BlockingWebSocket(url, "/", {}, MOST)
+        sender = threading.Thread(target=send, args=(link,), daemon=True)
+        sender.start()
+        deadline = time.monotonic() + 20
+        while not link._writing.locked():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        closer = threading.Thread(target=link.close, daemon=True)
+        closer.start()
+        closer.join(20)
+        sender.join(20)
+        assert not closer.is_alive()
+        assert len(told) == 1
+        over.set()
 
 
 @pytest.mark.parametrize("raw", [b"\xff\xff\xff\xff", b"\x81\x02\xff\xfe", b"\x83\x00"])

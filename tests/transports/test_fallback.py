@@ -73,6 +73,24 @@ async def test_other_failures_do_not_fall_back(refused):
     assert dialer.kind == "websocket"
 
 
+@pytest.mark.parametrize("refused", [Unreachable("no name"), DialTimedOut("no route", stage="connect")])
+async def test_what_is_out_of_reach_is_dialled_by_the_proxy(refused):
+    """Where all but a proxy is shut, long-poll goes by the proxy."""
+    link = transport()
+    dialer = FallbackDialer(Scripted(refused), Scripted(link), apart=True)
+    assert await dialer.dial() is link
+    assert dialer.kind == "longpoll"
+
+
+@pytest.mark.parametrize("refused", [TlsFailed("certificate"), UpgradeRefused("busy", status=503)])
+async def test_a_proxy_is_no_way_around_a_refusal(refused):
+    """A host that was reached and is not trusted, or is busy, is not asked again by another way."""
+    longpoll = Scripted(transport())
+    with pytest.raises(type(refused)):
+        await FallbackDialer(Scripted(refused), longpoll, apart=True).dial()
+    assert longpoll.calls == 0
+
+
 async def test_choice_is_remembered_and_tried_again_later(autojump_clock):
     """Long-poll stays the choice for a while; then WebSocket gets another chance and wins back."""
     told = []

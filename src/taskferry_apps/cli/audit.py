@@ -148,13 +148,12 @@ def show_verdict(answer: Mapping[str, object]) -> None:
 
 def read_export(path: Path) -> AuditExport:
     """An exported log, checked; a sentence on why not."""
-    from taskferry_protocol.audit import ChainBroken, read_audit_export
+    from taskferry_protocol.audit import EXPORT_BYTES, ChainBroken, read_audit_export
     from taskferry_protocol.errors import RemoteProtocolError
 
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise CommandFailed(f"{path} cannot be read: {error.strerror}.", Exit.USAGE) from None
+    from .files import bounded_content
+
+    raw = bounded_content(path, EXPORT_BYTES)
     try:
         return read_audit_export(raw)
     except RemoteProtocolError as error:

@@ -52,18 +52,26 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
         return
     import httpx
 
+    from taskferry_transports.port import ProxyUnusable
+
+    from .asking import look_at
+
     base = f"{'https' if secure else 'http'}://{parts.netloc}{parts.path.rstrip('/')}"
     began = time.time()
     try:
-        answer = httpx.get(f"{base}/health", timeout=PATIENCE_S, follow_redirects=False, verify=context)
+        answer = look_at(f"{base}/health", context)
+    except ProxyUnusable as error:
+        text = f"{error.reason[0].upper()}{error.reason[1:]}."
+        yield Look("proxy", "fail", text, "Set another proxy, or spare the relay.")
+        return
     except httpx.HTTPError as error:
         text = f"{base} does not answer: {reason_of(error)}"
         yield Look(
             "relay from here", "fail", text, "Check its address, your network, and a firewall between."
         )
         return
-    if answer.status_code != 200:
-        text = f"{base}/health answers {answer.status_code}"
+    if answer.status != 200:
+        text = f"{base}/health answers {answer.status}"
         yield Look("relay from here", "fail", text, "Is it a TaskFerry relay? Its operator's log says more.")
         return
     yield Look("relay from here", "ok", f"{base} answers in {(time.time() - began) * 1000:.0f} ms")
@@ -74,7 +82,7 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
 def _clock(date: str) -> Iterator[Look]:
     try:
         off = time.time() - parsedate_to_datetime(date).timestamp()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return
     text = f"{abs(off):.0f} s {'ahead of' if off > 0 else 'behind'} the relay's"
     if abs(off) >= _OFF_S[1]:

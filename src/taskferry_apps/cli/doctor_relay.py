@@ -88,24 +88,22 @@ def _clock(ahead_ms: int) -> Look:
 
 
 def _says(url: str, authorities: Path | None) -> Iterator[Look]:
+    import json
     import ssl
 
     import httpx
 
+    from .asking import look_at
     from .render import clean
 
     parts = urlsplit(url)
     scheme = "https" if parts.scheme in {"https", "wss"} else "http"
+    page = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/status"
     try:
-        answer = httpx.get(
-            f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/status",
-            headers={"Accept": "application/json"},
-            timeout=5.0,
-            verify=ssl.create_default_context(cafile=authorities),
-        )
-        said = answer.json()
+        seen = look_at(page, ssl.create_default_context(cafile=authorities), accept="application/json")
+        said = json.loads(seen.body)
         word, sentence, release = (clean(said[name]) for name in ("status", "sentence", "version"))
-    except (httpx.HTTPError, ValueError, KeyError, TypeError):
+    except (httpx.HTTPError, ValueError, RecursionError, KeyError, TypeError):
         yield Look("status", "warn", "Its /status page is not shown.", "Let the proxy pass all paths.")
         return
     text = f"{sentence} (version {release})"

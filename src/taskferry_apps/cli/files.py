@@ -10,7 +10,7 @@ from ..client.attachments import api_files, read_file, read_files
 from ..client.errors import FileTrouble
 from .outcome import CommandFailed, Exit
 
-__all__ = ["attachments", "content_of", "save_bytes"]
+__all__ = ["attachments", "bounded_content", "content_of", "save_bytes"]
 
 
 def content_of(path: Path) -> bytes:
@@ -19,6 +19,15 @@ def content_of(path: Path) -> bytes:
         return read_file(path)
     except FileTrouble as error:
         raise CommandFailed(str(error), Exit.USAGE) from None
+
+
+def bounded_content(path: Path, most: int) -> bytes:
+    """No more of `path` than one byte past `most`, for whoever refuses what is larger."""
+    try:
+        with path.open("rb") as stream:
+            return stream.read(most + 1)
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be read: {error.strerror}.", Exit.USAGE) from None
 
 
 def attachments(paths: Iterable[Path]) -> list[dict[str, str]]:

@@ -16,13 +16,20 @@ _MANAGE = {
     "locked": "locked by your passphrase; see: taskferry manage unlock",
     "unlocked": "unlocked for a while",
 }
+#: What `taskferry approvals` lists, in its words.
+_ASKED = (
+    ("questions", "question of an agent", "questions of your agents"),
+    ("requests", "request for a connection", "requests for a connection"),
+    ("tasks", "task at the gate", "tasks at the gate"),
+    ("stopped", "pair of agents stopped by a breaker", "pairs of agents stopped by a breaker"),
+)
 
 
 @click.command()
 @json_option
 @daemon_options
 def status() -> None:
-    """Show who you are here, and whether the relay is reached and how."""
+    """Show who you are here, how the relay is reached, and what waits for you."""
     from .values import objects
 
     with local_client() as daemon:
@@ -75,14 +82,8 @@ def status() -> None:
     if clean(relay.get("last_error")).startswith("name-taken"):
         url = clean(relay.get("url"))
         click.echo(f"\nTake another name, with the same keys: taskferry setup OWNER --relay {url}")
-    if answer.get("waiting"):
-        count = clean(answer["waiting"])
-        text = f"{count} thing{' waits' if count == '1' else 's wait'} for you. See: taskferry approvals"
-        click.secho(f"! {text}", fg="yellow", bold=True)
-    if answer.get("stopped"):
-        count = clean(answer["stopped"])
-        text = f"Stopped by a breaker: {count} pair{'' if count == '1' else 's'} of agents"
-        click.secho(f"! {text}. See: taskferry approvals", fg="yellow", bold=True)
+    if answer.get("waiting") is not None:
+        _tell_what_waits(object_in(answer, "waiting"))
     for owner in texts(answer, "changed_peers"):
         handle = clean(owner)
         text = f"The identity of {handle} is in question: taskferry peer show {handle}"
@@ -91,6 +92,24 @@ def status() -> None:
         click.secho(f"! {clean(alarm)}", fg="red", bold=True)
     if texts(answer, "alarms"):
         click.echo("Next: taskferry alarms list")
+
+
+def _tell_what_waits(counts: dict[str, object]) -> None:
+    waiting = [_counted(counts, *words) for words in _ASKED if counts.get(words[0])]
+    if waiting:
+        click.secho(f"! Waiting for you: {', '.join(waiting)}", fg="yellow", bold=True)
+        click.echo("Next: taskferry approvals")
+    elif not counts.get("identities") and not counts.get("alarms"):
+        click.echo("Nothing waits for you.")
+    if counts.get("quarantined"):
+        items = _counted(counts, "quarantined", "item", "items")
+        click.echo(f"In quarantine, without effect: {items}. See: taskferry quarantine list")
+
+
+def _counted(counts: dict[str, object], key: str, one: str, many: str) -> str:
+    from .render import clean
+
+    return f"{clean(counts[key])} {one if counts[key] == 1 else many}"
 
 
 def _activity(agent: dict[str, object]) -> str:

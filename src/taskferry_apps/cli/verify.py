@@ -35,12 +35,12 @@ def verify(file: Path) -> None:
       taskferry verify handoff.cbor
     """
     from taskferry_protocol.errors import RemoteProtocolError
-    from taskferry_protocol.handoff import verify_handoff
+    from taskferry_protocol.handoff import HANDOFF_BYTES, verify_handoff
 
-    try:
-        raw = file.read_bytes()
-    except OSError as error:
-        raise CommandFailed(f"{file} cannot be read: {error.strerror}.", Exit.USAGE) from None
+    from .files import bounded_content
+
+    # It may come from anybody, and in any size.
+    raw = bounded_content(file, HANDOFF_BYTES)
     try:
         report = verify_handoff(raw)
     except RemoteProtocolError as error:

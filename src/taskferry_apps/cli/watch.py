@@ -89,10 +89,13 @@ def watch(
 
     place = WatchPlace.choose(file, agent, wake=wake, runtime=runtime)
     start = after if after is not None else place.start(begin, wake=wake)
+    kept: int | None = None
     for number, event in follow(find, start, agent, wake=wake, runtime=runtime):
         if event is not None:
             click.echo(json.dumps(event) if style == "json" else _line(event))
-        place.keep(number)
+        if number != kept:
+            place.keep(number)
+            kept = number
 
 
 #: What is counted at most; the inbox has the rest.

@@ -95,11 +95,13 @@ def routes(nursery: trio.Nursery, authorities: Path | None = None) -> RouteTo:
         parts = urlsplit(relay)
         secure = parts.scheme in {"https", "wss"}
         base = f"{parts.netloc}{parts.path.rstrip('/')}"
+        longpoll = LongPollDialer(
+            nursery, LongPollSettings(f"{'https' if secure else 'http'}://{base}/v1/link", tls)
+        )
         dialer = FallbackDialer(
             WebSocketDialer(nursery, WebSocketSettings(f"{'wss' if secure else 'ws'}://{base}/v1/ws", tls)),
-            LongPollDialer(
-                nursery, LongPollSettings(f"{'https' if secure else 'http'}://{base}/v1/link", tls)
-            ),
+            longpoll,
+            apart=longpoll.by_proxy,
         )
 
         def notice() -> str:

@@ -10,7 +10,7 @@ from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.gates import ActionClass, AgentMode, Policy
 from taskferry_protocol.ids import Hash
-from taskferry_protocol.records import ConnectionState, LocalAgent, PutAgent, WaitingCounts
+from taskferry_protocol.records import ConnectionState, LocalAgent, PutAgent
 
 from .agent_settings import AgentSettings, read_settings, written
 from .agents_told import shared_agent
@@ -54,11 +54,6 @@ class Gates:
         self._approvals = Approvals(core)
 
     # --- Tasks that wait
-
-    async def counts(self, caller: Caller) -> WaitingCounts:
-        """How much waits."""
-        require_owner(caller)
-        return await self._core.store.waiting_counts(self._core.now())
 
     async def held_tasks(self, caller: Caller, limit: int = 500) -> tuple[HeldTask, ...]:
         """Tasks that wait."""

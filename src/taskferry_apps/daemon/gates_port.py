@@ -12,7 +12,6 @@ import attrs
 
 from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.ids import Hash, Instant
-from taskferry_protocol.records import WaitingCounts
 
 from .gate_views import ApprovalView, ConnectionLimits, HeldTask, ModeView, RuleView, StopView, WholeTask
 from .port import Caller, GrantChange
@@ -48,9 +47,6 @@ class GateService(Protocol):
     """What waits for the owner, and what the owner has decided ahead."""
 
     # --- the owner's ---
-    async def counts(self, caller: Caller) -> WaitingCounts:
-        """How much waits, at the price of a few counting queries; stops and identities are in the status."""
-
     async def requests(self, caller: Caller, limit: int) -> tuple[ConnectionView, ...]:
         """Requests of peers that wait, the first to come first."""
 

@@ -100,14 +100,8 @@ class History:
             waiting_for_peer=theirs,
             unread=sum(count.unread for count in waiting.values()),
             read=sum(count.read for count in waiting.values()),
-            quarantined=await core.store.quarantine_count(),
             agents=tuple(agents),
         )
-
-    async def quarantined(self, caller: Caller) -> int:
-        """How many items are quarantined."""
-        require_owner(caller)
-        return await self._core.store.quarantine_count()
 
     async def traffic(self, caller: Caller, since: Instant, step_ms: int) -> tuple[TrafficBar, ...]:
         """What went and came, step by step."""

@@ -134,7 +134,6 @@ class HistoryCounts:
     waiting_for_peer: int
     unread: int
     read: int
-    quarantined: int
     agents: tuple[AgentFigures, ...]
 
 
@@ -176,6 +175,3 @@ class HistoryService(Protocol):
         self, caller: Caller, agent: str, peer: str, cursor: str, limit: int
     ) -> FoundConversations:
         """The owner's: one row a conversation, the last spoken in first; "" for any agent or peer."""
-
-    async def quarantined(self, caller: Caller) -> int:
-        """The owner's: how many items are quarantined."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import resource
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -44,11 +45,18 @@ def run_daemon(settings: DaemonSettings) -> int:
 
 
 def _hold_and_run(settings: DaemonSettings) -> BaseException | None:
+    _leave_no_core()
     make_private_directory(settings.data)
     with hold_directory(settings.data):
         from .compose import run_held
 
         return run_held(settings)
+
+
+def _leave_no_core() -> None:
+    """Have the system write no image of this process's memory, where its keys are, should it ever crash."""
+    _, most = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, most))
 
 
 def _unusable(data: Path, error: OSError) -> str:

@@ -17,6 +17,8 @@ from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.limits import LINKING_LETTER_BYTES
 from taskferry_protocol.linking import read_place
 from taskferry_transports.loopback import is_loopback
+from taskferry_transports.port import ProxyUnusable
+from taskferry_transports.proxies import proxy_for
 from taskferry_transports.whole_answer import Answer, ask
 
 from .port import DaemonRefusal
@@ -153,11 +155,16 @@ def _authorities(base: str) -> ssl.SSLContext:
 
 @asynccontextmanager
 async def open_meeting(relay: str, place: str = "") -> AsyncIterator[Meeting]:
-    """A side without a token yet, at a relay's URL. Raises DaemonRefusal(bad-value)."""
+    """A side without a token yet, at a relay's URL. Raises DaemonRefusal(bad-value), MeetingFailed."""
     base = _base(relay)
+    try:
+        proxy = proxy_for(base)
+    except ProxyUnusable as error:
+        raise MeetingFailed(error.reason) from None
     async with httpx.AsyncClient(
         verify=_authorities(base),
-        trust_env=not is_loopback(urlsplit(base).hostname or ""),
+        proxy=proxy,
+        trust_env=False,
         headers={"Accept-Encoding": "identity"},
         timeout=_PATIENCE_S,
         # Minutes may lie between two letters: nothing is sent into a connection that has gone meanwhile.

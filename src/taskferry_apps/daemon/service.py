@@ -20,7 +20,6 @@ from .alarm_port import AlarmService
 from .alarms import alarms, clock_alarm
 from .audit import AuditBook
 from .backups import Backups, Copying
-from .breakers import tripped_breakers
 from .browser_port import BrowserService
 from .browsers import Browsers
 from .cards import Cards
@@ -210,7 +209,7 @@ class Daemon:
             secrets=core.vault.kind,
             manage=self.manage.state,
             changed=await changed_owners(core.store),
-            stopped=len(await tripped_breakers(core)),
+            waiting=await core.store.waiting_counts(core.now()),
         )
 
     async def set_up(self, caller: Caller, owner: str, relay: str, label: str, ticket: str = "") -> SetUp:

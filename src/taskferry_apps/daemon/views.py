@@ -11,6 +11,7 @@ import attrs
 
 from taskferry_protocol.ids import AccountId, ConversationId, DeviceId, Hash, Instant
 from taskferry_protocol.messages import Part
+from taskferry_protocol.records import WaitingCounts
 from taskferry_protocol.values import value
 
 from .action_port import AskedView
@@ -68,12 +69,10 @@ class Status:
     """Where keys are kept: `files` or `keyring`."""
     manage: str = "none"
     """Of the key that signs for the account: `none`, `open`, `locked` or `unlocked`."""
+    waiting: WaitingCounts | None = None
+    """The owner's to know; None for others."""
     changed: tuple[str, ...] = ()
     """Owners whose identity is in question, as `@owner`."""
-    stopped: int = 0
-    """Pairs of agents between which a breaker holds something, or refuses."""
-    waiting: int = 0
-    """Questions of agents, requests for a connection and tasks that wait for the owner, who alone is told."""
 
 
 @attrs.frozen

@@ -25,16 +25,23 @@ _HTTP_S: Final = 15.0
 _COMMAND_S: Final = 60.0
 #: For a program to end by itself when it is asked to.
 _GRACE_S: Final = 5.0
+#: Until a program is gone that was killed.
+_LAST_S: Final = 1.0
 #: So many addresses of one name are tried; whoever answers for the name may list any number.
 _ADDRESSES: Final = 4
 
 
 async def carry(call: HttpCall | CommandCall) -> str:
     """Why it did not get through, in a sentence; empty if it did."""
-    patience = _HTTP_S if isinstance(call, HttpCall) else _COMMAND_S
-    with trio.move_on_after(patience):
-        return await (_post(call) if isinstance(call, HttpCall) else _run(call))
-    return f"There was no answer within {patience:.0f} seconds."
+    if isinstance(call, CommandCall):
+        return await _run(call)
+    with trio.move_on_after(_HTTP_S):
+        return await _post(call)
+    return _late(_HTTP_S)
+
+
+def _late(patience_s: float) -> str:
+    return f"There was no answer within {patience_s:.0f} seconds."
 
 
 async def _post(call: HttpCall) -> str:
@@ -97,32 +104,40 @@ async def _post_by(client: httpx.AsyncClient, call: HttpCall, host: str, address
         return "" if answer.is_success else f"It answered {answer.status_code}."
 
 
-async def _end(process: trio.Process) -> None:
-    """End a program whose time is over, and all that it has started: each hint would leave more of it."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    try:
-        with trio.move_on_after(_GRACE_S):
-            await process.wait()
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-
-
 async def _run(call: CommandCall) -> str:
     # Our own settings, a credential perhaps among them, are not the program's business.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKFERRY_")}
     try:
-        done = await trio.run_process(
+        process = await trio.lowlevel.open_process(
             list(call.command),
             env={**environment, **call.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            check=False,
             start_new_session=True,
-            deliver_cancel=_end,
         )
     except (OSError, ValueError) as error:
         return f"It could not be started: {getattr(error, 'strerror', None) or type(error).__name__}."
-    return "" if done.returncode == 0 else f"It ended with {done.returncode}."
+    try:
+        with trio.move_on_after(_COMMAND_S):
+            await process.wait()
+            return "" if process.returncode == 0 else f"It ended with {process.returncode}."
+    finally:
+        if process.returncode is None:
+            with trio.CancelScope(shield=True):
+                await _end(process)
+    if process.returncode is None:
+        return f"It runs for longer than {_COMMAND_S:.0f} seconds, and cannot be ended from here."
+    return _late(_COMMAND_S)
+
+
+async def _end(process: trio.Process) -> None:
+    """End a program whose time is over, and all that it has started: each hint would leave more of it.
+
+    Nobody waits for what the system does not let us end, as a program that runs as another user.
+    """
+    for number, patience_s in ((signal.SIGTERM, _GRACE_S), (signal.SIGKILL, _LAST_S)):
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with trio.move_on_after(patience_s):
+            await process.wait()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -210,14 +211,19 @@ def _trouble(path: str, error: OSError) -> FileTrouble:
     return FileTrouble(f"{_shown(path)} cannot be used: {error.strerror}.")
 
 
+def _plain_name(step: str) -> str:
+    """A name as a file system may read it: some leave letters out that show nothing, and have no capitals."""
+    return "".join(letter for letter in step if unicodedata.category(letter) != "Cf").casefold()
+
+
 def _refuse_hidden(path: str, steps: Sequence[str]) -> None:
-    if any(step.startswith(".") for step in steps):
+    if any(_plain_name(step).startswith(".") for step in steps):
         raise FileTrouble(f"{_shown(path)} is hidden (a name begins with a dot).", "Use another folder.")
 
 
 def _refuse_secrets(path: str, steps: Sequence[str]) -> None:
     _refuse_hidden(path, steps)
-    name = steps[-1].casefold()
+    name = _plain_name(steps[-1])
     if name in _SECRET_NAMES or name.endswith(_SECRET_ENDINGS):
         raise FileTrouble(
             f"{_shown(path)} looks like a secret, so it is not sent.",

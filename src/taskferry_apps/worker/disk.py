@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -15,32 +17,51 @@ __all__ = ["size_of", "watch_size"]
 _EVERY_S: Final = 1.0
 #: Files and folders that one run may leave: more fill a disk's tables, however small they are.
 _MOST_ENTRIES: Final = 100_000
+_HIDDEN: Final = frozenset({errno.ENAMETOOLONG, errno.EACCES})
 
 
 def size_of(folder: Path, most: int) -> int:
     """Bytes that a folder takes on the disk, links not followed; counted no further than past `most`.
 
-    Too many files count as too many bytes. What vanishes meanwhile counts nothing. Blocks.
+    Too many files count as too many bytes, and so does a folder that cannot be looked into, for the length of
+    its path or for want of a right. What vanishes meanwhile counts nothing. Blocks.
     """
     size = entries = 0
     folders = [os.fspath(folder)]
     while folders:
         try:
-            with os.scandir(folders.pop()) as listed:
-                for entry in listed:
+            with _listed(folders.pop()) as listed:
+                for path, found in listed:
                     entries += 1
-                    try:
-                        found = entry.stat(follow_symlinks=False)
-                    except OSError:
+                    if found is None:
                         continue
                     size += found.st_blocks * 512
                     if stat.S_ISDIR(found.st_mode):
-                        folders.append(entry.path)
+                        folders.append(path)
                     if size > most or entries > _MOST_ENTRIES:
                         return max(size, most + 1)
-        except OSError:
-            continue
+        except OSError as error:
+            if error.errno in _HIDDEN:
+                return max(size, most + 1)
     return size
+
+
+@contextmanager
+def _listed(folder: str) -> Iterator[Iterator[tuple[str, os.stat_result | None]]]:
+    """Path of each entry, and what it is; None where it has vanished. Raises OSError."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        with os.scandir(opened) as entries:
+            yield ((f"{folder}/{entry.name}", _stat(entry.name, opened)) for entry in entries)
+    finally:
+        os.close(opened)
+
+
+def _stat(name: str, folder: int) -> os.stat_result | None:
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
 
 
 async def watch_size(folder: Path, most: int, excess: Callable[[], None]) -> None:

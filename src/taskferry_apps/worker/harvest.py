@@ -133,6 +133,8 @@ def _too_large(what: str, size: int, most: int) -> str:
 def _read(path: Path) -> bytes:
     descriptor = os.open(path, _OPEN_FILE)
     try:
+        if os.fstat(descriptor).st_nlink > 1:
+            raise Unfit(f"The command has put a hard link in the place of its {path.name}.")
         return _content(descriptor)
     finally:
         os.close(descriptor)
@@ -206,8 +208,13 @@ class _Walk:
         descriptor = os.open(name, _OPEN_FILE, dir_fd=folder)
         try:
             # What was a file at the first look may be something else by now.
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            found = os.fstat(descriptor)
+            if not stat.S_ISREG(found.st_mode):
                 self._leave(shown, "it is no plain file")
+                return
+            if found.st_nlink > 1:
+                # A second name for a file elsewhere leads out as a symbolic link does.
+                self._leave(shown, "it has several names (hard links)")
                 return
             data = _content(descriptor)
         finally:

@@ -10,8 +10,6 @@ import fcntl
 import json
 import os
 import re
-import shutil
-import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +20,7 @@ import attrs
 
 from ..daemon.private_files import UnsafeFile, make_private_directory, read_private, write_private
 from ..system import entropy
+from .removing import remove_tree
 from .rules import DAY_MS
 from .steps import Kept, Stage
 
@@ -141,19 +140,7 @@ class Room:
 
     def remove_folder(self, task: str) -> None:
         """Remove a task's folder, whatever a command has made of it. Raises OSError."""
-        folder = self.folder(task)
-        if folder.is_symlink():
-            folder.unlink()
-        if not folder.exists():
-            return
-        try:
-            shutil.rmtree(folder)
-        except PermissionError:
-            # Commands take away their own rights to a folder; links are not followed.
-            for place, _, _ in os.walk(folder):
-                if stat.S_ISDIR(os.lstat(place).st_mode):
-                    os.chmod(place, 0o700)
-            shutil.rmtree(folder)
+        remove_tree(self.folder(task))
 
     def _place(self, task: str) -> Path:
         return self.path / "state" / f"{_checked(task)}.json"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import stat
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -261,16 +262,21 @@ def _quoting(why: str, folder: Path) -> str:
 
 
 def _last_bytes(path: Path) -> bytes:
+    """The end of a plain file; nothing of what a command has put in its place, which may lead elsewhere."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return b""
-    with os.fdopen(descriptor, "rb") as stream:
-        try:
-            stream.seek(max(0, os.fstat(descriptor).st_size - 4 * _QUOTED))
-            return stream.read(4 * _QUOTED)
-        except OSError:
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             return b""
+        os.lseek(descriptor, max(0, found.st_size - 4 * _QUOTED), os.SEEK_SET)
+        return os.read(descriptor, 4 * _QUOTED)
+    except OSError:
+        return b""
+    finally:
+        os.close(descriptor)
 
 
 def spelled(seconds: float) -> str:

@@ -138,6 +138,15 @@ class WaitingCounts:
     questions: int = 0
     requests: int = 0
     tasks: int = 0
+    stops: int = 0
+    """Pairs of agents between which a breaker holds something, or refuses: `breakers.is_tripped`."""
+    quarantined: int = 0
+    """What came and has no effect. It asks for no word, but somebody may have to send it again."""
+
+    @property
+    def undecided(self) -> int:
+        """All that the owner's word ends."""
+        return self.questions + self.requests + self.tasks + self.stops
 
 
 # --- Changes ------------------------------------------------------------------------------------------------

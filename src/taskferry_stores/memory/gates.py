@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar, assert_never
 
 import attrs
 
+from taskferry_protocol.breakers import is_tripped
 from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.links import Role
@@ -147,6 +148,8 @@ class MemoryGateReads:
             sum(1 for q in tables.approvals.values() if q.state is asked and q.expires_at > now),
             sum(1 for c in state.connections.values() if c.state is waiting and c.expires_at > now),
             sum(1 for gate in tables.gates.values() if gate.state is GateState.WAITING),
+            sum(1 for b in state.breaker_tables.breakers.values() if b.code and is_tripped(b, now)),
+            len(state.quarantine),
         )
 
     async def requests_from(self: _Held, account: AccountId, now: Instant) -> int:

@@ -113,10 +113,6 @@ class MemoryHistoryReads:
             inbox_counts(state.messages.values(), agents),
         )
 
-    async def quarantine_count(self: _Held) -> int:
-        """How many items are quarantined."""
-        return len((await self._begin()).quarantine)
-
     async def traffic(
         self: _Held, agents: Collection[AgentRef], since: Instant, until: Instant, step_ms: int
     ) -> tuple[TrafficRecord, ...]:

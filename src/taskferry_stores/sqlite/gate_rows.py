@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Collection
 from typing import TypeAlias, assert_never
 
+from taskferry_protocol.breakers import REFUSED_MOST_MS
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.records import (
@@ -53,13 +54,16 @@ _COUNTS = (
     # Both words of the index over what is unanswered, so that it is used.
     " (SELECT count(*) FROM connections WHERE state IN ('requested_in', 'requested_out')"
     " AND expires_at > ?1 AND state = 'requested_in'),"
-    " (SELECT count(*) FROM gates WHERE state = 'waiting')"
+    " (SELECT count(*) FROM gates WHERE state = 'waiting'),"
+    " (SELECT count(*) FROM breakers WHERE code <> ''"
+    " AND (latched OR held > 0 OR (refused_until > ?1 AND refused_until <= ?1 + ?2))),"
+    " (SELECT count(*) FROM quarantine)"
 )
 
 
 def waiting_counts(connection: Connection, now: Instant) -> WaitingCounts:
     """What waits, counted."""
-    return WaitingCounts(*connection.execute(_COUNTS, (now,)).fetchone())
+    return WaitingCounts(*connection.execute(_COUNTS, (now, REFUSED_MOST_MS)).fetchone())
 
 
 _FROM = (

@@ -63,10 +63,6 @@ class SqliteHistoryReads:
         """How many tasks are not over, and what waits."""
         return await self._engine.read(lambda c: history_figures.counts(c, agents))
 
-    async def quarantine_count(self) -> int:
-        """How many items are quarantined."""
-        return await self._engine.read(history_figures.quarantine_count)
-
     async def traffic(
         self, agents: Collection[AgentRef], since: Instant, until: Instant, step_ms: int
     ) -> tuple[TrafficRecord, ...]:

@@ -96,12 +96,6 @@ def counts(connection: Connection, agents: Collection[str]) -> CountsRecord:
     return CountsRecord(tuple(open_tasks), inbox)
 
 
-def quarantine_count(connection: Connection) -> int:
-    """How many items are quarantined."""
-    (count,) = connection.execute("SELECT count(*) FROM quarantine").fetchone()
-    return int(count)
-
-
 def traffic(
     connection: Connection, agents: Collection[AgentRef], since: Instant, until: Instant, step_ms: int
 ) -> tuple[TrafficRecord, ...]:

@@ -51,7 +51,7 @@ def test_what_is_held_is_shown_in_the_list_behind_the_bar_and_let_pass(pair: tup
     inbox = frank("inbox", "--agent", "listener")
     assert "five" not in inbox.out
     assert "Waiting for the owner: 3 from @erin/talker. See: taskferry approvals" in inbox.out
-    assert "Stopped by a breaker: 1 pair of agents" in frank("status").out
+    assert "1 pair of agents stopped by a breaker" in frank("status").out
     assert "breakers" in frank("doctor").out
     assert frank("approvals", "approve", stop[:8]).out.startswith("Your agent has what was held now")
     page = items(frank("inbox", "--agent", "listener", "--json"), "messages")

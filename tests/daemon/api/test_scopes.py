@@ -145,15 +145,17 @@ async def test_an_agent_token_speaks_for_nobody_else(house):
 
 
 async def test_an_agent_token_hears_nothing_of_what_the_owner_decides_about_others(house):
-    """How many pairs a breaker stopped, and whose identity is in question, is told to the owner alone."""
+    """What waits for the owner, and whose identity is in question, is told to the owner alone."""
     await house.alice.ok("POST", "/agents", {"handle": "other"})
     requester, other = await house.alice.token("requester"), await house.alice.token("other")
     said = {"from": "requester", "to": "@bob/writer", "text": "the same words"}
     statuses = [(await requester.post("/messages/send", said)).status for _ in range(12)]
     assert statuses[-1] == 429
-    assert (await house.alice.ok("GET", "/health"))["stopped"] == 1
+    told = await house.alice.ok("GET", "/health")
+    waiting = dict.fromkeys(("questions", "requests", "tasks", "identities", "alarms", "quarantined"), 0)
+    assert (told["stopped"], told["waiting"]) == (1, {**waiting, "stopped": 1})
     told = await other.ok("GET", "/health")
-    assert (told["stopped"], told["changed_peers"]) == (0, [])
+    assert (told["stopped"], told["waiting"], told["changed_peers"]) == (0, None, [])
 
 
 async def test_an_agent_token_is_told_of_no_alarm_but_of_the_machine(house):

@@ -77,7 +77,7 @@ async def test_looking_decides_and_reads_nothing(room):
         f"/dashboard/connections/{request.id.hex()}?do=accept-open",
     ):
         await room.get(path)
-    counts = await room.bob.gates.counts(OWNER)
+    counts = (await room.bob.status()).waiting
     assert (counts.questions, counts.requests, counts.tasks) == (1, 1, 1)
     inbox = await room.bob.inbox(WRITER, "writer", False, "", 50, 0)
     assert [one for one in inbox.messages if one.task == task] == [], "its agent sees nothing of it"
@@ -209,7 +209,7 @@ async def test_what_was_shown_of_whom_one_trusts_must_still_hold(room, kind):
         path = f"/dashboard/connections/{(await requested(room)).id.hex()}"
         form = {"do": "accept-open"}
     page = await room.get(path)
-    before = await room.bob.gates.counts(OWNER)
+    before = (await room.bob.status()).waiting
     account = (await room.bob.peers.peer(OWNER, "@alice")).account
     core = room.bob._core
     async with core.lock:
@@ -219,7 +219,7 @@ async def test_what_was_shown_of_whom_one_trusts_must_still_hold(room, kind):
     status, text = await room.refused(path, page, **form)
     assert status == 409
     assert "How far @alice/requester is trusted has changed" in text
-    assert await room.bob.gates.counts(OWNER) == before
+    assert (await room.bob.status()).waiting == before
     assert "/dashboard/peers/@alice" in (await room.get(WAITING)).raw.decode()
 
 

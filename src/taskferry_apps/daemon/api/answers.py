@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from taskferry_protocol.ids import Hash, Instant, fingerprint
+from taskferry_protocol.records import WaitingCounts
 
 from ..action_port import AskedView
 from ..views import (
@@ -79,9 +80,21 @@ def status_object(status: Status) -> Object:
         "secrets": status.secrets,
         "manage": status.manage,
         "changed_peers": list(status.changed),
-        "stopped": status.stopped,
-        "waiting": status.waiting,
+        "stopped": 0 if status.waiting is None else status.waiting.stops,
+        "waiting": None if status.waiting is None else _waiting_object(status, status.waiting),
         **status_names(status),
+    }
+
+
+def _waiting_object(status: Status, counts: WaitingCounts) -> Object:
+    return {
+        "questions": counts.questions,
+        "requests": counts.requests,
+        "tasks": counts.tasks,
+        "stopped": counts.stops,
+        "identities": len(status.changed),
+        "alarms": len(status.alarms),
+        "quarantined": counts.quarantined,
     }
 
 

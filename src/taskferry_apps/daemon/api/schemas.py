@@ -27,6 +27,15 @@ __all__ = [
 ]
 
 LEASE: Final = record(runtime=TEXT, fence=NUMBER, expires_at=TIME)
+WAITING: Final = record(
+    questions=NUMBER,
+    requests=NUMBER,
+    tasks=NUMBER,
+    stopped=NUMBER,
+    identities=NUMBER,
+    alarms=NUMBER,
+    quarantined=NUMBER,
+)
 RELAY: Final = record(
     url=TEXT,
     connected=FLAG,
@@ -118,8 +127,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
             "client_id": {**TEXT, "description": "Another name for `handle_owner`."},
             "device_id": {**TEXT, "description": "Another name for `device`; empty where there is none."},
             "relay_connected": {**FLAG, "description": "Another name for `relay.connected`."},
-            "stopped": NUMBER,
-            "waiting": {**NUMBER, "description": "What waits for the owner, who alone is told how much."},
+            "stopped": {**NUMBER, "description": "Another name for `waiting.stopped`; 0 for an agent."},
+            "waiting": {**maybe(WAITING), "description": "What waits for the owner; null for an agent."},
         },
         status={"const": "ok"},
         service={"const": "daemon"},

@@ -22,7 +22,7 @@ from .door import Visitor, press, press_with_files, visit
 from .once import Once
 from .proofs import Proofs
 from .sheet import Sheet
-from .standing import look
+from .standing import standing
 from .uploads import part_of_file
 
 __all__ = ["Desk", "Pressed"]
@@ -112,7 +112,7 @@ class Desk:
             # The answer to a form holds what was typed: no other page takes its place by itself.
             "follows": request.method == "GET",
             "section": _PART_OF.get(room, room),
-            "standing": await look(self.daemon, await self.status()),
+            "standing": standing(await self.status()),
         }
 
     def done(self, pressed: Pressed, notice: str, to: str) -> Response:

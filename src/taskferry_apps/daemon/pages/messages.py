@@ -95,7 +95,6 @@ async def _conversations(desk: Desk) -> Response:
     visitor = await desk.visit()
     text, agent, peer, cursor = _asked("q"), _asked("agent"), _asked("peer"), _asked("cursor")
     agents = await desk.daemon.agents(OWNER)
-    quarantined = await desk.daemon.history.quarantined(OWNER)
     kept = {"q": text, "agent": agent, "peer": peer}
     if text.strip():
         search = MessageSearch(text=text, agent=agent, peer=peer)
@@ -107,7 +106,6 @@ async def _conversations(desk: Desk) -> Response:
             more=further(request.path, kept, found.cursor),
             cut=found.cut,
             agents=agents,
-            quarantined=quarantined,
             asked=kept,
         )
     page = await desk.daemon.history.conversations(OWNER, agent, peer, cursor, _SHOWN)
@@ -117,7 +115,6 @@ async def _conversations(desk: Desk) -> Response:
         conversations=page.conversations,
         more=further(request.path, kept, page.cursor),
         agents=agents,
-        quarantined=quarantined,
         steps=_STEPS,
         asked=kept,
     )
@@ -210,7 +207,6 @@ async def _quarantine(desk: Desk) -> Response:
         "quarantine.html",
         visitor,
         items=items,
-        count=await desk.daemon.history.quarantined(OWNER),
         more=further(request.path, {}, items[-1].cursor if len(items) == _SHOWN else ""),
     )
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import attrs
 
-from ...transport_words import transport_word
-from ..port import DaemonService
-from ..views import Status
-from .owner import OWNER
+from taskferry_protocol.records import WaitingCounts
 
-__all__ = ["Standing", "look"]
+from ...transport_words import transport_word
+from ..views import Status
+
+__all__ = ["Standing", "standing"]
 
 
 @attrs.frozen
@@ -17,16 +17,17 @@ class Standing:
     """The daemon's status, and what waits for the owner's word, by kind."""
 
     status: Status
-    questions: int = 0
-    requests: int = 0
-    tasks: int = 0
-    stops: int = 0
-    identities: int = 0
+    counts: WaitingCounts = attrs.field(factory=WaitingCounts)
+
+    @property
+    def identities(self) -> int:
+        """Owners whose identity is in question."""
+        return len(self.status.changed)
 
     @property
     def waiting(self) -> int:
-        """All of it together."""
-        return self.questions + self.requests + self.tasks + self.stops + self.identities
+        """All that waits together."""
+        return self.counts.undecided + self.identities
 
     @property
     def by(self) -> str:
@@ -59,16 +60,6 @@ class Standing:
         return "connected"
 
 
-async def look(daemon: DaemonService, status: Status) -> Standing:
-    """How things stand, given the status."""
-    if not status.set_up:
-        return Standing(status)
-    counts = await daemon.gates.counts(OWNER)
-    return Standing(
-        status,
-        questions=counts.questions,
-        requests=counts.requests,
-        tasks=counts.tasks,
-        stops=status.stopped,
-        identities=len(status.changed),
-    )
+def standing(status: Status) -> Standing:
+    """How things stand, by the status as the owner is told it."""
+    return Standing(status, status.waiting or WaitingCounts())

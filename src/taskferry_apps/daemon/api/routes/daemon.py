@@ -78,10 +78,7 @@ async def _health(daemon: DaemonService, call: Call) -> Object:
     status = await daemon.status()
     if not call.caller.is_owner:
         # What waits for the owner, and what peers did, may be about other agents: the owner alone is told.
-        status = attrs.evolve(status, stopped=0, changed=(), alarms=of_machine(status.alarms))
-    elif status.set_up:
-        counts = await daemon.gates.counts(call.caller)
-        status = attrs.evolve(status, waiting=counts.questions + counts.requests + counts.tasks)
+        status = attrs.evolve(status, waiting=None, changed=(), alarms=of_machine(status.alarms))
     return status_object(status)
 
 

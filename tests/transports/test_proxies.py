@@ -1,0 +1,102 @@
+"""Proxies of the environment: the right one is asked, and one that cannot be used ends a dial and no more."""
+
+from __future__ import annotations
+
+import pytest
+import trio
+
+from taskferry_apps.cli.doctor_network import relay_from_here
+from taskferry_apps.daemon.meeting_client import MeetingFailed, open_meeting
+from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
+from taskferry_transports.port import DialRefused, ProxyUnusable
+from taskferry_transports.proxies import proxy_for
+
+from .lying_server import answering, said
+
+FAR = "http://relay.invalid/v1/link"
+OPENED = said(b'{"token":"' + b"a" * 43 + b'"}', "201 Created")
+
+
+@pytest.fixture(autouse=True)
+def no_proxy_but_the_tests(monkeypatch):
+    """What this machine has set is nobody's business here."""
+    for name in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name}_PROXY".upper(), raising=False)
+
+
+def far_away() -> LongPollSettings:
+    """Another host, to which these tests may speak without TLS."""
+    return LongPollSettings(FAR, plaintext_hosts=frozenset({"relay.invalid"}))
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    [
+        "socks://127.0.0.1:9",
+        "socks5h://127.0.0.1:9",
+        "ftp://127.0.0.1:9",
+        "http://secret:of:mine",
+        "http://[::1",
+    ],
+)
+async def test_a_dial_is_refused_where_its_proxy_cannot_be_used(monkeypatch, proxy):
+    """Whatever the environment names as proxy, the daemon goes on, and a password in it is not told."""
+    monkeypatch.setenv("ALL_PROXY", proxy)
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            with pytest.raises(ProxyUnusable) as refused:
+                await LongPollDialer(nursery, far_away()).dial()
+    assert isinstance(refused.value, DialRefused)
+    assert "of:mine" not in str(refused.value)
+    assert "HTTP_PROXY" in str(refused.value)
+
+
+async def test_machines_do_not_meet_by_a_proxy_that_cannot_be_used(monkeypatch):
+    """A machine that is being linked says so instead of ending."""
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
+    with pytest.raises(MeetingFailed, match="proxy"):
+        async with open_meeting("https://relay.invalid"):
+            pass
+
+
+async def test_the_proxy_that_is_meant_is_asked_whatever_the_others_are(monkeypatch):
+    """One for other programs, or a host spared in a form that is not known here, is in nobody's way."""
+    with trio.fail_after(10):
+        async with answering(OPENED, said(b"", "410 Gone")) as url, trio.open_nursery() as nursery:
+            monkeypatch.setenv("HTTP_PROXY", url)
+            monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+            monkeypatch.setenv("HTTPS_PROXY", "ftp://127.0.0.1:9")
+            monkeypatch.setenv("NO_PROXY", "[::1,http://x:y:z,other.invalid")
+            transport = await LongPollDialer(nursery, far_away()).dial()
+            await transport.aclose()
+
+
+@pytest.mark.parametrize(
+    ("spared", "url", "is_spared"),
+    [
+        ("relay.example", "https://relay.example", True),
+        ("RELAY.example:443", "https://relay.example:443/x", True),
+        ("relay.example:8443", "https://relay.example:443/x", False),
+        (".example", "https://relay.example", True),
+        ("*.example", "https://relay.example", True),
+        ("lay.example", "https://relay.example", False),
+        ("other,*", "https://relay.example", True),
+        ("fd00::1", "https://[fd00::1]:8443", True),
+        ("[fd00::1]:8443", "https://[fd00::1]:8443", True),
+        ("", "https://relay.example", False),
+        ("", "http://127.0.0.1:8080", True),
+        ("", "http://localhost:8080", True),
+    ],
+)
+def test_hosts_are_spared_a_proxy(spared, url, is_spared):
+    """NO_PROXY names hosts, with a port or without, and domains; this machine is always spared."""
+    named = {"all": "127.0.0.1:9", "no": spared}
+    assert proxy_for(url, named) == (None if is_spared else "http://127.0.0.1:9")
+
+
+def test_the_doctor_asks_a_relay_of_this_machine_by_no_proxy(monkeypatch):
+    """What a daemon would not use, the doctor does not look at."""
+    monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
+    looks = list(relay_from_here("http://127.0.0.1:9", clock=False))
+    assert [look.check for look in looks if look.level == "fail"] == ["relay from here"]
