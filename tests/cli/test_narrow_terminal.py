@@ -82,6 +82,7 @@ def test_sentences_are_broken_between_words(connected: tuple[Shell, Shell]) -> N
     asked = on_terminal(alice, "task", "send", "leaver", "@bob/helper", "Report", "--brief", "Write it.")
     told = on_terminal(bob, "agent", "create", "another-helper")
     assert any(line.startswith("Note: ") for line in asked)
+    assert asked[-1].startswith("How it goes: taskferry task show ")
     assert told[-1] == "  taskferry connect THEIR-AGENT @bob/another-helper"
     for lines in (asked, told):
         assert max(map(len, lines)) <= COLUMNS
