@@ -130,7 +130,8 @@ def _draw(report: HandoffReport) -> None:
                 line.event.type.value,
                 line.effect.value,
                 line.state.value,
-                _time(line.event.created_at),
+                # Without its seconds the table fits 80 columns; --json has them.
+                _time(line.event.created_at)[:16],
             ]
             for line in view.taken
         ),
