@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import termios
+from pathlib import Path
 
 import pytest
 from click import unstyle
@@ -33,11 +34,11 @@ def shown_on_terminal(shell: Shell, *words: str, typed: str = "", code: int = 0,
     }
     os.write(ours, typed.encode())
     with subprocess.Popen(
-        [sys.executable, "-m", "taskferry_apps.cli", *words, "--data", str(shell.data)],
+        [sys.executable, "-m", "taskferry_apps.cli", *words],
         stdin=theirs if typed else subprocess.DEVNULL,
         stdout=theirs,
         stderr=theirs,
-        env={**environment, **variables},
+        env={**environment, "TASKFERRY_DATA": str(shell.data), **variables},
     ) as process:
         os.close(theirs)
         shown = b""
@@ -81,9 +82,29 @@ def test_sentences_are_broken_between_words(connected: tuple[Shell, Shell]) -> N
     asked = on_terminal(alice, "task", "send", "leaver", "@bob/helper", "Report", "--brief", "Write it.")
     told = on_terminal(bob, "agent", "create", "another-helper")
     assert any(line.startswith("Note: ") for line in asked)
+    assert asked[-1].startswith("How it goes: taskferry task show ")
     assert told[-1] == "  taskferry connect THEIR-AGENT @bob/another-helper"
     for lines in (asked, told):
         assert max(map(len, lines)) <= COLUMNS
+
+
+def test_what_checks_and_what_cannot_start_is_broken_between_words(
+    connected: tuple[Shell, Shell], relay: str, tmp_path: Path
+) -> None:
+    """What verify and doctor found, and why neither daemon nor relay starts; ids and paths stay whole."""
+    alice, bob = connected
+    task, file = sent(alice, bob, "A task to be verified"), tmp_path / "handoff.cbor"
+    assert alice("task", "export", task, "-o", str(file)).code == 0
+    taken = relay.removeprefix("http://")
+    nowhere = Shell(tmp_path, tmp_path / "fresh")
+    shown = [
+        on_terminal(alice, "verify", str(file)),
+        on_terminal(alice, "doctor"),
+        on_terminal(nowhere, "up", "--addr", taken, code=7)[-3:],
+        on_terminal(nowhere, "relay", "--addr", taken, "--db", str(tmp_path / "relay.db"), code=7)[-3:],
+    ]
+    for lines in shown:
+        assert all(len(line) <= COLUMNS or max(map(len, line.split())) > 40 for line in lines)
 
 
 @pytest.mark.parametrize(

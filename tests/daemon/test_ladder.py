@@ -187,7 +187,7 @@ async def test_whoever_sends_to_an_agent_that_nobody_runs_is_told_at_once():
     async with a_world() as world, connected(world) as (a, b):
         await on_rung(a, await say(a), "delivered")
         sent = await a.send_message(OWNER, "requester", "@bob/writer", "hello?", (), "", "")
-        assert any("Nobody had run @bob/writer yet" in warning for warning in sent.warnings)
+        assert any("No program had run @bob/writer yet" in warning for warning in sent.warnings)
         await on_rung(a, sent.message, "delivered")
         await b.inbox(WRITER, "writer", True, "", 50, 0)
         await say_what_is_owed(b)

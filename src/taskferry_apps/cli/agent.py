@@ -72,13 +72,15 @@ def create(
     if is_json_wanted():
         print_json(answer)
         return
-    from .render import clean
+    from .render import clean, fitted
 
     handle = clean(object_in(answer, "agent").get("handle") or name)
     if not relay.get("connected"):
         click.echo(
-            f"{handle} is made here; the relay is not reached now, and hears of it when it is. "
-            "See: taskferry status"
+            fitted(
+                f"{handle} is made here; the relay is not reached now, and hears of it when it is. "
+                "See: taskferry status"
+            )
         )
         return
     click.echo(f"{handle} is ready. Others reach it with:\n  taskferry connect THEIR-AGENT {handle}")

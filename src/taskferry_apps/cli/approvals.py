@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..local_client import LocalClient
     from .quoting import Quoter
 
-__all__ = ["approvals"]
+__all__ = ["approvals", "find_waiting"]
 
 #: How much of what is held is shown on a terminal.
 _ITEMS = 20
@@ -287,6 +287,11 @@ def _id(item: Mapping[str, object]) -> str:
     return str(item["id"] if "id" in item else item["task_id"])
 
 
+def find_waiting(daemon: LocalClient, prefix: str) -> list[tuple[str, dict[str, object]]]:
+    """What waits for the owner with an id that begins so, each with its kind."""
+    return [(kind, item) for kind, item in _waiting(daemon) if _id(item).startswith(prefix)]
+
+
 def _find(daemon: LocalClient, prefix: str) -> tuple[str, dict[str, object]]:
     """What waits under an id, or under a beginning that nothing else which waits or is over has.
 
@@ -295,10 +300,12 @@ def _find(daemon: LocalClient, prefix: str) -> tuple[str, dict[str, object]]:
     """
     from .values import objects
 
-    found = [(kind, item) for kind, item in _waiting(daemon) if _id(item).startswith(prefix)]
+    found = find_waiting(daemon, prefix)
     if not found:
         raise CommandFailed(
-            "Nothing that waits for you has that id. List it with: taskferry approvals", Exit.NOT_FOUND
+            "Nothing that waits for you has that id; it may have been decided. "
+            "What waits: taskferry approvals",
+            Exit.NOT_FOUND,
         )
     known = {_id(item) for item in objects(daemon.get("/connections"), "connections")}
     beside = {id for id in known if id.startswith(prefix)} - {_id(item) for _, item in found}

@@ -30,11 +30,13 @@ def connect(mine: str, peer: str, note: str) -> None:
     if is_json_wanted():
         print_json(answer)
         return
-    from .render import clean, short
+    from .render import clean, fitted, short
 
     known = f"(id {short(answer.get('id'))})"
     if answer.get("state") == "accepted":
-        click.echo(f"You are connected with {clean(peer)} already; send it tasks and messages.  {known}")
+        click.echo(
+            fitted(f"You are connected with {clean(peer)} already; send it tasks and messages.  {known}")
+        )
         return
     asked = "Asked" if answer.get("message_id") else "Asked before:"
-    click.echo(f"{asked} {clean(peer)}. Its owner decides; see: taskferry connections  {known}")
+    click.echo(fitted(f"{asked} {clean(peer)}. Its owner decides; see: taskferry connections  {known}"))

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json, say
 from .durations import Moment
 from .identifiers import Identifier
+from .outcome import CommandFailed, Exit
 from .permission_options import permission_options, permissions_given
+
+if TYPE_CHECKING:
+    from ..local_client import LocalClient
 
 __all__ = ["approve", "block", "connections", "decline", "revoke", "unblock"]
 
+#: What waits for the owner beside connections, by its kind.
+_OTHERS: Final = {
+    "task": "a task",
+    "question": "a question of your agent",
+    "stopped": "what a breaker stopped",
+}
 _INVITES: Final = {"valid": "valid", "expired": "over", "invite-used": "used up"}
 
 
@@ -79,8 +89,29 @@ def _invite(item: dict[str, object]) -> str:
 
 def _decide(identifier: str, action: str, body: dict[str, object], done: str) -> None:
     with local_client() as daemon:
-        answer = daemon.post(f"/connections/{action}", {"id": identifier, **body})
+        from ..local_client import ApiError
+
+        try:
+            answer = daemon.post(f"/connections/{action}", {"id": identifier, **body})
+        except ApiError as error:
+            if error.status == 404:
+                _name_other(daemon, identifier)
+            raise
     say(answer, done)
+
+
+def _name_other(daemon: LocalClient, identifier: str) -> None:
+    """Raise what helps whoever names here what waits for the owner and is no connection."""
+    from .approvals import find_waiting
+
+    if found := [one for one in find_waiting(daemon, identifier) if one[0] in _OTHERS]:
+        kind, _ = found[0]
+        raise CommandFailed(
+            f"That is no request for a connection, but {_OTHERS[kind]}. "
+            f"Look first: taskferry approvals show {identifier}\n"
+            f"Then: taskferry approvals approve {identifier}, or: taskferry approvals deny {identifier}",
+            Exit.NOT_FOUND,
+        )
 
 
 def _state(item: Mapping[str, object]) -> str:

@@ -241,8 +241,10 @@ def say(answer: object, sentence: str) -> None:
     """Print what came of a command: the sentence for people, or the answer for programs."""
     if is_json_wanted():
         print_json(answer)
-    else:
-        click.echo(sentence)
+        return
+    from .render import fitted
+
+    click.echo(fitted(sentence))
 
 
 def print_json(value: object) -> None:

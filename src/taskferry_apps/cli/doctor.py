@@ -68,13 +68,14 @@ def doctor(config: Path | None, of: str | None, backup: Path | None) -> None:
 
 
 def _draw(look: Look) -> None:
-    from .render import clean
+    from .render import clean, fitted
 
     _say_progress("")
-    click.secho(f"{look.level:<5}", fg=_COLOURS.get(look.level), nl=False)
-    click.echo(f"{clean(look.check)}: {clean(look.text)}")
+    level = f"{look.level:<5}"
+    said = fitted(f"{level}{clean(look.check)}: {clean(look.text)}", " " * len(level))
+    click.echo(click.style(level, fg=_COLOURS.get(look.level)) + said[len(level) :])
     if look.remedy:
-        click.echo(f"      {clean(look.remedy)}")
+        click.echo(fitted(f"      {clean(look.remedy)}", "      "))
 
 
 def _say_progress(text: str) -> None:

@@ -82,20 +82,12 @@ def no_colour() -> bool | None:
 
 def _say(text: str) -> None:
     # Imported where something fails: most commands never need it.
-    import shutil
-    import textwrap
-
     from ..printed import clean_lines
+    from ..terminal import columns_of, fitted_to
 
     name = "taskferry: "
     # It may quote a relay, a peer, or a file.
-    lines = f"{name}{clean_lines(text)}".split("\n")
-    if sys.stderr.isatty():
-        width = shutil.get_terminal_size().columns
-        lines = [
-            "\n".join(textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False))
-            for line in lines
-        ]
+    said = fitted_to(columns_of(sys.stderr), f"{name}{clean_lines(text)}")
     label = click.style(name, fg="red", bold=True)
     # What fails may have left the context behind that knows it.
-    click.echo(label + "\n".join(lines)[len(name) :], err=True, color=no_colour())
+    click.echo(label + said[len(name) :], err=True, color=no_colour())

@@ -6,7 +6,6 @@ reaches the terminal.
 
 from __future__ import annotations
 
-import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +15,7 @@ import click
 from rich.cells import cell_len
 
 from ..printed import ago, clean, clean_lines, short
+from ..terminal import columns_of, fitted_to
 
 __all__ = [
     "ago",
@@ -152,12 +152,9 @@ def sentence_lines(sentence: str, indent: str) -> list[str]:
     return [line.replace("\xa0", " ") for line in lines]
 
 
-def fitted(sentence: str) -> str:
-    """A sentence in lines that fit the terminal, which would break words; elsewhere in one line."""
-    width = columns()
-    if width is None:
-        return sentence
-    return "\n".join(textwrap.wrap(sentence, width, break_long_words=False, break_on_hyphens=False))
+def fitted(text: str, hanging: str = "") -> str:
+    """`text` in lines that fit the terminal, further ones after `hanging`; elsewhere as it is."""
+    return fitted_to(columns(), text, hanging)
 
 
 def facts(pairs: Iterable[tuple[str, str]]) -> None:
@@ -175,8 +172,8 @@ def facts(pairs: Iterable[tuple[str, str]]) -> None:
 
 
 def columns() -> int | None:
-    """The terminal's columns; None where the output goes elsewhere, to be searched or cut by programs."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    """The columns of the terminal that standard output is; None where it goes elsewhere."""
+    return columns_of(sys.stdout)
 
 
 def _joined(widths: Sequence[int], columns: Sequence[int]) -> int:

@@ -90,6 +90,8 @@ def send(
     with local_client() as daemon:
         answer = daemon.post("/tasks", body)
     _tell(answer, f"Task {_short(answer)} for {peer}")
+    if not is_json_wanted():
+        click.echo(f"How it goes: taskferry task show {_short(answer)}")
 
 
 task.add_command(list_tasks)

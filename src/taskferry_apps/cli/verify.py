@@ -105,7 +105,7 @@ def report_json(report: HandoffReport) -> dict[str, object]:
 
 
 def _draw(report: HandoffReport) -> None:
-    from .render import clean, facts, table
+    from .render import clean, facts, fitted, table
 
     view = report.view
     click.secho("The handoff holds.", fg="green", bold=True)
@@ -119,7 +119,7 @@ def _draw(report: HandoffReport) -> None:
     )
     click.echo()
     for check in report.checks:
-        click.echo(f"  {check.count:>4}  {check.what}")
+        click.echo(fitted(f"  {check.count:>4}  {check.what}", " " * 8))
     click.echo()
     table(
         ["n", "who", "what", "effect", "state", "claimed time"],
@@ -130,7 +130,8 @@ def _draw(report: HandoffReport) -> None:
                 line.event.type.value,
                 line.effect.value,
                 line.state.value,
-                _time(line.event.created_at),
+                # Without its seconds the table fits 80 columns; --json has them.
+                _time(line.event.created_at)[:16],
             ]
             for line in view.taken
         ),
@@ -138,7 +139,9 @@ def _draw(report: HandoffReport) -> None:
     )
     for gap in view.order.gaps:
         click.secho(f"! missing: {clean(gap)}", fg="yellow")
-    click.echo("\nThis rests on these accounts; compare the ids with those that you know the owners by:")
+    click.echo(
+        fitted("\nThis rests on these accounts; compare the ids with those that you know the owners by:")
+    )
     for account, log in report.accounts.items():
-        click.echo(f"  @{clean(log.state.name)}  {account.hex()}")
+        click.echo(fitted(f"  @{clean(log.state.name)}  {account.hex()}", "    "))
     click.echo("Times are claims of those who signed them.")

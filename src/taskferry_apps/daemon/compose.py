@@ -195,6 +195,8 @@ async def _main(settings: DaemonSettings) -> None:
             bound: BoundServer = await serving.start(serve, app, guard_config(settings))
             _write_whereabouts(settings.data, bound.urls[0])
             _LOG.info("listening", url=bound.urls[0], pid=os.getpid())
+            if not (await daemon.status()).set_up:
+                _LOG.info("no account here yet; see: taskferry status")
             collect_seldom()
             try:
                 await stop.wait()

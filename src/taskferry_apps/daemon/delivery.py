@@ -106,7 +106,7 @@ def idle_warning(handle: str, word: PeerWord | None, now: Instant) -> str | None
     if word is None or not word.tells:
         return None
     if word.seen_at is None:
-        return f"Nobody had run {handle} yet when its machine last said so, at {_clock(word.said_at)}."
+        return f"No program had run {handle} yet when its machine last said so, at {_clock(word.said_at)}."
     idle = now - word.seen_at
     if idle < LONG_AGO_MS:
         return None

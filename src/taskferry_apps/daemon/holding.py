@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..terminal import columns_of, fitted_to
 from .private_files import DataInUse, UnsafeFile, hold_directory, make_private_directory
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def run_daemon(settings: DaemonSettings) -> int:
     if failure is None:
         return 0
     said = _unusable(settings.data, failure) if isinstance(failure, OSError) else str(failure)
-    sys.stderr.write(f"taskferry up: {said}\n")
+    sys.stderr.write(fitted_to(columns_of(sys.stderr), f"taskferry up: {said}") + "\n")
     return 1
 
 

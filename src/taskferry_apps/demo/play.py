@@ -218,11 +218,13 @@ class _Play:
         said = [text(task, "title"), text(task, "brief"), *map(str, _list(task, "requirements")), *reasons]
         pieces = telling_pieces([self.document.read_text(), *said])
         for machine in (alice, bob):
-            finding = search(machine.data, pieces)
+            there = {piece for _, piece in search(machine.data, pieces).found}
+            broken = len(pieces) - len(there)
             self._check(
                 f"the search finds plaintext where it may be: in {machine.owner}'s own files",
-                bool(finding.found),
-                f"{len({piece for _, piece in finding.found})} of {len(pieces)} pieces",
+                len(there) > broken,
+                f"{len(there)} of {len(pieces)} pieces"
+                + (f"; {broken} broken between two pages of the database" if broken else ""),
             )
         finding = search(relay, pieces)
         self._check(

@@ -28,6 +28,7 @@ from ..logs import end_logs, get_logger, set_up_logs
 from ..settings import RelaySettings
 from ..signals import stop_at_signals
 from ..telemetry.opening import CannotExport, exporter_for, spans_for
+from ..terminal import columns_of, fitted_to
 from .addresses import both_origins, local_origins, public_address
 from .app import LONGPOLL_PATH, OPS_PATH, Surface, create_app
 from .core import Policy, Relay
@@ -109,7 +110,8 @@ def _run(
         elsewhere = " Another file is named with --db."
     elif isinstance(failure, CannotListen):
         elsewhere = " Another address is named with --addr."
-    sys.stderr.write(f"taskferry relay: {failure}{elsewhere}\n")
+    said = f"taskferry relay: {failure}{elsewhere}"
+    sys.stderr.write(fitted_to(columns_of(sys.stderr), said) + "\n")
     return 2 if isinstance(failure, SettingMissing) else 1
 
 

@@ -39,6 +39,19 @@ def waiting(bob: Shell, title: str) -> str:
 
 
 @pytest.mark.usefixtures("gated")
+def test_what_waits_is_found_from_where_its_owner_looks(alice: Shell, bob: Shell) -> None:
+    """The status counts it, and `approve`, which is for connections, names the command for a task."""
+    assert alice("task", "send", "requester", "@bob/writer", "A task to be found").code == 0
+    task = waiting(bob, "A task to be found")
+    assert "! Waiting for you: " in bob("status").out
+    refused = bob("approve", task[:8])
+    assert refused.code == 5
+    assert f"taskferry approvals approve {task[:8]}" in refused.err
+    assert bob("approvals", "deny", task[:8]).code == 0
+    assert "it may have been decided" in bob("approvals", "approve", task[:8]).err
+
+
+@pytest.mark.usefixtures("gated")
 def test_a_task_that_waits_is_shown_whole(alice: Shell, bob: Shell) -> None:
     """Text, limits, files with their hashes, sender and permission; the file can be looked at first."""
     (alice.folder / "notes.md").write_text("# Notes\n")

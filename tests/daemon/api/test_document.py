@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 from openapi_spec_validator import validate
 
@@ -35,6 +36,36 @@ async def test_the_document_describes_what_is_registered_and_nothing_else(house)
     assert served == described | pages | numbers
     assert not described & pages
     assert len(described) == len(ROUTES)
+
+
+def test_the_page_on_the_api_lists_what_is_served():
+    """Every path and method stands in its table or its text, and the table has no other."""
+    page = (Path(__file__).parents[3] / "docs" / "local-api.md").read_text("utf-8")
+    table = page.partition("| method and path | who | what |")[2].partition("\n\n")[0]
+    listed = {path for row in table.splitlines()[2:] for path in _paths(row.split("|")[1])}
+    said = {path for code in re.findall(r"`([A-Z]+ /[^`]*)`", page) for path in _paths(f"`{code}`")}
+    described = {
+        (method.upper(), re.sub(r"{\w+}", "{}", path))
+        for path, operations in DOCUMENT["paths"].items()
+        for method in operations
+    }
+    assert described <= listed | said
+    assert listed - described == {("", "/mcp"), ("", "/mcp/stdio")}
+
+
+def _paths(cell: str) -> set[tuple[str, str]]:
+    """What a cell of the table lists, where each entry leaves out what it has like the one before."""
+    method, path, found = "", "", set()
+    for entry in re.findall(r"`([^`]+)`", cell):
+        first, _, rest = entry.partition(" ")
+        if first.isupper():
+            method, path = first, rest or path
+        elif first.startswith("/"):
+            path = first
+        else:
+            path = f"{path.rpartition('/')[0]}/{first}"
+        found.add((method, re.sub(r"{\w+}", "{}", path.partition("?")[0])))
+    return found
 
 
 def test_only_two_paths_are_open_to_anybody():
