@@ -7,10 +7,12 @@ from math import inf
 
 import trio
 
+from taskferry_transports.networks import network_now
 from taskferry_transports.port import (
     Dialer,
     DialRefused,
     DialTimedOut,
+    ProxyUnusable,
     Transport,
     TransportKind,
     Unreachable,
@@ -18,7 +20,7 @@ from taskferry_transports.port import (
 )
 
 REMEMBER_SECONDS = 900.0
-"""How long long-poll stays the choice before WebSocket is tried again: networks change when people move."""
+"""How long long-poll stays the choice, in one network, before a dial tries WebSocket again."""
 
 _BUSY = {429, 503}  # The server itself turned us away; long-poll would only knock on the same door again.
 
@@ -36,15 +38,19 @@ class FallbackDialer:
         *,
         on_change: Callable[[TransportKind, str], None] | None = None,
         remember: float = REMEMBER_SECONDS,
-        apart: bool = False,
+        apart: Callable[[], bool] = lambda: False,
+        network: Callable[[], object] = network_now,
     ) -> None:
+        """`apart` and `network` are asked with each dial: people move, and some proxies change with that."""
         self._websocket = websocket
         self._longpoll = longpoll
         self._on_change = on_change
         self._remember = remember
         #: Long-poll goes by a proxy, which may reach what nothing else here does.
         self._apart = apart
+        self._network = network
         self._longpoll_until = -inf
+        self._longpoll_in: object = None
         self.kind: TransportKind = "websocket"
         """What is in use, or would be tried first."""
         self.reason = "WebSocket is the first choice"
@@ -57,7 +63,9 @@ class FallbackDialer:
 
     async def dial(self) -> Transport:
         """Open one transport of either kind, or raise a kind of `DialRefused`."""
-        if trio.current_time() < self._longpoll_until:
+        # A link may last for days: one by long-poll is for where nothing else gets through.
+        network = self._network()
+        if trio.current_time() < self._longpoll_until and network == self._longpoll_in:
             try:
                 return await self._longpoll.dial()
             except DialRefused:
@@ -69,9 +77,16 @@ class FallbackDialer:
         except (UpgradeRefused, DialTimedOut, Unreachable) as refused:
             if not self._is_reason(refused):
                 raise
-            transport = await self._longpoll.dial()
+            try:
+                transport = await self._longpoll.dial()
+            except ProxyUnusable as unusable:
+                # That lasts; what WebSocket was refused for need not.
+                raise UpgradeRefused(
+                    f"{refused.reason}; there is no polling either: {unusable.reason}",
+                    retry_after=refused.retry_after,
+                ) from unusable
             # Only now: a long-poll that fails, too, says nothing about WebSocket.
-            self._longpoll_until = trio.current_time() + self._remember
+            self._longpoll_until, self._longpoll_in = trio.current_time() + self._remember, network
             self._choose("longpoll", f"WebSocket did not get through: {refused.reason}")
         else:
             self._choose("websocket", "WebSocket works")
@@ -91,7 +106,7 @@ class FallbackDialer:
             case DialTimedOut(stage="upgrade"):
                 # Some proxies swallow an upgrade and answer nothing at all.
                 return True
-            case Unreachable() | DialTimedOut(stage="connect"):
-                return self._apart
+            case Unreachable() | DialTimedOut():
+                return self._apart()
             case _:
                 return False

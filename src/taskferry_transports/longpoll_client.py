@@ -51,6 +51,7 @@ from taskferry_transports.whole_answer import Answer, ask
 _LOG = logging.getLogger(__name__)
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
+_STATUS = re.compile(r"[1-5][0-9]{2}(?![0-9])", re.ASCII)
 _REPEAT_AFTER = 0.2  # Seconds before a failed request is repeated, so that a dead server costs no busy loop.
 _OPEN_ANSWER_BYTES = 4096
 
@@ -163,12 +164,19 @@ class LongPollDialer:
             if isinstance(cause, ssl.SSLError):
                 return TlsFailed(f"TLS with {self._host} failed: {cause}")
             cause = cause.__cause__ or cause.__context__
+        # With a proxy set, nothing else is connected to.
+        place = f"the proxy that is set for {self._host}" if self.by_proxy else self._host
         if isinstance(error, httpx.ConnectTimeout):
-            return DialTimedOut(f"cannot connect to {self._host} in time", stage="connect")
+            return DialTimedOut(f"cannot connect to {place} in time", stage="connect")
         if isinstance(error, (httpx.TimeoutException, trio.TooSlowError)):
             return DialTimedOut(f"{self._host} did not answer in time", stage="upgrade")
         if isinstance(error, httpx.ConnectError):
-            return Unreachable(f"cannot connect to {self._host}: {reason_of(error)}")
+            return Unreachable(f"cannot connect to {place}: {reason_of(error)}")
+        if isinstance(error, httpx.ProxyError):
+            # Of what it says, the number: the rest may be anything.
+            status = _STATUS.match(str(error))
+            said = f"answered with HTTP status {status[0]}" if status else "does not connect to it"
+            return UpgradeRefused(f"{place} {said}")
         return UpgradeRefused(f"{self._host} closed the connection instead of answering")
 
 

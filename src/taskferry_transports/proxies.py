@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib.util import find_spec
+from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -20,6 +21,7 @@ from taskferry_transports.whole_answer import UNREADABLE
 __all__ = ["proxy_for"]
 
 _SOCKS: Final = frozenset({"socks5", "socks5h"})
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 def proxy_for(url: str, named: Mapping[str, str] | None = None) -> str | None:
@@ -36,7 +38,7 @@ def proxy_for(url: str, named: Mapping[str, str] | None = None) -> str | None:
     if named is None:
         named = getproxies()
     proxy = named.get(parts.scheme) or named.get("all")
-    if not proxy or _is_spared(host, parts.port, named.get("no", "")):
+    if not proxy or _is_spared(host, parts.port or _PORTS.get(parts.scheme), named.get("no", "")):
         return None
     if "://" not in proxy:
         proxy = f"http://{proxy}"
@@ -54,10 +56,19 @@ def proxy_for(url: str, named: Mapping[str, str] | None = None) -> str | None:
 
 
 def _is_spared(host: str, port: int | None, spared: str) -> bool:
-    """Whether NO_PROXY names the host, alone or with this port, or a domain above it."""
+    """Whether NO_PROXY names the host, alone or with this port, or a domain or network that it is in."""
     for word in spared.lower().split(","):
         name = word.strip().rpartition("://")[2].removeprefix("*.").lstrip(".")
         names = {name, name.strip("[]"), name.removesuffix(f":{port}").strip("[]")} - {""}
         if "*" in names or host in names or any(host.endswith(f".{one}") for one in names):
             return True
+        if any(_is_within(host, one) for one in names):
+            return True
     return False
+
+
+def _is_within(host: str, network: str) -> bool:
+    try:
+        return ip_address(host) in ip_network(network, strict=False)
+    except ValueError:
+        return False

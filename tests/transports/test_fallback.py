@@ -7,7 +7,15 @@ import trio
 
 from taskferry_transports.fallback import FallbackDialer
 from taskferry_transports.memory import memory_pair
-from taskferry_transports.port import DialTimedOut, TlsFailed, Unreachable, UpgradeRefused
+from taskferry_transports.networks import network_now
+from taskferry_transports.port import (
+    DialRefused,
+    DialTimedOut,
+    ProxyUnusable,
+    TlsFailed,
+    Unreachable,
+    UpgradeRefused,
+)
 
 
 class Scripted:
@@ -73,11 +81,18 @@ async def test_other_failures_do_not_fall_back(refused):
     assert dialer.kind == "websocket"
 
 
-@pytest.mark.parametrize("refused", [Unreachable("no name"), DialTimedOut("no route", stage="connect")])
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Unreachable("no name"),
+        DialTimedOut("no route", stage="connect"),
+        DialTimedOut("a firewall takes connections and says nothing", stage="tls"),
+    ],
+)
 async def test_what_is_out_of_reach_is_dialled_by_the_proxy(refused):
     """Where all but a proxy is shut, long-poll goes by the proxy."""
     link = transport()
-    dialer = FallbackDialer(Scripted(refused), Scripted(link), apart=True)
+    dialer = FallbackDialer(Scripted(refused), Scripted(link), apart=lambda: True)
     assert await dialer.dial() is link
     assert dialer.kind == "longpoll"
 
@@ -87,7 +102,7 @@ async def test_a_proxy_is_no_way_around_a_refusal(refused):
     """A host that was reached and is not trusted, or is busy, is not asked again by another way."""
     longpoll = Scripted(transport())
     with pytest.raises(type(refused)):
-        await FallbackDialer(Scripted(refused), longpoll, apart=True).dial()
+        await FallbackDialer(Scripted(refused), longpoll, apart=lambda: True).dial()
     assert longpoll.calls == 0
 
 
@@ -128,3 +143,44 @@ async def test_a_long_poll_that_does_not_get_through_is_no_choice_any_more():
     assert websocket.calls == 1
     assert await dialer.dial() is link
     assert dialer.kind == "websocket"
+
+
+async def test_whether_there_is_a_proxy_is_looked_at_with_each_dial():
+    """Some systems change their proxies as they come into another network."""
+    set_now = [False, True]
+    link = transport()
+    dialer = FallbackDialer(
+        Scripted(Unreachable("shut"), Unreachable("shut")), Scripted(link), apart=lambda: set_now.pop(0)
+    )
+    with pytest.raises(Unreachable):
+        await dialer.dial()
+    assert await dialer.dial() is link
+
+
+async def test_in_another_network_websocket_gets_its_chance_at_once():
+    """What a network does not let through, the next one may: nobody polls for hours on its account."""
+    link = transport()
+    here = ["the office", "the office", "home"]
+    websocket = Scripted(UpgradeRefused("400", status=400), link)
+    longpoll = Scripted(transport(), transport())
+    dialer = FallbackDialer(websocket, longpoll, network=lambda: here.pop(0))
+    await dialer.dial()
+    await dialer.dial()
+    assert (websocket.calls, longpoll.calls) == (1, 2)
+    assert await dialer.dial() is link
+    assert dialer.kind == "websocket"
+
+
+async def test_a_proxy_that_cannot_be_used_makes_no_refusal_a_lasting_one():
+    """A relay that starts again behind its web server is dialled again soon, whatever else is set here."""
+    websocket = Scripted(UpgradeRefused("502", status=502))
+    with pytest.raises(DialRefused) as raised:
+        await FallbackDialer(websocket, Scripted(ProxyUnusable("set another"))).dial()
+    assert raised.value.retryable
+    assert "502" in raised.value.reason
+    assert "set another" in raised.value.reason
+
+
+def test_the_network_of_now_is_told_without_asking_anybody():
+    """Twice the same, while nothing changes; it takes no packet, and no name that somebody resolves."""
+    assert network_now() == network_now()

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import trio
 
 from taskferry_apps.cli import doctor_network
 from taskferry_apps.cli.doctor_checks import Look
 from taskferry_apps.cli.doctor_network import relay_from_here
+from taskferry_apps.cli.doctor_relay import of_url
 from taskferry_apps.daemon.meeting_client import MeetingFailed, open_meeting
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
-from taskferry_transports.port import DialRefused, ProxyUnusable
+from taskferry_transports.port import DialRefused, ProxyUnusable, Unreachable, UpgradeRefused
 from taskferry_transports.proxies import proxy_for
 
 from .lying_server import answering, said
@@ -84,6 +87,13 @@ async def test_the_proxy_that_is_meant_is_asked_whatever_the_others_are(monkeypa
         ("*.example", "https://relay.example", True),
         ("lay.example", "https://relay.example", False),
         ("other,*", "https://relay.example", True),
+        ("relay.example:443", "https://relay.example", True),
+        ("relay.example:80", "https://relay.example", False),
+        ("10.0.0.0/8", "https://10.1.2.3:8443", True),
+        ("10.0.0.0/8", "https://11.1.2.3", False),
+        ("10.0.0.0/8", "https://relay.example", False),
+        ("fd00::/8", "https://[fd00::1]", True),
+        ("FD00:0:0::1", "https://[fd00::1]", True),
         ("fd00::1", "https://[fd00::1]:8443", True),
         ("[fd00::1]:8443", "https://[fd00::1]:8443", True),
         ("", "https://relay.example", False),
@@ -92,7 +102,7 @@ async def test_the_proxy_that_is_meant_is_asked_whatever_the_others_are(monkeypa
     ],
 )
 def test_hosts_are_spared_a_proxy(spared, url, is_spared):
-    """NO_PROXY names hosts, with a port or without, and domains; this machine is always spared."""
+    """NO_PROXY names hosts, with a port or without, domains and networks; this machine is always spared."""
     named = {"all": "127.0.0.1:9", "no": spared}
     assert proxy_for(url, named) == (None if is_spared else "http://127.0.0.1:9")
 
@@ -117,3 +127,38 @@ def test_the_doctor_names_a_proxy_that_cannot_be_used(monkeypatch):
     monkeypatch.setattr(doctor_network, "certificate", lambda *_: Look("TLS", "ok", "fine"))
     looks = [(look.check, look.level) for look in relay_from_here("https://relay.invalid", clock=False)]
     assert looks == [("TLS", "ok"), ("proxy", "warn")]
+
+
+def test_the_doctor_looks_at_all_of_a_relay_though_its_proxy_cannot_be_used(monkeypatch):
+    """Each look that needs the proxy says that it is unusable, and none ends the others."""
+    monkeypatch.setenv("ALL_PROXY", "socks://127.0.0.1:9")
+    monkeypatch.setattr(doctor_network, "certificate", lambda *_: Look("TLS", "ok", "fine"))
+    looks = {look.check: look for look in of_url("https://relay.invalid")}
+    assert [looks[name].level for name in ("proxy", "WebSocket", "long-polling", "status")] == [
+        "warn",
+        "fail",
+        "fail",
+        "warn",
+    ]
+    assert "proxy that is set" in looks["long-polling"].text
+
+
+@pytest.mark.parametrize("status", ["407 Proxy Authentication Required", "403 No"])
+async def test_a_proxy_that_refuses_is_named_as_who_refuses(monkeypatch, status):
+    """The relay has not said a word; whoever set the proxy has to mend it."""
+    settings = LongPollSettings("https://relay.invalid/v1/link")
+    with trio.fail_after(10):
+        async with answering(said(b"", status)) as url, trio.open_nursery() as nursery:
+            monkeypatch.setenv("HTTPS_PROXY", url)
+            with pytest.raises(UpgradeRefused, match=f"the proxy .* HTTP status {status[:3]}"):
+                await LongPollDialer(nursery, settings).dial()
+
+
+async def test_a_proxy_that_is_down_is_named_as_what_is_down(monkeypatch):
+    """Not the relay, which may well be up."""
+    with socket.socket() as bound, trio.fail_after(10):
+        bound.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{bound.getsockname()[1]}")
+        async with trio.open_nursery() as nursery:
+            with pytest.raises(Unreachable, match="the proxy that is set for relay"):
+                await LongPollDialer(nursery, far_away()).dial()

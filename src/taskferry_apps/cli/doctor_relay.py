@@ -93,6 +93,8 @@ def _says(url: str, authorities: Path | None) -> Iterator[Look]:
 
     import httpx
 
+    from taskferry_transports.port import ProxyUnusable
+
     from .asking import look_at
     from .render import clean
 
@@ -103,7 +105,7 @@ def _says(url: str, authorities: Path | None) -> Iterator[Look]:
         seen = look_at(page, ssl.create_default_context(cafile=authorities), accept="application/json")
         said = json.loads(seen.body)
         word, sentence, release = (clean(said[name]) for name in ("status", "sentence", "version"))
-    except (httpx.HTTPError, ValueError, RecursionError, KeyError, TypeError):
+    except (httpx.HTTPError, ProxyUnusable, ValueError, RecursionError, KeyError, TypeError):
         yield Look("status", "warn", "Its /status page is not shown.", "Let the proxy pass all paths.")
         return
     text = f"{sentence} (version {release})"

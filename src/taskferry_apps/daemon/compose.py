@@ -106,7 +106,7 @@ def routes(nursery: trio.Nursery, authorities: Path | None = None) -> RouteTo:
         dialer = FallbackDialer(
             WebSocketDialer(nursery, WebSocketSettings(f"{'wss' if secure else 'ws'}://{base}/v1/ws", tls)),
             longpoll,
-            apart=longpoll.by_proxy,
+            apart=lambda: longpoll.by_proxy,
         )
 
         def notice() -> str:
