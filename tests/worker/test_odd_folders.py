@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from taskferry_apps.worker.disk import size_of
+from taskferry_apps.worker.disk import excess_of, size_of
 from taskferry_apps.worker.harvest import ResultKind, Unfit, gathered
 from taskferry_apps.worker.removing import remove_tree
 from taskferry_apps.worker.running import _last_bytes
@@ -102,6 +104,7 @@ def test_a_path_that_is_too_long_hides_no_size(tmp_path):
     made.mkdir()
     nest(made, 30, name="d" * 200, bytes_each=100_000)
     assert size_of(made, 2_000_000) > 2_000_000
+    assert "cannot be looked into (File name too long)" in excess_of(made, 2_000_000_000)
     remove_tree(made)
 
 
@@ -113,6 +116,7 @@ def test_a_folder_that_nobody_may_list_hides_no_size():
         made.chmod(0o300)
         (made / "file").write_bytes(b"x" * 100_000)
         assert size_of(folder, 1_000_000) > 1_000_000
+        assert "cannot be looked into (Permission denied)" in excess_of(folder, 1_000_000)
 
 
 def test_a_second_name_for_a_file_elsewhere_is_not_sent(tmp_path):
@@ -125,7 +129,9 @@ def test_a_second_name_for_a_file_elsewhere_is_not_sent(tmp_path):
     (tmp_path / "stdout").touch()
     found = gathered(ResultKind.AUTO, tmp_path / "stdout", out)
     assert [file.name for file in found.files] == ["own.txt"]
-    assert found.note == "result.txt was left out: it has several names (hard links)."
+    assert found.note == (
+        "result.txt was left out: it has several names (hard links), and only a copy is sent."
+    )
 
 
 def test_output_that_is_a_second_name_for_a_file_elsewhere_is_not_sent(tmp_path):
@@ -160,3 +166,78 @@ async def test_a_command_that_nests_folders_without_end_ends_no_worker(shop):
     await shop.ended(handle, "failed")
     assert await shop.work(shop.script("print('done')"), most=0, keep="none") in (0, 1)
     assert not (shop.room / "tasks" / handle.id).exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes folders of others")
+def test_empty_folders_of_another_user_are_removed():
+    """A program in a container leaves such, at the top and below; whose they are does not keep them."""
+    with as_a_user() as folder:
+        made = folder / "made"
+        (made / "out").mkdir(parents=True)
+        os.seteuid(0)
+        for place in (made / "cache", made / "out" / "cache"):
+            place.mkdir(0o755)
+            place.with_name("hidden").mkdir(0o700)
+        os.seteuid(NOBODY)
+        remove_tree(made)
+        assert not made.exists()
+
+
+@pytest.mark.parametrize("place", ["mounted", "out/mounted"])
+def test_nothing_is_removed_of_what_is_mounted_in_a_folder(tmp_path, monkeypatch, place):
+    """It is another folder, of the owner's perhaps; the system moves no such place."""
+    made = tmp_path / "made"
+    (made / place).mkdir(parents=True)
+    (made / place / "file").write_text("kept")
+    rename = os.rename
+
+    def refusing(name, *words, **more):
+        if name == "mounted":
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+        rename(name, *words, **more)
+
+    monkeypatch.setattr(os, "rename", refusing)
+    with pytest.raises(OSError, match="mounted"):
+        remove_tree(made)
+    monkeypatch.undo()
+    assert [file.read_text() for file in made.rglob("file")] == ["kept"]
+
+
+def test_no_rights_are_changed_behind_a_link_that_takes_a_folders_place(tmp_path, monkeypatch):
+    """Whoever is still at work there may put one, after the folder was looked at."""
+    outside = tmp_path / "outside"
+    outside.mkdir(0o755)
+    made = tmp_path / "made"
+    (made / "below").mkdir(parents=True)
+    chmod = os.chmod
+
+    def swap_and(act):
+        def acting(name, *words, **more):
+            if name == "below" and not (made / "below").is_symlink():
+                (made / "below").rmdir()
+                (made / "below").symlink_to(outside)
+            return act(name, *words, **more)
+
+        return acting
+
+    monkeypatch.setattr(os, "chmod", swap_and(chmod))
+    monkeypatch.setattr(os, "rename", swap_and(os.rename))
+    with suppress(OSError):
+        remove_tree(made)
+    assert stat.S_IMODE(outside.stat().st_mode) == 0o755
+
+
+def test_a_file_that_vanishes_meanwhile_keeps_no_folder(tmp_path, monkeypatch):
+    """What was removed by somebody else is removed."""
+    made = tmp_path / "made"
+    made.mkdir()
+    (made / "one").touch()
+    unlink = os.unlink
+
+    def twice(*words, **more):
+        unlink(*words, **more)
+        unlink(*words, **more)
+
+    monkeypatch.setattr(os, "unlink", twice)
+    remove_tree(made)
+    assert not made.exists()

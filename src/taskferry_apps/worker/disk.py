@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-__all__ = ["size_of", "watch_size"]
+__all__ = ["excess_of", "size_of", "watch_size"]
 
 _EVERY_S: Final = 1.0
 #: Files and folders that one run may leave: more fill a disk's tables, however small they are.
@@ -26,6 +26,15 @@ def size_of(folder: Path, most: int) -> int:
     Too many files count as too many bytes, and so does a folder that cannot be looked into, for the length of
     its path or for want of a right. What vanishes meanwhile counts nothing. Blocks.
     """
+    return _measured(folder, most)[0]
+
+
+def excess_of(folder: Path, most: int) -> str:
+    """What a command has done where its folder has more than it may, for a sentence; else empty. Blocks."""
+    return _measured(folder, most)[1]
+
+
+def _measured(folder: Path, most: int) -> tuple[int, str]:
     size = entries = 0
     folders = [os.fspath(folder)]
     while folders:
@@ -38,12 +47,15 @@ def size_of(folder: Path, most: int) -> int:
                     size += found.st_blocks * 512
                     if stat.S_ISDIR(found.st_mode):
                         folders.append(path)
-                    if size > most or entries > _MOST_ENTRIES:
-                        return max(size, most + 1)
+                    if size > most:
+                        return size, f"it wrote more than {most:,} bytes into its folder"
+                    if entries > _MOST_ENTRIES:
+                        return most + 1, f"it left more than {_MOST_ENTRIES:,} files in its folder"
         except OSError as error:
             if error.errno in _HIDDEN:
-                return max(size, most + 1)
-    return size
+                why = os.strerror(error.errno)
+                return most + 1, f"it left a folder in its folder that cannot be looked into ({why})"
+    return size, ""
 
 
 @contextmanager
@@ -64,10 +76,11 @@ def _stat(name: str, folder: int) -> os.stat_result | None:
         return None
 
 
-async def watch_size(folder: Path, most: int, excess: Callable[[], None]) -> None:
-    """Call `excess` once the folder takes more than `most` bytes; until then, look every second."""
+async def watch_size(folder: Path, most: int, excess: Callable[[str], None]) -> None:
+    """Tell `excess` once the folder takes more than `most` bytes, and why; until then, look every second."""
     while True:
-        if await trio.to_thread.run_sync(size_of, folder, most) > most:
-            excess()
+        why = await trio.to_thread.run_sync(excess_of, folder, most)
+        if why:
+            excess(why)
             return
         await trio.sleep(_EVERY_S)

@@ -134,7 +134,9 @@ def _read(path: Path) -> bytes:
     descriptor = os.open(path, _OPEN_FILE)
     try:
         if os.fstat(descriptor).st_nlink > 1:
-            raise Unfit(f"The command has put a hard link in the place of its {path.name}.")
+            raise Unfit(
+                f"The command has put a hard link in the place of its {path.name}, where a copy would do."
+            )
         return _content(descriptor)
     finally:
         os.close(descriptor)
@@ -214,7 +216,7 @@ class _Walk:
                 return
             if found.st_nlink > 1:
                 # A second name for a file elsewhere leads out as a symbolic link does.
-                self._leave(shown, "it has several names (hard links)")
+                self._leave(shown, "it has several names (hard links), and only a copy is sent")
                 return
             data = _content(descriptor)
         finally:

@@ -1,13 +1,17 @@
 """Removing a folder, whatever a command has made of it: folders in folders without end, rights taken away.
 
 Every folder below is brought up to the top before it is looked into. So no path grows too long, and one that
-is nested as deep as a disk allows takes no more memory and descriptors than any other. Blocks.
+is nested as deep as a disk allows takes no more memory and descriptors than any other. Nor is anything
+removed of what is mounted there, since the system moves no such place. Blocks.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +21,8 @@ __all__ = ["remove_tree"]
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NAME_BYTES: Final = 16
+#: Linux changes the rights of no link, and follows those that it is named.
+_FOLLOWS: Final = os.chmod not in os.supports_follow_symlinks
 
 
 def remove_tree(folder: Path) -> None:
@@ -27,20 +33,20 @@ def remove_tree(folder: Path) -> None:
             return
     except FileNotFoundError:
         return
-    folder.chmod(0o700)
-    top = os.open(folder, _FOLDER)
+    top = _opened(os.fspath(folder), None)
     try:
-        # No command can have made these names.
-        mark, count = entropy(_NAME_BYTES).hex(), 0
-        below = _emptied(top)
+        names = _unknown_names()
+        below = _lifted(top, top, names)
         while below:
             name = below.pop()
-            opened = os.open(name, _FOLDER, dir_fd=top)
             try:
-                for one in _emptied(opened):
-                    count += 1
-                    below.append(f"{mark}-{count}")
-                    os.rename(one, below[-1], src_dir_fd=opened, dst_dir_fd=top)
+                opened = _opened(name, top)
+            except PermissionError:
+                # Another user's, as programs in containers leave them; it goes where it is empty.
+                os.rmdir(name, dir_fd=top)
+                continue
+            try:
+                below += _lifted(opened, top, names)
             finally:
                 os.close(opened)
             os.rmdir(name, dir_fd=top)
@@ -49,15 +55,60 @@ def remove_tree(folder: Path) -> None:
     folder.rmdir()
 
 
-def _emptied(folder: int) -> list[str]:
-    """Remove what is no folder; the names of the folders, which their owner has all rights to now."""
-    folders = []
+def _unknown_names() -> Iterator[str]:
+    """Names that no command can have made."""
+    mark, count = entropy(_NAME_BYTES).hex(), 0
+    while True:
+        count += 1
+        yield f"{mark}-{count}"
+
+
+def _opened(name: str, above: int | None) -> int:
+    """A folder itself, with all rights for its owner if that is us. Raises OSError."""
+    try:
+        opened = os.open(name, _FOLDER, dir_fd=above)
+    except PermissionError:
+        _unlock(name, above)
+        opened = os.open(name, _FOLDER, dir_fd=above)
+    with suppress(PermissionError):
+        os.fchmod(opened, 0o700)
+    return opened
+
+
+def _unlock(name: str, above: int | None) -> None:
+    os.chmod(name, 0o700, dir_fd=above, follow_symlinks=_FOLLOWS)
+
+
+def _lifted(folder: int, top: int, names: Iterator[str]) -> list[str]:
+    """Remove what is no folder, and bring all folders up to `top`; their names there."""
+    lifted = []
     with os.scandir(folder) as listed:
-        names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in listed]
-    for name, is_folder in names:
-        if is_folder:
-            os.chmod(name, 0o700, dir_fd=folder)
-            folders.append(name)
-        else:
-            os.unlink(name, dir_fd=folder)
-    return folders
+        found = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in listed]
+    for name, is_folder in found:
+        if not is_folder:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
+            continue
+        above = next(names)
+        if _is_moved(name, folder, above, top):
+            lifted.append(above)
+    return lifted
+
+
+def _is_moved(name: str, folder: int, above: str, top: int) -> bool:
+    """Whether a folder was brought up; else it was empty, and is removed. Raises OSError."""
+    try:
+        os.rename(name, above, src_dir_fd=folder, dst_dir_fd=top)
+    except PermissionError:
+        try:
+            _unlock(name, folder)
+            os.rename(name, above, src_dir_fd=folder, dst_dir_fd=top)
+        except PermissionError:
+            # Of another user's, nobody else moves one to another place.
+            os.rmdir(name, dir_fd=folder)
+            return False
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        raise OSError(errno.EBUSY, "something is mounted in it; unmount that first") from error
+    return True

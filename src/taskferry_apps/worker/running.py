@@ -17,7 +17,7 @@ import attrs
 import trio
 
 from . import keeper
-from .disk import size_of, watch_size
+from .disk import excess_of, watch_size
 from .progress import Lines, Progress, progress_in
 from .text import tail
 
@@ -84,11 +84,10 @@ class _Output:
     is_too_large: bool = False
     _count: int = 0
 
-    def overfill(self) -> None:
+    def overfill(self, why: str) -> None:
         """Too much is on the disk."""
         self.is_too_large = True
-        most = self.command.limits.disk_bytes
-        self._stop(f"The command was stopped: it wrote more than {most:,} bytes into its folder.")
+        self._stop(f"The command was stopped: {why}.")
 
     async def pump(self, stream: trio.abc.ReceiveStream, sink: BinaryIO, is_bare: bool) -> None:
         """Write a stream down to its end; beyond the limit it is read and forgotten."""
@@ -179,8 +178,8 @@ async def run(
     if stop.is_set():
         return Ended("It was withdrawn.", is_stopped=True)
     is_cut_off = told.get("signal") == _CUT_OFF
-    if not is_cut_off and await trio.to_thread.run_sync(size_of, folder, most) > most:
-        output.overfill()
+    if not is_cut_off and (excess := await trio.to_thread.run_sync(excess_of, folder, most)):
+        output.overfill(excess)
     # Whoever was cut off may have been seen with too much at the same time.
     why = _verdict(told, most) if is_cut_off else why or output.fault or _verdict(told, most)
     return Ended(_quoting(why, folder), is_too_large=is_cut_off or output.is_too_large)
