@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import sqlite3
+import stat
 from contextlib import closing
 from functools import partial
 from io import BytesIO
@@ -75,7 +77,8 @@ async def test_what_a_killed_restore_has_left_goes_with_the_next_one(tmp_path: P
     """It holds a history that anybody who comes by this disk could read, and nobody would know of it."""
     account = await _a_store(tmp_path / "daemon.db")
     left, busy = tmp_path / ".new.restoring-7", tmp_path / ".new.restoring-8"
-    for folder in (left, busy, tmp_path / ".newer.restoring-7"):
+    mine = tmp_path / ".new.restoring-of-mine"
+    for folder in (left, busy, mine, tmp_path / ".newer.restoring-7"):
         folder.mkdir()
         (folder / "daemon.db").write_bytes(b"history")
     (tmp_path / ".new.restoring-9").symlink_to(tmp_path / ".newer.restoring-7")
@@ -87,5 +90,42 @@ async def test_what_a_killed_restore_has_left_goes_with_the_next_one(tmp_path: P
         os.close(under_way)
     assert not left.exists()
     assert (busy / "daemon.db").exists()
+    assert (mine / "daemon.db").exists()
     assert (tmp_path / ".newer.restoring-7" / "daemon.db").exists()
+    assert (tmp_path / "new" / "daemon.db").exists()
+
+
+async def test_a_disk_without_locks_of_folders_takes_a_backup(tmp_path: Path, monkeypatch) -> None:
+    """Some disks of networks lock files alone; what was left there stays, since it may be in use."""
+    account = await _a_store(tmp_path / "daemon.db")
+    left = tmp_path / ".new.restoring-7"
+    left.mkdir()
+    lock = fcntl.flock
+
+    def no_folders(descriptor, how):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        lock(descriptor, how)
+
+    monkeypatch.setattr(fcntl, "flock", no_folders)
+    await _put_back(tmp_path / "daemon.db", account, tmp_path / "new")
+    assert (tmp_path / "new" / "daemon.db").exists()
+    assert left.exists()
+
+
+async def test_what_another_restore_has_just_removed_is_in_nobodys_way(tmp_path: Path, monkeypatch) -> None:
+    """Two that begin at once find the same that was left."""
+    account = await _a_store(tmp_path / "daemon.db")
+    (tmp_path / ".new.restoring-7").mkdir()
+    listed = Path.iterdir
+
+    def late(path):
+        found = list(listed(path))
+        for folder in found:
+            if folder.name == ".new.restoring-7":
+                folder.rmdir()
+        return iter(found)
+
+    monkeypatch.setattr(Path, "iterdir", late)
+    await _put_back(tmp_path / "daemon.db", account, tmp_path / "new")
     assert (tmp_path / "new" / "daemon.db").exists()

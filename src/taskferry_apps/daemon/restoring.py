@@ -180,29 +180,45 @@ def _beginning(data: Path) -> str:
 
 def _held(folder: Path) -> int:
     """A descriptor that keeps a folder from counting as left behind. Raises OSError, if somebody has it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = _open_folder(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+        _lock(descriptor)
+    except BlockingIOError:
         os.close(descriptor)
         raise
+    except OSError:
+        pass  # a disk without locks of folders, on which nothing is cleared away
     return descriptor
+
+
+def _open_folder(folder: Path) -> int:
+    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+
+
+def _lock(folder: int) -> None:
+    fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def _clear_leftovers(data: Path) -> None:
     """Remove what restores under this name have left that were killed: history and keys, in the open."""
+    beginning = _beginning(data)
     for left in data.parent.iterdir():
-        if not left.name.startswith(_beginning(data)) or left.lstat().st_uid != os.geteuid():
+        if not (left.name.startswith(beginning) and left.name.removeprefix(beginning).isdecimal()):
             continue
         try:
-            held = _held(left)
+            opened = _open_folder(left)
         except OSError:
-            # Another one is under way; or it is none of ours.
+            # It is none of ours; or somebody else has just removed it.
             continue
         try:
-            shutil.rmtree(left, ignore_errors=True)
+            _lock(opened)
+            if os.fstat(opened).st_uid == os.geteuid():
+                shutil.rmtree(left, ignore_errors=True)
+        except OSError:
+            # Another one is under way; or nobody can tell here.
+            continue
         finally:
-            os.close(held)
+            os.close(opened)
 
 
 def _unpack(
