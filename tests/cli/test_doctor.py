@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import socket
 import sqlite3
@@ -96,6 +98,25 @@ def test_a_secret_in_a_file_that_everybody_reads_is_named(
     if level:
         assert "relay_token" in found[0].text
         assert str(password) in found[2].remedy
+
+
+def test_a_secret_in_a_folder_that_is_not_the_lookers_ends_no_look(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Credentials of a service are its own: whoever else looks goes on with what there is to see."""
+    config, password = tmp_path / "taskferry.toml", tmp_path / "password"
+    config.write_text(f'[relay]\nsmtp_password_file = "{password}"\n')
+    stat = Path.stat
+
+    def forbidden(path: Path, **more: bool) -> os.stat_result:
+        if path == password:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return stat(path, **more)
+
+    monkeypatch.setattr(Path, "stat", forbidden)
+    looks = list(of_database(tmp_path / "relay.db", config, None))
+    assert "settings file" not in [look.check for look in looks]
+    assert "database" in [look.check for look in looks]
 
 
 def test_people_are_shown_the_settings_that_were_set_and_the_number_of_the_others(nobody: Shell) -> None:

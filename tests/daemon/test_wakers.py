@@ -304,7 +304,6 @@ async def test_nothing_that_a_command_started_outlives_its_minute(tmp_path, monk
             os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 async def test_a_command_that_may_not_be_ended_ends_no_daemon(monkeypatch):
     """What runs as another user, by sudo for one, is let go after its minute, and its owner told."""
 
@@ -330,6 +329,7 @@ async def test_a_command_that_may_not_be_ended_ends_no_daemon(monkeypatch):
     await started[0].wait()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 async def test_what_a_command_that_ended_has_started_goes_on(tmp_path):
     """So an agent's program is begun."""
     note = tmp_path / "pid"

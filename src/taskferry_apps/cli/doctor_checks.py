@@ -82,8 +82,13 @@ def open_secrets(settings: DaemonSettings | RelaySettings) -> Iterator[Look]:
     if password is not None:
         held.setdefault(password, []).append("the mail server's password")
     for path, names in held.items():
+        try:
+            mode = path.stat().st_mode
+        except OSError:
+            # It is not there, or for others than who looks.
+            continue
         # A group of its own is a way to let a service read it.
-        if path.exists() and path.stat().st_mode & 0o007:
+        if mode & 0o007:
             text = f"{path} holds {', '.join(names)}, and every user of this machine may read it."
             yield Look("settings file", "fail", text, f"Run: chmod o-rwx {path}")
 
