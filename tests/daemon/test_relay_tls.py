@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import trio
@@ -121,6 +122,55 @@ async def test_no_way_around_a_wrong_certificate_is_tried(tmp_path):
         with pytest.raises(TlsFailed):
             await route.dialer.dial()
         assert route.notice() == ""
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def tunnels_to(port):
+    """The address of a proxy that leads every tunnel to this port of this machine."""
+
+    async def pump(source, sink):
+        try:
+            async for piece in source:
+                await sink.send_all(piece)
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass  # one of the two has gone
+
+    async def serve_one(asked):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += await asked.receive_some(4_096)
+        assert head.startswith(b"CONNECT relay.invalid:443 ")
+        async with asked, await trio.open_tcp_stream("127.0.0.1", port) as there:
+            await asked.send_all(b"HTTP/1.1 200 Connected\r\n\r\n")
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(pump, asked, there)
+                await pump(there, asked)
+                nursery.cancel_scope.cancel()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, serve_one, 0, host="127.0.0.1"))
+        yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("name", ["relay.invalid", "other.example"])
+async def test_through_a_proxy_the_relay_itself_proves_itself(tmp_path, monkeypatch, name):
+    """By the authority that was named, as to whoever reaches it directly; the proxy only passes bytes on."""
+    async with tls_relay(tmp_path, name) as (url, trusted, _), trio.open_nursery() as nursery:
+        async with tunnels_to(int(url.rpartition(":")[2])) as proxy:
+            monkeypatch.setenv("HTTPS_PROXY", proxy)
+            monkeypatch.delenv("https_proxy", raising=False)
+            monkeypatch.delenv("NO_PROXY", raising=False)
+            monkeypatch.delenv("no_proxy", raising=False)
+            dialer = routes(nursery, trusted)("https://relay.invalid").dialer
+            if name == "relay.invalid":
+                transport = await dialer.dial()
+                assert transport.kind == "longpoll"
+                await transport.aclose()
+            else:
+                with pytest.raises(TlsFailed, match=r"(?i)certificate"):
+                    await dialer.dial()
         nursery.cancel_scope.cancel()
 
 
