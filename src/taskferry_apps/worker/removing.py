@@ -39,20 +39,24 @@ def remove_tree(folder: Path) -> None:
         below = _lifted(top, top, names)
         while below:
             name = below.pop()
-            try:
-                opened = _opened(name, top)
-            except PermissionError:
-                # Another user's, as programs in containers leave them; it goes where it is empty.
-                os.rmdir(name, dir_fd=top)
-                continue
-            try:
-                below += _lifted(opened, top, names)
-            finally:
-                os.close(opened)
+            below += _emptied(name, top, names)
             os.rmdir(name, dir_fd=top)
     finally:
         os.close(top)
     folder.rmdir()
+
+
+def _emptied(name: str, top: int, names: Iterator[str]) -> list[str]:
+    """Remove or bring up what is in a folder at the top; the names of what was brought up."""
+    try:
+        opened = _opened(name, top)
+    except PermissionError:
+        # Another user's, as programs in containers leave them; it goes where it is empty.
+        return []
+    try:
+        return _lifted(opened, top, names)
+    finally:
+        os.close(opened)
 
 
 def _unknown_names() -> Iterator[str]:
