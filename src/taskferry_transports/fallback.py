@@ -79,12 +79,12 @@ class FallbackDialer:
                 raise
             try:
                 transport = await self._longpoll.dial()
-            except ProxyUnusable as unusable:
-                # That lasts; what WebSocket was refused for need not.
-                raise UpgradeRefused(
-                    f"{refused.reason}; there is no polling either: {unusable.reason}",
-                    retry_after=refused.retry_after,
-                ) from unusable
+            except DialRefused as polling:
+                polling.reason = f"WebSocket: {refused.reason}; polling: {polling.reason}"
+                if isinstance(polling, ProxyUnusable):
+                    # That lasts; what WebSocket was refused for need not.
+                    raise UpgradeRefused(polling.reason, retry_after=refused.retry_after) from polling
+                raise
             # Only now: a long-poll that fails, too, says nothing about WebSocket.
             self._longpoll_until, self._longpoll_in = trio.current_time() + self._remember, network
             self._choose("longpoll", f"WebSocket did not get through: {refused.reason}")

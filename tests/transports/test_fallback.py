@@ -184,3 +184,14 @@ async def test_a_proxy_that_cannot_be_used_makes_no_refusal_a_lasting_one():
 def test_the_network_of_now_is_told_without_asking_anybody():
     """Twice the same, while nothing changes; it takes no packet, and no name that somebody resolves."""
     assert network_now() == network_now()
+
+
+async def test_where_neither_way_gets_through_both_reasons_are_told():
+    """A relay that is down is not to look like a proxy that is wrong, nor the other way round."""
+    dialer = FallbackDialer(
+        Scripted(Unreachable("refused")), Scripted(UpgradeRefused("403", status=403)), apart=lambda: True
+    )
+    with pytest.raises(UpgradeRefused) as raised:
+        await dialer.dial()
+    assert raised.value.reason == "WebSocket: refused; polling: 403"
+    assert raised.value.status == 403
