@@ -62,6 +62,7 @@ __all__ = [
     "set_recovery",
     "settles",
     "whole",
+    "withdrawn",
 ]
 
 T = TypeVar("T")
@@ -273,6 +274,21 @@ def settles(pinned: AccountLog, offered: AccountLog) -> bool:
         return False
     shared = pinned.shared_with(offered)
     return pinned.state_at(shared).recovery in _signers(offered, shared)
+
+
+def withdrawn(held: AccountLog, log: AccountLog) -> frozenset[str]:
+    """Agents of `held` that no device served at some place of `log` beyond what the two share.
+
+    Who has such a name in `log` now is another agent. Both logs were folded: no signature is verified again.
+    """
+    shared = held.shared_with(log)
+    before = held.state_at(shared)
+    gone = held.state.agents.keys() - before.agents.keys()
+    ledger = Ledger.resume(before)
+    for raw in log.after(shared):
+        ledger.retake(raw)
+        gone |= before.agents.keys() - ledger.agents.keys()
+    return frozenset(gone)
 
 
 def _signers(log: AccountLog, start: int) -> list[bytes]:

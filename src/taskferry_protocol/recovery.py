@@ -11,12 +11,13 @@ from typing import Final
 import attrs
 
 from .account_state import AccountState
-from .accounts import AccountLog, LogRelation, compare, recover, refold
+from .accounts import AccountLog, LogRelation, compare, recover, refold, set_agent
 from .crypto import SigningKey, parse_signed, verify_by_known_key
 from .devices import DeviceKeys, consent_to_stand
 from .errors import RejectCode, RemoteProtocolError
 from .ids import AccountId, DeviceId, Instant
-from .statements import Create, Recover, Rename, open_statement
+from .limits import STATEMENT_BYTES
+from .statements import Create, Recover, Rename, SetAgent, open_statement
 
 __all__ = ["VISITOR", "Base", "choose_base", "log_before", "names_in", "restate"]
 
@@ -79,12 +80,17 @@ def choose_base(held: AccountLog | None, shown: AccountLog, recovery: bytes, kep
 
 def log_before(base: Base, device: DeviceId) -> AccountLog:
     """The log without the recoveries at its end that name a device: they are left by tries cut off."""
-    kept = base.kept
-    while kept > 1:
-        body = open_statement(base.log.statements[kept - 1], verify_by_known_key).body
-        if not isinstance(body, Recover) or all(record.id != device for record in body.devices):
-            break
-        kept -= 1
+    kept = end = base.kept
+    while end > 1:
+        statement = open_statement(base.log.statements[end - 1], verify_by_known_key)
+        end -= 1
+        match statement.body:
+            case Recover(devices=devices) if any(record.id == device for record in devices):
+                kept = end
+            case SetAgent(devices=ids) if device in ids and statement.signed.key == base.state.recovery:
+                pass  # said after a recovery that had no room for it
+            case _:
+                break
     return refold(base.log.statements[:kept])
 
 
@@ -93,7 +99,8 @@ def restate(
 ) -> AccountLog:
     """The log with the recovery: the device of `keys` serves every agent, `keep` stay as they were.
 
-    All other devices are put out. Raises RemoteProtocolError as folding does.
+    All other devices are put out. What the one statement has no room for, that `keep` serve an agent, too, is
+    said after it. Raises RemoteProtocolError as folding does: too-large where so many devices have no room.
     """
     state = base.state
     stays = state.devices.get(keys.id)
@@ -108,5 +115,14 @@ def restate(
     else:
         first = (keys.record, consent_to_stand(keys, state.account, state.length))
     devices = [first, *((device.record, b"") for device in kept)]
-    statement = recover(state, devices, agents, at=at, by=recovery)
-    return refold(base.log.statements[: base.kept]).extend([statement])
+    said = dict(agents)
+    statement = recover(state, devices, said, at=at, by=recovery)
+    left_out = [name for name in sorted(agents) if len(agents[name]) > 1]
+    while len(statement) > STATEMENT_BYTES and left_out:
+        said[left_out.pop()] = {keys.id}
+        statement = recover(state, devices, said, at=at, by=recovery)
+    log = refold(base.log.statements[: base.kept]).extend([statement])
+    for name in sorted(agents):
+        if said[name] != agents[name]:
+            log = log.extend([set_agent(log.state, name, agents[name], at=at, by=recovery)])
+    return log

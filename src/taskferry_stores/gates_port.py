@@ -32,8 +32,11 @@ class GateReads(Protocol):
         and what is quarantined.
         """
 
-    async def requests_from(self, account: AccountId, now: Instant) -> int:
-        """How many requests of an account's agents wait for the owner, as in `waiting_counts`."""
+    async def requests_held(self, account: AccountId | None, now: Instant) -> int:
+        """How many requests of an account's agents, or of all peers', have time left and are not answered.
+
+        They wait for the owner, or were taken back: those stand until their time is over, too.
+        """
 
     async def connection_page(
         self, query: ConnectionQuery, after: Place | None, limit: int, order: Order

@@ -58,7 +58,12 @@ class FallbackDialer:
     async def dial(self) -> Transport:
         """Open one transport of either kind, or raise a kind of `DialRefused`."""
         if trio.current_time() < self._longpoll_until:
-            return await self._longpoll.dial()
+            try:
+                return await self._longpoll.dial()
+            except DialRefused:
+                # Perhaps this is another network now: the next try begins anew.
+                self._longpoll_until = -inf
+                raise
         try:
             transport = await self._websocket.dial()
         except (UpgradeRefused, DialTimedOut, Unreachable) as refused:

@@ -35,3 +35,19 @@ def test_an_edit_needs_something_to_change_and_an_agent(bob: Shell) -> None:
     refused = bob("agent", "create", "writer", "--tagline", "other")
     assert "taskferry agent edit writer" in refused.err
     assert refused.code != 0
+
+
+def test_a_withdrawn_agent_and_its_credentials_are_gone(alice: Shell) -> None:
+    """The owner is asked first; the program that held the credential is refused; another owner's stays."""
+    assert alice("agent", "create", "passing").code == 0
+    secret = str(alice("token", "create", "passing", "--json").json()["token"])
+    assert alice("whoami", "--token", secret).code == 0
+    assert alice("agent", "withdraw", "@bob/passing", "--yes").code == 2
+    assert alice("agent", "withdraw", "passing", stdin="n\n").code != 0
+    assert "@alice/passing" in alice("agent", "list").out
+    ran = alice("agent", "withdraw", "passing", "--yes")
+    assert ran.code == 0, ran.err
+    assert "passing is withdrawn. Ended: 0 connections and requests, and all its credentials." in ran.out
+    assert "@alice/passing" not in alice("agent", "list").out
+    assert alice("whoami", "--token", secret).code != 0
+    assert alice("agent", "withdraw", "passing", "--yes").code == 5

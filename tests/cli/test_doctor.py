@@ -16,7 +16,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from taskferry_apps.cli.doctor_checks import settings_of
 from taskferry_apps.cli.doctor_network import certificate, relay_from_here
+from taskferry_apps.cli.doctor_relay import of_database
 
 from .conftest import Ran, Shell
 
@@ -69,6 +71,31 @@ def test_all_is_well(alice: Shell) -> None:
     token = (alice.data / "owner.token").read_text().strip()
     assert token not in ran.out
     assert alice("doctor").out.startswith("ok   ")
+
+
+@pytest.mark.parametrize(("mode", "level"), [(0o644, "fail"), (0o640, None), (0o600, None)])
+def test_a_secret_in_a_file_that_everybody_reads_is_named(
+    tmp_path: Path, mode: int, level: str | None
+) -> None:
+    """Of daemon and relay; a group of its own may read it, as a service does."""
+    config, password = tmp_path / "taskferry.toml", tmp_path / "password"
+    config.write_text(
+        f'[daemon]\nrelay_token = "{"t" * 20}"\n[relay]\nclient_tokens = "some={"t" * 20}"\n'
+        f'smtp_password_file = "{password}"\n'
+    )
+    password.write_text("secret")
+    for path in (config, password):
+        path.chmod(mode)
+    _, looks = settings_of(tmp_path / "data", config)
+    found = [look for look in looks if look.check == "settings file"]
+    found += [
+        look for look in of_database(tmp_path / "relay.db", config, None) if look.check == "settings file"
+    ]
+    assert [look.level for look in found] == ([level] * 3 if level else [])
+    assert "t" * 20 not in str(found)
+    if level:
+        assert "relay_token" in found[0].text
+        assert str(password) in found[2].remedy
 
 
 def test_people_are_shown_the_settings_that_were_set_and_the_number_of_the_others(nobody: Shell) -> None:

@@ -6,9 +6,14 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
+import trio
+
+from taskferry_apps.daemon.compose import routes
 from tests.crash.world import World, connect, listed, until
+from tests.transports.lying_server import said
 
 
 class OldProxy:
@@ -101,3 +106,34 @@ def test_refused_upgrade_falls_back_to_long_polling_and_says_so(tmp_path: Path) 
         assert relay["transport"] == "longpoll"
         assert "upgrade" in str(relay["notice"]).lower() or "websocket" in str(relay["notice"]).lower(), relay
         assert proxy.refused >= 2
+
+
+async def test_what_gets_through_is_remembered_from_one_session_to_the_next() -> None:
+    """A network that swallows upgrades would cost each new session the whole patience of a dial."""
+    asked: list[bytes] = []
+
+    async def answer(stream: trio.SocketStream) -> None:
+        async with stream:
+            try:
+                head = await stream.receive_some(65_536)
+                asked.append(head.split(b" ", 2)[1])
+                if asked[-1] == b"/v1/ws":
+                    await stream.send_all(b"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n")
+                elif asked[-1] == b"/v1/link/open":
+                    await stream.send_all(said(b'{"token":"' + b"a" * 43 + b'"}', "201 Created"))
+                else:
+                    await stream.send_all(said(b"", "410 Gone"))
+            except trio.BrokenResourceError:
+                pass  # whoever asked has gone
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, answer, 0, host="127.0.0.1"))
+        url = f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        route_to = routes(nursery)
+        for _ in range(3):
+            transport = await route_to(url).dialer.dial()
+            assert transport.kind == "longpoll"
+            await transport.aclose()
+        nursery.cancel_scope.cancel()
+    assert asked.count(b"/v1/ws") == 1
+    assert asked.count(b"/v1/link/open") == 3

@@ -10,15 +10,17 @@ import pytest
 import trio
 
 from taskferry_apps import system
+from taskferry_apps.daemon import recovery
 from taskferry_apps.daemon.core import SEQUENCE_FLOOR, Core
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, NewAgent
 from taskferry_apps.daemon.recovery_port import NewRecovery
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.phrase import phrase_of, seed_of
-from taskferry_protocol.accounts import create, fold, set_agent
+from taskferry_protocol.accounts import AccountLog, create, fold, set_agent
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
+from taskferry_protocol.errors import RejectCode, RemoteProtocolError
 from taskferry_protocol.frames import Frame, ReplyFrame
 from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.records import AccountRecord, AppendStatements, NameKeys, PutSetting
@@ -248,6 +250,27 @@ async def test_a_device_that_is_kept_stays_with_its_agents():
             assert len(log.state.agents["requester"]) == 2
             await until(lambda: connected(daemon))
         await until(lambda: connected(old))
+
+
+async def test_more_than_a_recovery_has_room_for_is_refused_before_anything_is_written(monkeypatch):
+    """With a code, a sentence and the next step; no key is kept, and the relay has no statement."""
+    async with a_world() as world, world.running(Machine("alice")) as old:
+        phrase = await set_up(old, "alice", "requester")
+        fresh = Machine("fresh")
+        async with world.running(fresh) as daemon:
+            before = await statements(world)
+
+            def no_room(*_: object, **__: object) -> AccountLog:
+                raise RemoteProtocolError(RejectCode.TOO_LARGE, "8193 bytes, 8192 allowed")
+
+            with monkeypatch.context() as patch:
+                patch.setattr(recovery, "restate", no_room)
+                with pytest.raises(DaemonRefusal) as failure:
+                    await daemon.recovery.recover(OWNER, wanted(phrase, keep=("laptop",)))
+            assert (failure.value.code, failure.value.detail) == ("too-large", {"field": "keep"})
+            assert "Keep fewer machines" in failure.value.next_step
+            assert (fresh.vault.ring, await statements(world)) == (None, before)
+            await daemon.recovery.recover(OWNER, wanted(phrase))
 
 
 async def test_a_thiefs_branch_is_cut_off():

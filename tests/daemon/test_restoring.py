@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import sqlite3
 from contextlib import closing
 from functools import partial
@@ -67,3 +69,23 @@ async def test_a_backup_with_a_will_of_its_own_is_not_put_back(tmp_path: Path, s
         await _put_back(store, account, tmp_path / "again")
     assert not (tmp_path / "again").exists()
     assert not list(tmp_path.glob(".again*"))
+
+
+async def test_what_a_killed_restore_has_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    """It holds a history that anybody who comes by this disk could read, and nobody would know of it."""
+    account = await _a_store(tmp_path / "daemon.db")
+    left, busy = tmp_path / ".new.restoring-7", tmp_path / ".new.restoring-8"
+    for folder in (left, busy, tmp_path / ".newer.restoring-7"):
+        folder.mkdir()
+        (folder / "daemon.db").write_bytes(b"history")
+    (tmp_path / ".new.restoring-9").symlink_to(tmp_path / ".newer.restoring-7")
+    under_way = os.open(busy, os.O_RDONLY)
+    try:
+        fcntl.flock(under_way, fcntl.LOCK_EX)
+        await _put_back(tmp_path / "daemon.db", account, tmp_path / "new")
+    finally:
+        os.close(under_way)
+    assert not left.exists()
+    assert (busy / "daemon.db").exists()
+    assert (tmp_path / ".newer.restoring-7" / "daemon.db").exists()
+    assert (tmp_path / "new" / "daemon.db").exists()

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import attrs
 import trio
+import trio.testing
 
 from taskferry_apps import system
 from taskferry_apps.daemon.beginning import Beginning
@@ -107,6 +111,14 @@ class Machine:
     clock: Clock | None = None
     """Where it has another one than the rest of the world."""
 
+    async def is_new(self) -> bool:
+        """Whether it is like any other on which no daemon has begun."""
+        return (
+            type(self.store) is MemoryDaemonStore
+            and await self.store.own_account() is None
+            and not any((self.vault.ring, self.vault.beginning, self.folder, self.clock))
+        )
+
 
 class Tampering(MemoryTransport):
     """A transport whose frames from the relay pass through the world's `tamper`."""
@@ -148,6 +160,8 @@ class World:
     policy: Policy = attrs.field(factory=lambda: Policy([URL]))
     tamper: Callable[[Frame], Frame] | None = None
     """What a lying relay makes of each frame that it should have sent."""
+    is_untouched: bool = False
+    """Whether its relay is as usual, and nobody has called there yet."""
     _scope: trio.CancelScope | None = None
 
     async def start_relay(self) -> None:
@@ -168,8 +182,24 @@ class World:
         if self._scope is not None:
             self._scope.cancel()
 
+    def is_new(self) -> bool:
+        """Whether it is like any other at its beginning."""
+        moved_ms = self.clock.ahead_ms or self.clock.stepped_ms
+        return self.is_untouched and self.tamper is None and not moved_ms
+
+    async def restore(self, alice: Machine, bob: Machine) -> None:
+        """Give the relay and both machines what they would hold if Alice and Bob had been introduced here."""
+        relay, *machines = copy.deepcopy(_introduced())
+        self.stop_relay()
+        self.relay_store = relay
+        await self.start_relay()
+        for machine, held in zip((alice, bob), machines, strict=True):
+            vars(machine.store).update(vars(held.store))
+            machine.vault.ring = held.vault.ring
+
     async def dial(self) -> Transport:
         """A transport to the relay of now."""
+        self.is_untouched = False
         return Tampering(await self.network.dial(), self)
 
     def route_to(self, url: str) -> Route:
@@ -216,18 +246,31 @@ async def a_world(
     async with trio.open_nursery() as nursery:
         world = World(nursery, relay_store or MemoryRelayStore(GENERATION), policy=policy or Policy([URL]))
         await world.start_relay()
+        world.is_untouched = not (relay_store or policy)
         yield world
         nursery.cancel_scope.cancel()
 
 
 async def until(found: Callable[[], Awaitable[T | None]], patience_s: float = PATIENCE_S) -> T:
     """What `found` gives as soon as it gives something; fails when it takes too long."""
+    pause_s = 0.001
     with trio.fail_after(patience_s):
         while True:
             value = await found()
             if value:
                 return value
-            await trio.sleep(0.01)
+            await trio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 0.01)
+
+
+async def until_in(daemon: Daemon) -> None:
+    """Wait until a daemon with an account has a session with the relay."""
+
+    async def is_in() -> bool:
+        relay = (await daemon.status()).relay
+        return relay is not None and relay.connected
+
+    await until(is_in)
 
 
 async def set_up(daemon: Daemon, owner: str, agent: str) -> str:
@@ -265,12 +308,37 @@ async def connected(
     world: World, alice: Machine | None = None, bob: Machine | None = None
 ) -> AsyncIterator[tuple[Daemon, Daemon]]:
     """The daemons of Alice and Bob, who have just been introduced, while the block lasts."""
-    async with (
-        world.running(alice or Machine("alice")) as a,
-        world.running(bob or Machine("bob")) as b,
-    ):
-        await introduce(a, b)
+    alice, bob = alice or Machine("alice"), bob or Machine("bob")
+    are_new = world.is_new() and await alice.is_new() and await bob.is_new()
+    if are_new:
+        await world.restore(alice, bob)
+    async with world.running(alice) as a, world.running(bob) as b:
+        if are_new:
+            await until_in(a)
+            await until_in(b)
+        else:
+            await introduce(a, b)
         yield a, b
+
+
+@cache
+def _introduced() -> tuple[RelayStore, Machine, Machine]:
+    """What a relay and the machines of Alice and Bob hold once these have been introduced; not to be changed.
+
+    Hundreds of tests begin with a copy, which costs a fifth of the introduction.
+    """
+
+    async def made() -> tuple[RelayStore, Machine, Machine]:
+        alice, bob = Machine("alice"), Machine("bob")
+        async with a_world() as world, world.running(alice) as a, world.running(bob) as b:
+            await introduce(a, b)
+            # Whatever the introduction is followed by has been said and heard.
+            await trio.testing.wait_all_tasks_blocked()
+            return copy.deepcopy((world.relay_store, alice, bob))
+
+    # In a thread of its own, since this one has an event loop that runs, and maybe a clock that jumps.
+    with ThreadPoolExecutor(1) as apart:
+        return apart.submit(trio.run, made).result()
 
 
 async def allow_tasks(granting: Daemon, mine: str, asking: Daemon, peer: str, most: int = 20) -> None:

@@ -227,3 +227,16 @@ def test_a_record_is_its_owners_alone(record, config):
     assert stat.S_IMODE(record.before().stat().st_mode) == 0o600
     assert stat.S_IMODE(record.path.stat().st_mode) == 0o600
     assert json.loads(record.path.read_text())["done"][0]["kind"] == "edit"
+
+
+def test_no_program_is_given_what_is_set_for_taskferry(tmp_path, monkeypatch, record):
+    """An agent's host that were left running with the owner's credential would act by it."""
+    monkeypatch.setenv("TASKFERRY_LOCAL_API_TOKEN", "tfo_secret")
+    monkeypatch.setenv("FOR_ALL", "yes")
+    script = (
+        f"import os, pathlib; pathlib.Path({str(tmp_path / 'around')!r}).write_text(repr(dict(os.environ)))"
+    )
+    apply([RunProgram((sys.executable, "-c", script), program(tmp_path, "back"))], record, quiet)
+    around = (tmp_path / "around").read_text()
+    assert "FOR_ALL" in around
+    assert "TASKFERRY" not in around

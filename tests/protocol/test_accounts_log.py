@@ -19,6 +19,7 @@ from taskferry_protocol.accounts import (
     consent_to_stand,
     fold,
     refold,
+    withdrawn,
 )
 from taskferry_protocol.errors import LocalProtocolError
 from taskferry_protocol.ids import DeviceId, Hash, LogPosition
@@ -344,3 +345,33 @@ def test_random_history_folds_to_what_a_plain_model_says(data):
         if device.record.manage is not None:
             known = log.signer_was_manager(device.record.manage, log.position_at(cut))
             assert known == (device.record.manage in prefix.state.manage_keys())
+
+
+# --- Agents that were withdrawn ---
+
+
+def test_an_agent_that_no_device_served_in_between_was_withdrawn(ann: Owner) -> None:
+    """Also where it is served again; not where another device takes it over at once, nor one that is new."""
+    for name in ("gone", "anew", "moved", "lost", "kept"):
+        ann.serve(name, SERVER if name == "lost" else ann.laptop)
+    held = ann.log
+    ann.serve("gone")
+    ann.serve("anew")
+    ann.serve("anew", ann.laptop)
+    ann.serve("moved", PHONE)
+    ann.serve("new", PHONE)
+    ann.serve("new")
+    ann.revoke(SERVER)
+    assert withdrawn(held, ann.log) == {"gone", "anew", "lost"}
+    assert withdrawn(held, held) == frozenset()
+    assert withdrawn(ann.log, held) == frozenset()
+
+
+def test_an_agent_of_a_branch_that_does_not_count_was_withdrawn(ann: Owner) -> None:
+    """What the branch that counts calls by that name is another agent; what is older than both stays."""
+    ann.serve("old", ann.laptop)
+    shared = ann.log
+    losing = ann.serve("here", ann.laptop)
+    ann.log = shared
+    ann.serve("other", ann.laptop)
+    assert withdrawn(losing, ann.serve("here", ann.laptop)) == {"here"}

@@ -9,6 +9,8 @@ from taskferry_protocol.accounts import (
     DeviceStatus,
     consent_to_recovery,
     consent_to_stand,
+    fold,
+    withdrawn,
 )
 from taskferry_protocol.crypto import Kind
 from taskferry_protocol.recovery import Base, log_before, restate
@@ -177,3 +179,41 @@ def test_the_log_before_a_recovery_is_found_again_however_often_it_was_tried(ann
         assert log_before(base, ann.laptop.id).position == log.position
     ann.serve("scout", ann.laptop)
     assert log_before(Base(ann.log, ann.log.state.length), ann.laptop.id).position == ann.log.position
+
+
+def _with_many(owner: Owner, devices: int, agents: int) -> list[DeviceKeys]:
+    """Other devices of an owner, all of which serve all of as many agents."""
+    others = [managing_device(f"machine number {n}") for n in range(devices)]
+    for keys in others:
+        owner.add(keys)
+    for n in range(agents):
+        owner.serve(f"an-agent-with-a-long-name-no-{n:02}", owner.laptop, *others)
+    return others
+
+
+@pytest.mark.parametrize("devices", [1, 2, 4, 12])
+def test_many_agents_on_devices_that_stay_are_restated_whatever_room_one_statement_has(ann, devices):
+    """All serve what they served; no agent is left without a device for one statement even."""
+    others = _with_many(ann, devices, 64)
+    before, tablet = ann.log, managing_device("tablet")
+    base = Base(before, before.state.length)
+    log = restate(base, tablet, [keys.id for keys in others], ann.recovery, at=NOW)
+    serving = tuple(sorted([tablet.id, *(keys.id for keys in others)]))
+    assert log.state.agents == dict.fromkeys(before.state.agents, serving)
+    assert (log.state.length > before.state.length + 1) == (devices > 1)
+    assert withdrawn(before, log) == frozenset()
+    assert fold(log.statements).position == log.position
+    tried = Base(log, log.state.length)
+    assert log_before(tried, tablet.id).position == before.position
+    again = restate(tried, tablet, [keys.id for keys in others], ann.recovery, at=NOW)
+    assert log_before(Base(again, again.state.length), tablet.id).position == before.position
+
+
+def test_devices_that_have_no_room_in_a_recovery_are_refused(ann):
+    """Their records must be in the one statement; with fewer of them it is made."""
+    others = _with_many(ann, 31, 64)
+    base, tablet = Base(ann.log, ann.log.state.length), managing_device("tablet")
+    with Refused("too-large"):
+        restate(base, tablet, [keys.id for keys in others], ann.recovery, at=NOW)
+    log = restate(base, tablet, [keys.id for keys in others[:8]], ann.recovery, at=NOW)
+    assert len(log.state.active_devices()) == 9

@@ -304,7 +304,7 @@ async def test_requests_of_one_account_are_counted_whatever_agents_ask(daemon):
             ]
         )
     await daemon.commit([SaveConnection(peer_connection("alice/helper", "carol/coder", n=9))])
-    assert [await daemon.requests_from(one, NOW) for one in (bob, carol)] == [2, 1]
+    assert [await daemon.requests_held(one, NOW) for one in (bob, carol)] == [2, 1]
 
 
 @pytest.mark.parametrize("order", list(Order))

@@ -10,6 +10,7 @@ from taskferry_protocol.records import (
     ApprovalState,
     BreakerRecord,
     ConnectionQuery,
+    ConnectionState,
     CountExchange,
     DropProposal,
     DropRuntimes,
@@ -53,6 +54,7 @@ from taskferry_protocol.records import (
     RuleUse,
     Rung,
     RuntimeId,
+    SaveConnection,
     SeenKey,
     SetRung,
     ShowMessages,
@@ -63,6 +65,7 @@ from taskferry_protocol.records import (
     UseRule,
 )
 from taskferry_protocol.records import EvidenceRecord as Evidence
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest, ForgetSealed
 from taskferry_stores.port import StoreConflict
 from taskferry_stores.sqlite import open_daemon_store, open_relay_store
 
@@ -78,6 +81,7 @@ from .samples import (
     flow,
     grant,
     message,
+    peer_connection,
     seen,
     sha,
     store,
@@ -168,6 +172,11 @@ def of_seen(scans):
     return {scan for scan in scans if scan[0] in {"seen", "s"} and "DELETE FROM seen" in scan[2]}
 
 
+def of_settings(scans):
+    """The handful of settings that the index of words has, read once by each connection."""
+    return {scan for scan in scans if scan[2] == "SELECT k, v FROM 'main'.'search_config'"}
+
+
 async def test_daemon_looks_up_and_does_not_scan(tmp_path):
     """Every batched read and every change of a daemon finds its rows by an index."""
     hashes = [sha(f"m{n}") for n in range(5)]
@@ -226,12 +235,21 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
         await stops(daemon, hashes)
         await daemon.commit([OfferAgain(NOW), PurgeSeen(NOW, 1), PurgeAnswers(NOW, 1)])
         await daemon.commit([PruneEvents(Instant(NOW), 10, 10)])
+        await daemon.commit([ForgetSealed((sha("m0"), sha("none")))])
+        await forgetting(daemon)
     # Each stops at its first row, or holds only what is open.
     few = {"tasks_deadline", "outbox_due", "gates_waiting", "breakers_tripped"}
     # Counted by its hashes, as many as the daemon bounds; no other scan of it is let pass.
     counted = {s for s in scans if s[:2] == ("quarantine", "sqlite_autoindex_quarantine_1")}
     assert {statement[:22] for *_, statement in counted} == {"SELECT (SELECT count(*"}
-    assert unbounded(scans - counted, allowed=few) - of_feed(scans) == set()
+    assert unbounded(scans - counted, allowed=few) - of_feed(scans) - of_settings(scans) == set()
+
+
+async def forgetting(daemon):
+    """What is changed as strangers are forgotten."""
+    record = peer_connection("alice/helper", "carol/coder", state=ConnectionState.EXPIRED)
+    await daemon.commit([append("carol"), SaveConnection(record), store(message("m9", cls="connection"))])
+    await daemon.commit([ForgetRequest(record.request), ForgetAccount(account("carol"))])
 
 
 async def decisions(daemon, hashes):
@@ -247,7 +265,8 @@ async def decisions(daemon, hashes):
     await daemon.rule_uses([rule.id], RuleUse.TASK, NOW)
     await daemon.requests_over(NOW, 10)
     await daemon.waiting_counts(NOW)
-    await daemon.requests_from(AccountId(bytes(32)), NOW)
+    await daemon.requests_held(AccountId(bytes(32)), NOW)
+    await daemon.requests_held(None, NOW)
     for order in Order:
         await daemon.connection_page(ConnectionQuery("helper"), Place(3), 10, order)
     await daemon.approvals(hashes)

@@ -115,3 +115,16 @@ async def test_failing_long_poll_is_not_remembered():
         await dialer.dial()
     await dialer.dial()
     assert websocket.calls == 2
+
+
+async def test_a_long_poll_that_does_not_get_through_is_no_choice_any_more():
+    """Whoever has moved to another network meanwhile is not kept away for as long as it is remembered."""
+    link = transport()
+    websocket = Scripted(UpgradeRefused("400", status=400), link)
+    dialer = FallbackDialer(websocket, Scripted(transport(), Unreachable("another network")))
+    await dialer.dial()
+    with pytest.raises(Unreachable):
+        await dialer.dial()
+    assert websocket.calls == 1
+    assert await dialer.dial() is link
+    assert dialer.kind == "websocket"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import trio
 
+from taskferry_apps.cli import doctor_network
+from taskferry_apps.cli.doctor_checks import Look
 from taskferry_apps.cli.doctor_network import relay_from_here
 from taskferry_apps.daemon.meeting_client import MeetingFailed, open_meeting
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
@@ -100,3 +102,18 @@ def test_the_doctor_asks_a_relay_of_this_machine_by_no_proxy(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "socks5://127.0.0.1:9")
     looks = list(relay_from_here("http://127.0.0.1:9", clock=False))
     assert [look.check for look in looks if look.level == "fail"] == ["relay from here"]
+
+
+def test_the_doctor_looks_at_a_relay_through_its_proxy(monkeypatch):
+    """Where nothing but the proxy gets out, a certificate that cannot be seen directly is no fault."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
+    looks = [(look.check, look.level) for look in relay_from_here("https://relay.invalid", clock=False)]
+    assert looks == [("TLS", "ok"), ("relay from here", "fail")]
+
+
+def test_the_doctor_names_a_proxy_that_cannot_be_used(monkeypatch):
+    """A daemon may do without it, as long as its WebSocket gets through."""
+    monkeypatch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
+    monkeypatch.setattr(doctor_network, "certificate", lambda *_: Look("TLS", "ok", "fine"))
+    looks = [(look.check, look.level) for look in relay_from_here("https://relay.invalid", clock=False)]
+    assert looks == [("TLS", "ok"), ("proxy", "warn")]

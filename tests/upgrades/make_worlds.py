@@ -50,6 +50,7 @@ EARLY: Final = (
     Early("e3df536", 4, 5),
     Early("ae9caac", 5, 6),
     Early("200393f", 5, 7),
+    Early("664e2a34", 5, 8),
 )
 
 #: Run with the commit's own code, in its own tree.

@@ -149,6 +149,22 @@ def test_a_command_ends_with_a_worker_that_heard_nothing_of_it(tmp_path):
     assert [pid for pid in left if is_alive(pid)] == []
 
 
+def test_what_may_not_be_killed_holds_up_no_verdict(monkeypatch):
+    """A program that runs as another user, by sudo for one, outlives its command, whose end is told."""
+    tried = []
+
+    def forbidden(process, number):
+        tried.append((process, number))
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(keeper, "_children", lambda: [4_000_000])
+    monkeypatch.setattr(os, "kill", forbidden)
+    monkeypatch.setattr(os, "killpg", forbidden)
+    monkeypatch.setattr(os, "waitpid", lambda *_: (0, 0))
+    keeper._end_all(4_000_001)
+    assert tried == [(4_000_001, signal.SIGKILL), (4_000_000, signal.SIGKILL)]
+
+
 async def test_many_files_together_are_bounded(shop):
     """Each is small enough, all are not: it is stopped while it writes on, and its folder does not stay."""
     handle = await shop.send()

@@ -22,6 +22,7 @@ def agent() -> None:
       taskferry agent edit writer --tagline "Reports on papers"
       taskferry agent list
       taskferry agent mode writer guarded
+      taskferry agent withdraw writer
     """
 
 
@@ -152,6 +153,43 @@ def edit(
             ("shown to", "everybody" if card.get("public") else "whom it is connected with"),
         ]
     )
+
+
+@agent.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+@daemon_options
+def withdraw(name: str, yes: bool) -> None:
+    """Withdraw the agent NAME: no machine of yours serves it any more.
+
+    At once, on all your machines, its credentials, programs, wakes, invites and rules end, and so do its
+    connections, of which the peers are told. Its messages and tasks stay readable; nothing more is done in
+    them. An agent that is made under the same name later gets none of this.
+
+    \b
+    Example:
+      taskferry agent withdraw writer
+    """
+    from urllib.parse import quote
+
+    from .render import clean
+
+    with local_client() as daemon:
+        owner, slash, own = name.rpartition("/")
+        if slash and owner != f"@{daemon.health().get('client_id')}":
+            raise click.UsageError(f"{name} is another owner's; yours are listed by: taskferry agent list")
+        if not yes:
+            click.confirm(
+                f"Withdraw {clean(own)}, and end its connections and credentials?", abort=True, err=True
+            )
+        answer = daemon.delete(f"/agents/{quote(own, safe='')}")
+    if is_json_wanted():
+        print_json(answer)
+        return
+    ended = answer.get("ended")
+    many = "connection or request" if ended == 1 else "connections and requests"
+    click.echo(f"{clean(own)} is withdrawn. Ended: {clean(ended)} {many}, and all its credentials.")
 
 
 @agent.command("list")

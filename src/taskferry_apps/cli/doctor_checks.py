@@ -17,12 +17,14 @@ from .outcome import CommandFailed
 from .secrets import KEPT, kept_kind
 
 if TYPE_CHECKING:
-    from ..settings import DaemonSettings
+    from ..settings import DaemonSettings, RelaySettings
 
-__all__ = ["Look", "files", "of_python", "private_file", "settings_of", "stored"]
+__all__ = ["Look", "files", "of_python", "open_secrets", "private_file", "settings_of", "stored"]
 
 #: Below this a daemon cannot work for long.
 FREE_BYTES: Final = 100_000_000
+#: How the source of a setting begins that stands in a file.
+_FILE: Final = "file "
 
 
 @attrs.frozen
@@ -66,7 +68,24 @@ def settings_of(data: Path, config: Path | None) -> tuple[DaemonSettings | None,
         source = "--data, TASKFERRY_DATA, or the default" if one.name == "data" else one.source
         told = f"{one.value} ({source})"
         looks.append(Look(f"setting {one.name}", "ok", told, is_usual=source == "default"))
-    return settings, looks
+    return settings, [*looks, *open_secrets(settings)]
+
+
+def open_secrets(settings: DaemonSettings | RelaySettings) -> Iterator[Look]:
+    """Files of settings that hold a secret, and that every user of this machine may read."""
+    held: dict[Path, list[str]] = {}
+    for field in attrs.fields(type(settings)):
+        source = settings.sources.get(field.name, "")
+        if field.metadata.get("secret") and source.startswith(_FILE):
+            held.setdefault(Path(source.removeprefix(_FILE)), []).append(field.name)
+    password = getattr(settings, "smtp_password_file", None)
+    if password is not None:
+        held.setdefault(password, []).append("the mail server's password")
+    for path, names in held.items():
+        # A group of its own is a way to let a service read it.
+        if path.exists() and path.stat().st_mode & 0o007:
+            text = f"{path} holds {', '.join(names)}, and every user of this machine may read it."
+            yield Look("settings file", "fail", text, f"Run: chmod o-rwx {path}")
 
 
 def files(data: Path) -> Iterator[Look]:

@@ -39,7 +39,11 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
         text = f"The certificates in {authorities} cannot be used: {error.strerror or 'they are no PEM'}."
         yield Look("TLS", "fail", text, "Name a PEM file in TASKFERRY_RELAY_CA.")
         return
-    if secure:
+    base = f"{'https' if secure else 'http'}://{parts.netloc}{parts.path.rstrip('/')}"
+    proxied = _is_proxied(base)
+    if secure and proxied:
+        yield Look("TLS", "ok", "looked at through the proxy that is set for the relay")
+    elif secure:
         look = certificate(parts.hostname or "", parts.port or 443, context)
         yield look
         if look.level == "fail":
@@ -56,13 +60,13 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
 
     from .asking import look_at
 
-    base = f"{'https' if secure else 'http'}://{parts.netloc}{parts.path.rstrip('/')}"
     began = time.time()
     try:
         answer = look_at(f"{base}/health", context)
     except ProxyUnusable as error:
         text = f"{error.reason[0].upper()}{error.reason[1:]}."
-        yield Look("proxy", "fail", text, "Set another proxy, or spare the relay.")
+        remedy = "Where no WebSocket gets through, daemons need it: set another, or spare the relay."
+        yield Look("proxy", "warn", text, remedy)
         return
     except httpx.HTTPError as error:
         text = f"{base} does not answer: {reason_of(error)}"
@@ -77,6 +81,16 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
     yield Look("relay from here", "ok", f"{base} answers in {(time.time() - began) * 1000:.0f} ms")
     if clock:
         yield from _clock(answer.headers.get("date", ""))
+
+
+def _is_proxied(url: str) -> bool:
+    from taskferry_transports.port import ProxyUnusable
+    from taskferry_transports.proxies import proxy_for
+
+    try:
+        return proxy_for(url) is not None
+    except ProxyUnusable:
+        return False
 
 
 def _clock(date: str) -> Iterator[Look]:

@@ -80,7 +80,8 @@ class DaemonBounds:
         Of.PEERS,
         1_000,
         _COUNT,
-        "Requests for connections that wait for the owner, a month each: more than anybody reads.",
+        "Requests for connections that wait for the owner or were taken back, a month each: more than "
+        "anybody reads.",
     )
     requests_of_account: int = fixed(
         Of.PEERS, 32, _COUNT, "Of one account: no stranger, with however many agents, keeps all others out."
@@ -161,6 +162,12 @@ class DaemonBounds:
 
     # --- the disk
 
+    requests_kept_ms: int = fixed(
+        Of.DISK,
+        31 * DAY_MS,
+        _MS,
+        "How long requests of peers that nobody answered are listed afterwards: an answer may be on its way.",
+    )
     feed_lines: int = fixed(Of.DISK, 10_000, _COUNT, "Of the feed, for followers who come late.")
     feed_ms: int = fixed(Of.DISK, 30 * DAY_MS, _MS, "The same in time.")
     questions_kept_ms: int = fixed(

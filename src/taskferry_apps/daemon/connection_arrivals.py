@@ -90,9 +90,10 @@ async def take_request(arrival: Arrival, body: ConnectionRequested) -> str:
         raise RemoteProtocolError(RejectCode.WRONG_SENDER, "a request for other agents than the envelope's")
     if request.expires_at <= arrival.draft.now:
         raise RemoteProtocolError(RejectCode.REQUEST_EXPIRED, "the request is over")
-    arrival.store(InboxState.QUIET)
     if (await arrival.draft.core.store.connections((request.hash,))).get(request.hash) is not None:
+        # Said anew in any number of envelopes it is one request, and kept once.
         return ""
+    arrival.store(InboxState.QUIET)
     bonds = await bonds_between(arrival.draft.core.store, arrival.mine, arrival.peer)
     # Whoever is connected may send what the owner has said since: no rule or invite says it anew.
     is_connected = relation(bonds) is Relation.CONNECTED
@@ -139,13 +140,13 @@ async def _check_room(arrival: Arrival) -> None:
     And an account as many agents: no one of them fills the place of all.
     """
     store, now = arrival.draft.core.store, arrival.draft.now
-    if await store.requests_from(arrival.peer.account, now) >= MOST_OF_ONE:
-        text = f"{MOST_OF_ONE} requests of that account wait for the owner already"
-        raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, text)
-    waiting = await store.waiting_counts(now)
-    if waiting.requests >= MOST_REQUESTS:
-        text = f"{waiting.requests} requests wait for the owner already"
-        raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, text)
+    for account, most, whose in (
+        (arrival.peer.account, MOST_OF_ONE, " of that account"),
+        (None, MOST_REQUESTS, ""),
+    ):
+        if await store.requests_held(account, now) >= most:
+            text = f"{most} requests{whose} wait for the owner already, or were taken back"
+            raise RemoteProtocolError(RejectCode.CONTACT_LIMIT, text)
 
 
 def _check_pause(arrival: Arrival, bonds: Sequence[Bond]) -> None:
@@ -201,9 +202,9 @@ async def take_end(arrival: Arrival, body: ConnectionEnded) -> None:
     claim = peek(body.statement, Kind.CONNECTION_END)
     bond = await _bond(arrival, claim.request, frozenset(ConnectionState))
     end = read_end(body.statement, await _log(arrival), bond.request)
-    arrival.store(InboxState.UNREAD)
     if bond.record.state is ConnectionState.ENDED:
         return
+    arrival.store(InboxState.UNREAD)
     ended = attrs.evolve(
         bond.record,
         state=ConnectionState.ENDED,
@@ -211,6 +212,7 @@ async def take_end(arrival: Arrival, body: ConnectionEnded) -> None:
         end_kind=end.kind.value,
         updated_at=arrival.draft.now,
         again_at=body.again if end.kind is EndKind.DECLINED else None,
+        withdrawn=bond.asked_by_peer and not bond.record.accept_raw,
     )
     arrival.draft.add(SaveConnection(ended))
     if bond.record.accept_raw:

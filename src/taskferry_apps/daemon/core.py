@@ -41,6 +41,7 @@ from taskferry_protocol.records import (
     StoreMessage,
     UseSequence,
 )
+from taskferry_protocol.records.forgetting import ForgetAccount
 from taskferry_stores.port import DaemonStore
 
 from ..histogram import Histogram
@@ -314,6 +315,8 @@ class Core:
             if type(change) in _UNHEARD:
                 continue
             self.pairs.took(change)
+            if isinstance(change, ForgetAccount):
+                self.logs.drop(change.account)
             if isinstance(change, PutOutbox):
                 self.outgoing.ring()
             elif isinstance(change, AppendEvent):

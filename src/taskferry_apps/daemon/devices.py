@@ -123,16 +123,16 @@ class Devices:
         core = self._core
         async with core.undivided():
             draft = Draft(core)
-            log = await draft.own_log()
-            found = await self._find(log, device)
+            before = await draft.own_log()
+            found = await self._find(before, device)
             if not lose:
-                _check_nothing_is_lost(log, found)
+                _check_nothing_is_lost(before, found)
             try:
-                statement = accounts.revoke_device(log.state, found, reason, at=draft.now, by=core.manage)
+                statement = accounts.revoke_device(before.state, found, reason, at=draft.now, by=core.manage)
             except (RemoteProtocolError, LocalProtocolError) as error:
                 raise refusal_of(error) from error
             log = await self._owner.extend(draft, statement)
-            await settle_served(draft, log)
+            await settle_served(draft, before, log)
             if found != core.device:
                 await sign_again(draft, log)
             draft.tell("device", "", state="revoked", id=found.hex())

@@ -7,13 +7,20 @@ from typing import Final
 
 import attrs
 
+from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.connections import EndKind, recall_accept, sign_end
 from taskferry_protocol.crypto import parse_signed
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import Hash, Instant
 from taskferry_protocol.inbound import Relation
 from taskferry_protocol.messages import ConnectionEnded
-from taskferry_protocol.records import ConnectionState, DropSetting, PutSetting, SaveConnection
+from taskferry_protocol.records import (
+    ConnectionState,
+    DropSetting,
+    PeerConnection,
+    PutSetting,
+    SaveConnection,
+)
 
 from .bonds import Bond, bonds_between, relation
 from .connection_audit import audit_step, ended_kind
@@ -23,7 +30,7 @@ from .peer_told import tell_peer
 from .port import DaemonRefusal
 from .publications import Publication, Subject, note
 
-__all__ = ["LIVE", "block_beside", "end_bond", "end_waiting", "live_beside"]
+__all__ = ["LIVE", "block_beside", "end_bond", "end_waiting", "end_withdrawn", "live_beside"]
 
 LIVE: Final = frozenset(
     {ConnectionState.ACCEPTED, ConnectionState.REQUESTED_IN, ConnectionState.REQUESTED_OUT}
@@ -31,6 +38,28 @@ LIVE: Final = frozenset(
 #: The setting: what a block ends once the key is not locked, by the connection's request: the block's time,
 #: and whether the request was accepted then.
 _WAITING: Final = "ends that wait"
+
+
+async def end_withdrawn(draft: Draft, bond: Bond) -> None:
+    """Our agent was withdrawn: end what it had, and tell the relay. The peer hears of it in our log.
+
+    Where this device may not sign for the account, it ends once a key that is locked is not.
+    """
+    record = bond.record
+    try:
+        await _keep_end(draft, bond, EndKind.REVOKED, None, draft.now)
+    except DaemonRefusal as refused:
+        if refused.code != RejectCode.NOT_AUTHORIZED.value:
+            await _end_later(draft, record, draft.now)
+        return
+    draft.tell("connection", record.mine.name, (), state=ConnectionState.ENDED.value, id=record.request.hex())
+    await audit_step(draft, AuditKind.CONNECTION_REVOKED, record, by="withdrawn")
+
+
+async def _end_later(draft: Draft, record: PeerConnection, at: Instant) -> None:
+    waiting = json.loads(await draft.setting(_WAITING) or b"{}")
+    waiting[record.request.hex()] = [at, bool(record.accept_raw)]
+    draft.add(PutSetting(_WAITING, json.dumps(waiting).encode()))
 
 
 async def live_beside(draft: Draft, bond: Bond) -> list[Bond]:
@@ -63,9 +92,7 @@ async def block_beside(draft: Draft, bond: Bond, at: Instant) -> None:
         if await _is_agreed_since(draft, other, at):
             continue
         if not await _ended_for_another(draft, other, EndKind.BLOCKED, at):
-            waiting = json.loads(await draft.setting(_WAITING) or b"{}")
-            waiting[other.record.request.hex()] = [at, bool(other.record.accept_raw)]
-            draft.add(PutSetting(_WAITING, json.dumps(waiting).encode()))
+            await _end_later(draft, other.record, at)
 
 
 async def end_waiting(core: Core) -> None:
@@ -120,6 +147,11 @@ async def _is_agreed_since(draft: Draft, bond: Bond, at: Instant) -> bool:
 async def _signed(
     draft: Draft, bond: Bond, kind: EndKind, reason: str, again: Instant | None, at: Instant
 ) -> Hash | None:
+    raw = await _keep_end(draft, bond, kind, again, at)
+    return await tell_peer(draft, ConnectionEnded(raw, reason, again), bond, ConnectionState.ENDED)
+
+
+async def _keep_end(draft: Draft, bond: Bond, kind: EndKind, again: Instant | None, at: Instant) -> bytes:
     core, record = draft.core, bond.record
     own = await draft.own_log()
     raw = sign_end(bond.request, record.mine, kind, at=at, log=own.position, by=core.manage)
@@ -134,4 +166,4 @@ async def _signed(
     draft.add(SaveConnection(ended))
     if record.accept_raw:
         await note(draft, Publication(Subject.END, record.request))
-    return await tell_peer(draft, ConnectionEnded(raw, reason, again), bond, ConnectionState.ENDED)
+    return raw

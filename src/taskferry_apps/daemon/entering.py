@@ -128,7 +128,7 @@ class Entry:
                 PutSetting(RELAY_SETTING, pending.relay.encode()),
                 DropSetting(_KEY),
             )
-            await settle_served(draft, log)
+            await settle_served(draft, None, log)
             draft.tell("account", "", state="linked", owner=log.state.name)
             await draft.commit()
             core.account = log.account

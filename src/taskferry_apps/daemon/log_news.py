@@ -127,7 +127,7 @@ async def pin(draft: Draft, news: News) -> None:
         await raise_alarm(draft, f"{second_claim(log.state.name)} Shown as @{name} here.")
     draft.replace_log(held, log, held.shared_with(log), name)
     if log.account == draft.core.own:
-        await settle_served(draft, log)
+        await settle_served(draft, held, log)
     else:
         # What the relay holds for devices that went would wait there, for them alone, until it expires.
         for name in moved(held.state, log.state):

@@ -74,6 +74,13 @@ class LogBook:
             del self._names[forgotten]
             self._bytes -= self._sizes.pop(forgotten)
 
+    def drop(self, account: AccountId) -> None:
+        """Forget what the store has forgotten."""
+        self._turn += 1
+        if self._logs.pop(account, None) is not None:
+            del self._names[account]
+            self._bytes -= self._sizes.pop(account)
+
 
 def shown_log(log: AccountLog) -> tuple[bytes, ...]:
     """The first statements of a log, as many as an envelope has room for; the rest the relay has."""

@@ -35,6 +35,7 @@ from taskferry_protocol.records import (
     Rung,
     SetRung,
 )
+from taskferry_protocol.records.forgetting import ForgetSealed
 from taskferry_transports.backoff import delay
 
 from ..relay_answers import LinkEnded, Pending
@@ -298,7 +299,7 @@ def _relayed(draft: Draft, entry: OutboxRecord, rungs: Sequence[tuple[str, Rung]
     # What one device has confirmed was offered again for the others, of whom nobody hears a word.
     confirmed = [rung is Rung.DELIVERED for _, rung in rungs]
     if is_class_without_receipt(entry.cls) or (confirmed and all(confirmed)):
-        draft.add(DropOutbox((entry.hash,)))
+        draft.add(DropOutbox((entry.hash,)), ForgetSealed((entry.hash,)))
         return
     draft.add(RelayedOutbox((entry.hash,)))
     for name, _ in rungs:
@@ -333,7 +334,7 @@ async def give_up_all(core: Core) -> None:
 
 
 async def _end(draft: Draft, entry: OutboxRecord, rung: Rung, code: str) -> None:
-    draft.add(DropOutbox((entry.hash,)))
+    draft.add(DropOutbox((entry.hash,)), ForgetSealed((entry.hash,)))
     if entry.to.device is not None:
         await lose(draft, entry.hash, code)
     for message in await _messages(draft, entry.hash):

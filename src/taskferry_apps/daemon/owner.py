@@ -42,6 +42,7 @@ from .publications import Publication, Subject, note
 from .recovery_standing import backups_for
 from .shares import share
 from .tickets import FORGET_TICKET, keep_ticket
+from .withdrawn import end_powers
 
 __all__ = ["Owner", "check_relay_address"]
 
@@ -273,6 +274,8 @@ class Owner:
                     Visibility.PUBLIC if agent.public else Visibility.PRIVATE,
                 ),
             )
+            # What an earlier program kept when one of that name was withdrawn is not this one's.
+            await end_powers(draft, {agent.name})
             row = LocalAgent(agent.name, json.dumps({}), draft.now)
             await share(draft, (SharedCard(card), shared_agent(row, draft.now)))
             draft.add(PutAgent(row))

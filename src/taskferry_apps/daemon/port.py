@@ -202,6 +202,12 @@ class DaemonService(Protocol):
     async def edit_agent(self, caller: Caller, agent: str, change: CardChange) -> AgentView:
         """Sign the next version of an agent's card, unless nothing changes, and tell whom it concerns."""
 
+    async def withdraw_agent(self, caller: Caller, agent: str) -> int:
+        """Let no device serve an agent any more; how many of its connections and requests that ended.
+
+        All that its name was good for ends, on every device: whoever has it later is another agent.
+        """
+
     async def accept_connection(
         self, caller: Caller, connection: str | tuple[str, str], grant: GrantChange
     ) -> ConnectionView:

@@ -97,8 +97,9 @@ class Recovery:
             shown = await self._look_up(url, recovery, wanted, held)
             base = find_base(held, shown, recovery, wanted.kept)
             keep = find_devices(base, wanted.keep)
-            ring = await self._ring(base, wanted.label)
+            ring = self._ring(base, wanted.label)
             log = self._restated(base, ring, keep, recovery)
+            await core.save_keys(ring)
             cards = await self._join(url, log, shown, ring, base)
             await self._commit(url, held, log, base, ring, recovery, cards)
         self._link.published_up_to(log.state.length)
@@ -213,8 +214,8 @@ class Recovery:
             )
         return log
 
-    async def _ring(self, base: Base, label: str) -> KeyRing:
-        """Keys for this machine, durable: its device's, if that one can be restated, else fresh ones."""
+    def _ring(self, base: Base, label: str) -> KeyRing:
+        """Keys for this machine: its device's, if that one can be restated, else fresh ones."""
         core, ring = self._core, self._core.ring
         if ring is not None:
             stands = base.state.devices.get(ring.device.id)
@@ -224,7 +225,6 @@ class Recovery:
                 ring = None
         if ring is None:
             ring = make_keys(label or "recovered device", core.entropy, core.now())
-        await core.save_keys(ring)
         return ring
 
     def _restated(
@@ -236,6 +236,14 @@ class Recovery:
         try:
             return restate(base, ring.device, keep, recovery, at=self._core.now())
         except (RemoteProtocolError, LocalProtocolError) as error:
+            if isinstance(error, RemoteProtocolError) and error.code is RejectCode.TOO_LARGE:
+                raise DaemonRefusal(
+                    error.code.value,
+                    "So many agents and kept machines have no room in a recovery. Nothing was signed.",
+                    "Keep fewer machines, and link the others anew afterwards: taskferry device link",
+                    status=409,
+                    detail={"field": "keep"},
+                ) from error
             raise refusal_of(error) from error
 
     # --- Doing
@@ -311,7 +319,7 @@ class Recovery:
                 cursor = RelayCursor(self._link.origin_of(url), NO_GENERATION, Offset(0))
                 draft.add(SetCursor(cursor))
                 await self._put_cards(draft, log, ring.device, cards)
-            await settle_served(draft, log)
+            await settle_served(draft, held, log)
             start = held.shared_with(log) if held is not None else base.kept
             if log.after(start):
                 await announce(draft, start, log.after(start))

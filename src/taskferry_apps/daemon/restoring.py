@@ -5,6 +5,7 @@ Nothing of a file that is cut off, altered or opened by the wrong secret is ever
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 from collections.abc import Callable
@@ -147,8 +148,10 @@ def restore(
     """
     check_target(data)
     data.parent.mkdir(parents=True, exist_ok=True)
-    beside = data.with_name(f".{data.name}.restoring-{os.getpid()}")
+    _clear_leftovers(data)
+    beside = data.with_name(f"{_beginning(data)}{os.getpid()}")
     make_private_directory(beside)
+    held = _held(beside)
     try:
         keys = _unpack(stream, opening, key, beside, progress)
         same_since = now if identity is Identity.SAME else None
@@ -166,8 +169,40 @@ def restore(
     except (StoreError, DamagedKeys) as error:
         raise CannotRestore(f"{error} Nothing was restored.", "damaged") from error
     finally:
+        os.close(held)
         shutil.rmtree(beside, ignore_errors=True)
     return Restored(owner, opening.header.account.hex(), opening.header.at)
+
+
+def _beginning(data: Path) -> str:
+    return f".{data.name}.restoring-"
+
+
+def _held(folder: Path) -> int:
+    """A descriptor that keeps a folder from counting as left behind. Raises OSError, if somebody has it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _clear_leftovers(data: Path) -> None:
+    """Remove what restores under this name have left that were killed: history and keys, in the open."""
+    for left in data.parent.iterdir():
+        if not left.name.startswith(_beginning(data)) or left.lstat().st_uid != os.geteuid():
+            continue
+        try:
+            held = _held(left)
+        except OSError:
+            # Another one is under way; or it is none of ours.
+            continue
+        try:
+            shutil.rmtree(left, ignore_errors=True)
+        finally:
+            os.close(held)
 
 
 def _unpack(

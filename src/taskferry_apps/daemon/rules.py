@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from taskferry_protocol.audit import AuditKind, Fact
 from taskferry_protocol.gates import rule_fits
 from taskferry_protocol.ids import AgentRef, Handle, Hash, Instant, is_name
 from taskferry_protocol.limits import DAY_MS
@@ -30,6 +29,7 @@ from .grants import Wish, changed, welcome
 from .identity_changes import stopped
 from .names import handle_of, match_prefix, own_agent, parse_prefix, require_owner
 from .port import Caller, DaemonRefusal, GrantChange
+from .rule_changes import remove_rule, write_down
 from .views import GrantView
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Rules:
             )
             draft.add(PutRule(rule))
             draft.tell("rule", "", (), id=rule.id.hex(), did="made")
-            await self._write_down(draft, rule, "made")
+            await write_down(draft, rule, "made", "owner")
             await draft.commit()
         return await self._view(rule)
 
@@ -154,19 +154,9 @@ class Rules:
             held = {rule.id: rule for rule in await core.store.standing_rules() if rule.removed_at is None}
             wanted = parse_prefix(named, "rule")
             id = match_prefix(wanted if isinstance(wanted, str) else wanted.hex(), held, "rule")
-            rule = attrs.evolve(held[id], removed_at=draft.now)
-            draft.add(PutRule(rule))
-            draft.tell("rule", "", (), id=rule.id.hex(), did="removed")
-            await self._write_down(draft, rule, "removed")
+            rule = await remove_rule(draft, held[id], "owner")
             await draft.commit()
         return await self._view(rule)
-
-    async def _write_down(self, draft: Draft, rule: RuleRecord, did: str) -> None:
-        whom = await handle_of(self._core, AgentRef(rule.account, rule.peer or _ALL))
-        facts: dict[str, Fact] = {"did": did, "tasks_per_day": rule.tasks_per_day, "by": "owner"}
-        if rule.until is not None:
-            facts["until"] = rule.until
-        draft.audit(AuditKind.RULE_CHANGED, whom, rule=rule.id.hex()[:16], mine=rule.mine, **facts)
 
     async def _view(self, rule: RuleRecord) -> RuleView:
         (shown,) = await self._views((rule,))

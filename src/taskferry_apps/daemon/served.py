@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from taskferry_protocol.accounts import AccountLog
+from taskferry_protocol.accounts import AccountLog, withdrawn
 from taskferry_protocol.records import DropAgent, PutAgent
 
 from .agent_settings import new_row
 from .agents_told import let_go, told_of
 from .draft import Draft
+from .withdrawn import end_powers
 
 __all__ = ["settle_served"]
 
 
-async def settle_served(draft: Draft, log: AccountLog) -> None:
+async def settle_served(draft: Draft, before: AccountLog | None, log: AccountLog) -> None:
     """Take in the agents that this device serves by a log of ours, and let go those that it does not.
+
+    One that was withdrawn since the log `before` is let go also where there is another of its name now.
 
     How freely one may act that is taken in, its owner has not said on this machine: it begins no freer than
     guarded, and as strict as any machine has told.
@@ -22,9 +25,12 @@ async def settle_served(draft: Draft, log: AccountLog) -> None:
     ring = draft.core.ring
     device = ring.device.id if ring is not None else None
     serves = {name for name, devices in log.state.agents.items() if device in devices}
-    for name in sorted(serves - held.keys()):
+    gone = withdrawn(before, log) if before is not None else frozenset[str]()
+    await end_powers(draft, gone)
+    for name in sorted(serves - (held.keys() - gone)):
         draft.add(PutAgent(new_row(name, await told_of(draft, name), draft.now)))
         draft.tell("agent", name, state="created")
     for name in sorted(held.keys() - serves):
-        await let_go(draft, held[name])
+        if name not in gone:
+            await let_go(draft, held[name])
         draft.add(DropAgent(name))

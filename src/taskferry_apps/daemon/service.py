@@ -12,6 +12,7 @@ from taskferry_protocol.messages import Part
 from taskferry_stores.port import DaemonStore
 
 from ..release import version
+from . import listing
 from .access import Access
 from .action_port import AskedView
 from .actions import Actions
@@ -39,14 +40,6 @@ from .invites import Invites
 from .link import Link, RouteTo
 from .linking import Linking
 from .links import Links
-from .listing import (
-    account_view,
-    agent_view,
-    agent_views,
-    connection_counts,
-    connection_views,
-    task_list,
-)
 from .looking import Looking
 from .mail import Mail
 from .manage import Manage
@@ -83,6 +76,7 @@ from .views import (
 )
 from .wakers import Wakers
 from .wakes import Wakes
+from .withdrawing import withdraw_agent
 
 __all__ = ["Daemon"]
 
@@ -218,18 +212,22 @@ class Daemon:
 
     async def account(self, caller: Caller) -> AccountView:
         """The owner's account log in brief."""
-        return await account_view(self._core, caller)
+        return await listing.account_view(self._core, caller)
 
     async def create_agent(self, caller: Caller, agent: NewAgent) -> AgentView:
         """Make an agent, and publish its card."""
         await self._owner.create_agent(caller, agent)
         await self._link.wait_published((await self._core.own_log()).state.length)
-        return await agent_view(self._core, caller, agent.name)
+        return await listing.agent_view(self._core, caller, agent.name)
 
     async def edit_agent(self, caller: Caller, agent: str, change: CardChange) -> AgentView:
         """Sign the next version of an agent's card."""
         await Cards(self._core).edit(caller, agent, change)
-        return await agent_view(self._core, caller, agent)
+        return await listing.agent_view(self._core, caller, agent)
+
+    async def withdraw_agent(self, caller: Caller, agent: str) -> int:
+        """Let no device serve an agent any more."""
+        return await withdraw_agent(self._core, self._owner, self._link, caller, agent)
 
     async def accept_connection(
         self, caller: Caller, connection: str | tuple[str, str], grant: GrantChange
@@ -281,15 +279,15 @@ class Daemon:
 
     async def agents(self, caller: Caller) -> tuple[AgentView, ...]:
         """The agents that the caller may act as."""
-        return await agent_views(self._core, caller)
+        return await listing.agent_views(self._core, caller)
 
     async def connections(self, caller: Caller, state: str, agent: str) -> tuple[ConnectionView, ...]:
         """Connections, newest first."""
-        return await connection_views(self._core, caller, state, agent)
+        return await listing.connection_views(self._core, caller, state, agent)
 
     async def connected(self, caller: Caller) -> Mapping[str, int]:
         """How many connections are in force, by agent."""
-        return await connection_counts(self._core, caller)
+        return await listing.connection_counts(self._core, caller)
 
     async def request_connection(self, caller: Caller, mine: str, peer: str, note: str) -> ConnectionView:
         """Ask a peer's owner for a connection."""
@@ -378,7 +376,7 @@ class Daemon:
         self, caller: Caller, agent: str, state: str, role: str, cursor: str, limit: int
     ) -> tuple[tuple[TaskSummary, ...], str]:
         """Newest first, and the cursor to go on from."""
-        return await task_list(self._core, caller, agent, state, role, cursor, limit)
+        return await listing.task_list(self._core, caller, agent, state, role, cursor, limit)
 
     async def task(
         self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None = None, wait_s: float = 0

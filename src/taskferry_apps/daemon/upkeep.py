@@ -31,6 +31,7 @@ from .owner import Owner
 from .quiet import QUIET_MS
 from .repeating import repeat_expired
 from .second_looks import SecondLooks
+from .strangers import Strangers
 from .tasks import Tasks
 from .telling import keep_ran
 from .words_apart import bring_together
@@ -58,6 +59,7 @@ class Upkeep:
         self._link = link
         self._connections = connections
         self._second_looks = SecondLooks(core)
+        self._strangers = Strangers(core)
         self._tidied = Instant(0)
 
     async def run(self) -> None:
@@ -85,6 +87,7 @@ class Upkeep:
         if drained:
             await bring_together(self._core)
             await end_waiting(self._core)
+            await self._strangers.forget(drained)
             await self._tasks.expire_overdue(drained)
         self._link.note_quiet()
         async with self._core.lock:

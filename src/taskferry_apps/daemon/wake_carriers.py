@@ -16,6 +16,7 @@ import trio
 
 from taskferry_transports.whole_answer import UNREADABLE
 
+from ..others_environment import without_ours
 from .wake_addresses import address_problem, url_problem
 from .wake_calls import CommandCall, HttpCall
 
@@ -105,12 +106,10 @@ async def _post_by(client: httpx.AsyncClient, call: HttpCall, host: str, address
 
 
 async def _run(call: CommandCall) -> str:
-    # Our own settings, a credential perhaps among them, are not the program's business.
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TASKFERRY_")}
     try:
         process = await trio.lowlevel.open_process(
             list(call.command),
-            env={**environment, **call.variables},
+            env={**without_ours(os.environ), **call.variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

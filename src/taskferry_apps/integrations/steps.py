@@ -17,6 +17,7 @@ from typing import Final
 import attrs
 
 from ..amounts import counted
+from ..others_environment import without_ours
 from .edits import CannotEdit, without_block
 
 __all__ = [
@@ -231,6 +232,7 @@ def _run(command: Sequence[str]) -> None:
             capture_output=True,
             check=False,
             timeout=_PATIENCE_S,
+            env=without_ours(os.environ),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise IntegrationFailed(f"`{_shown(command)}` failed: {type(error).__name__}.") from None

@@ -14,6 +14,7 @@ from typing import Final, Protocol
 
 import attrs
 
+from ..others_environment import without_ours
 from .applet import BUNDLE_NAME, applet_script, with_links
 from .desktop_entry import FILE_NAME, MIME_TYPE, desktop_entry, without_default
 from .registry import ROOT, registry_values
@@ -61,7 +62,13 @@ def _run(*words: str) -> str:
         raise HandlerFailed(f"{words[0]} is not here; install it, or open links with: taskferry open -")
     try:
         done = subprocess.run(  # noqa: S603 - words of ours, and no shell
-            [program, *words[1:]], capture_output=True, text=True, check=True, timeout=_PATIENCE_S
+            [program, *words[1:]],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=_PATIENCE_S,
+            env=without_ours(os.environ),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise HandlerFailed(f"{words[0]} failed: {type(error).__name__}") from error

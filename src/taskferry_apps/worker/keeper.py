@@ -120,19 +120,31 @@ def _reaped(child: int) -> int | None:
 
 
 def _end_all(group: int) -> None:
-    """Kill the command's group, and on Linux all that it has left elsewhere."""
+    """Kill the command's group, and on Linux all that it has left elsewhere.
+
+    What may not be killed, as a program that runs as another user, is left; nobody waits for it.
+    """
     _signal(group, signal.SIGKILL)
     while True:
-        for orphan in _children():
-            try:
-                os.kill(orphan, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        orphans = _children()
+        left = [orphan for orphan in orphans if not _killed(orphan)]
         try:
             if os.waitpid(-1, os.WNOHANG)[0] == 0:
+                if left and left == orphans:
+                    return
                 time.sleep(_LOOK_S)
         except ChildProcessError:
             return
+
+
+def _killed(process: int) -> bool:
+    try:
+        os.kill(process, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    except PermissionError:
+        return False
+    return True
 
 
 def _children() -> list[int]:

@@ -23,6 +23,7 @@ from .daemon import (
     TokenRecord,
     Trust,
 )
+from .forgetting import ForgetChange, ForgetSealed
 from .gates import GateChange
 from .runtimes import RuntimeChange
 from .traffic import (
@@ -346,6 +347,7 @@ DaemonChange = (
     | SaveConnection
     | StoreMessage
     | KeepSealed
+    | ForgetSealed
     | MarkMessages
     | SetRung
     | PutOutbox
@@ -375,6 +377,7 @@ DaemonChange = (
     | GateChange
     | RuntimeChange
     | BreakerChange
+    | ForgetChange
 )
 
 

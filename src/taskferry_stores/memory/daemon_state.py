@@ -80,6 +80,7 @@ from taskferry_protocol.records import (
     UseSequence,
 )
 from taskferry_protocol.records import ConnectionState as State
+from taskferry_protocol.records.forgetting import ForgetChange, ForgetSealed
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import (
@@ -91,6 +92,7 @@ from ..rules import (
     require_usable,
     unknown,
 )
+from . import forgetting
 from .audit import AuditTable
 from .breakers import BreakerTables
 from .decisions import DecisionTable
@@ -147,6 +149,8 @@ class DaemonState:
             return self.gate_tables.apply(change, self)
         if isinstance(change, BreakerChange):
             return self.breaker_tables.apply(change, self)
+        if isinstance(change, ForgetChange):
+            return forgetting.apply(self, change)
         put, drop = self.journal.put, self.journal.drop
         match change:
             case StoreMessage():
@@ -154,6 +158,8 @@ class DaemonState:
             case KeepSealed():
                 if change.sealed.hash not in self.sealed:
                     put(self.sealed, change.sealed.hash, change.sealed)
+            case ForgetSealed():
+                forgetting.forget_sealed(self, change)
             case MarkMessages():
                 return self._mark(change)
             case SetRung():

@@ -152,10 +152,11 @@ class MemoryGateReads:
             len(state.quarantine),
         )
 
-    async def requests_from(self: _Held, account: AccountId, now: Instant) -> int:
-        """How many requests of an account wait."""
-        asked = [c for c in (await self._begin()).connections.values() if c.peer.account == account]
-        return sum(1 for c in asked if c.state is ConnectionState.REQUESTED_IN and c.expires_at > now)
+    async def requests_held(self: _Held, account: AccountId | None, now: Instant) -> int:
+        """How many requests have time left and are not answered."""
+        asked = [c for c in (await self._begin()).connections.values() if c.expires_at > now]
+        waiting = [c for c in asked if c.state is ConnectionState.REQUESTED_IN or c.withdrawn]
+        return sum(1 for c in waiting if account in {None, c.peer.account})
 
     async def connection_page(
         self: _Held, query: ConnectionQuery, after: Place | None, limit: int, order: Order

@@ -32,7 +32,7 @@ Connection = sqlite3.Connection
 _CONNECTIONS = (
     "SELECT c.n, c.request, a.account, a.name, b.account, b.name, c.state, c.request_raw, c.created_at,"
     " c.updated_at, c.expires_at, c.accept_raw, c.end_raw, c.end_kind, c.note, c.invite, c.invite_state,"
-    " c.again_at, c.revision"
+    " c.again_at, c.withdrawn, c.revision"
     " FROM connections c JOIN agents a ON a.n = c.mine JOIN agents b ON b.n = c.peer WHERE"
 )
 
@@ -87,7 +87,7 @@ def _connection_records(
     records = []
     for n, request, account, name, peer, peer_name, state, request_raw, *rest in ordered:
         created_at, updated_at, expires_at, accept_raw, end_raw, end_kind, *more = rest
-        note, invite, invite_state, again_at, revision = more
+        note, invite, invite_state, again_at, withdrawn, revision = more
         record = PeerConnection(
             request=Hash(request),
             mine=agent_ref(account, name),
@@ -105,6 +105,7 @@ def _connection_records(
             invite_state=invite_state,
             grants=grants.get(n, ()),
             again_at=again_at,
+            withdrawn=bool(withdrawn),
             revision=revision,
         )
         records.append((Place(n), record))

@@ -54,10 +54,11 @@ from taskferry_protocol.records import (
     UseRule,
     UseSequence,
 )
+from taskferry_protocol.records.forgetting import ForgetChange
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_revision, require_usable, unknown
-from . import audit, breaker_rows, gate_rows, ledger, runtime_rows
+from . import audit, breaker_rows, forgetting, gate_rows, ledger, runtime_rows
 from .daemon_reads import invite_record
 from .held_rows import HeldChange, HeldRows
 from .rows import to_signed
@@ -160,6 +161,8 @@ class DaemonSession:
             return gate_rows.apply(self._connection, change, self._number)
         if isinstance(change, BreakerChange):
             return breaker_rows.apply(self._connection, change, self._number)
+        if isinstance(change, ForgetChange):
+            return forgetting.apply(self._connection, change)
         connection, execute = self._connection, self._connection.execute
         match change:
             case AppendAudit():
@@ -239,15 +242,15 @@ class DaemonSession:
         require_revision(row[0] if row else 0, record.revision, "connection")
         columns = (
             "mine, peer, state, request_raw, accept_raw, end_raw, end_kind, note, invite, invite_state,"
-            " created_at, updated_at, expires_at, again_at, revision"
+            " created_at, updated_at, expires_at, again_at, withdrawn, revision"
         )
-        places = ", ".join("?" * 15)
+        places = ", ".join("?" * 16)
         values = (
             *(self._number(record.mine), self._number(record.peer), record.state, record.request_raw),
             *(record.accept_raw, record.end_raw, record.end_kind, record.note),
             *(record.invite, record.invite_state),
             *(record.created_at, record.updated_at, record.expires_at, record.again_at),
-            record.revision + 1,
+            *(record.withdrawn, record.revision + 1),
         )
         if row is None:
             (n,) = self._connection.execute(

@@ -42,6 +42,7 @@ from taskferry_protocol.records import (
     TokenRecord,
     UseSequence,
 )
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest
 
 from .engine import Engine
 
@@ -215,7 +216,9 @@ class Facts:
                     words.append(word)
                 case AppendStatements() | HoldAccount() | SetTrust() | ReleaseName():
                     whole |= {self.accounts, self.named}
-                case SaveConnection() | PutGrant():
+                case ForgetAccount():
+                    whole |= {self.accounts, self.named, self.rates}
+                case SaveConnection() | PutGrant() | ForgetRequest():
                     whole |= {self.connections, self.bonds}
                 case PutAgent() | DropAgent():
                     whole.add(self.agents)

@@ -35,9 +35,9 @@ class SqliteGateReads:
         """What waits, counted."""
         return await self._engine.read(lambda c: gate_rows.waiting_counts(c, now))
 
-    async def requests_from(self, account: AccountId, now: Instant) -> int:
-        """How many requests of an account wait."""
-        return await self._engine.read(lambda c: gate_rows.requests_from(c, account, now))
+    async def requests_held(self, account: AccountId | None, now: Instant) -> int:
+        """How many requests have time left and are not answered."""
+        return await self._engine.read(lambda c: gate_rows.requests_held(c, account, now))
 
     async def connection_page(
         self, query: ConnectionQuery, after: Place | None, limit: int, order: Order

@@ -66,16 +66,20 @@ def waiting_counts(connection: Connection, now: Instant) -> WaitingCounts:
     return WaitingCounts(*connection.execute(_COUNTS, (now, REFUSED_MOST_MS)).fetchone())
 
 
-_FROM = (
-    "SELECT count(*) FROM connections c JOIN agents p ON p.n = c.peer"
-    " WHERE c.state IN ('requested_in', 'requested_out') AND c.expires_at > ? AND c.state = 'requested_in'"
-    " AND p.account = ?"
+_HELD = (
+    "SELECT count(*) FROM connections c JOIN agents p ON p.n = c.peer WHERE c.expires_at > ?1"
+    " AND (?2 IS NULL OR p.account = ?2) AND "
+)
+_UNANSWERED = (
+    "c.state IN ('requested_in', 'requested_out') AND c.state = 'requested_in'",
+    "c.withdrawn",
 )
 
 
-def requests_from(connection: Connection, account: AccountId, now: Instant) -> int:
-    """How many requests of an account wait."""
-    return int(connection.execute(_FROM, (now, account)).fetchone()[0])
+def requests_held(connection: Connection, account: AccountId | None, now: Instant) -> int:
+    """How many requests have time left and are not answered."""
+    counts = [connection.execute(_HELD + which, (now, account)).fetchone()[0] for which in _UNANSWERED]
+    return sum(map(int, counts))
 
 
 _GATES = (

@@ -39,6 +39,7 @@ from taskferry_protocol.records import (
     StoreMessage,
     UseSequence,
 )
+from taskferry_protocol.records.forgetting import ForgetSealed
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_same_seen
@@ -63,6 +64,7 @@ HeldChange: TypeAlias = (
     | RecordReceipt
     | DropQuarantine
     | KeepSealed
+    | ForgetSealed
 )
 
 _SEALED: Final = "sealed (hash, envelope, key, content)"
@@ -83,6 +85,11 @@ _REPLACED: Final = (
     " expires_at = excluded.expires_at, attempts = excluded.attempts, state = excluded.state"
 )
 _KEPT: Final = " ON CONFLICT DO NOTHING"
+_FORGET: Final = (
+    "DELETE FROM sealed WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM messages WHERE hash = ?1)"
+    " AND NOT EXISTS (SELECT 1 FROM task_events WHERE hash = ?1)"
+    " AND NOT EXISTS (SELECT 1 FROM outbox WHERE hash = ?1)"
+)
 _RUNG_AT: Final = {Rung.RELAYED: ", relayed_at = column4", Rung.DELIVERED: ", delivered_at = column4"}
 
 
@@ -116,6 +123,7 @@ class HeldRows:
         self._owed: list[Row] = []
         self._got: list[Row] = []
         self._cleared: list[Hash] = []
+        self._forgotten: list[Hash] = []
         self._sequences: dict[AgentRef, int] = {}
         self._named: dict[str, tuple[int, ...]] = {}
         self._last: dict[str, int] = {}
@@ -156,7 +164,10 @@ class HeldRows:
                 self._cleared.append(change.hash)
             case KeepSealed():
                 kept = change.sealed
+                self._keep(kept.hash)
                 self._sealed.append((kept.hash, kept.envelope, kept.key, kept.content))
+            case ForgetSealed():
+                self._forgotten += change.hashes
             case _:
                 assert_never(change)
         self._holds = True
@@ -167,6 +178,7 @@ class HeldRows:
     def _store(self, change: StoreMessage) -> Placed:
         m = change.message
         self._meet(m.hash)
+        self._keep(m.hash)
         n = self._next("messages")
         mine, peer = self._number(m.mine), self._number(m.peer)
         self._sealed.append((m.hash, change.envelope, change.key, m.content))
@@ -261,6 +273,10 @@ class HeldRows:
             self.write()
         self._met.add(hash)
 
+    def _keep(self, hash: Hash) -> None:
+        if hash in self._forgotten:
+            self.write()
+
     def _meet_entries(self, hashes: Iterable[Hash]) -> None:
         if not self._entries.isdisjoint(hashes):
             self.write()
@@ -287,6 +303,7 @@ class HeldRows:
         insert(connection, _OWED, self._owed, _KEPT)
         insert(connection, _GOT, self._got, _KEPT)
         _with_hashes(connection, "DELETE FROM quarantine WHERE hash = ?", self._cleared)
+        _with_hashes(connection, _FORGET, self._forgotten)
         connection.executemany(
             "INSERT OR REPLACE INTO sequences (target, seq) VALUES (?, ?)",
             [(self._number(to), seq) for to, seq in self._sequences.items()],

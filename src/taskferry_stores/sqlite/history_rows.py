@@ -75,6 +75,16 @@ def move(connection: Connection, old: int, new: int) -> None:
     )
 
 
+def forget(connection: Connection, n: int) -> None:
+    """A message that no figure counts is about to go: it is found no more."""
+    below = _below(connection)
+    (line,) = _lines(connection, "t.n = ?", (n,))
+    if line.words and (below is None or n >= below):
+        connection.execute(
+            "INSERT INTO search (search, rowid, words) VALUES ('delete', ?, ?)", (n, line.words)
+        )
+
+
 def fill(connection: Connection, limit: int) -> int:
     """Take messages of before, the newest first; says how many."""
     below = _below(connection)

@@ -41,6 +41,7 @@ def test_what_is_the_owners_is_what_was_promised():
         ("GET", "/quarantine"),
         ("POST", "/agents"),
         ("PATCH", "/agents/{agent}"),
+        ("DELETE", "/agents/{agent}"),
         ("POST", "/connections/accept"),
         ("POST", "/connections/decline"),
         ("POST", "/connections/revoke"),

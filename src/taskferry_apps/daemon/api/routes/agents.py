@@ -74,6 +74,11 @@ async def _edit(daemon: DaemonService, call: Call) -> Object:
     return {"ok": True, "agent": agent_object(edited)}
 
 
+async def _withdraw(daemon: DaemonService, call: Call) -> Object:
+    name = await _own_name(daemon, call.path[_AGENT])
+    return {"ok": True, "agent": name, "ended": await daemon.withdraw_agent(call.known_caller, name)}
+
+
 def _fits(wanted: NewAgent, held: AgentView) -> bool:
     """Whether nothing is wanted that is otherwise."""
     asked = _asked_of(wanted)
@@ -135,5 +140,15 @@ ROUTES: Final = (
         access=Access.OWNER,
         parameters=Form.of(_AGENT),
         body=_CHANGES,
+    ),
+    Route(
+        method="DELETE",
+        path="/agents/{agent}",
+        name="withdraw_agent",
+        about="Withdraw an agent; its connections, credentials and all that is bound to it end at once.",
+        handler=_withdraw,
+        answer=record(ok=OK, agent={"type": "string"}, ended={"type": "integer"}),
+        access=Access.OWNER,
+        parameters=Form.of(_AGENT),
     ),
 )

@@ -1,0 +1,109 @@
+"""What goes with an agent that was withdrawn: all that its name was good for on this machine.
+
+Whoever gets the name later is another agent. Messages and tasks stay, as what was said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+
+import attrs
+
+from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.ids import Hash
+from taskferry_protocol.records import (
+    ApprovalQuery,
+    ApprovalRecord,
+    ApprovalState,
+    DropProposal,
+    DropRuntimes,
+    GateState,
+    Order,
+    Place,
+    PutGate,
+    PutInvite,
+    PutToken,
+    RevokeToken,
+    SaveApproval,
+)
+
+from .bonds import all_bonds
+from .draft import Draft
+from .ending import LIVE, end_withdrawn
+from .publications import Publication, Subject, note
+from .questions import answered, tell
+from .rule_changes import remove_rule
+from .wake_store import drop_wakes
+
+__all__ = ["end_powers"]
+
+_PAGE = 500
+#: Who ended it, in the audit log and in what is decided: it follows from the account log.
+_BY = "withdrawn"
+
+
+async def end_powers(draft: Draft, agents: Collection[str]) -> None:
+    """End credentials, programs, wakes, invites, rules, questions, gates and connections of our agents."""
+    if not agents:
+        return
+    await _end_credentials(draft, agents)
+    await drop_wakes(draft, agents)
+    await _end_invites(draft, agents)
+    for rule in await draft.core.store.standing_rules():
+        if rule.mine in agents and rule.removed_at is None:
+            await remove_rule(draft, rule, _BY)
+    for name in sorted(agents):
+        await _end_all_of(draft, name)
+
+
+async def _end_credentials(draft: Draft, agents: Collection[str]) -> None:
+    for token in await draft.core.store.tokens():
+        gone = [name for name in token.agents if name in agents]
+        if not gone or token.revoked_at is not None:
+            continue
+        left = tuple(name for name in token.agents if name not in agents)
+        if left:
+            draft.add(PutToken(attrs.evolve(token, agents=left)))
+        else:
+            draft.add(RevokeToken(Hash(token.digest), draft.now))
+        id = token.digest.hex()[:16]
+        draft.audit(AuditKind.CREDENTIAL_REVOKED, ", ".join(gone), id=id, by=_BY)
+
+
+async def _end_invites(draft: Draft, agents: Collection[str]) -> None:
+    for invite in await draft.core.store.invites():
+        if invite.agent not in agents or invite.revoked:
+            continue
+        draft.add(PutInvite(attrs.evolve(invite, revoked=True)))
+        await note(draft, Publication(Subject.INVITE, invite.id))
+        draft.tell("invite", "", state="withdrawn", id=invite.id.hex())
+        draft.audit(AuditKind.INVITE_REVOKED, invite.id.hex(), mine=invite.agent, by=_BY)
+
+
+async def _end_all_of(draft: Draft, name: str) -> None:
+    core = draft.core
+    programs = tuple(one.id for one in await core.store.runtimes(name))
+    if programs:
+        draft.add(DropRuntimes(programs))
+    for gone in programs:
+        core.passed.pop(gone, None)
+        core.acted.pop(gone, None)
+    async for asked in _questions(draft, name):
+        denied = answered(asked, ApprovalState.DENIED, _BY, draft.now)
+        draft.add(SaveApproval(denied), DropProposal(asked.id))
+        tell(draft, denied)
+    for gate in await core.store.gates_waiting(name, _PAGE):
+        draft.add(PutGate(attrs.evolve(gate, state=GateState.DECLINED, decided_at=draft.now, by=_BY)))
+    for bond in await all_bonds(core.store, name):
+        if bond.record.state in LIVE:
+            await end_withdrawn(draft, bond)
+
+
+async def _questions(draft: Draft, name: str) -> AsyncIterator[ApprovalRecord]:
+    query = ApprovalQuery(agent=name, states=frozenset({ApprovalState.ASKED, ApprovalState.APPROVED}))
+    after: Place | None = Place(0)
+    while after is not None:
+        page = await draft.core.store.approval_page(query, after, _PAGE, Order.OLDEST_FIRST)
+        for asked in page.items:
+            yield asked
+        after = page.next

@@ -1,0 +1,46 @@
+"""What a daemon's store forgets: each change says what has to be over before, and what stays all the same."""
+
+from __future__ import annotations
+
+import attrs
+
+from ..ids import AccountId, Hash
+from ..values import value
+
+__all__ = ["ForgetAccount", "ForgetChange", "ForgetRequest", "ForgetSealed"]
+
+
+@value
+class ForgetSealed:
+    """Forget envelopes that were kept to be sent, such as receipts.
+
+    What is a message or an event of a task, or is in the outbox, stays.
+    """
+
+    hashes: tuple[Hash, ...]
+
+
+@attrs.frozen
+class ForgetRequest:
+    """Forget a request for a connection that expired or was taken back, and what its peer said in it.
+
+    A connection that was ever accepted stays, and so does one that is anything else. Of messages, those of
+    class `connection` that came before any other connection of the two agents go. Result: `Counted`.
+    """
+
+    request: Hash
+
+
+@attrs.frozen
+class ForgetAccount:
+    """Forget the log of a pinned account, the names that it claimed and the cards of its agents.
+
+    It stays if it is trusted, held or accused, if a message, a task or a connection of its agents is here or
+    something waits to be sent to them, and if a rule names it. The numbers that envelopes to them have used
+    stay always. Result: `Counted`, one or none.
+    """
+
+    account: AccountId
+
+
+ForgetChange = ForgetRequest | ForgetAccount

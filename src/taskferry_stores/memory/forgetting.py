@@ -1,0 +1,88 @@
+"""What a daemon's store in memory forgets of strangers, and of what it has sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, assert_never
+
+from taskferry_protocol.ids import AccountId, Hash
+from taskferry_protocol.records import ConnectionState, Counted, Direction, OutboxState, Trust
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetChange, ForgetRequest, ForgetSealed
+
+if TYPE_CHECKING:
+    from .daemon_state import DaemonState
+
+__all__ = ["apply", "forget_sealed"]
+
+
+def forget_sealed(state: DaemonState, change: ForgetSealed) -> None:
+    """Forget envelopes that are nothing but sent."""
+    for hash in change.hashes:
+        if hash not in state.outbox:
+            _drop_sealed(state, hash)
+
+
+def apply(state: DaemonState, change: ForgetChange) -> Counted:
+    """Make one change."""
+    match change:
+        case ForgetRequest():
+            return Counted(_forget_request(state, change.request))
+        case ForgetAccount():
+            return Counted(_forget_account(state, change.account))
+        case _:
+            assert_never(change)
+
+
+def _drop_sealed(state: DaemonState, hash: Hash) -> None:
+    if all(held != hash for held, _ in state.messages) and all(
+        e.hash != hash for e in state.task_events.values()
+    ):
+        state.journal.drop(state.sealed, hash)
+
+
+def _forget_request(state: DaemonState, request: Hash) -> int:
+    record = state.connections.get(request)
+    if record is None or record.accept_raw:
+        return 0
+    if record.state is not ConnectionState.EXPIRED and not record.withdrawn:
+        return 0
+    drop, flow = state.journal.drop, (record.mine, record.peer)
+    drop(state.connections, request)
+    drop(state.connection_places, request)
+    others = [c.created_at for c in state.connections.values() if (c.mine, c.peer) == flow]
+    said = [
+        key
+        for key, message in state.messages.items()
+        if (message.mine, message.peer) == flow
+        and (message.direction, message.cls) == (Direction.IN, "connection")
+        and message.stored_at <= record.updated_at
+        and all(message.stored_at < at for at in others)
+    ]
+    for key in said:
+        drop(state.messages, key)
+        _drop_sealed(state, key[0])
+    return 1
+
+
+def _forget_account(state: DaemonState, account: AccountId) -> int:
+    ledger, drop = state.ledger, state.journal.drop
+    held = ledger.accounts.get(account)
+    if held is None or held.held or state.trust[account][0] is not Trust.UNVERIFIED:
+        return 0
+    peers = [
+        *(message.peer for message in state.messages.values()),
+        *(task.peer for task in state.tasks.values()),
+        *(record.peer for record in state.connections.values()),
+        *(entry.to for entry in state.outbox.values() if entry.state is OutboxState.WAITING),
+    ]
+    named = [rule.account for rule in state.gate_tables.rules.values()]
+    if account in (*(peer.account for peer in peers), *named, *(e.subject for e in ledger.evidence.values())):
+        return 0
+    drop(ledger.accounts, account)
+    drop(state.trust, account)
+    for name in [name for name, owner in ledger.names.items() if owner == account]:
+        drop(ledger.names, name)
+    for agent in [agent for agent in ledger.cards if agent.account == account]:
+        drop(ledger.cards, agent)
+    for flow in [flow for flow in ledger.rates if flow.from_.account == account]:
+        drop(ledger.rates, flow)
+    return 1

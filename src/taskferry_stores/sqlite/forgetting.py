@@ -1,0 +1,83 @@
+"""What a daemon forgets of strangers, as SQL."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final, assert_never
+
+from taskferry_protocol.ids import AccountId, Hash
+from taskferry_protocol.records import Counted
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetChange, ForgetRequest
+
+from . import history_rows
+
+Connection = sqlite3.Connection
+
+#: How many messages of a peer are looked at for those of a request: a stranger has said nothing else.
+_LOOKED_AT: Final = 256
+_REQUEST: Final = (
+    "SELECT n, mine, peer, updated_at FROM connections"
+    " WHERE request = ? AND accept_raw = x'' AND (state = 'expired' OR withdrawn)"
+)
+_SAID: Final = (
+    "SELECT m.n, m.hash FROM messages m WHERE m.peer = ?1"
+    " AND m.n < coalesce((SELECT n FROM messages WHERE peer = ?1 ORDER BY n LIMIT 1 OFFSET ?2), m.n + 1)"
+    " AND m.mine = ?3 AND m.direction = 'in' AND m.cls = 'connection' AND m.stored_at <= ?4"
+    " AND m.stored_at < coalesce((SELECT min(created_at) FROM connections WHERE mine = ?3 AND peer = ?1),"
+    "  m.stored_at + 1)"
+)
+_OF_ACCOUNT: Final = "SELECT n FROM agents WHERE account = ?1"
+#: What keeps an account: whatever else there is of its agents came with messages.
+_KEPT_BY: Final = (
+    f"SELECT 1 FROM messages WHERE peer IN ({_OF_ACCOUNT})",  # noqa: S608
+    f"SELECT 1 FROM tasks WHERE peer IN ({_OF_ACCOUNT})",  # noqa: S608
+    f"SELECT 1 FROM connections WHERE peer IN ({_OF_ACCOUNT})",  # noqa: S608
+    f"SELECT 1 FROM outbox WHERE state = 'waiting' AND target IN ({_OF_ACCOUNT})",  # noqa: S608
+    "SELECT 1 FROM standing_rules WHERE account = ?1",
+    "SELECT 1 FROM evidence WHERE subject = ?1",
+)
+
+
+def apply(connection: Connection, change: ForgetChange) -> Counted:
+    """Make one change."""
+    match change:
+        case ForgetRequest():
+            return Counted(_forget_request(connection, change.request))
+        case ForgetAccount():
+            return Counted(_forget_account(connection, change.account))
+        case _:
+            assert_never(change)
+
+
+def _forget_request(connection: Connection, request: Hash) -> int:
+    execute = connection.execute
+    row = execute(_REQUEST, (request,)).fetchone()
+    if row is None:
+        return 0
+    n, mine, peer, upto = row
+    execute("DELETE FROM grants WHERE connection = ?", (n,))
+    execute("DELETE FROM connections WHERE n = ?", (n,))
+    for message, hash in execute(_SAID, (peer, _LOOKED_AT, mine, upto)).fetchall():
+        history_rows.forget(connection, message)
+        execute("DELETE FROM messages WHERE n = ?", (message,))
+        execute(
+            "DELETE FROM sealed WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM messages WHERE hash = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM task_events WHERE hash = ?1)",
+            (hash,),
+        )
+    return 1
+
+
+def _forget_account(connection: Connection, account: AccountId) -> int:
+    execute = connection.execute
+    row = execute(
+        "SELECT n FROM accounts WHERE id = ? AND trust = 'unverified' AND held = ''", (account,)
+    ).fetchone()
+    if row is None or any(execute(f"{query} LIMIT 1", (account,)).fetchone() for query in _KEPT_BY):
+        return 0
+    for table in ("statements", "names"):
+        execute(f"DELETE FROM {table} WHERE account = ?", row)  # noqa: S608
+    execute("DELETE FROM accounts WHERE n = ?", row)
+    execute(f"DELETE FROM cards WHERE agent IN ({_OF_ACCOUNT})", (account,))  # noqa: S608
+    execute(f"DELETE FROM rates WHERE from_agent IN ({_OF_ACCOUNT})", (account,))  # noqa: S608
+    return 1

@@ -1,0 +1,68 @@
+"""An agent that its owner withdraws on one machine is withdrawn on the others, seen or not."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskferry_apps.daemon.port import NewAgent
+from tests.daemon.worlds import OWNER, Machine, a_world, connect, set_up, until
+
+from .machines import a_pair, link_to, log_of
+
+
+async def test_a_credential_on_another_machine_stops_too():
+    """As soon as that machine hears of it; and so do its connections there."""
+    async with a_pair() as pair:
+        secret, _ = await pair.second.create_token(OWNER, ("requester",), "program")
+        await pair.first.withdraw_agent(OWNER, "requester")
+
+        async def ended():
+            return await pair.second.caller_for(secret) is None
+
+        await until(ended)
+        assert await pair.second.agents(OWNER) == ()
+
+        async def none_left():
+            return not await pair.second.connections(OWNER, "accepted", "")
+
+        await until(none_left)
+
+
+@pytest.mark.parametrize("manage", [True, False])
+async def test_a_machine_that_was_away_takes_the_next_agent_of_that_name_for_another(manage):
+    """Withdrawn and made anew meanwhile: the old credential, mode and connection are not the new one's."""
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        async with world.running(Machine("alice")) as first:
+            await set_up(first, "alice", "requester")
+            await connect(first, bob, "requester", "@bob/writer")
+            machine = Machine("alice2")
+            await link_to(world, first, machine, manage=manage)
+            async with world.running(machine) as second:
+
+                async def linked():
+                    return (
+                        second._core.account is not None
+                        and await second.agents(OWNER)
+                        and await second.connections(OWNER, "accepted", "")
+                    )
+
+                await until(linked)
+                await second.gates.set_mode(OWNER, "requester", "open")
+                secret, _ = await second.create_token(OWNER, ("requester",), "program")
+            await first.withdraw_agent(OWNER, "requester")
+            await first.create_agent(OWNER, NewAgent("requester"))
+            async with world.running(machine) as second:
+
+                async def same_log():
+                    return (await log_of(second)).position == (await log_of(first)).position
+
+                await until(same_log)
+                assert await second.caller_for(secret) is None
+                (mode,) = await second.gates.modes(OWNER)
+                assert mode.mode != "open"
+
+                async def none_left():
+                    return not await second.connections(OWNER, "accepted", "")
+
+                await until(none_left)

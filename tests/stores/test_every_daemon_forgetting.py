@@ -1,0 +1,202 @@
+"""What every daemon store promises about forgetting: what is over goes, with what it alone kept."""
+
+import attrs
+import pytest
+
+from taskferry_protocol.ids import Instant
+from taskferry_protocol.records import (
+    AddTaskEvent,
+    CardRecord,
+    Counted,
+    Direction,
+    DropOutbox,
+    EvidenceRecord,
+    Flow,
+    HoldAccount,
+    KeepSealed,
+    PutCard,
+    PutEvidence,
+    PutOutbox,
+    PutRule,
+    RateRecord,
+    RecordRate,
+    SaveConnection,
+    SaveTask,
+    SealedRecord,
+    SetTrust,
+    TaskEventRecord,
+    Trust,
+    UseSequence,
+)
+from taskferry_protocol.records import ConnectionState as State
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest, ForgetSealed
+from taskferry_protocol.records.history import MessageFilter
+
+from .samples import NOW, account, agent, append, device, message, outbox, peer_connection, sha, store, task
+from .test_every_daemon_gates import RULE
+from .test_every_daemon_search import asked, said
+
+HELPER, CODER = agent("alice/helper"), agent("bob/coder")
+
+
+def request(n=1, state=State.EXPIRED, at=NOW, peer="bob/coder", **changes):
+    """A connection between alice's helper and a peer that was asked for at a time."""
+    values = {"state": state, "created_at": at, "updated_at": Instant(at + 10), **changes}
+    return peer_connection("alice/helper", peer, n=n, **values)
+
+
+def words(name, at=NOW, **changes):
+    """A message of a request, with a note in it that can be found."""
+    return said(name, f"may {name} connect", cls="connection", stored_at=at, **changes)
+
+
+async def held(daemon):
+    """The requests that are held."""
+    return [one.request for one in (await daemon.connections_of(None, 0, 10)).items]
+
+
+@pytest.mark.parametrize("state", [State.EXPIRED, State.ENDED])
+async def test_a_request_that_came_to_nothing_goes_with_what_was_said_in_it(daemon, state):
+    """Nothing of it is found any more, and what goes on between others stays."""
+    gone, other = words("request"), words("another", mine=agent("alice/other"))
+    record = request(state=state, withdrawn=state is State.ENDED)
+    later = words("later", at=Instant(NOW + 11))
+    await daemon.commit([SaveConnection(record), store(gone), store(other), store(later)])
+    await daemon.commit([SaveConnection(request(state=State.ACCEPTED, peer="carol/coder"))])
+    assert await daemon.commit([ForgetRequest(record.request)]) == (Counted(1),)
+    assert await daemon.commit([ForgetRequest(record.request)]) == (Counted(0),)
+    assert record.request not in await held(daemon)
+    assert len(await held(daemon)) == 1
+    assert set(await daemon.messages([gone.hash, other.hash, later.hash])) == {other.hash, later.hash}
+    assert set(await daemon.sealed([gone.hash, other.hash, later.hash])) == {other.hash, later.hash}
+    found = await daemon.messages_filtered(MessageFilter(asked("connect ")), None, 10)
+    assert [one.hash for one in found.items] == [later.hash, other.hash]
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        request(state=State.REQUESTED_IN),
+        request(state=State.ACCEPTED, accept_raw=b"accept"),
+        request(state=State.ENDED, end_raw=b"declined", end_kind="declined"),
+        request(state=State.ENDED, end_raw=b"end", withdrawn=True, accept_raw=b"accept"),
+    ],
+    ids=lambda record: f"{record.state.value}-{record.withdrawn}",
+)
+async def test_no_other_connection_is_forgotten(daemon, record):
+    """One that waits, that stands, that its owner has declined, or that was accepted before its end."""
+    note = words("request")
+    await daemon.commit([SaveConnection(record), store(note)])
+    assert await daemon.commit([ForgetRequest(record.request)]) == (Counted(0),)
+    assert await held(daemon) == [record.request]
+    assert list(await daemon.messages([note.hash])) == [note.hash]
+
+
+async def test_what_may_have_come_with_another_connection_stays_with_that(daemon):
+    """Of two requests the older one goes first, and takes what came before the other."""
+    first, second = request(1), request(2, at=Instant(NOW + 5))
+    said_first, said_second = words("first"), words("second", at=Instant(NOW + 5))
+    await daemon.commit([SaveConnection(first), store(said_first)])
+    await daemon.commit([SaveConnection(second), store(said_second)])
+    await daemon.commit([ForgetRequest(first.request)])
+    assert list(await daemon.messages([said_first.hash, said_second.hash])) == [said_second.hash]
+    await daemon.commit([ForgetRequest(second.request)])
+    assert await daemon.messages([said_first.hash, said_second.hash]) == {}
+
+
+async def test_only_what_a_peer_said_of_a_connection_goes_with_it(daemon):
+    """A message of another class stays, and so does what was answered."""
+    talk = message("talk", stored_at=NOW)
+    answer = attrs.evolve(words("answer"), direction=Direction.OUT)
+    await daemon.commit([SaveConnection(request()), store(talk), store(answer)])
+    await daemon.commit([ForgetRequest(request().request)])
+    assert set(await daemon.messages([talk.hash, answer.hash])) == {talk.hash, answer.hash}
+
+
+async def test_an_account_that_nothing_is_left_of_goes_with_its_name(daemon):
+    """Its log, cards and rates; another may have the name, and it may come again."""
+    card = PutCard(CardRecord(CODER, 1, public=True, raw=b"card"))
+    rate = RecordRate(Flow(CODER, HELPER), RateRecord(1, NOW))
+    await daemon.commit([append("bob", 2), card, rate, UseSequence(CODER, 1)])
+    assert await daemon.commit([ForgetAccount(account("bob"))]) == (Counted(1),)
+    assert await daemon.commit([ForgetAccount(account("bob"))]) == (Counted(0),)
+    assert await daemon.accounts([account("bob")]) == {}
+    assert await daemon.accounts_named(["bob"]) == {}
+    assert await daemon.cards([CODER]) == {}
+    assert await daemon.rates([Flow(CODER, HELPER)]) == {}
+    await daemon.commit([append("carol", name="bob"), append("bob", name="bob2")])
+    assert (await daemon.accounts_named(["bob"]))["bob"].record.account == account("carol")
+
+
+async def test_the_numbers_of_envelopes_to_a_forgotten_account_are_not_used_again(daemon):
+    """It may be back within a month, and two envelopes of one number would accuse us."""
+    await daemon.commit([append("bob"), UseSequence(CODER, 1)])
+    await daemon.commit([ForgetAccount(account("bob"))])
+    assert await daemon.sequences([CODER]) == {CODER: 1}
+    await daemon.commit([append("bob"), UseSequence(CODER, 2)])
+
+
+KEEPING = {
+    "trust": SetTrust(account("bob"), Trust.VERIFIED, NOW),
+    "hold": HoldAccount(account("bob"), "forked"),
+    "evidence": PutEvidence(EvidenceRecord("forked", account("bob"), b"1", b"2", NOW)),
+    "message": store(message("m")),
+    "task": SaveTask(task("t")),
+    "connection": SaveConnection(request(state=State.ENDED, end_raw=b"end")),
+    "outbox": PutOutbox(outbox("o")),
+    "rule": PutRule(attrs.evolve(RULE, account=account("bob"))),
+}
+
+
+@pytest.mark.parametrize("what", list(KEEPING))
+async def test_an_account_stays_that_is_more_than_a_stranger(daemon, what):
+    """Its owner has decided about it, something of it is here, or something is held against it."""
+    await daemon.commit([append("bob", 2)])
+    await daemon.commit([KEEPING[what]])
+    assert await daemon.commit([ForgetAccount(account("bob"))]) == (Counted(0),)
+    assert len((await daemon.accounts([account("bob")]))[account("bob")].record.statements) == 2
+
+
+def sealed(name):
+    """An envelope that is kept to be sent, as of a receipt."""
+    return SealedRecord(sha(name), b"envelope", b"k" * 32, b"content")
+
+
+async def test_an_envelope_that_was_only_kept_to_be_sent_is_forgotten(daemon):
+    """Once it is in the outbox no more; kept once more in the same commit it is there."""
+    await daemon.commit([KeepSealed(sealed("a")), PutOutbox(outbox("a")), KeepSealed(sealed("b"))])
+    await daemon.commit([ForgetSealed((sha("a"), sha("none")))])
+    assert list(await daemon.sealed([sha("a")])) == [sha("a")]
+    await daemon.commit([DropOutbox((sha("a"),)), ForgetSealed((sha("a"),))])
+    assert list(await daemon.sealed([sha("a"), sha("b")])) == [sha("b")]
+    await daemon.commit([ForgetSealed((sha("b"),)), KeepSealed(sealed("b"))])
+    assert list(await daemon.sealed([sha("b")])) == [sha("b")]
+
+
+async def test_an_envelope_that_is_a_message_or_an_event_is_never_forgotten(daemon):
+    """Whoever asks: history stays."""
+    event = TaskEventRecord(sha("t"), sha("e"), "worker", device("bob"), NOW, NOW)
+    await daemon.commit([KeepSealed(sealed("e")), AddTaskEvent(event), store(message("m"))])
+    await daemon.commit([ForgetSealed((sha("e"), sha("m")))])
+    assert set(await daemon.sealed([sha("e"), sha("m")])) == {sha("e"), sha("m")}
+    both = message("both")
+    await daemon.commit([store(both), ForgetSealed((both.hash,))])
+    assert list(await daemon.sealed([both.hash])) == [both.hash]
+
+
+async def test_a_request_that_was_taken_back_holds_its_place_until_its_time_is_over(daemon):
+    """Of an account or of all, beside those that wait; not what the owner has declined."""
+    states = [
+        ("bob/coder", State.REQUESTED_IN, False, ""),
+        ("bob/tester", State.ENDED, True, "revoked"),
+        ("bob/tester", State.ENDED, False, "declined"),
+        ("carol/coder", State.ENDED, True, "revoked"),
+        ("carol/coder", State.REQUESTED_OUT, False, ""),
+    ]
+    for n, (peer, state, withdrawn, kind) in enumerate(states):
+        at = Instant(NOW + 9)
+        record = request(n, state, peer=peer, expires_at=at, withdrawn=withdrawn, end_kind=kind)
+        await daemon.commit([SaveConnection(record)])
+    counted = [account("bob"), account("carol"), None]
+    assert [await daemon.requests_held(one, NOW) for one in counted] == [2, 1, 3]
+    assert [await daemon.requests_held(one, Instant(NOW + 9)) for one in counted] == [0, 0, 0]
