@@ -19,8 +19,10 @@ from .route import Route, first_end
 
 __all__ = ["LASTING", "NOT_LET_IN", "short_session"]
 
-#: How long whoever waits for such a session waits for the relay.
+#: How long whoever waits for such a session waits for the relay, once it is reached.
 PATIENCE_S: Final = 10.0
+#: Until then: where a network swallows what asks for a WebSocket, that takes fifteen, and polling is next.
+DIAL_S: Final = 25.0
 #: Refusals of a new account: another name, ticket or relay cures them.
 NOT_LET_IN: Final = frozenset(
     {
@@ -56,7 +58,7 @@ async def short_session(
     address can be no relay's.
     """
     failure: BaseException | None = None
-    with trio.move_on_after(PATIENCE_S) as patience:
+    with trio.move_on_after(DIAL_S) as patience:
         try:
             transport = await route.dialer.dial()
         except DialRefused as away:
@@ -68,6 +70,7 @@ async def short_session(
                     detail={"field": "relay"},
                 ) from away
             raise LinkEnded(None, away.reason) from away
+        patience.deadline = trio.current_time() + PATIENCE_S
         try:
             async with open_relay(
                 transport,
