@@ -253,14 +253,12 @@ async def a_world(
 
 async def until(found: Callable[[], Awaitable[T | None]], patience_s: float = PATIENCE_S) -> T:
     """What `found` gives as soon as it gives something; fails when it takes too long."""
-    pause_s = 0.001
     with trio.fail_after(patience_s):
         while True:
             value = await found()
             if value:
                 return value
-            await trio.sleep(pause_s)
-            pause_s = min(2 * pause_s, 0.01)
+            await trio.sleep(0.01)
 
 
 async def until_in(daemon: Daemon) -> None:
