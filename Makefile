@@ -52,7 +52,7 @@ NODE_LOCK := $(wildcard spec/package-lock.json)
 NODE_STAMP := $(if $(NODE_LOCK),$(if $(shell command -v node && command -v npm),spec/node_modules/.taskferry-setup))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-newer test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
+.PHONY: help setup environments demo test test-newer test-journeys test-examples test-browser browser-setup images test-all test-integrations coverage check check-format check-lint check-types check-layers \
 	check-generated format bench load fuzz fuzz-setup mutants schemas sim crash disk crowd flood lock clean
 
 help: ## List these targets
@@ -95,6 +95,9 @@ test-newer: setup ## Run some tests with the newest Python that is here (NEWER_T
 		echo "with $$("$$python" --version)" && $(MAKE) VENV=$(NEWER_VENV) PYTHON="$$python" setup && \
 		$(NEWER_VENV)/bin/python -m pytest --quiet $(SPREAD) $(ARGS) $(NEWER_TESTS); \
 	else echo "skipped: no Python that is newer than $$($(RUN) --version) is here"; fi
+
+environments: setup $(EXAMPLES_STAMP) $(SCHEMAS_STAMP) ## Create the environments that some tests have of their own; those do it, too
+	@if python=$$(tools/newer-python $(RUN)); then $(MAKE) VENV=$(NEWER_VENV) PYTHON="$$python" setup; fi
 
 test-browser: browser-setup ## Click through the dashboard and the relay's pages in a real Chromium; CI runs these, too
 	@$(RUN) -m pytest --quiet --numprocesses 2 --dist loadfile -m browser $(ARGS) tests/browser
@@ -213,6 +216,6 @@ lock: ## Resolve the dependencies anew where pyproject.toml asks for it (ARGS=--
 		--output-file requirements/schemas.lock
 
 clean: ## Remove the environment, caches and build products
-	@rm -rf $(VENV) $(EXAMPLES_VENV) $(SCHEMAS_VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
+	@rm -rf $(VENV) $(EXAMPLES_VENV) $(SCHEMAS_VENV) $(NEWER_VENV) build dist htmlcov .coverage .coverage.* .hypothesis .import_linter_cache .mypy_cache \
 		.pytest_cache .ruff_cache spec/node_modules integrations/node_modules tests/browser/node_modules
 	@find src tests spec benchmarks tools examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

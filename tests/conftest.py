@@ -22,19 +22,23 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-#: Folders whose files mostly start programs. They come first, so that no worker ends alone with a long file.
+#: Folders whose files mostly start programs, or wait. They come first, so that no worker ends alone with one.
 _SLOW = frozenset(
     {
         "cli",
         "client",
         "crash",
+        "crowd",
         "daemon",
         "demo",
         "devices",
         "disk",
+        "floods",
         "mcp",
         "simulation",
         "telemetry",
+        "transports",
+        "upgrades",
         "worker",
     }
 )
@@ -46,6 +50,12 @@ _ROOM_BYTES = 4 << 30
 
 
 def pytest_configure() -> None:
+    """Look for cycles seldom, also among what is imported; keep files in memory."""
+    gc.set_threshold(20_000, 20, 20)
+    _keep_files_in_memory()
+
+
+def _keep_files_in_memory() -> None:
     """Have tests' files in memory where there is room: on a disk, the suite waits for it at each commit.
 
     What is killed there leaves the same files behind. For what a disk may lose, `tests/disk` has one.
@@ -74,7 +84,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Look for cycles seldom, and not among what stays to the end: it took a seventh of the tests' time."""
+    """Look for no cycles among what stays to the end: it took a seventh of the tests' time."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(20_000, 20, 20)

@@ -36,7 +36,12 @@ from taskferry_apps.demo.stage import Stage
 
 __all__ = ["Ended", "Started", "WarmStage", "run", "start"]
 
-_PROGRAMS: Final = ("taskferry_apps.daemon.compose", "taskferry_apps.relay.compose")
+_PROGRAMS: Final = (
+    "taskferry_apps.daemon.compose",
+    "taskferry_apps.relay.compose",
+    # What each daemon imports in its first seconds, be it asked for or not: most of a second.
+    "taskferry_apps.mcp.hosting",
+)
 _LENGTH: Final = struct.Struct("!I")
 #: Whoever waits looks again after so long, since others may have read that it ended.
 _TURN_S: Final = 0.05

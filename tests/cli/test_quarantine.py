@@ -85,3 +85,16 @@ def test_nothing_is_said_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     """An empty quarantine is no empty table."""
     monkeypatch.setitem(globals(), "ITEMS", [])
     assert quarantine("list").output == "Nothing is in quarantine.\n"
+
+
+def test_what_can_be_done_stands_beneath_once_for_all_it_is_about(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With the ids of the items, and without what acts on a terminal."""
+    step = "Ask @alice/requester to send it again.\x1b[2J"
+    items = [{**item, "next": step if number else ""} for number, item in enumerate(ITEMS)]
+    monkeypatch.setitem(globals(), "ITEMS", items)
+    said = quarantine("list").output
+    assert said.count("send it again") == 1
+    assert "\x1b" not in said
+    assert f"{'0' * 8}, {'0' * 8}: Ask @alice/requester" in said

@@ -6,9 +6,12 @@ from functools import partial
 
 import pytest
 
+from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
-from taskferry_protocol.envelope import Envelope
+from taskferry_apps.daemon.shares import message_items, share_with
+from taskferry_apps.daemon.taskbook import load_task
+from taskferry_protocol.envelope import Envelope, parse_envelope
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import MessageClass
 from tests.daemon.worlds import OWNER, act, ask, in_state, until
@@ -83,10 +86,12 @@ async def test_of_two_acceptances_at_once_each_machine_allows_what_both_do(stric
             await until(partial(strict, daemon))
 
 
-async def test_whoever_declined_a_task_that_another_machine_had_accepted_is_told():
+@pytest.mark.parametrize("comes", ["as mail", "in a share of history"])
+async def test_whoever_declined_a_task_that_another_machine_had_accepted_is_told(comes: str):
     """The other side had taken the acceptance: the owner learns that saying no came too late, once."""
     async with a_pair() as pair:
         first, second = pair.first, pair.second
+        await until(partial(_has_shared_all, first))
         grant = GrantChange(task_budget=5, human_gate=True)
         await first.set_permissions(OWNER, ("requester", "@bob/writer"), grant)
         device = first._core.device
@@ -97,9 +102,14 @@ async def test_whoever_declined_a_task_that_another_machine_had_accepted_is_told
             await until(partial(daemon.gates.held_tasks, OWNER))
         await act(first, task, "accept")
         await in_state(pair.bob, task, "accepted")
+        (accept,) = await until(partial(_kept, courier))
         await act(second, task, "decline")
         assert (await second.task(OWNER, task.hex())).summary.confirmed is False
-        await courier.deliver()
+        if comes == "as mail":
+            await courier.deliver()
+        else:
+            await until(partial(_has_events, second, task, 3))
+            await _share(pair, parse_envelope(accept.envelope).hash)
         text = f"Your no to task {task.hex()[:8]} came too late: your device laptop had answered it."
 
         async def told() -> bool:
@@ -114,6 +124,25 @@ async def test_whoever_declined_a_task_that_another_machine_had_accepted_is_told
             await in_state(daemon, task, "cancelled")
         assert (await alarms_of(second)).count(text) == 1
         assert "Your no" not in await alarms_of(first)
+
+
+async def _has_shared_all(daemon: Daemon) -> bool:
+    return not await daemon._sharing.jobs()
+
+
+async def _has_events(daemon: Daemon, task: Hash, many: int) -> bool:
+    return len((await load_task(daemon._core, task)).events) == many
+
+
+async def _share(pair: Pair, hash: Hash) -> None:
+    """The first machine shares a message with the second one."""
+    core = pair.first._core
+    async with core.lock:
+        draft = Draft(core)
+        (sealed,) = (await core.store.sealed((hash,))).values()
+        await share_with(draft, pair.device, message_items([sealed]))
+        await draft.commit()
+    core.outgoing.ring()
 
 
 async def _asked_for(daemon: Daemon):

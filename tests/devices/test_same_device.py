@@ -133,6 +133,9 @@ async def test_it_goes_on_whatever_it_did_after_the_backup(
             assert "runs twice" not in await alarms_of(alice)
             # What was sealed for the key that is lost opens nowhere any more.
             assert rotated or not await store.quarantine_lines()
+            for item in await alice.quarantine(OWNER, "", 50):
+                assert item.next_step.startswith("Nothing here opens it")
+                assert item.peer == "@bob/writer" or "nothing needs to be done" in item.next_step
             for daemon in (alice, bob):
                 assert "held" not in await alarms_of(daemon)
 

@@ -100,7 +100,9 @@ def test_the_page_on_workers_has_the_limits_of_the_command():
     page = (ROOT / "docs" / "workers.md").read_text("utf-8")
     assert "`--time-limit` (30 minutes)" in page
     assert usual["time_limit"] == "30m"
-    assert f"`--output-limit` ({usual['output_limit'] // 1_048_576} MiB)" in page
-    assert f"`--disk-limit` ({usual['disk_limit'] // 1_073_741_824} GiB)" in page
+    assert "`--output-limit` (4 MiB)" in page
+    assert usual["output_limit"] == 4 * 1_048_576
+    assert "`--disk-limit` (1 GiB)" in page
+    assert usual["disk_limit"] == 1_073_741_824
     assert f"`--lease` ({LEASE_MS // 1_000} seconds; {LEASE_LEAST_MS // 1_000} seconds to an hour)" in page
     assert LEASE_MOST_MS == 60 * 60 * 1_000

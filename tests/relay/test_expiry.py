@@ -10,12 +10,13 @@ from structlog.testing import capture_logs
 
 from taskferry_apps.relay.expiry import EXPIRE_EVERY_MS, PATIENCE_S, PURGE_EVERY_MS, Housekeeping
 from taskferry_protocol.audit import RelayAuditKind, audit_note
-from taskferry_protocol.limits import DAY_MS, MINUTE_MS
+from taskferry_protocol.limits import CONTACTS, DAY_MS, MINUTE_MS, SEEN_MS
 from taskferry_protocol.records import AppendAudit, Counted, Expire, Expired, PurgeSeen
 from taskferry_stores.memory import MemoryRelayStore
 
 from ..daemon.worlds import Clock
-from .conftest import GENERATION
+from .conftest import GENERATION, codes, take
+from .people import seal, seal_raw
 
 
 class Engine:
@@ -91,3 +92,40 @@ async def test_a_relay_that_is_started_again_by_the_same_wrong_clock_goes_on_wai
             await trio.sleep(12)
             assert Expire in engine.asked
             nursery.cancel_scope.cancel()
+
+
+async def forgets(world, sent):
+    """A month goes by, and a relay no longer knows that it had these of alice's."""
+    ids = [(world.alice.keys.id, one.sealed.envelope.header.id) for one in sent]
+    assert len(await world.store.accepted(ids)) == len(ids)
+    world.clock.ahead_ms += SEEN_MS + PURGE_EVERY_MS
+    with trio.fail_after(20):
+        while await world.store.accepted(ids):
+            await trio.sleep(0.01)
+
+
+async def test_what_is_forgotten_is_not_taken_once_more(friends):
+    """Mail that a relay knew and has forgotten has had its time by then."""
+    sent = [
+        seal(friends.alice, friends.bob, "once", friends.now),
+        seal_raw(friends.alice, friends.bob, friends.now),
+    ]
+    parcels = [one.parcel for one in sent]
+    async with friends.open(friends.alice) as alice, friends.open(friends.bob) as bob:
+        assert codes(await alice.send([*parcels, *parcels])) == ["accepted"] * 4
+        assert len(await take(bob, 2)) == 2
+    await forgets(friends, sent)
+    async with friends.open(friends.alice) as alice:
+        assert codes(await alice.send(parcels)) == ["expired", "expired"]
+
+
+async def test_who_asked_three_times_in_vain_is_not_heard_again_because_it_was_long_ago(world):
+    """Neither the old requests nor a new one: that they were three is never forgotten."""
+    async with world.open(world.bob), world.open(world.alice) as alice:
+        sent = [seal_raw(world.alice, world.bob, world.now) for _ in range(CONTACTS)]
+        parcels = [one.parcel for one in sent]
+        assert codes(await alice.send(parcels)) == ["accepted"] * CONTACTS
+    await forgets(world, sent)
+    async with world.open(world.alice) as alice:
+        again = seal_raw(world.alice, world.bob, world.now)
+        assert codes(await alice.send([*parcels, again.parcel])) == ["expired"] * CONTACTS + ["contact-limit"]

@@ -80,5 +80,9 @@ def _list(limit: int, cursor: str) -> None:
         ),
         empty="Nothing older is in quarantine." if cursor else "Nothing is in quarantine.",
     )
+    steps = dict.fromkeys(str(item.get("next") or "") for item in objects(answer, "items"))
+    for step in filter(None, steps):
+        of = ", ".join(short(item.get("id")) for item in objects(answer, "items") if item.get("next") == step)
+        click.echo(f"\n{of}: {clean(step)}")
     if answer.get("cursor"):
         click.echo(f"\nOlder ones: --cursor {clean(answer.get('cursor'))}")

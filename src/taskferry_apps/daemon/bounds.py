@@ -193,6 +193,10 @@ class DaemonBounds:
     logs_held_bytes: int = fixed(
         Of.MEMORY, 16 * _MIB, _BYTES, "The same in bytes: a log of the largest statements has 32 MiB."
     )
+    looks_held: int = fixed(
+        Of.MEMORY, 8_192, _COUNT, "Events of long tasks that are held folded for whoever looks again."
+    )
+    looks_held_bytes: int = fixed(Of.MEMORY, 4 * _MIB, _BYTES, "The same in bytes of their contents.")
     pairs_held: int = fixed(Of.MEMORY, 512, _COUNT, "Pairs that are held; another one costs a query.")
 
 

@@ -30,6 +30,7 @@ from .draft import Draft
 from .grants import Allowance
 from .identity_changes import trust_in
 from .names import handle_of
+from .quarantine_words import next_step
 from .starting import may_start
 from .views import (
     CardView,
@@ -207,8 +208,9 @@ async def quarantine_view(core: Core, item: QuarantineRecord, barred: Collection
     """A quarantined item as shown, given what is barred."""
     peer = await handle_of(core, item.peer) if item.peer is not None else ""
     size, is_barred = len(item.envelope), item.hash in barred
+    step = next_step(item.code, item.cls, peer, is_barred=is_barred)
     return QuarantineView(
-        item.hash, peer, item.code, item.text, item.received_at, size, is_barred, str(item.place)
+        item.hash, peer, item.code, item.text, item.received_at, size, is_barred, str(item.place), step
     )
 
 

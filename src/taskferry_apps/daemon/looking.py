@@ -12,10 +12,11 @@ from taskferry_protocol.records import TaskRecord
 from .core import Core
 from .downloads import download_of
 from .export import export_task
+from .last_looks import LastLooks
 from .names import may_use, not_found
 from .port import Caller
 from .search import find_task
-from .taskbook import Held, load_task
+from .taskbook import Held
 from .tasks import Tasks
 from .views import TaskView
 from .visibility import check_all_shown, shown_rows, shown_task
@@ -29,6 +30,7 @@ class Looking:
     def __init__(self, core: Core, tasks: Tasks) -> None:
         self._core = core
         self._tasks = tasks
+        self._looks = LastLooks()
 
     async def task(
         self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None, wait_s: float
@@ -68,7 +70,7 @@ class Looking:
         return attrs.evolve(view, usual_budget=pair.limits.budget)
 
     async def _held(self, caller: Caller, task: str) -> tuple[Held, TaskRecord]:
-        held = await load_task(self._core, await find_task(self._core.store, task))
+        held = await self._looks.load(self._core, await find_task(self._core.store, task))
         seen = await shown_rows(self._core, caller, held.rows)
         rows = [row for row in seen if may_use(caller, row.mine.name)]
         if not rows:

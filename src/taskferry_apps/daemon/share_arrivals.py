@@ -61,6 +61,7 @@ from .arrival import Arrival
 from .cards import replacing
 from .connection_audit import audit_copied_step
 from .connection_copies import accepted_in_vain, note_end
+from .displaced import tell_displaced
 from .draft import Draft
 from .grants import held_allowance
 from .held_messages import held_message, stood
@@ -264,6 +265,7 @@ class _Tasks:
     def __init__(self, draft: Draft) -> None:
         self._draft = draft
         self._held: dict[Hash, Held] = {}
+        self._before: dict[Hash, Held] = {}
         self._rows: dict[tuple[Hash, str], TaskRecord] = {}
 
     async def add(self, envelope: Envelope, content: Content, record: MessageRecord) -> None:
@@ -285,6 +287,7 @@ class _Tasks:
         check_event(event, task)
         if row is None:
             row = self._new_row(envelope, record, role)
+        self._before.setdefault(task, held)
         held = held.with_event(event, content, self._draft.core.device)
         stored = TaskEventRecord(
             task, envelope.hash, role.value, envelope.device, envelope.header.created_at, self._draft.now
@@ -331,6 +334,7 @@ class _Tasks:
         for (task, _), row in self._rows.items():
             held = self._held[task]
             await hold_shared(self._draft, row, held)
+            await tell_displaced(self._draft, self._before[task], held, row)
             self._draft.add(SaveTask(row_after(row, held.view, held.contents, row.updated_at)))
 
 

@@ -91,17 +91,21 @@ async def load_task(
     task: Hash,
     parties: Iterable[AccountId] = (),
     records: Sequence[TaskEventRecord] | None = None,
+    known: Held | None = None,
 ) -> Held:
     """What is held of a task, which may be nothing yet; `parties` are the accounts it is between.
 
-    `records` are its events, where they were looked up already.
+    `records` are its events, where they were looked up already. `known` is what this device found before: if
+    its events are the same, they are not decoded and folded anew.
     """
     rows = (await core.store.tasks((task,))).get(task, ())
     if records is None:
         records = (await core.store.task_events((task,))).get(task, ())
-    contents = {record.hash: decode_content(record.content) for record in records}
     accounts = {*parties, *(row.mine.account for row in rows), *(row.peer.account for row in rows)}
     revoked = revoked_in([await core.logs.get(account) for account in sorted(accounts)])
+    if known is not None and known.revoked == revoked and tuple(known.records.values()) == tuple(records):
+        return attrs.evolve(known, rows=rows)
+    contents = {record.hash: decode_content(record.content) for record in records}
     events = tuple(
         task_event(
             contents[record.hash],

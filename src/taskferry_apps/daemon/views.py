@@ -265,6 +265,8 @@ class QuarantineView:
     """Whether it stands in a task and comes back once its sender may send it."""
     cursor: str = ""
     """Where a list goes on after this item."""
+    next_step: str = ""
+    """What its owner can do about it, or why nothing."""
 
 
 @attrs.frozen

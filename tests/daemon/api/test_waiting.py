@@ -256,6 +256,20 @@ async def test_a_revoked_credential_sees_nothing_more(house):
             await feed.line()
 
 
+async def test_a_feed_of_several_agents_ends_when_one_of_them_is_withdrawn(house):
+    """Whoever has the name by then is another agent, of which the program that reads it learns nothing."""
+    await house.bob.ok("POST", "/agents", {"handle": "reader"})
+    made = await house.bob.ok("POST", "/tokens", {"agents": ["reader", "writer"]})
+    async with served(house.bob) as (_, bound), following(bound, secret=made["token"]) as feed:
+        assert (await feed.line()).startswith(":")
+        assert (await house.bob.call("DELETE", "/agents/reader")).status == 200
+        await house.bob.ok("POST", "/agents", {"handle": "reader"})
+        await house.alice.ok("POST", "/messages/send", SEND)
+        _, kind, data = await feed.event()
+        assert (kind, data["error"]["code"]) == ("refused", "unauthorized")
+    assert (await house.bob.holding(made["token"]).call("GET", "/inbox")).status == 200
+
+
 async def test_a_credential_revoked_while_its_request_comes_in_does_nothing(house):
     """A program that holds the rest of its words back until its credential is withdrawn says none of them."""
     made = await house.alice.ok("POST", "/tokens", {"agents": ["requester"]})

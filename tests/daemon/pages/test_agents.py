@@ -142,3 +142,11 @@ async def test_looking_counts_as_no_sign_of_an_agent(alice):
     await alice.page(f"{PLACE}/requester")
     (agent,) = (await alice.api.ok("GET", "/agents"))["agents"]
     assert agent["last_seen_at"] is None
+
+
+async def test_agent_is_withdrawn_from_the_page(alice):
+    """What ends with it is said before; it is gone from the list after."""
+    await alice.done(PLACE, "", do="create", name="passing")
+    assert "It cannot be taken back" in await alice.page(f"{PLACE}/passing")
+    assert "@alice/passing is withdrawn" in await alice.done(f"{PLACE}/passing", "", do="withdraw")
+    assert "passing" not in await alice.page(PLACE)

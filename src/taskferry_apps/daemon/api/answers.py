@@ -226,6 +226,7 @@ def quarantine_object(item: QuarantineView) -> Object:
         "received_at": time_text(item.received_at),
         "size": item.size,
         "barred": item.barred,
+        "next": item.next_step,
     }
 
 

@@ -125,7 +125,7 @@ def _view(
                     body,
                     request.headers.get("Last-Event-ID"),
                     _draining(),
-                    partial(_still_admit, route, daemon, secret),
+                    partial(_still_admit, route, daemon, secret, caller),
                     key,
                 )
                 return await _answer(
@@ -150,8 +150,13 @@ async def _answer(
     return _response(await route.handler(daemon, call), daemon, call, place)
 
 
-async def _still_admit(route: Route, daemon: DaemonService, secret: str | None) -> None:
-    await _admit(route, daemon, secret)
+async def _still_admit(
+    route: Route, daemon: DaemonService, secret: str | None, before: Caller | None
+) -> None:
+    caller = await _admit(route, daemon, secret)
+    if caller is not None and before is not None and caller.agents != before.agents:
+        # What is under way is for all of them, and who has the name by now may be another agent.
+        raise unauthorized("An agent of this credential was withdrawn; ask again.")
 
 
 async def _admit(route: Route, daemon: DaemonService, secret: str | None) -> Caller | None:

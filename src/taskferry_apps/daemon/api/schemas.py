@@ -274,6 +274,7 @@ COMPONENTS: Final[dict[str, Schema]] = {
         received_at=TIME,
         size=NUMBER,
         barred={**FLAG, "description": "Whether it comes back once its sender may send it."},
+        next={**TEXT, "description": "What its owner can do about it; empty where nothing is known."},
     ),
     "Part": _PART,
     "Version": record(

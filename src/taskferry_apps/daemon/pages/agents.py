@@ -111,6 +111,9 @@ async def _change(desk: Desk, name: str) -> Response:
             said = await _change_card(desk, agent, pressed)
         case "policies":
             said = await _decide_ahead(desk, agent, pressed)
+        case "withdraw":
+            await desk.daemon.withdraw_agent(OWNER, agent.name)
+            return desk.done(pressed, f"{agent.handle} is withdrawn; its peers are told.", _PLACE)
         case _:
             raise unknown_button()
     return desk.done(pressed, said, f"{_PLACE}/{agent.name}")
