@@ -74,7 +74,7 @@ def _opened(name: str, above: int | None) -> int:
     except PermissionError:
         _unlock(name, above)
         opened = os.open(name, _FOLDER, dir_fd=above)
-    with suppress(PermissionError):
+    with suppress(OSError):
         os.fchmod(opened, 0o700)
     return opened
 
