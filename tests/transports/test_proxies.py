@@ -117,8 +117,10 @@ def test_the_doctor_asks_a_relay_of_this_machine_by_no_proxy(monkeypatch):
 def test_the_doctor_looks_at_a_relay_through_its_proxy(monkeypatch):
     """Where nothing but the proxy gets out, a certificate that cannot be seen directly is no fault."""
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")
-    looks = [(look.check, look.level) for look in relay_from_here("https://relay.invalid", clock=False)]
-    assert looks == [("TLS", "ok"), ("relay from here", "fail")]
+    looks = list(relay_from_here("https://relay.invalid", clock=False))
+    assert [(look.check, look.level) for look in looks] == [("TLS", "ok"), ("relay from here", "fail")]
+    assert "through the proxy" in looks[1].text
+    assert "NO_PROXY" in looks[1].remedy
 
 
 def test_the_doctor_names_a_proxy_that_cannot_be_used(monkeypatch):

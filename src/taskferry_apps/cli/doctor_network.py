@@ -22,6 +22,7 @@ __all__ = ["certificate", "relay_from_here"]
 PATIENCE_S: Final = 5.0
 #: A certificate that is renewed in time is never as old as this.
 SOON_DAYS: Final = 14
+_SET_PROXY: Final = "Check HTTPS_PROXY, or ALL_PROXY, and your network; or spare the relay in NO_PROXY."
 _OFF_S: Final = (30, 300)
 """How far off a clock is worth a word, and wrong. The answer's time is in whole seconds."""
 
@@ -69,10 +70,12 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
         yield Look("proxy", "warn", text, remedy)
         return
     except httpx.HTTPError as error:
-        text = f"{base} does not answer: {reason_of(error)}"
-        yield Look(
-            "relay from here", "fail", text, "Check its address, your network, and a firewall between."
+        text, remedy = (
+            (f"{base} does not answer through the proxy that is set for it", _SET_PROXY)
+            if proxied
+            else (f"{base} does not answer", "Check its address, your network, and a firewall between.")
         )
+        yield Look("relay from here", "fail", f"{text}: {reason_of(error)}", remedy)
         return
     if answer.status != 200:
         text = f"{base}/health answers {answer.status}"
