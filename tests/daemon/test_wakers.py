@@ -329,6 +329,39 @@ async def test_a_command_that_may_not_be_ended_ends_no_daemon(monkeypatch):
     await started[0].wait()
 
 
+async def test_a_command_that_may_not_be_ended_is_started_once_at_a_time(monkeypatch):
+    """Else whoever may write to the agent fills the machine with it, one for each hint."""
+
+    def forbidden(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(wake_carriers, "_COMMAND_S", 0.1)
+    monkeypatch.setattr(wake_carriers, "_GRACE_S", 0.02)
+    monkeypatch.setattr(wake_carriers, "_LAST_S", 0.02)
+    monkeypatch.setattr(os, "killpg", forbidden)
+    started, opened = [], trio.lowlevel.open_process
+
+    async def noted(*given, **named):
+        started.append(await opened(*given, **named))
+        return started[-1]
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", noted)
+    async with a_world() as world, connected(world) as (_, b):
+        made, _ = await b.wakers.add(OWNER, NewWake("writer", "command", command=("/bin/sleep", "60")))
+        other, _ = await b.wakers.add(OWNER, NewWake("writer", "command", command=("/bin/sleep", "61")))
+        assert "cannot be ended" in (await b.wakers.test(OWNER, made.id)).failure
+        assert "still runs" in (await b.wakers.test(OWNER, made.id)).failure
+        assert len(started) == 1
+        assert "cannot be ended" in (await b.wakers.test(OWNER, other.id)).failure
+        started[0].kill()
+        await started[0].wait()
+        assert "cannot be ended" in (await b.wakers.test(OWNER, made.id)).failure
+        assert len(started) == 3
+        for process in started[1:]:
+            process.kill()
+            await process.wait()
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 async def test_what_a_command_that_ended_has_started_goes_on(tmp_path):
     """So an agent's program is begun."""

@@ -6,7 +6,7 @@ import os
 import signal
 import ssl
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Final
 from urllib.parse import urlsplit
@@ -32,10 +32,19 @@ _LAST_S: Final = 1.0
 _ADDRESSES: Final = 4
 
 
-async def carry(call: HttpCall | CommandCall) -> str:
-    """Why it did not get through, in a sentence; empty if it did."""
+def _nowhere(process: trio.Process) -> None:
+    """For whoever gives one hint and no more."""
+
+
+async def carry(
+    call: HttpCall | CommandCall, still_running: Callable[[trio.Process], None] = _nowhere
+) -> str:
+    """Why it did not get through, in a sentence; empty if it did.
+
+    `still_running` is told of a program that could not be ended: another is not to be started beside it.
+    """
     if isinstance(call, CommandCall):
-        return await _run(call)
+        return await _run(call, still_running)
     with trio.move_on_after(_HTTP_S):
         return await _post(call)
     return _late(_HTTP_S)
@@ -105,7 +114,7 @@ async def _post_by(client: httpx.AsyncClient, call: HttpCall, host: str, address
         return "" if answer.is_success else f"It answered {answer.status_code}."
 
 
-async def _run(call: CommandCall) -> str:
+async def _run(call: CommandCall, still_running: Callable[[trio.Process], None]) -> str:
     try:
         process = await trio.lowlevel.open_process(
             list(call.command),
@@ -126,6 +135,7 @@ async def _run(call: CommandCall) -> str:
             with trio.CancelScope(shield=True):
                 await _end(process)
     if process.returncode is None:
+        still_running(process)
         return f"It runs for longer than {_COMMAND_S:.0f} seconds, and cannot be ended from here."
     return _late(_COMMAND_S)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
 
 import attrs
@@ -57,6 +58,8 @@ class Wakers:
     def __init__(self, core: Core) -> None:
         self._core = core
         self._busy: set[str] = set()
+        self._still_running: dict[str, trio.Process] = {}
+        """By wake, the program that its last hint has started and that could not be ended."""
 
     # --- The owner's
 
@@ -100,6 +103,7 @@ class Wakers:
             hooks = await load_wakes(self._core)
             gone = _found(hooks, wake)
             await save_wakes(self._core, [hook for hook in hooks if hook.id != gone.id])
+        self._still_running.pop(gone.id, None)
         return _view(gone)
 
     async def test(self, caller: Caller, wake: str) -> WakeView:
@@ -168,14 +172,24 @@ class Wakers:
 
     async def _give(self, hook: HookRecord, count: int) -> None:
         core = self._core
-        # Each is one of its own, repeated or not: who drops duplicates must not drop it.
-        message = f"wake_{core.entropy(_ID_BYTES).hex()}"
-        failure = await carry(call_for(hook, count, message, core.now(), sys.platform))
+        failure = await self._carried(hook, count)
         async with core.lock:
             hooks = await load_wakes(self._core)
             noted = [attrs.evolve(one, failure=failure) if one.id == hook.id else one for one in hooks]
             if noted != list(hooks):
                 await save_wakes(self._core, noted)
+
+    async def _carried(self, hook: HookRecord, count: int) -> str:
+        """Why a hint did not get through; empty if it did."""
+        former = self._still_running.get(hook.id)
+        if former is not None and former.returncode is None:
+            return "The program of an earlier hint still runs, and cannot be ended from here: end it."
+        self._still_running.pop(hook.id, None)
+        core = self._core
+        # Each is one of its own, repeated or not: who drops duplicates must not drop it.
+        message = f"wake_{core.entropy(_ID_BYTES).hex()}"
+        call = call_for(hook, count, message, core.now(), sys.platform)
+        return await carry(call, partial(self._still_running.__setitem__, hook.id))
 
     async def _newest(self, agent: str) -> int:
         """The place of an agent's newest unread item, 0 where there is none."""
