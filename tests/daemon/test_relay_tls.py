@@ -218,6 +218,17 @@ async def test_set_up_says_what_is_wrong_with_the_certificate(tmp_path):
         assert not (await daemon.status()).set_up
 
 
+async def test_machines_meet_at_a_relay_behind_a_private_authority(tmp_path):
+    """A machine that is linked asks the relay before it has a session there, and believes no other."""
+    async with tls_relay(tmp_path, "localhost") as (url, trusted, _):
+        async with a_daemon(trusted) as daemon:
+            assert (await daemon.devices.link(OWNER, url, "another")).place
+        trustme.CA().cert_pem.write_to_path(trusted)
+        async with a_daemon(trusted) as daemon:
+            with pytest.raises(DaemonRefusal, match="could not meet"):
+                await daemon.devices.link(OWNER, url, "another")
+
+
 async def test_a_file_of_authorities_that_is_none_is_said(tmp_path):
     """Missing or not PEM: the daemon does not start with less trust than was asked for."""
     async with trio.open_nursery() as nursery:

@@ -112,7 +112,7 @@ def routes(nursery: trio.Nursery, authorities: Path | None = None) -> RouteTo:
         def notice() -> str:
             return dialer.reason if dialer.kind == "longpoll" else ""
 
-        return Route(dialer, origin_of(relay), dialer.offered, notice)
+        return Route(dialer, origin_of(relay), dialer.offered, notice, tls)
 
     return route_to
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from typing import Final
 
 import attrs
@@ -66,6 +67,10 @@ class Entry:
     def __init__(self, core: Core, route_to: RouteTo) -> None:
         self._core = core
         self._route_to = route_to
+
+    def tls_of(self, relay: str) -> ssl.SSLContext | None:
+        """How a relay has to prove itself; None: by the system's authorities."""
+        return self._route_to(relay).tls
 
     async def promise(self, ring: KeyRing, pending: Pending) -> None:
         """Make durable what the consent that follows binds this machine to."""

@@ -279,7 +279,7 @@ class Linking:
     async def _converse(self, attempt: _Attempt, place: str, letters: tuple[bytes, ...]) -> None:
         try:
             with attempt.scope:
-                async with open_meeting(attempt.relay, place) as meeting:
+                async with open_meeting(attempt.relay, place, self._entry.tls_of(attempt.relay)) as meeting:
                     await (meeting.join() if place else meeting.open())
                     for letter in letters:
                         await meeting.send(letter)

@@ -154,15 +154,20 @@ def _authorities(base: str) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def open_meeting(relay: str, place: str = "") -> AsyncIterator[Meeting]:
-    """A side without a token yet, at a relay's URL. Raises DaemonRefusal(bad-value), MeetingFailed."""
+async def open_meeting(
+    relay: str, place: str = "", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Meeting]:
+    """A side without a token yet, at a relay's URL, which proves itself by `tls`; None: as usual.
+
+    Raises DaemonRefusal(bad-value), MeetingFailed.
+    """
     base = _base(relay)
     try:
         proxy = proxy_for(base)
     except ProxyUnusable as error:
         raise MeetingFailed(error.reason) from None
     async with httpx.AsyncClient(
-        verify=_authorities(base),
+        verify=tls or _authorities(base),
         proxy=proxy,
         trust_env=False,
         headers={"Accept-Encoding": "identity"},

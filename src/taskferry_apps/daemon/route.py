@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Final
 
@@ -26,6 +27,8 @@ class Route:
     origin: str
     offered: tuple[str, ...] = ()
     notice: Callable[[], str] = attrs.field(default=lambda: "")
+    tls: ssl.SSLContext | None = None
+    """How the relay has to prove itself; None: by the system's authorities."""
 
 
 RouteTo = Callable[[str], Route]
