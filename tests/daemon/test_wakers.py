@@ -329,6 +329,33 @@ async def test_a_command_that_may_not_be_ended_ends_no_daemon(monkeypatch):
     await started[0].wait()
 
 
+async def test_a_daemon_that_is_stopped_waits_for_no_command_that_may_not_be_ended(monkeypatch):
+    """It has its moment to end by itself, as at the end of its minute."""
+    tried = []
+
+    def forbidden(_, number):
+        tried.append(number)
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(wake_carriers, "_GRACE_S", 0.02)
+    monkeypatch.setattr(wake_carriers, "_LAST_S", 0.02)
+    monkeypatch.setattr(os, "killpg", forbidden)
+    started, opened = [], trio.lowlevel.open_process
+
+    async def noted(*given, **named):
+        started.append(await opened(*given, **named))
+        stopped.cancel()
+        return started[-1]
+
+    monkeypatch.setattr(trio.lowlevel, "open_process", noted)
+    with trio.fail_after(10), trio.CancelScope() as stopped:
+        await carry(CommandCall(("/bin/sleep", "60"), {}))
+    assert stopped.cancelled_caught
+    assert tried == [signal.SIGTERM, signal.SIGKILL]
+    started[0].kill()
+    await started[0].wait()
+
+
 async def test_a_command_that_may_not_be_ended_is_started_once_at_a_time(monkeypatch):
     """Else whoever may write to the agent fills the machine with it, one for each hint."""
 
