@@ -66,7 +66,7 @@ class Places:
         self._meetings = Meetings(system.now, system.entropy)
 
     @asynccontextmanager
-    async def __call__(self, relay: str, place: str = "") -> AsyncIterator[_Side]:
+    async def __call__(self, relay: str, place: str = "", tls: object = None) -> AsyncIterator[_Side]:
         """A side without a token yet."""
         yield _Side(self._meetings, place)
 
