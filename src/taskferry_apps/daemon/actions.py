@@ -23,10 +23,11 @@ from .draft import Draft
 from .labels import label_of
 from .link import Link
 from .names import match_prefix, may_use, not_found, parse_prefix
-from .outgoing import posted_before, sent
+from .outgoing import posted_as, sent
 from .port import Caller, DaemonRefusal, TaskAction
 from .possible import acts_nowhere, writer_of
 from .search import find_task
+from .steps import done_before
 from .taskbook import load_task
 from .tasks import Step, Tasks
 from .views import Sent
@@ -50,11 +51,9 @@ class Actions:
         """Act on a task by id or prefix; what another device has to do is passed on to it."""
         core = self._core
         task = await find_task(core.store, named)
-        posted = await posted_before(core)
-        if posted is not None and isinstance(posted.content.body, ActionRequest):
-            return await self._asked(posted.hash)
-        if posted is not None:
-            return await sent(core, self._link, posted, await load_task(core, task))
+        before = await done_before(core)
+        if before is not None:
+            return await self._done(before, task)
         async with core.lock:
             draft = Draft(core)
             step = await self._tasks.prepare(draft, caller, task, action)
@@ -77,6 +76,15 @@ class Actions:
                     break
                 await heard.wait()
         return await self._asked(found)
+
+    async def _done(self, hash: Hash, task: Hash) -> Sent | AskedView:
+        """What the request that has come again brought about the first time."""
+        core = self._core
+        posted = await posted_as(core, hash)
+        # What another device is asked is no part of the history, and not kept once the relay has it.
+        if posted is None or isinstance(posted.content.body, ActionRequest):
+            return await self._asked(hash)
+        return await sent(core, self._link, posted, await load_task(core, task))
 
     async def _asked(self, id: Hash) -> AskedView:
         asked = (await rows_of(Draft(self._core))).get(id)

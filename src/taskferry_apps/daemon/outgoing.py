@@ -23,7 +23,7 @@ from .undelivered import lost_word, unconfirmed
 from .unserved import PUT_OUT
 from .views import Delivery, Sent
 
-__all__ = ["posted_before", "sent", "sent_each"]
+__all__ = ["posted_as", "posted_before", "sent", "sent_each"]
 
 
 async def posted_before(core: Core) -> Posted | None:
@@ -31,8 +31,16 @@ async def posted_before(core: Core) -> Posted | None:
     hash = await done_before(core)
     if hash is None:
         return None
-    kept = (await core.store.sealed((hash,)))[hash]
-    return Posted(parse_envelope(kept.envelope), decode_content(kept.content))
+    posted = await posted_as(core, hash)
+    if posted is None:
+        raise LookupError("a message that was sent is part of the history")
+    return posted
+
+
+async def posted_as(core: Core, hash: Hash) -> Posted | None:
+    """What was posted, by its hash; None of what is neither a message nor an event and was sent since."""
+    kept = (await core.store.sealed((hash,))).get(hash)
+    return Posted(parse_envelope(kept.envelope), decode_content(kept.content)) if kept is not None else None
 
 
 async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None) -> Sent:
