@@ -125,7 +125,7 @@ def _view(
                     body,
                     request.headers.get("Last-Event-ID"),
                     _draining(),
-                    partial(_still_admit, route, daemon, secret),
+                    partial(_still_admit, route, daemon, secret, caller),
                     key,
                 )
                 return await _answer(
@@ -150,8 +150,14 @@ async def _answer(
     return _response(await route.handler(daemon, call), daemon, call, place)
 
 
-async def _still_admit(route: Route, daemon: DaemonService, secret: str | None) -> None:
-    await _admit(route, daemon, secret)
+async def _still_admit(
+    route: Route, daemon: DaemonService, secret: str | None, before: Caller | None
+) -> None:
+    """Nothing while the credential counts, and for the same agents. Raises DaemonRefusal as `_admit` does."""
+    caller = await _admit(route, daemon, secret)
+    if caller is not None and before is not None and caller.agents != before.agents:
+        # An agent of its was withdrawn: whoever has the name next is another one.
+        raise unauthorized("That credential acts for other agents now than when this request began.")
 
 
 async def _admit(route: Route, daemon: DaemonService, secret: str | None) -> Caller | None:
