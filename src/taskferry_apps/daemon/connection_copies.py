@@ -183,6 +183,8 @@ async def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: 
         end_kind=end.kind.value,
         updated_at=arrival.draft.now,
         again_at=again,
+        # Whoever had taken the request back is kept out by this owner's word from now on.
+        withdrawn=False,
     )
     arrival.draft.add(SaveConnection(ended))
     _tell(arrival, ended)
