@@ -5,8 +5,13 @@ from __future__ import annotations
 import pytest
 
 from taskferry_apps.daemon.port import NewAgent
+from taskferry_protocol.envelope import Envelope
+from taskferry_protocol.ids import sha256
+from taskferry_protocol.messages import MessageClass
+from taskferry_protocol.records import PutToken, TokenRecord
 from tests.daemon.worlds import OWNER, Machine, a_world, connect, set_up, until
 
+from .courier import Courier
 from .machines import a_pair, link_to, log_of
 
 
@@ -66,3 +71,39 @@ async def test_a_machine_that_was_away_takes_the_next_agent_of_that_name_for_ano
                     return not await second.connections(OWNER, "accepted", "")
 
                 await until(none_left)
+
+
+async def test_a_machine_that_may_sign_nothing_hears_of_the_ends_though_the_peers_do_not():
+    """What the agent itself says of them is believed by nobody once it is withdrawn, and may come late."""
+    async with a_pair(manage=False) as pair:
+
+        async def brought_up():
+            return not await pair.first._sharing.jobs()
+
+        await until(brought_up)
+        device = pair.first._core.device
+
+        def keeps(envelope: Envelope) -> bool:
+            return envelope.device == device and envelope.header.cls is MessageClass.CONNECTION
+
+        pair.world.tamper = Courier(pair.second, keeps).tamper
+        await pair.first.withdraw_agent(OWNER, "requester")
+        await pair.first.create_agent(OWNER, NewAgent("requester"))
+        await until(pair.same_log)
+
+        async def none_left():
+            return not await pair.second.connections(OWNER, "accepted", "")
+
+        await until(none_left)
+
+
+async def test_what_is_left_under_a_name_on_one_machine_is_not_the_agents_that_another_one_makes():
+    """A credential that was made as its agent was withdrawn, say, or kept by an earlier program."""
+    async with a_pair() as pair:
+        secret = "tfa_left"
+        left = TokenRecord(sha256(secret.encode()), "left", "agent", ("helper",), pair.world.clock.now())
+        await pair.second._core.store.commit([PutToken(left)])
+        await pair.first.create_agent(OWNER, NewAgent("helper"))
+        await until(pair.same_log)
+        assert "helper" in {agent.name for agent in await pair.second.agents(OWNER)}
+        assert await pair.second.caller_for(secret) is None

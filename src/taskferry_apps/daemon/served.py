@@ -16,7 +16,8 @@ __all__ = ["settle_served"]
 async def settle_served(draft: Draft, before: AccountLog | None, log: AccountLog) -> None:
     """Take in the agents that this device serves by a log of ours, and let go those that it does not.
 
-    One that was withdrawn since the log `before` is let go also where there is another of its name now.
+    One that was withdrawn since the log `before` is let go also where there is another of its name now. What
+    is kept under the name of one that was not in `before` is a former one's.
 
     How freely one may act that is taken in, its owner has not said on this machine: it begins no freer than
     guarded, and as strict as any machine has told.
@@ -25,7 +26,9 @@ async def settle_served(draft: Draft, before: AccountLog | None, log: AccountLog
     ring = draft.core.ring
     device = ring.device.id if ring is not None else None
     serves = {name for name, devices in log.state.agents.items() if device in devices}
-    gone = withdrawn(before, log) if before is not None else frozenset[str]()
+    gone = frozenset[str]()
+    if before is not None:
+        gone = withdrawn(before, log) | (log.state.agents.keys() - before.state.agents.keys())
     await end_powers(draft, gone)
     for name in sorted(serves - (held.keys() - gone)):
         draft.add(PutAgent(new_row(name, await told_of(draft, name), draft.now)))

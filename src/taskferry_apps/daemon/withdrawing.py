@@ -20,6 +20,7 @@ from .names import no_agent, require_owner
 from .owner import Owner
 from .port import Caller
 from .served import settle_served
+from .withdrawn import share_ends
 
 __all__ = ["withdraw_agent"]
 
@@ -52,6 +53,8 @@ async def withdraw_agent(core: Core, owner: Owner, link: Link, caller: Caller, a
             gone = accounts.set_agent(before.state, name, (), at=draft.now, by=core.manage)
             log = await owner.extend(draft, gone)
             await settle_served(draft, before, log)
+            ended = await core.store.connections([bond.record.request for bond in live])
+            await share_ends(draft, tuple(ended.values()))
             draft.tell("agent", name, state="withdrawn")
             await draft.commit()
     core.outgoing.ring()

@@ -19,6 +19,7 @@ from taskferry_protocol.records import (
     DropRuntimes,
     GateState,
     Order,
+    PeerConnection,
     Place,
     PutGate,
     PutInvite,
@@ -30,12 +31,14 @@ from taskferry_protocol.records import (
 from .bonds import all_bonds
 from .draft import Draft
 from .ending import LIVE, end_withdrawn
+from .port import DaemonRefusal
 from .publications import Publication, Subject, note
 from .questions import answered, tell
 from .rule_changes import remove_rule
+from .shares import connection_item, share
 from .wake_store import drop_wakes
 
-__all__ = ["end_powers"]
+__all__ = ["end_powers", "share_ends"]
 
 _PAGE = 500
 #: Who ended it, in the audit log and in what is decided: it follows from the account log.
@@ -52,8 +55,24 @@ async def end_powers(draft: Draft, agents: Collection[str]) -> None:
     for rule in await draft.core.store.standing_rules():
         if rule.mine in agents and rule.removed_at is None:
             await remove_rule(draft, rule, _BY)
+    ended: list[PeerConnection] = []
     for name in sorted(agents):
-        await _end_all_of(draft, name)
+        ended += await _end_all_of(draft, name)
+    await share_ends(draft, ended)
+
+
+async def share_ends(draft: Draft, ended: Collection[PeerConnection]) -> None:
+    """Tell the owner's other machines of ends, as one device to another.
+
+    Those that may not sign hear of them in no other way: what the agent itself says is believed no more.
+    """
+    if not ended:
+        return
+    mark = draft.mark()
+    try:
+        await share(draft, [connection_item(record) for record in ended])
+    except DaemonRefusal:
+        draft.back_to(mark)  # the clock is wrong, say: what is withdrawn is so all the same
 
 
 async def _end_credentials(draft: Draft, agents: Collection[str]) -> None:
@@ -80,7 +99,7 @@ async def _end_invites(draft: Draft, agents: Collection[str]) -> None:
         draft.audit(AuditKind.INVITE_REVOKED, invite.id.hex(), mine=invite.agent, by=_BY)
 
 
-async def _end_all_of(draft: Draft, name: str) -> None:
+async def _end_all_of(draft: Draft, name: str) -> list[PeerConnection]:
     core = draft.core
     programs = tuple(one.id for one in await core.store.runtimes(name))
     if programs:
@@ -94,9 +113,9 @@ async def _end_all_of(draft: Draft, name: str) -> None:
         tell(draft, denied)
     for gate in await core.store.gates_waiting(name, _PAGE):
         draft.add(PutGate(attrs.evolve(gate, state=GateState.DECLINED, decided_at=draft.now, by=_BY)))
-    for bond in await all_bonds(core.store, name):
-        if bond.record.state in LIVE:
-            await end_withdrawn(draft, bond)
+    live = [bond for bond in await all_bonds(core.store, name) if bond.record.state in LIVE]
+    ended = [await end_withdrawn(draft, bond) for bond in live]
+    return [record for record in ended if record is not None]
 
 
 async def _questions(draft: Draft, name: str) -> AsyncIterator[ApprovalRecord]:
