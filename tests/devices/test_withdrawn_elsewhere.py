@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskferry_apps.daemon.port import NewAgent
+from taskferry_apps.daemon.port import GrantChange, NewAgent
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.ids import sha256
 from taskferry_protocol.messages import MessageClass
@@ -107,3 +107,42 @@ async def test_what_is_left_under_a_name_on_one_machine_is_not_the_agents_that_a
         await until(pair.same_log)
         assert "helper" in {agent.name for agent in await pair.second.agents(OWNER)}
         assert await pair.second.caller_for(secret) is None
+
+
+async def test_what_another_machine_had_asked_for_a_former_agent_connects_nobody():
+    """Its request was on its way when the agent was withdrawn and made anew; the peer's owner says yes."""
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        await bob.create_agent(OWNER, NewAgent("helper"))
+        async with world.running(Machine("alice")) as first:
+            await set_up(first, "alice", "requester")
+            await connect(first, bob, "requester", "@bob/writer")
+            machine = Machine("alice2")
+            await link_to(world, first, machine)
+            async with world.running(machine) as second:
+
+                async def brought_up():
+                    is_in = second._core.account is not None and await second.agents(OWNER)
+                    return is_in and not await first._sharing.jobs()
+
+                await until(brought_up)
+            second = await world.open_daemon(machine)
+            await second.request_connection(OWNER, "requester", "@bob/helper", "May I?")
+            await first.withdraw_agent(OWNER, "requester")
+            await first.create_agent(OWNER, NewAgent("requester"))
+            async with world.running(machine) as second:
+
+                async def asked():
+                    return await bob.connections(OWNER, "requested_in", "")
+
+                (request,) = await until(asked)
+                await bob.accept_connection(OWNER, request.id.hex(), GrantChange())
+
+                async def told():
+                    is_accepted = await first.connections(OWNER, "accepted", "")
+                    return is_accepted or await first.quarantine(OWNER, "", 5)
+
+                await until(told)
+                for daemon in (first, second):
+                    assert await daemon.connections(OWNER, "accepted", "") == ()
+                    assert await daemon.connections(OWNER, "requested_out", "") == ()
