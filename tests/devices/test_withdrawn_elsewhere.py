@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import GrantChange, NewAgent
+from taskferry_apps.daemon.served import settle_served
+from taskferry_protocol import accounts
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.ids import sha256
 from taskferry_protocol.messages import MessageClass
@@ -146,3 +149,36 @@ async def test_what_another_machine_had_asked_for_a_former_agent_connects_nobody
                 for daemon in (first, second):
                     assert await daemon.connections(OWNER, "accepted", "") == ()
                     assert await daemon.connections(OWNER, "requested_out", "") == ()
+
+
+async def test_peers_hear_that_an_agent_went_with_the_last_machine_that_served_it():
+    """Its connections end here, and the relay is told of that after the news of the log has passed it."""
+    async with a_pair() as pair:
+        core = pair.first._core
+
+        async def brought_up():
+            return not await pair.first._sharing.jobs()
+
+        async def heard():
+            log = await pair.bob._core.logs.get(core.own)
+            return log is not None and log.position == (await log_of(pair.first)).position
+
+        await until(brought_up)
+        async with core.lock:
+            draft = Draft(core)
+            before = await draft.own_log()
+            alone = accounts.set_agent(
+                before.state, "requester", (pair.device,), at=draft.now, by=core.manage
+            )
+            await settle_served(draft, before, await pair.first._owner.extend(draft, alone))
+            await draft.commit()
+        await until(heard)
+        await pair.first.devices.revoke(OWNER, pair.device.hex(), "stolen", True)
+        await until(heard)
+        (ended,) = await pair.first.connections(OWNER, "ended", "")
+
+        async def ended_there():
+            held = await pair.world.relay_store.connections_by_request([ended.id])
+            return bool(held[ended.id].end_raw)
+
+        await until(ended_there)
