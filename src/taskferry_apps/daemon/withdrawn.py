@@ -38,7 +38,7 @@ from .rule_changes import remove_rule
 from .shares import connection_item, share
 from .wake_store import drop_wakes
 
-__all__ = ["end_powers", "share_ends"]
+__all__ = ["end_local_powers", "end_powers", "share_ends"]
 
 _PAGE = 500
 #: Who ended it, in the audit log and in what is decided: it follows from the account log.
@@ -46,7 +46,18 @@ _BY = "withdrawn"
 
 
 async def end_powers(draft: Draft, agents: Collection[str]) -> None:
-    """End credentials, programs, wakes, invites, rules, questions, gates and connections of our agents."""
+    """End all that agents of ours were good for: what `end_local_powers` does, and their connections."""
+    await end_local_powers(draft, agents)
+    ended: list[PeerConnection] = []
+    for name in sorted(agents):
+        for bond in await all_bonds(draft.core.store, name):
+            record = await end_withdrawn(draft, bond) if bond.record.state in LIVE else None
+            ended += [] if record is None else [record]
+    await share_ends(draft, ended)
+
+
+async def end_local_powers(draft: Draft, agents: Collection[str]) -> None:
+    """End credentials, programs, wakes, invites, rules, questions and gates of agents of ours."""
     if not agents:
         return
     await _end_credentials(draft, agents)
@@ -55,10 +66,8 @@ async def end_powers(draft: Draft, agents: Collection[str]) -> None:
     for rule in await draft.core.store.standing_rules():
         if rule.mine in agents and rule.removed_at is None:
             await remove_rule(draft, rule, _BY)
-    ended: list[PeerConnection] = []
     for name in sorted(agents):
-        ended += await _end_all_of(draft, name)
-    await share_ends(draft, ended)
+        await _end_all_of(draft, name)
 
 
 async def share_ends(draft: Draft, ended: Collection[PeerConnection]) -> None:
@@ -99,7 +108,7 @@ async def _end_invites(draft: Draft, agents: Collection[str]) -> None:
         draft.audit(AuditKind.INVITE_REVOKED, invite.id.hex(), mine=invite.agent, by=_BY)
 
 
-async def _end_all_of(draft: Draft, name: str) -> list[PeerConnection]:
+async def _end_all_of(draft: Draft, name: str) -> None:
     core = draft.core
     programs = tuple(one.id for one in await core.store.runtimes(name))
     if programs:
@@ -113,9 +122,6 @@ async def _end_all_of(draft: Draft, name: str) -> list[PeerConnection]:
         tell(draft, denied)
     for gate in await core.store.gates_waiting(name, _PAGE):
         draft.add(PutGate(attrs.evolve(gate, state=GateState.DECLINED, decided_at=draft.now, by=_BY)))
-    live = [bond for bond in await all_bonds(core.store, name) if bond.record.state in LIVE]
-    ended = [await end_withdrawn(draft, bond) for bond in live]
-    return [record for record in ended if record is not None]
 
 
 async def _questions(draft: Draft, name: str) -> AsyncIterator[ApprovalRecord]:
