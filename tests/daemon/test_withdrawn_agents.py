@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskferry_apps.daemon import withdrawing
+from taskferry_apps.daemon import withdrawing, withdrawn
 from taskferry_apps.daemon.ending import end_bond
 from taskferry_apps.daemon.gates_port import NewRule, Question
 from taskferry_apps.daemon.invite_port import NewInvite
@@ -104,6 +104,16 @@ async def test_what_waits_of_an_agent_waits_for_nobody_once_it_is_withdrawn():
         assert (await bob.status()).waiting.undecided == 0
         for question in (asked, allowed):
             assert (await bob.gates.approval(OWNER, question.id.hex(), 0)).state == "denied"
+
+
+async def test_however_many_tasks_stand_at_its_gate_none_waits_on(monkeypatch):
+    """All of them, and not the first so many."""
+    monkeypatch.setattr(withdrawn, "_PAGE", 1)
+    async with a_world() as world, gated(world) as (alice, bob):
+        for task in [await ask(alice, "requester", "@bob/writer") for _ in range(3)]:
+            await waits(bob, task)
+        await bob.withdraw_agent(OWNER, "writer")
+        assert (await bob.status()).waiting.undecided == 0
 
 
 async def test_only_the_owner_withdraws_an_agent_and_only_one_that_there_is():

@@ -120,7 +120,8 @@ async def _end_all_of(draft: Draft, name: str) -> None:
         denied = answered(asked, ApprovalState.DENIED, _BY, draft.now)
         draft.add(SaveApproval(denied), DropProposal(asked.id))
         tell(draft, denied)
-    for gate in await core.store.gates_waiting(name, _PAGE):
+    at_gates = (await core.store.waiting_counts(draft.now)).tasks
+    for gate in await core.store.gates_waiting(name, at_gates):
         draft.add(PutGate(attrs.evolve(gate, state=GateState.DECLINED, decided_at=draft.now, by=_BY)))
 
 
