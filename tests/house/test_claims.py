@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import attrs
 import pytest
@@ -95,7 +96,7 @@ def test_the_page_on_breakers_has_the_usual_limits():
 
 def test_the_page_on_workers_has_the_limits_of_the_command():
     """Time, output, disk and lease, as they are where nobody names others."""
-    usual = {option.name: option.default for option in worker.params}
+    usual: dict[str | None, Any] = {option.name: option.default for option in worker.params}
     page = (ROOT / "docs" / "workers.md").read_text("utf-8")
     assert "`--time-limit` (30 minutes)" in page
     assert usual["time_limit"] == "30m"
