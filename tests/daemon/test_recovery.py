@@ -254,7 +254,10 @@ async def test_a_device_that_is_kept_stays_with_its_agents():
 
 @pytest.mark.parametrize("code", [RejectCode.TOO_LARGE, RejectCode.TOO_MANY])
 async def test_more_than_a_recovery_has_room_for_is_refused_before_anything_is_written(code, monkeypatch):
-    """In one statement, or in a log that is nearly full. With a code, a sentence and the next step; no key is kept, and the relay has no statement."""
+    """With a code, a sentence and the next step; no key is kept, and the relay has no statement.
+
+    So it is in one statement, and in a log that is nearly full.
+    """
     async with a_world() as world, world.running(Machine("alice")) as old:
         phrase = await set_up(old, "alice", "requester")
         fresh = Machine("fresh")
