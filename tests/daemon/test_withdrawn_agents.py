@@ -57,6 +57,16 @@ async def test_a_credential_of_several_agents_acts_as_the_others_alone():
         await refused(bob.inbox(caller, "writer", False, "", 5, 0), "not-yours")
 
 
+async def test_what_an_agent_was_answered_under_a_key_is_no_answer_to_the_next():
+    """A program of that one says the same, under the same key, and has it said."""
+    async with a_world() as world, connected(world) as (_, bob):
+        await bob.create_token(OWNER, ("writer",), "program")
+        await bob.remember(WRITER, "key", b"digest", b"sent")
+        assert await bob.recall(WRITER, "key", b"digest") == b"sent"
+        await made_anew(bob)
+        assert await bob.recall(WRITER, "key", b"digest") is None
+
+
 async def test_what_was_bound_to_an_agent_is_not_bound_to_the_next():
     """Programs, wakes, invites and rules end; how freely it acted is not taken over."""
     async with a_world() as world, connected(world) as (_, bob):

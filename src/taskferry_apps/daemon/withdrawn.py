@@ -27,15 +27,17 @@ from taskferry_protocol.records import (
     RevokeToken,
     SaveApproval,
 )
+from taskferry_protocol.records.forgetting import ForgetAnswers
 
 from .bonds import all_bonds
 from .draft import Draft
 from .ending import LIVE, end_withdrawn
-from .port import DaemonRefusal
+from .port import Caller, DaemonRefusal
 from .publications import Publication, Subject, note
 from .questions import answered, tell
 from .rule_changes import remove_rule
 from .shares import connection_item, share
+from .steps import scope_of
 from .wake_store import drop_wakes
 
 __all__ = ["end_local_powers", "end_powers", "share_ends"]
@@ -85,7 +87,10 @@ async def share_ends(draft: Draft, ended: Collection[PeerConnection]) -> None:
 
 
 async def _end_credentials(draft: Draft, agents: Collection[str]) -> None:
+    scopes = set()
     for token in await draft.core.store.tokens():
+        if not set(agents).isdisjoint(token.agents):
+            scopes.add(scope_of(Caller(frozenset(token.agents))))
         gone = [name for name in token.agents if name in agents]
         if not gone or token.revoked_at is not None:
             continue
@@ -96,6 +101,9 @@ async def _end_credentials(draft: Draft, agents: Collection[str]) -> None:
             draft.add(RevokeToken(Hash(token.digest), draft.now))
         id = token.digest.hex()[:16]
         draft.audit(AuditKind.CREDENTIAL_REVOKED, ", ".join(gone), id=id, by=_BY)
+    if scopes:
+        # What one of the former agent was answered under a key is no answer to one of the next.
+        draft.add(ForgetAnswers(tuple(sorted(scopes))))
 
 
 async def _end_invites(draft: Draft, agents: Collection[str]) -> None:

@@ -7,7 +7,7 @@ import attrs
 from ..ids import AccountId, Hash
 from ..values import value
 
-__all__ = ["ForgetAccount", "ForgetChange", "ForgetRequest", "ForgetSealed"]
+__all__ = ["ForgetAccount", "ForgetAnswers", "ForgetChange", "ForgetRequest", "ForgetSealed"]
 
 
 @value
@@ -43,4 +43,11 @@ class ForgetAccount:
     account: AccountId
 
 
-ForgetChange = ForgetRequest | ForgetAccount
+@attrs.frozen
+class ForgetAnswers:
+    """Forget all answers that were kept to be repeated to callers of these scopes. Result: `Counted`."""
+
+    scopes: tuple[str, ...]
+
+
+ForgetChange = ForgetRequest | ForgetAccount | ForgetAnswers
