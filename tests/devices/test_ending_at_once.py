@@ -128,6 +128,23 @@ async def test_a_block_of_who_took_the_request_back_is_never_forgotten():
         assert await _is(pair.second, HELPER, "blocked")
 
 
+async def test_a_block_stands_though_another_machine_withdrew_the_agent_without_having_heard_of_it():
+    """What that one says of the end takes no block back, whichever is heard of first."""
+    async with a_pair() as pair:
+        (courier,) = await _apart(pair, (pair.second, pair.first))
+        await pair.second.end_connection(OWNER, PAIR, "blocked", "")
+        await until(partial(_kept, courier))
+        await pair.first.withdraw_agent(OWNER, "requester")
+
+        async def heard() -> bool:
+            return await pair.second.agents(OWNER) == () and await pair.same_log()
+
+        await until(heard)
+        await pair.second.create_agent(OWNER, NewAgent("other"))
+        await until(pair.same_log)
+        assert await _is(pair.second, "@bob/writer", "blocked")
+
+
 async def test_a_machine_that_is_linked_later_forgets_who_took_a_request_back_as_well():
     """It is told of the request and of its end by the machine that had both."""
     async with a_pair() as pair:

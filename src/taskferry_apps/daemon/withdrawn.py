@@ -36,7 +36,7 @@ from .port import Caller, DaemonRefusal
 from .publications import Publication, Subject, note
 from .questions import answered, tell
 from .rule_changes import remove_rule
-from .shares import connection_item, share
+from .shares import connection_item, share_with
 from .steps import scope_of
 from .wake_store import drop_wakes
 
@@ -73,15 +73,18 @@ async def end_local_powers(draft: Draft, agents: Collection[str]) -> None:
 
 
 async def share_ends(draft: Draft, ended: Collection[PeerConnection]) -> None:
-    """Tell the owner's other machines of ends, as one device to another.
+    """Tell those of the owner's other machines of ends that may not sign them.
 
-    Those that may not sign hear of them in no other way: what the agent itself says is believed no more.
+    They hear of them in no other way: what the agent itself says is believed no more. To all others it would
+    be one more word, later than what they may have blocked meanwhile.
     """
     if not ended:
         return
-    mark = draft.mark()
+    items, mark = [connection_item(record) for record in ended], draft.mark()
     try:
-        await share(draft, [connection_item(record) for record in ended])
+        for device in (await draft.own_log()).state.active_devices():
+            if device.record.manage is None:
+                await share_with(draft, device.id, items)
     except DaemonRefusal:
         draft.back_to(mark)  # the clock is wrong, say: what is withdrawn is so all the same
 
