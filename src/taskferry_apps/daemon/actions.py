@@ -23,10 +23,11 @@ from .draft import Draft
 from .labels import label_of
 from .link import Link
 from .names import match_prefix, may_use, not_found, parse_prefix
-from .outgoing import posted_before, sent
+from .outgoing import posted_as, sent
 from .port import Caller, DaemonRefusal, TaskAction
 from .possible import acts_nowhere, writer_of
 from .search import find_task
+from .steps import done_before
 from .taskbook import load_task
 from .tasks import Step, Tasks
 from .views import Sent
@@ -50,10 +51,12 @@ class Actions:
         """Act on a task by id or prefix; what another device has to do is passed on to it."""
         core = self._core
         task = await find_task(core.store, named)
-        posted = await posted_before(core)
-        if posted is not None and isinstance(posted.content.body, ActionRequest):
-            return await self._asked(posted.hash)
-        if posted is not None:
+        before = await done_before(core)
+        # Whatever was asked of another device is no message: its envelope may have gone since it was sent.
+        if before is not None and before not in await core.store.messages((before,)):
+            return await self._asked(before)
+        if before is not None:
+            posted = await posted_as(core, before)
             return await sent(core, self._link, posted, await load_task(core, task))
         async with core.lock:
             draft = Draft(core)

@@ -23,14 +23,17 @@ from .undelivered import lost_word, unconfirmed
 from .unserved import PUT_OUT
 from .views import Delivery, Sent
 
-__all__ = ["posted_before", "sent", "sent_each"]
+__all__ = ["posted_as", "posted_before", "sent", "sent_each"]
 
 
 async def posted_before(core: Core) -> Posted | None:
     """What the request under way, which has come again, posted in this step before its answer was lost."""
     hash = await done_before(core)
-    if hash is None:
-        return None
+    return None if hash is None else await posted_as(core, hash)
+
+
+async def posted_as(core: Core, hash: Hash) -> Posted:
+    """A message of ours as it was posted."""
     kept = (await core.store.sealed((hash,)))[hash]
     return Posted(parse_envelope(kept.envelope), decode_content(kept.content))
 
