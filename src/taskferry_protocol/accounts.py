@@ -156,6 +156,24 @@ class AccountLog:
             before = agents
         return dict(turns)
 
+    def began_after(self, agent: str, position: LogPosition) -> bool:
+        """Whether the agent that is called so now began after `position`, which is of this log.
+
+        Who spoke then for one of that name spoke for another, which was withdrawn since.
+        """
+        return position.length < self._begun.get(agent, 0)
+
+    @cached_property
+    def _begun(self) -> dict[str, int]:
+        """The lengths at which the agents of now began."""
+        ledger = Ledger()
+        begun: dict[str, int] = {}
+        for length, raw in enumerate(self.statements, 1):
+            ledger.retake(raw)
+            if ledger.agents.keys() != begun.keys():
+                begun = {agent: begun.get(agent, length) for agent in ledger.agents}
+        return begun
+
     def after(self, length: int) -> tuple[bytes, ...]:
         """The statements from index `length` on; none if there are no more than that."""
         return self.statements[max(length, 0) :]

@@ -14,7 +14,7 @@ from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 from taskferry_protocol.passphrases import Effort
 
-from .worlds import OWNER, Machine, a_world, introduce, set_up, until
+from .worlds import OWNER, Machine, a_world, connected, introduce, set_up, until
 
 WORDS = "correct horse battery"
 
@@ -168,3 +168,16 @@ async def recovered(daemon: Daemon, phrase: str) -> None:
         return relay is not None and relay.connected
 
     await until(connected)
+
+
+async def test_a_withdrawal_waits_for_the_passphrase_and_leaves_all_as_it_was():
+    """Nothing is ended before the key is there that says so; then all of it is."""
+    async with a_world() as world, connected(world) as (_, bob):
+        secret, _ = await bob.create_token(OWNER, ("writer",), "program")
+        await bob.manage.set_passphrase(OWNER, WORDS, "")
+        assert await code(bob.withdraw_agent(OWNER, "writer")) == "locked"
+        assert len(await bob.connections(OWNER, "accepted", "")) == 1
+        assert await bob.caller_for(secret) is not None
+        await bob.manage.unlock(OWNER, WORDS, 5)
+        assert await bob.withdraw_agent(OWNER, "writer") == 1
+        assert await bob.caller_for(secret) is None

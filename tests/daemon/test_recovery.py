@@ -252,8 +252,12 @@ async def test_a_device_that_is_kept_stays_with_its_agents():
         await until(lambda: connected(old))
 
 
-async def test_more_than_a_recovery_has_room_for_is_refused_before_anything_is_written(monkeypatch):
-    """With a code, a sentence and the next step; no key is kept, and the relay has no statement."""
+@pytest.mark.parametrize("code", [RejectCode.TOO_LARGE, RejectCode.TOO_MANY])
+async def test_more_than_a_recovery_has_room_for_is_refused_before_anything_is_written(code, monkeypatch):
+    """With a code, a sentence and the next step; no key is kept, and the relay has no statement.
+
+    So it is in one statement, and in a log that is nearly full.
+    """
     async with a_world() as world, world.running(Machine("alice")) as old:
         phrase = await set_up(old, "alice", "requester")
         fresh = Machine("fresh")
@@ -261,13 +265,13 @@ async def test_more_than_a_recovery_has_room_for_is_refused_before_anything_is_w
             before = await statements(world)
 
             def no_room(*_: object, **__: object) -> AccountLog:
-                raise RemoteProtocolError(RejectCode.TOO_LARGE, "8193 bytes, 8192 allowed")
+                raise RemoteProtocolError(code, "one more than is allowed")
 
             with monkeypatch.context() as patch:
                 patch.setattr(recovery, "restate", no_room)
                 with pytest.raises(DaemonRefusal) as failure:
                     await daemon.recovery.recover(OWNER, wanted(phrase, keep=("laptop",)))
-            assert (failure.value.code, failure.value.detail) == ("too-large", {"field": "keep"})
+            assert (failure.value.code, failure.value.detail) == (code.value, {"field": "keep"})
             assert "Keep fewer machines" in failure.value.next_step
             assert (fresh.vault.ring, await statements(world)) == (None, before)
             await daemon.recovery.recover(OWNER, wanted(phrase))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from taskferry_apps.daemon import withdrawing, withdrawn
+from taskferry_apps.daemon.ending import end_bond
 from taskferry_apps.daemon.gates_port import NewRule, Question
 from taskferry_apps.daemon.invite_port import NewInvite
 from taskferry_apps.daemon.port import Caller, DaemonRefusal, GrantChange, NewAgent
@@ -14,7 +16,7 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
 
 from .test_gates import gated, waits
-from .worlds import OWNER, a_world, ask, connected, until
+from .worlds import OWNER, a_world, ask, connected, until, until_in
 
 WRITER = Caller(frozenset({"writer"}))
 
@@ -53,6 +55,16 @@ async def test_a_credential_of_several_agents_acts_as_the_others_alone():
         assert caller is not None
         assert caller.agents == frozenset({"reader"})
         await refused(bob.inbox(caller, "writer", False, "", 5, 0), "not-yours")
+
+
+async def test_what_an_agent_was_answered_under_a_key_is_no_answer_to_the_next():
+    """A program of that one says the same, under the same key, and has it said."""
+    async with a_world() as world, connected(world) as (_, bob):
+        await bob.create_token(OWNER, ("writer",), "program")
+        await bob.remember(WRITER, "key", b"digest", b"sent")
+        assert await bob.recall(WRITER, "key", b"digest") == b"sent"
+        await made_anew(bob)
+        assert await bob.recall(WRITER, "key", b"digest") is None
 
 
 async def test_what_was_bound_to_an_agent_is_not_bound_to_the_next():
@@ -104,6 +116,16 @@ async def test_what_waits_of_an_agent_waits_for_nobody_once_it_is_withdrawn():
             assert (await bob.gates.approval(OWNER, question.id.hex(), 0)).state == "denied"
 
 
+async def test_however_many_tasks_stand_at_its_gate_none_waits_on(monkeypatch):
+    """All of them, and not the first so many."""
+    monkeypatch.setattr(withdrawn, "_PAGE", 1)
+    async with a_world() as world, gated(world) as (alice, bob):
+        for task in [await ask(alice, "requester", "@bob/writer") for _ in range(3)]:
+            await waits(bob, task)
+        await bob.withdraw_agent(OWNER, "writer")
+        assert (await bob.status()).waiting.undecided == 0
+
+
 async def test_only_the_owner_withdraws_an_agent_and_only_one_that_there_is():
     """No program's credential reaches it, its own agent's neither."""
     async with a_world() as world, connected(world) as (_, bob):
@@ -112,3 +134,64 @@ async def test_only_the_owner_withdraws_an_agent_and_only_one_that_there_is():
         await bob.withdraw_agent(OWNER, "@bob/writer")
         assert await bob.agents(OWNER) == ()
         await refused(bob.withdraw_agent(OWNER, "writer"), "not-found")
+
+
+async def test_an_agent_whose_peers_cannot_be_told_is_not_withdrawn_before_they_can():
+    """Nobody believes a word of it after that: they would go on as connected, and hear of nothing."""
+    async with a_world() as world, connected(world) as (alice, bob):
+
+        async def is_away():
+            return not bob._link.connected
+
+        world.stop_relay()
+        await until(is_away)
+        secret, _ = await bob.create_token(OWNER, ("writer",), "program")
+        await refused(bob.withdraw_agent(OWNER, "writer"), "relay-unreachable")
+        assert await bob.caller_for(secret) is not None
+        assert await bob.connections(OWNER, "accepted", "")
+        await world.start_relay()
+        await until_in(bob)
+        assert await bob.withdraw_agent(OWNER, "writer") == 1
+
+        async def heard():
+            return not await alice.connections(OWNER, "accepted", "")
+
+        await until(heard)
+
+
+async def test_an_agent_that_nobody_is_connected_with_is_withdrawn_without_a_relay():
+    """There is nobody to be told."""
+    async with a_world() as world, connected(world) as (_, bob):
+        await bob.create_agent(OWNER, NewAgent("alone"))
+
+        async def is_away():
+            return not bob._link.connected
+
+        world.stop_relay()
+        await until(is_away)
+        assert await bob.withdraw_agent(OWNER, "alone") == 0
+
+
+async def test_a_withdrawal_that_the_relay_cut_off_goes_on_where_it_was(monkeypatch):
+    """The session ends between the words to the peers and the relay's having them."""
+    async with a_world() as world, connected(world) as (alice, bob):
+
+        async def cut_off(*words):
+            message = await end_bond(*words)
+            world.stop_relay()
+            return message
+
+        with monkeypatch.context() as patch:
+            patch.setattr(withdrawing, "end_bond", cut_off)
+            patch.setattr(withdrawing, "_TELL_S", 0.5)
+            await refused(bob.withdraw_agent(OWNER, "writer"), "relay-unreachable")
+        assert await bob.connections(OWNER, "accepted", "") == ()
+        assert [agent.name for agent in await bob.agents(OWNER)] == ["writer"]
+        await world.start_relay()
+        await until_in(bob)
+        assert await bob.withdraw_agent(OWNER, "writer") == 0
+
+        async def heard():
+            return not await alice.connections(OWNER, "accepted", "")
+
+        await until(heard)

@@ -12,6 +12,7 @@ from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import GrantChange, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.shares import connection_item, share_with
+from taskferry_apps.daemon.strangers import Strangers
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.frames import Frame
 from taskferry_protocol.ids import Hash, Instant
@@ -108,6 +109,59 @@ async def test_a_block_counts_on_a_machine_that_had_heard_first_that_the_peer_le
         await until(partial(_is, pair.second, "@bob/writer", "revoked"))
         await mine.deliver()
         await until(partial(_is, pair.second, "@bob/writer", "blocked"))
+
+
+async def test_a_block_of_who_took_the_request_back_is_never_forgotten():
+    """The machine that had heard first that it was taken back keeps its owner's word, as any."""
+    async with a_pair() as pair:
+        request = await _asked(pair)
+        mine, theirs = await _apart(pair, (pair.first, pair.second), (pair.first, pair.bob))
+        await pair.first.end_connection(OWNER, request.hex(), "blocked", "")
+        for courier in (mine, theirs):
+            await until(partial(_kept, courier))
+        await pair.bob.end_connection(OWNER, ("helper", "@alice/requester"), "revoked", "")
+        await until(partial(_is, pair.second, HELPER, "revoked"))
+        await mine.deliver()
+        await until(partial(_is, pair.second, HELPER, "blocked"))
+        core = pair.second._core
+        await Strangers(core).forget(Instant(core.now() + 100 * DAY_MS))
+        assert await _is(pair.second, HELPER, "blocked")
+
+
+async def test_a_block_stands_though_another_machine_withdrew_the_agent_without_having_heard_of_it():
+    """What that one says of the end takes no block back, whichever is heard of first."""
+    async with a_pair() as pair:
+        (courier,) = await _apart(pair, (pair.second, pair.first))
+        await pair.second.end_connection(OWNER, PAIR, "blocked", "")
+        await until(partial(_kept, courier))
+        await pair.first.withdraw_agent(OWNER, "requester")
+
+        async def heard() -> bool:
+            return await pair.second.agents(OWNER) == () and await pair.same_log()
+
+        await until(heard)
+        await pair.second.create_agent(OWNER, NewAgent("other"))
+        await until(pair.same_log)
+        assert await _is(pair.second, "@bob/writer", "blocked")
+
+
+async def test_a_machine_that_is_linked_later_forgets_who_took_a_request_back_as_well():
+    """It is told of the request and of its end by the machine that had both."""
+    async with a_pair() as pair:
+        request = await _asked(pair)
+        await pair.bob.end_connection(OWNER, ("helper", "@alice/requester"), "revoked", "")
+        await until(partial(_is, pair.first, HELPER, "revoked"))
+        third = Machine("third")
+        await link_to(pair.world, pair.first, third)
+        async with pair.world.running(third) as daemon:
+
+            async def told() -> bool:
+                return daemon._core.account is not None and await _is(daemon, HELPER, "revoked")
+
+            await until(told)
+            assert (await daemon._core.store.connections((request,)))[request].withdrawn
+            await Strangers(daemon._core).forget(Instant(daemon._core.now() + 100 * DAY_MS))
+            assert await daemon._core.store.connections((request,)) == {}
 
 
 async def test_a_block_ends_what_the_other_machine_had_accepted_of_that_agent_meanwhile():

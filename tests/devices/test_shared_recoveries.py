@@ -5,17 +5,19 @@ from __future__ import annotations
 from taskferry_apps import system
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.log_news import judge, take
+from taskferry_apps.daemon.recovery_port import NewRecovery
+from taskferry_apps.daemon.served import settle_served
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.shares import pinned_items, share_with
 from taskferry_apps.phrase import seed_of
-from taskferry_protocol.accounts import AccountLog, add_device, consent_to_stand, recover
+from taskferry_protocol.accounts import AccountLog, add_device, consent_to_stand, recover, set_agent
 from taskferry_protocol.crypto import SigningKey
 from taskferry_protocol.devices import DeviceKeys
 from taskferry_protocol.ids import AgentRef, ConversationId, Instant
 from taskferry_protocol.messages import Content, SharedMessage, TextMessage
 from taskferry_protocol.records import HoldAccount
 from taskferry_protocol.sealing import Address, Sealed, seal_envelope
-from tests.daemon.worlds import texts, until
+from tests.daemon.worlds import OWNER, URL, Machine, texts, until
 
 from .machines import Pair, a_pair, alarms_of, log_of
 
@@ -126,3 +128,40 @@ async def test_a_thiefs_branch_is_not_taken_for_the_recovered_one():
         await until(came)
         assert await pair.second._core.logs.get(log.account) == true
         assert "by the old branch" not in await texts(pair.second, "requester")
+
+
+async def test_machines_that_are_kept_keep_what_they_have_of_many_agents():
+    """A recovery that says in further statements what one has no room for withdraws nobody in between."""
+    async with a_pair() as pair:
+        core = pair.first._core
+        async with core.lock:
+            draft = Draft(core)
+            before = log = await draft.own_log()
+            devices = tuple(device.id for device in log.state.active_devices())
+            for number in range(63):
+                name = f"an-agent-with-a-long-name-no-{number:02}"
+                statement = set_agent(log.state, name, devices, at=draft.now, by=core.manage)
+                log = log.extend([statement])
+            await pair.first._owner.extend(draft, *log.after(before.state.length))
+            await settle_served(draft, before, log)
+            await draft.commit()
+        await until(pair.same_log)
+        await pair.second.gates.set_mode(OWNER, "requester", "open")
+        secret, _ = await pair.second.create_token(OWNER, ("requester",), "program")
+        async with pair.world.running(Machine("fresh")) as fresh:
+            wanted = NewRecovery(pair.recovery, owner="alice", relay=URL, keep=("laptop", "second"))
+            await fresh.recovery.recover(OWNER, wanted)
+            after = await log_of(fresh)
+            assert after.state.length > log.state.length + 1
+            assert {len(serving) for serving in after.state.agents.values()} == {3}
+
+            async def heard() -> bool:
+                own = [await log_of(one) for one in (pair.first, pair.second)]
+                bobs = await pair.bob._core.logs.get(core.own)
+                return all(one is not None and one.position == after.position for one in (*own, bobs))
+
+            await until(heard)
+        (mode,) = [one for one in await pair.second.gates.modes(OWNER) if one.agent == "@alice/requester"]
+        assert mode.mode == "open"
+        assert await pair.second.caller_for(secret) is not None
+        assert len(await pair.second.connections(OWNER, "accepted", "")) == 1

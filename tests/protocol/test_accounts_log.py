@@ -375,3 +375,18 @@ def test_an_agent_of_a_branch_that_does_not_count_was_withdrawn(ann: Owner) -> N
     ann.log = shared
     ann.serve("other", ann.laptop)
     assert withdrawn(losing, ann.serve("here", ann.laptop)) == {"here"}
+
+
+def test_an_agent_begins_anew_where_no_device_had_served_it(ann: Owner) -> None:
+    """Whichever devices served it since; of a name that no agent has there is none."""
+    before = ann.log.position
+    ann.serve("writer", ann.laptop)
+    first = ann.log.position
+    ann.serve("writer", PHONE)
+    assert [ann.log.began_after("writer", at) for at in (before, first)] == [True, False]
+    ann.serve("writer")
+    gone = ann.log.position
+    assert not ann.log.began_after("writer", before)
+    ann.serve("writer", ann.laptop)
+    places = (first, gone, ann.log.position)
+    assert [ann.log.began_after("writer", at) for at in places] == [True, True, False]

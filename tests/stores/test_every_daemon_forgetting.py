@@ -13,7 +13,9 @@ from taskferry_protocol.records import (
     EvidenceRecord,
     Flow,
     HoldAccount,
+    IdempotencyRecord,
     KeepSealed,
+    PutAnswer,
     PutCard,
     PutEvidence,
     PutOutbox,
@@ -29,7 +31,7 @@ from taskferry_protocol.records import (
     UseSequence,
 )
 from taskferry_protocol.records import ConnectionState as State
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest, ForgetSealed
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAnswers, ForgetRequest, ForgetSealed
 from taskferry_protocol.records.history import MessageFilter
 
 from .samples import NOW, account, agent, append, device, message, outbox, peer_connection, sha, store, task
@@ -200,3 +202,16 @@ async def test_a_request_that_was_taken_back_holds_its_place_until_its_time_is_o
     counted = [account("bob"), account("carol"), None]
     assert [await daemon.requests_held(one, NOW) for one in counted] == [2, 1, 3]
     assert [await daemon.requests_held(one, Instant(NOW + 9)) for one in counted] == [0, 0, 0]
+
+
+async def test_answers_of_a_scope_are_forgotten_and_no_others(daemon):
+    """Whatever their keys; another may be kept under the same key then."""
+    kept = [
+        IdempotencyRecord(scope, key, b"d", b"a", NOW) for scope in ("a", "b", "ab") for key in ("1", "2")
+    ]
+    for answer in kept:
+        await daemon.commit([PutAnswer(answer)])
+    assert await daemon.commit([ForgetAnswers(("a", "b", "none"))]) == (Counted(4),)
+    assert await daemon.answers("a", ["1", "2"]) == {}
+    assert set(await daemon.answers("ab", ["1", "2"])) == {"1", "2"}
+    await daemon.commit([PutAnswer(kept[0])])

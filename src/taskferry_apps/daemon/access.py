@@ -60,9 +60,10 @@ class Access:
         require_owner(caller)
         if not agents:
             raise DaemonRefusal("bad-value", "Name at least one agent.", detail={"field": "agents"})
-        names = {(await own_agent(self._core, caller, agent, "agents")).name for agent in agents}
         secret = new_secret(self._core.entropy(SECRET_BYTES))
         async with self._core.lock:
+            # While it is held nobody withdraws one of them.
+            names = {(await own_agent(self._core, caller, agent, "agents")).name for agent in agents}
             draft = Draft(self._core)
             token = TokenRecord(sha256(secret.encode()), label, "agent", tuple(sorted(names)), draft.now)
             draft.add(PutToken(token))

@@ -71,6 +71,13 @@ class Bond:
         return peek(record.end_raw, Kind.CONNECTION_END).account == record.mine.account
 
     @property
+    def taken_back(self) -> bool:
+        """Whether the peer ended a request of its own before anybody here had accepted it."""
+        record = self.record
+        is_ended = record.state is ConnectionState.ENDED and not record.accept_raw
+        return is_ended and self.asked_by_peer and not self.ended_by_us
+
+    @property
     def blocked_by_us(self) -> bool:
         """Whether this owner wants to hear nothing more from the peer."""
         return self.record.end_kind == "blocked" and self.ended_by_us

@@ -212,8 +212,8 @@ async def take_end(arrival: Arrival, body: ConnectionEnded) -> None:
         end_kind=end.kind.value,
         updated_at=arrival.draft.now,
         again_at=body.again if end.kind is EndKind.DECLINED else None,
-        withdrawn=bond.asked_by_peer and not bond.record.accept_raw,
     )
+    ended = attrs.evolve(ended, withdrawn=Bond(ended).taken_back)
     arrival.draft.add(SaveConnection(ended))
     if bond.record.accept_raw:
         # A relay that withholds this end from others must not be able to say that it never heard of it.

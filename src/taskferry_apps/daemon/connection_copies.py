@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import attrs
 
+from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.connections import ConnectionEnd, EndKind, read_accept, read_end, read_request
 from taskferry_protocol.crypto import Kind
 from taskferry_protocol.documents import peek
 from taskferry_protocol.errors import RejectCode, RemoteProtocolError
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import Hash, Instant, LogPosition
 from taskferry_protocol.messages import (
     ConnectionAccepted,
     ConnectionEnded,
@@ -67,6 +68,7 @@ async def _requested(arrival: Arrival, body: ConnectionRequested) -> None:
         raise RemoteProtocolError(RejectCode.WRONG_SENDER, "a request for other agents than the envelope's")
     if (await draft.core.store.connections((request.hash,))).get(request.hash) is not None:
         return
+    _check_same_agent(arrival, own, request.log)
     record = PeerConnection(
         request=request.hash,
         mine=arrival.peer,
@@ -82,6 +84,12 @@ async def _requested(arrival: Arrival, body: ConnectionRequested) -> None:
     draft.add(SaveConnection(record))
     _tell(arrival, record)
     await audit_copied_step(draft, AuditKind.CONNECTION_ASKED, record)
+
+
+def _check_same_agent(arrival: Arrival, own: AccountLog, said_at: LogPosition) -> None:
+    """Nothing if our agent is the one that was spoken for. Raises RemoteProtocolError(unknown-agent)."""
+    if own.began_after(arrival.peer.name, said_at):
+        raise RemoteProtocolError(RejectCode.UNKNOWN_AGENT, "of an agent that was withdrawn since")
 
 
 async def _bond(arrival: Arrival, request: Hash | None) -> Bond | None:
@@ -100,12 +108,13 @@ async def _accepted(arrival: Arrival, body: ConnectionAccepted) -> None:
     bond = await _bond(arrival, peek(body.statement, Kind.CONNECTION_ACCEPT).request)
     if bond is None or not bond.asked_by_peer:
         return
-    read_accept(body.statement, own, bond.request)
+    accept = read_accept(body.statement, own, bond.request)
     if bond.record.state is ConnectionState.ENDED:
         if not bond.record.accept_raw:
             ended = await accepted_in_vain(arrival.draft, bond.record, body.statement)
             arrival.draft.add(SaveConnection(ended))
         return
+    _check_same_agent(arrival, own, accept.log)
     grant = read_allowance(body.grant, body.terms, own, bond.request, arrival.peer)
     if not await _counts(arrival, bond, grant):
         return
@@ -183,6 +192,8 @@ async def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: 
         end_kind=end.kind.value,
         updated_at=arrival.draft.now,
         again_at=again,
+        # Whoever had taken the request back is kept out by this owner's word from now on.
+        withdrawn=False,
     )
     arrival.draft.add(SaveConnection(ended))
     _tell(arrival, ended)

@@ -40,20 +40,21 @@ LIVE: Final = frozenset(
 _WAITING: Final = "ends that wait"
 
 
-async def end_withdrawn(draft: Draft, bond: Bond) -> None:
+async def end_withdrawn(draft: Draft, bond: Bond) -> PeerConnection | None:
     """Our agent was withdrawn: end what it had, and tell the relay. The peer hears of it in our log.
 
-    Where this device may not sign for the account, it ends once a key that is locked is not.
+    Where this device may not sign for the account, it ends once a key that is locked is not; None then.
     """
     record = bond.record
     try:
-        await _keep_end(draft, bond, EndKind.REVOKED, None, draft.now)
+        ended = await _keep_end(draft, bond, EndKind.REVOKED, None, draft.now)
     except DaemonRefusal as refused:
         if refused.code != RejectCode.NOT_AUTHORIZED.value:
             await _end_later(draft, record, draft.now)
-        return
+        return None
     draft.tell("connection", record.mine.name, (), state=ConnectionState.ENDED.value, id=record.request.hex())
     await audit_step(draft, AuditKind.CONNECTION_REVOKED, record, by="withdrawn")
+    return ended
 
 
 async def _end_later(draft: Draft, record: PeerConnection, at: Instant) -> None:
@@ -147,11 +148,13 @@ async def _is_agreed_since(draft: Draft, bond: Bond, at: Instant) -> bool:
 async def _signed(
     draft: Draft, bond: Bond, kind: EndKind, reason: str, again: Instant | None, at: Instant
 ) -> Hash | None:
-    raw = await _keep_end(draft, bond, kind, again, at)
-    return await tell_peer(draft, ConnectionEnded(raw, reason, again), bond, ConnectionState.ENDED)
+    ended = await _keep_end(draft, bond, kind, again, at)
+    return await tell_peer(draft, ConnectionEnded(ended.end_raw, reason, again), bond, ConnectionState.ENDED)
 
 
-async def _keep_end(draft: Draft, bond: Bond, kind: EndKind, again: Instant | None, at: Instant) -> bytes:
+async def _keep_end(
+    draft: Draft, bond: Bond, kind: EndKind, again: Instant | None, at: Instant
+) -> PeerConnection:
     core, record = draft.core, bond.record
     own = await draft.own_log()
     raw = sign_end(bond.request, record.mine, kind, at=at, log=own.position, by=core.manage)
@@ -166,4 +169,4 @@ async def _keep_end(draft: Draft, bond: Bond, kind: EndKind, again: Instant | No
     draft.add(SaveConnection(ended))
     if record.accept_raw:
         await note(draft, Publication(Subject.END, record.request))
-    return raw
+    return ended

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final
 
 import trio
@@ -120,11 +120,16 @@ class Publisher:
         self._may_regain_at = Instant(0)
         self._overtaken: dict[Publication, calls.CallRequest] = {}
 
-    async def publish(self) -> int:
-        """Everything that is due; how many statements of our log the relay has then. Raises LinkEnded."""
+    async def publish(self, telling: Collection[AccountId] = ()) -> int:
+        """Everything that is due; how many statements of our log the relay has then. Raises LinkEnded.
+
+        An end waits for news that goes to accounts in `telling`: the relay carries none once all is ended.
+        """
         await self._publish_log()
         for item in await noted(self._core.store):
             if self._not_before.get(item, Instant(0)) > self._core.now():
+                continue
+            if telling and await self._peer_of_end(item) in telling:
                 continue
             request = await self._request(item)
             # What was signed meanwhile quotes a log that may be longer than what was just published.
@@ -156,6 +161,12 @@ class Publisher:
                 if await self._request(item) == request:
                     await strike(self._core, item)
         return self._published
+
+    async def _peer_of_end(self, item: Publication) -> AccountId | None:
+        if item.subject is not Subject.END:
+            return None
+        record = (await self._core.store.connections((Hash(item.key),))).get(Hash(item.key))
+        return record.peer.account if record is not None else None
 
     async def _ask_anew(self) -> None:
         now = self._core.now()

@@ -72,6 +72,8 @@ __all__ = ["Recovery"]
 
 #: How long whoever recovers waits to hear what the relay still has of the connections; they come anyhow.
 REGAIN_S: Final = 10.0
+#: Of one statement, and of the log, which has to take further ones.
+_NO_ROOM: Final = frozenset({RejectCode.TOO_LARGE, RejectCode.TOO_MANY})
 
 
 class Recovery:
@@ -236,7 +238,7 @@ class Recovery:
         try:
             return restate(base, ring.device, keep, recovery, at=self._core.now())
         except (RemoteProtocolError, LocalProtocolError) as error:
-            if isinstance(error, RemoteProtocolError) and error.code is RejectCode.TOO_LARGE:
+            if isinstance(error, RemoteProtocolError) and keep and error.code in _NO_ROOM:
                 raise DaemonRefusal(
                     error.code.value,
                     "So many agents and kept machines have no room in a recovery. Nothing was signed.",

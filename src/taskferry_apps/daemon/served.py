@@ -8,7 +8,7 @@ from taskferry_protocol.records import DropAgent, PutAgent
 from .agent_settings import new_row
 from .agents_told import let_go, told_of
 from .draft import Draft
-from .withdrawn import end_powers
+from .withdrawn import end_local_powers, end_powers
 
 __all__ = ["settle_served"]
 
@@ -16,7 +16,9 @@ __all__ = ["settle_served"]
 async def settle_served(draft: Draft, before: AccountLog | None, log: AccountLog) -> None:
     """Take in the agents that this device serves by a log of ours, and let go those that it does not.
 
-    One that was withdrawn since the log `before` is let go also where there is another of its name now.
+    One that was withdrawn since the log `before` is let go also where there is another of its name now. What
+    is kept here under the name of one that was not in `before` is a former one's; its connections, which an
+    earlier program may have left, whoever made it has ended for all.
 
     How freely one may act that is taken in, its owner has not said on this machine: it begins no freer than
     guarded, and as strict as any machine has told.
@@ -25,8 +27,11 @@ async def settle_served(draft: Draft, before: AccountLog | None, log: AccountLog
     ring = draft.core.ring
     device = ring.device.id if ring is not None else None
     serves = {name for name, devices in log.state.agents.items() if device in devices}
-    gone = withdrawn(before, log) if before is not None else frozenset[str]()
-    await end_powers(draft, gone)
+    gone = frozenset[str]()
+    if before is not None:
+        gone = withdrawn(before, log)
+        await end_powers(draft, gone)
+        await end_local_powers(draft, log.state.agents.keys() - before.state.agents.keys() - gone)
     for name in sorted(serves - (held.keys() - gone)):
         draft.add(PutAgent(new_row(name, await told_of(draft, name), draft.now)))
         draft.tell("agent", name, state="created")

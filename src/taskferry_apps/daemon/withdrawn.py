@@ -19,6 +19,7 @@ from taskferry_protocol.records import (
     DropRuntimes,
     GateState,
     Order,
+    PeerConnection,
     Place,
     PutGate,
     PutInvite,
@@ -26,16 +27,20 @@ from taskferry_protocol.records import (
     RevokeToken,
     SaveApproval,
 )
+from taskferry_protocol.records.forgetting import ForgetAnswers
 
 from .bonds import all_bonds
 from .draft import Draft
 from .ending import LIVE, end_withdrawn
+from .port import Caller, DaemonRefusal
 from .publications import Publication, Subject, note
 from .questions import answered, tell
 from .rule_changes import remove_rule
+from .shares import connection_item, share_with
+from .steps import scope_of
 from .wake_store import drop_wakes
 
-__all__ = ["end_powers"]
+__all__ = ["end_local_powers", "end_powers", "share_ends"]
 
 _PAGE = 500
 #: Who ended it, in the audit log and in what is decided: it follows from the account log.
@@ -43,7 +48,18 @@ _BY = "withdrawn"
 
 
 async def end_powers(draft: Draft, agents: Collection[str]) -> None:
-    """End credentials, programs, wakes, invites, rules, questions, gates and connections of our agents."""
+    """End all that agents of ours were good for: what `end_local_powers` does, and their connections."""
+    await end_local_powers(draft, agents)
+    ended: list[PeerConnection] = []
+    for name in sorted(agents):
+        for bond in await all_bonds(draft.core.store, name):
+            record = await end_withdrawn(draft, bond) if bond.record.state in LIVE else None
+            ended += [] if record is None else [record]
+    await share_ends(draft, ended)
+
+
+async def end_local_powers(draft: Draft, agents: Collection[str]) -> None:
+    """End credentials, programs, wakes, invites, rules, questions and gates of agents of ours."""
     if not agents:
         return
     await _end_credentials(draft, agents)
@@ -56,8 +72,28 @@ async def end_powers(draft: Draft, agents: Collection[str]) -> None:
         await _end_all_of(draft, name)
 
 
+async def share_ends(draft: Draft, ended: Collection[PeerConnection]) -> None:
+    """Tell those of the owner's other machines of ends that may not sign them.
+
+    They hear of them in no other way: what the agent itself says is believed no more. To all others it would
+    be one more word, later than what they may have blocked meanwhile.
+    """
+    if not ended:
+        return
+    items, mark = [connection_item(record) for record in ended], draft.mark()
+    try:
+        for device in (await draft.own_log()).state.active_devices():
+            if device.record.manage is None:
+                await share_with(draft, device.id, items)
+    except DaemonRefusal:
+        draft.back_to(mark)  # the clock is wrong, say: what is withdrawn is so all the same
+
+
 async def _end_credentials(draft: Draft, agents: Collection[str]) -> None:
+    scopes = set()
     for token in await draft.core.store.tokens():
+        if not set(agents).isdisjoint(token.agents):
+            scopes.add(scope_of(Caller(frozenset(token.agents))))
         gone = [name for name in token.agents if name in agents]
         if not gone or token.revoked_at is not None:
             continue
@@ -68,6 +104,9 @@ async def _end_credentials(draft: Draft, agents: Collection[str]) -> None:
             draft.add(RevokeToken(Hash(token.digest), draft.now))
         id = token.digest.hex()[:16]
         draft.audit(AuditKind.CREDENTIAL_REVOKED, ", ".join(gone), id=id, by=_BY)
+    if scopes:
+        # What one of the former agent was answered under a key is no answer to one of the next.
+        draft.add(ForgetAnswers(tuple(sorted(scopes))))
 
 
 async def _end_invites(draft: Draft, agents: Collection[str]) -> None:
@@ -92,11 +131,9 @@ async def _end_all_of(draft: Draft, name: str) -> None:
         denied = answered(asked, ApprovalState.DENIED, _BY, draft.now)
         draft.add(SaveApproval(denied), DropProposal(asked.id))
         tell(draft, denied)
-    for gate in await core.store.gates_waiting(name, _PAGE):
+    at_gates = (await core.store.waiting_counts(draft.now)).tasks
+    for gate in await core.store.gates_waiting(name, at_gates):
         draft.add(PutGate(attrs.evolve(gate, state=GateState.DECLINED, decided_at=draft.now, by=_BY)))
-    for bond in await all_bonds(core.store, name):
-        if bond.record.state in LIVE:
-            await end_withdrawn(draft, bond)
 
 
 async def _questions(draft: Draft, name: str) -> AsyncIterator[ApprovalRecord]:

@@ -7,7 +7,7 @@ import attrs
 from ..ids import AccountId, Hash
 from ..values import value
 
-__all__ = ["ForgetAccount", "ForgetChange", "ForgetRequest", "ForgetSealed"]
+__all__ = ["ForgetAccount", "ForgetAnswers", "ForgetChange", "ForgetRequest", "ForgetSealed"]
 
 
 @value
@@ -35,12 +35,19 @@ class ForgetRequest:
 class ForgetAccount:
     """Forget the log of a pinned account, the names that it claimed and the cards of its agents.
 
-    It stays if it is trusted, held or accused, if a message, a task or a connection of its agents is here or
-    something waits to be sent to them, and if a rule names it. The numbers that envelopes to them have used
-    stay always. Result: `Counted`, one or none.
+    It stays if it is trusted or held, if there is evidence against it (not only against its devices), if a
+    message, a task or a connection of its agents is here or something waits to be sent to them, and if a rule
+    names it. The numbers that envelopes to them have used stay always. Result: `Counted`, one or none.
     """
 
     account: AccountId
 
 
-ForgetChange = ForgetRequest | ForgetAccount
+@attrs.frozen
+class ForgetAnswers:
+    """Forget all answers that were kept to be repeated to callers of these scopes. Result: `Counted`."""
+
+    scopes: tuple[str, ...]
+
+
+ForgetChange = ForgetRequest | ForgetAccount | ForgetAnswers

@@ -1,4 +1,4 @@
-"""What a daemon's store in memory forgets of strangers, and of what it has sent."""
+"""What a daemon's store in memory forgets of strangers, of what it has sent, and of former agents."""
 
 from __future__ import annotations
 
@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, assert_never
 
 from taskferry_protocol.ids import AccountId, Hash
 from taskferry_protocol.records import ConnectionState, Counted, Direction, OutboxState, Trust
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetChange, ForgetRequest, ForgetSealed
+from taskferry_protocol.records.forgetting import (
+    ForgetAccount,
+    ForgetAnswers,
+    ForgetChange,
+    ForgetRequest,
+    ForgetSealed,
+)
 
 if TYPE_CHECKING:
     from .daemon_state import DaemonState
@@ -28,6 +34,11 @@ def apply(state: DaemonState, change: ForgetChange) -> Counted:
             return Counted(_forget_request(state, change.request))
         case ForgetAccount():
             return Counted(_forget_account(state, change.account))
+        case ForgetAnswers():
+            gone = [key for key in state.answers if key[0] in change.scopes]
+            for key in gone:
+                state.journal.drop(state.answers, key)
+            return Counted(len(gone))
         case _:
             assert_never(change)
 

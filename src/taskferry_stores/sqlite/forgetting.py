@@ -1,4 +1,4 @@
-"""What a daemon forgets of strangers, as SQL."""
+"""What a daemon forgets of strangers and of former agents, as SQL."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final, assert_never
 
 from taskferry_protocol.ids import AccountId, Hash
 from taskferry_protocol.records import Counted
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetChange, ForgetRequest
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAnswers, ForgetChange, ForgetRequest
 
 from . import history_rows
 
@@ -45,6 +45,9 @@ def apply(connection: Connection, change: ForgetChange) -> Counted:
             return Counted(_forget_request(connection, change.request))
         case ForgetAccount():
             return Counted(_forget_account(connection, change.account))
+        case ForgetAnswers():
+            query = "DELETE FROM answers WHERE scope = ?"
+            return Counted(sum(connection.execute(query, (scope,)).rowcount for scope in set(change.scopes)))
         case _:
             assert_never(change)
 

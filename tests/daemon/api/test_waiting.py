@@ -270,6 +270,23 @@ async def test_a_feed_of_several_agents_ends_when_one_of_them_is_withdrawn(house
     assert (await house.bob.holding(made["token"]).call("GET", "/inbox")).status == 200
 
 
+async def test_a_credential_that_lost_an_agent_sees_nothing_of_the_next_of_its_name(house):
+    """It goes on for another agent, in requests that begin anew: a feed of before ends with a refusal."""
+    await house.bob.ok("POST", "/agents", {"handle": "other"})
+    made = await house.bob.ok("POST", "/tokens", {"agents": ["writer", "other"]})
+    async with served(house.bob) as (_, bound), following(bound, secret=made["token"]) as feed:
+        assert (await feed.line()).startswith(":")
+        await house.bob.call("DELETE", "/agents/writer")
+        await house.bob.ok("POST", "/agents", {"handle": "writer"})
+        await house.bob.ok("POST", "/connections/request", {"from": "writer", "to": "@alice/requester"})
+        while (event := await feed.event())[1] != "refused":
+            assert event[2].get("state") != "requested_out"
+        assert event[2]["error"]["code"] == "unauthorized"
+        with pytest.raises(EOFError):
+            await feed.line()
+    assert (await house.bob.holding(made["token"]).get("/inbox", agent="other")).status == 200
+
+
 async def test_a_credential_revoked_while_its_request_comes_in_does_nothing(house):
     """A program that holds the rest of its words back until its credential is withdrawn says none of them."""
     made = await house.alice.ok("POST", "/tokens", {"agents": ["requester"]})

@@ -36,8 +36,8 @@ def event_lines(event: EventView) -> bytes:
 class FeedBody(ResponseBody):
     """A response body that follows the daemon's events until the client goes or the daemon drains.
 
-    `still_known` raises DaemonRefusal once the credential was revoked; nothing is shown after that. `place`
-    is the id after which the events begin; `held` is entered while it lasts, and may refuse it.
+    `still_known` raises DaemonRefusal once the credential counts no more; nothing is shown after that.
+    `place` is the id after which the events begin; `held` is entered while it lasts, and may refuse it.
     """
 
     def __init__(

@@ -96,8 +96,8 @@ Answer = Object | Download | EventStream | Streamed
 class Call:
     """One request, read: who calls, the fields, and when it should end.
 
-    `still_known` raises DaemonRefusal(unauthorized) once the credential was revoked. `draining` is set when
-    the daemon stops: whoever waits ends then.
+    `still_known` raises DaemonRefusal(unauthorized) once the credential was revoked, or lost an agent.
+    `draining` is set when the daemon stops: whoever waits ends then.
     """
 
     caller: Caller | None
