@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 
 import pytest
 import trio
@@ -13,7 +12,7 @@ from taskferry_apps.cli import asking
 from taskferry_apps.cli.doctor_checks import Look
 from taskferry_apps.cli.doctor_network import relay_from_here
 from taskferry_apps.cli.doctor_relay import _says
-from tests.transports.lying_server import DEEP, LIES, answering, said
+from tests.transports.lying_server import DEEP, LIES, answering, said, serving
 
 HEAD = b"HTTP/1.1 200 OK\r\nDate: %s\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -32,19 +31,14 @@ async def endless(first: bytes, more: bytes, pause_s: float) -> AsyncIterator[st
     """The address of a server that answers `first`, and then `more` for ever."""
 
     async def serve(stream: trio.SocketStream) -> None:
-        try:
-            await stream.receive_some(65_536)
-            await stream.send_all(first)
-            while True:
-                await stream.send_all(more)
-                await trio.sleep(pause_s)
-        except trio.BrokenResourceError:
-            pass  # whoever asked has seen enough
+        await stream.receive_some(65_536)
+        await stream.send_all(first)
+        while True:
+            await stream.send_all(more)
+            await trio.sleep(pause_s)
 
-    async with trio.open_nursery() as nursery:
-        (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
-        yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
-        nursery.cancel_scope.cancel()
+    async with serving(serve) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

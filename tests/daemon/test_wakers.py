@@ -304,75 +304,64 @@ async def test_nothing_that_a_command_started_outlives_its_minute(tmp_path, monk
             os.kill(pid, signal.SIGKILL)
 
 
-async def test_a_command_that_may_not_be_ended_ends_no_daemon(monkeypatch):
-    """What runs as another user, by sudo for one, is let go after its minute, and its owner told."""
+@pytest.fixture
+def unended(monkeypatch):
+    """No command may be ended, as those of other users: the programs started, and the signals tried."""
+    started, tried, opened = [], [], trio.lowlevel.open_process
 
     def forbidden(group, number):
         assert group > 0
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(wake_carriers, "_COMMAND_S", 0.2)
-    monkeypatch.setattr(wake_carriers, "_GRACE_S", 0.05)
-    monkeypatch.setattr(wake_carriers, "_LAST_S", 0.05)
-    monkeypatch.setattr(os, "killpg", forbidden)
-    started, opened = [], trio.lowlevel.open_process
-
-    async def noted(*given, **named):
-        started.append(await opened(*given, **named))
-        return started[-1]
-
-    monkeypatch.setattr(trio.lowlevel, "open_process", noted)
-    with trio.fail_after(10):
-        failure = await carry(CommandCall(("/bin/sleep", "60"), {}))
-    assert "cannot be ended" in failure
-    started[0].kill()
-    await started[0].wait()
-
-
-async def test_a_daemon_that_is_stopped_waits_for_no_command_that_may_not_be_ended(monkeypatch):
-    """It has its moment to end by itself, as at the end of its minute."""
-    tried = []
-
-    def forbidden(_, number):
         tried.append(number)
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(wake_carriers, "_GRACE_S", 0.02)
-    monkeypatch.setattr(wake_carriers, "_LAST_S", 0.02)
-    monkeypatch.setattr(os, "killpg", forbidden)
-    started, opened = [], trio.lowlevel.open_process
-
     async def noted(*given, **named):
         started.append(await opened(*given, **named))
-        stopped.cancel()
         return started[-1]
-
-    monkeypatch.setattr(trio.lowlevel, "open_process", noted)
-    with trio.fail_after(10), trio.CancelScope() as stopped:
-        await carry(CommandCall(("/bin/sleep", "60"), {}))
-    assert stopped.cancelled_caught
-    assert tried == [signal.SIGTERM, signal.SIGKILL]
-    started[0].kill()
-    await started[0].wait()
-
-
-async def test_a_command_that_may_not_be_ended_is_started_once_at_a_time(monkeypatch):
-    """Else whoever may write to the agent fills the machine with it, one for each hint."""
-
-    def forbidden(*_):
-        raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(wake_carriers, "_COMMAND_S", 0.1)
     monkeypatch.setattr(wake_carriers, "_GRACE_S", 0.02)
     monkeypatch.setattr(wake_carriers, "_LAST_S", 0.02)
     monkeypatch.setattr(os, "killpg", forbidden)
-    started, opened = [], trio.lowlevel.open_process
-
-    async def noted(*given, **named):
-        started.append(await opened(*given, **named))
-        return started[-1]
-
     monkeypatch.setattr(trio.lowlevel, "open_process", noted)
+    return started, tried
+
+
+async def ended(*processes):
+    """End them all the same."""
+    for process in processes:
+        process.kill()
+        await process.wait()
+
+
+async def test_a_command_that_may_not_be_ended_ends_no_daemon(unended):
+    """What runs as another user, by sudo for one, is let go after its minute, and its owner told."""
+    started, _ = unended
+    with trio.fail_after(10):
+        failure = await carry(CommandCall(("/bin/sleep", "60"), {}))
+    assert "cannot be ended" in failure
+    await ended(*started)
+
+
+async def test_a_daemon_that_is_stopped_waits_for_no_command_that_may_not_be_ended(monkeypatch, unended):
+    """It has its moment to end by itself, as at the end of its minute."""
+    started, tried = unended
+    monkeypatch.setattr(wake_carriers, "_COMMAND_S", 60.0)
+
+    async def has_started():
+        return started
+
+    with trio.fail_after(10):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(carry, CommandCall(("/bin/sleep", "60"), {}))
+            await until(has_started)
+            nursery.cancel_scope.cancel()
+    assert tried == [signal.SIGTERM, signal.SIGKILL]
+    await ended(*started)
+
+
+async def test_a_command_that_may_not_be_ended_is_started_once_at_a_time(unended):
+    """Else whoever may write to the agent fills the machine with it, one for each hint."""
+    started, _ = unended
     async with a_world() as world, connected(world) as (_, b):
         made, _ = await b.wakers.add(OWNER, NewWake("writer", "command", command=("/bin/sleep", "60")))
         other, _ = await b.wakers.add(OWNER, NewWake("writer", "command", command=("/bin/sleep", "61")))
@@ -380,13 +369,10 @@ async def test_a_command_that_may_not_be_ended_is_started_once_at_a_time(monkeyp
         assert "still runs" in (await b.wakers.test(OWNER, made.id)).failure
         assert len(started) == 1
         assert "cannot be ended" in (await b.wakers.test(OWNER, other.id)).failure
-        started[0].kill()
-        await started[0].wait()
+        await ended(started[0])
         assert "cannot be ended" in (await b.wakers.test(OWNER, made.id)).failure
         assert len(started) == 3
-        for process in started[1:]:
-            process.kill()
-            await process.wait()
+        await ended(*started[1:])
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import trio
@@ -23,19 +23,28 @@ def said(body: bytes, status: str = "200 OK") -> bytes:
 
 
 @asynccontextmanager
+async def serving(serve: Callable[[trio.SocketStream], Awaitable[None]]) -> AsyncIterator[str]:
+    """The address of a server that has `serve` for each connection; whoever hangs up has seen enough."""
+
+    async def until_gone(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await serve(stream)
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await nursery.start(partial(trio.serve_tcp, until_gone, 0, host="127.0.0.1"))
+        yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
 async def answering(*answers: bytes) -> AsyncIterator[str]:
     """The address of a server that gives these answers in turn, and the last one again and again."""
     left = list(answers)
 
     async def serve(stream: trio.SocketStream) -> None:
-        try:
-            await stream.receive_some(65_536)
-            await stream.send_all(left.pop(0) if len(left) > 1 else left[0])
-            await stream.aclose()
-        except trio.BrokenResourceError:
-            pass  # whoever asked has seen enough
+        await stream.receive_some(65_536)
+        await stream.send_all(left.pop(0) if len(left) > 1 else left[0])
+        await stream.aclose()
 
-    async with trio.open_nursery() as nursery:
-        (listener,) = await nursery.start(partial(trio.serve_tcp, serve, 0, host="127.0.0.1"))
-        yield f"http://127.0.0.1:{listener.socket.getsockname()[1]}"
-        nursery.cancel_scope.cancel()
+    async with serving(serve) as url:
+        yield url
