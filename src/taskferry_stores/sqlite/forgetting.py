@@ -26,15 +26,15 @@ _SAID: Final = (
     " AND m.stored_at < coalesce((SELECT min(created_at) FROM connections WHERE mine = ?3 AND peer = ?1),"
     "  m.stored_at + 1)"
 )
-_OF_ACCOUNT: Final = "SELECT n FROM agents WHERE account = ?1"
 #: What keeps an account: whatever else there is of its agents came with messages.
-_KEPT_BY: Final = (
-    f"SELECT 1 FROM messages WHERE peer IN ({_OF_ACCOUNT})",  # noqa: S608
-    f"SELECT 1 FROM tasks WHERE peer IN ({_OF_ACCOUNT})",  # noqa: S608
-    f"SELECT 1 FROM connections WHERE peer IN ({_OF_ACCOUNT})",  # noqa: S608
-    f"SELECT 1 FROM outbox WHERE state = 'waiting' AND target IN ({_OF_ACCOUNT})",  # noqa: S608
-    "SELECT 1 FROM standing_rules WHERE account = ?1",
-    "SELECT 1 FROM evidence WHERE subject = ?1",
+_IS_KEPT: Final = (
+    "SELECT EXISTS (SELECT 1 FROM agents a JOIN messages m ON m.peer = a.n WHERE a.account = ?1)"
+    " OR EXISTS (SELECT 1 FROM agents a JOIN tasks t ON t.peer = a.n WHERE a.account = ?1)"
+    " OR EXISTS (SELECT 1 FROM agents a JOIN connections c ON c.peer = a.n WHERE a.account = ?1)"
+    " OR EXISTS (SELECT 1 FROM agents a JOIN outbox o ON o.target = a.n"
+    "  WHERE a.account = ?1 AND o.state = 'waiting')"
+    " OR EXISTS (SELECT 1 FROM standing_rules WHERE account = ?1)"
+    " OR EXISTS (SELECT 1 FROM evidence WHERE subject = ?1)"
 )
 
 
@@ -76,11 +76,11 @@ def _forget_account(connection: Connection, account: AccountId) -> int:
     row = execute(
         "SELECT n FROM accounts WHERE id = ? AND trust = 'unverified' AND held = ''", (account,)
     ).fetchone()
-    if row is None or any(execute(f"{query} LIMIT 1", (account,)).fetchone() for query in _KEPT_BY):
+    if row is None or execute(_IS_KEPT, (account,)).fetchone()[0]:
         return 0
-    for table in ("statements", "names"):
-        execute(f"DELETE FROM {table} WHERE account = ?", row)  # noqa: S608
+    execute("DELETE FROM statements WHERE account = ?", row)
+    execute("DELETE FROM names WHERE account = ?", row)
     execute("DELETE FROM accounts WHERE n = ?", row)
-    execute(f"DELETE FROM cards WHERE agent IN ({_OF_ACCOUNT})", (account,))  # noqa: S608
-    execute(f"DELETE FROM rates WHERE from_agent IN ({_OF_ACCOUNT})", (account,))  # noqa: S608
+    execute("DELETE FROM cards WHERE agent IN (SELECT n FROM agents WHERE account = ?)", (account,))
+    execute("DELETE FROM rates WHERE from_agent IN (SELECT n FROM agents WHERE account = ?)", (account,))
     return 1
