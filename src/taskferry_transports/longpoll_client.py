@@ -44,7 +44,7 @@ from taskferry_transports.port import (
     Unreachable,
     UpgradeRefused,
 )
-from taskferry_transports.proxies import proxy_for
+from taskferry_transports.proxies import for_httpx, proxy_for, refused_with
 from taskferry_transports.reasons import reason_of
 from taskferry_transports.whole_answer import Answer, ask
 
@@ -98,6 +98,10 @@ class LongPollDialer:
         except ProxyUnusable:
             return False
 
+    @property
+    def _names_user(self) -> bool:
+        return httpx.Proxy(proxy_for(self._settings.url) or "http://").auth is not None
+
     async def dial(self) -> LongPollTransport:
         """Open one link, or raise a kind of `DialRefused`."""
         settings = self._settings
@@ -106,7 +110,7 @@ class LongPollDialer:
         client = httpx.AsyncClient(
             verify=settings.tls or self._authorities(),
             # A proxy of the environment is often why long-poll is needed.
-            proxy=proxy_for(settings.url),
+            proxy=for_httpx(proxy_for(settings.url)),
             trust_env=False,
             # A compressed answer could inflate beyond its bound.
             headers={"Accept-Encoding": "identity", **settings.headers},
@@ -175,8 +179,9 @@ class LongPollDialer:
         if isinstance(error, httpx.ProxyError):
             # Of what it says, the number: the rest may be anything.
             status = _STATUS.match(str(error))
-            said = f"answered with HTTP status {status[0]}" if status else "does not connect to it"
-            return UpgradeRefused(f"{place} {said}")
+            if status is None:
+                return UpgradeRefused(f"{place} does not connect to it")
+            return UpgradeRefused(refused_with(place, int(status[0]), named=self._names_user))
         return UpgradeRefused(f"{self._host} closed the connection instead of answering")
 
 
