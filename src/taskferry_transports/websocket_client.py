@@ -106,6 +106,15 @@ class WebSocketDialer:
                 raise
         return await self._dial(deadline, stream)
 
+    async def dial_tried(self) -> WebSocketTransport:
+        """Open one over which a ping has come back: some networks pass an upgrade, and nothing after it."""
+        transport = await self.dial()
+        with trio.move_on_after(self._settings.dial_timeout):
+            if await transport.is_answered():
+                return transport
+        await transport.aclose()
+        raise DialTimedOut(f"{self._host} answered the upgrade, and nothing came after it", stage="upgrade")
+
     async def _tunnel(self, proxy: str) -> WatchedStream:
         """A stream to the host through its proxy, TLS and all."""
         place = f"the proxy that is set for {self._host}"
@@ -236,6 +245,22 @@ class WebSocketTransport:
     def receive_nowait(self) -> bytes | None:
         """None: trio-websocket does not tell what has arrived."""
         return None
+
+    async def is_answered(self) -> bool:
+        """Wait until a ping has come back; False if the connection ended before."""
+        answered = False
+        async with trio.open_nursery() as nursery:
+            # trio-websocket leaves whoever waits for an answer alone when the connection ends.
+            nursery.start_soon(self._cancel_at_end, nursery.cancel_scope)
+            with suppress(ConnectionClosed):
+                await self._socket.ping()
+                answered = True
+            nursery.cancel_scope.cancel()
+        return answered
+
+    async def _cancel_at_end(self, scope: trio.CancelScope) -> None:
+        await self._stream.ended.wait()
+        scope.cancel()
 
     async def aclose(self) -> None:
         """Say goodbye within the close timeout, then drop the connection."""
