@@ -11,6 +11,7 @@ from taskferry_apps.breaker_settings import read_limits
 from taskferry_apps.cli.invite import create as invite_create
 from taskferry_apps.cli.worker import worker
 from taskferry_apps.daemon.asked import ASKED_MS
+from taskferry_apps.daemon.audit_hours import DISTINCT
 from taskferry_apps.daemon.bounds import BOUNDS
 from taskferry_apps.daemon.connections import PAUSE_MS
 from taskferry_apps.daemon.draft import LIFETIME_MS
@@ -30,6 +31,10 @@ from taskferry_protocol.limits import (
 from taskferry_protocol.limits import LIFETIME_MS as PROTOCOL_LIFETIME_MS
 from taskferry_protocol.permissions import LEAST_ARTIFACT_BYTES
 from taskferry_protocol.runtimes import LEASE_LEAST_MS, LEASE_MOST_MS, LEASE_MS
+from taskferry_stores.rules import EVIDENCE_OF_ONE
+from taskferry_stores.sqlite.files import WAL_KEPT_BYTES
+from taskferry_stores.sqlite.history_rows import SPANS_MS
+from taskferry_stores.sqlite.log_length import CHECKPOINT_BYTES
 from tests.floods.trial import MEMORY_BOUND_MIB, PATIENCE_MS
 
 ROOT = Path(__file__).parents[2]
@@ -190,6 +195,22 @@ def test_the_page_on_identity_has_the_numbers_of_the_code():
     assert "There is one try, and ten minutes" in page
     assert ASKED_MS == DAY_MS
     assert "the request waits, for a day at most" in page
+
+
+def test_the_pages_on_limits_and_safety_have_the_numbers_that_no_table_writes():
+    """Places at the local port, rows of breakers and traffic, pairs of evidence, the log beside the file."""
+    page, model = words("limits.md"), words("security-model.md")
+    assert f"all {BOUNDS.connections} connections to the local port" in page
+    assert f"all {BOUNDS.connections} places at the local port" in model
+    assert f"{DEFAULT_LIMITS.talk_a_day + DEFAULT_LIMITS.events_a_day:,} rows at most by the usual" in page
+    assert EVIDENCE_OF_ONE == 8
+    assert "eight pairs for each device or account" in page
+    assert 43_500 < sum(365 * DAY_MS // span for span in SPANS_MS) < 44_500
+    assert "44,000 rows a year" in page
+    assert f"copied into it at {CHECKPOINT_BYTES // 1_048_576} MiB and more" in page
+    assert f"cut to {WAL_KEPT_BYTES // 1_048_576} MiB" in page
+    assert DISTINCT == 16
+    assert "sixteen different things of a kind" in page
 
 
 def test_the_page_on_floods_has_the_bounds_of_the_trial():
