@@ -63,7 +63,7 @@ def proxy_for(url: str, named: Mapping[str, str] | None = None) -> str | None:
 
 def for_httpx(proxy: str | None) -> httpx.Proxy | None:
     """A proxy as httpx takes it: one that speaks TLS proves itself by the system's authorities."""
-    # httpx's own are a file, which knows no company's.
+    # httpx would read, and trust, those of a file of its own besides.
     secure = proxy is not None and proxy.startswith("https:")
     return httpx.Proxy(proxy, ssl_context=ssl.create_default_context() if secure else None) if proxy else None
 

@@ -21,6 +21,7 @@ from taskferry_transports.port import (
     ProxyUnusable,
     TlsFailed,
     Unreachable,
+    UpgradeRefused,
 )
 from taskferry_transports.tunnel import open_tunnel
 from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSettings
@@ -51,6 +52,14 @@ def by(url, proxy, **more) -> WebSocketSettings:
     """Settings for a relay on this machine that a proxy stands before, as if it were far away."""
     settings = {"dial_timeout": 10.0, **more}
     return WebSocketSettings(url, proxy_for=lambda _: proxy, **settings)
+
+
+@pytest.fixture(autouse=True)
+def no_proxy_but_the_tests(monkeypatch):
+    """What this machine has set is nobody's business here."""
+    for name in ("http", "https", "all", "no"):
+        monkeypatch.delenv(f"{name}_proxy", raising=False)
+        monkeypatch.delenv(f"{name}_PROXY".upper(), raising=False)
 
 
 @pytest.fixture
@@ -122,6 +131,25 @@ async def test_a_proxy_with_tls_carries_tls_to_the_relay(tmp_path, monkeypatch):
         settings = by(f"wss://localhost:{bound.port}/echo", f"https://127.0.0.1:{port}", tls=trusting)
         assert await echoes(settings)
     assert len(proxy.asked) == 1
+
+
+async def test_polling_trusts_a_proxy_with_tls_as_a_websocket_does(tmp_path, monkeypatch):
+    """A company's proxy proves itself by the company's authority, which the system knows."""
+    companys, relays = trustme.CA(), trustme.CA()
+    companys.cert_pem.write_to_path(tmp_path / "company.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "company.pem"))
+    trusting = ssl.create_default_context()
+    relays.configure_trust(trusting)
+    guard = GuardConfig(tls=serverside(relays, "relay.invalid"))
+    async with (
+        running(make_app(), guard) as bound,
+        tunnels(bound.port, serverside(companys, "127.0.0.1")) as (proxy, port),
+        trio.open_nursery() as nursery,
+    ):
+        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{port}")
+        with pytest.raises(UpgradeRefused, match=r"relay.invalid answered .* HTTP status 404"):
+            await LongPollDialer(nursery, LongPollSettings("https://relay.invalid/x", tls=trusting)).dial()
+    assert proxy.asked[0].startswith(b"CONNECT relay.invalid:443 ")
 
 
 async def test_a_relay_that_is_not_trusted_is_looked_for_by_no_other_way():
@@ -294,7 +322,6 @@ async def test_a_relay_is_polled_by_a_proxy_that_refuses_tunnels(monkeypatch):
     far = frozenset({"relay.invalid"})
     async with serving(fetches) as url, trio.open_nursery() as nursery:
         monkeypatch.setenv("HTTP_PROXY", url)
-        monkeypatch.setenv("NO_PROXY", "")
         longpoll = LongPollDialer(nursery, LongPollSettings("http://relay.invalid/link", plaintext_hosts=far))
         dialer = FallbackDialer(
             WebSocketDialer(nursery, WebSocketSettings("ws://relay.invalid/v1/ws", plaintext_hosts=far)),
