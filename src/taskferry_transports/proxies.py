@@ -63,9 +63,13 @@ def proxy_for(url: str, named: Mapping[str, str] | None = None) -> str | None:
 
 def for_httpx(proxy: str | None) -> httpx.Proxy | None:
     """A proxy as httpx takes it: one that speaks TLS proves itself by the system's authorities."""
-    # httpx would read, and trust, those of a file of its own besides.
-    secure = proxy is not None and proxy.startswith("https:")
-    return httpx.Proxy(proxy, ssl_context=ssl.create_default_context() if secure else None) if proxy else None
+    if proxy is None:
+        return None
+    taken = httpx.Proxy(proxy)
+    if taken.url.scheme == "https":
+        # httpx would read, and trust, those of a file of its own besides.
+        taken.ssl_context = ssl.create_default_context()
+    return taken
 
 
 def refused_with(place: str, status: int, *, named: bool) -> str:
