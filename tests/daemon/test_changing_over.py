@@ -5,6 +5,7 @@ from __future__ import annotations
 import attrs
 import trio
 
+from taskferry_apps.daemon import link
 from taskferry_apps.daemon.route import Route
 from taskferry_stores.memory import MemoryRelayStore
 from taskferry_transports.fallback import FallbackDialer
@@ -74,8 +75,15 @@ class Shut:
         raise UpgradeRefused("403", status=403)
 
 
-async def test_what_is_under_way_as_a_daemon_goes_over_to_a_websocket_arrives_once():
-    """Each message in its place, none lost and none doubled; and both daemons have a session as before."""
+async def test_what_is_under_way_as_a_daemon_goes_over_to_a_websocket_arrives_once(monkeypatch):
+    """Each message in its place, none lost and none doubled, and nobody waits before the new session."""
+    waits = []
+
+    def delay(*attempt, **asked):
+        waits.append(attempt)
+        return 0.0
+
+    monkeypatch.setattr(link, "delay", delay)
     async with trio.open_nursery() as nursery:
         world = Office(nursery, MemoryRelayStore(GENERATION))
         await world.start_relay()
@@ -91,10 +99,11 @@ async def test_what_is_under_way_as_a_daemon_goes_over_to_a_websocket_arrives_on
             async def are_over():
                 states = [(await daemon.status()).relay for daemon in (alice, bob)]
                 return all(state and state.connected for state in states) and all(
-                    link.over.is_set() for link in world.polled
+                    polled.over.is_set() for polled in world.polled
                 )
 
             assert not await are_over()
+            waits.clear()
             await talk()
             await until(are_over)
 
@@ -104,4 +113,5 @@ async def test_what_is_under_way_as_a_daemon_goes_over_to_a_websocket_arrives_on
             await until(all_there)
             assert await texts(bob) == TEXTS
             assert world.upgraded >= 2
+            assert waits == []
         nursery.cancel_scope.cancel()
