@@ -224,3 +224,13 @@ def test_the_page_on_floods_has_the_bounds_of_the_trial():
 def words(page: str) -> str:
     """A page's words, wherever its lines break."""
     return " ".join((ROOT / "docs" / page).read_text("utf-8").split())
+
+
+@pytest.mark.parametrize("page", ["invites.md", "breakers.md"])
+def test_the_codes_that_a_page_explains_are_codes_of_the_programs(page):
+    """Whoever looks a code up has met it, and whoever reads of one may meet it."""
+    table = (ROOT / "docs" / page).read_text("utf-8").partition("| code |")[2].partition("\n\n")[0]
+    explained = set(re.findall(r"^\| `([a-z-]+)`", table, re.MULTILINE))
+    assert len(explained) > 4
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "src").rglob("*.py"))
+    assert not {name for name in explained if f'"{name}"' not in code}
