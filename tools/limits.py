@@ -37,18 +37,16 @@ def _table(kind: type[attrs.AttrsInstance]) -> Iterable[str]:
 
 def _protocol() -> Iterable[str]:
     yield from ("| limit | value | why |", "|---|---|---|")
-    why = ""
     comment: list[str] = []
     for line in _SOURCE.read_text("utf-8").splitlines():
         if line.startswith("#: "):
             comment.append(line[3:])
             continue
         name = re.match(r"([A-Z_]+): Final", line)
-        if comment:
-            why, comment = " ".join(comment), []
-        if name is None:
-            why = ""
-        elif name[1] not in {"SECOND_MS", "MINUTE_MS", "DAY_MS"}:
+        why, comment = " ".join(comment), []
+        if name is not None and name[1] not in {"SECOND_MS", "MINUTE_MS", "DAY_MS"}:
+            if not why:
+                raise ValueError(f"{name[1]} stands in {_SOURCE.name} without a reason")
             value = getattr(protocol, name[1])
             units = {"BYTES": Unit.BYTES, "MS": Unit.MS}
             shown = amount_in_words(units.get(name[1].rpartition("_")[2], Unit.COUNT), value)

@@ -25,6 +25,8 @@ __all__ = ["TRANSPORTS", "Probed", "probe"]
 
 TRANSPORTS: Final = ("websocket", "longpoll")
 PATIENCE_S: Final = 8.0
+#: Of it, for the dial: who was in the way is to be told before it is over.
+_DIAL_S: Final = 7.0
 _SEED_BYTES: Final = 32
 
 
@@ -77,7 +79,9 @@ def _failed(transport: str, group: BaseExceptionGroup[BaseException]) -> Probed:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     code = error.code if isinstance(error, LinkEnded) else None
-    return Probed(transport, opened=False, code=code.value if code is not None else "", reason=str(error))
+    # What refused a dial may have become longer since, by the other way that was tried.
+    reason = error.reason if isinstance(error, DialRefused) else str(error)
+    return Probed(transport, opened=False, code=code.value if code is not None else "", reason=reason)
 
 
 def _dialer(
@@ -89,8 +93,11 @@ def _dialer(
     if transport == "longpoll":
         scheme = "https" if secure else "http"
         return (
-            LongPollDialer(nursery, LongPollSettings(f"{scheme}://{base}/v1/link", tls)),
+            LongPollDialer(
+                nursery, LongPollSettings(f"{scheme}://{base}/v1/link", tls, dial_timeout=_DIAL_S)
+            ),
             origin_of(url),
         )
     scheme = "wss" if secure else "ws"
-    return WebSocketDialer(nursery, WebSocketSettings(f"{scheme}://{base}/v1/ws", tls)), origin_of(url)
+    settings = WebSocketSettings(f"{scheme}://{base}/v1/ws", tls, dial_timeout=_DIAL_S)
+    return WebSocketDialer(nursery, settings), origin_of(url)

@@ -42,8 +42,9 @@ LIFETIME_MS: Final = 30 * DAY_MS
 SKEW_MS: Final = 5 * MINUTE_MS
 #: What was seen is remembered past the longest lifetime.
 SEEN_MS: Final = LIFETIME_MS + 2 * SKEW_MS
-#: Loops end.
+#: So many messages have led to each other at most: loops end.
 HOPS: Final = 16
+#: The last messages that led to one are named in it: enough to see a loop of that many.
 CAUSES: Final = 8
 #: Breakers (docs/breakers.md). Messages and new tasks between two agents in ten minutes without a person:
 #: more than anybody reads; a batch of a hundred tasks passes.
@@ -52,21 +53,27 @@ PAIR_TALK: Final = 120
 PAIR_TALK_A_DAY: Final = 600
 #: Events of tasks between two agents in ten minutes: what the usual grant, 60 a minute, lets one side send.
 PAIR_EVENTS: Final = 600
+#: The same in a day: one every half a minute, round the clock.
 PAIR_EVENTS_A_DAY: Final = 3_000
 #: How often the same may be said between two agents in an hour: polite repetition, not a loop.
 SAME_WORDS: Final = 5
 #: Messages of a task whose request sets no budget: a note a minute for two working days, and the work.
 TASK_BUDGET: Final = 1_000
+#: Parts of a message, task or version: each is shown and saved by itself.
 PARTS: Final = 32
+#: A title is a line.
 TITLE_CHARS: Final = 200
 #: A brief, a note, a reason, a message's text.
 TEXT_BYTES: Final = 65_536
 #: The text or JSON of one part: leaves room for the rest of an envelope.
 PART_TEXT_BYTES: Final = 196_608
+#: Reasons, or requirements, of one message: more are a brief.
 REASONS: Final = 32
+#: A reason is a paragraph.
 REASON_BYTES: Final = 2_048
 #: A stranger's note stays small.
 CONTACT_NOTE_BYTES: Final = 1_024
+#: What one receipt speaks of: a batch.
 RECEIPT_ITEMS: Final = 256
 #: A link that lies about is found some day: three months are long enough for a conference or a course.
 INVITE_LIFETIME_MS: Final = 90 * DAY_MS
@@ -87,6 +94,7 @@ SERVICE_RATE: Final = 600
 PADDED_FLOOR_BYTES: Final = 256
 #: Times stay below 2^53 so that every language's numbers hold them.
 TIME_LIMIT: Final = 2**53
+#: What CBOR's plain integers hold.
 UINT_LIMIT: Final = 2**64
 #: A mailbox's offsets stay below 2^53 likewise, which databases hold, too.
 OFFSET_LIMIT: Final = 2**53
@@ -94,14 +102,19 @@ OFFSET_LIMIT: Final = 2**53
 LINKING_MS: Final = 10 * MINUTE_MS
 #: The largest letter between them is a device record.
 LINKING_LETTER_BYTES: Final = 2_048
-#: Sessions (spec/session.md): open calls, time to come to `ready`, silence before a ping and before the end.
+#: Calls of a session that are open at a time.
 CALLS: Final = 16
+#: How long a session may take to come to `ready`.
 HANDSHAKE_MS: Final = 10 * SECOND_MS
-#: Before `ready` nobody has proved anything: frames of the opening are small, and `auth` has few items.
+#: Before `ready` nobody has proved anything: frames of the opening are small.
 OPENING_BYTES: Final = 4_096
+#: CBOR items of an `auth`, which may be as long as any frame: the statements in it are bytes.
 AUTH_ITEMS: Final = 512
+#: Silence before a ping: under the 30 to 60 s after which home routers forget a connection.
 PING_AFTER_MS: Final = 10 * SECOND_MS
+#: Silence before a session is over: two pings and their way.
 DEAD_AFTER_MS: Final = 25 * SECOND_MS
 #: What may be under way on a session without a result or an acknowledgement.
 WINDOW_ENTRIES: Final = 1_024
+#: The same in bytes.
 WINDOW_BYTES: Final = 4 * FRAME_BYTES

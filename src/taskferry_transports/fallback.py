@@ -18,6 +18,7 @@ from taskferry_transports.port import (
     Unreachable,
     UpgradeRefused,
 )
+from taskferry_transports.websocket_again import Leavable, WebSocketAgain
 
 REMEMBER_SECONDS = 900.0
 """How long long-poll stays the choice, in one network, before a dial tries WebSocket again."""
@@ -40,8 +41,12 @@ class FallbackDialer:
         remember: float = REMEMBER_SECONDS,
         apart: Callable[[], bool] = lambda: False,
         network: Callable[[], object] = network_now,
+        again: WebSocketAgain | None = None,
     ) -> None:
-        """`apart` and `network` are asked with each dial: people move, and some proxies change with that."""
+        """`apart` and `network` are asked with each dial: people move, and some proxies change with that.
+
+        `again` looks for a WebSocket while a link polls.
+        """
         self._websocket = websocket
         self._longpoll = longpoll
         self._on_change = on_change
@@ -49,6 +54,7 @@ class FallbackDialer:
         #: Long-poll goes by a proxy, which may reach what nothing else here does.
         self._apart = apart
         self._network = network
+        self._again = again
         self._longpoll_until = -inf
         self._longpoll_in: object = None
         self.kind: TransportKind = "websocket"
@@ -63,11 +69,15 @@ class FallbackDialer:
 
     async def dial(self) -> Transport:
         """Open one transport of either kind, or raise a kind of `DialRefused`."""
-        # A link may last for days: one by long-poll is for where nothing else gets through.
+        standing = self._again.take() if self._again is not None else None
+        if standing is not None:
+            self._longpoll_until = -inf
+            self._choose("websocket", "WebSocket works")
+            return standing
         network = self._network()
         if trio.current_time() < self._longpoll_until and network == self._longpoll_in:
             try:
-                return await self._longpoll.dial()
+                return await self._poll()
             except DialRefused:
                 # Perhaps this is another network now: the next try begins anew.
                 self._longpoll_until = -inf
@@ -78,7 +88,7 @@ class FallbackDialer:
             if not self._is_reason(refused):
                 raise
             try:
-                transport = await self._longpoll.dial()
+                transport = await self._poll()
             except DialRefused as polling:
                 polling.reason = f"WebSocket: {refused.reason}; polling: {polling.reason}"
                 if isinstance(polling, ProxyUnusable):
@@ -90,6 +100,13 @@ class FallbackDialer:
             self._choose("longpoll", f"WebSocket did not get through: {refused.reason}")
         else:
             self._choose("websocket", "WebSocket works")
+        return transport
+
+    async def _poll(self) -> Transport:
+        transport = await self._longpoll.dial()
+        if self._again is not None and isinstance(transport, Leavable):
+            # It may last for days, and is for where nothing else gets through.
+            self._again.look_beside(transport)
         return transport
 
     def _choose(self, kind: TransportKind, reason: str) -> None:

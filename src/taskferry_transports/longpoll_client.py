@@ -44,7 +44,7 @@ from taskferry_transports.port import (
     Unreachable,
     UpgradeRefused,
 )
-from taskferry_transports.proxies import proxy_for
+from taskferry_transports.proxies import for_httpx, proxy_for, refused_with
 from taskferry_transports.reasons import reason_of
 from taskferry_transports.whole_answer import Answer, ask
 
@@ -54,6 +54,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
 _STATUS = re.compile(r"[1-5][0-9]{2}(?![0-9])", re.ASCII)
 _REPEAT_AFTER = 0.2  # Seconds before a failed request is repeated, so that a dead server costs no busy loop.
 _OPEN_ANSWER_BYTES = 4096
+_QUIET_S = 1.0  # Without a frame: whoever was asked something has answered.
 
 
 @attrs.frozen
@@ -98,6 +99,10 @@ class LongPollDialer:
         except ProxyUnusable:
             return False
 
+    @property
+    def _names_user(self) -> bool:
+        return httpx.Proxy(proxy_for(self._settings.url) or "http://").auth is not None
+
     async def dial(self) -> LongPollTransport:
         """Open one link, or raise a kind of `DialRefused`."""
         settings = self._settings
@@ -106,7 +111,7 @@ class LongPollDialer:
         client = httpx.AsyncClient(
             verify=settings.tls or self._authorities(),
             # A proxy of the environment is often why long-poll is needed.
-            proxy=proxy_for(settings.url),
+            proxy=for_httpx(proxy_for(settings.url)),
             trust_env=False,
             # A compressed answer could inflate beyond its bound.
             headers={"Accept-Encoding": "identity", **settings.headers},
@@ -175,8 +180,9 @@ class LongPollDialer:
         if isinstance(error, httpx.ProxyError):
             # Of what it says, the number: the rest may be anything.
             status = _STATUS.match(str(error))
-            said = f"answered with HTTP status {status[0]}" if status else "does not connect to it"
-            return UpgradeRefused(f"{place} {said}")
+            if status is None:
+                return UpgradeRefused(f"{place} does not connect to it")
+            return UpgradeRefused(refused_with(place, int(status[0]), named=self._names_user))
         return UpgradeRefused(f"{self._host} closed the connection instead of answering")
 
 
@@ -197,6 +203,23 @@ class LongPollTransport(LongPollEnd):
         self._over = False
         self._said_goodbye: trio.Event | None = None
         self._heard_at = trio.current_time()
+        # Set, and replaced by a fresh one, whenever a frame comes or goes.
+        self._moved = trio.Event()
+        self.over = trio.Event()
+        """Set once the link has ended, however it has."""
+
+    async def wait_quiet(self) -> None:
+        """Wait until no frame has come or gone for a second."""
+        while True:
+            with trio.move_on_after(_QUIET_S):
+                await self._moved.wait()
+                continue
+            return
+
+    async def leave(self, reason: str) -> None:
+        """Close; but whoever receives takes what has come, and is told the reason then."""
+        self._inbox.end(trio.BrokenResourceError(reason))
+        await self.aclose()
 
     async def aclose(self) -> None:
         """Post what is held within the close timeout, say goodbye, and stop."""
@@ -204,7 +227,8 @@ class LongPollTransport(LongPollEnd):
             await trio.lowlevel.checkpoint()
             return
         self._closed = True
-        self._inbox.discard(trio.ClosedResourceError("this transport was closed here"))
+        if not self._inbox.ended:
+            self._inbox.discard(trio.ClosedResourceError("this transport was closed here"))
         self._outbox.end(trio.ClosedResourceError("this transport was closed here"))
         # The tasks close the HTTP client only afterwards: under a request it would leave a socket open.
         self._said_goodbye = trio.Event()
@@ -258,6 +282,7 @@ class LongPollTransport(LongPollEnd):
                 self._end(trio.BrokenResourceError(f"the peer broke the rules: {fault}"))
                 return
             for frame in fresh:
+                self._note_moved()
                 if frame:
                     await self._inbox.put(frame)
                 else:
@@ -274,6 +299,8 @@ class LongPollTransport(LongPollEnd):
                 await trio.sleep_forever()
             first = outgoing.first
             body = encode_frames(outgoing.batch(first, self._settings.max_body))
+            if body:
+                self._note_moved()
             answer = await self._exchange(Offsets(first, self._incoming.received), body, {})
             if answer is None:
                 continue
@@ -326,8 +353,13 @@ class LongPollTransport(LongPollEnd):
             self._settings.max_body,
         )
 
+    def _note_moved(self) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
+
     def _end(self, error: Exception) -> None:
         self._over = True
+        self.over.set()
         self._inbox.end(error)
         if isinstance(error, trio.EndOfChannel):
             error = trio.BrokenResourceError("the peer has gone")

@@ -5,12 +5,15 @@ Only the one that is meant for the address is looked at: what else is set may be
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from importlib import import_module
 from importlib.util import find_spec
 from ipaddress import ip_address, ip_network
 from typing import Final
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, getproxies_environment
 
 import httpx
 
@@ -18,10 +21,11 @@ from taskferry_transports.loopback import is_loopback
 from taskferry_transports.port import ProxyUnusable
 from taskferry_transports.whole_answer import UNREADABLE
 
-__all__ = ["proxy_for"]
+__all__ = ["for_httpx", "proxy_for", "refused_with"]
 
 _SOCKS: Final = frozenset({"socks5", "socks5h"})
 _PORTS: Final = {"http": 80, "https": 443}
+_CREDENTIALS_WANTED: Final = 407
 
 
 def proxy_for(url: str, named: Mapping[str, str] | None = None) -> str | None:
@@ -37,6 +41,8 @@ def proxy_for(url: str, named: Mapping[str, str] | None = None) -> str | None:
         return None
     if named is None:
         named = getproxies()
+        if not getproxies_environment() and _is_spared_by_system(host):
+            return None
     proxy = named.get(parts.scheme) or named.get("all")
     if not proxy or _is_spared(host, parts.port or _PORTS.get(parts.scheme), named.get("no", "")):
         return None
@@ -55,6 +61,27 @@ def proxy_for(url: str, named: Mapping[str, str] | None = None) -> str | None:
     return proxy
 
 
+def for_httpx(proxy: str | None) -> httpx.Proxy | None:
+    """A proxy as httpx takes it: one that speaks TLS proves itself by the system's authorities."""
+    if proxy is None:
+        return None
+    taken = httpx.Proxy(proxy)
+    if taken.url.scheme == "https":
+        # httpx would read, and trust, those of a file of its own besides.
+        taken.ssl_context = ssl.create_default_context()
+    return taken
+
+
+def refused_with(place: str, status: int, *, named: bool) -> str:
+    """What a proxy's refusal means, of which only the number is told; `named`: with credentials of ours."""
+    said = f"{place} answered with HTTP status {status}"
+    if status != _CREDENTIALS_WANTED:
+        return said
+    if named:
+        return f"{said}: it does not take the user and password that are set with it"
+    return f"{said}: it wants a user and a password (http://USER:PASSWORD@PROXY, as the proxy that is set)"
+
+
 def _is_spared(host: str, port: int | None, spared: str) -> bool:
     """Whether NO_PROXY names the host, alone or with this port, or a domain or network that it is in."""
     for word in spared.lower().split(","):
@@ -65,6 +92,29 @@ def _is_spared(host: str, port: int | None, spared: str) -> bool:
         if any(_is_within(host, one) for one in names):
             return True
     return False
+
+
+def _is_spared_by_system(host: str) -> bool:
+    """Whether the settings of macOS, which `getproxies` falls back to, except the host from their proxies."""
+    try:
+        # What urllib offers resolves the name, and who dials may not wait for that.
+        settings = import_module("_scproxy")._get_proxy_settings()
+    except (ImportError, AttributeError):
+        return False
+    if settings.get("exclude_simple") and not {".", ":"} & {*host}:
+        return True
+    excepted = [one.lower() for one in settings.get("exceptions", ()) if isinstance(one, str)]
+    return any(fnmatchcase(host, one) or _is_within(host, _whole(one)) for one in excepted)
+
+
+def _whole(network: str) -> str:
+    """A network that macOS writes short, such as `169.254/16`, or `10.1`, as others write it."""
+    parts, slash, prefix = network.partition("/")
+    octets = parts.split(".")
+    missing = 4 - len(octets)
+    if missing <= 0 or not all(octet.isdecimal() for octet in octets):
+        return network
+    return f"{'.'.join([*octets, *('0' * missing)])}/{prefix if slash else 8 * len(octets)}"
 
 
 def _is_within(host: str, network: str) -> bool:

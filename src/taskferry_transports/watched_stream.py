@@ -20,7 +20,7 @@ class WatchedStream(trio.abc.Stream):
 
     def __init__(
         self,
-        stream: trio.SocketStream | trio.SSLStream[trio.SocketStream],
+        stream: trio.abc.Stream,
         sock: trio.socket.SocketType,
         peer: str,
         send_timeout: float,

@@ -1,5 +1,6 @@
 """The dialling side over WebSocket (RFC 6455). The only importer of trio-websocket.
 
+Where a proxy is set for the address, it is dialled through that, and directly where that gives no tunnel.
 One binary message is one frame; an empty binary message says "I send no more".
 Both ends ping; a peer that gives no byte for two intervals is gone.
 """
@@ -9,7 +10,7 @@ from __future__ import annotations
 import logging
 import ssl
 import struct
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Literal, NoReturn, cast
 from urllib.parse import urlsplit
@@ -23,16 +24,20 @@ from taskferry_transports.loopback import is_loopback
 from taskferry_transports.port import (
     DEFAULT_MAX_FRAME,
     SUBPROTOCOL,
+    DialRefused,
     DialTimedOut,
     Liveness,
     PlaintextForbidden,
+    ProxyUnusable,
     TlsFailed,
     TransportKind,
     Unreachable,
     UpgradeRefused,
     check_frames,
 )
+from taskferry_transports.proxies import proxy_for
 from taskferry_transports.reasons import reason_of
+from taskferry_transports.tunnel import open_tunnel, takes_tunnels
 from taskferry_transports.watched_stream import WatchedStream
 
 _LOG = logging.getLogger(__name__)
@@ -53,13 +58,18 @@ class WebSocketSettings:
     max_frame: int = DEFAULT_MAX_FRAME
     liveness: Liveness = attrs.field(factory=Liveness)
     dial_timeout: float = 15.0
-    """For name, TCP, TLS and upgrade together: slow mobile networks manage in ten."""
+    """For name, TCP, TLS and upgrade together: slow mobile networks manage in ten.
+
+    A proxy has half of it to open a tunnel.
+    """
     send_timeout: float = 30.0
     """A peer that takes nothing for so long is gone, even if it still pings."""
     close_timeout: float = 2.0
     """How long a polite goodbye may take; nobody should wait a minute to leave."""
     plaintext_hosts: frozenset[str] = frozenset()
     """Hosts besides this machine to which ws:// is allowed, because the operator wrote them down."""
+    proxy_for: Callable[[str], str | None] = proxy_for
+    """The proxy that is set for an http or https address, if one is. Raises ProxyUnusable."""
 
 
 class WebSocketDialer:
@@ -81,14 +91,66 @@ class WebSocketDialer:
         host = self._host
         if not self._tls and not is_loopback(host) and host not in self._settings.plaintext_hosts:
             raise PlaintextForbidden(f"ws:// to {host} would travel unprotected; use wss://")
-        waiting_for: Literal["connect", "tls", "upgrade"] = "connect"
+        deadline = trio.current_time() + self._settings.dial_timeout
+        proxy = self._proxy()
+        if proxy is None:
+            return await self._dial(deadline)
+        try:
+            stream = await self._tunnel(proxy)
+        except (Unreachable, DialTimedOut, UpgradeRefused) as no_tunnel:
+            # Whoever took this machine home has no use for the office's proxy.
+            try:
+                return await self._dial(deadline)
+            except DialRefused as refused:
+                refused.reason = f"{no_tunnel.reason}; and directly, {refused.reason}"
+                raise
+        return await self._dial(deadline, stream)
+
+    async def dial_tried(self) -> WebSocketTransport:
+        """Open one over which a ping has come back: some networks pass an upgrade, and nothing after it."""
+        transport = await self.dial()
         with trio.move_on_after(self._settings.dial_timeout):
-            tcp = await self._connect()
-            waiting_for = "tls"
-            stream = await self._secure(tcp)
+            if await transport.is_answered():
+                return transport
+        await transport.aclose()
+        raise DialTimedOut(f"{self._host} answered the upgrade, and nothing came after it", stage="upgrade")
+
+    async def _tunnel(self, proxy: str) -> WatchedStream:
+        """A stream to the host through its proxy, TLS and all."""
+        place = f"the proxy that is set for {self._host}"
+        with trio.move_on_after(self._settings.dial_timeout / 2):
+            way = await open_tunnel(proxy, self._host, self._port)
+            try:
+                return await self._secure(*way)
+            except TlsFailed as failed:
+                broken = failed.__cause__
+                if broken is not None and isinstance(broken.__cause__, ssl.SSLCertVerificationError):
+                    # Who answers there is not to be trusted; that is no reason to look for another way.
+                    raise
+                raise UpgradeRefused(f"the way through {place} leads nowhere: {failed.reason}") from failed
+        raise DialTimedOut(f"{place} did not answer in time", stage="connect")
+
+    def _proxy(self) -> str | None:
+        """The proxy that is asked for a tunnel; what cannot give one is in nobody's way."""
+        try:
+            proxy = self._settings.proxy_for(f"{'https' if self._tls else 'http'}://{self._place()}")
+        except ProxyUnusable:
+            return None
+        return proxy if proxy is not None and takes_tunnels(proxy) else None
+
+    async def _dial(self, deadline: float, stream: WatchedStream | None = None) -> WebSocketTransport:
+        """Over this stream; None: directly."""
+        waiting_for: Literal["connect", "tls", "upgrade"] = "connect"
+        with trio.CancelScope(deadline=deadline):
+            if stream is None:
+                tcp = await self._connect()
+                waiting_for = "tls"
+                stream = await self._secure(tcp, tcp.socket)
             waiting_for = "upgrade"
             return await self._upgrade(stream)
-        raise DialTimedOut(f"{host} did not answer in time (waiting for: {waiting_for})", stage=waiting_for)
+        raise DialTimedOut(
+            f"{self._host} did not answer in time (waiting for: {waiting_for})", stage=waiting_for
+        )
 
     async def _connect(self) -> trio.SocketStream:
         try:
@@ -98,21 +160,21 @@ class WebSocketDialer:
             why = reason_of(error)
             raise Unreachable(f"cannot connect to {self._host} port {self._port}: {why}") from error
 
-    async def _secure(self, tcp: trio.SocketStream) -> WatchedStream:
+    async def _secure(self, stream: trio.abc.Stream, tcp: trio.socket.SocketType) -> WatchedStream:
         peer = f"{self._host}:{self._port}"
         if not self._tls:
-            return WatchedStream(tcp, tcp.socket, peer, self._settings.send_timeout)
+            return WatchedStream(stream, tcp, peer, self._settings.send_timeout)
         context = self._settings.tls or ssl.create_default_context()
-        secured = trio.SSLStream(tcp, context, server_hostname=self._host, https_compatible=True)
+        secured = trio.SSLStream(stream, context, server_hostname=self._host, https_compatible=True)
         try:
             await secured.do_handshake()
         except (trio.BrokenResourceError, OSError) as error:
-            tcp.socket.close()
+            tcp.close()
             raise TlsFailed(f"TLS with {self._host} failed: {error.__cause__ or error}") from error
         except BaseException:
-            tcp.socket.close()
+            tcp.close()
             raise
-        return WatchedStream(secured, tcp.socket, peer, self._settings.send_timeout)
+        return WatchedStream(secured, tcp, peer, self._settings.send_timeout)
 
     async def _upgrade(self, stream: WatchedStream) -> WebSocketTransport:
         transport = WebSocketTransport(stream, self._settings)
@@ -123,9 +185,14 @@ class WebSocketDialer:
             raise
         return transport
 
+    def _place(self) -> str:
+        return f"{self._bracketed()}:{self._port}"
+
     def _host_header(self) -> str:
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return host if self._port in {80, 443} else f"{host}:{self._port}"
+        return self._bracketed() if self._port in {80, 443} else self._place()
+
+    def _bracketed(self) -> str:
+        return f"[{self._host}]" if ":" in self._host else self._host
 
 
 class WebSocketTransport:
@@ -178,6 +245,22 @@ class WebSocketTransport:
     def receive_nowait(self) -> bytes | None:
         """None: trio-websocket does not tell what has arrived."""
         return None
+
+    async def is_answered(self) -> bool:
+        """Wait until a ping has come back; False if the connection ended before."""
+        answered = False
+        async with trio.open_nursery() as nursery:
+            # trio-websocket leaves whoever waits for an answer alone when the connection ends.
+            nursery.start_soon(self._cancel_at_end, nursery.cancel_scope)
+            with suppress(ConnectionClosed):
+                await self._socket.ping()
+                answered = True
+            nursery.cancel_scope.cancel()
+        return answered
+
+    async def _cancel_at_end(self, scope: trio.CancelScope) -> None:
+        await self._stream.ended.wait()
+        scope.cancel()
 
     async def aclose(self) -> None:
         """Say goodbye within the close timeout, then drop the connection."""

@@ -154,8 +154,9 @@ async def tunnels_to(port):
         nursery.cancel_scope.cancel()
 
 
+@pytest.mark.parametrize("kind", ["websocket", "longpoll"])
 @pytest.mark.parametrize("name", ["relay.invalid", "other.example"])
-async def test_through_a_proxy_the_relay_itself_proves_itself(tmp_path, monkeypatch, name):
+async def test_through_a_proxy_the_relay_itself_proves_itself(tmp_path, monkeypatch, name, kind):
     """By the authority that was named, as to whoever reaches it directly; the proxy only passes bytes on."""
     async with tls_relay(tmp_path, name) as (url, trusted, _), trio.open_nursery() as nursery:
         async with tunnels_to(int(url.rpartition(":")[2])) as proxy:
@@ -163,10 +164,10 @@ async def test_through_a_proxy_the_relay_itself_proves_itself(tmp_path, monkeypa
             monkeypatch.delenv("https_proxy", raising=False)
             monkeypatch.delenv("NO_PROXY", raising=False)
             monkeypatch.delenv("no_proxy", raising=False)
-            dialer = routes(nursery, trusted)("https://relay.invalid").dialer
+            dialer = dialer_of(nursery, "https://relay.invalid", trusted, kind)
             if name == "relay.invalid":
                 transport = await dialer.dial()
-                assert transport.kind == "longpoll"
+                assert transport.kind == kind
                 await transport.aclose()
             else:
                 with pytest.raises(TlsFailed, match=r"(?i)certificate"):

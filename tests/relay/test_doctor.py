@@ -13,8 +13,11 @@ from pathlib import Path
 import pytest
 import trio
 
+from taskferry_apps import relay_probe
+from taskferry_apps.cli import asking, doctor_network
 from taskferry_apps.cli.doctor_checks import Look
 from taskferry_apps.cli.doctor_relay import of_database, of_url
+from taskferry_apps.relay_probe import Probed
 from taskferry_apps.system import now
 from taskferry_protocol.records import Generation
 from taskferry_stores.sqlite import back_up_relay, manifest_path, open_relay_store
@@ -39,6 +42,37 @@ async def test_a_relay_that_is_well_is_reached_by_both_transports(tmp_path: Path
         found = await reached(site.url)
     assert set(found) == {"TLS", "relay from here", "WebSocket", "long-polling", "clock", "status"}
     assert {look.level for name, look in found.items() if name != "status"} == {"ok"}
+
+
+@pytest.mark.parametrize("works", ["websocket", "longpoll"])
+def test_one_way_through_this_machines_proxy_is_enough(monkeypatch: pytest.MonkeyPatch, works: str) -> None:
+    """Daemons take the one that gets through; what is in the way of the other stands here."""
+
+    def probed(url: str, transport: str, authorities: Path | None) -> Probed:
+        return Probed(transport, opened=transport == works, reason="the proxy answered with 405")
+
+    monkeypatch.setattr(relay_probe, "probe", probed)
+    monkeypatch.setattr(doctor_network, "relay_from_here", lambda *_, **__: iter(()))
+    monkeypatch.setattr(doctor_network, "is_proxied", lambda _: True)
+    found = {look.check: look for look in of_url("https://127.0.0.1:9")}
+    names = {"websocket": "WebSocket", "longpoll": "long-polling"}
+    assert found[names.pop(works)].level == "ok"
+    (other,) = names.values()
+    assert found[other].level == "warn"
+    assert "405" in found[other].text
+    assert "proxy that is set" in found[other].remedy
+
+
+async def test_a_relay_that_answers_though_a_proxy_is_down_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a daemon that was taken home dials it; the proxy is named all the same."""
+    monkeypatch.setattr(asking, "proxy_for", lambda _: "http://127.0.0.1:9")
+    async with served(tmp_path) as site:
+        found = await reached(site.url)
+    assert found["proxy"].level == "warn"
+    assert "refused" in found["proxy"].text.lower()
+    assert {found[name].level for name in ("TLS", "relay from here", "WebSocket", "status")} <= {"ok", "warn"}
 
 
 async def test_an_address_that_the_relay_does_not_know_is_said(tmp_path: Path) -> None:

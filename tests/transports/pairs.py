@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import attrs
 import trio
@@ -69,21 +70,53 @@ class Proxy:
             await listener.aclose()
 
     async def _carry(self, near: trio.SocketStream) -> None:
-        far = await trio.open_tcp_stream("127.0.0.1", self._target)
-        self._streams += [near, far]
-        async with near, far, trio.open_nursery() as nursery:
-            nursery.start_soon(self._pump, near, far)
-            nursery.start_soon(self._pump, far, near)
+        await self._join(near, near)
 
-    async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream) -> None:
+    async def _join(self, near: trio.abc.Stream, tcp: trio.SocketStream) -> None:
+        far = await trio.open_tcp_stream("127.0.0.1", self._target)
+        self._streams += [tcp, far]
+        async with near, far, trio.open_nursery() as nursery:
+            nursery.start_soon(self._pump, near, far, (tcp, far))
+            nursery.start_soon(self._pump, far, near, (tcp, far))
+
+    async def _pump(
+        self, source: trio.abc.Stream, sink: trio.abc.Stream, ends: tuple[trio.SocketStream, ...]
+    ) -> None:
         try:
             while data := await source.receive_some(16_384):
                 await self._thawed.wait()
                 await sink.send_all(data)
-            await sink.send_eof()
+            if isinstance(sink, trio.SocketStream):
+                await sink.send_eof()
+            else:
+                await sink.aclose()
         except (trio.BrokenResourceError, trio.ClosedResourceError):
-            source.socket.close()
-            sink.socket.close()
+            for end in ends:
+                end.socket.close()
+
+
+class TunnelProxy(Proxy):
+    """A proxy that opens tunnels, all of them to one server on this machine, whatever it is asked for."""
+
+    def __init__(self, target_port: int, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(target_port)
+        self.asked: list[bytes] = []
+        """The head of each request."""
+        self._tls = tls
+
+    async def _carry(self, near: trio.SocketStream) -> None:
+        stream = near if self._tls is None else trio.SSLStream(near, self._tls, server_side=True)
+        head = b""
+        try:
+            while not head.endswith(b"\r\n\r\n"):
+                if not (piece := await stream.receive_some(4096)):
+                    return
+                head += piece
+        except trio.BrokenResourceError:
+            return
+        self.asked.append(head)
+        await stream.send_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        await self._join(stream, near)
 
 
 @asynccontextmanager
@@ -109,8 +142,10 @@ async def memory(liveness: Liveness) -> AsyncIterator[Pair]:
 
 
 @asynccontextmanager
-async def websocket(liveness: Liveness) -> AsyncIterator[Pair]:
-    """A real client, a TCP hop, and the real server."""
+async def _websocket(
+    liveness: Liveness, hop: type[Proxy], way: Callable[[int, int], WebSocketSettings]
+) -> AsyncIterator[Pair]:
+    """A real client, a hop, and the real server; `way` leads over the port of the one to the other's."""
     arrived: trio.MemorySendChannel[Transport]
     arrived, arrivals = trio.open_memory_channel[Transport](1)
     app = QuartTrio("pair")
@@ -123,10 +158,12 @@ async def websocket(liveness: Liveness) -> AsyncIterator[Pair]:
     add_websocket_route(app, "/link", handler)
     guard = GuardConfig(max_frame=MAX_FRAME, receive_buffer=4 * MAX_FRAME, liveness=liveness, linger=0.2)
     async with running(app, guard) as bound, trio.open_nursery() as nursery:
-        proxy = Proxy(bound.port)
-        port = await nursery.start(proxy.run)
-        settings = WebSocketSettings(
-            f"ws://127.0.0.1:{port}/link", max_frame=MAX_FRAME, liveness=liveness, close_timeout=0.5
+        proxy = hop(bound.port)
+        settings = attrs.evolve(
+            way(await nursery.start(proxy.run), bound.port),
+            max_frame=MAX_FRAME,
+            liveness=liveness,
+            close_timeout=0.5,
         )
         near = await WebSocketDialer(nursery, settings).dial()
         far = await arrivals.receive()
@@ -140,6 +177,24 @@ async def websocket(liveness: Liveness) -> AsyncIterator[Pair]:
             await near.aclose()
             done.set()
             nursery.cancel_scope.cancel()
+
+
+def websocket(liveness: Liveness) -> AbstractAsyncContextManager[Pair]:
+    """A real client, a TCP hop, and the real server."""
+    return _websocket(liveness, Proxy, lambda hop, server: WebSocketSettings(f"ws://127.0.0.1:{hop}/link"))
+
+
+def tunnelled(liveness: Liveness) -> AbstractAsyncContextManager[Pair]:
+    """A real client, an HTTP proxy, and the real server under a name that the proxy alone knows."""
+
+    def way(hop: int, server: int) -> WebSocketSettings:
+        return WebSocketSettings(
+            f"ws://relay.invalid:{server}/link",
+            plaintext_hosts=frozenset({"relay.invalid"}),
+            proxy_for=lambda _: f"http://127.0.0.1:{hop}",
+        )
+
+    return _websocket(liveness, TunnelProxy, way)
 
 
 @asynccontextmanager
@@ -185,4 +240,4 @@ async def longpoll(liveness: Liveness) -> AsyncIterator[Pair]:
                 nursery.cancel_scope.cancel()
 
 
-KINDS = {"longpoll": longpoll, "memory": memory, "websocket": websocket}
+KINDS = {"longpoll": longpoll, "memory": memory, "tunnelled": tunnelled, "websocket": websocket}

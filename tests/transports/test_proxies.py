@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import sys
+import types
+from urllib.request import getproxies_environment
 
 import pytest
 import trio
@@ -12,6 +15,7 @@ from taskferry_apps.cli.doctor_checks import Look
 from taskferry_apps.cli.doctor_network import relay_from_here
 from taskferry_apps.cli.doctor_relay import of_url
 from taskferry_apps.daemon.meeting_client import MeetingFailed, open_meeting
+from taskferry_transports import proxies
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
 from taskferry_transports.port import DialRefused, ProxyUnusable, Unreachable, UpgradeRefused
 from taskferry_transports.proxies import proxy_for
@@ -105,6 +109,59 @@ def test_hosts_are_spared_a_proxy(spared, url, is_spared):
     """NO_PROXY names hosts, with a port or without, domains and networks; this machine is always spared."""
     named = {"all": "127.0.0.1:9", "no": spared}
     assert proxy_for(url, named) == (None if is_spared else "http://127.0.0.1:9")
+
+
+@pytest.fixture
+def macos(monkeypatch):
+    """A Mac with a proxy in its system's settings, which except some hosts, and with no variable set."""
+    settings = types.ModuleType("_scproxy")
+    excepted = ["*.Local", "169.254/16", "10.1", "relay.example", "*.lan.example", None, "fd00::/8", "x/y"]
+    read = lambda: {"exclude_simple": True, "exceptions": excepted}  # noqa: E731
+    monkeypatch.setattr(settings, "_get_proxy_settings", read, raising=False)
+    monkeypatch.setitem(sys.modules, "_scproxy", settings)
+    named = {"https": "http://127.0.0.1:9"}
+    monkeypatch.setattr(proxies, "getproxies", lambda: getproxies_environment() or named)
+
+
+@pytest.mark.parametrize(
+    ("host", "is_spared"),
+    [
+        ("relay.example", True),
+        ("other.example", False),
+        ("a.relay.example", False),
+        ("printer.local", True),
+        ("a.lan.example", True),
+        ("lan.example", False),
+        ("169.254.7.7", True),
+        ("169.255.7.7", False),
+        ("10.1.2.3", True),
+        ("10.2.2.3", False),
+        ("[fd00::1]", True),
+        ("[fe00::1]", False),
+        ("intranet", True),
+        ("127.0.0.1", True),
+    ],
+)
+def test_the_systems_settings_of_a_mac_name_a_proxy_and_whom_they_except(macos, host, is_spared):
+    """What its browsers do is what a daemon does that no shell has started; no name is resolved for it."""
+    assert proxy_for(f"https://{host}:8443") == (None if is_spared else "http://127.0.0.1:9")
+
+
+def test_variables_come_before_the_systems_settings(macos, monkeypatch):
+    """Whoever sets one has decided for this program, exceptions included."""
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:8")
+    assert proxy_for("https://relay.example") == "http://127.0.0.1:8"
+    monkeypatch.setenv("NO_PROXY", "relay.example")
+    assert proxy_for("https://relay.example") is None
+
+
+@pytest.mark.parametrize("proxy", ["http://secret:of:mine", "ftp://127.0.0.1:9"])
+def test_a_proxy_of_the_system_that_cannot_be_used_is_refused_like_any(macos, monkeypatch, proxy):
+    """It ends a dial and no more, and is not repeated."""
+    monkeypatch.setattr(proxies, "getproxies", lambda: {"https": proxy})
+    with pytest.raises(ProxyUnusable) as refused:
+        proxy_for("https://other.example")
+    assert "mine" not in refused.value.reason
 
 
 def test_the_doctor_asks_a_relay_of_this_machine_by_no_proxy(monkeypatch):

@@ -3,30 +3,53 @@
 from __future__ import annotations
 
 import ssl
+from contextlib import suppress
 from typing import Final
 
+import attrs
 import httpx
 import trio
 
-from taskferry_transports.proxies import proxy_for
+from taskferry_transports.proxies import for_httpx, proxy_for
+from taskferry_transports.reasons import reason_of
 from taskferry_transports.whole_answer import Answer, ask
 
-__all__ = ["look_at"]
+__all__ = ["Seen", "look_at"]
 
 _PATIENCE_S: Final = 5.0
 #: No page that is looked at here has more.
 _MOST_BYTES: Final = 65_536
 
 
-def look_at(url: str, authorities: ssl.SSLContext, *, accept: str = "*/*") -> Answer:
-    """What stands at `url`, as a daemon would reach it. Blocks. Raises httpx.HTTPError, ProxyUnusable."""
-    return trio.run(_look_at, url, authorities, accept)
+@attrs.frozen
+class Seen:
+    """What was answered; and why the proxy that is set came to nothing, where it did."""
+
+    answer: Answer
+    passed_over: str = ""
 
 
-async def _look_at(url: str, authorities: ssl.SSLContext, accept: str) -> Answer:
+def look_at(url: str, authorities: ssl.SSLContext, *, accept: str = "*/*") -> Seen:
+    """What stands at `url`, as a daemon would reach it: by the proxy that is set for it, else directly.
+
+    Blocks. Raises httpx.HTTPError, ProxyUnusable.
+    """
+    proxy = proxy_for(url)
+    try:
+        return Seen(trio.run(_look_at, url, proxy, authorities, accept))
+    except httpx.HTTPError as error:
+        if proxy is None or _is_distrust(error):
+            raise
+        by_proxy = error
+    with suppress(httpx.HTTPError):
+        return Seen(trio.run(_look_at, url, None, authorities, accept), reason_of(by_proxy))
+    raise by_proxy
+
+
+async def _look_at(url: str, proxy: str | None, authorities: ssl.SSLContext, accept: str) -> Answer:
     async with httpx.AsyncClient(
         verify=authorities,
-        proxy=proxy_for(url),
+        proxy=for_httpx(proxy),
         trust_env=False,
         timeout=_PATIENCE_S,
         follow_redirects=False,
@@ -36,3 +59,10 @@ async def _look_at(url: str, authorities: ssl.SSLContext, accept: str) -> Answer
         with trio.move_on_after(_PATIENCE_S):
             return await ask(client, "GET", url, headers, b"", _MOST_BYTES)
         raise httpx.ReadTimeout(f"no whole answer in {_PATIENCE_S:.0f} seconds")
+
+
+def _is_distrust(error: BaseException | None) -> bool:
+    """Whether somebody was reached, and did not prove to be the relay: no daemon goes on then."""
+    while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
+        error = error.__cause__ or error.__context__
+    return error is not None

@@ -17,7 +17,7 @@ from taskferry_transports.reasons import reason_of
 from ..amounts import counted
 from .doctor_checks import Look
 
-__all__ = ["certificate", "relay_from_here"]
+__all__ = ["certificate", "is_proxied", "relay_from_here"]
 
 PATIENCE_S: Final = 5.0
 #: A certificate that is renewed in time is never as old as this.
@@ -41,20 +41,12 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
         yield Look("TLS", "fail", text, "Name a PEM file in TASKFERRY_RELAY_CA.")
         return
     base = f"{'https' if secure else 'http'}://{parts.netloc}{parts.path.rstrip('/')}"
-    proxied = _is_proxied(base)
-    if secure and proxied:
-        yield Look("TLS", "ok", "looked at through the proxy that is set for the relay")
-    elif secure:
-        look = certificate(parts.hostname or "", parts.port or 443, context)
+    proxied = is_proxied(base)
+    if not (secure and proxied):
+        look = _protection(url, context)
         yield look
         if look.level == "fail":
             return
-    elif is_loopback(parts.hostname or ""):
-        yield Look("TLS", "ok", "none: the relay is on this machine")
-    else:
-        text = f"{url} is another machine, and is spoken to in the open."
-        yield Look("TLS", "fail", text, "Use the relay's https:// address.")
-        return
     import httpx
 
     from taskferry_transports.port import ProxyUnusable
@@ -63,7 +55,7 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
 
     began = time.time()
     try:
-        answer = look_at(f"{base}/health", context)
+        seen = look_at(f"{base}/health", context)
     except ProxyUnusable as error:
         text = f"{error.reason[0].upper()}{error.reason[1:]}."
         remedy = "Where no WebSocket gets through, daemons need it: set another, or spare the relay."
@@ -75,18 +67,41 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
             if proxied
             else (f"{base} does not answer", "Check its address, your network, and a firewall between.")
         )
+        if secure and proxied:
+            yield _BY_PROXY
         yield Look("relay from here", "fail", f"{text}: {reason_of(error)}", remedy)
         return
-    if answer.status != 200:
-        text = f"{base}/health answers {answer.status}"
+    if seen.passed_over:
+        text = f"{base} does not answer through the proxy that is set for it: {seen.passed_over}"
+        yield Look("proxy", "warn", f"{text}. Daemons dial it directly then, and so it answers.", _SET_PROXY)
+        yield _protection(url, context)
+    elif secure and proxied:
+        yield _BY_PROXY
+    if seen.answer.status != 200:
+        text = f"{base}/health answers {seen.answer.status}"
         yield Look("relay from here", "fail", text, "Is it a TaskFerry relay? Its operator's log says more.")
         return
     yield Look("relay from here", "ok", f"{base} answers in {(time.time() - began) * 1000:.0f} ms")
     if clock:
-        yield from _clock(answer.headers.get("date", ""))
+        yield from _clock(seen.answer.headers.get("date", ""))
 
 
-def _is_proxied(url: str) -> bool:
+_BY_PROXY: Final = Look("TLS", "ok", "looked at through the proxy that is set for the relay")
+
+
+def _protection(url: str, context: ssl.SSLContext) -> Look:
+    """How what goes to a relay directly is protected."""
+    parts = urlsplit(url)
+    if parts.scheme in {"https", "wss"}:
+        return certificate(parts.hostname or "", parts.port or 443, context)
+    if is_loopback(parts.hostname or ""):
+        return Look("TLS", "ok", "none: the relay is on this machine")
+    text = f"{url} is another machine, and is spoken to in the open."
+    return Look("TLS", "fail", text, "Use the relay's https:// address.")
+
+
+def is_proxied(url: str) -> bool:
+    """Whether a proxy that can be used is set for an http or https address."""
     from taskferry_transports.port import ProxyUnusable
     from taskferry_transports.proxies import proxy_for
 

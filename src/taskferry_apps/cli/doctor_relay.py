@@ -47,29 +47,37 @@ def of_url(url: str, authorities: Path | None = None) -> Iterator[Look]:
 
 def _sessions(url: str, authorities: Path | None) -> Iterator[Look]:
     from ..relay_probe import TRANSPORTS, probe
+    from .doctor_network import is_proxied
 
-    ahead: int | None = None
-    for transport in TRANSPORTS:
-        seen = probe(url, transport, authorities)
-        name = _LOOK_NAMES[transport]
-        if seen.opened:
-            ahead = seen.clock_ahead_ms
-            yield Look(name, "ok", f"a session opens in {seen.took_ms} ms")
-        elif seen.code == "rate-limited":
+    seen = [probe(url, transport, authorities) for transport in TRANSPORTS]
+    is_polled = is_proxied(_http(url)) and any(one.opened for one in seen)
+    for one in seen:
+        name = _LOOK_NAMES[one.transport]
+        if one.opened:
+            yield Look(name, "ok", f"a session opens in {one.took_ms} ms")
+        elif one.code == "rate-limited":
             yield Look(name, "warn", "The relay counts too many tries from here.", "Look again in an hour.")
-        elif seen.code:
+        elif one.code:
             remedy = (
                 "See the relay's --origins: they have to name this very address."
-                if (seen.code == "wrong-origin")
+                if (one.code == "wrong-origin")
                 else "Its operator's log says more."
             )
-            yield Look(name, "fail", f"The relay refuses: {seen.reason}", remedy)
+            yield Look(name, "fail", f"The relay refuses: {one.reason}", remedy)
+        elif is_polled:
+            # One of the two is enough for a daemon, and what is in the way stands here.
+            yield Look(name, "warn", f"No session opens: {one.reason}", _OF_OUR_PROXY[one.transport])
         else:
-            yield Look(name, "fail", f"No session opens: {seen.reason}", _OF_PROXY[transport])
-    if ahead is not None:
-        yield _clock(ahead)
+            yield Look(name, "fail", f"No session opens: {one.reason}", _OF_PROXY[one.transport])
+    ahead = [one.clock_ahead_ms for one in seen if one.opened]
+    if ahead:
+        yield _clock(ahead[-1])
 
 
+_OF_OUR_PROXY: Final = {
+    "websocket": "Daemons here poll until the proxy that is set lets tunnels (CONNECT) and upgrades through.",
+    "longpoll": "Daemons here go by WebSocket. Where that fails, polling needs the proxy that is set.",
+}
 _OF_PROXY: Final = {
     "websocket": "The proxy before it has to pass GET /v1/ws with its upgrade. Until then daemons poll.",
     "longpoll": "The proxy before the relay has to pass /v1/link, bodies of 2 MiB, answers that take 25 s.",
@@ -98,12 +106,10 @@ def _says(url: str, authorities: Path | None) -> Iterator[Look]:
     from .asking import look_at
     from .render import clean
 
-    parts = urlsplit(url)
-    scheme = "https" if parts.scheme in {"https", "wss"} else "http"
-    page = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}/status"
+    page = f"{_http(url).rstrip('/')}/status"
     try:
         seen = look_at(page, ssl.create_default_context(cafile=authorities), accept="application/json")
-        said = json.loads(seen.body)
+        said = json.loads(seen.answer.body)
         word, sentence, release = (clean(said[name]) for name in ("status", "sentence", "version"))
     except (httpx.HTTPError, ProxyUnusable, ValueError, RecursionError, KeyError, TypeError):
         yield Look("status", "warn", "Its /status page is not shown.", "Let the proxy pass all paths.")

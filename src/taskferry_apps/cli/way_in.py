@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..others_environment import without_ours
 from .daemon_link import is_json_wanted, print_json
 
 if TYPE_CHECKING:
@@ -29,15 +30,25 @@ def has_desktop() -> bool:
 
 def show_page(daemon: LocalClient, page: str, *, opened: str, start: bool = True) -> None:
     """Open `page` and say `opened`; where no browser is started, or with --json, print the address."""
-    import webbrowser
-
     way_in = daemon.post("/browser/sign-in", {"to": page})
     url = f"{daemon.url.rstrip('/')}{way_in['path']}"
     if is_json_wanted():
         print_json({"ok": True, "url": url, "expires_at": way_in["expires_at"]})
         return
-    if start and webbrowser.open(url):
+    if start and _starts_browser(url):
         click.echo(opened)
         return
     why = "No browser could be started. Open this in one" if start else "Open this in your browser"
     click.echo(f"{why}, within two minutes; it works once:\n\n    {url}\n")
+
+
+def _starts_browser(url: str) -> bool:
+    """Whether a browser was started; none of our settings are handed on to it, as it keeps what it has."""
+    import webbrowser
+
+    ours = os.environ.keys() - without_ours(os.environ).keys()
+    kept = {name: os.environ.pop(name) for name in ours}
+    try:
+        return webbrowser.open(url)
+    finally:
+        os.environ.update(kept)

@@ -21,6 +21,7 @@ from taskferry_stores.sqlite import SqliteDaemonStore, open_daemon_store
 from taskferry_transports.fallback import FallbackDialer
 from taskferry_transports.guarded_server import BoundServer, CannotListen, serve
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
+from taskferry_transports.websocket_again import WebSocketAgain
 from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSettings
 
 from .. import system
@@ -103,16 +104,16 @@ def routes(nursery: trio.Nursery, authorities: Path | None = None) -> RouteTo:
         longpoll = LongPollDialer(
             nursery, LongPollSettings(f"{'https' if secure else 'http'}://{base}/v1/link", tls)
         )
-        dialer = FallbackDialer(
-            WebSocketDialer(nursery, WebSocketSettings(f"{'wss' if secure else 'ws'}://{base}/v1/ws", tls)),
-            longpoll,
-            apart=lambda: longpoll.by_proxy,
+        websocket = WebSocketDialer(
+            nursery, WebSocketSettings(f"{'wss' if secure else 'ws'}://{base}/v1/ws", tls)
         )
+        again = WebSocketAgain(nursery, websocket.dial_tried)
+        dialer = FallbackDialer(websocket, longpoll, apart=lambda: longpoll.by_proxy, again=again)
 
         def notice() -> str:
             return dialer.reason if dialer.kind == "longpoll" else ""
 
-        return Route(dialer, origin_of(relay), dialer.offered, notice, tls)
+        return Route(dialer, origin_of(relay), dialer.offered, notice, tls, lambda: again.stands)
 
     return route_to
 

@@ -127,9 +127,8 @@ class Link:
         if ring is None:
             raise self._core.not_set_up()
         try:
-            identity = Identity(log.account, ring.device.signing)
-            log_offered = LogExtension(0, log.statements)
-            async with self.short_session(url, identity, log_offered, ticket or self._token):
+            whole = Identity(log.account, ring.device.signing), LogExtension(0, log.statements)
+            async with self.short_session(url, *whole, ticket or self._token):
                 return None
         except LinkEnded as ended:
             self._fail(str(ended))
@@ -147,8 +146,7 @@ class Link:
         """
         self._url = self._configured or url
         route = self._route_to(self._url)
-        core = self._core
-        async with short_session(route, identity, log, core.now, core.entropy, ticket) as client:
+        async with short_session(route, identity, log, self._core.now, self._core.entropy, ticket) as client:
             yield client
 
     def origin_of(self, url: str) -> str:
@@ -235,10 +233,12 @@ class Link:
                     await changed.wait()
                 self._asked_away = None
                 continue
-            retry_after = await self._one_session(self._route_to(url))
+            route = self._route_to(url)
+            retry_after = await self._one_session(route)
+            if route.stands():
+                continue
             self._attempt += 1
-            wait = delay(self._attempt, self._core.jitter(), retry_after=retry_after)
-            with trio.move_on_after(wait):
+            with trio.move_on_after(delay(self._attempt, self._core.jitter(), retry_after=retry_after)):
                 await changed.wait()
 
     async def _relay_url(self) -> str | None:

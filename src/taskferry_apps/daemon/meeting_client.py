@@ -18,7 +18,7 @@ from taskferry_protocol.limits import LINKING_LETTER_BYTES
 from taskferry_protocol.linking import read_place
 from taskferry_transports.loopback import is_loopback
 from taskferry_transports.port import ProxyUnusable
-from taskferry_transports.proxies import proxy_for
+from taskferry_transports.proxies import for_httpx, proxy_for
 from taskferry_transports.whole_answer import Answer, ask
 
 from .port import DaemonRefusal
@@ -163,7 +163,7 @@ async def open_meeting(
     """
     base = _base(relay)
     try:
-        proxy = proxy_for(base)
+        proxy = for_httpx(proxy_for(base))
     except ProxyUnusable as error:
         raise MeetingFailed(error.reason) from None
     async with httpx.AsyncClient(

@@ -29,6 +29,8 @@ class Route:
     notice: Callable[[], str] = attrs.field(default=lambda: "")
     tls: ssl.SSLContext | None = None
     """How the relay has to prove itself; None: by the system's authorities."""
+    stands: Callable[[], bool] = attrs.field(default=lambda: False)
+    """Whether a better transport stands already, for which the last session was ended."""
 
 
 RouteTo = Callable[[str], Route]
