@@ -362,7 +362,7 @@ async def _take_message(draft: Draft, item: SharedMessage, tasks: _Tasks) -> Non
     if any(row is not None and row.hash != envelope.hash for row in (seen.by_id, seen.by_seq)):
         return
     content = open_with_key(envelope, item.key)
-    record = held_message(draft, envelope, content)
+    record = await held_message(draft, envelope, content)
     draft.add(StoreMessage(record, envelope.raw, item.key))
     if seen.by_id is None:
         draft.add(

@@ -54,7 +54,7 @@ from taskferry_protocol.records import (
     UseRule,
     UseSequence,
 )
-from taskferry_protocol.records.forgetting import ForgetChange
+from taskferry_protocol.records.forgetting import ForgetChange, SetApart
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_revision, require_usable, unknown
@@ -161,6 +161,9 @@ class DaemonSession:
             return gate_rows.apply(self._connection, change, self._number)
         if isinstance(change, BreakerChange):
             return breaker_rows.apply(self._connection, change, self._number)
+        if isinstance(change, SetApart):
+            # Its number is another's from here on.
+            self._numbers.pop(change.agent, None)
         if isinstance(change, ForgetChange):
             return forgetting.apply(self._connection, change)
         connection, execute = self._connection, self._connection.execute
