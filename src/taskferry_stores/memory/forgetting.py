@@ -60,7 +60,7 @@ def _forget_request(state: DaemonState, request: Hash) -> int:
     record = state.connections.get(request)
     if record is None or record.accept_raw:
         return 0
-    if record.state is not ConnectionState.EXPIRED and not record.withdrawn:
+    if record.state is not ConnectionState.EXPIRED and not record.taken_back:
         return 0
     drop, flow = state.journal.drop, (record.mine, record.peer)
     drop(state.connections, request)
