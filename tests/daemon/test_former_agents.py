@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import trio
 
+from taskferry_apps.daemon.anew import begin_anew
 from taskferry_apps.daemon.gates_port import Question
 from taskferry_apps.daemon.history_port import MessageSearch, TaskSearch
 from taskferry_apps.daemon.port import TaskAction
+from taskferry_apps.daemon.receipts import Receipts
 from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol.handoff import verify_handoff
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import TextPart
-from taskferry_protocol.records import DropOutbox, Rung, SetRung
+from taskferry_protocol.records import DropOutbox, Generation, Offset, RelayCursor, Rung, SetRung
 from tests.devices.courier import Courier
 
 from .test_withdrawn_agents import WRITER, made_anew, refused
@@ -90,6 +93,7 @@ async def test_the_owner_reads_both_and_is_told_which_is_which():
     """What was the former agent's stands under its name and number, and can be asked for by that."""
     async with a_world() as world, connected(world) as (alice, bob):
         task, message = await lived(alice, bob)
+        before = verify_handoff(await bob.export_task(OWNER, task.hex()))
         await again(alice, bob)
         second = await ask(alice, "requester", "@bob/writer")
         await in_state(bob, second, "sent")
@@ -105,7 +109,9 @@ async def test_the_owner_reads_both_and_is_told_which_is_which():
         assert message in {view.id for view in (await bob.messages(OWNER, "writer~1", "", 50)).messages}
         assert (await bob.task(OWNER, task.hex())).summary.mine == "@bob/writer~1"
         assert (await bob.artifact(OWNER, task.hex(), 1, 0))[2] == b"secret work"
-        assert await bob.export_task(OWNER, task.hex())
+        exported = verify_handoff(await bob.export_task(OWNER, task.hex()))
+        assert exported.connection is not None
+        assert exported.connection == before.connection
         (talk,) = [
             one
             for one in (await bob.history.conversations(OWNER, "writer~1", "", "", 50)).conversations
@@ -155,16 +161,15 @@ async def test_what_a_peer_could_not_say_to_the_former_agent_is_not_offered_to_t
     """It was refused while there was none, and the peer is connected with the next one."""
     async with a_world() as world, connected(world) as (alice, bob):
         task, _ = await lived(alice, bob)
+        courier = Courier(bob, lambda envelope: envelope.header.cls.value == "task")
+        world.tamper = courier.tamper
         sent = await act(alice, task, "revise", reasons=("shorter",))
-        await in_state(bob, task, "revision_requested")
-        changes = [
-            SetRung(hash, "requester", Rung.FAILED, "not-connected", world.clock.now())
-            for hash in (task, sent.message)
-        ]
-        await alice._core.store.commit([*changes, DropOutbox((task, sent.message))])
+        await on_rung(alice, sent.message, "relayed")
+        refused_then = SetRung(sent.message, "requester", Rung.FAILED, "not-connected", world.clock.now())
+        await alice._core.store.commit([refused_then, DropOutbox((sent.message,))])
         await again(alice, bob)
         await on_rung(alice, sent.message, "failed")
-        assert await alice._core.store.outbox([task, sent.message]) == {}
+        assert await alice._core.store.outbox([sent.message]) == {}
 
 
 async def test_what_the_former_agent_could_not_say_is_not_said_by_the_next():
@@ -218,3 +223,18 @@ async def test_every_former_agent_of_a_name_is_told_apart():
             shown = {view.id: view.mine for view in (await bob.messages(OWNER, "", "", 50)).messages}
             assert (shown[first], shown[sent.message]) == ("@bob/writer~1", "@bob/writer~2")
             assert (await bob.messages(WRITER, "", "", 50)).messages == ()
+
+
+async def test_nothing_is_said_by_a_former_agent_to_a_relay_that_has_forgotten_all():
+    """What it was sent is owed an answer no more, and what it sent is told to nobody anew."""
+    async with a_world() as world, connected(world) as (alice, bob):
+        await lived(alice, bob)
+        await made_anew(bob)
+        core = bob._core
+        await begin_anew(core, RelayCursor("another", Generation(bytes(16)), Offset(0)))
+        receipts = Receipts(core)
+        core.owes_receipts = True
+        await receipts.say()
+        assert [owed for owed in await core.store.receipts_owed(50) if owed.mine.name == "writer~1"] == []
+        out = await core.store.outbox_due(core.now(), 50, 1_000_000)
+        assert not [entry for entry in out if entry.cls == "receipt"]
