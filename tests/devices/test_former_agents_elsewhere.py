@@ -74,7 +74,9 @@ async def test_a_machine_that_is_linked_later_tells_the_agents_of_a_name_apart()
                     said = {view.id for view in (await daemon.messages(REQUESTER, "", "", 50)).messages}
                     assert not {task, old} & said
                     assert (await daemon.tasks(REQUESTER, "", "", "", "", 50))[0] == ()
-                    assert (await daemon.status()).waiting.undecided == 0
+                    waiting = (await daemon.status()).waiting
+                    assert waiting is not None
+                    assert waiting.undecided == 0
                     assert not (await daemon.history.counts(OWNER)).states
 
 
