@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from enum import StrEnum
 from functools import cached_property
 from typing import NoReturn, assert_never
 
 import attrs
 
 from .crypto import Kind, Signed, check_encryption_key, check_signing_key, verify_by_known_key, verify_signed
-from .devices import DeviceRecord, check_device_consent, check_record, check_recovery_consent
+from .devices import (
+    DeviceRecord,
+    DeviceState,
+    DeviceStatus,
+    check_device_consent,
+    check_record,
+    check_recovery_consent,
+)
 from .errors import RejectCode, RemoteProtocolError
 from .ids import AccountId, AgentRef, DeviceId, Hash, Instant, LogPosition
 from .limits import (
@@ -38,41 +44,13 @@ from .statements import (
 __all__ = ["AccountState", "DeviceState", "DeviceStatus", "Ledger"]
 
 
-class DeviceStatus(StrEnum):
-    """Whether a device may act, and if not, how it went."""
-
-    ACTIVE = "active"
-    REVOKED = "revoked"
-    RETIRED = "retired"
-
-
-@attrs.frozen
-class DeviceState:
-    """A device that is or was in the log.
-
-    `since` and `ended` are the indices of the statements with which it came and went; `former` are its
-    earlier X25519 keys, each with the time of its replacement (a claim of that device).
-    """
-
-    record: DeviceRecord
-    status: DeviceStatus
-    since: int
-    ended: int | None = None
-    former: tuple[tuple[bytes, Instant], ...] = ()
-
-    @property
-    def id(self) -> DeviceId:
-        """The device id."""
-        return self.record.id
-
-    def stood_at(self, length: int) -> bool:
-        """Whether it was active in the log's first `length` statements."""
-        return self.since < length and (self.ended is None or length <= self.ended)
-
-
 @attrs.frozen
 class AccountState:
-    """What a log says now. Devices that went stay listed; an agent that no device serves does not."""
+    """What a log says now. Devices that went stay listed; an agent that no device serves does not.
+
+    `made` has, of every name that an agent ever had, each length of the log at which there came to be one: a
+    name that was given up in between names another agent every time.
+    """
 
     account: AccountId
     name: str
@@ -81,6 +59,7 @@ class AccountState:
     recovery: bytes
     devices: Mapping[DeviceId, DeviceState]
     agents: Mapping[str, tuple[DeviceId, ...]]
+    made: Mapping[str, tuple[int, ...]]
 
     @property
     def position(self) -> LogPosition:
@@ -147,6 +126,7 @@ class Ledger:
         self._recovery = b""
         self._devices: dict[DeviceId, DeviceState] = {}
         self._agents: dict[str, tuple[DeviceId, ...]] = {}
+        self._made: dict[str, tuple[int, ...]] = {}
         self._active: set[DeviceId] = set()
         # How many active devices hold a manage key: nothing forbids that two share one.
         self._managers: dict[bytes, int] = {}
@@ -161,6 +141,7 @@ class Ledger:
         ledger._name, ledger._recovery = state.name, state.recovery
         ledger._length, ledger._head = state.length, state.head
         ledger._devices, ledger._agents = dict(state.devices), dict(state.agents)
+        ledger._made = dict(state.made)
         ledger._accepted.add(state.recovery)
         for device in state.active_devices():
             ledger._active.add(device.id)
@@ -187,6 +168,7 @@ class Ledger:
             self._recovery,
             dict(self._devices),
             dict(self._agents),
+            dict(self._made),
         )
 
     def take(self, raw: bytes) -> Hash:
@@ -286,6 +268,7 @@ class Ledger:
     def _enter(self, statement: Statement) -> Hash:
         seq, body = statement.seq, statement.body
         self._check_room(statement)
+        before = set(self._agents)
         match body:
             case Create():
                 self._account = AccountId(statement.signed.hash)
@@ -310,6 +293,8 @@ class Ledger:
             case _:
                 assert_never(body)
         self._length, self._head = seq + 1, statement.signed.hash
+        for name in self._agents.keys() - before:
+            self._made[name] = (*self._made.get(name, ()), self._length)
         return statement.signed.hash
 
     def _check_room(self, statement: Statement) -> None:

@@ -161,18 +161,7 @@ class AccountLog:
 
         Who spoke then for one of that name spoke for another, which was withdrawn since.
         """
-        return position.length < self._begun.get(agent, 0)
-
-    @cached_property
-    def _begun(self) -> dict[str, int]:
-        """The lengths at which the agents of now began."""
-        ledger = Ledger()
-        begun: dict[str, int] = {}
-        for length, raw in enumerate(self.statements, 1):
-            ledger.retake(raw)
-            if ledger.agents.keys() != begun.keys():
-                begun = {agent: begun.get(agent, length) for agent in ledger.agents}
-        return begun
+        return agent in self.state.agents and position.length < self.state.made[agent][-1]
 
     def after(self, length: int) -> tuple[bytes, ...]:
         """The statements from index `length` on; none if there are no more than that."""

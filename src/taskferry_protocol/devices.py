@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import StrEnum
 from typing import Final, Self
 
 import attrs
@@ -19,13 +20,15 @@ from .crypto import (
     verify_by_known_key,
 )
 from .errors import RejectCode, RemoteProtocolError
-from .ids import AccountId, DeviceId, Entropy
+from .ids import AccountId, DeviceId, Entropy, Instant
 from .limits import STATEMENT_BYTES
 from .shape import MapReader, as_bytes, as_pair, as_text, as_uint, has_controls
 
 __all__ = [
     "DeviceKeys",
     "DeviceRecord",
+    "DeviceState",
+    "DeviceStatus",
     "check_device_consent",
     "check_record",
     "check_recovery_consent",
@@ -53,6 +56,38 @@ class DeviceRecord:
         if self.manage is not None:
             record["manage"] = self.manage
         return record
+
+
+class DeviceStatus(StrEnum):
+    """Whether a device may act, and if not, how it went."""
+
+    ACTIVE = "active"
+    REVOKED = "revoked"
+    RETIRED = "retired"
+
+
+@attrs.frozen
+class DeviceState:
+    """A device that is or was in the log.
+
+    `since` and `ended` are the indices of the statements with which it came and went; `former` are its
+    earlier X25519 keys, each with the time of its replacement (a claim of that device).
+    """
+
+    record: DeviceRecord
+    status: DeviceStatus
+    since: int
+    ended: int | None = None
+    former: tuple[tuple[bytes, Instant], ...] = ()
+
+    @property
+    def id(self) -> DeviceId:
+        """The device id."""
+        return self.record.id
+
+    def stood_at(self, length: int) -> bool:
+        """Whether it was active in the log's first `length` statements."""
+        return self.since < length and (self.ended is None or length <= self.ended)
 
 
 @attrs.frozen

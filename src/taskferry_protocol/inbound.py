@@ -16,6 +16,7 @@ from .accounts import AccountLog, admits_device
 from .crypto import EncryptionKey
 from .envelope import Envelope, check_life, parse_envelope, verify_envelope, verify_envelope_by_known_key
 from .errors import RejectCode, RemoteProtocolError
+from .former import check_same_agents
 from .header import Header
 from .ids import AccountId, DeviceId, Hash, Instant, sha256
 from .limits import CONTACTS
@@ -232,6 +233,7 @@ def receive(envelope: Envelope, sealed: bytes, facts: InboundFacts, *, now: Inst
         need = _check_sender(envelope, sealed, facts)
         if need is not None:
             return need
+        check_same_agents(envelope.header, facts.mine, facts.sender)
         _check_seen(envelope, facts.seen)
         opened = open_envelope(envelope, sealed, facts.keys)
         rate = _check_permission(envelope, opened.content.body, facts, now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Protocol
 
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.records import OutboxRecord, Rung
 
 __all__ = ["OutboxReads"]
@@ -32,6 +32,11 @@ class OutboxReads(Protocol):
         At most `limit` entries and `max_bytes` of parcels, but always one if there is one. Expired ones are
         left out; see `outbox_expired`.
         """
+
+    async def outbox_for(
+        self, recipients: Collection[AgentRef], cls: str, after: Instant
+    ) -> frozenset[AgentRef]:
+        """Those for whom an entry of this class waits, due or not, that expires after a time."""
 
     async def outbox_expired(self, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
         """Entries, waiting or relayed, whose time is over, the first to end first."""

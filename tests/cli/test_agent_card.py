@@ -51,3 +51,20 @@ def test_a_withdrawn_agent_and_its_credentials_are_gone(alice: Shell) -> None:
     assert "@alice/passing" not in alice("agent", "list").out
     assert alice("whoami", "--token", secret).code != 0
     assert alice("agent", "withdraw", "passing", "--yes").code == 5
+
+
+def test_a_former_agent_is_told_apart_from_the_next_one(alice: Shell) -> None:
+    """In words, beside what the next one has; and what was its can be listed alone."""
+    assert alice("agent", "create", "fleeting").code == 0
+    asked = alice("connect", "fleeting", "@bob/writer")
+    assert asked.code == 0, asked.err
+    assert alice("agent", "withdraw", "fleeting", "--yes").code == 0
+    assert alice("agent", "create", "fleeting").code == 0
+    assert "@alice/fleeting (former agent 1)" in alice("message", "list").out
+    listed = alice("message", "list", "--agent", "fleeting~1", "--json").json()["messages"]
+    assert isinstance(listed, list)
+    assert {message["from"] for message in listed} == {"@alice/fleeting~1"}
+    shown = alice("message", "show", str(listed[0]["id"]))
+    assert "@alice/fleeting (former agent 1)" in shown.out, shown.err
+    assert alice("message", "list", "--agent", "fleeting").out.startswith("No messages")
+    assert alice("task", "list", "--agent", "fleeting~1").code == 0

@@ -179,7 +179,7 @@ def _progresses(lane: Lane) -> None:
 
 
 def _is_cancelled(lane: Lane) -> None:
-    """A task withdrawn at some moment, which may cross what its worker does."""
+    """A task taken back at some moment, which may cross what its worker does."""
     task = lane.ask()
     canceller = lane.alice
     steps = lane.dice.randrange(3)

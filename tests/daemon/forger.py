@@ -19,7 +19,7 @@ from taskferry_apps.phrase import seed_of
 from taskferry_protocol.cbor import decode, encode
 from taskferry_protocol.crypto import Kind, SigningKey
 from taskferry_protocol.frame_items import Mail
-from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, Instant
+from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, Instant, LogPosition
 from taskferry_protocol.links import TaskLink
 from taskferry_protocol.messages import Body, Content, TextMessage
 from taskferry_protocol.records import Generation, Offset, RelayCursor
@@ -66,6 +66,7 @@ class Forger:
         seed: bytes | None = None,
         hop: int = 0,
         conv: bytes = bytes(16),
+        to_log: LogPosition | None = None,
     ) -> Sealed:
         """An envelope from alice to bob's writer."""
         self.sequence += 1
@@ -78,7 +79,7 @@ class Forger:
                 AgentRef(peer.account, to),
                 sequence or self.sequence,
                 own.position,
-                peer.position,
+                to_log or peer.position,
             ),
             created_at=id_at or self.clock.now(),
             expires_at=Instant(self.clock.now() + 3_600_000),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
 from taskferry_apps.daemon import withdrawing, withdrawn
 from taskferry_apps.daemon.ending import end_bond
@@ -16,7 +17,7 @@ from taskferry_protocol.ids import Instant
 from taskferry_protocol.limits import DAY_MS
 
 from .test_gates import gated, waits
-from .worlds import OWNER, a_world, ask, connected, until, until_in
+from .worlds import OWNER, Machine, a_world, ask, connected, introduce, until, until_in
 
 WRITER = Caller(frozenset({"writer"}))
 
@@ -186,12 +187,41 @@ async def test_a_withdrawal_that_the_relay_cut_off_goes_on_where_it_was(monkeypa
             patch.setattr(withdrawing, "_TELL_S", 0.5)
             await refused(bob.withdraw_agent(OWNER, "writer"), "relay-unreachable")
         assert await bob.connections(OWNER, "accepted", "") == ()
-        assert [agent.name for agent in await bob.agents(OWNER)] == ["writer"]
         await world.start_relay()
         await until_in(bob)
+        await bob._upkeep.round()
+        assert [agent.name for agent in await bob.agents(OWNER)] == ["writer"]
         assert await bob.withdraw_agent(OWNER, "writer") == 0
 
         async def heard():
             return not await alice.connections(OWNER, "accepted", "")
 
         await until(heard)
+
+
+async def test_a_daemon_that_ends_in_the_midst_of_a_withdrawal_goes_on_with_it(monkeypatch):
+    """Its connections are ended, and whoever asked has been told nothing."""
+    machine = Machine("bob")
+    async with a_world() as world, world.running(Machine("alice")) as alice:
+        async with world.running(machine) as bob:
+            await introduce(alice, bob)
+            secret, _ = await bob.create_token(OWNER, ("writer",), "program")
+
+            async def for_ever(*_):
+                await trio.sleep_forever()
+
+            with monkeypatch.context() as patch, trio.move_on_after(1) as scope:
+                patch.setattr(withdrawing, "_wait_relayed", for_ever)
+                await bob.withdraw_agent(OWNER, "writer")
+            assert scope.cancelled_caught
+            assert await bob.caller_for(secret) is not None
+        async with world.running(machine) as bob:
+
+            async def withdrawn_now():
+                return await bob.agents(OWNER) == ()
+
+            await until(withdrawn_now)
+            assert await bob.caller_for(secret) is None
+            await bob.create_agent(OWNER, NewAgent("writer"))
+            await bob._upkeep.round()
+            assert [agent.name for agent in await bob.agents(OWNER)] == ["writer"]

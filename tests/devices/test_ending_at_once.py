@@ -159,7 +159,7 @@ async def test_a_machine_that_is_linked_later_forgets_who_took_a_request_back_as
                 return daemon._core.account is not None and await _is(daemon, HELPER, "revoked")
 
             await until(told)
-            assert (await daemon._core.store.connections((request,)))[request].withdrawn
+            assert (await daemon._core.store.connections((request,)))[request].taken_back
             await Strangers(daemon._core).forget(Instant(daemon._core.now() + 100 * DAY_MS))
             assert await daemon._core.store.connections((request,)) == {}
 

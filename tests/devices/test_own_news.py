@@ -8,22 +8,27 @@ from functools import partial
 
 import pytest
 import trio
+import trio.testing
 
 from taskferry_apps import system
+from taskferry_apps.daemon.bonds import all_bonds
 from taskferry_apps.daemon.draft import LIFETIME_MS, Draft
+from taskferry_apps.daemon.ending import end_withdrawn
 from taskferry_apps.daemon.own_news import UNTOLD, announce, heard_of, note_lately_signed, note_untold
 from taskferry_apps.daemon.port import DaemonRefusal
+from taskferry_apps.daemon.publications import Publication, Subject, noted
+from taskferry_apps.daemon.served import settle_served
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol import accounts, calls
 from taskferry_protocol.accounts import AccountLog, set_agent
 from taskferry_protocol.frame_items import Refusal
 from taskferry_protocol.frames import Frame, ReplyFrame
-from taskferry_protocol.ids import AccountId
+from taskferry_protocol.ids import AccountId, AgentRef, Instant
 from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.messages import AccountUpdate, TextMessage
-from taskferry_protocol.records import DropSetting, Generation
+from taskferry_protocol.records import DeferOutbox, DropSetting, Generation, PutOutbox
 from tests.daemon.forger import Forger, codes, forging
-from tests.daemon.worlds import OWNER, texts, until
+from tests.daemon.worlds import OWNER, a_world, connected, texts, until
 
 from .machines import Pair, a_pair, log_of, say
 
@@ -51,7 +56,7 @@ async def test_the_own_log_is_fetched_before_such_mail_is_refused():
             return newest.statements[start:] if account == newest.account else ()
 
         forger.inbound._fetch = fetch
-        await forger.deliver(await forger.seal(TextMessage("in time")))
+        await forger.deliver(await forger.seal(TextMessage("in time"), to_log=newest.position))
         assert await codes(bob) == []
         assert await texts(bob) == ["in time"]
 
@@ -225,3 +230,68 @@ async def test_a_word_about_something_else_ends_no_wait():
             assert not any(isinstance(change, DropSetting) for change in draft.changes)
             await heard_of(draft, core.own, AccountUpdate(log.after(start - 2), start - 2))
             assert any(isinstance(change, DropSetting) for change in draft.changes)
+
+
+async def test_peers_hear_of_an_agent_that_went_with_a_machine_also_where_that_was_cut_off():
+    """The news ends what they had with this owner, and the relay carries it while that stands there."""
+    async with a_pair() as pair:
+        core = pair.first._core
+
+        async def brought_up() -> bool:
+            return not await pair.first._sharing.jobs()
+
+        await until(brought_up)
+        async with core.lock:
+            draft = Draft(core)
+            before = await draft.own_log()
+            alone = accounts.set_agent(
+                before.state, "requester", (pair.device,), at=draft.now, by=core.manage
+            )
+            await settle_served(draft, before, await pair.first._owner.extend(draft, alone))
+            await draft.commit()
+        length = (await log_of(pair.first)).state.length
+        await until(lambda: _knows(pair, length))
+        await _break_off(pair)
+        await until(lambda: _is_put_out(pair))
+        (ended,) = await pair.first.connections(OWNER, "ended", "")
+
+        async def ended_there() -> bool:
+            held = await pair.world.relay_store.connections_by_request([ended.id])
+            return bool(held[ended.id].end_raw)
+
+        core.outgoing.ring()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert not await ended_there()
+        pair.world.clock.ahead_ms += 3 * MINUTE_MS
+        await pair.first._upkeep.round()
+        await until(lambda: _knows(pair, length + 1))
+        await until(ended_there)
+
+
+async def test_an_end_waits_for_news_that_the_relay_has_put_off():
+    """It asked to come again later with the news: told of the end first, it would carry none to that peer."""
+    async with a_world() as world, connected(world) as (alice, bob):
+        core = bob._core
+        account = AgentRef(alice._core.own, "")
+        (bond,) = await all_bonds(core.store)
+        published = Publication(Subject.END, bond.record.request)
+        async with core.lock:
+            draft = Draft(core)
+            log = await draft.own_log()
+            await announce(draft, log.state.length - 1, log.statements[-1:])
+            (news,) = [one.entry for one in draft.changes if isinstance(one, PutOutbox)]
+            assert news.to == account
+            draft.add(DeferOutbox(news.hash, 1, Instant(core.now() + MINUTE_MS)))
+            await end_withdrawn(draft, bond)
+            await draft.commit()
+        core.outgoing.ring()
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert published in await noted(core.store)
+        await core.commit((DeferOutbox(news.hash, 1, core.now()),))
+        core.outgoing.ring()
+
+        async def told() -> bool:
+            return published not in await noted(core.store)
+
+        await until(told)
+        assert await core.store.outbox((news.hash,)) == {}

@@ -672,7 +672,7 @@ AROUND = (
     _m(
         "receipt-for-others-mail",
         f"{_DAEMON}/receipts.py",
-        "            if message.rung is None or (message.mine, message.peer) != (arrival.mine, arrival.peer):",
+        "            if message.rung is None or sides != (arrival.mine, arrival.peer):",
         "            if message.rung is None:",
         "only the recipient says that it was delivered",
         "tests/daemon/test_ladder.py",

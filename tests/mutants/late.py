@@ -1,4 +1,4 @@
-"""Faults in what comes back or comes late: barred words, repeats of what expired, and alarms."""
+"""Faults in what comes back or comes late: barred words, repeats of what expired, former agents, alarms."""
 
 # ruff: noqa: E501 - lines stand here as the code has them, line breaks written out
 
@@ -17,6 +17,9 @@ _LOOKS = ("tests/daemon/test_barred.py",)
 _BROUGHT = ("tests/protocol/test_repeats.py",)
 _BRINGING = ("tests/daemon/test_repeats.py",)
 _ALARMS = ("tests/daemon/test_alarms.py",)
+_FORMER = ("tests/protocol/test_former.py",)
+_APART = ("tests/daemon/test_former_agents.py",)
+_NEWS = ("tests/devices/test_own_news.py",)
 
 
 def _m(name: str, file: str, old: str, new: str, promise: str, tests: tuple[str, ...]) -> Mutant:
@@ -534,5 +537,54 @@ LATE = (
         "",
         "an alarm whose cause goes on is not hidden",
         ("tests/daemon/test_doctor.py",),
+    ),
+    # --- former agents
+    _m(
+        "said-for-a-former-agent",
+        f"{_PROTOCOL}/former.py",
+        "    if sender is not None and made_since(",
+        "    if sender is None and made_since(",
+        "what one said that was withdrawn is no word of the next",
+        _FORMER,
+    ),
+    _m(
+        "said-to-a-former-agent",
+        f"{_PROTOCOL}/former.py",
+        "    if header.to.account == mine.account and made_since(",
+        "    if header.to.account != mine.account and made_since(",
+        "what was said to one that was withdrawn is not said to the next",
+        _FORMER,
+    ),
+    _m(
+        "first-agent-is-a-former-one",
+        f"{_PROTOCOL}/former.py",
+        "    return 0 < made_before(",
+        "    return 0 <= made_before(",
+        "who is known by a log from before it was made is who has the name",
+        _FORMER,
+    ),
+    _m(
+        "history-goes-with-the-name",
+        f"{_DAEMON}/withdrawn.py",
+        "            draft.add(SetApart(core.agent(name), number))",
+        "            pass",
+        "the next agent of a name reads nothing of the former one's",
+        _APART,
+    ),
+    _m(
+        "former-agent-is-offered-mail",
+        f"{_DAEMON}/resending.py",
+        "        if await is_to_former(draft, envelope):",
+        "        if not await is_to_former(draft, envelope) and False:",
+        "what was refused for a former agent is not offered to the next",
+        _APART,
+    ),
+    _m(
+        "end-overtakes-news",
+        f"{_DAEMON}/publishing.py",
+        "            if item.subject is Subject.END and await",
+        "            if item.subject is Subject.CARD and await",
+        "a peer hears what is new before the relay hears that all is ended",
+        _NEWS,
     ),
 )

@@ -61,7 +61,7 @@ async def held(daemon):
 async def test_a_request_that_came_to_nothing_goes_with_what_was_said_in_it(daemon, state):
     """Nothing of it is found any more, and what goes on between others stays."""
     gone, other = words("request"), words("another", mine=agent("alice/other"))
-    record = request(state=state, withdrawn=state is State.ENDED)
+    record = request(state=state, taken_back=state is State.ENDED)
     later = words("later", at=Instant(NOW + 11))
     await daemon.commit([SaveConnection(record), store(gone), store(other), store(later)])
     await daemon.commit([SaveConnection(request(state=State.ACCEPTED, peer="carol/coder"))])
@@ -81,9 +81,9 @@ async def test_a_request_that_came_to_nothing_goes_with_what_was_said_in_it(daem
         request(state=State.REQUESTED_IN),
         request(state=State.ACCEPTED, accept_raw=b"accept"),
         request(state=State.ENDED, end_raw=b"declined", end_kind="declined"),
-        request(state=State.ENDED, end_raw=b"end", withdrawn=True, accept_raw=b"accept"),
+        request(state=State.ENDED, end_raw=b"end", taken_back=True, accept_raw=b"accept"),
     ],
-    ids=lambda record: f"{record.state.value}-{record.withdrawn}",
+    ids=lambda record: f"{record.state.value}-{record.taken_back}",
 )
 async def test_no_other_connection_is_forgotten(daemon, record):
     """One that waits, that stands, that its owner has declined, or that was accepted before its end."""
@@ -195,9 +195,9 @@ async def test_a_request_that_was_taken_back_holds_its_place_until_its_time_is_o
         ("carol/coder", State.ENDED, True, "revoked"),
         ("carol/coder", State.REQUESTED_OUT, False, ""),
     ]
-    for n, (peer, state, withdrawn, kind) in enumerate(states):
+    for n, (peer, state, taken_back, kind) in enumerate(states):
         at = Instant(NOW + 9)
-        record = request(n, state, peer=peer, expires_at=at, withdrawn=withdrawn, end_kind=kind)
+        record = request(n, state, peer=peer, expires_at=at, taken_back=taken_back, end_kind=kind)
         await daemon.commit([SaveConnection(record)])
     counted = [account("bob"), account("carol"), None]
     assert [await daemon.requests_held(one, NOW) for one in counted] == [2, 1, 3]

@@ -33,6 +33,7 @@ from taskferry_stores.port import ConflictKind, StoreClosed
 from taskferry_stores.rules import LONGEST_DEFERRAL_MS
 
 from .samples import (
+    DAY,
     NOW,
     agent,
     message,
@@ -260,6 +261,23 @@ async def test_what_is_under_way_is_not_given_again(daemon):
     assert await due(daemon, limit=2, but=["m0", "m1", "none"]) == ["m2", "m3"]
     assert await due(daemon, max_bytes=1, but=["m0"]) == ["m1"]
     assert await due(daemon, but=[f"m{n}" for n in range(5)]) == []
+
+
+async def test_for_whom_something_waits_is_told_by_class_due_or_not(daemon):
+    """Not what the relay has, nor what is over by a time."""
+    bob, carol, dan = agent("bob/"), agent("carol/"), agent("dan/")
+    later = {"next_attempt_at": Instant(NOW + DAY), "cls": "account"}
+    await daemon.commit(
+        [
+            PutOutbox(outbox("a", to="bob/", **later)),
+            PutOutbox(outbox("b", to="carol/")),
+            PutOutbox(outbox("c", to="dan/", **later)),
+            RelayedOutbox((sha("c"),)),
+        ]
+    )
+    assert await daemon.outbox_for([bob, carol, dan], "account", NOW) == {bob}
+    assert await daemon.outbox_for([carol, agent("erin/")], "message", NOW) == {carol}
+    assert await daemon.outbox_for([bob], "account", Instant(NOW + DAY)) == frozenset()
 
 
 async def test_how_far_those_in_the_outbox_are(daemon):

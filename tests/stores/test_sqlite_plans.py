@@ -217,6 +217,7 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
         await daemon.answers("owner", [f"key {n}" for n in range(5)])
         await daemon.token(bytes(32))
         await daemon.outbox_expired(NOW, 10)
+        await daemon.outbox_for([agent("bob/coder")], "message", NOW)
         await daemon.next_attempt()
         await daemon.sequences([bob, agent("alice/helper")])
         await daemon.tasks(hashes)

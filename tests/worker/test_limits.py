@@ -1,4 +1,4 @@
-"""Commands that do not end, write without end, or leave processes behind; tasks that are withdrawn."""
+"""Commands that do not end, write without end, or leave processes behind; tasks that are taken back."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ async def test_a_command_that_ends_well_leaves_no_process_either(shop):
     assert living(shop.room / "tasks" / handle.id) == []
 
 
-async def test_a_withdrawn_task_stops_its_command(shop):
+async def test_a_task_that_is_taken_back_stops_its_command(shop):
     """SIGTERM first, so that it can tidy up; its folder stays, the task is held no more."""
     handle = await shop.send()
     code = (
@@ -87,7 +87,7 @@ async def test_a_withdrawn_task_stops_its_command(shop):
         await handle.cancel("Not needed")
         await shop.until(lambda: bool(shop.words(What.ENDED)))
     assert (folder / "tidy").exists()
-    assert shop.words(What.STOPPED) == ["it was withdrawn"]
+    assert shop.words(What.STOPPED) == ["it was taken back"]
     assert list((shop.room / "state").iterdir()) == []
     task = await handle.show()
     assert (task.state, task.versions) == ("cancelled", ())

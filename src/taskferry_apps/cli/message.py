@@ -76,6 +76,8 @@ def list_messages(agent: str, limit: int) -> None:
     if is_json_wanted():
         print_json(answer)
         return
+    from taskferry_protocol.former_names import shown_agent
+
     from .render import ago, clean, short, table
     from .values import object_in, objects
 
@@ -85,8 +87,8 @@ def list_messages(agent: str, limit: int) -> None:
             [
                 short(item.get("id")),
                 clean(item.get("type")),
-                clean(item.get("from")),
-                clean(item.get("to")),
+                shown_agent(clean(item.get("from"))),
+                shown_agent(clean(item.get("to"))),
                 clean(object_in(item, "delivery").get("rung") or item.get("state")),
                 ago(item.get("created_at")),
             ]
@@ -109,14 +111,16 @@ def show(id: str) -> None:
         return
     import json
 
+    from taskferry_protocol.former_names import shown_agent
+
     from .render import clean, clean_lines, facts
     from .values import object_in
 
     facts(
         [
             ("type", clean(answer.get("type"))),
-            ("from", clean(answer.get("from"))),
-            ("to", clean(answer.get("to"))),
+            ("from", shown_agent(clean(answer.get("from")))),
+            ("to", shown_agent(clean(answer.get("to")))),
             ("state", clean(object_in(answer, "delivery").get("rung") or answer.get("state"))),
             ("delivery", clean(object_in(answer, "delivery").get("words") or "")),
             ("trust", clean(answer.get("trust"))),

@@ -49,6 +49,8 @@ def list_tasks(search: str, agent: str, state: str, role: str | None, limit: int
     if is_json_wanted():
         print_json(answer)
         return
+    from taskferry_protocol.former_names import shown_agent
+
     from .render import ago, clean, short, table
 
     table(
@@ -58,8 +60,8 @@ def list_tasks(search: str, agent: str, state: str, role: str | None, limit: int
                 short(item.get("task_id")),
                 clean(item.get("state")) + ("" if item.get("confirmed", True) else " (not yet confirmed)"),
                 clean(item.get("title"), most=48),
-                clean(item.get("role")),
-                clean(item.get("peer")),
+                " ".join([clean(item.get("role")), *_former(item)]),
+                shown_agent(clean(item.get("peer"))),
                 _count(item.get("versions")),
                 ago(item.get("updated_at")),
             ]
@@ -71,6 +73,16 @@ def list_tasks(search: str, agent: str, state: str, role: str | None, limit: int
         click.echo("\nThe daemon is still building its index of older tasks: try again in a while.")
     if answer.get("more"):
         click.echo("\nThere are more: raise --limit, or narrow with --state and --agent.")
+
+
+def _former(item: dict[str, object]) -> list[str]:
+    """Which former agent of ours it is of, if it is."""
+    from taskferry_protocol.former_names import shown_agent
+
+    from .render import clean
+
+    words = shown_agent(clean(item.get("mine"))).partition(" ")[2]
+    return [words] if words else []
 
 
 def _count(versions: object) -> str:

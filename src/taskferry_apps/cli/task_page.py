@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from taskferry_protocol.former_names import shown_agent
+
 from .render import ago, clean, clean_lines, facts, fitted, short, table
 from .task_request import draw_requests
 from .values import object_in, objects, texts
@@ -19,8 +21,8 @@ def draw_task(task: dict[str, object]) -> None:
         [
             ("task", clean(task.get("task_id"))),
             ("state", state),
-            ("you are", clean(task.get("role")) + f" as {clean(task.get('mine'))}"),
-            ("with", clean(task.get("peer"))),
+            ("you are", clean(task.get("role")) + f" as {shown_agent(clean(task.get('mine')))}"),
+            ("with", shown_agent(clean(task.get("peer")))),
             ("delivery", _how_far(task)),
             ("deadline", ago(task.get("deadline"))),
             ("revisions", f"{task.get('asks', 0)} of {task.get('revisions', 0)} asked"),

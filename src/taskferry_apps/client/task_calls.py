@@ -145,7 +145,7 @@ def complete(
 
 
 def cancel(id: str, reason: str = "", *, key: str | None = None) -> Request[SentTask]:
-    """Withdraw the task."""
+    """Take the task back."""
     return _act(id, "cancel", {"reason": reason}, key)
 
 

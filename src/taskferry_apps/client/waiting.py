@@ -93,7 +93,7 @@ def revise(
 
 
 def cancel(id: str, reason: str = "", *, key: str | None = None) -> Plan[SentTask]:
-    """Withdraw the task; what came of it counts as processed."""
+    """Take the task back; what came of it counts as processed."""
     sent = yield from send_cancel(id, reason, key=key)
     yield from _settle((yield from show_task(id)))
     return sent

@@ -190,11 +190,11 @@ class Approvals:
                     status=409,
                 )
             state = approval_state(asked, draft.now)
-            withdrawn = state is ApprovalState.APPROVED and await self._is_withdrawn(asked)
-            if state is not ApprovalState.APPROVED or withdrawn or not await self._is_open(asked):
+            is_other = state is ApprovalState.APPROVED and await self._is_decided_otherwise(asked)
+            if state is not ApprovalState.APPROVED or is_other or not await self._is_open(asked):
                 shown = state.value
                 if state is ApprovalState.APPROVED:
-                    shown = "decided otherwise since" if withdrawn else "over with its task"
+                    shown = "decided otherwise since" if is_other else "over with its task"
                 raise DaemonRefusal(
                     "not-approved",
                     f"That is {shown}.",
@@ -209,7 +209,7 @@ class Approvals:
             await draft.commit()
         return await self._view(asked.id)
 
-    async def _is_withdrawn(self, asked: ApprovalRecord) -> bool:
+    async def _is_decided_otherwise(self, asked: ApprovalRecord) -> bool:
         """Whether the owner has since decided otherwise about that class of action.
 
         A policy answers for as long as it stands; the owner's own word ends with `never`.

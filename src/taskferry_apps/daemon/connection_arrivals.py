@@ -213,7 +213,7 @@ async def take_end(arrival: Arrival, body: ConnectionEnded) -> None:
         updated_at=arrival.draft.now,
         again_at=body.again if end.kind is EndKind.DECLINED else None,
     )
-    ended = attrs.evolve(ended, withdrawn=Bond(ended).taken_back)
+    ended = attrs.evolve(ended, taken_back=Bond(ended).taken_back)
     arrival.draft.add(SaveConnection(ended))
     if bond.record.accept_raw:
         # A relay that withholds this end from others must not be able to say that it never heard of it.

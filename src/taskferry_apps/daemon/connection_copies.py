@@ -193,7 +193,7 @@ async def _ended_twice(arrival: Arrival, bond: Bond, end: ConnectionEnd, again: 
         updated_at=arrival.draft.now,
         again_at=again,
         # Whoever had taken the request back is kept out by this owner's word from now on.
-        withdrawn=False,
+        taken_back=False,
     )
     arrival.draft.add(SaveConnection(ended))
     _tell(arrival, ended)

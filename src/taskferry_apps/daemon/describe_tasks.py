@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
+from taskferry_protocol.former_names import is_former
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import ArtifactSubmit, Content, RevisionRequest
@@ -92,6 +93,7 @@ async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
     ladders = {hash: ladder for (hash, _), ladder in (await deliveries(core, ours)).items()}
     request, view, role, log = held.request, held.view, Role(row.role), await core.own_log()
     here, writer = may_act(view, role, core.device), writer_of(view, role, log)
+    may = (here or writer is not None) and not is_former(row.mine.name)
     lost = await lost_word(core, unconfirmed(view, role))
     return TaskView(
         summary=(await task_summaries(core, (row,)))[0],
@@ -109,7 +111,7 @@ async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
         ),
         events=tuple(_event(line, held.contents, ladders) for line in view.taken),
         waiting=(*_troubles(view), *((lost,) if lost else ())),
-        actions=possible_actions(view, role, core.now()) if here or writer is not None else (),
+        actions=possible_actions(view, role, core.now()) if may else (),
         delivery=ladders.get(held.task),
         acts_on=await label_of(core.store, log, writer) if writer is not None and not here else "",
         requests=await asked_views(core, row),

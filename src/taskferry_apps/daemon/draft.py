@@ -48,7 +48,7 @@ from ..audit_logs import own_changes, peer_changes
 from .core import Core
 from .port import DaemonRefusal
 from .steps import record_of
-from .unserved import unserved
+from .unserved import check_not_former, unserved
 
 __all__ = ["LIFETIME_MS", "Draft", "Posted", "Thread", "refusal_of", "wrap_keys"]
 
@@ -321,6 +321,7 @@ class Draft:
     async def _seal(self, content: Content, mine: AgentRef, peer: AgentRef) -> Sealed:
         self.core.check_may_sign()
         self.core.clock.check()
+        check_not_former(mine, peer)
         to = await self._recipient(peer)
         sequence = await self._next_sequence(peer)
         try:

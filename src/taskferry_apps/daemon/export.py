@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.envelope import parse_envelope
+from taskferry_protocol.former_names import of_name
 from taskferry_protocol.handoff import Kept, export_handoff
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.records import ConnectionState, TaskRecord
@@ -48,8 +49,10 @@ async def handoff_of(core: Core, held: Held, row: TaskRecord) -> bytes:
     accounts = senders | {row.mine.account, row.peer.account}
     logs = [log for account in sorted(accounts) if (log := await core.logs.get(account)) is not None]
     connection: tuple[bytes, bytes] | None = None
-    for bond in await bonds_between(core.store, row.mine, row.peer):
-        if bond.record.state in _CONSENTED and bond.record.accept_raw:
+    for bond in await bonds_between(core.store, of_name(row.mine), of_name(row.peer)):
+        # Of a former agent there may be later ones, which are the next agent's.
+        is_later = bond.record.created_at > row.created_at and connection is not None
+        if bond.record.state in _CONSENTED and bond.record.accept_raw and not is_later:
             connection = (bond.record.request_raw, bond.record.accept_raw)
     return export_handoff(
         held.task,

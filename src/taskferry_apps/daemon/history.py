@@ -9,6 +9,7 @@ from typing import Final
 import attrs
 import trio
 
+from taskferry_protocol.former_names import is_former
 from taskferry_protocol.ids import AgentRef, ConversationId, Instant
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import decode_content
@@ -42,7 +43,7 @@ from .history_port import (
 from .lines import line_of
 from .listing import parse_task_cursor, task_cursor, task_query
 from .mail import MOST, parse_cursor
-from .names import handle_of, may_use, named_peer, own_agent, require_owner
+from .names import agent_read, handle_of, may_use, named_peer, require_owner
 from .port import Caller, DaemonRefusal
 from .views import TaskSummary
 from .visibility import UNSEEN, shown_rows, without_hidden
@@ -168,7 +169,7 @@ class History:
                 page = await self._core.store.tasks_filtered(
                     TaskFilter(standings=standings), None, limit - len(rows)
                 )
-                rows += page.items
+                rows += [row for row in page.items if not is_former(row.mine.name)]
         return _with_progress(await task_summaries(self._core, rows), rows)
 
     async def _find(
@@ -236,7 +237,7 @@ class History:
     async def _agents(self, caller: Caller, agent: str) -> frozenset[AgentRef] | None:
         """The agents that count, empty for all; None if there is none that the caller may act as."""
         if agent:
-            return frozenset({await own_agent(self._core, caller, agent, "agent")})
+            return frozenset({await agent_read(self._core, caller, agent)})
         if caller.agents is None:
             return frozenset()
         return frozenset(self._core.agent(name) for name in caller.agents) or None

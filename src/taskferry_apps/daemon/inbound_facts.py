@@ -84,7 +84,7 @@ async def gather_facts(
 
 
 def _unanswered(bonds: Sequence[Bond]) -> int:
-    """The peer's requests that nobody here has answered, withdrawn ones too."""
+    """The peer's requests that nobody here has answered, those that were taken back, too."""
     count = 0
     for bond in bonds:
         record = bond.record

@@ -384,7 +384,7 @@ class Link:
             await receipts.say()
             # In this order: whatever log position the due ones quote, the relay has it before them.
             due = await outbound.due()
-            self._published = await publisher.publish(outbound.telling(due))
+            self._published = await publisher.publish()
             self.published.ring()
             if due:
                 await outbound.send(due)

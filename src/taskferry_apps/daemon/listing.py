@@ -16,7 +16,7 @@ from .bonds import Bond, all_bonds
 from .core import Core
 from .describe import connection_views as views_of
 from .describe_tasks import task_summaries
-from .names import may_use, no_agent, own_agent, require_owner
+from .names import agent_read, may_use, no_agent, own_agent, require_owner
 from .port import Caller, DaemonRefusal
 from .views import AccountView, AgentView, ConnectionView, TaskSummary
 from .visibility import shown_rows
@@ -124,7 +124,7 @@ async def task_list(
     core: Core, caller: Caller, agent: str, state: str, role: str, cursor: str, limit: int
 ) -> tuple[tuple[TaskSummary, ...], str]:
     """Tasks of the agents that the caller may act as, newest first, and the cursor to go on from."""
-    name = (await own_agent(core, caller, agent, "agent")).name if agent else None
+    name = (await agent_read(core, caller, agent)).name if agent else None
     query = task_query(caller, name, state, role)
     page = await core.store.task_page(query, parse_task_cursor(cursor), max(1, min(limit, 200)))
     seen = await shown_rows(core, caller, page.items)
@@ -169,12 +169,22 @@ async def connection_views(core: Core, caller: Caller, state: str, agent: str) -
     """Connections of the agents that the caller may act as, newest first."""
     name = (await own_agent(core, caller, agent, "agent")).name if agent else None
     bonds = await all_bonds(core.store, name)
+    begun = {one.name: one.created_at for one in await core.store.agents()}
     shown = [
         bond
         for bond in reversed(bonds)
-        if may_use(caller, bond.record.mine.name) and state in {"", bond.record.state.value}
+        if may_use(caller, bond.record.mine.name)
+        and state in {"", bond.record.state.value}
+        and (caller.is_owner or not _is_former(bond, begun))
     ]
     return await views_of(core, shown)
+
+
+def _is_former(bond: Bond, begun: Mapping[str, Instant]) -> bool:
+    """Whether a connection was over before our agent was, which may be another than had it."""
+    record = bond.record
+    over = record.state in {ConnectionState.ENDED, ConnectionState.EXPIRED}
+    return over and record.created_at < begun.get(record.mine.name, record.created_at)
 
 
 async def connection_page(

@@ -27,7 +27,7 @@ from .core import Core
 from .describe import event_view, message_views, quarantine_view
 from .draft import Draft
 from .leasing import check_hold, find_runtime, hand_over, other_agent, pause
-from .names import may_use, not_found, own_agent, require_owner
+from .names import agent_read, may_use, not_found, own_agent, require_owner
 from .port import Caller, DaemonRefusal, Handing, Hold, Look
 from .search import find_message
 from .telling import tells
@@ -147,7 +147,7 @@ class Mail:
         core = self._core
         if not agent and not caller.is_owner:
             agent = sorted(caller.agents or ("",))[0]
-        name = (await own_agent(core, caller, agent, "agent")).name if agent else None
+        name = (await agent_read(core, caller, agent)).name if agent else None
         page = await core.store.message_page(
             MessageQuery(agent=name), parse_cursor(cursor), _within(limit), Order.NEWEST_FIRST
         )

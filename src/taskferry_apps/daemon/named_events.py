@@ -55,7 +55,7 @@ async def _followed(draft: Draft, held: Held, row: TaskRecord, event: TaskEvent)
             continue
         found = await _open(draft, item.envelope, item.sealed, held.task, row)
         if found is not None:
-            held = _taken(draft, held, *found)
+            held = await _taken(draft, held, *found)
             wanted += _before(found[1])
     return held
 
@@ -77,7 +77,7 @@ async def take_if_named(draft: Draft, envelope: Envelope, sealed: bytes) -> bool
     found = await _open(draft, envelope.raw, sealed, link.task, row)
     if found is None:
         return False
-    held = await _followed(draft, _taken(draft, before, *found), row, found[1])
+    held = await _followed(draft, await _taken(draft, before, *found), row, found[1])
     await _reopen(draft, before, held)
     draft.add(SaveTask(row_after(row, held.view, held.contents, draft.now)))
     await _tell(draft, before, held, row)
@@ -118,8 +118,8 @@ async def _open(draft: Draft, raw: bytes, sealed: bytes, task: Hash, row: TaskRe
     return envelope, event, opened
 
 
-def _taken(draft: Draft, held: Held, envelope: Envelope, event: TaskEvent, opened: Opened) -> Held:
-    record = held_message(draft, envelope, opened.content)
+async def _taken(draft: Draft, held: Held, envelope: Envelope, event: TaskEvent, opened: Opened) -> Held:
+    record = await held_message(draft, envelope, opened.content)
     draft.add(
         StoreMessage(record, envelope.raw, opened.key),
         AddTaskEvent(
@@ -140,15 +140,15 @@ async def _reopen(draft: Draft, before: Held, after: Held) -> None:
     for event in fresh:
         item = items.get(event.hash)
         if item is not None and item.code == RejectCode.UNKNOWN_SEEN.value:
-            _bring(draft, item, before.contents[event.hash])
+            await _bring(draft, item, before.contents[event.hash])
             draft.add(DropQuarantine(event.hash))
 
 
-def _bring(draft: Draft, item: QuarantineRecord, content: Content) -> None:
+async def _bring(draft: Draft, item: QuarantineRecord, content: Content) -> None:
     quiet = isinstance(content.body, TaskSeen)
     inbox = InboxState.QUIET if quiet else InboxState.UNREAD
     envelope = parse_envelope(item.envelope)
-    draft.add(StoreMessage(held_message(draft, envelope, content, inbox), item.envelope, item.key))
+    draft.add(StoreMessage(await held_message(draft, envelope, content, inbox), item.envelope, item.key))
 
 
 def _taken_in(held: Held) -> set[Hash]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from taskferry_protocol.errors import RemoteProtocolError
+from taskferry_protocol.former_names import is_former
 from taskferry_protocol.ids import AccountId, AgentRef, Handle, Hash, is_name
 
 from .core import Core
@@ -13,6 +14,7 @@ from .port import Caller, DaemonRefusal
 
 __all__ = [
     "LEAST_PREFIX",
+    "agent_read",
     "handle_of",
     "match_prefix",
     "may_use",
@@ -73,6 +75,16 @@ async def own_agent(core: Core, caller: Caller, text: str, field: str = "from") 
     if not caller.is_owner:
         core.ran[name] = core.now()
     return core.agent(name)
+
+
+async def agent_read(core: Core, caller: Caller, text: str, field: str = "agent") -> AgentRef:
+    """As `own_agent`; the owner may name a former agent, too, to read what was said by it and to it."""
+    name = text.rpartition("/")[2]
+    if caller.is_owner and is_former(name):
+        own = await core.own_log()
+        if text in {name, f"@{own.state.name}/{name}"} and name.partition("~")[0] in own.state.made:
+            return core.agent(name)
+    return await own_agent(core, caller, text, field)
 
 
 def no_agent(text: str, field: str) -> DaemonRefusal:

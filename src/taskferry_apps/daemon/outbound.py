@@ -24,7 +24,6 @@ from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import Outcome, ParcelAccepted, Refusal
 from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.limits import ENVELOPE_BYTES, MINUTE_MS
-from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.records import (
     ConnectionState,
     DeferOutbox,
@@ -156,12 +155,6 @@ class Outbound:
                     await _hold_back(draft, entry)
             await draft.commit()
         return tuple(entry for entry in due if entry.to.account not in held)
-
-    def telling(self, due: Sequence[OutboxRecord]) -> frozenset[AccountId]:
-        """The accounts to which news of this one is under way, or among what is due."""
-        sent = [entry for one in self._under_way for entry in one.entries]
-        news = [entry for entry in (*sent, *due) if entry.cls == MessageClass.ACCOUNT.value]
-        return frozenset(entry.to.account for entry in news)
 
     async def send(self, due: Sequence[OutboxRecord]) -> None:
         """Hand the first of these to the relay, once it takes any; `settle` hears what it answers.

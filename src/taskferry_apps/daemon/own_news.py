@@ -8,7 +8,7 @@ it, and says it itself if none comes: a relay could hide from a peer for ever wh
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from taskferry_protocol.account_state import DeviceStatus
@@ -16,18 +16,20 @@ from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.ids import AccountId, AgentRef
 from taskferry_protocol.limits import MINUTE_MS
 from taskferry_protocol.messages import AccountUpdate
-from taskferry_protocol.records import DropSetting, PutSetting
+from taskferry_protocol.records import ConnectionState, DropSetting, PutSetting, SaveConnection
+from taskferry_stores.port import DaemonStore
 
 from ..audit_logs import stated_at
 from ..logs import get_logger
-from .audience import connected_owners
+from .audience import connected_owners, reachable
 from .core import Core
 from .draft import LIFETIME_MS, Draft
 from .port import DaemonRefusal
 
-__all__ = ["UNTOLD", "announce", "heard_of", "note_lately_signed", "note_untold", "tell_untold"]
+__all__ = ["UNTOLD", "announce", "heard_of", "note_lately_signed", "note_untold", "tell_untold", "untold"]
 
-#: The setting that notes what nobody's word has come about: JSON with `at`, and the indices `from` and `to`.
+#: The setting that notes what nobody's word has come about: JSON with `at`, the indices `from` and `to`, and
+#: in `also` the accounts whose last connection the news itself has ended.
 UNTOLD: Final = "own news"
 #: The word of another device waits in the mailbox where it was said at all.
 _PATIENCE_MS: Final = 2 * MINUTE_MS
@@ -35,10 +37,15 @@ _PATIENCE_MS: Final = 2 * MINUTE_MS
 _UPDATE: Final = 64
 
 
-async def announce(draft: Draft, start: int, statements: Sequence[bytes]) -> None:
-    """Tell every connected account, and the owner's other devices, of statements from index `start` on."""
+async def announce(
+    draft: Draft, start: int, statements: Sequence[bytes], also: Collection[AccountId] = ()
+) -> None:
+    """Tell every connected account, and the owner's other devices, of statements from index `start` on.
+
+    `also` are accounts that were connected before these statements.
+    """
     own = AgentRef(draft.core.own, "")
-    told = set(await connected_owners(draft))
+    told = {*await connected_owners(draft), *await reachable(draft, also)}
     log = await draft.own_log()
     if len(log.state.active_devices()) > 1:
         told.add(draft.core.own)
@@ -51,11 +58,30 @@ async def note_untold(draft: Draft, held: AccountLog | None, log: AccountLog) ->
     """Note what the relay has shown of our own log, in the draft that takes it."""
     if log.account != draft.core.own or held is None:
         return
-    start, at = held.shared_with(log), draft.now
+    start, at, also = held.shared_with(log), draft.now, _cut_off(draft)
     if raw := await draft.setting(UNTOLD):
         noted = json.loads(raw)
         start, at = min(start, noted["from"]), noted["at"]
-    _put(draft, at, start, log.state.length)
+        also |= _also(noted)
+    _put(draft, at, start, log.state.length, also)
+
+
+async def untold(store: DaemonStore) -> frozenset[AccountId]:
+    """The accounts of which nobody else would be told what is noted: news has ended what they had."""
+    raw = (await store.settings((UNTOLD,))).get(UNTOLD)
+    return frozenset() if raw is None else _also(json.loads(raw))
+
+
+def _cut_off(draft: Draft) -> frozenset[AccountId]:
+    """The accounts of connections in force that this draft ends."""
+    saved = (change.connection for change in draft.changes if isinstance(change, SaveConnection))
+    return frozenset(
+        one.peer.account for one in saved if one.accept_raw and one.state is ConnectionState.ENDED
+    )
+
+
+def _also(noted: Mapping[str, list[str]]) -> frozenset[AccountId]:
+    return frozenset(AccountId(bytes.fromhex(account)) for account in noted.get("also", ()))
 
 
 async def note_lately_signed(draft: Draft) -> None:
@@ -68,10 +94,11 @@ async def note_lately_signed(draft: Draft) -> None:
     first = end = log.state.length
     while first > max(0, end - _UPDATE) and draft.now - stated_at(log, first - 1) < LIFETIME_MS:
         first -= 1
+    also = frozenset[AccountId]()
     if raw := await draft.setting(UNTOLD):
-        first = min(first, json.loads(raw)["from"])
+        first, also = min(first, json.loads(raw)["from"]), _also(json.loads(raw))
     if first < end:
-        _put(draft, draft.now, first, end)
+        _put(draft, draft.now, first, end, also)
 
 
 async def heard_of(draft: Draft, sender: AccountId, update: AccountUpdate) -> None:
@@ -84,7 +111,7 @@ async def heard_of(draft: Draft, sender: AccountId, update: AccountUpdate) -> No
     if log.statements[update.start : end] != update.statements or not update.start <= noted["from"] < end:
         return
     if end < noted["to"]:
-        _put(draft, noted["at"], end, noted["to"])
+        _put(draft, noted["at"], end, noted["to"], _also(noted))
     else:
         draft.add(DropSetting(UNTOLD))
 
@@ -105,7 +132,7 @@ async def tell_untold(core: Core) -> None:
         mine, statements = log.state.devices.get(core.device), log.statements[noted["from"] : noted["to"]]
         if mine is not None and mine.status is DeviceStatus.ACTIVE and statements:
             try:
-                await announce(draft, noted["from"], statements)
+                await announce(draft, noted["from"], statements, _also(noted))
             except DaemonRefusal as refused:
                 get_logger().warning("news of the own account are not announced yet", reason=refused.code)
                 return
@@ -113,5 +140,6 @@ async def tell_untold(core: Core) -> None:
         await draft.commit()
 
 
-def _put(draft: Draft, at: int, start: int, end: int) -> None:
-    draft.add(PutSetting(UNTOLD, json.dumps({"at": at, "from": start, "to": end}).encode()))
+def _put(draft: Draft, at: int, start: int, end: int, also: Iterable[AccountId]) -> None:
+    row = {"at": at, "from": start, "to": end, "also": sorted(account.hex() for account in also)}
+    draft.add(PutSetting(UNTOLD, json.dumps(row).encode()))

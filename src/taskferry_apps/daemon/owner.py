@@ -42,7 +42,7 @@ from .publications import Publication, Subject, note
 from .recovery_standing import backups_for
 from .shares import share
 from .tickets import FORGET_TICKET, keep_ticket
-from .withdrawn import end_powers
+from .withdrawn import end_powers, set_apart
 
 __all__ = ["Owner", "check_relay_address"]
 
@@ -245,7 +245,7 @@ class Owner:
             )
         async with core.undivided():
             draft = Draft(core)
-            log = await draft.own_log()
+            log = before = await draft.own_log()
             if agent.name in log.state.agents:
                 raise DaemonRefusal(
                     "conflict",
@@ -276,6 +276,7 @@ class Owner:
             )
             # What an earlier program kept when one of that name was withdrawn is not this one's.
             await end_powers(draft, {agent.name})
+            set_apart(draft, before, {agent.name})
             row = LocalAgent(agent.name, json.dumps({}), draft.now)
             await share(draft, (SharedCard(card), shared_agent(row, draft.now)))
             draft.add(PutAgent(row))

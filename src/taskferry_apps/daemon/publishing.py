@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
@@ -12,6 +12,7 @@ from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.frame_items import statement_page
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.limits import MINUTE_MS, STATEMENTS
+from taskferry_protocol.messages import MessageClass
 from taskferry_protocol.records import ConnectionState, GrantRecord
 from taskferry_transports.backoff import LONGEST, LONGEST_ASKED, SHORTEST
 
@@ -19,7 +20,8 @@ from ..logs import get_logger
 from ..relay_client import CallRefused, RelayClient
 from .bonds import Bond, all_bonds
 from .core import Core
-from .draft import Draft
+from .draft import LIFETIME_MS, Draft
+from .own_news import untold
 from .publications import Publication, Subject, note, noted, strike
 
 __all__ = ["Publisher", "fetch_log", "publish_everything"]
@@ -38,6 +40,8 @@ _LATER: Final = frozenset(
 )
 #: How often at most a relay is asked for all connections: one that shows no end would be asked for ever.
 _REGAIN_MS: Final = 10 * MINUTE_MS
+#: An end waits so long at most for news that go to the same peer.
+_NEWS_MS: Final = 60 * MINUTE_MS
 #: What the relay has is another machine's word, which that one signed without having heard of this one.
 _OVERTAKEN: Final = frozenset({RejectCode.STALE_GRANT, RejectCode.BAD_GRANT})
 
@@ -120,16 +124,13 @@ class Publisher:
         self._may_regain_at = Instant(0)
         self._overtaken: dict[Publication, calls.CallRequest] = {}
 
-    async def publish(self, telling: Collection[AccountId] = ()) -> int:
-        """Everything that is due; how many statements of our log the relay has then. Raises LinkEnded.
-
-        An end waits for news that goes to accounts in `telling`: the relay carries none once all is ended.
-        """
+    async def publish(self) -> int:
+        """Everything that is due; how many statements of our log the relay has then. Raises LinkEnded."""
         await self._publish_log()
         for item in await noted(self._core.store):
             if self._not_before.get(item, Instant(0)) > self._core.now():
                 continue
-            if telling and await self._peer_of_end(item) in telling:
+            if item.subject is Subject.END and await self._waits_for_news(item):
                 continue
             request = await self._request(item)
             # What was signed meanwhile quotes a log that may be longer than what was just published.
@@ -162,11 +163,20 @@ class Publisher:
                     await strike(self._core, item)
         return self._published
 
-    async def _peer_of_end(self, item: Publication) -> AccountId | None:
-        if item.subject is not Subject.END:
-            return None
-        record = (await self._core.store.connections((Hash(item.key),))).get(Hash(item.key))
-        return record.peer.account if record is not None else None
+    async def _waits_for_news(self, end: Publication) -> bool:
+        """Whether the peer is still to be told what is new with our account: after its end the relay carries
+        none to it. News that the relay puts off are waited for, too, though not for ever.
+        """
+        store, now = self._core.store, self._core.now()
+        record = (await store.connections((Hash(end.key),))).get(Hash(end.key))
+        if record is None:
+            return False
+        account = AgentRef(record.peer.account, "")
+        # In this order: what is noted goes into the outbox.
+        if account.account in await untold(store) and abs(now - record.updated_at) < _NEWS_MS:
+            return True
+        since = Instant(now + LIFETIME_MS - _NEWS_MS)
+        return bool(await store.outbox_for((account,), MessageClass.ACCOUNT.value, since))
 
     async def _ask_anew(self) -> None:
         now = self._core.now()

@@ -10,6 +10,7 @@ import attrs
 import trio
 
 from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.former_names import of_name
 from taskferry_protocol.ids import AgentRef, Hash
 from taskferry_protocol.limits import RECEIPT_ITEMS
 from taskferry_protocol.messages import ConnectionRequested, Outcome, Receipt, ReceiptItem
@@ -136,7 +137,8 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
     marks: set[tuple[Hash, Mark]] = set()
     for item in body.items:
         for message in messages.get(item.hash, ()):
-            if message.rung is None or (message.mine, message.peer) != (arrival.mine, arrival.peer):
+            sides = (of_name(message.mine), of_name(message.peer))
+            if message.rung is None or sides != (arrival.mine, arrival.peer):
                 continue
             code = item.code or ""
             ours = True

@@ -14,7 +14,9 @@ from typing import Final
 
 import attrs
 
+from taskferry_protocol.envelope import Envelope, parse_envelope
 from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.former import made_since
 from taskferry_protocol.ids import AccountId, Hash, Instant
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.links import Role
@@ -32,6 +34,7 @@ __all__ = [
     "brought_again",
     "is_barred_there",
     "is_early",
+    "is_to_former",
     "is_untimely_there",
     "note_expired",
     "repeat_expired",
@@ -98,6 +101,12 @@ def is_untimely_there(message: MessageRecord) -> bool:
 def is_barred_there(message: MessageRecord) -> bool:
     """Whether only a permission keeps a message of ours from its peer."""
     return message.rung is Rung.FAILED and message.code in _BARRED
+
+
+async def is_to_former(draft: Draft, envelope: Envelope) -> bool:
+    """Whether something of ours was said to an agent that was withdrawn: it is nothing for the next one."""
+    to, log = envelope.header.to, await draft.log(envelope.header.to.account)
+    return log is not None and made_since(log, to.name, envelope.header.to_log.length)
 
 
 async def note_expired(draft: Draft, message: MessageRecord) -> None:
@@ -167,6 +176,8 @@ async def _bring(draft: Draft, message: MessageRecord) -> bool:
     row = next((row for row in rows if (row.mine, row.peer) == (message.mine, message.peer)), None)
     kept = (await store.sealed((message.hash,))).get(message.hash)
     if row is None or kept is None or not await _is_wanted(draft, row, message):
+        return False
+    if await is_to_former(draft, parse_envelope(kept.envelope)):
         return False
     mark = draft.mark()
     try:

@@ -24,7 +24,7 @@ from taskferry_protocol.records import (
 
 from .draft import Draft
 from .port import DaemonRefusal
-from .repeating import is_barred_there, note_expired
+from .repeating import is_barred_there, is_to_former, note_expired
 
 __all__ = ["offer_refused_again"]
 
@@ -54,8 +54,11 @@ async def offer_refused_again(draft: Draft, mine: AgentRef, peer: AgentRef) -> N
         if message.task not in tasks or message.hash not in sealed:
             continue
         kept = sealed[message.hash]
+        envelope = parse_envelope(kept.envelope)
+        if await is_to_former(draft, envelope):
+            continue
         try:
-            parcel = await draft.wrap(parse_envelope(kept.envelope), kept.key)
+            parcel = await draft.wrap(envelope, kept.key)
         except DaemonRefusal:
             continue  # nobody serves that agent any more
         entry = OutboxRecord(

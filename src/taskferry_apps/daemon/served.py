@@ -8,7 +8,7 @@ from taskferry_protocol.records import DropAgent, PutAgent
 from .agent_settings import new_row
 from .agents_told import let_go, told_of
 from .draft import Draft
-from .withdrawn import end_local_powers, end_powers
+from .withdrawn import end_local_powers, end_powers, set_apart
 
 __all__ = ["settle_served"]
 
@@ -31,7 +31,9 @@ async def settle_served(draft: Draft, before: AccountLog | None, log: AccountLog
     if before is not None:
         gone = withdrawn(before, log)
         await end_powers(draft, gone)
-        await end_local_powers(draft, log.state.agents.keys() - before.state.agents.keys() - gone)
+        new = log.state.agents.keys() - (before.state.agents.keys() - gone)
+        await end_local_powers(draft, new - gone)
+        set_apart(draft, before, new)
     for name in sorted(serves - (held.keys() - gone)):
         draft.add(PutAgent(new_row(name, await told_of(draft, name), draft.now)))
         draft.tell("agent", name, state="created")

@@ -201,7 +201,7 @@ async def _take_connection(draft: Draft, item: SharedConnection, *, told_at: Ins
             if grant.request == request.hash
         ),
     )
-    draft.add(SaveConnection(attrs.evolve(record, withdrawn=Bond(record).taken_back)))
+    draft.add(SaveConnection(attrs.evolve(record, taken_back=Bond(record).taken_back)))
 
 
 async def _go_on(
@@ -228,7 +228,7 @@ async def _go_on(
     if item.end:
         kind, again = recall_end(item.end).kind.value, _again(item, held.mine, told_at=told_at)
         now = attrs.evolve(now, state=ConnectionState.ENDED, end_raw=item.end, end_kind=kind, again_at=again)
-        now = attrs.evolve(now, withdrawn=Bond(now).taken_back)
+        now = attrs.evolve(now, taken_back=Bond(now).taken_back)
         await note_end(draft, now)
     if now is not held:
         draft.add(SaveConnection(attrs.evolve(now, updated_at=draft.now)))
@@ -362,7 +362,7 @@ async def _take_message(draft: Draft, item: SharedMessage, tasks: _Tasks) -> Non
     if any(row is not None and row.hash != envelope.hash for row in (seen.by_id, seen.by_seq)):
         return
     content = open_with_key(envelope, item.key)
-    record = held_message(draft, envelope, content)
+    record = await held_message(draft, envelope, content)
     draft.add(StoreMessage(record, envelope.raw, item.key))
     if seen.by_id is None:
         draft.add(

@@ -66,5 +66,5 @@ def _is_forgotten(record: PeerConnection, drained: Instant) -> bool:
     if record.accept_raw or record.expires_at >= drained - KEPT_MS:
         return False
     if record.state is ConnectionState.ENDED:
-        return record.withdrawn
+        return record.taken_back
     return Bond(record).asked_by_peer

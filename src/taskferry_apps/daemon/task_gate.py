@@ -11,6 +11,7 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.audit import AuditKind
+from taskferry_protocol.former_names import is_former
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import EventType, Role
 from taskferry_protocol.messages import TaskRequest
@@ -130,7 +131,7 @@ async def hold_shared(draft: Draft, row: TaskRecord, held: Held) -> None:
     What its gate let pass, the other device does not say; so this one asks its owner, too. History comes in
     parts, and words of the peer's may come ahead of it: each part is looked at, until somebody has decided.
     """
-    if row.role != Role.WORKER.value:
+    if row.role != Role.WORKER.value or is_former(row.mine.name):
         return
     gate = (await draft.core.store.gates((row.task,))).get(row.task)
     known = gate is not None and gate.peer == row.peer

@@ -10,6 +10,7 @@ import attrs
 from taskferry_protocol.account_state import DeviceStatus
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.envelope import Envelope
+from taskferry_protocol.former_names import is_former
 from taskferry_protocol.ids import AccountId, AgentRef, ConversationId, DeviceId, Hash, Instant
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import (
@@ -191,7 +192,7 @@ def row_after(row: TaskRecord, view: TaskView, contents: Mapping[Hash, Content],
     return attrs.evolve(
         row,
         state=view.state.value if view.state is not None else "unknown",
-        open=not view.is_final,
+        open=not view.is_final and not is_former(row.mine.name),
         snapshot=json.dumps(attrs.asdict(summary), separators=(",", ":")).encode(),
         updated_at=now,
         deadline=view.terms.deadline if view.terms is not None else None,

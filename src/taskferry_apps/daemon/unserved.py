@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from taskferry_protocol.accounts import AccountLog, DeviceStatus
 from taskferry_protocol.errors import RejectCode
+from taskferry_protocol.former_names import is_former, shown_agent
 from taskferry_protocol.ids import AgentRef, DeviceId
 
 from .port import DaemonRefusal
 
-__all__ = ["PUT_OUT", "check_not_put_out", "unserved"]
+__all__ = ["PUT_OUT", "check_not_former", "check_not_put_out", "unserved"]
 
 #: For whoever sends from a machine of which the relay says so.
 PUT_OUT = (
@@ -34,6 +35,18 @@ def unserved(log: AccountLog, to: AgentRef, name: str) -> DaemonRefusal:
         f"Ask {owner} by another way to let a machine serve it again.",
         status=404,
     )
+
+
+def check_not_former(*agents: AgentRef) -> None:
+    """Nothing if all are agents that there may be now. Raises DaemonRefusal(unknown-agent)."""
+    for agent in agents:
+        if is_former(agent.name):
+            raise DaemonRefusal(
+                RejectCode.UNKNOWN_AGENT.value,
+                f"{shown_agent(agent.name)} was withdrawn: nothing is said by it or to it any more.",
+                "Who has the name now is another agent, with tasks of its own.",
+                status=409,
+            )
 
 
 def check_not_put_out(log: AccountLog, device: DeviceId) -> None:

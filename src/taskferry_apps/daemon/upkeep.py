@@ -34,6 +34,7 @@ from .second_looks import SecondLooks
 from .strangers import Strangers
 from .tasks import Tasks
 from .telling import keep_ran
+from .withdrawing import finish_withdrawals
 from .words_apart import bring_together
 
 __all__ = ["Upkeep"]
@@ -82,6 +83,8 @@ class Upkeep:
         await self._second_looks.take_due()
         await pass_on_late(self._core)
         await tell_untold(self._core)
+        if connected:
+            await finish_withdrawals(self._core, self._owner, self._link)
         await self._connections.expire_requests()
         drained = self._link.drained_until
         if drained:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import trio
@@ -10,24 +12,27 @@ from taskferry_protocol import accounts
 from taskferry_protocol.connections import EndKind
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import ConnectionEnded
-from taskferry_protocol.records import Direction, MessageQuery, Order, Rung
+from taskferry_protocol.records import Direction, DropSetting, MessageQuery, Order, PutSetting, Rung
 
-from .bonds import all_bonds
+from ..logs import get_logger
+from .bonds import Bond, all_bonds
 from .core import Core
 from .draft import Draft
 from .ending import LIVE, end_bond
 from .link import Link
 from .names import no_agent, require_owner
 from .owner import Owner
-from .port import Caller
+from .port import Caller, DaemonRefusal
 from .route import unreachable
 from .served import settle_served
 from .withdrawn import share_ends
 
-__all__ = ["withdraw_agent"]
+__all__ = ["finish_withdrawals", "withdraw_agent"]
 
 #: How long the word to its peers may take to the relay, which has the signed ends besides.
 _TELL_S: Final = 5.0
+#: The setting that names those whose connections are ended, and which are to be withdrawn: JSON.
+_KEY: Final = "agents being withdrawn"
 #: As many of its newest messages are looked at for words to peers that wait.
 _LOOKED_AT: Final = 500
 
@@ -35,8 +40,8 @@ _LOOKED_AT: Final = 500
 async def withdraw_agent(core: Core, owner: Owner, link: Link, caller: Caller, agent: str) -> int:
     """No device serves it any more, and what its name was good for ends; how many connections that were.
 
-    Cut off in between, its connections are ended and it is there: who asks again goes on. Where peers have to
-    be told, the relay is needed: once the agent is withdrawn nobody could tell them.
+    Refused in between, its connections are ended and it is there: who asks again goes on. A daemon that ends
+    in between goes on by itself. Where peers have to be told, the relay is needed: afterwards nobody could.
     Raises DaemonRefusal: not-found, conflict, relay-unreachable, not-authorized, locked.
     """
     require_owner(caller)
@@ -51,22 +56,67 @@ async def withdraw_agent(core: Core, owner: Owner, link: Link, caller: Caller, a
         if (live or told) and not link.connected:
             raise unreachable("")
         ends = [await end_bond(draft, bond, EndKind.REVOKED, "", None) for bond in live]
+        await _note(draft, {*await _noted(draft), name})
         await draft.commit()
     core.outgoing.ring()
-    await _wait_relayed(core, link, told.union(filter(None, ends)))
+    try:
+        await _wait_relayed(core, link, told.union(filter(None, ends)))
+        await _set_down(core, owner, name, log.state.made[name], live)
+    except DaemonRefusal:
+        # Its owner is told, and asks again or thinks better of it.
+        await _forget(core, name)
+        raise
+    return len(live)
+
+
+async def finish_withdrawals(core: Core, owner: Owner, link: Link) -> None:
+    """Go on with what this daemon was ended in the midst of. The lock must be free.
+
+    Whoever asked was told nothing, and the peers were told of ends alone.
+    """
+    noted = await _noted(Draft(core))
+    made = (await core.own_log()).state.made if noted else {}
+    for name in sorted(noted):
+        try:
+            await _wait_relayed(core, link, await _ends_under_way(core, name))
+            bonds = await all_bonds(core.store, name)
+            ended = [bond for bond in bonds if bond.record.end_raw]
+            await _set_down(core, owner, name, made.get(name, ()), ended)
+        except DaemonRefusal as refused:
+            # The key is locked, another device was faster, the relay has gone: the next round goes on.
+            get_logger().info("an agent is not withdrawn yet", agent=name, reason=refused.code)
+
+
+async def _set_down(core: Core, owner: Owner, name: str, made: tuple[int, ...], live: Sequence[Bond]) -> None:
+    """Let no device serve the one that was `made` last then; `live` are its connections, which are ended."""
     async with core.undivided():
         draft = Draft(core)
         before = await draft.own_log()
-        if name in before.state.agents:
+        if name in before.state.agents and before.state.made[name] == made:
             gone = accounts.set_agent(before.state, name, (), at=draft.now, by=core.manage)
             log = await owner.extend(draft, gone)
             await settle_served(draft, before, log)
             ended = await core.store.connections([bond.record.request for bond in live])
             await share_ends(draft, tuple(ended.values()))
             draft.tell("agent", name, state="withdrawn")
-            await draft.commit()
+        await _note(draft, await _noted(draft) - {name})
+        await draft.commit()
     core.outgoing.ring()
-    return len(live)
+
+
+async def _noted(draft: Draft) -> set[str]:
+    return set(json.loads(await draft.setting(_KEY) or b"[]"))
+
+
+async def _note(draft: Draft, names: Collection[str]) -> None:
+    draft.add(PutSetting(_KEY, json.dumps(sorted(names)).encode()) if names else DropSetting(_KEY))
+
+
+async def _forget(core: Core, name: str) -> None:
+    async with core.lock:
+        draft = Draft(core)
+        await _note(draft, await _noted(draft) - {name})
+        await draft.commit()
 
 
 async def _ends_under_way(core: Core, name: str) -> set[Hash]:

@@ -1,6 +1,7 @@
 """What goes with an agent that was withdrawn: all that its name was good for on this machine.
 
-Whoever gets the name later is another agent. Messages and tasks stay, as what was said.
+Whoever gets the name later is another agent. Messages and tasks stay, as what was said: for the owner, who
+sees them under the former one's name, and for nobody else.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from collections.abc import AsyncIterator, Collection
 
 import attrs
 
+from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.audit import AuditKind
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.records import (
@@ -27,7 +29,7 @@ from taskferry_protocol.records import (
     RevokeToken,
     SaveApproval,
 )
-from taskferry_protocol.records.forgetting import ForgetAnswers
+from taskferry_protocol.records.forgetting import ForgetAnswers, SetApart
 
 from .bonds import all_bonds
 from .draft import Draft
@@ -40,7 +42,7 @@ from .shares import connection_item, share_with
 from .steps import scope_of
 from .wake_store import drop_wakes
 
-__all__ = ["end_local_powers", "end_powers", "share_ends"]
+__all__ = ["end_local_powers", "end_powers", "set_apart", "share_ends"]
 
 _PAGE = 500
 #: Who ended it, in the audit log and in what is decided: it follows from the account log.
@@ -70,6 +72,16 @@ async def end_local_powers(draft: Draft, agents: Collection[str]) -> None:
             await remove_rule(draft, rule, _BY)
     for name in sorted(agents):
         await _end_all_of(draft, name)
+
+
+def set_apart(draft: Draft, before: AccountLog, agents: Collection[str]) -> None:
+    """Keep what was of those that had these names by the log `before` apart from what is the next ones'."""
+    core = draft.core
+    for name in sorted(agents):
+        if number := len(before.state.made.get(name, ())):
+            draft.add(SetApart(core.agent(name), number))
+            core.last_seen.pop(name, None)
+            core.ran.pop(name, None)
 
 
 async def share_ends(draft: Draft, ended: Collection[PeerConnection]) -> None:

@@ -13,6 +13,8 @@ from typing import Final
 
 from markupsafe import Markup
 
+from taskferry_protocol.former_names import shown_agent
+
 from ..visible import one_line, visible
 
 __all__ = [
@@ -176,4 +178,5 @@ FILTERS: Final[Mapping[str, Callable[..., object]]] = {
     "plain": plain,
     "pill": pill,
     "short": short,
+    "agent": shown_agent,
 }

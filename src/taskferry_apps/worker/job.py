@@ -27,7 +27,7 @@ from .progress import Progress, Waiting
 from .room import Room
 from .running import Command, Ended, run
 from .seat import Seat, leased
-from .steps import Kept, Next, Stage, begun, is_withdrawn, key_of, next_of, other_machine
+from .steps import Kept, Next, Stage, begun, is_over, key_of, next_of, other_machine
 from .telling import Tell, Told, What
 from .text import harmless
 
@@ -213,7 +213,7 @@ class _Job:
             raise self.taken_over
         if ended.is_stopped:
             if not self.is_elsewhere:
-                self.tell(What.STOPPED, "it was withdrawn")
+                self.tell(What.STOPPED, "it was taken back")
         elif ended.reason:
             if ended.is_too_large and self.desk.keep != "all":
                 # Kept, such folders would fill the disk one by one.
@@ -249,11 +249,11 @@ class _Job:
         return ended
 
     async def watch(self, mark: str, stop: trio.Event) -> None:
-        """Set `stop` when the task is withdrawn, has ended otherwise, or is somebody else's to do."""
+        """Set `stop` when the task is taken back, has ended otherwise, or is somebody else's to do."""
         while True:
             task = await self.show(_POLL_S, mark)
             self.is_elsewhere = bool(other_machine(task))
-            if is_withdrawn(task) or self.is_elsewhere:
+            if is_over(task) or self.is_elsewhere:
                 stop.set()
                 return
             mark = task.mark

@@ -176,7 +176,7 @@ async def run(
             pumps.cancel_scope.deadline = trio.current_time() + _DRAIN_S
         told = _said(ours)
     if stop.is_set():
-        return Ended("It was withdrawn.", is_stopped=True)
+        return Ended("It was taken back.", is_stopped=True)
     is_cut_off = told.get("signal") == _CUT_OFF
     if not is_cut_off and (excess := await trio.to_thread.run_sync(excess_of, folder, most)):
         output.overfill(excess)

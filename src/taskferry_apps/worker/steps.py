@@ -15,7 +15,7 @@ __all__ = [
     "Next",
     "Stage",
     "begun",
-    "is_withdrawn",
+    "is_over",
     "key_of",
     "may_begin",
     "next_of",
@@ -92,7 +92,7 @@ def next_of(task: Task, kept: Kept, now_ms: int) -> Next:
         return Next.ACCEPT
     if kept.stage is Stage.FAILING:
         return Next.FAIL
-    if is_withdrawn(task):
+    if is_over(task):
         return Next.WAIT
     is_answered = len(task.versions) > kept.versions or kept.stage is Stage.HANDED_IN
     if is_answered and (task.state in _HANDED_IN or revisions_asked(task) <= kept.answers):
@@ -145,7 +145,7 @@ def other_machine(task: Task) -> str:
     return task.acts_on if begun is not None and begun.confirmed else ""
 
 
-def is_withdrawn(task: Task) -> bool:
+def is_over(task: Task) -> bool:
     """Whether a command that works on it should stop."""
     return task.final or "submit" not in task.actions
 

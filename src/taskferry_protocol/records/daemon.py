@@ -63,7 +63,7 @@ class PeerConnection:
     `revision` is 0 in a record that is new; a save names the revision that it was made from.
     `invite` is the id of the invite that the request named; `invite_state` is `valid` if the request came
     through it, else the code of what is wrong with it; it is empty where nobody looked.
-    `withdrawn` says that the peer took its own request back before it was accepted here.
+    `taken_back` says that the peer took its own request back before it was accepted here.
     """
 
     request: Hash
@@ -82,7 +82,7 @@ class PeerConnection:
     invite_state: str = ""
     grants: tuple[GrantRecord, ...] = ()
     again_at: Instant | None = None
-    withdrawn: bool = False
+    taken_back: bool = False
     revision: int = 0
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-from ..ids import AccountId, Hash
+from ..ids import AccountId, AgentRef, Hash
 from ..values import value
 
-__all__ = ["ForgetAccount", "ForgetAnswers", "ForgetChange", "ForgetRequest", "ForgetSealed"]
+__all__ = ["ForgetAccount", "ForgetAnswers", "ForgetChange", "ForgetRequest", "ForgetSealed", "SetApart"]
 
 
 @value
@@ -50,4 +50,21 @@ class ForgetAnswers:
     scopes: tuple[str, ...]
 
 
-ForgetChange = ForgetRequest | ForgetAccount | ForgetAnswers
+@attrs.frozen
+class SetApart:
+    """Keep under a name that no agent has what an agent of ours had and was: it was withdrawn.
+
+    The name is that of the former agent (`former.former`) by the first number from `number` on that is free.
+
+    These go with it: messages, tasks, what stood at its gate, what was quarantined, exchanges and breakers,
+    questions, lines of the feed, and which envelopes were seen. These stay with the name, as they bind
+    whoever has it: connections and what was granted in them, rates, the numbers of envelopes, cards, what
+    waits to be sent to it, and the word of peers. Receipts that it owes, its leases and when it was seen are
+    forgotten, and none of its tasks is open any more, as nobody acts in them.
+    """
+
+    agent: AgentRef
+    number: int
+
+
+ForgetChange = ForgetRequest | ForgetAccount | ForgetAnswers | SetApart

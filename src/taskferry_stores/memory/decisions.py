@@ -45,6 +45,12 @@ class DecisionTable:
             self._journal.drop(self._by_id, key)
         return len(old)
 
+    def rename(self, agent: AgentRef, former: AgentRef) -> None:
+        """Keep what was decided on for an agent under another name of its."""
+        for seen in [seen for seen in self._by_id.values() if seen.to == agent]:
+            self._journal.drop(self._by_seq, (seen.device, seen.to, seen.seq))
+            self._put(attrs.evolve(seen, to=former))
+
     def _put(self, seen: SeenRecord) -> None:
         self._journal.put(self._by_id, (seen.device, seen.id), seen)
         self._journal.put(self._by_seq, (seen.device, seen.to, seen.seq), seen)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from taskferry_protocol.ids import AccountId, Hash
-from taskferry_protocol.records import ConnectionState, Counted, Direction, OutboxState, Trust
+from taskferry_protocol.records import ConnectionState, Counted, Direction, Done, OutboxState, Trust
 from taskferry_protocol.records.forgetting import (
     ForgetAccount,
     ForgetAnswers,
     ForgetChange,
     ForgetRequest,
     ForgetSealed,
+    SetApart,
 )
+
+from .apart import set_apart
 
 if TYPE_CHECKING:
     from .daemon_state import DaemonState
@@ -27,7 +30,7 @@ def forget_sealed(state: DaemonState, change: ForgetSealed) -> None:
             _drop_sealed(state, hash)
 
 
-def apply(state: DaemonState, change: ForgetChange) -> Counted:
+def apply(state: DaemonState, change: ForgetChange) -> Counted | Done:
     """Make one change."""
     match change:
         case ForgetRequest():
@@ -39,6 +42,9 @@ def apply(state: DaemonState, change: ForgetChange) -> Counted:
             for key in gone:
                 state.journal.drop(state.answers, key)
             return Counted(len(gone))
+        case SetApart():
+            set_apart(state, change)
+            return Done()
         case _:
             assert_never(change)
 
@@ -54,7 +60,7 @@ def _forget_request(state: DaemonState, request: Hash) -> int:
     record = state.connections.get(request)
     if record is None or record.accept_raw:
         return 0
-    if record.state is not ConnectionState.EXPIRED and not record.withdrawn:
+    if record.state is not ConnectionState.EXPIRED and not record.taken_back:
         return 0
     drop, flow = state.journal.drop, (record.mine, record.peer)
     drop(state.connections, request)

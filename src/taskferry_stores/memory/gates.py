@@ -155,7 +155,7 @@ class MemoryGateReads:
     async def requests_held(self: _Held, account: AccountId | None, now: Instant) -> int:
         """How many requests have time left and are not answered."""
         asked = [c for c in (await self._begin()).connections.values() if c.expires_at > now]
-        waiting = [c for c in asked if c.state is ConnectionState.REQUESTED_IN or c.withdrawn]
+        waiting = [c for c in asked if c.state is ConnectionState.REQUESTED_IN or c.taken_back]
         return sum(1 for c in waiting if account in {None, c.peer.account})
 
     async def connection_page(

@@ -56,6 +56,14 @@ class MemoryOutboxReads:
             due.append(entry)
         return tuple(due)
 
+    async def outbox_for(
+        self: _Held, recipients: Collection[AgentRef], cls: str, after: Instant
+    ) -> frozenset[AgentRef]:
+        """Those for whom something waits."""
+        entries = (await self._begin()).outbox.values()
+        waiting = [one for one in entries if one.state is OutboxState.WAITING and one.expires_at > after]
+        return frozenset(one.to for one in waiting if one.cls == cls and one.to in recipients)
+
     async def outbox_expired(self: _Held, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
         """Entries whose time is over."""
         state = await self._begin()

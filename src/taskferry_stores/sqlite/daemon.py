@@ -247,6 +247,12 @@ class SqliteDaemonStore(SqliteGateReads, SqliteRuntimeReads, SqliteBreakerReads,
         """Waiting entries whose time has come."""
         return await self._engine.read(lambda c: outbox_reads.outbox_due(c, now, limit, max_bytes, but))
 
+    async def outbox_for(
+        self, recipients: Collection[AgentRef], cls: str, after: Instant
+    ) -> frozenset[AgentRef]:
+        """Those for whom something waits."""
+        return await self._engine.read(lambda c: outbox_reads.outbox_for(c, recipients, cls, after))
+
     async def outbox_expired(self, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:
         """Entries whose time is over."""
         return await self._engine.read(lambda c: outbox_reads.outbox_expired(c, now, limit))

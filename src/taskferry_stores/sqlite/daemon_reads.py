@@ -87,7 +87,7 @@ def _connection_records(
     records = []
     for n, request, account, name, peer, peer_name, state, request_raw, *rest in ordered:
         created_at, updated_at, expires_at, accept_raw, end_raw, end_kind, *more = rest
-        note, invite, invite_state, again_at, withdrawn, revision = more
+        note, invite, invite_state, again_at, taken_back, revision = more
         record = PeerConnection(
             request=Hash(request),
             mine=agent_ref(account, name),
@@ -105,7 +105,7 @@ def _connection_records(
             invite_state=invite_state,
             grants=grants.get(n, ()),
             again_at=again_at,
-            withdrawn=bool(withdrawn),
+            taken_back=bool(taken_back),
             revision=revision,
         )
         records.append((Place(n), record))

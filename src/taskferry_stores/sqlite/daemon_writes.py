@@ -54,7 +54,7 @@ from taskferry_protocol.records import (
     UseRule,
     UseSequence,
 )
-from taskferry_protocol.records.forgetting import ForgetChange
+from taskferry_protocol.records.forgetting import ForgetChange, SetApart
 
 from ..errors import ConflictKind, StoreConflict
 from ..rules import require_revision, require_usable, unknown
@@ -161,6 +161,9 @@ class DaemonSession:
             return gate_rows.apply(self._connection, change, self._number)
         if isinstance(change, BreakerChange):
             return breaker_rows.apply(self._connection, change, self._number)
+        if isinstance(change, SetApart):
+            # Its number is another's from here on.
+            self._numbers.pop(change.agent, None)
         if isinstance(change, ForgetChange):
             return forgetting.apply(self._connection, change)
         connection, execute = self._connection, self._connection.execute
@@ -240,6 +243,7 @@ class DaemonSession:
             "SELECT revision FROM connections WHERE request = ?", (record.request,)
         ).fetchone()
         require_revision(row[0] if row else 0, record.revision, "connection")
+        # A request that was taken back is called `withdrawn` in databases.
         columns = (
             "mine, peer, state, request_raw, accept_raw, end_raw, end_kind, note, invite, invite_state,"
             " created_at, updated_at, expires_at, again_at, withdrawn, revision"
@@ -250,7 +254,7 @@ class DaemonSession:
             *(record.accept_raw, record.end_raw, record.end_kind, record.note),
             *(record.invite, record.invite_state),
             *(record.created_at, record.updated_at, record.expires_at, record.again_at),
-            *(record.withdrawn, record.revision + 1),
+            *(record.taken_back, record.revision + 1),
         )
         if row is None:
             (n,) = self._connection.execute(

@@ -42,7 +42,7 @@ from taskferry_protocol.records import (
     TokenRecord,
     UseSequence,
 )
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest, SetApart
 
 from .engine import Engine
 
@@ -224,7 +224,7 @@ class Facts:
                     whole.add(self.agents)
                 case PutToken() | RevokeToken():
                     whole.add(self.tokens)
-                case NoteSeen():
+                case NoteSeen() | SetApart():
                     whole.add(self.agents_seen)
                 case _:
                     pass

@@ -6,10 +6,17 @@ import sqlite3
 from typing import Final, assert_never
 
 from taskferry_protocol.ids import AccountId, Hash
-from taskferry_protocol.records import Counted
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAnswers, ForgetChange, ForgetRequest
+from taskferry_protocol.records import Counted, Done
+from taskferry_protocol.records.forgetting import (
+    ForgetAccount,
+    ForgetAnswers,
+    ForgetChange,
+    ForgetRequest,
+    SetApart,
+)
 
 from . import history_rows
+from .apart import set_apart
 
 Connection = sqlite3.Connection
 
@@ -38,7 +45,7 @@ _IS_KEPT: Final = (
 )
 
 
-def apply(connection: Connection, change: ForgetChange) -> Counted:
+def apply(connection: Connection, change: ForgetChange) -> Counted | Done:
     """Make one change."""
     match change:
         case ForgetRequest():
@@ -48,6 +55,9 @@ def apply(connection: Connection, change: ForgetChange) -> Counted:
         case ForgetAnswers():
             query = "DELETE FROM answers WHERE scope = ?"
             return Counted(sum(connection.execute(query, (scope,)).rowcount for scope in set(change.scopes)))
+        case SetApart():
+            set_apart(connection, change)
+            return Done()
         case _:
             assert_never(change)
 

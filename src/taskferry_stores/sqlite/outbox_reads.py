@@ -5,10 +5,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
-from taskferry_protocol.ids import Hash, Instant
+from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.records import OutboxRecord, Rung
 
 from ..rules import LONGEST_DEFERRAL_MS
+from .ledger import agent_numbers
 from .rows import select_in, singles
 from .traffic_rows import OUTBOX, outbox_record
 
@@ -64,6 +65,19 @@ def outbox_due(
         due.append(entry)
     rows.close()
     return tuple(due)
+
+
+def outbox_for(
+    connection: Connection, recipients: Collection[AgentRef], cls: str, after: Instant
+) -> frozenset[AgentRef]:
+    """Those for whom something waits."""
+    numbers = {n: agent for agent, n in agent_numbers(connection, recipients).items()}
+    rows = select_in(
+        connection,
+        "SELECT DISTINCT target, cls, expires_at FROM outbox WHERE state = 'waiting' AND target",
+        singles(list(numbers)),
+    )
+    return frozenset(numbers[n] for n, of, expires_at in rows if of == cls and expires_at > after)
 
 
 def outbox_expired(connection: Connection, now: Instant, limit: int) -> tuple[OutboxRecord, ...]:

@@ -81,3 +81,24 @@ async def test_many_agents_stand_in_columns_and_few_beside_the_chart(room):
     assert "list columns" not in (await room.get("/dashboard")).raw.decode()
     await room.bob.create_agent(OWNER, NewAgent("agent-3"))
     assert "list columns" in (await room.get("/dashboard")).raw.decode()
+
+
+async def test_a_former_agent_is_told_apart_in_words_and_nothing_is_offered_to_be_said_to_it(
+    room: Room,
+) -> None:
+    """Beside the next one of its name, in lists, on a conversation's page and on a task's."""
+    await _said_twice(room)
+    await room.bob.withdraw_agent(OWNER, "writer")
+    await room.bob.create_agent(OWNER, NewAgent("writer"))
+    former = "@bob/writer (former agent 1)"
+    for path in ("/dashboard/messages", "/dashboard/messages?q=hello", "/dashboard/tasks"):
+        assert former in (await room.get(path)).text
+    (talk, *_) = (await room.bob.history.conversations(OWNER, "", "", "", 9)).conversations
+    page = await room.get(f"/dashboard/messages/{talk.id.hex()}")
+    assert former in page.text
+    assert "this conversation is over" in page.text
+    assert "@bob/writer~1" not in page.raw.decode()
+    (task, *_), _ = await room.bob.tasks(OWNER, "", "", "", "", 9)
+    page = await room.get(f"/dashboard/tasks/{task.id.hex()}")
+    assert former in page.text
+    assert "one of the two agents was withdrawn" in page.text

@@ -90,7 +90,7 @@ async def test_request_that_was_accepted_meanwhile_is_not_withdrawn(room):
     asked = await room.bob.request_connection(OWNER, "writer", "@alice/planner", "")
     path = f"{LIST}/{asked.id.hex()}"
     page = await room.get(path)
-    assert "Withdraw the request" in page.text
+    assert "Take the request back" in page.text
 
     async def there():
         return await room.alice.gates.requests(OWNER, 10)

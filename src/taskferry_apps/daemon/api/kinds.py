@@ -12,13 +12,25 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.errors import RemoteProtocolError
+from taskferry_protocol.former_names import is_former
 from taskferry_protocol.ids import Handle, Hash, Instant, is_name
 from taskferry_protocol.limits import TIME_LIMIT
 
 from .body import Json
 from .fields import Kind, Schema, Text, bad_value, wrong_type
 
-__all__ = ["ID", "AnyJson", "Base64", "HexHash", "MaybeOwnAgent", "Moment", "OwnAgent", "Peer", "time_text"]
+__all__ = [
+    "ID",
+    "AnyJson",
+    "Base64",
+    "HexHash",
+    "MaybeOwnAgent",
+    "Moment",
+    "OwnAgent",
+    "Peer",
+    "ReadAgent",
+    "time_text",
+]
 
 _NAME: Final = "[a-z0-9][a-z0-9_-]{0,31}"
 
@@ -81,6 +93,24 @@ class MaybeOwnAgent(Kind[str | None]):
     def read(self, value: Json, where: str) -> str | None:
         """The text, None if it is empty."""
         return None if value == "" else OwnAgent().read(value, where)
+
+
+@attrs.frozen
+class ReadAgent(Kind[str | None]):
+    """An agent of this owner, or a former one, `name~1`, of which one reads; an empty text is for none."""
+
+    @property
+    def schema(self) -> Schema:
+        """A name, a handle, or nothing."""
+        pattern = f"^(?:(?:@{_NAME}/)?{_NAME}(?:~[1-9][0-9]{{0,3}})?)?$"
+        return {"type": "string", "pattern": pattern, "examples": ["writer"]}
+
+    def read(self, value: Json, where: str) -> str | None:
+        """The text, None if it is empty."""
+        if isinstance(value, str) and is_former(value.rpartition("/")[2]):
+            OwnAgent().read(value.partition("~")[0], where)
+            return value
+        return MaybeOwnAgent().read(value, where)
 
 
 @attrs.frozen

@@ -109,7 +109,7 @@ async def _decide(desk: Desk, id: str) -> Response:
         again = moment_typed(pressed.text("again", 64), now(), "again")
         shown = await desk.daemon.end_connection(OWNER, named, "declined", reason, again)
         return desk.done(pressed, f"{shown.peer} was declined, and is told when it may ask again.", back)
-    # To withdraw a request is another thing than to end the connection that it has become.
+    # To take a request back is another thing than to end the connection that it has become.
     found = await _find(desk, named)
     if form.get("state") != found.state:
         raise stale(f"The connection with {found.peer}")

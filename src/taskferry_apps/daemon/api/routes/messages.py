@@ -14,7 +14,7 @@ from ..answers import Object, message_object, sent_object
 from ..errors import error_object, refusal
 from ..fields import Choice, Form, OneOrMore, Text, Whole, optional, required, wrong_type
 from ..holds import FENCE, RUNTIME, hold_of
-from ..kinds import ID, AnyJson, MaybeOwnAgent, OwnAgent, Peer
+from ..kinds import ID, AnyJson, OwnAgent, Peer, ReadAgent
 from ..parts import json_part
 from ..schemas import ref
 from ..shapes import SEARCH_BYTES, searched_page
@@ -35,7 +35,7 @@ CONVERSATION: Final = optional("conversation", Text(32), "The conversation that 
 REPLY_TO: Final = optional("reply_to", Text(64), "The message that it answers.", "")
 CAUSE: Final = optional("cause", Text(64), "The message or task that led to this one.", "")
 _ID: Final = required("id", ID, "The message's id, or at least 8 digits of it.")
-_AGENT: Final = optional("agent", MaybeOwnAgent(), "Only those of one agent of yours.", None)
+_AGENT: Final = optional("agent", ReadAgent(), "Only those of one agent of yours.", None)
 _CURSOR: Final = optional("cursor", Text(256), "Where to go on.", "")
 _LIMIT: Final = optional("limit", Whole(1, 200), "How many at most.", 50)
 _SEARCH: Final = optional("search", Text(SEARCH_BYTES), "Only those that have all these words.", "")

@@ -196,6 +196,6 @@ ROUTES: Final = (
         _VERSION,
         _HASH,
     ),
-    _route("cancel", "cancel_task", "Withdraw the task.", _cancel, _REASON),
+    _route("cancel", "cancel_task", "Take the task back.", _cancel, _REASON),
     _route("fail", "fail_task", "Give up on it.", _fail, _REASON),
 )

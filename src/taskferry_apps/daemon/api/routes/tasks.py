@@ -14,7 +14,7 @@ from ..answers import Object, link_object, sent_object, summary_object, task_obj
 from ..body import compact
 from ..fields import Choice, Form, Listed, Text, Whole, bad_value, optional, required
 from ..holds import RUNTIME
-from ..kinds import ID, MaybeOwnAgent, Moment, OwnAgent, Peer
+from ..kinds import ID, Moment, OwnAgent, Peer, ReadAgent
 from ..parts import FILES, PARTS_FIELD, attached
 from ..schemas import ref
 from ..shapes import SEARCH_BYTES, searched_page
@@ -47,7 +47,7 @@ _VERSION: Final = required(
 )
 _PART: Final = required("part", Whole(0, 31), "The part's number, from 0.")
 
-_AGENT: Final = optional("agent", MaybeOwnAgent(), "Only those of one agent of yours.", None)
+_AGENT: Final = optional("agent", ReadAgent(), "Only those of one agent of yours.", None)
 _STATE: Final = optional("state", Text(32), "Only those in this state.", "")
 _ROLE: Final = optional("role", Choice(("requester", "worker")), "Only those in this role.", "")
 _CURSOR: Final = optional("cursor", Text(256), "Where to go on.", "")
