@@ -12,6 +12,7 @@ from taskferry_protocol.records import (
     DropOutbox,
     EvidenceRecord,
     Flow,
+    ForgetTask,
     HoldAccount,
     IdempotencyRecord,
     KeepSealed,
@@ -33,6 +34,7 @@ from taskferry_protocol.records import (
 from taskferry_protocol.records import ConnectionState as State
 from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAnswers, ForgetRequest, ForgetSealed
 from taskferry_protocol.records.history import MessageFilter
+from taskferry_stores.memory import MemoryDaemonStore
 
 from .samples import NOW, account, agent, append, device, message, outbox, peer_connection, sha, store, task
 from .test_every_daemon_gates import RULE
@@ -215,3 +217,35 @@ async def test_answers_of_a_scope_are_forgotten_and_no_others(daemon):
     assert await daemon.answers("a", ["1", "2"]) == {}
     assert set(await daemon.answers("ab", ["1", "2"])) == {"1", "2"}
     await daemon.commit([PutAnswer(kept[0])])
+
+
+async def test_an_envelope_goes_once_no_message_and_no_event_is_left_of_it(daemon):
+    """It may have been both; a task that is forgotten lets go of its events, and a request of its words."""
+    event = TaskEventRecord(sha("t"), sha("e"), "worker", device("bob"), NOW, NOW)
+    again = attrs.evolve(event, task=sha("other"))
+    await daemon.commit([KeepSealed(sealed("e")), AddTaskEvent(event), AddTaskEvent(event)])
+    await daemon.commit([AddTaskEvent(again), ForgetTask(sha("t")), ForgetSealed((sha("e"),))])
+    assert list(await daemon.sealed([sha("e")])) == [sha("e")]
+    await daemon.commit([ForgetTask(sha("other")), ForgetSealed((sha("e"),))])
+    assert await daemon.sealed([sha("e")]) == {}
+
+
+async def test_forgetting_an_envelope_costs_the_same_however_much_is_kept(monkeypatch):
+    """In memory as on a disk, where an index is asked: no look at each message."""
+    daemon = MemoryDaemonStore()
+    state = await daemon._begin()
+    looked = []
+
+    class Counting(dict):
+        def __iter__(self):
+            looked.append(self)
+            return super().__iter__()
+
+        values = items = __iter__
+
+    await daemon.commit([store(message(f"m{n}")) for n in range(50)] + [KeepSealed(sealed("a"))])
+    monkeypatch.setattr(state, "messages", Counting(state.messages))
+    monkeypatch.setattr(state, "task_events", Counting(state.task_events))
+    await daemon.commit([ForgetSealed((sha("a"),))])
+    assert await daemon.sealed([sha("a")]) == {}
+    assert looked == []

@@ -117,6 +117,7 @@ class DaemonState:
         self.connection_places: dict[Hash, Place] = {}
         self.messages: dict[tuple[Hash, str], MessageRecord] = {}
         self.sealed: dict[Hash, SealedRecord] = {}
+        self.users_of_sealed: dict[Hash, int] = {}
         self.outbox: dict[Hash, OutboxRecord] = {}
         self.outbox_places: dict[Hash, Place] = {}
         self.sequences: dict[AgentRef, int] = {}
@@ -187,6 +188,7 @@ class DaemonState:
                     raise unknown("sealed record", event.hash)
                 if (event.task, event.hash) not in self.task_events:
                     put(self.task_events, (event.task, event.hash), attrs.evolve(event, content=b""))
+                    self.journal.count(self.users_of_sealed, event.hash)
             case OweReceipt():
                 owed = change.receipt
                 if (owed.hash, owed.mine, owed.outcome) not in self.owed:
@@ -363,6 +365,7 @@ class DaemonState:
             self.journal.put(self.sealed, message.hash, sealed)
         place = self.place("messages")
         self.journal.put(self.messages, key, attrs.evolve(message, place=place))
+        self.journal.count(self.users_of_sealed, message.hash)
         return Placed(place)
 
     def _mark(self, change: MarkMessages) -> Counted:

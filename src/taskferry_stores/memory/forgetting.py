@@ -17,7 +17,7 @@ from taskferry_protocol.records.forgetting import (
 if TYPE_CHECKING:
     from .daemon_state import DaemonState
 
-__all__ = ["apply", "forget_sealed"]
+__all__ = ["apply", "forget_sealed", "release_sealed"]
 
 
 def forget_sealed(state: DaemonState, change: ForgetSealed) -> None:
@@ -25,6 +25,15 @@ def forget_sealed(state: DaemonState, change: ForgetSealed) -> None:
     for hash in change.hashes:
         if hash not in state.outbox:
             _drop_sealed(state, hash)
+
+
+def release_sealed(state: DaemonState, hash: Hash) -> None:
+    """A message or an event of a task is gone that was this envelope."""
+    left = state.users_of_sealed[hash] - 1
+    if left:
+        state.journal.put(state.users_of_sealed, hash, left)
+    else:
+        state.journal.drop(state.users_of_sealed, hash)
 
 
 def apply(state: DaemonState, change: ForgetChange) -> Counted:
@@ -44,9 +53,7 @@ def apply(state: DaemonState, change: ForgetChange) -> Counted:
 
 
 def _drop_sealed(state: DaemonState, hash: Hash) -> None:
-    if all(held != hash for held, _ in state.messages) and all(
-        e.hash != hash for e in state.task_events.values()
-    ):
+    if hash not in state.users_of_sealed:
         state.journal.drop(state.sealed, hash)
 
 
@@ -70,6 +77,7 @@ def _forget_request(state: DaemonState, request: Hash) -> int:
     ]
     for key in said:
         drop(state.messages, key)
+        release_sealed(state, key[0])
         _drop_sealed(state, key[0])
     return 1
 
