@@ -135,7 +135,8 @@ def private_file(path: Path) -> Iterator[Look]:
 
 def stored(settings: DaemonSettings) -> tuple[str, list[Look]]:
     """The relay's URL and how the database is, read without the daemon."""
-    from taskferry_protocol.audit import ChainBroken, follow, require_whole
+    from taskferry_protocol.audit import ChainBroken, follow
+    from taskferry_protocol.audit_cuts import require_told
     from taskferry_protocol.records import Order, Place
     from taskferry_stores.port import StoreError
     from taskferry_stores.sqlite import peek_daemon
@@ -161,10 +162,9 @@ def stored(settings: DaemonSettings) -> tuple[str, list[Look]]:
                 page = store.audit_rows(None, after, 1_000, Order.OLDEST_FIRST)
                 rows += [(row.raw, row.kind, row.place) for row in page.items]
                 after = page.next
-        require_whole(chain)
-        for _ in follow(chain, rows, still=True):
-            pass
-        looks.append(Look("audit log", "ok", f"holds, {counted(chain.head.n, 'entry', 'entries')}"))
+        require_told(chain, follow(chain, rows, still=True))
+        entries = counted(chain.head.n - chain.base.n, "entry", "entries")
+        looks.append(Look("audit log", "ok", f"holds, {entries}"))
     except ChainBroken as broken:
         text = f"It does not hold. {broken}"
         remedy = "Somebody, or a fault, has changed the database. Compare it with an export."

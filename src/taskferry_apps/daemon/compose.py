@@ -175,6 +175,7 @@ async def _main(settings: DaemonSettings) -> None:
             copying=Copying(store.copy_to, settings.data),
             pause_ms=settings.request_pause_days * DAY_MS,
             limits=settings.breakers,
+            bounds=settings.limits,
             instance=open_instance(settings.data, system.entropy, take_over=settings.take_over),
         )
         if spans is not None:

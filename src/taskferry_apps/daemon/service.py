@@ -21,6 +21,7 @@ from .alarm_port import AlarmService
 from .alarms import alarms, clock_alarm
 from .audit import AuditBook
 from .backups import Backups, Copying
+from .bounds import BOUNDS, DaemonBounds
 from .browser_port import BrowserService
 from .browsers import Browsers
 from .cards import Cards
@@ -159,16 +160,18 @@ class Daemon:
         pause_ms: int = PAUSE_MS,
         instance: InstanceMark | None = None,
         limits: BreakerLimits = DEFAULT_LIMITS,
+        bounds: DaemonBounds = BOUNDS,
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
 
         `relay` outranks the one that set-up named, `relay_token` lets a new account in there; `copying` says
-        how backups copy the store, where they can, `pause_ms` how long one who was declined waits, and
-        `limits` when breakers trip. By `uptime`, seconds that nobody sets, steps of the clock are noticed.
+        how backups copy the store, where they can, `pause_ms` how long one who was declined waits, `limits`
+        when breakers trip, `bounds` the rest. By `uptime`, seconds that nobody sets, clock steps are noticed.
 
         Raises what store and vault raise.
         """
         core = Core(store, vault, now=now, entropy=entropy, jitter=jitter, instance=instance, limits=limits)
+        core.bounds = bounds
         if uptime is not None:
             core.steps = ClockSteps(now, uptime)
         await core.load()

@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import attrs
 
-from ..ids import AccountId, Hash
+from ..ids import AccountId, Hash, Instant
 from ..values import value
+from .audit import PruneAudit
 
-__all__ = ["ForgetAccount", "ForgetAnswers", "ForgetChange", "ForgetRequest", "ForgetSealed"]
+__all__ = [
+    "ForgetAccount",
+    "ForgetAnswers",
+    "ForgetChange",
+    "ForgetRequest",
+    "ForgetSealed",
+    "ForgetTraffic",
+]
 
 
 @value
@@ -50,4 +58,15 @@ class ForgetAnswers:
     scopes: tuple[str, ...]
 
 
-ForgetChange = ForgetRequest | ForgetAccount | ForgetAnswers
+@attrs.frozen
+class ForgetTraffic:
+    """Forget what was counted of traffic before a time, a whole hour: at most `limit` rows of each kind.
+
+    Result: `Counted`, of rows; none where a store counts messages when it is asked.
+    """
+
+    before: Instant
+    limit: int
+
+
+ForgetChange = ForgetRequest | ForgetAccount | ForgetAnswers | ForgetTraffic | PruneAudit

@@ -6,7 +6,7 @@ from typing import TypeVar, assert_never
 
 import attrs
 
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant
 from taskferry_protocol.records import (
     AddTaskEvent,
     AppendAudit,
@@ -136,6 +136,7 @@ class DaemonState:
         self.runtime_tables = RuntimeTables(self.journal)
         self.breaker_tables = BreakerTables(self.journal)
         self.events: dict[Place, EventRecord] = {}
+        self.counted_from: dict[None, Instant] = {}
         self.counters: dict[str, int] = {}
 
     def place(self, table: str) -> Place:

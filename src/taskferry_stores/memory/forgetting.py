@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from taskferry_protocol.ids import AccountId, Hash
-from taskferry_protocol.records import ConnectionState, Counted, Direction, OutboxState, Trust
+from taskferry_protocol.records import ConnectionState, Counted, Direction, OutboxState, PruneAudit, Trust
 from taskferry_protocol.records.forgetting import (
     ForgetAccount,
     ForgetAnswers,
     ForgetChange,
     ForgetRequest,
     ForgetSealed,
+    ForgetTraffic,
 )
 
 if TYPE_CHECKING:
@@ -48,6 +49,12 @@ def apply(state: DaemonState, change: ForgetChange) -> Counted:
             for key in gone:
                 state.journal.drop(state.answers, key)
             return Counted(len(gone))
+        case ForgetTraffic():
+            begun = max(change.before, state.counted_from.get(None, change.before))
+            state.journal.put(state.counted_from, None, begun)
+            return Counted(0)
+        case PruneAudit():
+            return Counted(state.audit.prune(change))
         case _:
             assert_never(change)
 

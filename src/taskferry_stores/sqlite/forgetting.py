@@ -6,10 +6,17 @@ import sqlite3
 from typing import Final, assert_never
 
 from taskferry_protocol.ids import AccountId, Hash
-from taskferry_protocol.records import Counted
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAnswers, ForgetChange, ForgetRequest
+from taskferry_protocol.records import Counted, PruneAudit
+from taskferry_protocol.records.forgetting import (
+    ForgetAccount,
+    ForgetAnswers,
+    ForgetChange,
+    ForgetRequest,
+    ForgetTraffic,
+)
 
-from . import history_rows
+from . import audit, history_rows
+from .history_rows import SPANS_MS
 
 Connection = sqlite3.Connection
 
@@ -36,6 +43,10 @@ _IS_KEPT: Final = (
     " OR EXISTS (SELECT 1 FROM standing_rules WHERE account = ?1)"
     " OR EXISTS (SELECT 1 FROM evidence WHERE subject = ?1)"
 )
+_COUNTED: Final = (
+    "DELETE FROM traffic WHERE (span, at, mine) IN (SELECT span, at, mine FROM traffic"
+    " WHERE span = ? AND at < ? ORDER BY at LIMIT ?)"
+)
 
 
 def apply(connection: Connection, change: ForgetChange) -> Counted:
@@ -48,6 +59,11 @@ def apply(connection: Connection, change: ForgetChange) -> Counted:
         case ForgetAnswers():
             query = "DELETE FROM answers WHERE scope = ?"
             return Counted(sum(connection.execute(query, (scope,)).rowcount for scope in set(change.scopes)))
+        case ForgetTraffic():
+            bounds = (change.before, change.limit)
+            return Counted(sum(connection.execute(_COUNTED, (span, *bounds)).rowcount for span in SPANS_MS))
+        case PruneAudit():
+            return Counted(audit.prune(connection, change))
         case _:
             assert_never(change)
 
