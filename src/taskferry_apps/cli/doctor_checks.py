@@ -19,7 +19,7 @@ from .secrets import KEPT, kept_kind
 if TYPE_CHECKING:
     from ..settings import DaemonSettings, RelaySettings
 
-__all__ = ["Look", "files", "of_python", "open_secrets", "private_file", "settings_of", "stored"]
+__all__ = ["Look", "files", "former", "of_python", "open_secrets", "private_file", "settings_of", "stored"]
 
 #: Below this a daemon cannot work for long.
 FREE_BYTES: Final = 100_000_000
@@ -120,6 +120,15 @@ def files(data: Path) -> Iterator[Look]:
         yield Look("secret store", "ok", f"keys are kept {KEPT[kept_kind()]}")
     except CommandFailed as error:
         yield Look("secret store", "fail", str(error))
+
+
+def former(database: Path) -> Iterator[Look]:
+    """The copies of a database from before an update."""
+    from ..former_copies import told_copies
+
+    for told in told_copies(database):
+        remedy = "Nothing is to be done; copy it elsewhere if you may need it for longer."
+        yield Look("former database", "ok", told, remedy)
 
 
 def private_file(path: Path) -> Iterator[Look]:

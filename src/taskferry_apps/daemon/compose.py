@@ -25,6 +25,7 @@ from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSett
 
 from .. import system
 from ..credentials import is_credential
+from ..former_copies import remove_in_time
 from ..garbage import collect_seldom
 from ..logs import end_logs, get_logger, set_up_logs
 from ..origins import origin_of
@@ -161,6 +162,7 @@ async def _main(settings: DaemonSettings) -> None:
     async with open_daemon_store(settings.database) as store, trio.open_nursery() as nursery:
         await nursery.start(stop_at_signals, stop)
         nursery.start_soon(_end_with, store)
+        nursery.start_soon(remove_in_time, settings.database, system.now)
         daemon = await Daemon.open(
             store,
             SecretVault(secrets),
