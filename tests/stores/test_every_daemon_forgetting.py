@@ -16,13 +16,17 @@ from taskferry_protocol.records import (
     HoldAccount,
     IdempotencyRecord,
     KeepSealed,
+    PurgeSeen,
     PutAnswer,
     PutCard,
     PutEvidence,
     PutOutbox,
     PutRule,
     RateRecord,
+    ReceiptGot,
     RecordRate,
+    RecordReceipt,
+    RecordSeen,
     SaveConnection,
     SaveTask,
     SealedRecord,
@@ -36,7 +40,20 @@ from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAnswers, 
 from taskferry_protocol.records.history import MessageFilter
 from taskferry_stores.memory import MemoryDaemonStore
 
-from .samples import NOW, account, agent, append, device, message, outbox, peer_connection, sha, store, task
+from .samples import (
+    NOW,
+    account,
+    agent,
+    append,
+    device,
+    message,
+    outbox,
+    peer_connection,
+    seen,
+    sha,
+    store,
+    task,
+)
 from .test_every_daemon_gates import RULE
 from .test_every_daemon_search import asked, said
 
@@ -249,3 +266,20 @@ async def test_forgetting_an_envelope_costs_the_same_however_much_is_kept(monkey
     await daemon.commit([ForgetSealed((sha("a"),))])
     assert await daemon.sealed([sha("a")]) == {}
     assert looked == []
+
+
+async def test_what_was_received_and_is_no_message_goes_with_the_memory_of_it(daemon):
+    """A message, an event, the proof of a delivery and what is to be sent stay."""
+    names = ["news", "message", "event", "proof", "sent", "young"]
+    event = TaskEventRecord(sha("t"), sha("event"), "worker", device("bob"), NOW, NOW)
+    got = ReceiptGot(sha("m"), device("bob"), "applied", "", sha("proof"), NOW)
+    kept = [KeepSealed(sealed(name)) for name in names if name != "message"]
+    known = [
+        RecordSeen(attrs.evolve(seen(name, n, at=Instant(NOW + 9 * (name == "young"))), hash=sha(name)))
+        for n, name in enumerate(names, 1)
+    ]
+    others = [store(message("message")), AddTaskEvent(event), RecordReceipt(got), PutOutbox(outbox("sent"))]
+    await daemon.commit([*kept, *known, *others])
+    assert await daemon.commit([PurgeSeen(Instant(NOW + 1), 99)]) == (Counted(5),)
+    hashes = [sha(name) for name in names]
+    assert set(await daemon.sealed(hashes)) == set(hashes[1:])

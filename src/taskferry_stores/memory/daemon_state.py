@@ -215,7 +215,7 @@ class DaemonState:
             case ReviseSeen():
                 self.decisions.revise(change.seen)
             case PurgeSeen():
-                return Counted(self.decisions.purge(change.before, change.limit))
+                return Counted(forgetting.purge_seen(self, change))
             case AppendAudit():
                 return Placed(self.audit.append(change.note))
             case AppendEvent():

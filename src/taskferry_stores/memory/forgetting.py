@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, assert_never
 
 from taskferry_protocol.ids import AccountId, Hash
-from taskferry_protocol.records import ConnectionState, Counted, Direction, OutboxState, PruneAudit, Trust
+from taskferry_protocol.records import (
+    ConnectionState,
+    Counted,
+    Direction,
+    OutboxState,
+    PruneAudit,
+    PurgeSeen,
+    Trust,
+)
 from taskferry_protocol.records.forgetting import (
     ForgetAccount,
     ForgetAnswers,
@@ -18,7 +26,7 @@ from taskferry_protocol.records.forgetting import (
 if TYPE_CHECKING:
     from .daemon_state import DaemonState
 
-__all__ = ["apply", "forget_sealed", "release_sealed"]
+__all__ = ["apply", "forget_sealed", "purge_seen", "release_sealed"]
 
 
 def forget_sealed(state: DaemonState, change: ForgetSealed) -> None:
@@ -26,6 +34,16 @@ def forget_sealed(state: DaemonState, change: ForgetSealed) -> None:
     for hash in change.hashes:
         if hash not in state.outbox:
             _drop_sealed(state, hash)
+
+
+def purge_seen(state: DaemonState, change: PurgeSeen) -> int:
+    """Forget what was seen long ago, and the envelopes that nothing else is left of; how many were seen."""
+    gone = state.decisions.purge(change.before, change.limit)
+    proofs = {got.receipt for got in state.got.values()} if gone else set()
+    for hash in gone:
+        if hash not in state.outbox and hash not in proofs:
+            _drop_sealed(state, hash)
+    return len(gone)
 
 
 def release_sealed(state: DaemonState, hash: Hash) -> None:

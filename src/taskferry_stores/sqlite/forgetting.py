@@ -6,7 +6,7 @@ import sqlite3
 from typing import Final, assert_never
 
 from taskferry_protocol.ids import AccountId, Hash
-from taskferry_protocol.records import Counted, PruneAudit
+from taskferry_protocol.records import Counted, PruneAudit, PurgeSeen
 from taskferry_protocol.records.forgetting import (
     ForgetAccount,
     ForgetAnswers,
@@ -47,6 +47,23 @@ _COUNTED: Final = (
     "DELETE FROM traffic WHERE (span, at, mine) IN (SELECT span, at, mine FROM traffic"
     " WHERE span = ? AND at < ? ORDER BY at LIMIT ?)"
 )
+
+#: An envelope goes that nothing else is left of.
+_SEALED: Final = (
+    "DELETE FROM sealed WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM messages WHERE hash = ?1)"
+    " AND NOT EXISTS (SELECT 1 FROM task_events WHERE hash = ?1)"
+    " AND NOT EXISTS (SELECT 1 FROM outbox WHERE hash = ?1)"
+    " AND NOT EXISTS (SELECT 1 FROM receipts_got WHERE receipt = ?1)"
+)
+
+
+def purge_seen(connection: Connection, change: PurgeSeen) -> int:
+    """Forget what was seen long ago, and the envelopes that nothing else is left of; how many were seen."""
+    query = "SELECT n, hash FROM seen WHERE at < ? ORDER BY at LIMIT ?"
+    old = connection.execute(query, (change.before, change.limit)).fetchall()
+    connection.executemany("DELETE FROM seen WHERE n = ?", [(n,) for n, _ in old])
+    connection.executemany(_SEALED, [(hash,) for _, hash in old])
+    return len(old)
 
 
 def apply(connection: Connection, change: ForgetChange) -> Counted:
