@@ -16,6 +16,7 @@ from taskferry_protocol.records import (
     HoldAccount,
     IdempotencyRecord,
     KeepSealed,
+    Place,
     PurgeSeen,
     PutAnswer,
     PutCard,
@@ -36,7 +37,13 @@ from taskferry_protocol.records import (
     UseSequence,
 )
 from taskferry_protocol.records import ConnectionState as State
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAnswers, ForgetRequest, ForgetSealed
+from taskferry_protocol.records.forgetting import (
+    ForgetAccount,
+    ForgetAccused,
+    ForgetAnswers,
+    ForgetRequest,
+    ForgetSealed,
+)
 from taskferry_protocol.records.history import MessageFilter
 from taskferry_stores.memory import MemoryDaemonStore
 
@@ -176,6 +183,20 @@ async def test_an_account_stays_that_is_more_than_a_stranger(daemon, what):
     await daemon.commit([KEEPING[what]])
     assert await daemon.commit([ForgetAccount(account("bob"))]) == (Counted(0),)
     assert len((await daemon.accounts([account("bob")]))[account("bob")].record.statements) == 2
+
+
+@pytest.mark.parametrize("what", list(KEEPING))
+async def test_one_that_is_accused_goes_where_that_alone_kept_it(daemon, what):
+    """With the evidence against it and its devices, and no other; whatever else keeps it does so still."""
+    against = [EvidenceRecord("forked", one, b"1", b"2", NOW) for one in (device("bob"), account("carol"))]
+    await daemon.commit([append("bob", 2), *[PutEvidence(one) for one in against]])
+    await daemon.commit([KEEPING[what]])
+    goes = what in {"hold", "evidence"}
+    before = len((await daemon.evidence(Place(0), 9)).items)
+    assert await daemon.commit([ForgetAccused(account("bob"), (device("bob"),))]) == (Counted(int(goes)),)
+    assert (account("bob") not in await daemon.accounts([account("bob")])) == goes
+    left = (await daemon.evidence(Place(0), 9)).items
+    assert [one.subject for one in left] == [account("carol")] if goes else len(left) == before
 
 
 def sealed(name):

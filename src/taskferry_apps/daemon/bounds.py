@@ -86,6 +86,13 @@ class DaemonBounds:
     requests_of_account: int = fixed(
         Of.PEERS, 32, _COUNT, "Of one account: no stranger, with however many agents, keeps all others out."
     )
+    accused_strangers: int = fixed(
+        Of.PEERS,
+        64,
+        _COUNT,
+        "Strangers kept though their requests are over, as they are held, in question or accused, each with "
+        "a log of 2 MiB at most; the oldest go first.",
+    )
     regained: int = fixed(
         Of.PEERS,
         4_096,

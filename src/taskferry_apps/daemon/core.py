@@ -41,7 +41,7 @@ from taskferry_protocol.records import (
     StoreMessage,
     UseSequence,
 )
-from taskferry_protocol.records.forgetting import ForgetAccount
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAccused
 from taskferry_stores.port import DaemonStore
 
 from ..histogram import Histogram
@@ -318,7 +318,7 @@ class Core:
             if type(change) in _UNHEARD:
                 continue
             self.pairs.took(change)
-            if isinstance(change, ForgetAccount):
+            if isinstance(change, ForgetAccount | ForgetAccused):
                 self.logs.drop(change.account)
             if isinstance(change, PutOutbox):
                 self.outgoing.ring()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import attrs
 
-from ..ids import AccountId, Hash, Instant
+from ..ids import AccountId, DeviceId, Hash, Instant
 from ..values import value
 from .audit import PruneAudit
 
 __all__ = [
     "ForgetAccount",
+    "ForgetAccused",
     "ForgetAnswers",
     "ForgetChange",
     "ForgetRequest",
@@ -52,6 +53,17 @@ class ForgetAccount:
 
 
 @attrs.frozen
+class ForgetAccused:
+    """Forget an account as `ForgetAccount` does, though it is held or there is evidence against it.
+
+    With it goes the evidence against it and against these devices of its. Result: `Counted`, one or none.
+    """
+
+    account: AccountId
+    devices: tuple[DeviceId, ...]
+
+
+@attrs.frozen
 class ForgetAnswers:
     """Forget all answers that were kept to be repeated to callers of these scopes. Result: `Counted`."""
 
@@ -69,4 +81,4 @@ class ForgetTraffic:
     limit: int
 
 
-ForgetChange = ForgetRequest | ForgetAccount | ForgetAnswers | ForgetTraffic | PruneAudit
+ForgetChange = ForgetRequest | ForgetAccount | ForgetAccused | ForgetAnswers | ForgetTraffic | PruneAudit

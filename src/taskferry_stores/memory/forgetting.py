@@ -16,6 +16,7 @@ from taskferry_protocol.records import (
 )
 from taskferry_protocol.records.forgetting import (
     ForgetAccount,
+    ForgetAccused,
     ForgetAnswers,
     ForgetChange,
     ForgetRequest,
@@ -61,7 +62,11 @@ def apply(state: DaemonState, change: ForgetChange) -> Counted:
         case ForgetRequest():
             return Counted(_forget_request(state, change.request))
         case ForgetAccount():
-            return Counted(_forget_account(state, change.account))
+            return Counted(
+                0 if _is_accused(state, change.account) else _forget_account(state, change.account)
+            )
+        case ForgetAccused():
+            return Counted(_forget_accused(state, change))
         case ForgetAnswers():
             gone = [key for key in state.answers if key[0] in change.scopes]
             for key in gone:
@@ -107,10 +112,25 @@ def _forget_request(state: DaemonState, request: Hash) -> int:
     return 1
 
 
+def _is_accused(state: DaemonState, account: AccountId) -> bool:
+    record = state.ledger.accounts.get(account)
+    is_held = record is not None and record.held != ""
+    return is_held or any(one.subject == account for one in state.ledger.evidence.values())
+
+
+def _forget_accused(state: DaemonState, change: ForgetAccused) -> int:
+    gone = _forget_account(state, change.account)
+    evidence = state.ledger.evidence
+    subjects = {change.account, *change.devices} if gone else set()
+    for place in [place for place, one in evidence.items() if one.subject in subjects]:
+        state.journal.drop(evidence, place)
+    return gone
+
+
 def _forget_account(state: DaemonState, account: AccountId) -> int:
     ledger, drop = state.ledger, state.journal.drop
     held = ledger.accounts.get(account)
-    if held is None or held.held or state.trust[account][0] is not Trust.UNVERIFIED:
+    if held is None or state.trust[account][0] is not Trust.UNVERIFIED:
         return 0
     peers = [
         *(message.peer for message in state.messages.values()),
@@ -119,7 +139,7 @@ def _forget_account(state: DaemonState, account: AccountId) -> int:
         *(entry.to for entry in state.outbox.values() if entry.state is OutboxState.WAITING),
     ]
     named = [rule.account for rule in state.gate_tables.rules.values()]
-    if account in (*(peer.account for peer in peers), *named, *(e.subject for e in ledger.evidence.values())):
+    if account in (*(peer.account for peer in peers), *named):
         return 0
     drop(ledger.accounts, account)
     drop(state.trust, account)

@@ -9,6 +9,7 @@ from taskferry_protocol.ids import AccountId, Hash
 from taskferry_protocol.records import Counted, PruneAudit, PurgeSeen
 from taskferry_protocol.records.forgetting import (
     ForgetAccount,
+    ForgetAccused,
     ForgetAnswers,
     ForgetChange,
     ForgetRequest,
@@ -41,6 +42,10 @@ _IS_KEPT: Final = (
     " OR EXISTS (SELECT 1 FROM agents a JOIN outbox o ON o.target = a.n"
     "  WHERE a.account = ?1 AND o.state = 'waiting')"
     " OR EXISTS (SELECT 1 FROM standing_rules WHERE account = ?1)"
+)
+#: What is held against it.
+_IS_ACCUSED: Final = (
+    "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ?1 AND held <> '')"
     " OR EXISTS (SELECT 1 FROM evidence WHERE subject = ?1)"
 )
 _COUNTED: Final = (
@@ -72,7 +77,13 @@ def apply(connection: Connection, change: ForgetChange) -> Counted:
         case ForgetRequest():
             return Counted(_forget_request(connection, change.request))
         case ForgetAccount():
-            return Counted(_forget_account(connection, change.account))
+            accused = connection.execute(_IS_ACCUSED, (change.account,)).fetchone()[0]
+            return Counted(0 if accused else _forget_account(connection, change.account))
+        case ForgetAccused():
+            gone = _forget_account(connection, change.account)
+            subjects = [(subject,) for subject in (change.account, *change.devices)] if gone else []
+            connection.executemany("DELETE FROM evidence WHERE subject = ?", subjects)
+            return Counted(gone)
         case ForgetAnswers():
             query = "DELETE FROM answers WHERE scope = ?"
             return Counted(sum(connection.execute(query, (scope,)).rowcount for scope in set(change.scopes)))
@@ -106,9 +117,7 @@ def _forget_request(connection: Connection, request: Hash) -> int:
 
 def _forget_account(connection: Connection, account: AccountId) -> int:
     execute = connection.execute
-    row = execute(
-        "SELECT n FROM accounts WHERE id = ? AND trust = 'unverified' AND held = ''", (account,)
-    ).fetchone()
+    row = execute("SELECT n FROM accounts WHERE id = ? AND trust = 'unverified'", (account,)).fetchone()
     if row is None or execute(_IS_KEPT, (account,)).fetchone()[0]:
         return 0
     execute("DELETE FROM statements WHERE account = ?", row)
