@@ -52,7 +52,10 @@ class DaemonBounds:
         Of.PEERS, 32, _COUNT, "Tasks of one peer of which only later events have come: more are no accident."
     )
     task_events: int = fixed(
-        Of.PEERS, 10_000, _COUNT, "Of one task: every event is folded again with each that comes."
+        Of.PEERS,
+        10_000,
+        _COUNT,
+        "Of one task, whatever its budget: every event is folded again with each that comes.",
     )
     task_events_spare: int = fixed(
         Of.PEERS, 64, _COUNT, "Beyond what a task's budget comes to: what ends it, and forks."
@@ -150,6 +153,15 @@ class DaemonBounds:
         32,
         _COUNT,
         "Requests to another device that wait: more than anybody types before looking why.",
+    )
+    events_shown: int = fixed(
+        Of.PROGRAMS, 500, _COUNT, "Of a task, the newest, where nobody asks for another number: some 250 KB."
+    )
+    events_a_page: int = fixed(Of.PROGRAMS, 1_000, _COUNT, "As many as one may ask for at a time.")
+    notes_bytes_shown: int = fixed(Of.PROGRAMS, _MIB, _BYTES, "Of what was said with the events of a page.")
+    versions_shown: int = fixed(Of.PROGRAMS, 50, _COUNT, "Of a task's work, the newest; others by pages.")
+    versions_bytes_shown: int = fixed(
+        Of.PROGRAMS, 4 * _MIB, _BYTES, "The same in bytes; one is always shown."
     )
     browsers: int = fixed(Of.PROGRAMS, 32, _COUNT, "Sessions of the dashboard; the oldest goes first.")
     browser_links: int = fixed(Of.PROGRAMS, 16, _COUNT, "One-time links to it, unused.")
