@@ -31,8 +31,10 @@ def former_copies(path: Path) -> tuple[FormerCopy, ...]:
     found = []
     for entry in os.scandir(path.parent) if path.parent.is_dir() else ():
         if name.fullmatch(entry.name) and entry.is_file(follow_symlinks=False):
-            about = entry.stat(follow_symlinks=False)
-            found.append(FormerCopy(Path(entry.path), about.st_size, about.st_mtime))
+            # One that has just been removed is not there.
+            with suppress(FileNotFoundError):
+                about = entry.stat(follow_symlinks=False)
+                found.append(FormerCopy(Path(entry.path), about.st_size, about.st_mtime))
     return tuple(sorted(found, key=lambda copy: (copy.made_at, copy.path)))
 
 
