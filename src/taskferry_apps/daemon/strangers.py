@@ -60,7 +60,8 @@ class Strangers:
         self._after = page.next
         if page.next is None:
             self._next = Instant(now + EVERY_MS)
-        if not any(_is_forgotten(record, drained) for record in page.items):
+        is_over = any(_is_forgotten(record, drained) for record in page.items)
+        if not is_over and (page.next is not None or not await _are_too_many(core)):
             return
         async with core.lock:
             draft = Draft(core)
@@ -74,6 +75,11 @@ class Strangers:
             await draft.commit()
 
 
+async def _are_too_many(core: Core) -> bool:
+    raw = (await core.store.settings((_ACCUSED,))).get(_ACCUSED)
+    return len(json.loads(raw or b"[]")) > MOST_ACCUSED
+
+
 async def _bound_accused(draft: Draft, over: Sequence[AccountId]) -> None:
     """Note whose requests are over, and let the oldest go of those that stay for what is held against them.
 
@@ -84,11 +90,12 @@ async def _bound_accused(draft: Draft, over: Sequence[AccountId]) -> None:
     noted = [AccountId(bytes.fromhex(text)) for text in json.loads(raw or b"[]")]
     there = await draft.core.store.accounts(noted)
     kept = [account for account in noted if account in there and account not in over] + list(over)
+    # Whoever something waits to be sent to goes another time, and is noted until then.
     for account in kept[:-MOST_ACCUSED]:
         log = await draft.log(account)
         devices = tuple(log.state.devices) if log is not None else ()
         draft.add(ForgetAccused(account, devices))
-    draft.add(PutSetting(_ACCUSED, json.dumps([one.hex() for one in kept[-MOST_ACCUSED:]]).encode()))
+    draft.add(PutSetting(_ACCUSED, json.dumps([one.hex() for one in kept]).encode()))
 
 
 def _is_forgotten(record: PeerConnection, drained: Instant) -> bool:
