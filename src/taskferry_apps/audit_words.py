@@ -393,4 +393,7 @@ _TELLERS: Final[Mapping[str, Teller]] = {
     ),
     "backup": _backup,
     "restored": _restored,
+    "shortened": lambda _, facts: (
+        f"Entries {_fact(facts, 'from')} to {_fact(facts, 'upto')} went, too old or too many."
+    ),
 }

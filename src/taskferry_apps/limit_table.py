@@ -44,6 +44,7 @@ class Unit(StrEnum):
     BYTES = "bytes"
     SECONDS = "s"
     MS = "ms"
+    DAYS = "d"
     PER_MINUTE = "a minute"
     PER_HOUR = "an hour"
 

@@ -21,6 +21,7 @@ from taskferry_transports.loopback import is_loopback
 from . import setting_values as values
 from . import telemetry_settings as telemetry
 from .breaker_settings import read_limits as read_breakers
+from .daemon.bounds import BOUNDS, DaemonBounds, read_bounds
 from .relay.limits import USUAL, RelayLimits, read_limits
 
 __all__ = [
@@ -205,6 +206,10 @@ class DaemonSettings:
         default=DEFAULT_LIMITS, metadata=_from(read_breakers, "TASKFERRY_BREAKERS")
     )
     """When breakers trip."""
+    limits: DaemonBounds = attrs.field(
+        default=BOUNDS, metadata=_from(read_bounds, "TASKFERRY_CLIENT_LIMITS"), repr=False
+    )
+    """Limits that are not as usual, `name=number` each (docs/limits.md)."""
     local_api_token: str | None = attrs.field(
         default=None, metadata=_secret(values.credential, "TASKFERRY_LOCAL_API_TOKEN"), repr=False
     )

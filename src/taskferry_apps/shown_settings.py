@@ -10,6 +10,7 @@ import attrs
 from taskferry_protocol.breakers import BreakerLimits
 
 from .breaker_settings import written_limits
+from .daemon.bounds import DaemonBounds, written_bounds
 from .settings import DaemonSettings
 
 __all__ = ["MEANINGS", "ShownSetting", "shown_settings"]
@@ -24,6 +25,7 @@ MEANINGS: Final[Mapping[str, str]] = {
     "relay_ca": "Certificates of the authorities to trust for the relay; not set: the system's.",
     "request_pause_days": "Days that one whose request you declined waits before asking again.",
     "breakers": "When a breaker stops agents that go on and on among themselves.",
+    "limits": "How much of the audit log and of the counts of traffic is kept.",
     "local_api_token": "Your own credential; not set: made at the first start and kept with the keys.",
     "metrics_token": "What reads the daemon's numbers and nothing else; not set: your own credential.",
     "secrets": "Where keys are kept; auto: in the system's secret store if it was open at the first start.",
@@ -71,6 +73,8 @@ def _shown(value: object, *, is_secret: bool) -> str:
         return "set, not shown"
     if isinstance(value, BreakerLimits):
         return written_limits(value)
+    if isinstance(value, DaemonBounds):
+        return written_bounds(value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, tuple):

@@ -38,7 +38,6 @@ __all__ = [
     "read_audit_export",
     "read_entry",
     "require_kept",
-    "require_whole",
 ]
 
 FORMAT: Final = "taskferry-audit/1"
@@ -98,6 +97,7 @@ class AuditKind(StrEnum):
     MANAGE_KEY = "manage_key"
     BACKUP = "backup"
     RESTORED = "restored"
+    SHORTENED = "shortened"
 
 
 class RelayAuditKind(StrEnum):
@@ -295,12 +295,6 @@ def follow(
         _compare(check.end, expected)
         yield entry
     check.finish(chain.head)
-
-
-def require_whole(chain: AuditChain) -> None:
-    """Nothing if a log that is never pruned begins with its first entry. Raises ChainBroken."""
-    if chain.base != CHAIN_START:
-        raise ChainBroken(1, f"Entries up to {chain.base.n} are missing at the beginning.")
 
 
 def require_kept(chain: AuditChain, earlier: AuditExport, before: Instant, keep: int) -> None:

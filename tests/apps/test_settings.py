@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 import pytest
 
 from taskferry_apps.breaker_settings import read_limits, written_limits
+from taskferry_apps.daemon.bounds import BOUNDS
 from taskferry_apps.settings import SettingsError, load_daemon, load_relay
 from taskferry_protocol.breakers import BreakerLimits
 from taskferry_protocol.ids import sha256
@@ -288,3 +290,12 @@ def test_headers_for_a_collector_are_written_as_other_programs_do() -> None:
     )
     assert settings.otel_headers == {"authorization": "Bearer a,b", "x-scope": "one"}
     assert "Bearer" not in repr(settings)
+
+
+def test_how_much_a_daemon_keeps_is_set_by_name():
+    """What is left out is as usual, and each has a span; what is fixed may not be set."""
+    settings = load_daemon({}, {"TASKFERRY_CLIENT_LIMITS": "audit-entries=20000, traffic-days=30"})
+    assert settings.limits == attrs.evolve(BOUNDS, audit_entries=20_000, traffic_days=30)
+    for text in ("audit-entries=9999", "audit-days=1", "feed-lines=1", "audit-days"):
+        with pytest.raises(SettingsError, match="limits"):
+            load_daemon({}, {"TASKFERRY_CLIENT_LIMITS": text})

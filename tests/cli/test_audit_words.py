@@ -344,6 +344,12 @@ OWNERS = [
         "This machine was restored from a backup made 1 d ago, as a new device.",
     ),
     (
+        "shortened",
+        "audit log",
+        {"from": 1, "upto": 1000, "hash": "00" * 32},
+        "Entries 1 to 1000 went, too old or too many.",
+    ),
+    (
         "connection_regained",
         BOB,
         {**WITH, "shown_by": "relay"},

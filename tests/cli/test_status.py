@@ -106,3 +106,13 @@ def test_programs_read_the_counts(status) -> None:
     """As the local API tells them."""
     counts = {**NOTHING, "tasks": 2}
     assert json.loads(status("--json", waiting=counts))["waiting"] == counts
+
+
+def test_a_copy_from_before_an_update_is_named_with_its_end(status, tmp_path) -> None:
+    """What it holds, and that it goes by itself."""
+    told = status("--data", str(tmp_path), waiting=NOTHING)
+    assert "before an update" not in told
+    (tmp_path / "daemon.db.before-9").write_bytes(bytes(2_048))
+    told = " ".join(status("--data", str(tmp_path), waiting=NOTHING).split())
+    assert "daemon.db.before-9 (2 KiB)" in told
+    assert "goes by itself" in told

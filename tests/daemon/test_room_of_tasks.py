@@ -56,3 +56,19 @@ async def test_nothing_is_signed_that_the_other_side_would_set_aside(monkeypatch
         await in_state(a, task, "resubmitted")
         await act(a, task, "complete")
         await in_state(b, task, "completed")
+
+
+async def test_a_task_has_no_more_events_than_its_other_side_would_hold(monkeypatch: pytest.MonkeyPatch):
+    """Whatever its budget is: beyond so many this side signs nothing but the end of it."""
+    monkeypatch.setattr(task_room, "_EVENTS", 4)
+    async with a_world() as world, connected(world) as (a, b):
+        task = await ask(a, "requester", "@bob/writer", budget=1_000_000)
+        await in_state(b, task, "sent")
+        await act(b, task, "accept")
+        await in_state(a, task, "accepted")
+        with pytest.raises(DaemonRefusal) as refused:
+            for _ in range(4):
+                await act(b, task, "progress", text="on")
+        assert refused.value.code == "too-large"
+        await act(b, task, "fail", text="enough")
+        await in_state(a, task, "failed")

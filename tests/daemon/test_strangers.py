@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 
 from taskferry_apps.daemon import connection_arrivals
+from taskferry_apps.daemon import strangers as strangers_module
+from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.daemon.identity_changes import What, changed_owners, drop_forgotten, mark_changed
+from taskferry_apps.daemon.outbound import give_up_expired
 from taskferry_apps.daemon.receipts import Receipts
 from taskferry_apps.daemon.strangers import STEP, Strangers
 from taskferry_protocol.connections import EndKind, recall_request, sign_end
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import ConnectionEnded
+from taskferry_protocol.records import EvidenceRecord, HoldAccount, Place, PutEvidence
 from taskferry_stores.memory import MemoryDaemonStore
+from taskferry_stores.port import DaemonStore
 from taskferry_stores.sqlite import open_daemon_store
 
 from .forger import codes, forger_between
@@ -229,6 +235,54 @@ async def test_it_happens_by_itself_in_a_file(tmp_path):
                 return (await held(b)) == ([], False)
 
             await until(gone)
+
+
+@pytest.mark.parametrize("kind", ["memory", "sqlite"])
+async def test_of_those_who_stay_for_what_is_held_against_them_the_oldest_go(kind, tmp_path, monkeypatch):
+    """No relay fills the disk with strangers who show two histories; with them goes what was said of them."""
+    monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
+    async with AsyncExitStack() as stack:
+        store: DaemonStore = MemoryDaemonStore()
+        if kind == "sqlite":
+            store = await stack.enter_async_context(open_daemon_store(tmp_path / "daemon.db"))
+        world = await stack.enter_async_context(a_world())
+        bob = await stack.enter_async_context(world.running(Machine("bob", store=store)))
+        await set_up(bob, "bob", "writer")
+        core, names = bob._core, ("alice", "carol", "dave")
+        for number, name in enumerate(names, 1):
+            async with world.running(Machine(name)) as stranger:
+                await set_up(stranger, name, "requester")
+                await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
+
+                async def there(count=number):
+                    return len(await bob.connections(OWNER, "", "")) == count
+
+                await until(there)
+        known = {name: found.record.account for name, found in (await store.accounts_named(names)).items()}
+        async with core.lock:
+            draft = Draft(core)
+            for name, account in known.items():
+                draft.add(HoldAccount(account, "two histories"))
+                draft.add(PutEvidence(EvidenceRecord("forked", account, b"1", b"2", core.now())))
+                await mark_changed(draft, account, name, What.OTHER_HISTORY)
+            await draft.commit()
+        world.clock.ahead_ms += 70 * DAY_MS
+
+        async def gone():
+            # A receipt that was owed waits for one who is held until it expires.
+            world.clock.ahead_ms += DAY_MS
+            await give_up_expired(core)
+            await tidy(bob, core)
+            return len(await store.accounts_named(names)) == 1
+
+        await until(gone)
+        assert await bob.connections(OWNER, "", "") == ()
+        assert len((await store.evidence(Place(0), 9)).items) == 1
+        async with core.lock:
+            draft = Draft(core)
+            await drop_forgotten(draft)
+            await draft.commit()
+        assert len(await changed_owners(store)) == 1
 
 
 async def test_receipts_are_not_kept_once_the_relay_has_them():

@@ -19,7 +19,6 @@ from taskferry_protocol.audit import (
     read_audit_export,
     read_entry,
     require_kept,
-    require_whole,
 )
 from taskferry_protocol.cbor import decode, encode
 from taskferry_protocol.errors import LocalProtocolError, RejectCode, RemoteProtocolError
@@ -100,14 +99,6 @@ def test_a_log_may_be_without_what_it_need_not_keep_and_nothing_else():
         with pytest.raises(ChainBroken) as broken:
             require_kept(chain, earlier, before=NOW, keep=keep)
         assert broken.value.n == at
-
-
-def test_a_log_that_is_never_pruned_begins_with_its_first_entry():
-    """Wherever else it says that it begins, its beginning was taken away."""
-    entries = a_chain(2)
-    require_whole(AuditChain(head=entries[1].end))
-    with pytest.raises(ChainBroken, match="at the beginning"):
-        require_whole(AuditChain(entries[0].end, entries[1].end))
 
 
 def test_what_stands_beside_an_entry_must_agree_with_it():

@@ -86,19 +86,19 @@ async def test_a_log_goes_on_after_it_was_opened_again(tmp_path):
         assert row.raw == chained(note(3), head).raw
 
 
-async def test_what_is_too_old_or_too_much_is_taken_away_and_the_rest_still_holds(relay):
-    """A relay's log begins after the last entry that was pruned, and its chain holds from there."""
-    await write(relay, *(note(n) for n in range(1, 11)))
-    before = await relay.audit_chain()
-    assert await relay.commit([PruneAudit(Instant(NOW + 3), 100, 50)]) == (Counted(2),)
-    assert await relay.commit([PruneAudit(Instant(0), 5, 2)]) == (Counted(2),)
-    assert await relay.commit([PruneAudit(Instant(0), 5, 50)]) == (Counted(1),)
-    assert await relay.commit([PruneAudit(Instant(0), 5, 50)]) == (Counted(0),)
-    chain = await relay.audit_chain()
+async def test_what_is_too_old_or_too_much_is_taken_away_and_the_rest_still_holds(store):
+    """The log begins after the last entry that was pruned, and its chain holds from there."""
+    await write(store, *(note(n) for n in range(1, 11)))
+    before = await store.audit_chain()
+    assert await store.commit([PruneAudit(Instant(NOW + 3), 100, 50)]) == (Counted(2),)
+    assert await store.commit([PruneAudit(Instant(0), 5, 2)]) == (Counted(2),)
+    assert await store.commit([PruneAudit(Instant(0), 5, 50)]) == (Counted(1),)
+    assert await store.commit([PruneAudit(Instant(0), 5, 50)]) == (Counted(0),)
+    chain = await store.audit_chain()
     assert (chain.base.n, chain.head) == (5, before.head)
-    rows = (await relay.audit_rows(None, None, 10, Order.OLDEST_FIRST)).items
+    rows = (await store.audit_rows(None, None, 10, Order.OLDEST_FIRST)).items
     check = ChainCheck(chain.base)
     assert [check.take(row.raw, row.kind, row.place).n for row in rows] == [6, 7, 8, 9, 10]
     check.finish(chain.head)
-    assert await relay.commit([PruneAudit(Instant(NOW + 99), 0, 50)]) == (Counted(5),)
-    assert (await write(relay, note(11)), (await relay.audit_chain()).base.n) == ((Placed(Place(11)),), 10)
+    assert await store.commit([PruneAudit(Instant(NOW + 99), 0, 50)]) == (Counted(5),)
+    assert (await write(store, note(11)), (await store.audit_chain()).base.n) == ((Placed(Place(11)),), 10)

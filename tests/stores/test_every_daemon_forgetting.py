@@ -12,16 +12,22 @@ from taskferry_protocol.records import (
     DropOutbox,
     EvidenceRecord,
     Flow,
+    ForgetTask,
     HoldAccount,
     IdempotencyRecord,
     KeepSealed,
+    Place,
+    PurgeSeen,
     PutAnswer,
     PutCard,
     PutEvidence,
     PutOutbox,
     PutRule,
     RateRecord,
+    ReceiptGot,
     RecordRate,
+    RecordReceipt,
+    RecordSeen,
     SaveConnection,
     SaveTask,
     SealedRecord,
@@ -31,10 +37,30 @@ from taskferry_protocol.records import (
     UseSequence,
 )
 from taskferry_protocol.records import ConnectionState as State
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAnswers, ForgetRequest, ForgetSealed
+from taskferry_protocol.records.forgetting import (
+    ForgetAccount,
+    ForgetAccused,
+    ForgetAnswers,
+    ForgetRequest,
+    ForgetSealed,
+)
 from taskferry_protocol.records.history import MessageFilter
+from taskferry_stores.memory import MemoryDaemonStore
 
-from .samples import NOW, account, agent, append, device, message, outbox, peer_connection, sha, store, task
+from .samples import (
+    NOW,
+    account,
+    agent,
+    append,
+    device,
+    message,
+    outbox,
+    peer_connection,
+    seen,
+    sha,
+    store,
+    task,
+)
 from .test_every_daemon_gates import RULE
 from .test_every_daemon_search import asked, said
 
@@ -159,6 +185,20 @@ async def test_an_account_stays_that_is_more_than_a_stranger(daemon, what):
     assert len((await daemon.accounts([account("bob")]))[account("bob")].record.statements) == 2
 
 
+@pytest.mark.parametrize("what", list(KEEPING))
+async def test_one_that_is_accused_goes_where_that_alone_kept_it(daemon, what):
+    """With the evidence against it and its devices, and no other; whatever else keeps it does so still."""
+    against = [EvidenceRecord("forked", one, b"1", b"2", NOW) for one in (device("bob"), account("carol"))]
+    await daemon.commit([append("bob", 2), *[PutEvidence(one) for one in against]])
+    await daemon.commit([KEEPING[what]])
+    goes = what in {"hold", "evidence"}
+    before = len((await daemon.evidence(Place(0), 9)).items)
+    assert await daemon.commit([ForgetAccused(account("bob"), (device("bob"),))]) == (Counted(int(goes)),)
+    assert (account("bob") not in await daemon.accounts([account("bob")])) == goes
+    left = (await daemon.evidence(Place(0), 9)).items
+    assert [one.subject for one in left] == [account("carol")] if goes else len(left) == before
+
+
 def sealed(name):
     """An envelope that is kept to be sent, as of a receipt."""
     return SealedRecord(sha(name), b"envelope", b"k" * 32, b"content")
@@ -215,3 +255,52 @@ async def test_answers_of_a_scope_are_forgotten_and_no_others(daemon):
     assert await daemon.answers("a", ["1", "2"]) == {}
     assert set(await daemon.answers("ab", ["1", "2"])) == {"1", "2"}
     await daemon.commit([PutAnswer(kept[0])])
+
+
+async def test_an_envelope_goes_once_no_message_and_no_event_is_left_of_it(daemon):
+    """It may have been both; a task that is forgotten lets go of its events, and a request of its words."""
+    event = TaskEventRecord(sha("t"), sha("e"), "worker", device("bob"), NOW, NOW)
+    again = attrs.evolve(event, task=sha("other"))
+    await daemon.commit([KeepSealed(sealed("e")), AddTaskEvent(event), AddTaskEvent(event)])
+    await daemon.commit([AddTaskEvent(again), ForgetTask(sha("t")), ForgetSealed((sha("e"),))])
+    assert list(await daemon.sealed([sha("e")])) == [sha("e")]
+    await daemon.commit([ForgetTask(sha("other")), ForgetSealed((sha("e"),))])
+    assert await daemon.sealed([sha("e")]) == {}
+
+
+async def test_forgetting_an_envelope_costs_the_same_however_much_is_kept(monkeypatch):
+    """In memory as on a disk, where an index is asked: no look at each message."""
+    daemon = MemoryDaemonStore()
+    state = await daemon._begin()
+    looked = []
+
+    class Counting(dict):
+        def __iter__(self):
+            looked.append(self)
+            return super().__iter__()
+
+        values = items = __iter__
+
+    await daemon.commit([store(message(f"m{n}")) for n in range(50)] + [KeepSealed(sealed("a"))])
+    monkeypatch.setattr(state, "messages", Counting(state.messages))
+    monkeypatch.setattr(state, "task_events", Counting(state.task_events))
+    await daemon.commit([ForgetSealed((sha("a"),))])
+    assert await daemon.sealed([sha("a")]) == {}
+    assert looked == []
+
+
+async def test_what_was_received_and_is_no_message_goes_with_the_memory_of_it(daemon):
+    """A message, an event, the proof of a delivery and what is to be sent stay."""
+    names = ["news", "message", "event", "proof", "sent", "young"]
+    event = TaskEventRecord(sha("t"), sha("event"), "worker", device("bob"), NOW, NOW)
+    got = ReceiptGot(sha("m"), device("bob"), "applied", "", sha("proof"), NOW)
+    kept = [KeepSealed(sealed(name)) for name in names if name != "message"]
+    known = [
+        RecordSeen(attrs.evolve(seen(name, n, at=Instant(NOW + 9 * (name == "young"))), hash=sha(name)))
+        for n, name in enumerate(names, 1)
+    ]
+    others = [store(message("message")), AddTaskEvent(event), RecordReceipt(got), PutOutbox(outbox("sent"))]
+    await daemon.commit([*kept, *known, *others])
+    assert await daemon.commit([PurgeSeen(Instant(NOW + 1), 99)]) == (Counted(5),)
+    hashes = [sha(name) for name in names]
+    assert set(await daemon.sealed(hashes)) == set(hashes[1:])

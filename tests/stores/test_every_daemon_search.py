@@ -17,6 +17,7 @@ from taskferry_protocol.records import (
     SaveTask,
     ShowMessages,
 )
+from taskferry_protocol.records.forgetting import ForgetTraffic
 from taskferry_protocol.records.history import STEP_MS, MessageFilter, OpenTasks, TaskFilter, TrafficRecord
 from taskferry_protocol.search_words import asked_words
 
@@ -24,6 +25,7 @@ from .samples import NOW, agent, message, outbound, sha, store, task
 
 HELPER, OTHER = agent("alice/helper"), agent("alice/other")
 CODER, DRAWER = agent("bob/coder"), agent("carol/drawer")
+HOUR_MS = 4 * STEP_MS
 CONV = ConversationId(b"c" * 16)
 
 
@@ -398,6 +400,20 @@ async def test_traffic_is_counted_by_steps(daemon):
         TrafficRecord(Instant(start + STEP_MS), 1, 0, 0, 1),
     )
     assert await daemon.traffic([agent("alice/nobody")], start, until, STEP_MS) == ()
+
+
+async def test_traffic_of_long_ago_is_counted_no_more(daemon):
+    """Before a whole hour that is named; what came later stays, in steps of any length."""
+    hour = Instant(NOW - NOW % HOUR_MS)
+    before, after = Instant(hour - 1), Instant(hour + 1)
+    await put(daemon, said("a", "x", stored_at=before), said("b", "x", stored_at=after))
+    start, until = Instant(hour - HOUR_MS), Instant(hour + HOUR_MS)
+    assert len(await daemon.traffic((), start, until, HOUR_MS)) == 2
+    await daemon.commit([ForgetTraffic(hour, 10), ForgetTraffic(start, 10)])
+    for step in (HOUR_MS, STEP_MS):
+        assert await daemon.traffic((), start, until, step) == (TrafficRecord(hour, 0, 1, 0, 0),)
+    found = await daemon.messages_filtered(MessageFilter(), None, 10)
+    assert names(found.items, "ab") == ["b", "a"]
 
 
 async def test_what_waits_in_inboxes_is_counted_with_the_rest(daemon):

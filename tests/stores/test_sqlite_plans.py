@@ -32,6 +32,7 @@ from taskferry_protocol.records import (
     PeerWord,
     Place,
     ProposalRecord,
+    PruneAudit,
     PruneEvents,
     PurgeAnswers,
     PurgeApprovals,
@@ -65,7 +66,7 @@ from taskferry_protocol.records import (
     UseRule,
 )
 from taskferry_protocol.records import EvidenceRecord as Evidence
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest, ForgetSealed
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest, ForgetSealed, ForgetTraffic
 from taskferry_stores.port import StoreConflict
 from taskferry_stores.sqlite import open_daemon_store, open_relay_store
 
@@ -237,6 +238,7 @@ async def test_daemon_looks_up_and_does_not_scan(tmp_path):
         await daemon.commit([OfferAgain(NOW), PurgeSeen(NOW, 1), PurgeAnswers(NOW, 1)])
         await daemon.commit([PruneEvents(Instant(NOW), 10, 10)])
         await daemon.commit([ForgetSealed((sha("m0"), sha("none")))])
+        await daemon.commit([ForgetTraffic(NOW, 10), PruneAudit(NOW, 1, 10)])
         await forgetting(daemon)
     # Each stops at its first row, or holds only what is open.
     few = {"tasks_deadline", "outbox_due", "gates_waiting", "breakers_tripped"}

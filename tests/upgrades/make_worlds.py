@@ -40,7 +40,8 @@ class Early:
         return f"relay-{self.relay}-daemon-{self.daemon}"
 
 
-#: Between them every earlier schema; the last commit before the next one where the history goes straight.
+#: Between them every earlier schema, where need be beside the present one of the other program; the last
+#: commit before the next one where the history goes straight.
 EARLY: Final = (
     Early("a4e38ef", 1, 1),
     Early("dff4394", 2, 2),
@@ -51,18 +52,24 @@ EARLY: Final = (
     Early("ae9caac", 5, 6),
     Early("200393f", 5, 7),
     Early("664e2a34", 5, 8),
+    Early("14a21f00", 6, 9),
 )
 
 #: Run with the commit's own code, in its own tree.
 STORY: Final = """
-import signal, sys
+import os, signal, sys
 from pathlib import Path
 from tests.crash.world import World, connect, listed, until
 
 def stop(world, name):
     process = world._running.pop(name)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0, world.last_words(name)
+    if isinstance(process, int):
+        os.kill(process, signal.SIGTERM)
+        (status,) = until(lambda: [s for s in [world._starter.poll(process)] if s is not None] or None, name)
+    else:
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(30)
+    assert status == 0, world.last_words(name)
 
 with World(Path(sys.argv[1])) as world, world.client("alice") as alice, world.client("bob") as bob:
     connect(alice, bob, world.relay_url)

@@ -50,7 +50,8 @@ def list_entries(kind: str, limit: int, cursor: str) -> None:
     permission_changed, approval, denial, refusal, rule_changed, gate_changed, breaker, breaker_changed,
     key_rotated, device_added, device_revoked, device_renamed, recovery_changed, recovered, renamed,
     trust_changed, identity_changed, peer_devices, alarm, credential_made, credential_revoked,
-    invite_made, invite_revoked, invite_used, export, manage_key, backup, restored.
+    invite_made, invite_revoked, invite_used, export, manage_key, backup, restored,
+    shortened.
 
     \b
     Examples:
@@ -115,7 +116,10 @@ def show_entries(
 @json_option
 @daemon_options
 def verify(against: Path | None) -> None:
-    """Follow the log from its first entry to its end. Exit code 6 if it does not hold."""
+    """Follow the log from its first entry to its end. Exit code 6 if it does not hold.
+
+    Entries that are too old or too many go in their time. An entry says so, and an export of before has them.
+    """
     query: dict[str, str | int] = {}
     if against is not None:
         head = read_export(against).chain.head
@@ -135,8 +139,7 @@ def show_verdict(answer: Mapping[str, object]) -> None:
     elif answer.get("holds"):
         head = object_in(answer, "head")
         click.secho("The audit log holds.", fg="green", bold=True)
-        entries = several(head.get("n"), "entry", "entries")
-        click.echo(f"{entries}; it ends with {clean(head.get('hash'))}")
+        click.echo(f"{_extent(answer)}; it ends with {clean(head.get('hash'))}")
         if text := clean(answer.get("text")):
             click.echo(text)
     if not answer.get("holds"):
@@ -144,6 +147,16 @@ def show_verdict(answer: Mapping[str, object]) -> None:
             raise SystemExit(Exit.NOT_VERIFIED)
         text = clean(answer.get("text"))
         raise CommandFailed(f"The audit log does not hold. {text}", Exit.NOT_VERIFIED)
+
+
+def _extent(answer: Mapping[str, object]) -> str:
+    """How many entries a log has, and which, where it does not begin with the first."""
+    from .values import object_in
+
+    base, head = object_in(answer, "base").get("n"), object_in(answer, "head").get("n")
+    if not isinstance(base, int) or not isinstance(head, int) or not base:
+        return several(head, "entry", "entries")
+    return f"Entries {base + 1:,} to {head:,}; those before were taken away in their time"
 
 
 def read_export(path: Path) -> AuditExport:
@@ -173,8 +186,13 @@ def export(file: Path) -> None:
     with local_client() as daemon:
         content = daemon.get_bytes("/audit/export")
     save_bytes(file, content)
-    head = read_export(file).chain.head
+    chain = read_export(file).chain
+    head = chain.head
     if is_json_wanted():
-        print_json({"ok": True, "file": str(file), "n": head.n, "hash": head.hash.hex()})
+        end = {"n": head.n, "hash": head.hash.hex()}
+        print_json({"ok": True, "file": str(file), "base": chain.base.n, **end})
         return
-    click.echo(f"{file}: {counted(head.n, 'entry', 'entries')}, ending with {head.hash.hex()}")
+    extent = counted(head.n, "entry", "entries")
+    if chain.base.n:
+        extent = f"entries {chain.base.n + 1:,} to {head.n:,}"
+    click.echo(f"{file}: {extent}, ending with {head.hash.hex()}")

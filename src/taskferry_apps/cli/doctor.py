@@ -12,7 +12,7 @@ import click
 
 from ..amounts import counted
 from .daemon_link import daemon_options, data_directory, is_json_wanted, json_option, local_client, print_json
-from .doctor_checks import Look, files, of_python, settings_of, stored
+from .doctor_checks import Look, files, former, of_python, settings_of, stored
 from .outcome import CommandFailed, Exit
 
 __all__ = ["doctor"]
@@ -108,6 +108,8 @@ def _looks(config: Path | None) -> Iterator[Look]:
     settings, looks = settings_of(data, config)
     yield from looks if is_json_wanted() else _without_usual(looks)
     yield from files(data)
+    if settings is not None:
+        yield from former(settings.database)
     _say_progress("asking the daemon, which reads its whole database …")
     seen = _daemon()
     yield from seen.looks

@@ -19,7 +19,7 @@ from .secrets import KEPT, kept_kind
 if TYPE_CHECKING:
     from ..settings import DaemonSettings, RelaySettings
 
-__all__ = ["Look", "files", "of_python", "open_secrets", "private_file", "settings_of", "stored"]
+__all__ = ["Look", "files", "former", "of_python", "open_secrets", "private_file", "settings_of", "stored"]
 
 #: Below this a daemon cannot work for long.
 FREE_BYTES: Final = 100_000_000
@@ -122,6 +122,15 @@ def files(data: Path) -> Iterator[Look]:
         yield Look("secret store", "fail", str(error))
 
 
+def former(database: Path) -> Iterator[Look]:
+    """The copies of a database from before an update."""
+    from ..former_copies import told_copies
+
+    for told in told_copies(database):
+        remedy = "Nothing is to be done; copy it elsewhere if you may need it for longer."
+        yield Look("former database", "ok", told, remedy)
+
+
 def private_file(path: Path) -> Iterator[Look]:
     """What is wrong with whose a file is, and who may read it."""
     about = path.stat()
@@ -135,7 +144,8 @@ def private_file(path: Path) -> Iterator[Look]:
 
 def stored(settings: DaemonSettings) -> tuple[str, list[Look]]:
     """The relay's URL and how the database is, read without the daemon."""
-    from taskferry_protocol.audit import ChainBroken, follow, require_whole
+    from taskferry_protocol.audit import ChainBroken, follow
+    from taskferry_protocol.audit_cuts import require_told
     from taskferry_protocol.records import Order, Place
     from taskferry_stores.port import StoreError
     from taskferry_stores.sqlite import peek_daemon
@@ -161,10 +171,9 @@ def stored(settings: DaemonSettings) -> tuple[str, list[Look]]:
                 page = store.audit_rows(None, after, 1_000, Order.OLDEST_FIRST)
                 rows += [(row.raw, row.kind, row.place) for row in page.items]
                 after = page.next
-        require_whole(chain)
-        for _ in follow(chain, rows, still=True):
-            pass
-        looks.append(Look("audit log", "ok", f"holds, {counted(chain.head.n, 'entry', 'entries')}"))
+        require_told(chain, follow(chain, rows, still=True))
+        entries = counted(chain.head.n - chain.base.n, "entry", "entries")
+        looks.append(Look("audit log", "ok", f"holds, {entries}"))
     except ChainBroken as broken:
         text = f"It does not hold. {broken}"
         remedy = "Somebody, or a fault, has changed the database. Compare it with an export."

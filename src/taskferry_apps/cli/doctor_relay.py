@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from ..amounts import counted
-from .doctor_checks import Look, of_python, open_secrets, private_file
+from .doctor_checks import Look, former, of_python, open_secrets, private_file
 from .doctor_telemetry import telemetry_of
 
 if TYPE_CHECKING:
@@ -136,6 +136,7 @@ def of_database(database: Path, config: Path | None, backup: Path | None) -> Ite
         return
     yield from open_secrets(settings)
     yield from _files(database)
+    yield from former(database)
     yield from _store(database)
     yield from _backup(backup)
     yield from _addresses(settings)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from .daemon_link import daemon_options, is_json_wanted, json_option, local_client, print_json
+from .daemon_link import daemon_options, data_directory, is_json_wanted, json_option, local_client, print_json
 from .outcome import CommandFailed, Exit
 
 __all__ = ["status"]
@@ -39,6 +39,7 @@ def status() -> None:
     if is_json_wanted():
         print_json({**answer, "agents": agents})
         return
+    from ..former_copies import told_copies
     from .render import ago, clean, facts
     from .values import object_in, texts
 
@@ -88,6 +89,8 @@ def status() -> None:
         handle = clean(owner)
         text = f"The identity of {handle} is in question: taskferry peer show {handle}"
         click.secho(f"! {text}", fg="red", bold=True)
+    for copy in told_copies(data_directory() / "daemon.db"):
+        click.echo(clean(copy))
     for alarm in texts(answer, "alarms"):
         click.secho(f"! {clean(alarm)}", fg="red", bold=True)
     if texts(answer, "alarms"):

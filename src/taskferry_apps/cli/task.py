@@ -122,8 +122,10 @@ def show(id: str) -> None:
 @daemon_options
 def log(id: str) -> None:
     """Show the two signed chains of a task as they were folded."""
+    from .task_page import whole_log
+
     with local_client() as daemon:
-        answer = daemon.get(f"/tasks/{id}/log")
+        answer = whole_log(daemon, id)
     if is_json_wanted():
         print_json(answer)
         return

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
 import click
 
 from taskferry_protocol.former_names import shown_agent
@@ -10,7 +12,13 @@ from .render import ago, clean, clean_lines, facts, fitted, short, table
 from .task_request import draw_requests
 from .values import object_in, objects, texts
 
-__all__ = ["draw_task"]
+if TYPE_CHECKING:
+    from ..local_client import LocalClient
+
+__all__ = ["draw_task", "whole_log"]
+
+#: Events in one answer while all are fetched.
+_LOG_PAGE: Final = 1_000
 
 
 def draw_task(task: dict[str, object]) -> None:
@@ -54,6 +62,16 @@ def draw_task(task: dict[str, object]) -> None:
     )
 
 
+def whole_log(daemon: LocalClient, id: str) -> dict[str, object]:
+    """A task's log, fetched page by page from its end."""
+    answer = daemon.get(f"/tasks/{id}/log", limit=_LOG_PAGE)
+    events = objects(answer, "events")
+    while cursor := str(answer.get("cursor") or ""):
+        answer = daemon.get(f"/tasks/{id}/log", cursor=cursor, limit=_LOG_PAGE)
+        events = [*objects(answer, "events"), *events]
+    return {**answer, "events": events}
+
+
 def _how_far(task: dict[str, object]) -> str:
     """How far the request came, and no further than is known here."""
     delivery = object_in(task, "delivery")
@@ -87,6 +105,8 @@ def _versions(task: dict[str, object]) -> None:
         ),
         empty="",
     )
+    if task.get("versions_cursor"):
+        click.echo("Earlier versions are left out; each is saved by its number: taskferry task save")
 
 
 def _part(part: dict[str, object]) -> str:
@@ -113,4 +133,6 @@ def _timeline(task: dict[str, object]) -> None:
         ),
         empty="Nothing has happened yet.",
     )
+    if task.get("events_cursor"):
+        click.echo("Earlier events are left out.")
     click.echo(f"\nThe whole record: taskferry task log {short(task.get('task_id'))}")

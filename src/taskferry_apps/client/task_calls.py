@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import attrs
 
 from ..system import now
 from .attachments import FileLike, attached
@@ -14,7 +17,7 @@ from .binding import Binding, under
 from .calls import LONGEST_WAIT_S
 from .plans import Plan
 from .requests import JsonObject, Request, get, path_of, post, value_of
-from .task_results import SentTask, Task, TaskPage
+from .task_results import SentTask, Task, TaskLog, TaskPage, TaskVersions
 
 __all__ = [
     "accept",
@@ -28,7 +31,12 @@ __all__ = [
     "send_task",
     "show_task",
     "submit",
+    "task_log",
+    "task_versions",
 ]
+
+#: Events in one answer while all are fetched.
+_LOG_PAGE: Final = 1_000
 
 
 def send_task(
@@ -82,10 +90,35 @@ def list_tasks(
     return get("/tasks", value_of(TaskPage), agent=mine, state=state, role=role, cursor=cursor, limit=limit)
 
 
-def show_task(id: str, *, wait: int = 0, mark: str = "") -> Request[Task]:
-    """One task in full. Waits up to `wait` seconds, 60 at most, while it is as it was with that `mark`."""
+def show_task(id: str, *, wait: int = 0, mark: str = "") -> Plan[Task]:
+    """One task in full. Waits up to `wait` seconds, 60 at most, while it is as it was with that `mark`.
+
+    Of a long one the daemon answers the newest events and versions first, and the rest by pages.
+    """
     wait = min(wait, LONGEST_WAIT_S)
-    return get(path_of("tasks", id), value_of(Task), wait_s=wait, wait=wait or None, mark=mark)
+    task = yield from get(path_of("tasks", id), value_of(Task), wait_s=wait, wait=wait or None, mark=mark)
+    while task.events_cursor:
+        log = yield from task_log(task.id, cursor=task.events_cursor)
+        task = attrs.evolve(task, events=(*log.events, *task.events), events_cursor=log.cursor)
+    while task.versions_cursor:
+        page = yield from task_versions(task.id, cursor=task.versions_cursor)
+        task = attrs.evolve(
+            task,
+            versions=(*page.versions, *task.versions),
+            revision_requests=(*page.revision_requests, *task.revision_requests),
+            versions_cursor=page.cursor,
+        )
+    return task
+
+
+def task_log(id: str, *, cursor: str = "", limit: int = _LOG_PAGE) -> Request[TaskLog]:
+    """The newest events of a task, oldest first, or those before a cursor."""
+    return get(path_of("tasks", id, "log"), value_of(TaskLog), cursor=cursor, limit=limit)
+
+
+def task_versions(id: str, *, cursor: str = "", limit: int | None = None) -> Request[TaskVersions]:
+    """The newest versions of a task's work, oldest first, or those before a cursor."""
+    return get(path_of("tasks", id, "versions"), value_of(TaskVersions), cursor=cursor, limit=limit)
 
 
 def accept(id: str, message: str = "", *, key: str | None = None) -> Request[SentTask]:

@@ -17,8 +17,10 @@ __all__ = [
     "SentTask",
     "Task",
     "TaskEvent",
+    "TaskLog",
     "TaskPage",
     "TaskRequest",
+    "TaskVersions",
     "Version",
 ]
 
@@ -157,6 +159,28 @@ class TaskPage:
 
 
 @attrs.frozen
+class TaskLog:
+    """Some events of a task, oldest first; `cursor` says where to go on to earlier ones."""
+
+    task_id: str
+    state: str
+    events: tuple[TaskEvent, ...]
+    cursor: str
+    more: bool
+
+
+@attrs.frozen
+class TaskVersions:
+    """Some versions of a task's work, oldest first, and what was found wanting in them."""
+
+    task_id: str
+    versions: tuple[Version, ...]
+    revision_requests: tuple[RevisionRequest, ...]
+    cursor: str
+    more: bool
+
+
+@attrs.frozen
 class Task:
     """A task in full: `actions` are what this side may do now, `mark` changes with anything shown here."""
 
@@ -189,6 +213,10 @@ class Task:
     """The owner's device that writes in the task; empty where it is this one."""
     requests: tuple[TaskRequest, ...] = ()
     """What that device was asked to do."""
+    events_cursor: str = ""
+    """Where the log goes on to earlier events; empty where they are all here."""
+    versions_cursor: str = ""
+    """The same of versions."""
 
     @property
     def newest(self) -> Version | None:

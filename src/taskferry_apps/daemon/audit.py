@@ -15,13 +15,14 @@ from taskferry_protocol.audit import (
     export_newest,
     follow,
     read_entry,
-    require_whole,
 )
+from taskferry_protocol.audit_cuts import require_told
 from taskferry_protocol.errors import RemoteProtocolError
 from taskferry_protocol.records import AuditRow, Order, Place
 from taskferry_stores.port import DaemonStore
 
 from .audit_hours import audit_often
+from .audit_keeping import exported
 from .audit_port import AuditPage, AuditVerdict
 from .core import Core
 from .draft import Draft
@@ -34,6 +35,9 @@ __all__ = ["AuditBook"]
 _PAGE: Final = 500
 #: How far one answer looks for a subject.
 _SCANNED_PAGES: Final = 10
+_NOTHING_LEFT: Final = (
+    "The log begins after what was exported then: nothing of that is left here to compare. Keep the export."
+)
 
 
 class AuditBook:
@@ -74,11 +78,12 @@ class AuditBook:
     async def verify(self, caller: Caller, expected: AuditEnd | None) -> AuditVerdict:
         """Follow the log from its first entry to its end."""
         require_owner(caller)
-        chain = await self._core.store.audit_chain()
         try:
-            await _follow(self._core.store, chain, expected)
-        except ChainBroken as broken:
-            return AuditVerdict(chain, broken.n, str(broken))
+            chain, _ = await _followed(self._core.store, expected)
+        except _Broken as broken:
+            return AuditVerdict(broken.chain, broken.n, str(broken))
+        if expected is not None and expected.n < chain.base.n:
+            return AuditVerdict(chain, text=_NOTHING_LEFT)
         return AuditVerdict(chain)
 
     async def export(self, caller: Caller) -> bytes:
@@ -89,9 +94,8 @@ class AuditBook:
             draft = Draft(core)
             draft.audit(AuditKind.EXPORT, "audit log")
             await draft.commit()
-        chain = await core.store.audit_chain()
         try:
-            kept = await _follow(core.store, chain, None)
+            chain, kept = await _followed(core.store, None)
         except ChainBroken as broken:
             raise DaemonRefusal(
                 "audit-broken",
@@ -99,6 +103,8 @@ class AuditBook:
                 "Look into it with: taskferry audit verify",
                 status=409,
             ) from broken
+        async with core.lock:
+            await core.commit((exported(chain),))
         owner = (await core.own_log()).state.name if core.account is not None else ""
         return export_newest(owner, core.now(), chain, kept)
 
@@ -124,13 +130,40 @@ def _readable(row: AuditRow) -> AuditEntry:
         ) from error
 
 
-async def _follow(store: DaemonStore, chain: AuditChain, expected: AuditEnd | None) -> list[AuditEntry]:
-    """Every entry of the chain, checked. Raises ChainBroken."""
-    require_whole(chain)
+class _Broken(ChainBroken):
+    """As it is, of a chain that was read."""
+
+    def __init__(self, chain: AuditChain, broken: ChainBroken) -> None:
+        super().__init__(broken.n, str(broken))
+        self.chain = chain
+
+
+async def _followed(store: DaemonStore, expected: AuditEnd | None) -> tuple[AuditChain, list[AuditEntry]]:
+    """The chain and every entry of it, checked. Raises _Broken."""
+    while True:
+        chain = await store.audit_chain()
+        rows = await _rows(store, chain)
+        # What was taken away while the rest was read is not missing.
+        if (await store.audit_chain()).base == chain.base:
+            break
+    since = expected if expected is not None and expected.n >= chain.base.n else None
+
+    def follow_all() -> list[AuditEntry]:
+        entries = list(follow(chain, rows, since))
+        require_told(chain, entries)
+        return entries
+
+    try:
+        return chain, await trio.to_thread.run_sync(follow_all)
+    except ChainBroken as broken:
+        raise _Broken(chain, broken) from broken
+
+
+async def _rows(store: DaemonStore, chain: AuditChain) -> list[tuple[bytes, str, int]]:
     rows: list[tuple[bytes, str, int]] = []
     after: Place | None = Place(chain.base.n)
     while after is not None and after < chain.head.n:
         page = await store.audit_rows(None, after, _PAGE, Order.OLDEST_FIRST)
         rows.extend((row.raw, row.kind, row.place) for row in page.items)
         after = page.next
-    return await trio.to_thread.run_sync(lambda: list(follow(chain, rows, expected)))
+    return rows

@@ -1,21 +1,21 @@
 """Every limit of a daemon beside those of the protocol and of the breakers, each with its reason.
 
-All are fixed: whoever sends and whoever asks here is one owner's peer or program, and no owner gains by
-another number. When breakers trip is set apart from these (docs/breakers.md). Modules take their numbers from
-here; `docs/limits.md` is made of this table.
+Most are fixed: whoever sends and whoever asks here is one owner's peer or program, and no owner gains by
+another number. How long records are kept is set by `TASKFERRY_CLIENT_LIMITS`; when breakers trip is set apart
+from these (docs/breakers.md). Modules take their numbers from here; `docs/limits.md` is made of this table.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import attrs
 
 from taskferry_protocol.limits import DAY_MS, MINUTE_MS
 
-from ..limit_table import Of, Unit, fixed
+from ..limit_table import Of, Unit, changed_by, described, fixed, settable
 
-__all__ = ["BOUNDS", "DaemonBounds"]
+__all__ = ["BOUNDS", "DaemonBounds", "read_bounds", "written_bounds"]
 
 _MIB: Final = 1_048_576
 _COUNT, _BYTES, _MS = Unit.COUNT, Unit.BYTES, Unit.MS
@@ -52,7 +52,10 @@ class DaemonBounds:
         Of.PEERS, 32, _COUNT, "Tasks of one peer of which only later events have come: more are no accident."
     )
     task_events: int = fixed(
-        Of.PEERS, 10_000, _COUNT, "Of one task: every event is folded again with each that comes."
+        Of.PEERS,
+        10_000,
+        _COUNT,
+        "Of one task, whatever its budget: every event is folded again with each that comes.",
     )
     task_events_spare: int = fixed(
         Of.PEERS, 64, _COUNT, "Beyond what a task's budget comes to: what ends it, and forks."
@@ -85,6 +88,13 @@ class DaemonBounds:
     )
     requests_of_account: int = fixed(
         Of.PEERS, 32, _COUNT, "Of one account: no stranger, with however many agents, keeps all others out."
+    )
+    accused_strangers: int = fixed(
+        Of.PEERS,
+        64,
+        _COUNT,
+        "Strangers kept though their requests are over, as they are held, in question or accused, each with "
+        "a log of 2 MiB at most; the oldest go first.",
     )
     regained: int = fixed(
         Of.PEERS,
@@ -144,6 +154,15 @@ class DaemonBounds:
         _COUNT,
         "Requests to another device that wait: more than anybody types before looking why.",
     )
+    events_shown: int = fixed(
+        Of.PROGRAMS, 500, _COUNT, "Of a task, the newest, where nobody asks for another number: some 250 KB."
+    )
+    events_a_page: int = fixed(Of.PROGRAMS, 1_000, _COUNT, "As many as one may ask for at a time.")
+    notes_bytes_shown: int = fixed(Of.PROGRAMS, _MIB, _BYTES, "Of what was said with the events of a page.")
+    versions_shown: int = fixed(Of.PROGRAMS, 50, _COUNT, "Of a task's work, the newest; others by pages.")
+    versions_bytes_shown: int = fixed(
+        Of.PROGRAMS, 4 * _MIB, _BYTES, "The same in bytes; one is always shown."
+    )
     browsers: int = fixed(Of.PROGRAMS, 32, _COUNT, "Sessions of the dashboard; the oldest goes first.")
     browser_links: int = fixed(Of.PROGRAMS, 16, _COUNT, "One-time links to it, unused.")
     browser_idle_ms: int = fixed(
@@ -162,6 +181,27 @@ class DaemonBounds:
 
     # --- the disk
 
+    audit_entries: int = settable(
+        Of.DISK,
+        100_000,
+        _COUNT,
+        "Kept of the audit log, some 30 MB. The oldest go a thousand at a time, and an entry says so.",
+        (10_000, 200_000),
+    )
+    audit_days: int = settable(
+        Of.DISK,
+        1_100,
+        Unit.DAYS,
+        "The same in time: what was decided three years ago is still there to be shown.",
+        (30, 10_000),
+    )
+    traffic_days: int = settable(
+        Of.DISK,
+        400,
+        Unit.DAYS,
+        "How long what was sent and received is counted by quarters of an hour: a year, and its beginning.",
+        (7, 10_000),
+    )
     requests_kept_ms: int = fixed(
         Of.DISK,
         31 * DAY_MS,
@@ -201,4 +241,19 @@ class DaemonBounds:
 
 
 BOUNDS: Final = DaemonBounds()
-"""All of them."""
+"""All of them, as they are where nothing is set."""
+
+
+def read_bounds(text: str) -> DaemonBounds:
+    """The limits that a text sets: `name=number`, comma-separated.
+
+    Raises ValueError, which completes the sentence "it must be".
+    """
+    found: dict[str, Any] = changed_by(text, described(DaemonBounds))
+    return attrs.evolve(BOUNDS, **found)
+
+
+def written_bounds(bounds: DaemonBounds) -> str:
+    """The text that sets these limits: those that may be set."""
+    limits = [limit for limit in described(DaemonBounds).values() if limit.span is not None]
+    return ",".join(f"{limit.name}={getattr(bounds, limit.field)}" for limit in limits)

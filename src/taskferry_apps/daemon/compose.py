@@ -26,6 +26,7 @@ from taskferry_transports.websocket_client import WebSocketDialer, WebSocketSett
 
 from .. import system
 from ..credentials import is_credential
+from ..former_copies import remove_in_time
 from ..garbage import collect_seldom
 from ..logs import end_logs, get_logger, set_up_logs
 from ..origins import origin_of
@@ -162,6 +163,7 @@ async def _main(settings: DaemonSettings) -> None:
     async with open_daemon_store(settings.database) as store, trio.open_nursery() as nursery:
         await nursery.start(stop_at_signals, stop)
         nursery.start_soon(_end_with, store)
+        nursery.start_soon(remove_in_time, settings.database, system.now)
         daemon = await Daemon.open(
             store,
             SecretVault(secrets),
@@ -176,6 +178,7 @@ async def _main(settings: DaemonSettings) -> None:
             copying=Copying(store.copy_to, settings.data),
             pause_ms=settings.request_pause_days * DAY_MS,
             limits=settings.breakers,
+            bounds=settings.limits,
             instance=open_instance(settings.data, system.entropy, take_over=settings.take_over),
         )
         if spans is not None:

@@ -41,7 +41,7 @@ from taskferry_protocol.records import (
     StoreMessage,
     UseSequence,
 )
-from taskferry_protocol.records.forgetting import ForgetAccount
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAccused
 from taskferry_stores.port import DaemonStore
 
 from ..histogram import Histogram
@@ -49,6 +49,7 @@ from ..lasting_until import goes_on
 from ..relay_answers import Ear
 from .beginning import Beginning
 from .bell import Bell
+from .bounds import BOUNDS, DaemonBounds
 from .clock_steps import ClockSteps
 from .instance import InstanceMark
 from .keys import KeyRing
@@ -126,6 +127,8 @@ class Core:
         self.entropy = entropy
         self.jitter = jitter
         self.instance = instance
+        self.bounds: DaemonBounds = BOUNDS
+        """The limits that this installation has."""
         self.suspended = _MOVED if instance is not None and instance.moved else ""
         """Why this daemon signs nothing now: another copy of it may be at work."""
         self.lock = trio.Lock()
@@ -315,7 +318,7 @@ class Core:
             if type(change) in _UNHEARD:
                 continue
             self.pairs.took(change)
-            if isinstance(change, ForgetAccount):
+            if isinstance(change, ForgetAccount | ForgetAccused):
                 self.logs.drop(change.account)
             if isinstance(change, PutOutbox):
                 self.outgoing.ring()

@@ -12,6 +12,7 @@ from taskferry_protocol.links import Role
 from taskferry_protocol.messages import ArtifactSubmit, Content, RevisionRequest
 from taskferry_protocol.records import InboxState, MessageRecord, Rung, TaskRecord
 from taskferry_protocol.task_turns import TURNS
+from taskferry_protocol.task_view import Version
 from taskferry_protocol.tasks import Effect, Taken, TaskState
 from taskferry_protocol.tasks import TaskView as Folded
 
@@ -21,6 +22,7 @@ from .delivery import deliveries, ladder_of
 from .labels import label_of
 from .names import handle_of
 from .possible import may_act, possible_actions, writer_of
+from .task_windows import Chosen, note_of
 from .taskbook import Held, read_summary
 from .undelivered import lost_word, unconfirmed
 from .views import Delivery, TaskEventView, TaskSummary, TaskView, VersionView
@@ -85,9 +87,9 @@ def _of(row: TaskRecord, messages: Sequence[MessageRecord]) -> MessageRecord | N
     return next((message for message in messages if message.mine == row.mine), None)
 
 
-async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
-    """A task in full, from the side of `row`."""
-    hashes = [event.hash for event in held.events]
+async def task_view(core: Core, held: Held, row: TaskRecord, chosen: Chosen) -> TaskView:
+    """A task, from the side of `row`: with those events and versions that were chosen."""
+    hashes = {held.task, *(line.event.hash for line in chosen.lines)}
     messages = await core.store.message_states(hashes)
     ours = [message for found in messages.values() for message in found if message.mine == row.mine]
     ladders = {hash: ladder for (hash, _), ladder in (await deliveries(core, ours)).items()}
@@ -103,25 +105,27 @@ async def task_view(core: Core, held: Held, row: TaskRecord) -> TaskView:
         asks=view.asks,
         revisions=request.revisions if request is not None else 0,
         budget=request.budget if request is not None else None,
-        versions=tuple(_versions(held)),
+        versions=tuple(_versions(held, chosen.versions)),
         revision_requests=tuple(
             (content.body.version, content.body.reasons)
-            for hash in view.revisions
+            for hash in chosen.revisions
             if isinstance((content := held.contents[hash]).body, RevisionRequest)
         ),
-        events=tuple(_event(line, held.contents, ladders) for line in view.taken),
+        events=tuple(_event(line, held.contents, ladders) for line in chosen.lines),
         waiting=(*_troubles(view), *((lost,) if lost else ())),
         actions=possible_actions(view, role, core.now()) if may else (),
         delivery=ladders.get(held.task),
         acts_on=await label_of(core.store, log, writer) if writer is not None and not here else "",
         requests=await asked_views(core, row),
+        events_cursor=chosen.events_cursor,
+        versions_cursor=chosen.versions_cursor,
     )
 
 
-def _versions(held: Held) -> list[VersionView]:
+def _versions(held: Held, versions: Sequence[Version]) -> list[VersionView]:
     at = {event.hash: event.created_at for event in held.events}
     shown = []
-    for version in held.view.versions:
+    for version in versions:
         body = held.contents[version.hash].body
         if isinstance(body, ArtifactSubmit):
             shown.append(
@@ -150,7 +154,7 @@ def _event(line: Taken, contents: Mapping[Hash, Content], ladders: Mapping[Hash,
         at=event.created_at,
         effect=_effect(line),
         confirmed=line.settled,
-        note=_note(contents[event.hash]),
+        note=note_of(contents[event.hash]),
         delivery=ladders.get(event.hash),
     )
 
@@ -159,17 +163,6 @@ def _effect(line: Taken) -> str:
     if line.effect is Effect.SUPERSEDED and line.reason is not None:
         return f"superseded ({line.reason.value})"
     return line.effect.value
-
-
-def _note(content: Content) -> str:
-    members = content.body.to_cbor()
-    for key in ("note", "reason"):
-        text = members.get(key)
-        if isinstance(text, str) and text:
-            return text
-    if isinstance(content.body, RevisionRequest):
-        return "; ".join(content.body.reasons)
-    return ""
 
 
 def _troubles(view: Folded) -> tuple[str, ...]:

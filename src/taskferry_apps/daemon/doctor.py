@@ -11,6 +11,7 @@ from ..amounts import counted
 from ..transport_words import transport_word
 from .alarms import alarms
 from .audit import AuditBook
+from .audit_keeping import due_soon
 from .breakers import tripped_breakers
 from .core import Core
 from .doctor_port import Finding, Level
@@ -209,8 +210,13 @@ class Doctor:
     async def _audit_log(self, caller: Caller) -> Finding:
         verdict = await self._audit.verify(caller, None)
         if verdict.broken_at is None:
-            entries = counted(verdict.chain.head.n, "entry", "entries")
-            return Finding("audit log", Level.OK, f"holds, {entries}")
+            chain = verdict.chain
+            entries = counted(chain.head.n - chain.base.n, "entry", "entries")
+            text = f"holds, {entries}" + (f" from {chain.base.n + 1:,} on" if chain.base.n else "")
+            if going := await due_soon(self._core, chain):
+                keep = "Keep them elsewhere: taskferry audit export FILE"
+                return Finding("audit log", Level.WARN, f"{text}; {going}", keep)
+            return Finding("audit log", Level.OK, text)
         return Finding(
             "audit log",
             Level.FAIL,

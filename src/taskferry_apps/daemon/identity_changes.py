@@ -26,6 +26,7 @@ __all__ = [
     "What",
     "changed_owners",
     "changes_of",
+    "drop_forgotten",
     "lift_change",
     "mark_changed",
     "other_history",
@@ -203,6 +204,14 @@ async def lift_change(draft: Draft, account: AccountId) -> bool:
         return False
     draft.add(_written(changes))
     return True
+
+
+async def drop_forgotten(draft: Draft) -> None:
+    """Accounts that are not pinned any more are in no question."""
+    changes = _read(await draft.setting(_SETTING))
+    gone = changes.keys() - (await draft.core.store.accounts(changes)).keys()
+    if gone:
+        draft.add(_written({account: one for account, one in changes.items() if account not in gone}))
 
 
 async def quiet(draft: Draft, account: AccountId, names: Collection[str]) -> None:

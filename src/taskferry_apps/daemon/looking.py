@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import attrs
 import trio
 
@@ -18,7 +16,7 @@ from .port import Caller
 from .search import find_task
 from .taskbook import Held
 from .tasks import Tasks
-from .views import TaskView
+from .views import IsKnown, TaskView, Window
 from .visibility import check_all_shown, shown_rows, shown_task
 
 __all__ = ["Looking"]
@@ -33,17 +31,17 @@ class Looking:
         self._looks = LastLooks()
 
     async def task(
-        self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None, wait_s: float
+        self, caller: Caller, task: str, is_known: IsKnown, wait_s: float, window: Window
     ) -> TaskView:
-        """The task; waits up to `wait_s` while the caller knows it as it is."""
+        """The task, or what a window shows of it; waits up to `wait_s` while the caller knows it as it is."""
         with trio.move_on_after(wait_s):
             while is_known is not None:
                 heard = self._core.feed.next
-                view = await self._view(caller, task)
+                view = await self._view(caller, task, window)
                 if not is_known(view):
                     return view
                 await heard.wait()
-        return await self._view(caller, task)
+        return await self._view(caller, task, window)
 
     async def artifact(self, caller: Caller, task: str, version: int, part: int) -> tuple[str, str, bytes]:
         """(name, media type, bytes) of a part, counted from 0."""
@@ -57,11 +55,11 @@ class Looking:
             await check_all_shown(self._core, row.mine, held)
         return await export_task(self._core, caller, held, row.role)
 
-    async def _view(self, caller: Caller, task: str) -> TaskView:
+    async def _view(self, caller: Caller, task: str, window: Window) -> TaskView:
         held, row = await self._held(caller, task)
         if not caller.is_owner:
             await self._tasks.note_read(caller, held, row)
-        view = await shown_task(self._core, caller, held, row)
+        view = await shown_task(self._core, caller, held, row, window)
         if not caller.is_owner or view.budget is not None:
             return view
         core = self._core

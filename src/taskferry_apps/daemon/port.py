@@ -6,7 +6,7 @@ changed is committed; sending goes on by itself, and works while the relay is do
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import attrs
@@ -28,6 +28,7 @@ from .views import (
     ConnectionView,
     EventView,
     InboxPage,
+    IsKnown,
     MessageView,
     QuarantineView,
     Sent,
@@ -36,6 +37,7 @@ from .views import (
     TaskSummary,
     TaskView,
     TokenView,
+    Window,
 )
 
 if TYPE_CHECKING:
@@ -309,9 +311,9 @@ class DaemonService(Protocol):
         """Newest first, and the cursor to go on from ("" at the end)."""
 
     async def task(
-        self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None = None, wait_s: float = 0
+        self, caller: Caller, task: str, is_known: IsKnown = None, wait_s: float = 0, window: Window = None
     ) -> TaskView:
-        """One task by id or unique prefix. Waits up to `wait_s` while `is_known` holds of it."""
+        """One task by id or unique prefix, or a window of it. Waits up to `wait_s` while `is_known` holds."""
 
     async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent | AskedView:
         """Act on a task; refusal `not-possible` carries state and actions.

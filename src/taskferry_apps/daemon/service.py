@@ -21,6 +21,7 @@ from .alarm_port import AlarmService
 from .alarms import alarms, clock_alarm
 from .audit import AuditBook
 from .backups import Backups, Copying
+from .bounds import BOUNDS, DaemonBounds
 from .browser_port import BrowserService
 from .browsers import Browsers
 from .cards import Cards
@@ -65,6 +66,7 @@ from .views import (
     ConnectionView,
     EventView,
     InboxPage,
+    IsKnown,
     MessageView,
     QuarantineView,
     Sent,
@@ -73,6 +75,7 @@ from .views import (
     TaskSummary,
     TaskView,
     TokenView,
+    Window,
 )
 from .wakers import Wakers
 from .wakes import Wakes
@@ -104,12 +107,11 @@ class Daemon:
         self.browsers: BrowserService = Browsers(core)
         self._tasks = Tasks(core)
         self._looking = Looking(core, self._tasks)
-        rules = Rules(core, directory.look_up)
         self.proofs = Proofs(core)
         """What the signatures of a task prove."""
         self.actions = Actions(core, self._link, self._tasks)
         """What is done in tasks, here or on another device."""
-        self.gates = Gates(core, self._link, self._connections, self._tasks, rules)
+        self.gates = Gates(core, self._link, self._connections, self._tasks, Rules(core, directory.look_up))
         """What waits for the owner, and what the owner has decided ahead."""
         self._mail = Mail(core)
         self.sending = Sending(core, self._link)
@@ -159,18 +161,19 @@ class Daemon:
         pause_ms: int = PAUSE_MS,
         instance: InstanceMark | None = None,
         limits: BreakerLimits = DEFAULT_LIMITS,
+        bounds: DaemonBounds = BOUNDS,
     ) -> Daemon:
         """A daemon over a store and keys; `owner_digest` is the SHA-256 of the owner's credential.
 
         `relay` outranks the one that set-up named, `relay_token` lets a new account in there; `copying` says
-        how backups copy the store, where they can, `pause_ms` how long one who was declined waits, and
-        `limits` when breakers trip. By `uptime`, seconds that nobody sets, steps of the clock are noticed.
+        how backups copy the store, where they can, `pause_ms` how long one who was declined waits, `limits`
+        when breakers trip, `bounds` the rest. By `uptime`, seconds that nobody sets, clock steps are noticed.
 
         Raises what store and vault raise.
         """
         core = Core(store, vault, now=now, entropy=entropy, jitter=jitter, instance=instance, limits=limits)
-        if uptime is not None:
-            core.steps = ClockSteps(now, uptime)
+        core.bounds = bounds
+        core.steps = ClockSteps(now, uptime) if uptime is not None else None
         await core.load()
         return cls(core, route_to, owner_digest, relay, relay_token, copying, pause_ms)
 
@@ -379,10 +382,10 @@ class Daemon:
         return await listing.task_list(self._core, caller, agent, state, role, cursor, limit)
 
     async def task(
-        self, caller: Caller, task: str, is_known: Callable[[TaskView], bool] | None = None, wait_s: float = 0
+        self, caller: Caller, task: str, is_known: IsKnown = None, wait_s: float = 0, window: Window = None
     ) -> TaskView:
         """One task; an agent that looks at it has read what it was asked to revise."""
-        return await self._looking.task(caller, task, is_known, wait_s)
+        return await self._looking.task(caller, task, is_known, wait_s, window)
 
     async def act(self, caller: Caller, task: str, action: TaskAction) -> Sent | AskedView:
         """Act on a task, or let the device act that writes in it."""

@@ -5,21 +5,33 @@ A request is over, for good, before it is: what was signed for it then is refuse
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
 from typing import Final
 
-from taskferry_protocol.ids import Instant
-from taskferry_protocol.records import ConnectionQuery, ConnectionState, Order, PeerConnection, Place
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest
+from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.records import (
+    ConnectionQuery,
+    ConnectionState,
+    Order,
+    PeerConnection,
+    Place,
+    PutSetting,
+)
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAccused, ForgetRequest
 
 from .bonds import Bond
 from .bounds import BOUNDS
 from .core import Core
 from .draft import Draft
-from .identity_changes import stopped
+from .identity_changes import drop_forgotten, stopped
 
 __all__ = ["Strangers"]
 
 KEPT_MS: Final = BOUNDS.requests_kept_ms
+MOST_ACCUSED: Final = BOUNDS.accused_strangers
+#: The setting that names those whose requests are over and who may stay for what is held against them.
+_ACCUSED: Final = "accused-strangers"
 #: Connections that are looked at in one go, while nobody else writes: some milliseconds.
 STEP: Final = 64
 #: Between two times that all are looked at.
@@ -48,7 +60,8 @@ class Strangers:
         self._after = page.next
         if page.next is None:
             self._next = Instant(now + EVERY_MS)
-        if not any(_is_forgotten(record, drained) for record in page.items):
+        is_over = any(_is_forgotten(record, drained) for record in page.items)
+        if not is_over and (page.next is not None or not await _are_too_many(core)):
             return
         async with core.lock:
             draft = Draft(core)
@@ -58,7 +71,31 @@ class Strangers:
             accounts = {record.peer.account for record in gone}
             in_question = await stopped(core.store, accounts)
             draft.add(*[ForgetAccount(account) for account in sorted(accounts - in_question)])
+            await _bound_accused(draft, sorted(accounts))
             await draft.commit()
+
+
+async def _are_too_many(core: Core) -> bool:
+    raw = (await core.store.settings((_ACCUSED,))).get(_ACCUSED)
+    return len(json.loads(raw or b"[]")) > MOST_ACCUSED
+
+
+async def _bound_accused(draft: Draft, over: Sequence[AccountId]) -> None:
+    """Note whose requests are over, and let the oldest go of those that stay for what is held against them.
+
+    Whoever is still known then, and not for this alone, stays: `ForgetAccused` looks.
+    """
+    await drop_forgotten(draft)
+    raw = await draft.setting(_ACCUSED)
+    noted = [AccountId(bytes.fromhex(text)) for text in json.loads(raw or b"[]")]
+    there = await draft.core.store.accounts(noted)
+    kept = [account for account in noted if account in there and account not in over] + list(over)
+    # Whoever something waits to be sent to goes another time, and is noted until then.
+    for account in kept[:-MOST_ACCUSED]:
+        log = await draft.log(account)
+        devices = tuple(log.state.devices) if log is not None else ()
+        draft.add(ForgetAccused(account, devices))
+    draft.add(PutSetting(_ACCUSED, json.dumps([one.hex() for one in kept]).encode()))
 
 
 def _is_forgotten(record: PeerConnection, drained: Instant) -> bool:

@@ -1,4 +1,4 @@
-"""How many bytes one task may hold: all of them are read with each event, while nothing else is done."""
+"""How much one task may hold: all of it is read with each event, while nothing else is done."""
 
 from __future__ import annotations
 
@@ -7,10 +7,19 @@ from typing import Final
 from .bounds import BOUNDS
 from .taskbook import Held
 
-__all__ = ["has_room"]
+__all__ = ["has_room", "is_full"]
 
 _BYTES: Final = BOUNDS.task_bytes
+_EVENTS: Final = BOUNDS.task_events - BOUNDS.task_events_spare
 _WORD: Final = BOUNDS.task_word_bytes
+
+
+def is_full(held: Held) -> bool:
+    """Whether it has so many events that this side signs none any more but what ends it.
+
+    The other side sets aside what comes beyond: the end has to fit, and what was on its way meanwhile.
+    """
+    return len(held.records) >= _EVENTS
 
 
 def has_room(held: Held, size: int) -> bool:

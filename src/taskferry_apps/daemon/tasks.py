@@ -49,7 +49,7 @@ from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
 from .proposals import Proposal
 from .sending import check_may_send, check_takes_tasks, open_way
 from .task_gate import settle
-from .task_room import has_room
+from .task_room import has_room, is_full
 from .taskbook import Held, event_of, first_row, load_task, row_after, view_of
 from .telling import tells
 from .visibility import UNSEEN, held_for_owner, shown_rows
@@ -222,10 +222,11 @@ class Tasks:
         if row.mine.account != row.peer.account:
             way = await open_way(core, row.mine, row.peer)
             check_may_send(way, posted, draft.now)
-        if posted.record is not None and not has_room(held, len(posted.record.content)):
+        is_over = is_full(held) and kind not in ENDING
+        if is_over or (posted.record is not None and not has_room(held, len(posted.record.content))):
             raise DaemonRefusal(
                 "too-large",
-                "This task holds so much already that nothing of this size goes into it any more.",
+                "This task holds so much already that no more of this size goes into it, or only its end.",
                 "End it, and begin a new one.",
                 status=413,
             )

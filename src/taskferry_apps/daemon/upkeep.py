@@ -7,7 +7,7 @@ from typing import Final
 import trio
 
 from taskferry_protocol.ids import Instant
-from taskferry_protocol.limits import SEEN_MS
+from taskferry_protocol.limits import DAY_MS, MINUTE_MS, SEEN_MS
 from taskferry_protocol.records import (
     PruneEvents,
     PurgeAnswers,
@@ -16,8 +16,10 @@ from taskferry_protocol.records import (
     PurgeProposals,
     PurgeSeen,
 )
+from taskferry_protocol.records.forgetting import ForgetTraffic
 
 from .audit_hours import close_hour
+from .audit_keeping import shorten, shorten_by_number
 from .bounds import BOUNDS
 from .connections import Connections
 from .core import Core
@@ -105,6 +107,7 @@ class Upkeep:
         """What needs no clock: nobody who puts the rounds off has anything grow."""
         self._core.forget_unlocked()
         await self._core.commit((PruneEvents(Instant(0), FEED_LINES, BATCH),))
+        await shorten_by_number(self._core)
 
     async def tidy(self) -> None:
         """Keep what the next start has to know, and forget what has had its time."""
@@ -119,8 +122,10 @@ class Upkeep:
                 PurgeLeases(Instant(now - LEASES_MS), BATCH),
                 PurgeProposals(now, BATCH),
                 PruneEvents(Instant(now - FEED_MS), FEED_LINES, BATCH),
+                ForgetTraffic(_whole_hour(now - self._core.bounds.traffic_days * DAY_MS), BATCH),
             )
         )
+        await shorten(self._core)
 
     async def _pause(self) -> float:
         now, drained = self._core.now(), self._link.drained_until
@@ -130,3 +135,7 @@ class Upkeep:
             return ROUND_S
         # A little after it: the mailbox has to be drained past the deadline first.
         return min(ROUND_S, max(SHORTEST_S, (deadline + 2 * QUIET_MS - now) / 1000))
+
+
+def _whole_hour(at: int) -> Instant:
+    return Instant(max(0, at - at % (60 * MINUTE_MS)))

@@ -5,7 +5,7 @@ The local API turns them into JSON, the dashboard into pages; neither looks into
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import attrs
 
@@ -15,6 +15,7 @@ from taskferry_protocol.records import WaitingCounts
 from taskferry_protocol.values import value
 
 from .action_port import AskedView
+from .bounds import BOUNDS
 
 __all__ = [
     "AccountView",
@@ -24,6 +25,7 @@ __all__ = [
     "EventView",
     "GrantView",
     "InboxPage",
+    "IsKnown",
     "LeaseView",
     "MessageView",
     "QuarantineView",
@@ -34,8 +36,10 @@ __all__ = [
     "TaskEventView",
     "TaskSummary",
     "TaskView",
+    "TaskWindow",
     "TokenView",
     "VersionView",
+    "Window",
 ]
 
 
@@ -351,6 +355,26 @@ class TaskView:
     """What was passed on to it, oldest first."""
     usual_budget: int | None = None
     """How many messages it may take where its request names no number; for its owner alone."""
+    events_cursor: str = ""
+    """Where to go on to earlier events; "" where they are all here."""
+    versions_cursor: str = ""
+    """The same of versions."""
+
+
+@attrs.frozen
+class TaskWindow:
+    """How many of a task's newest events and versions, or of those before the ones that cursors name."""
+
+    events: int = BOUNDS.events_shown
+    events_cursor: str = ""
+    versions: int = BOUNDS.versions_shown
+    versions_cursor: str = ""
+
+
+IsKnown = Callable[[TaskView], bool] | None
+"""Whether a task is as its reader knows it; None: its reader knows nothing."""
+Window = TaskWindow | None
+"""None: all of it."""
 
 
 @attrs.frozen

@@ -16,8 +16,9 @@ from taskferry_protocol.records import GateState, InboxState, MessageRecord, Tas
 from .core import Core
 from .describe_tasks import task_view, with_progress
 from .port import Caller, DaemonRefusal
+from .task_windows import choose
 from .taskbook import Held
-from .views import TaskView
+from .views import TaskView, Window
 
 __all__ = [
     "UNSEEN",
@@ -80,17 +81,25 @@ async def shown_of(core: Core, mine: AgentRef, hashes: Collection[Hash]) -> tupl
     return tuple(hash for hash in hashes if hash not in stopped)
 
 
-async def shown_task(core: Core, caller: Caller, held: Held, row: TaskRecord) -> TaskView:
-    """A task in full. While a breaker holds some of it, an agent is shown where the task stands, as both ends
-    have it, and not what was said in what is held.
+async def shown_task(
+    core: Core, caller: Caller, held: Held, row: TaskRecord, window: Window = None
+) -> TaskView:
+    """A task, in full or as much as a window shows. While a breaker holds some of it, an agent is shown where
+    the task stands, as both ends have it, and not what was said in what is held.
     """
-    view = await task_view(core, held, row)
+    chosen = choose(held, window)
+    view = await task_view(core, held, row, chosen)
     if caller.is_owner:
         return attrs.evolve(view, summary=with_progress(view.summary, row))
-    shown = await _shown_events(core, row.mine, held)
-    if len(shown) == len(held.events):
+    hashes = {
+        *(line.event.hash for line in chosen.lines),
+        *(version.hash for version in chosen.versions),
+        *chosen.revisions,
+    }
+    shown = frozenset(await shown_of(core, row.mine, hashes))
+    if shown == hashes:
         return view
-    asked = zip(held.view.revisions, view.revision_requests, strict=True)
+    asked = zip(chosen.revisions, view.revision_requests, strict=True)
     return attrs.evolve(
         view,
         versions=tuple(version for version in view.versions if version.hash in shown),

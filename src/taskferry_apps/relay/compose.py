@@ -23,6 +23,7 @@ from taskferry_transports.longpoll_server import LongPollLimits
 from taskferry_transports.loopback import is_loopback
 
 from .. import system
+from ..former_copies import remove_in_time
 from ..garbage import collect_seldom
 from ..logs import end_logs, get_logger, set_up_logs
 from ..settings import RelaySettings
@@ -126,6 +127,7 @@ async def _main(settings: RelaySettings, reread: Reread | None) -> None:
         trio.open_nursery() as nursery,
     ):
         await nursery.start(stop_at_signals, stop)
+        nursery.start_soon(remove_in_time, settings.database, system.now)
         await serve_relay(settings, store, stop, reread=reread)
         nursery.cancel_scope.cancel()
     _LOG.info("stopped")

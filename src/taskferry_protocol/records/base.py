@@ -185,7 +185,11 @@ class DropSetting:
 
 @attrs.frozen
 class PurgeSeen:
-    """Forget at most `limit` rows of what was seen before `before`. Result: `Counted`."""
+    """Forget at most `limit` rows of what was seen before `before`. Result: `Counted`.
+
+    With each a daemon's store forgets the envelope that was seen, unless it is a message, an event of a task,
+    the proof of a delivery, or in the outbox.
+    """
 
     before: Instant
     limit: int

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import attrs
 
-from ..ids import AccountId, AgentRef, Hash
+from ..ids import AccountId, AgentRef, DeviceId, Hash, Instant
 from ..values import value
+from .audit import PruneAudit
 
-__all__ = ["ForgetAccount", "ForgetAnswers", "ForgetChange", "ForgetRequest", "ForgetSealed", "SetApart"]
+__all__ = [
+    "ForgetAccount",
+    "ForgetAccused",
+    "ForgetAnswers",
+    "ForgetChange",
+    "ForgetRequest",
+    "ForgetSealed",
+    "ForgetTraffic",
+    "SetApart",
+]
 
 
 @value
@@ -44,6 +54,17 @@ class ForgetAccount:
 
 
 @attrs.frozen
+class ForgetAccused:
+    """Forget an account as `ForgetAccount` does, though it is held or there is evidence against it.
+
+    With it goes the evidence against it and against these devices of its. Result: `Counted`, one or none.
+    """
+
+    account: AccountId
+    devices: tuple[DeviceId, ...]
+
+
+@attrs.frozen
 class ForgetAnswers:
     """Forget all answers that were kept to be repeated to callers of these scopes. Result: `Counted`."""
 
@@ -67,4 +88,17 @@ class SetApart:
     number: int
 
 
-ForgetChange = ForgetRequest | ForgetAccount | ForgetAnswers | SetApart
+@attrs.frozen
+class ForgetTraffic:
+    """Forget what was counted of traffic before a time, a whole hour: at most `limit` rows of each kind.
+
+    Result: `Counted`, of rows; none where a store counts messages when it is asked.
+    """
+
+    before: Instant
+    limit: int
+
+
+ForgetChange = (
+    ForgetRequest | ForgetAccount | ForgetAccused | ForgetAnswers | ForgetTraffic | PruneAudit | SetApart
+)

@@ -6,7 +6,7 @@ from typing import TypeVar, assert_never
 
 import attrs
 
-from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash
+from taskferry_protocol.ids import AccountId, AgentRef, DeviceId, Hash, Instant
 from taskferry_protocol.records import (
     AddTaskEvent,
     AppendAudit,
@@ -117,6 +117,7 @@ class DaemonState:
         self.connection_places: dict[Hash, Place] = {}
         self.messages: dict[tuple[Hash, str], MessageRecord] = {}
         self.sealed: dict[Hash, SealedRecord] = {}
+        self.users_of_sealed: dict[Hash, int] = {}
         self.outbox: dict[Hash, OutboxRecord] = {}
         self.outbox_places: dict[Hash, Place] = {}
         self.sequences: dict[AgentRef, int] = {}
@@ -135,6 +136,7 @@ class DaemonState:
         self.runtime_tables = RuntimeTables(self.journal)
         self.breaker_tables = BreakerTables(self.journal)
         self.events: dict[Place, EventRecord] = {}
+        self.counted_from: dict[None, Instant] = {}
         self.counters: dict[str, int] = {}
 
     def place(self, table: str) -> Place:
@@ -187,6 +189,7 @@ class DaemonState:
                     raise unknown("sealed record", event.hash)
                 if (event.task, event.hash) not in self.task_events:
                     put(self.task_events, (event.task, event.hash), attrs.evolve(event, content=b""))
+                    self.journal.count(self.users_of_sealed, event.hash)
             case OweReceipt():
                 owed = change.receipt
                 if (owed.hash, owed.mine, owed.outcome) not in self.owed:
@@ -212,7 +215,7 @@ class DaemonState:
             case ReviseSeen():
                 self.decisions.revise(change.seen)
             case PurgeSeen():
-                return Counted(self.decisions.purge(change.before, change.limit))
+                return Counted(forgetting.purge_seen(self, change))
             case AppendAudit():
                 return Placed(self.audit.append(change.note))
             case AppendEvent():
@@ -363,6 +366,7 @@ class DaemonState:
             self.journal.put(self.sealed, message.hash, sealed)
         place = self.place("messages")
         self.journal.put(self.messages, key, attrs.evolve(message, place=place))
+        self.journal.count(self.users_of_sealed, message.hash)
         return Placed(place)
 
     def _mark(self, change: MarkMessages) -> Counted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import attrs
 
-from taskferry_protocol.ids import AgentRef, DeviceId, Instant, MessageId
+from taskferry_protocol.ids import AgentRef, DeviceId, Hash, Instant, MessageId
 from taskferry_protocol.records import Seen, SeenKey, SeenRecord
 
 from ..rules import require_same_seen
@@ -36,14 +36,14 @@ class DecisionTable:
         if held is not None and held.hash == seen.hash:
             self._put(attrs.evolve(held, outcome=seen.outcome, code=seen.code))
 
-    def purge(self, before: Instant, limit: int) -> int:
-        """Forget the oldest from before a time; how many."""
+    def purge(self, before: Instant, limit: int) -> list[Hash]:
+        """Forget the oldest from before a time; the envelopes that they were."""
         old = sorted((seen.at, key) for key, seen in self._by_id.items() if seen.at < before)[:limit]
-        for _, key in old:
-            seen = self._by_id[key]
+        gone = [self._by_id[key] for _, key in old]
+        for seen in gone:
             self._journal.drop(self._by_seq, (seen.device, seen.to, seen.seq))
-            self._journal.drop(self._by_id, key)
-        return len(old)
+            self._journal.drop(self._by_id, (seen.device, seen.id))
+        return [seen.hash for seen in gone]
 
     def rename(self, agent: AgentRef, former: AgentRef) -> None:
         """Keep what was decided on for an agent under another name of its."""

@@ -47,6 +47,7 @@ from taskferry_protocol.records import (
 )
 
 from ..rules import horizon, require_revision, unknown
+from .forgetting import release_sealed
 from .tables import Journal, page, pick
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ class GateTables:
                     drop(state.tasks, (change.task, role.value))
                 for key in [key for key in state.task_events if key[0] == change.task]:
                     drop(state.task_events, key)
+                    release_sealed(state, key[1])
             case ShowMessages():
                 return Counted(sum(_show(state, change.agent, hash) for hash in change.hashes))
             case PutRule():

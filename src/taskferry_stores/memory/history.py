@@ -118,8 +118,10 @@ class MemoryHistoryReads:
     ) -> tuple[TrafficRecord, ...]:
         """What went and came, by steps."""
         bars: dict[int, TrafficRecord] = {}
-        for message in (await self._begin()).messages.values():
-            if not since <= message.stored_at < until or not _is_traffic(message):
+        state = await self._begin()
+        begun = max(since, state.counted_from.get(None, since))
+        for message in state.messages.values():
+            if not begun <= message.stored_at < until or not _is_traffic(message):
                 continue
             if agents and message.mine not in agents:
                 continue

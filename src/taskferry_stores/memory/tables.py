@@ -130,7 +130,7 @@ class Ledger:
 
     def put_evidence(self, evidence: EvidenceRecord) -> None:
         """Keep evidence, once."""
-        place = Place(len(self.evidence) + 1)
+        place = Place(max(self.evidence, default=0) + 1)
         pair = (evidence.kind, evidence.subject, evidence.first, evidence.second)
         same = [e for e in self.evidence.values() if e.subject == evidence.subject]
         if len(same) < EVIDENCE_OF_ONE and pair not in [(e.kind, e.subject, e.first, e.second) for e in same]:

@@ -40,7 +40,9 @@ def prune(connection: Connection, change: PruneAudit) -> int:
 
 def chain(connection: Connection) -> AuditChain:
     """Where the log begins and ends."""
-    row = connection.execute("SELECT base, base_hash, head, head_hash FROM audit_chain").fetchone()
+    row = connection.execute(
+        "SELECT base, base_hash, head, head_hash FROM audit_chain WHERE one = 1"
+    ).fetchone()
     if row is None:
         return AuditChain()
     base, base_hash, head, head_hash = row

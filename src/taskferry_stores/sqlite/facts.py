@@ -42,7 +42,7 @@ from taskferry_protocol.records import (
     TokenRecord,
     UseSequence,
 )
-from taskferry_protocol.records.forgetting import ForgetAccount, ForgetRequest, SetApart
+from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAccused, ForgetRequest, SetApart
 
 from .engine import Engine
 
@@ -216,7 +216,7 @@ class Facts:
                     words.append(word)
                 case AppendStatements() | HoldAccount() | SetTrust() | ReleaseName():
                     whole |= {self.accounts, self.named}
-                case ForgetAccount():
+                case ForgetAccount() | ForgetAccused():
                     whole |= {self.accounts, self.named, self.rates}
                 case SaveConnection() | PutGrant() | ForgetRequest():
                     whole |= {self.connections, self.bonds}

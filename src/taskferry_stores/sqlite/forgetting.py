@@ -6,17 +6,20 @@ import sqlite3
 from typing import Final, assert_never
 
 from taskferry_protocol.ids import AccountId, Hash
-from taskferry_protocol.records import Counted, Done
+from taskferry_protocol.records import Counted, Done, PruneAudit, PurgeSeen
 from taskferry_protocol.records.forgetting import (
     ForgetAccount,
+    ForgetAccused,
     ForgetAnswers,
     ForgetChange,
     ForgetRequest,
+    ForgetTraffic,
     SetApart,
 )
 
-from . import history_rows
+from . import audit, history_rows
 from .apart import set_apart
+from .history_rows import SPANS_MS
 
 Connection = sqlite3.Connection
 
@@ -41,8 +44,33 @@ _IS_KEPT: Final = (
     " OR EXISTS (SELECT 1 FROM agents a JOIN outbox o ON o.target = a.n"
     "  WHERE a.account = ?1 AND o.state = 'waiting')"
     " OR EXISTS (SELECT 1 FROM standing_rules WHERE account = ?1)"
+)
+#: What is held against it.
+_IS_ACCUSED: Final = (
+    "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ?1 AND held <> '')"
     " OR EXISTS (SELECT 1 FROM evidence WHERE subject = ?1)"
 )
+_COUNTED: Final = (
+    "DELETE FROM traffic WHERE (span, at, mine) IN (SELECT span, at, mine FROM traffic"
+    " WHERE span = ? AND at < ? ORDER BY at LIMIT ?)"
+)
+
+#: An envelope goes that nothing else is left of.
+_SEALED: Final = (
+    "DELETE FROM sealed WHERE hash = ?1 AND NOT EXISTS (SELECT 1 FROM messages WHERE hash = ?1)"
+    " AND NOT EXISTS (SELECT 1 FROM task_events WHERE hash = ?1)"
+    " AND NOT EXISTS (SELECT 1 FROM outbox WHERE hash = ?1)"
+    " AND NOT EXISTS (SELECT 1 FROM receipts_got WHERE receipt = ?1)"
+)
+
+
+def purge_seen(connection: Connection, change: PurgeSeen) -> int:
+    """Forget what was seen long ago, and the envelopes that nothing else is left of; how many were seen."""
+    query = "SELECT n, hash FROM seen WHERE at < ? ORDER BY at LIMIT ?"
+    old = connection.execute(query, (change.before, change.limit)).fetchall()
+    connection.executemany("DELETE FROM seen WHERE n = ?", [(n,) for n, _ in old])
+    connection.executemany(_SEALED, [(hash,) for _, hash in old])
+    return len(old)
 
 
 def apply(connection: Connection, change: ForgetChange) -> Counted | Done:
@@ -51,13 +79,24 @@ def apply(connection: Connection, change: ForgetChange) -> Counted | Done:
         case ForgetRequest():
             return Counted(_forget_request(connection, change.request))
         case ForgetAccount():
-            return Counted(_forget_account(connection, change.account))
+            accused = connection.execute(_IS_ACCUSED, (change.account,)).fetchone()[0]
+            return Counted(0 if accused else _forget_account(connection, change.account))
+        case ForgetAccused():
+            gone = _forget_account(connection, change.account)
+            subjects = [(subject,) for subject in (change.account, *change.devices)] if gone else []
+            connection.executemany("DELETE FROM evidence WHERE subject = ?", subjects)
+            return Counted(gone)
         case ForgetAnswers():
             query = "DELETE FROM answers WHERE scope = ?"
             return Counted(sum(connection.execute(query, (scope,)).rowcount for scope in set(change.scopes)))
         case SetApart():
             set_apart(connection, change)
             return Done()
+        case ForgetTraffic():
+            bounds = (change.before, change.limit)
+            return Counted(sum(connection.execute(_COUNTED, (span, *bounds)).rowcount for span in SPANS_MS))
+        case PruneAudit():
+            return Counted(audit.prune(connection, change))
         case _:
             assert_never(change)
 
@@ -83,9 +122,7 @@ def _forget_request(connection: Connection, request: Hash) -> int:
 
 def _forget_account(connection: Connection, account: AccountId) -> int:
     execute = connection.execute
-    row = execute(
-        "SELECT n FROM accounts WHERE id = ? AND trust = 'unverified' AND held = ''", (account,)
-    ).fetchone()
+    row = execute("SELECT n FROM accounts WHERE id = ? AND trust = 'unverified'", (account,)).fetchone()
     if row is None or execute(_IS_KEPT, (account,)).fetchone()[0]:
         return 0
     execute("DELETE FROM statements WHERE account = ?", row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sqlite3
 from importlib import resources
@@ -10,6 +11,7 @@ from pathlib import Path
 import attrs
 
 from ..errors import StoreTooNew, StoreUnavailable
+from .former import remove_former
 
 
 @attrs.frozen
@@ -47,11 +49,18 @@ def require_known(connection: sqlite3.Connection, path: Path, schema: Schema) ->
 
 
 def migrate(connection: sqlite3.Connection, path: Path, schema: Schema) -> None:
-    """Apply the steps that are missing, all or none; first comes a copy of the file."""
+    """Apply the steps that are missing, all or none; first comes a copy of the file.
+
+    Then the copies of earlier times have had theirs.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if 0 < version < schema.version:
-        back_up(connection, path.with_name(f"{path.name}.before-{schema.version}"))
+    copy = path.with_name(f"{path.name}.before-{schema.version}")
+    is_older = 0 < version < schema.version
+    if is_older:
+        back_up(connection, copy)
     apply_steps(connection, schema)
+    if is_older:
+        remove_former(path, math.inf, copy)
 
 
 def apply_steps(connection: sqlite3.Connection, schema: Schema) -> None:

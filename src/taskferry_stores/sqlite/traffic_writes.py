@@ -35,6 +35,7 @@ from taskferry_protocol.records import (
 )
 
 from ..rules import cursor_to_store, require_revision, unknown
+from .forgetting import purge_seen
 
 TrafficChange: TypeAlias = (
     MarkMessages
@@ -112,11 +113,7 @@ class TrafficWrites:
             case PutQuarantine():
                 return self._put_quarantine(change.item)
             case PurgeSeen():
-                gone = execute(
-                    "DELETE FROM seen WHERE n IN (SELECT n FROM seen WHERE at < ? ORDER BY at LIMIT ?)",
-                    (change.before, change.limit),
-                )
-                return Counted(gone.rowcount)
+                return Counted(purge_seen(self._connection, change))
             case ReviseSeen():
                 seen = change.seen
                 execute(

@@ -83,6 +83,18 @@ async def test_a_task_goes_its_whole_way_over_the_api(house):
     log = await alice.ok("GET", f"/tasks/{task}/log")
     assert log["events"][0]["prev"] is None
     assert {event["side"] for event in log["events"]} == {"requester", "worker"}
+    assert (log["cursor"], log["more"], mine["events_cursor"], mine["versions_cursor"]) == ("", False, "", "")
+    last = await alice.ok("GET", f"/tasks/{task}/log", limit=1)
+    assert (len(last["events"]), last["more"]) == (1, True)
+    rest = await alice.ok("GET", f"/tasks/{task}/log", cursor=last["cursor"])
+    assert [one["hash"] for one in [*rest["events"], *last["events"]]] == [e["hash"] for e in log["events"]]
+    newest = await alice.ok("GET", f"/tasks/{task}/versions", limit=1)
+    first = await alice.ok("GET", f"/tasks/{task}/versions", limit=1, cursor=newest["cursor"])
+    assert [one["hash"] for page in (first, newest) for one in page["versions"]] == [
+        one["hash"] for one in mine["versions"]
+    ]
+    assert (first["more"], first["revision_requests"]) == (False, mine["revision_requests"])
+    assert (await alice.get(f"/tasks/{task}/log", cursor="nothing")).error["code"] == "bad-value"
     export = await alice.get(f"/tasks/{task}/export")
     assert export.headers["content-disposition"].startswith('attachment; filename="task-')
     assert verify_handoff(export.raw).view.state == "completed"

@@ -48,6 +48,7 @@ __all__ = [
     "summary_object",
     "task_object",
     "token_object",
+    "versions_object",
 ]
 
 Object = dict[str, object]
@@ -302,16 +303,31 @@ def task_object(task: TaskView) -> Object:
         "revisions": task.revisions,
         "budget": task.budget,
         "versions": [_version(version) for version in task.versions],
-        "revision_requests": [
-            {"version": version, "reasons": list(reasons)} for version, reasons in task.revision_requests
-        ],
+        "revision_requests": _revision_requests(task),
         "events": [link_object(event) for event in task.events],
         "waiting": list(task.waiting),
         "actions": list(task.actions),
         "delivery": _delivery(task.delivery),
         "acts_on": task.acts_on,
         "requests": [asked_object(asked) for asked in task.requests],
+        "events_cursor": task.events_cursor,
+        "versions_cursor": task.versions_cursor,
     }
+
+
+def versions_object(task: TaskView) -> Object:
+    """A page of a task's versions, and what was found wanting in them."""
+    return {
+        "task_id": task.summary.id.hex(),
+        "versions": [_version(version) for version in task.versions],
+        "revision_requests": _revision_requests(task),
+        "cursor": task.versions_cursor,
+        "more": bool(task.versions_cursor),
+    }
+
+
+def _revision_requests(task: TaskView) -> list[Object]:
+    return [{"version": version, "reasons": list(reasons)} for version, reasons in task.revision_requests]
 
 
 def asked_object(asked: AskedView) -> Object:

@@ -299,6 +299,8 @@ COMPONENTS: Final[dict[str, Schema]] = {
         mark={**TEXT, "description": "Another one whenever anything shown here is otherwise."},
         acts_on={**TEXT, "description": "The device of yours that carries actions out; empty: this one."},
         requests=many(ref("Request")),
+        events_cursor={**TEXT, "description": "Where the log goes on to earlier events; empty at the end."},
+        versions_cursor={**TEXT, "description": "The same of versions."},
     ),
     "Request": record(
         request_id=HASH,
@@ -316,7 +318,14 @@ COMPONENTS: Final[dict[str, Schema]] = {
         next=TEXT,
     ),
     "PassedOn": record(ok=OK, passed_on=FLAG, task_id=HASH, request=ref("Request")),
-    "TaskLog": record(task_id=HASH, state=TEXT, events=many(ref("TaskEvent"))),
+    "TaskLog": record(task_id=HASH, state=TEXT, events=many(ref("TaskEvent")), cursor=TEXT, more=FLAG),
+    "TaskVersions": record(
+        task_id=HASH,
+        versions=many(ref("Version")),
+        revision_requests=many(record(version=NUMBER, reasons=TEXTS)),
+        cursor=TEXT,
+        more=FLAG,
+    ),
     "Invite": _INVITE,
     "NewInvite": record(
         ok=OK,

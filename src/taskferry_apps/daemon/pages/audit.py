@@ -81,6 +81,7 @@ _GROUPS: Final = (
             AuditKind.EXPORT,
             AuditKind.BACKUP,
             AuditKind.RESTORED,
+            AuditKind.SHORTENED,
         ),
     ),
 )

@@ -7,10 +7,11 @@ from typing import Final
 from taskferry_protocol.ids import sha256
 from taskferry_protocol.limits import REASON_BYTES, REASONS, TEXT_BYTES, TITLE_CHARS
 
+from ...bounds import BOUNDS
 from ...history_port import TaskSearch
 from ...port import DaemonService, NewTask
-from ...views import TaskView
-from ..answers import Object, link_object, sent_object, summary_object, task_object
+from ...views import TaskView, TaskWindow
+from ..answers import Object, link_object, sent_object, summary_object, task_object, versions_object
 from ..body import compact
 from ..fields import Choice, Form, Listed, Text, Whole, bad_value, optional, required
 from ..holds import RUNTIME
@@ -39,6 +40,11 @@ _CAUSE: Final = optional("cause", Text(64), "The message or task that led to thi
 _MARK_DIGITS: Final = 32
 _WAIT: Final = optional("wait", Whole(0, 60), "Seconds to wait while it is as it was with `mark`.", 0)
 _MARK: Final = optional("mark", Text(_MARK_DIGITS), "The mark that it had when the caller looked last.", "")
+
+_PAGE_CURSOR: Final = optional("cursor", Text(64), "Where to go on to what came before.", "")
+_MOST: Final = "How many at most."
+_EVENTS: Final = optional("limit", Whole(1, BOUNDS.events_a_page), _MOST, BOUNDS.events_shown)
+_VERSIONS: Final = optional("limit", Whole(1, BOUNDS.versions_shown), _MOST, BOUNDS.versions_shown)
 
 #: The task that a path is about.
 TASK_ID: Final = required("id", ID, "The task's id, or at least 8 digits of it.")
@@ -110,9 +116,12 @@ async def _show(daemon: DaemonService, call: Call) -> Object:
     known, seconds = call.query[_MARK], call.query[_WAIT]
     if known and seconds:
         await while_serving(
-            call, lambda: daemon.task(caller, task, lambda view: _marked(view)["mark"] == known, seconds)
+            call,
+            lambda: daemon.task(
+                caller, task, lambda view: _marked(view)["mark"] == known, seconds, TaskWindow()
+            ),
         )
-    return _marked(await daemon.task(caller, task))
+    return _marked(await daemon.task(caller, task, window=TaskWindow()))
 
 
 def _marked(task: TaskView) -> Object:
@@ -121,12 +130,21 @@ def _marked(task: TaskView) -> Object:
 
 
 async def _log(daemon: DaemonService, call: Call) -> Object:
-    task = await daemon.task(call.known_caller, call.path[TASK_ID].lower())
+    window = TaskWindow(call.query[_EVENTS], call.query[_PAGE_CURSOR].lower(), versions=0)
+    task = await daemon.task(call.known_caller, call.path[TASK_ID].lower(), window=window)
     return {
         "task_id": task.summary.id.hex(),
         "state": task.summary.state,
         "events": [link_object(event) for event in task.events],
+        "cursor": task.events_cursor,
+        "more": bool(task.events_cursor),
     }
+
+
+async def _versions(daemon: DaemonService, call: Call) -> Object:
+    cursor = call.query[_PAGE_CURSOR].lower()
+    window = TaskWindow(events=0, versions=call.query[_VERSIONS], versions_cursor=cursor)
+    return versions_object(await daemon.task(call.known_caller, call.path[TASK_ID].lower(), window=window))
 
 
 async def _artifact(daemon: DaemonService, call: Call) -> Download:
@@ -186,7 +204,7 @@ ROUTES: Final = (
         method="GET",
         path="/tasks/{id}",
         name="show_task",
-        about="One task in full, with what can be done now; waits for news, if asked to.",
+        about="One task, its newest events and versions, what can be done now; waits for news, if asked to.",
         handler=_show,
         answer=ref("Task"),
         parameters=_BY_ID,
@@ -196,10 +214,21 @@ ROUTES: Final = (
         method="GET",
         path="/tasks/{id}/log",
         name="task_log",
-        about="The task's events with their chain links.",
+        about="The task's newest events with their chain links, oldest first; earlier ones before a cursor.",
         handler=_log,
         answer=ref("TaskLog"),
         parameters=_BY_ID,
+        query=Form.of(_PAGE_CURSOR, _EVENTS),
+    ),
+    Route(
+        method="GET",
+        path="/tasks/{id}/versions",
+        name="task_versions",
+        about="The task's newest versions, oldest first; earlier ones before a cursor.",
+        handler=_versions,
+        answer=ref("TaskVersions"),
+        parameters=_BY_ID,
+        query=Form.of(_PAGE_CURSOR, _VERSIONS),
     ),
     Route(
         method="GET",
