@@ -128,7 +128,7 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
     arrival.keep()
     messages = arrival.messages
     if messages is None:
-        messages = await draft.core.store.messages([item.hash for item in body.items])
+        messages = await draft.core.store.message_states([item.hash for item in body.items])
     device = arrival.decision.envelope.device
     ours = False
     # One receipt may speak of a message several times: how far it is by what was said of it before.
@@ -161,9 +161,8 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
             reason = _reason(code) if quarantined else ""
             draft.add(SetRung(item.hash, message.mine.name, rung, reason, draft.now))
             draft.add(DropOutbox((item.hash,)))
-            ended = attrs.evolve(message, rung=rung, code=reason)
-            if is_untimely_there(ended):
-                await note_expired(draft, ended)
+            if quarantined and is_untimely_there(attrs.evolve(message, rung=rung, code=reason)):
+                await note_expired(draft, message)
             if not quarantined and code and message.type == ConnectionRequested.type_name:
                 await hear_of_invite(draft, message, code)
             refs = (item.hash,) if message.task is None else (item.hash, message.task)

@@ -175,8 +175,9 @@ def account_record(row: Sequence[Column], statements: Sequence[bytes]) -> Accoun
     )
 
 
+@lru_cache(maxsize=1_024)
 def agent_ref(account: Column, name: Column) -> AgentRef:
-    """An agent from its account and name."""
+    """An agent from its account and name; remembered, since most rows name one of a few."""
     return AgentRef(AccountId(as_bytes(account)), as_text(name))
 
 
