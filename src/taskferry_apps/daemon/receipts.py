@@ -107,7 +107,8 @@ async def _say_all(core: Core, owed: Sequence[ReceiptOwed]) -> None:
         said = [item for item in items if telling.tells or Outcome(item.outcome) not in _MARKS]
         if said:
             await _say(draft, said, telling, mine, peer)
-        draft.add(SettleReceipts(tuple(item.place for item in items)))
+    # Once, at the end: a store writes what it holds back before it settles any.
+    draft.add(SettleReceipts(tuple(item.place for item in owed)))
     await draft.commit()
 
 
