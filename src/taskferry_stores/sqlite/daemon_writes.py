@@ -199,7 +199,8 @@ class DaemonSession:
             case PutGrant():
                 self._put_grant(change)
             case RecordRate():
-                ledger.record_rate(connection, change)
+                flow = change.flow
+                ledger.record_rate(connection, self._number(flow.from_), self._number(flow.to), change.rate)
             case PutEvidence():
                 ledger.put_evidence(connection, change)
             case PutSetting():

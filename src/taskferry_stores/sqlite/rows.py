@@ -25,7 +25,7 @@ T = TypeVar("T")
 _STEPS = (1, 4, 16, 64, 256)
 """How many keys one query takes. Few sizes, so that SQLite's prepared statements are used again."""
 _ROWS = (16, 8, 4, 2, 1)
-"""How many rows one statement inserts; more of them gain little. Few wait together, so few statements for few."""
+"""How many rows one statement inserts; more of them gain little, and few shall not take many statements."""
 _TOP = 1 << 64
 _SIGN = 1 << 63
 
