@@ -147,6 +147,8 @@ class Exchanges:
 
         `more` is what passes in the commit that is being made, oldest first, and is not counted yet.
         """
+        if len(self._talk) + len(more) < min(self._limits.talk, self._limits.talk_a_day):
+            return None
         times = [one.at for one in more if one.talk]
 
         def back(number: int) -> Instant:

@@ -6,6 +6,7 @@ frozen object by a call for each field, which takes three times as long.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import attrs
@@ -15,4 +16,4 @@ __all__ = ["value"]
 if TYPE_CHECKING:
     from attrs import frozen as value
 else:
-    value = attrs.define(unsafe_hash=True)
+    value = partial(attrs.define, unsafe_hash=True)

@@ -35,8 +35,9 @@ def test_help_imports_nothing_heavy() -> None:
 
 
 def test_a_command_imports_no_more_than_it_needs() -> None:
-    """What asks the daemon for one answer loads no highlighter, no feeds and no results of the client."""
-    needless = ["pygments", "rich.console", "httpx._main", "taskferry_apps.client.results", "nacl", "quart"]
+    """What asks the daemon for one answer loads no highlighter, no event loop, no feeds and no results."""
+    needless = ["pygments", "rich.console", "httpx._main", "trio._core", "taskferry_apps.client.results"]
+    needless += ["nacl", "quart"]
     program = (
         "import sys\n"
         "from taskferry_apps.cli.__main__ import main\n"
@@ -49,6 +50,30 @@ def test_a_command_imports_no_more_than_it_needs() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60
     )
     assert done.stdout == "[] True\n"
+
+
+@pytest.mark.parametrize("use", ["import trio; trio.Event", "from trio import Event", "import trio.lowlevel"])
+def test_a_package_that_is_loaded_late_is_whole_once_it_is_used(use: str) -> None:
+    """Whoever only names it does not load it; after the first use, by whatever way, it is as it always is."""
+    program = (
+        "import sys\n"
+        "from taskferry_apps.cli.late_modules import load_when_used\n"
+        "load_when_used('trio')\n"
+        "load_when_used('trio')\n"
+        "load_when_used('no_such_package')\n"
+        "import trio\n"
+        "print('trio._core' in sys.modules)\n"
+        f"{use}\n"
+        "print(trio.run(trio.sleep, 0), type(trio) is type(sys), 'no_such_package' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "False\nNone True False\n"
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])

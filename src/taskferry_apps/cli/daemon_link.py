@@ -16,6 +16,7 @@ from ..client import finding
 from ..client.errors import NoCredential
 from ..credentials import WANTED, is_credential
 from ..printed import clean
+from .late_modules import load_when_used
 from .outcome import CommandFailed, Exit
 from .whereabouts import find_daemon
 
@@ -158,6 +159,8 @@ def open_client(token: str | None = None) -> LocalClient:
     """
     from ..local_client import DaemonUnreachable, LocalClient
 
+    # httpx's transport names it, for those who wait with trio: a sixth of the time that a command takes.
+    load_when_used("trio")
     data = data_directory()
     try:
         address = _awaited(data)

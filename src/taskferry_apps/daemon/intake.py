@@ -54,7 +54,7 @@ __all__ = ["Intake"]
 
 #: Items of one commit: what the lock is held for meanwhile is some milliseconds.
 RUN: Final = 64
-#: Messages that the receipts of one commit speak of: they are read with their contents.
+#: Messages that the receipts of one commit speak of.
 SPOKEN_OF: Final = 512
 #: Others get their turn after so many.
 BREATH: Final = 8
@@ -196,7 +196,7 @@ class Intake:
         """Put the effects of the first of these into a draft; of which it was."""
         bodies = [decision.opened.content.body for decision in decisions]
         hashes = [one.hash for body in bodies if isinstance(body, Receipt) for one in body.items]
-        messages = await self._core.store.messages(hashes) if hashes else {}
+        messages = await self._core.store.message_states(hashes) if hashes else {}
         for number, decision in enumerate(decisions):
             mark = draft.mark()
             try:

@@ -103,8 +103,11 @@ async def admit_invited(
 
 async def hear_of_invite(draft: Draft, message: MessageRecord, code: str) -> None:
     """Note what the one who was asked says of the invite that our request named: hearsay, shown as such."""
-    body = decode_content(message.content).body
-    if code not in _HEARSAY or not isinstance(body, ConnectionRequested):
+    if code not in _HEARSAY:
+        return
+    kept = (await draft.core.store.sealed((message.hash,))).get(message.hash)
+    body = decode_content(kept.content).body if kept is not None else None
+    if not isinstance(body, ConnectionRequested):
         return
     request = sha256(body.statement)
     record = (await draft.core.store.connections((request,))).get(request)

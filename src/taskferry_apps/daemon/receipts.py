@@ -108,7 +108,8 @@ async def _say_all(core: Core, owed: Sequence[ReceiptOwed]) -> None:
         said = [item for item in items if telling.tells or Outcome(item.outcome) not in _MARKS]
         if said:
             await _say(draft, said, telling, mine, peer)
-        draft.add(SettleReceipts(tuple(item.place for item in items)))
+    # Once, at the end: a store writes what it holds back before it settles any.
+    draft.add(SettleReceipts(tuple(item.place for item in owed)))
     await draft.commit()
 
 
@@ -129,7 +130,7 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
     arrival.keep()
     messages = arrival.messages
     if messages is None:
-        messages = await draft.core.store.messages([item.hash for item in body.items])
+        messages = await draft.core.store.message_states([item.hash for item in body.items])
     device = arrival.decision.envelope.device
     ours = False
     # One receipt may speak of a message several times: how far it is by what was said of it before.
@@ -163,9 +164,8 @@ async def take_receipt(arrival: Arrival, body: Receipt) -> None:
             reason = _reason(code) if quarantined else ""
             draft.add(SetRung(item.hash, message.mine.name, rung, reason, draft.now))
             draft.add(DropOutbox((item.hash,)))
-            ended = attrs.evolve(message, rung=rung, code=reason)
-            if is_untimely_there(ended):
-                await note_expired(draft, ended)
+            if quarantined and is_untimely_there(attrs.evolve(message, rung=rung, code=reason)):
+                await note_expired(draft, message)
             if not quarantined and code and message.type == ConnectionRequested.type_name:
                 await hear_of_invite(draft, message, code)
             refs = (item.hash,) if message.task is None else (item.hash, message.task)

@@ -70,7 +70,7 @@ class GrantRecord:
     terms: bytes = b""
 
 
-@attrs.frozen(order=True)
+@value(order=True)
 class Flow:
     """One direction between two agents."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, cast, get_args
 
 from taskferry_protocol.ids import AgentRef
 from taskferry_protocol.records import (
@@ -83,6 +84,8 @@ _MAY_CONFLICT = (
     | UseRule
     | SaveApproval
 )
+#: Looked up, since asking whether something is one of so many takes longer than holding it.
+_HELD: Final = frozenset(get_args(HeldChange))
 #: Agents whose numbers are remembered, some 300 bytes each.
 NUMBERS_HELD = 4_096
 #: Changes of rows that nothing which is held back touches.
@@ -148,7 +151,8 @@ class DaemonSession:
 
     def apply_all(self, changes: Sequence[DaemonChange]) -> tuple[DaemonResult, ...]:
         """Make changes in their order."""
-        return tuple([self._apply(change) for change in changes])
+        hold = cast("Callable[[DaemonChange], DaemonResult]", self._held.take)
+        return tuple([hold(one) if type(one) in _HELD else self._apply(one) for one in changes])
 
     def _apply(self, change: DaemonChange) -> DaemonResult:
         if isinstance(change, HeldChange):
@@ -198,7 +202,8 @@ class DaemonSession:
             case PutGrant():
                 self._put_grant(change)
             case RecordRate():
-                ledger.record_rate(connection, change)
+                flow = change.flow
+                ledger.record_rate(connection, self._number(flow.from_), self._number(flow.to), change.rate)
             case PutEvidence():
                 ledger.put_evidence(connection, change)
             case PutSetting():

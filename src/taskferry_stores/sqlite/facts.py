@@ -16,29 +16,40 @@ from typing import Final, Generic, Protocol, TypeVar
 
 from taskferry_protocol.ids import AccountId, AgentRef, Hash, Instant
 from taskferry_protocol.records import (
+    AppendEvent,
     AppendStatements,
+    CountExchange,
     DaemonChange,
     DaemonResult,
     DropAgent,
+    DropOutbox,
+    DropQuarantine,
     DropSetting,
     Flow,
     HoldAccount,
     LocalAgent,
     NoteSeen,
+    OweReceipt,
     PeerConnection,
     PeerWord,
     PinnedAccount,
     PutAgent,
     PutGrant,
+    PutOutbox,
     PutPeerWord,
     PutSetting,
     PutToken,
     RateRecord,
     RecordRate,
+    RecordReceipt,
+    RecordSeen,
+    RelayedOutbox,
     ReleaseName,
     RevokeToken,
     SaveConnection,
+    SetRung,
     SetTrust,
+    StoreMessage,
     TokenRecord,
     UseSequence,
 )
@@ -55,6 +66,22 @@ MOST: Final = 4_096
 """Answers of one kind."""
 MOST_BYTES: Final = 8 * 1024 * 1024
 """The same in bytes: a log of the largest statements has 32 MiB, and is then read each time."""
+#: What there is of for each message: most of what is committed.
+_TOUCHING_NONE: Final[frozenset[type[DaemonChange]]] = frozenset(
+    {
+        AppendEvent,
+        CountExchange,
+        DropOutbox,
+        DropQuarantine,
+        OweReceipt,
+        PutOutbox,
+        RecordReceipt,
+        RecordSeen,
+        RelayedOutbox,
+        SetRung,
+        StoreMessage,
+    }
+)
 
 
 class _Absent(Enum):
@@ -205,15 +232,17 @@ class Facts:
         whole, settings, words = set[_Kind](), set[str](), list[PeerWord]()
         rates, sequences = dict[Flow, RateRecord](), dict[AgentRef, int]()
         for change in changes:
+            if type(change) in _TOUCHING_NONE:
+                continue
             match change:
-                case UseSequence(to=to, seq=seq):
-                    sequences[to] = seq
-                case RecordRate(flow=flow, rate=rate):
-                    rates[flow] = rate
-                case PutSetting(key=key) | DropSetting(key=key):
-                    settings.add(key)
-                case PutPeerWord(word=word):
-                    words.append(word)
+                case UseSequence():
+                    sequences[change.to] = change.seq
+                case RecordRate():
+                    rates[change.flow] = change.rate
+                case PutSetting() | DropSetting():
+                    settings.add(change.key)
+                case PutPeerWord():
+                    words.append(change.word)
                 case AppendStatements() | HoldAccount() | SetTrust() | ReleaseName():
                     whole |= {self.accounts, self.named}
                 case ForgetAccount() | ForgetAccused():

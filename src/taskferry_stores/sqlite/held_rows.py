@@ -304,12 +304,14 @@ class HeldRows:
         insert(connection, _GOT, self._got, _KEPT)
         _with_hashes(connection, "DELETE FROM quarantine WHERE hash = ?", self._cleared)
         _with_hashes(connection, _FORGET, self._forgotten)
-        connection.executemany(
-            "INSERT OR REPLACE INTO sequences (target, seq) VALUES (?, ?)",
-            [(self._number(to), seq) for to, seq in self._sequences.items()],
-        )
-        # Last, since a statement on any other table makes the index write out what it has so far.
-        history_rows.add_all(connection, self._lines)
+        if self._sequences:
+            connection.executemany(
+                "INSERT OR REPLACE INTO sequences (target, seq) VALUES (?, ?)",
+                [(self._number(to), seq) for to, seq in self._sequences.items()],
+            )
+        if self._lines:
+            # Last, since a statement on any other table makes the index write out what it has so far.
+            history_rows.add_all(connection, self._lines)
         self._begin()
 
     def _write_rungs(self) -> None:
@@ -319,6 +321,8 @@ class HeldRows:
             update_with(self._connection, "messages", changed, found, rows)
 
     def _write_exchanges(self) -> None:
+        if not self._exchanges:
+            return
         pairs = [(self._number(flow.from_), self._number(flow.to), at) for flow, at in self._counted.items()]
         # What is of a later day was counted by a clock that was ahead. Each end by itself, since with both in
         # one statement all that the two exchanged in a day is looked at.
@@ -346,4 +350,5 @@ class HeldRows:
 
 
 def _with_hashes(connection: sqlite3.Connection, statement: str, hashes: list[Hash]) -> None:
-    connection.executemany(statement, [(hash,) for hash in hashes])
+    if hashes:
+        connection.executemany(statement, [(hash,) for hash in hashes])

@@ -19,7 +19,6 @@ from taskferry_protocol.records import (
     PutCard,
     PutEvidence,
     RateRecord,
-    RecordRate,
     ReleaseName,
 )
 
@@ -242,13 +241,11 @@ def flow_numbers(connection: Connection, flows: Collection[Flow]) -> dict[tuple[
     }
 
 
-def record_rate(connection: Connection, change: RecordRate) -> None:
-    """Replace a token bucket."""
-    flow, rate = change.flow, change.rate
-    numbers = number_agents(connection, (flow.from_, flow.to))
+def record_rate(connection: Connection, from_: int, to: int, rate: RateRecord) -> None:
+    """Replace the token bucket from one agent, by its number, to another."""
     connection.execute(
         "INSERT OR REPLACE INTO rates (from_agent, to_agent, tokens_milli, at) VALUES (?, ?, ?, ?)",
-        (numbers[flow.from_], numbers[flow.to], rate.tokens_milli, rate.at),
+        (from_, to, rate.tokens_milli, rate.at),
     )
 
 

@@ -199,7 +199,9 @@ class RelaySession:
                 )
                 return Counted(gone.rowcount)
             case RecordRate():
-                ledger.record_rate(self._connection, change)
+                flow = change.flow
+                numbers = ledger.number_agents(self._connection, (flow.from_, flow.to))
+                ledger.record_rate(self._connection, numbers[flow.from_], numbers[flow.to], change.rate)
             case PutEvidence():
                 ledger.put_evidence(self._connection, change)
             case (

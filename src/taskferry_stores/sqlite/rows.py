@@ -24,8 +24,8 @@ T = TypeVar("T")
 
 _STEPS = (1, 4, 16, 64, 256)
 """How many keys one query takes. Few sizes, so that SQLite's prepared statements are used again."""
-_ROWS = (16, 4, 1)
-"""How many rows one statement inserts; more of them gain little."""
+_ROWS = (16, 8, 4, 2, 1)
+"""How many rows one statement inserts; more of them gain little, and few shall not take many statements."""
 _TOP = 1 << 64
 _SIGN = 1 << 63
 
@@ -95,7 +95,7 @@ def insert(connection: sqlite3.Connection, into: str, rows: Sequence[Row], other
     return made
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _inserting(into: str, width: int, rows: int, otherwise: str) -> str:
     group = "(" + ",".join("?" * width) + ")"
     return f"INSERT INTO {into} VALUES {','.join([group] * rows)}{otherwise}"  # noqa: S608
@@ -175,8 +175,9 @@ def account_record(row: Sequence[Column], statements: Sequence[bytes]) -> Accoun
     )
 
 
+@lru_cache(maxsize=1_024)
 def agent_ref(account: Column, name: Column) -> AgentRef:
-    """An agent from its account and name."""
+    """An agent from its account and name; remembered, since most rows name one of a few."""
     return AgentRef(AccountId(as_bytes(account)), as_text(name))
 
 
