@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import trio
+import pytest
 
 from taskferry_apps.daemon.core import Core
 from taskferry_apps.daemon.draft import Draft
+from taskferry_apps.daemon.port import DaemonRefusal, TaskAction
 from taskferry_protocol import accounts
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.ids import Instant
@@ -14,7 +15,7 @@ from taskferry_protocol.messages import TaskCancel, TaskRequest
 
 from .forger import Forger, codes, forging
 from .test_upkeep import SOON_MS, a_pair, upkeep_of
-from .worlds import OWNER, ask, in_state
+from .worlds import OWNER, act, ask, connect, in_state, on_rung, until
 
 
 async def hear(core: Core, more: bytes, log: AccountLog) -> None:
@@ -50,19 +51,67 @@ async def test_what_a_machine_that_has_left_since_said_in_a_task_counts_and_bloc
         assert await bob._core.store.outbox_waiting() == 0
 
 
-async def test_a_deadline_that_nobody_can_be_told_of_stops_no_housekeeping():
-    """Its worker withdrew the agent: the requester's daemon goes on, and says so once somebody serves it."""
+async def give_up(a, b, world):
+    """Bob gives his agent up, and Alice's daemon hears of that alone."""
+    log = await b._core.own_log()
+    gone = accounts.set_agent(log.state, "writer", (), at=world.clock.now(), by=b._core.manage)
+    await hear(a._core, gone, log)
+
+
+async def disconnected(daemon):
+    """No connection of its is in force any more."""
+
+    async def over():
+        return not await daemon.connections(OWNER, "accepted", "")
+
+    await until(over)
+
+
+async def test_a_deadline_that_nobody_can_be_told_of_ends_the_task():
+    """Its worker withdrew the agent: the requester's daemon says so where it is read, and goes on."""
     async with a_pair() as (world, a, b):
         soon = Instant(world.clock.now() + SOON_MS)
         task = await ask(a, "requester", "@bob/writer", deadline=soon)
         await in_state(b, task, "sent")
-        log = await b._core.own_log()
-        gone = accounts.set_agent(log.state, "writer", (), at=world.clock.now(), by=b._core.manage)
-        await hear(a._core, gone, log)
+        await b.withdraw_agent(OWNER, "writer")
+        await disconnected(a)
         world.clock.ahead_ms += 2 * SOON_MS
-        with trio.fail_after(20):
-            while not a._link.drained_until > soon:
-                await trio.lowlevel.checkpoint()
-        await upkeep_of(a).round()
-        view = await a.task(OWNER, task.hex())
-        assert view.summary.state == "sent"
+
+        async def expired():
+            await upkeep_of(a).round()
+            return (await a.task(OWNER, task.hex())).summary.state == "expired"
+
+        await until(expired)
+
+
+async def test_a_task_whose_worker_is_gone_is_taken_back_all_the_same():
+    """It is over here, nothing waits to be sent, and its requester is told that nobody hears of it."""
+    async with a_pair() as (world, a, b):
+        task = await ask(a, "requester", "@bob/writer")
+        await in_state(b, task, "sent")
+        await give_up(a, b, world)
+        with pytest.raises(DaemonRefusal) as refused:
+            await a.act(OWNER, task.hex(), TaskAction("progress"))
+        assert refused.value.code == "not-possible"
+        sent = await act(a, task, "cancel")
+        assert sent.state == "cancelled"
+        assert (sent.delivery.rung, sent.delivery.code) == ("failed", "unknown-recipient")
+        assert await a._core.store.outbox_waiting() == 0
+        assert (await a.task(OWNER, task.hex())).summary.state == "cancelled"
+
+
+async def test_a_task_is_taken_back_after_its_connection_and_the_peer_hears_of_it_with_the_next():
+    """Both ends have it cancelled then, once they are connected again."""
+    async with a_pair() as (_, a, b):
+        task = await ask(a, "requester", "@bob/writer")
+        await in_state(b, task, "sent")
+        (bond,) = await b.connections(OWNER, "accepted", "")
+        await b.end_connection(OWNER, bond.id.hex(), "revoked", "")
+        await disconnected(a)
+        sent = await act(a, task, "cancel")
+        assert sent.state == "cancelled"
+        assert "@bob/writer may never hear of it" in sent.warnings[-1]
+        await on_rung(a, sent.message, "failed")
+        assert (await b.task(OWNER, task.hex())).summary.state == "sent"
+        await connect(a, b, "requester", "@bob/writer")
+        await in_state(b, task, "cancelled")

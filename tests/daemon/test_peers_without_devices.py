@@ -8,7 +8,7 @@ import pytest
 
 from taskferry_apps.daemon.delivery import delivery_words
 from taskferry_apps.daemon.draft import Draft
-from taskferry_apps.daemon.port import CardChange, DaemonRefusal, TaskAction
+from taskferry_apps.daemon.port import CardChange, DaemonRefusal, NewTask
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.views import Delivery
 from taskferry_protocol import accounts
@@ -17,7 +17,7 @@ from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.records import OweReceipt, ReceiptOwed
 from tests.devices.machines import a_pair
 
-from .worlds import OWNER, Machine, a_world, ask, connect, connected, set_up, until
+from .worlds import OWNER, Machine, a_world, act, ask, connect, connected, set_up, until
 
 
 async def test_a_peer_that_has_no_device_any_more_stops_no_news_of_ours():
@@ -92,7 +92,7 @@ async def test_a_sender_is_told_what_of_the_recipient_is_gone():
         before = await waiting(alice)
         sending = [
             lambda: alice.send_message(OWNER, "requester", "@bob/writer", "hello", (), "", ""),
-            lambda: alice.act(OWNER, task.hex(), TaskAction("cancel")),
+            lambda: alice.create_task(OWNER, NewTask("requester", "@bob/writer", "Report", "Write it.")),
         ]
         for send in sending:
             told = await refusal(send())
@@ -106,6 +106,7 @@ async def test_a_sender_is_told_what_of_the_recipient_is_gone():
             assert (told.code, told.status) == ("device-gone", 409)
             assert "@bob has no machine any more" in told.message
             assert "Ask @bob" in told.next_step
+        assert (await act(alice, task, "cancel")).state == "cancelled"
         assert await waiting(alice) <= before
 
 

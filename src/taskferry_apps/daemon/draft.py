@@ -275,14 +275,18 @@ class Draft:
 
     # --- Envelopes
 
-    async def post(self, body: Body, mine: AgentRef, peer: AgentRef, thread: Thread) -> Posted:
+    async def post(
+        self, body: Body, mine: AgentRef, peer: AgentRef, thread: Thread, *, to_nobody: bool = False
+    ) -> Posted:
         """Seal a message to a peer and keep it as one of our agent's; it waits in the outbox.
 
-        Raises DaemonRefusal for what the specification refuses or nobody serves.
+        With `to_nobody` it is kept also where no device serves the peer any more, as one that failed.
+        Raises DaemonRefusal for what the specification refuses, and else for what nobody serves.
         """
         content = Content(body, thread.conv, thread.hop, thread.cause, thread.reply, thread.link)
         sealed = await self._seal(content, mine, peer)
         header = sealed.envelope.header
+        failed = to_nobody and not (await self._recipient(peer)).peer.state.serving(peer.name)
         task = None
         if thread.link is not None:
             task = thread.link.task if thread.link.task is not None else sealed.envelope.hash
@@ -303,10 +307,12 @@ class Draft:
             stored_at=self.now,
             task=task,
             reply=thread.reply,
-            rung=Rung.QUEUED,
+            rung=Rung.FAILED if failed else Rung.QUEUED,
+            code=RejectCode.UNKNOWN_RECIPIENT.value if failed else "",
         )
         self.add(StoreMessage(record, sealed.envelope.raw, sealed.key))
-        await self._queue(sealed)
+        if not failed:
+            await self._queue(sealed)
         return Posted(sealed.envelope, content, record)
 
     async def post_quietly(self, body: Body, mine: AgentRef, peer: AgentRef) -> Posted:

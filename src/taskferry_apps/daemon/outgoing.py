@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
 from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.ids import AgentRef, Hash, Instant
 from taskferry_protocol.messages import ArtifactSubmit, decode_content
 from taskferry_protocol.records import Flow
+from taskferry_protocol.task_actions import ENDING
 
+from .bonds import bond_between
 from .core import Core
 from .delivery import deliveries, idle_warning
 from .describe_tasks import state_shown
@@ -24,6 +27,8 @@ from .unserved import PUT_OUT
 from .views import Delivery, Sent
 
 __all__ = ["posted_as", "posted_before", "sent", "sent_each"]
+
+_ENDS: Final = frozenset(kind.value for kind in ENDING)
 
 
 async def posted_before(core: Core) -> Posted | None:
@@ -52,16 +57,28 @@ async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None)
     version = None
     if isinstance(posted.content.body, ArtifactSubmit):
         version = next((v.number for v in held.view.versions if v.hash == posted.hash), None)
-    lost = await _lost_before(core, posted, held)
+    notes = (await _lost_before(core, posted, held), await _unheard(core, posted))
     return Sent(
         base.message,
         base.conversation,
         base.delivery,
-        (*base.warnings, lost) if lost else base.warnings,
+        (*base.warnings, *filter(None, notes)),
         held.task,
         state_shown(state, base.delivery if held.task == posted.hash else None),
         version,
     )
+
+
+async def _unheard(core: Core, posted: Posted) -> str:
+    """What is to be known of the end of a task with whom no agent here is connected any more."""
+    header = posted.envelope.header
+    if posted.content.body.type_name not in _ENDS or header.from_.account == header.to.account:
+        return ""
+    if await bond_between(core.store, header.from_, header.to) is not None:
+        return ""
+    peer = await handle_of(core, header.to)
+    mine = header.from_.name
+    return f"{mine} is not connected with {peer}: the task is over here, and {peer} may never hear of it."
 
 
 async def _lost_before(core: Core, posted: Posted, held: Held) -> str:

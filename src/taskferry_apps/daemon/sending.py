@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
+from typing import Final
 
 import attrs
 
+from taskferry_protocol.errors import RejectCode
 from taskferry_protocol.gates import Deed
 from taskferry_protocol.ids import AgentRef, ConversationId, Instant
 from taskferry_protocol.messages import ArtifactSubmit, TaskRequest, TextMessage, parts_size
@@ -27,7 +29,10 @@ from .port import Caller, DaemonRefusal
 from .together import Fill
 from .unserved import check_not_put_out
 
-__all__ = ["Way", "check_may_send", "check_takes_tasks", "message_to", "open_way"]
+__all__ = ["Way", "check_may_say", "check_may_send", "check_takes_tasks", "message_to", "open_way"]
+
+#: Why a relay would not carry an event of a task yet.
+_UNHEARD: Final = frozenset({RejectCode.NOT_CONNECTED.value, RejectCode.NOT_PERMITTED.value})
 
 
 @attrs.frozen
@@ -88,6 +93,21 @@ def _not_connected(bonds: Sequence[Bond], mine: AgentRef, handle: str) -> Daemon
         f"Ask for a connection: taskferry connect {mine.name} {handle}",
         status=403,
     )
+
+
+async def check_may_say(
+    core: Core, mine: AgentRef, peer: AgentRef, posted: Posted, now: Instant, *, ends: bool
+) -> None:
+    """Nothing if the peer's owner allows an event of a task, or if it `ends` the task.
+
+    A task is over whether or not its peer may hear of it: what a relay refuses goes there once it may.
+    Raises DaemonRefusal as `open_way` and `check_may_send` do.
+    """
+    try:
+        check_may_send(await open_way(core, mine, peer), posted, now)
+    except DaemonRefusal as refused:
+        if not ends or refused.code not in _UNHEARD:
+            raise
 
 
 def check_may_send(way: Way, posted: Posted, now: Instant) -> None:

@@ -47,7 +47,7 @@ from .names import may_use, not_found, own_agent
 from .port import Caller, DaemonRefusal, Hold, NewTask, TaskAction
 from .possible import KINDS, acts_elsewhere, may_act, not_possible, refused_deed
 from .proposals import Proposal
-from .sending import check_may_send, check_takes_tasks, open_way
+from .sending import check_may_say, check_may_send, check_takes_tasks, open_way
 from .task_gate import settle
 from .task_room import has_room, is_full
 from .taskbook import Held, event_of, first_row, load_task, row_after, view_of
@@ -58,6 +58,7 @@ __all__ = ["Step", "Tasks", "add_event"]
 
 #: What is said about one version of the work.
 _JUDGING: Final = frozenset({EventType.TASK_COMPLETE, EventType.REVISION_REQUEST})
+_ENDS: Final = frozenset(kind.value for kind in ENDING)
 #: Work that was handed in waits for a word, however late it is.
 _HANDED_IN: Final = frozenset({TaskState.SUBMITTED.value, TaskState.RESUBMITTED.value})
 #: So many tasks past their deadline are looked at in one go.
@@ -220,8 +221,7 @@ class Tasks:
         await permit_event(draft, row.mine, row.peer, kind)
         posted = await self._post(draft, held, row, _body(kind, action, step.names, step.answers))
         if row.mine.account != row.peer.account:
-            way = await open_way(core, row.mine, row.peer)
-            check_may_send(way, posted, draft.now)
+            await check_may_say(core, row.mine, row.peer, posted, draft.now, ends=kind in ENDING)
         is_over = is_full(held) and kind not in ENDING
         if is_over or (posted.record is not None and not has_room(held, len(posted.record.content))):
             raise DaemonRefusal(
@@ -286,7 +286,7 @@ class Tasks:
         try:
             posted = await self._post(draft, held, current, TaskExpire(deadline))
         except DaemonRefusal:
-            return  # nobody serves the worker any more; it is said once somebody does
+            return  # this machine may not sign now; it is said once it may
         held = add_event(draft, held, posted, Role.REQUESTER)
         current = row_after(current, held.view, held.contents, draft.now)
         draft.add(SaveTask(current))
@@ -296,7 +296,9 @@ class Tasks:
     async def _post(self, draft: Draft, held: Held, row: TaskRecord, body: Body) -> Posted:
         view, role, device = held.view, Role(row.role), self._core.device
         link = view.next_link(role) if view.may_write(role, device) else view.adopting_link(device)
-        return await draft.post(body, row.mine, row.peer, within_task(held, row.conv, link))
+        thread = within_task(held, row.conv, link)
+        # An agent that nobody serves never comes back: what its name is given to later is another one.
+        return await draft.post(body, row.mine, row.peer, thread, to_nobody=body.type_name in _ENDS)
 
     async def _writer_label(self, view: TaskView, role: Role) -> str:
         """What the device is called that writes for our side."""

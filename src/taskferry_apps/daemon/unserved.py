@@ -32,7 +32,7 @@ def unserved(log: AccountLog, to: AgentRef, name: str) -> DaemonRefusal:
         RejectCode.UNKNOWN_RECIPIENT.value,
         f"{owner} has no agent {to.name} any more: it was withdrawn, or the last machine that served it was "
         "put out. Nothing was sent.",
-        f"Ask {owner} by another way to let a machine serve it again.",
+        f"Ask {owner} by another way which agent there is now. A task with the former one can be ended.",
         status=404,
     )
 
