@@ -16,7 +16,7 @@ from taskferry_apps.daemon.strangers import STEP, Strangers
 from taskferry_protocol.connections import EndKind, recall_request, sign_end
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import ConnectionEnded
-from taskferry_protocol.records import EvidenceRecord, HoldAccount, Place, PutEvidence
+from taskferry_protocol.records import EvidenceRecord, HoldAccount, Place, PutEvidence, SetTrust, Trust
 from taskferry_stores.memory import MemoryDaemonStore
 from taskferry_stores.port import DaemonStore
 from taskferry_stores.sqlite import open_daemon_store
@@ -283,6 +283,67 @@ async def test_of_those_who_stay_for_what_is_held_against_them_the_oldest_go(kin
             await drop_forgotten(draft)
             await draft.commit()
         assert len(await changed_owners(store)) == 1
+
+
+async def test_who_is_accused_is_not_pushed_out_by_those_of_whom_nothing_stays(monkeypatch):
+    """Requests in vain are no reason to forget what is held against somebody else."""
+    monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
+    store = MemoryDaemonStore()
+    async with a_world() as world, world.running(Machine("bob", store=store)) as bob:
+        await set_up(bob, "bob", "writer")
+        core, names = bob._core, ("alice", "carol", "dave")
+        for number, name in enumerate(names, 1):
+            async with world.running(Machine(name)) as stranger:
+                await set_up(stranger, name, "requester")
+                await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
+
+                async def there(count=number):
+                    return len(await bob.connections(OWNER, "", "")) == count
+
+                await until(there)
+        accused = (await store.accounts_named(("alice",)))["alice"].record.account
+        await core.commit((PutEvidence(EvidenceRecord("forked", accused, b"1", b"2", core.now())),))
+        world.clock.ahead_ms += 70 * DAY_MS
+        for _ in range(4):
+            world.clock.ahead_ms += DAY_MS
+            await give_up_expired(core)
+            await tidy(bob, core)
+        assert await bob.connections(OWNER, "", "") == ()
+        assert set(await store.accounts_named(names)) == {"alice"}
+        assert len((await store.evidence(Place(0), 9)).items) == 1
+
+
+async def test_who_is_known_otherwise_takes_no_place_of_the_accused(monkeypatch):
+    """Of those whose requests are over some are connected by another one: nobody forgets them."""
+    monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
+    store = MemoryDaemonStore()
+    async with a_world() as world, world.running(Machine("bob", store=store)) as bob:
+        await set_up(bob, "bob", "writer")
+        core, names = bob._core, ("alice", "carol", "dave")
+        for number, name in enumerate(names, 1):
+            async with world.running(Machine(name)) as stranger:
+                await set_up(stranger, name, "requester")
+                await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
+
+                async def there(count=number):
+                    return len(await bob.connections(OWNER, "", "")) == count
+
+                await until(there)
+        known = {name: found.record.account for name, found in (await store.accounts_named(names)).items()}
+        await core.commit(
+            (
+                PutEvidence(EvidenceRecord("forked", known["alice"], b"1", b"2", core.now())),
+                SetTrust(known["carol"], Trust.VERIFIED, core.now()),
+                SetTrust(known["dave"], Trust.VERIFIED, core.now()),
+            )
+        )
+        world.clock.ahead_ms += 70 * DAY_MS
+        for _ in range(4):
+            world.clock.ahead_ms += DAY_MS
+            await give_up_expired(core)
+            await tidy(bob, core)
+        assert set(await store.accounts_named(names)) == set(names)
+        assert len((await store.evidence(Place(0), 9)).items) == 1
 
 
 async def test_receipts_are_not_kept_once_the_relay_has_them():

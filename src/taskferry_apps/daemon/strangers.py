@@ -17,10 +17,11 @@ from taskferry_protocol.records import (
     PeerConnection,
     Place,
     PutSetting,
+    Trust,
 )
 from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAccused, ForgetRequest
 
-from .bonds import Bond
+from .bonds import Bond, all_bonds
 from .bounds import BOUNDS
 from .core import Core
 from .draft import Draft
@@ -71,31 +72,44 @@ class Strangers:
             accounts = {record.peer.account for record in gone}
             in_question = await stopped(core.store, accounts)
             draft.add(*[ForgetAccount(account) for account in sorted(accounts - in_question)])
-            await _bound_accused(draft, sorted(accounts))
+            noted = [account for account in await _noted(draft) if account not in accounts]
+            _note(draft, [*noted, *sorted(accounts)])
+            await draft.commit()
+            draft = Draft(core)
+            await _bound_accused(draft)
             await draft.commit()
 
 
 async def _are_too_many(core: Core) -> bool:
-    raw = (await core.store.settings((_ACCUSED,))).get(_ACCUSED)
-    return len(json.loads(raw or b"[]")) > MOST_ACCUSED
+    return len(await _noted(Draft(core))) > MOST_ACCUSED
 
 
-async def _bound_accused(draft: Draft, over: Sequence[AccountId]) -> None:
-    """Note whose requests are over, and let the oldest go of those that stay for what is held against them.
+async def _bound_accused(draft: Draft) -> None:
+    """Let the oldest go of those whose requests are over and who stay for what is held against them.
 
-    Whoever is still known then, and not for this alone, stays: `ForgetAccused` looks.
+    Whoever is gone, or is known otherwise, too, takes no place of theirs.
     """
     await drop_forgotten(draft)
-    raw = await draft.setting(_ACCUSED)
-    noted = [AccountId(bytes.fromhex(text)) for text in json.loads(raw or b"[]")]
-    there = await draft.core.store.accounts(noted)
-    kept = [account for account in noted if account in there and account not in over] + list(over)
+    store, noted = draft.core.store, await _noted(draft)
+    there = await store.accounts(noted)
+    kept = [one for one in noted if one in there and there[one].trust is Trust.UNVERIFIED]
+    if len(kept) > MOST_ACCUSED:
+        known = {bond.record.peer.account for bond in await all_bonds(store)}
+        kept = [account for account in kept if account not in known]
     # Whoever something waits to be sent to goes another time, and is noted until then.
     for account in kept[:-MOST_ACCUSED]:
         log = await draft.log(account)
         devices = tuple(log.state.devices) if log is not None else ()
         draft.add(ForgetAccused(account, devices))
-    draft.add(PutSetting(_ACCUSED, json.dumps([one.hex() for one in kept]).encode()))
+    _note(draft, kept)
+
+
+async def _noted(draft: Draft) -> list[AccountId]:
+    return [AccountId(bytes.fromhex(text)) for text in json.loads(await draft.setting(_ACCUSED) or b"[]")]
+
+
+def _note(draft: Draft, accounts: Sequence[AccountId]) -> None:
+    draft.add(PutSetting(_ACCUSED, json.dumps([account.hex() for account in accounts]).encode()))
 
 
 def _is_forgotten(record: PeerConnection, drained: Instant) -> bool:
