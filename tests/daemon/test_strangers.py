@@ -285,65 +285,71 @@ async def test_of_those_who_stay_for_what_is_held_against_them_the_oldest_go(kin
         assert len(await changed_owners(store)) == 1
 
 
+@asynccontextmanager
+async def in_vain(*names):
+    """Bob's daemon, which has not answered those who asked; and their accounts."""
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        for number, name in enumerate(names, 1):
+            async with world.running(Machine(name)) as stranger:
+                await set_up(stranger, name, "requester")
+                await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
+
+                async def there(count=number):
+                    return len(await bob.connections(OWNER, "", "")) == count
+
+                await until(there)
+        known = await bob._core.store.accounts_named(names)
+        yield world, bob, {name: found.record.account for name, found in known.items()}
+
+
+async def later(world, bob):
+    """The requests are over, and so is what was owed to those who made them."""
+    world.clock.ahead_ms += 70 * DAY_MS
+    for _ in range(4):
+        world.clock.ahead_ms += DAY_MS
+        await give_up_expired(bob._core)
+        await tidy(bob, bob._core)
+    assert await bob.connections(OWNER, "", "") == ()
+
+
 async def test_who_is_accused_is_not_pushed_out_by_those_of_whom_nothing_stays(monkeypatch):
     """Requests in vain are no reason to forget what is held against somebody else."""
     monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
-    store = MemoryDaemonStore()
-    async with a_world() as world, world.running(Machine("bob", store=store)) as bob:
-        await set_up(bob, "bob", "writer")
-        core, names = bob._core, ("alice", "carol", "dave")
-        for number, name in enumerate(names, 1):
-            async with world.running(Machine(name)) as stranger:
-                await set_up(stranger, name, "requester")
-                await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
+    async with in_vain("alice", "carol", "dave") as (world, bob, known):
+        core = bob._core
+        await core.commit((PutEvidence(EvidenceRecord("forked", known["alice"], b"1", b"2", core.now())),))
+        await later(world, bob)
+        assert set(await core.store.accounts(known.values())) == {known["alice"]}
+        assert len((await core.store.evidence(Place(0), 9)).items) == 1
 
-                async def there(count=number):
-                    return len(await bob.connections(OWNER, "", "")) == count
 
-                await until(there)
-        accused = (await store.accounts_named(("alice",)))["alice"].record.account
-        await core.commit((PutEvidence(EvidenceRecord("forked", accused, b"1", b"2", core.now())),))
-        world.clock.ahead_ms += 70 * DAY_MS
-        for _ in range(4):
-            world.clock.ahead_ms += DAY_MS
-            await give_up_expired(core)
-            await tidy(bob, core)
-        assert await bob.connections(OWNER, "", "") == ()
-        assert set(await store.accounts_named(names)) == {"alice"}
-        assert len((await store.evidence(Place(0), 9)).items) == 1
+async def test_evidence_against_the_devices_of_strangers_goes_with_them(monkeypatch):
+    """No stranger after another leaves two letters of one number here for good."""
+    monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
+    async with in_vain("alice", "carol") as (world, bob, known):
+        core = bob._core
+        for account in known.values():
+            log = await core.logs.get(account)
+            (device,) = log.state.devices
+            evidence = EvidenceRecord("equivocation", device, b"1", b"2", core.now())
+            await core.commit((PutEvidence(evidence),))
+        await later(world, bob)
+        assert len(await core.store.accounts(known.values())) == 1
+        assert len((await core.store.evidence(Place(0), 9)).items) == 1
 
 
 async def test_who_is_known_otherwise_takes_no_place_of_the_accused(monkeypatch):
-    """Of those whose requests are over some are connected by another one: nobody forgets them."""
+    """Whoever the owner trusts is not forgotten, and pushes nobody out."""
     monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
-    store = MemoryDaemonStore()
-    async with a_world() as world, world.running(Machine("bob", store=store)) as bob:
-        await set_up(bob, "bob", "writer")
-        core, names = bob._core, ("alice", "carol", "dave")
-        for number, name in enumerate(names, 1):
-            async with world.running(Machine(name)) as stranger:
-                await set_up(stranger, name, "requester")
-                await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
-
-                async def there(count=number):
-                    return len(await bob.connections(OWNER, "", "")) == count
-
-                await until(there)
-        known = {name: found.record.account for name, found in (await store.accounts_named(names)).items()}
-        await core.commit(
-            (
-                PutEvidence(EvidenceRecord("forked", known["alice"], b"1", b"2", core.now())),
-                SetTrust(known["carol"], Trust.VERIFIED, core.now()),
-                SetTrust(known["dave"], Trust.VERIFIED, core.now()),
-            )
-        )
-        world.clock.ahead_ms += 70 * DAY_MS
-        for _ in range(4):
-            world.clock.ahead_ms += DAY_MS
-            await give_up_expired(core)
-            await tidy(bob, core)
-        assert set(await store.accounts_named(names)) == set(names)
-        assert len((await store.evidence(Place(0), 9)).items) == 1
+    async with in_vain("alice", "carol", "dave") as (world, bob, known):
+        core = bob._core
+        trusted = [SetTrust(known[name], Trust.VERIFIED, core.now()) for name in ("carol", "dave")]
+        against = EvidenceRecord("forked", known["alice"], b"1", b"2", core.now())
+        await core.commit((PutEvidence(against), *trusted))
+        await later(world, bob)
+        assert set(await core.store.accounts(known.values())) == set(known.values())
+        assert len((await core.store.evidence(Place(0), 9)).items) == 1
 
 
 async def test_receipts_are_not_kept_once_the_relay_has_them():

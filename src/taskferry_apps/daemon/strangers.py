@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Final
 
-from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.ids import AccountId, DeviceId, Instant
 from taskferry_protocol.records import (
     ConnectionQuery,
     ConnectionState,
@@ -71,7 +71,8 @@ class Strangers:
             draft.add(*[ForgetRequest(record.request) for record in gone])
             accounts = {record.peer.account for record in gone}
             in_question = await stopped(core.store, accounts)
-            draft.add(*[ForgetAccount(account) for account in sorted(accounts - in_question)])
+            for account in sorted(accounts - in_question):
+                draft.add(ForgetAccount(account, await _devices(draft, account)))
             noted = [account for account in await _noted(draft) if account not in accounts]
             _note(draft, [*noted, *sorted(accounts)])
             await draft.commit()
@@ -98,10 +99,13 @@ async def _bound_accused(draft: Draft) -> None:
         kept = [account for account in kept if account not in known]
     # Whoever something waits to be sent to goes another time, and is noted until then.
     for account in kept[:-MOST_ACCUSED]:
-        log = await draft.log(account)
-        devices = tuple(log.state.devices) if log is not None else ()
-        draft.add(ForgetAccused(account, devices))
+        draft.add(ForgetAccused(account, await _devices(draft, account)))
     _note(draft, kept)
+
+
+async def _devices(draft: Draft, account: AccountId) -> tuple[DeviceId, ...]:
+    log = await draft.log(account)
+    return tuple(log.state.devices) if log is not None else ()
 
 
 async def _noted(draft: Draft) -> list[AccountId]:

@@ -45,12 +45,13 @@ class ForgetRequest:
 class ForgetAccount:
     """Forget the log of a pinned account, the names that it claimed and the cards of its agents.
 
-    It stays if it is trusted or held, if there is evidence against it (not only against its devices), if a
-    message, a task or a connection of its agents is here or something waits to be sent to them, and if a rule
-    names it. The numbers that envelopes to them have used stay always. Result: `Counted`, one or none.
+    It stays if it is trusted or held, if there is evidence against it or these devices of its, if a message,
+    a task or a connection of its agents is here or something waits to be sent to them, and if a rule names
+    it. The numbers that envelopes to them have used stay always. Result: `Counted`, one or none.
     """
 
     account: AccountId
+    devices: tuple[DeviceId, ...]
 
 
 @attrs.frozen
