@@ -7,7 +7,7 @@ import trio
 from taskferry_apps.daemon.anew import begin_anew
 from taskferry_apps.daemon.gates_port import Question
 from taskferry_apps.daemon.history_port import MessageSearch, TaskSearch
-from taskferry_apps.daemon.port import TaskAction
+from taskferry_apps.daemon.port import NewAgent, TaskAction
 from taskferry_apps.daemon.receipts import Receipts
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol.handoff import verify_handoff
@@ -134,6 +134,19 @@ async def test_nobody_acts_in_a_former_agents_task_and_nothing_is_said_to_it():
         await on_rung(alice, sent.message, "failed")
         assert await texts(bob) == before
         assert (await bob.tasks(WRITER, "", "", "", "", 50))[0] == ()
+
+
+async def test_a_task_between_two_agents_of_one_owner_is_over_for_both_with_the_former_one():
+    """Nobody waits for an answer that nobody can give, and no page offers what would be refused."""
+    async with a_world() as world, connected(world) as (_, bob):
+        await bob.create_agent(OWNER, NewAgent("asker"))
+        task = await ask(bob, "asker", "@bob/writer")
+        await in_state(bob, task, "sent")
+        assert (await bob.history.counts(OWNER)).states
+        await made_anew(bob)
+        assert not (await bob.history.counts(OWNER)).states
+        assert await bob.history.under_way(OWNER, 50) == ()
+        assert (await bob.task(OWNER, task.hex())).actions == ()
 
 
 async def test_mail_to_the_former_agent_that_comes_late_is_not_the_next_ones():

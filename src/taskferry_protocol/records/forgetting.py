@@ -82,7 +82,7 @@ class SetApart:
     questions, lines of the feed, and which envelopes were seen. These stay with the name, as they bind
     whoever has it: connections and what was granted in them, rates, the numbers of envelopes, cards, what
     waits to be sent to it, and the word of peers. Receipts that it owes, its leases and when it was seen are
-    forgotten, and none of its tasks is open any more, as nobody acts in them.
+    forgotten, and none of its tasks is open any more on either side, as nobody acts in them.
     """
 
     agent: AgentRef
