@@ -6,7 +6,7 @@ A request is over, for good, before it is: what was signed for it then is refuse
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from taskferry_protocol.ids import AccountId, DeviceId, Instant
@@ -20,6 +20,7 @@ from taskferry_protocol.records import (
     Trust,
 )
 from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAccused, ForgetRequest
+from taskferry_stores.port import DaemonStore
 
 from .bonds import Bond, all_bonds
 from .bounds import BOUNDS
@@ -61,59 +62,63 @@ class Strangers:
         self._after = page.next
         if page.next is None:
             self._next = Instant(now + EVERY_MS)
-        is_over = any(_is_forgotten(record, drained) for record in page.items)
-        if not is_over and (page.next is not None or not await _are_too_many(core)):
+        over = sorted({one.peer.account for one in page.items if _is_forgotten(one, drained)})
+        if not over and (page.next is not None or not await _are_too_many(core)):
             return
+        devices = await _devices(core, over)
         async with core.lock:
             draft = Draft(core)
             held = await core.store.connections([record.request for record in page.items])
             gone = [record for record in held.values() if _is_forgotten(record, drained)]
             draft.add(*[ForgetRequest(record.request) for record in gone])
-            accounts = {record.peer.account for record in gone}
-            in_question = await stopped(core.store, accounts)
-            for account in sorted(accounts - in_question):
-                draft.add(ForgetAccount(account, await _devices(draft, account)))
-            noted = [account for account in await _noted(draft) if account not in accounts]
-            _note(draft, [*noted, *sorted(accounts)])
+            in_question = await stopped(core.store, over)
+            draft.add(*[ForgetAccount(one, devices[one]) for one in over if one not in in_question])
+            noted = [account for account in await _noted(core.store) if account not in over]
+            draft.add(_note([*noted, *over]))
             await draft.commit()
-            draft = Draft(core)
-            await _bound_accused(draft)
-            await draft.commit()
+        await _bound_accused(core)
 
 
 async def _are_too_many(core: Core) -> bool:
-    return len(await _noted(Draft(core))) > MOST_ACCUSED
+    return len(await _noted(core.store)) > MOST_ACCUSED
 
 
-async def _bound_accused(draft: Draft) -> None:
+async def _bound_accused(core: Core) -> None:
     """Let the oldest go of those whose requests are over and who stay for what is held against them.
 
-    Whoever is gone, or is known otherwise, too, takes no place of theirs.
+    Whoever is gone, or is known otherwise, too, takes no place of theirs. The lock must be free.
     """
-    await drop_forgotten(draft)
-    store, noted = draft.core.store, await _noted(draft)
-    there = await store.accounts(noted)
+    noted = await _noted(core.store)
+    there = await core.store.accounts(noted)
     kept = [one for one in noted if one in there and there[one].trust is Trust.UNVERIFIED]
     if len(kept) > MOST_ACCUSED:
-        known = {bond.record.peer.account for bond in await all_bonds(store)}
+        known = {bond.record.peer.account for bond in await all_bonds(core.store)}
         kept = [account for account in kept if account not in known]
-    # Whoever something waits to be sent to goes another time, and is noted until then.
-    for account in kept[:-MOST_ACCUSED]:
-        draft.add(ForgetAccused(account, await _devices(draft, account)))
-    _note(draft, kept)
+    devices = await _devices(core, kept[:-MOST_ACCUSED])
+    async with core.lock:
+        draft = Draft(core)
+        await drop_forgotten(draft)
+        # Whoever something waits to be sent to goes another time, and is noted until then.
+        draft.add(*[ForgetAccused(account, of_it) for account, of_it in devices.items()], _note(kept))
+        await draft.commit()
 
 
-async def _devices(draft: Draft, account: AccountId) -> tuple[DeviceId, ...]:
-    log = await draft.log(account)
-    return tuple(log.state.devices) if log is not None else ()
+async def _devices(core: Core, accounts: Collection[AccountId]) -> dict[AccountId, tuple[DeviceId, ...]]:
+    """All that stand in the accounts' logs. A long log takes a second: the lock is not held for it."""
+    found: dict[AccountId, tuple[DeviceId, ...]] = {}
+    for account in accounts:
+        log = await core.logs.get(account)
+        found[account] = tuple(log.state.devices) if log is not None else ()
+    return found
 
 
-async def _noted(draft: Draft) -> list[AccountId]:
-    return [AccountId(bytes.fromhex(text)) for text in json.loads(await draft.setting(_ACCUSED) or b"[]")]
+async def _noted(store: DaemonStore) -> list[AccountId]:
+    raw = (await store.settings((_ACCUSED,))).get(_ACCUSED)
+    return [AccountId(bytes.fromhex(text)) for text in json.loads(raw or b"[]")]
 
 
-def _note(draft: Draft, accounts: Sequence[AccountId]) -> None:
-    draft.add(PutSetting(_ACCUSED, json.dumps([account.hex() for account in accounts]).encode()))
+def _note(accounts: Sequence[AccountId]) -> PutSetting:
+    return PutSetting(_ACCUSED, json.dumps([account.hex() for account in accounts]).encode())
 
 
 def _is_forgotten(record: PeerConnection, drained: Instant) -> bool:
