@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import attrs
 import pytest
 
 from taskferry_apps.daemon import connection_arrivals
 from taskferry_apps.daemon import strangers as strangers_module
+from taskferry_apps.daemon.bonds import all_bonds
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.identity_changes import What, changed_owners, drop_forgotten, mark_changed
 from taskferry_apps.daemon.outbound import give_up_expired
 from taskferry_apps.daemon.receipts import Receipts
 from taskferry_apps.daemon.strangers import STEP, Strangers
 from taskferry_protocol.connections import EndKind, recall_request, sign_end
+from taskferry_protocol.ids import sha256
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import ConnectionEnded
-from taskferry_protocol.records import EvidenceRecord, HoldAccount, Place, PutEvidence, SetTrust, Trust
+from taskferry_protocol.records import (
+    ConnectionState,
+    EvidenceRecord,
+    HoldAccount,
+    Place,
+    PutEvidence,
+    SaveConnection,
+    SetTrust,
+    Trust,
+)
 from taskferry_stores.memory import MemoryDaemonStore
 from taskferry_stores.port import DaemonStore
 from taskferry_stores.sqlite import open_daemon_store
@@ -310,7 +322,7 @@ async def later(world, bob):
         world.clock.ahead_ms += DAY_MS
         await give_up_expired(bob._core)
         await tidy(bob, bob._core)
-    assert await bob.connections(OWNER, "", "") == ()
+    assert await bob.connections(OWNER, "expired", "") == ()
 
 
 async def test_who_is_accused_is_not_pushed_out_by_those_of_whom_nothing_stays(monkeypatch):
@@ -339,14 +351,30 @@ async def test_evidence_against_the_devices_of_strangers_goes_with_them(monkeypa
         assert len((await core.store.evidence(Place(0), 9)).items) == 1
 
 
-async def test_who_is_known_otherwise_takes_no_place_of_the_accused(monkeypatch):
-    """Whoever the owner trusts is not forgotten, and pushes nobody out."""
+@pytest.mark.parametrize("how", ["trusted", "connected"])
+async def test_who_is_known_otherwise_takes_no_place_of_the_accused(how, monkeypatch):
+    """Whoever the owner trusts, or was connected with, is not forgotten, and pushes nobody out."""
     monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
     async with in_vain("alice", "carol", "dave") as (world, bob, known):
-        core = bob._core
-        trusted = [SetTrust(known[name], Trust.VERIFIED, core.now()) for name in ("carol", "dave")]
+        core, others = bob._core, {known["carol"], known["dave"]}
         against = EvidenceRecord("forked", known["alice"], b"1", b"2", core.now())
-        await core.commit((PutEvidence(against), *trusted))
+        await core.commit((PutEvidence(against),))
+        if how == "trusted":
+            await core.commit([SetTrust(account, Trust.VERIFIED, core.now()) for account in others])
+        else:
+            asked = [bond.record for bond in await all_bonds(core.store)]
+            more = [
+                attrs.evolve(
+                    one,
+                    request=sha256(one.request),
+                    state=ConnectionState.ENDED,
+                    accept_raw=b"a",
+                    end_raw=b"e",
+                    revision=0,
+                )
+                for one in asked
+            ]
+            await core.commit([SaveConnection(one) for one in more if one.peer.account in others])
         await later(world, bob)
         assert set(await core.store.accounts(known.values())) == set(known.values())
         assert len((await core.store.evidence(Place(0), 9)).items) == 1
