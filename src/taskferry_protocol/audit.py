@@ -49,6 +49,9 @@ FACT_BYTES: Final = 512
 EXPORTED: Final = 200_000
 EXPORT_BYTES: Final = 64 * 1_048_576
 _CBOR_ITEMS: Final = 2 * EXPORTED
+#: What a file has before each entry, and besides them, at most.
+_HEAD_BYTES: Final = 3
+_AROUND_BYTES: Final = 1_024
 
 Fact = str | int
 """What is said about an entry's subject: a short text or a whole number."""
@@ -313,9 +316,14 @@ def _compare(end: AuditEnd, expected: AuditEnd | None) -> None:
 
 def export_newest(owner: str, at: Instant, chain: AuditChain, entries: Sequence[AuditEntry]) -> bytes:
     """The file of a whole chain that was followed, or of as many of its newest entries as one file holds."""
-    base = entries[-EXPORTED - 1].end if len(entries) > EXPORTED else chain.base
-    newest = entries[-EXPORTED:]
-    return export_audit(owner, at, AuditChain(base, chain.head), [entry.raw for entry in newest])
+    first, room = len(entries), EXPORT_BYTES - _AROUND_BYTES
+    while first > max(0, len(entries) - EXPORTED):
+        room -= len(entries[first - 1].raw) + _HEAD_BYTES
+        if room < 0:
+            break
+        first -= 1
+    base = entries[first - 1].end if first else chain.base
+    return export_audit(owner, at, AuditChain(base, chain.head), [entry.raw for entry in entries[first:]])
 
 
 @attrs.frozen

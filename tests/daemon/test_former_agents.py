@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import pytest
 import trio
 
 from taskferry_apps.daemon.anew import begin_anew
+from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.gates_port import Question
 from taskferry_apps.daemon.history_port import MessageSearch, TaskSearch
-from taskferry_apps.daemon.port import TaskAction
+from taskferry_apps.daemon.port import Caller, NewAgent, TaskAction
 from taskferry_apps.daemon.receipts import Receipts
+from taskferry_apps.daemon.served import settle_served
 from taskferry_apps.daemon.service import Daemon
+from taskferry_protocol import accounts
+from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.handoff import verify_handoff
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.messages import TextPart
 from taskferry_protocol.records import DropOutbox, Generation, Offset, RelayCursor, Rung, SetRung
 from tests.devices.courier import Courier
 
+from .forger import forging
 from .test_withdrawn_agents import WRITER, made_anew, refused
 from .worlds import (
     OWNER,
@@ -136,6 +142,19 @@ async def test_nobody_acts_in_a_former_agents_task_and_nothing_is_said_to_it():
         assert (await bob.tasks(WRITER, "", "", "", "", 50))[0] == ()
 
 
+async def test_a_task_between_two_agents_of_one_owner_is_over_for_both_with_the_former_one():
+    """Nobody waits for an answer that nobody can give, and no page offers what would be refused."""
+    async with a_world() as world, connected(world) as (_, bob):
+        await bob.create_agent(OWNER, NewAgent("asker"))
+        task = await ask(bob, "asker", "@bob/writer")
+        await in_state(bob, task, "sent")
+        assert (await bob.history.counts(OWNER)).states
+        await made_anew(bob)
+        assert not (await bob.history.counts(OWNER)).states
+        assert await bob.history.under_way(OWNER, 50) == ()
+        assert (await bob.task(OWNER, task.hex())).actions == ()
+
+
 async def test_mail_to_the_former_agent_that_comes_late_is_not_the_next_ones():
     """It was sealed before, and a relay has kept it back until both are connected again."""
     async with a_world() as world, connected(world) as (alice, bob):
@@ -203,6 +222,35 @@ async def test_a_late_receipt_for_the_former_agent_counts_for_what_it_sent():
         await on_rung(bob, sent.message, "relayed")
         await courier.deliver()
         await on_rung(bob, sent.message, "delivered")
+
+
+async def test_what_an_agent_had_that_a_replaced_history_alone_knows_is_not_the_next_ones():
+    """It was made in a branch of the log that counts no more, and one of its name is made in the other."""
+    async with forging() as (forger, _):
+        core = forger.bob
+        own = await core.own_log()
+
+        def serving(log: AccountLog, agent: str) -> AccountLog:
+            return log.extend(
+                [accounts.set_agent(log.state, agent, (core.device,), at=core.now(), by=core.manage)]
+            )
+
+        async def take(held: AccountLog, log: AccountLog) -> None:
+            draft = Draft(core)
+            draft.replace_log(held, log, held.shared_with(log))
+            await settle_served(draft, held, log)
+            await draft.commit()
+
+        facing = Daemon(core, pytest.fail, b"", None)
+        lost, stands = serving(own, "scout"), serving(own, "other")
+        await take(own, lost)
+        await facing.send_message(OWNER, "scout", "@bob/writer", "the secret plan", (), "", "")
+        await take(lost, stands)
+        await take(stands, serving(stands, "scout"))
+        assert [agent.name for agent in await facing.agents(OWNER)] == ["other", "scout", "writer"]
+        assert (await facing.messages(Caller(frozenset({"scout"})), "", "", 50)).messages == ()
+        (kept,) = (await facing.messages(OWNER, "scout~1", "", 50)).messages
+        assert kept.mine == "@bob/scout~1"
 
 
 async def test_every_former_agent_of_a_name_is_told_apart():

@@ -112,6 +112,20 @@ async def test_two_messages_under_one_number_raise_an_alarm_and_are_kept_as_evid
         assert page.items[0].first != page.items[0].second
 
 
+async def test_no_proof_is_kept_against_a_device_that_no_account_here_has():
+    """A relay makes up as many as it likes: what each signs twice is set aside, and there it ends."""
+    async with forging() as (forger, bob):
+        for _ in range(3):
+            unknown = SigningKey.from_seed(system.entropy(32))
+            for text in ("first", "second"):
+                sealed = await forger.seal(TextMessage(text), sequence=5_000)
+                payload = encode([sealed.envelope.h, sealed.envelope.ct])
+                await forger.hand_over(unknown.sign(Kind.ENVELOPE, payload), bytes(80))
+        assert len(await codes(bob)) == 6
+        assert (await forger.bob.store.evidence(Place(0), 10)).items == ()
+        await still_arrives(forger, bob)
+
+
 async def test_permission_is_enforced_here_even_if_no_relay_does():
     """What the owner did not grant is quarantined, though a relay let it pass."""
     async with forging() as (forger, bob):

@@ -4,19 +4,31 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack, asynccontextmanager
 
+import attrs
 import pytest
 
 from taskferry_apps.daemon import connection_arrivals
 from taskferry_apps.daemon import strangers as strangers_module
+from taskferry_apps.daemon.bonds import all_bonds
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.identity_changes import What, changed_owners, drop_forgotten, mark_changed
 from taskferry_apps.daemon.outbound import give_up_expired
 from taskferry_apps.daemon.receipts import Receipts
 from taskferry_apps.daemon.strangers import STEP, Strangers
 from taskferry_protocol.connections import EndKind, recall_request, sign_end
+from taskferry_protocol.ids import sha256
 from taskferry_protocol.limits import DAY_MS
 from taskferry_protocol.messages import ConnectionEnded
-from taskferry_protocol.records import EvidenceRecord, HoldAccount, Place, PutEvidence
+from taskferry_protocol.records import (
+    ConnectionState,
+    EvidenceRecord,
+    HoldAccount,
+    Place,
+    PutEvidence,
+    SaveConnection,
+    SetTrust,
+    Trust,
+)
 from taskferry_stores.memory import MemoryDaemonStore
 from taskferry_stores.port import DaemonStore
 from taskferry_stores.sqlite import open_daemon_store
@@ -283,6 +295,89 @@ async def test_of_those_who_stay_for_what_is_held_against_them_the_oldest_go(kin
             await drop_forgotten(draft)
             await draft.commit()
         assert len(await changed_owners(store)) == 1
+
+
+@asynccontextmanager
+async def in_vain(*names):
+    """Bob's daemon, which has not answered those who asked; and their accounts."""
+    async with a_world() as world, world.running(Machine("bob")) as bob:
+        await set_up(bob, "bob", "writer")
+        for number, name in enumerate(names, 1):
+            async with world.running(Machine(name)) as stranger:
+                await set_up(stranger, name, "requester")
+                await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
+
+                async def there(count=number):
+                    return len(await bob.connections(OWNER, "", "")) == count
+
+                await until(there)
+        known = await bob._core.store.accounts_named(names)
+        yield world, bob, {name: found.record.account for name, found in known.items()}
+
+
+async def later(world, bob):
+    """The requests are over, and so is what was owed to those who made them."""
+    world.clock.ahead_ms += 70 * DAY_MS
+    for _ in range(4):
+        world.clock.ahead_ms += DAY_MS
+        await give_up_expired(bob._core)
+        await tidy(bob, bob._core)
+    assert await bob.connections(OWNER, "expired", "") == ()
+
+
+async def test_who_is_accused_is_not_pushed_out_by_those_of_whom_nothing_stays(monkeypatch):
+    """Requests in vain are no reason to forget what is held against somebody else."""
+    monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
+    async with in_vain("alice", "carol", "dave") as (world, bob, known):
+        core = bob._core
+        await core.commit((PutEvidence(EvidenceRecord("forked", known["alice"], b"1", b"2", core.now())),))
+        await later(world, bob)
+        assert set(await core.store.accounts(known.values())) == {known["alice"]}
+        assert len((await core.store.evidence(Place(0), 9)).items) == 1
+
+
+async def test_evidence_against_the_devices_of_strangers_goes_with_them(monkeypatch):
+    """No stranger after another leaves two letters of one number here for good."""
+    monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
+    async with in_vain("alice", "carol") as (world, bob, known):
+        core = bob._core
+        for account in known.values():
+            log = await core.logs.get(account)
+            (device,) = log.state.devices
+            evidence = EvidenceRecord("equivocation", device, b"1", b"2", core.now())
+            await core.commit((PutEvidence(evidence),))
+        await later(world, bob)
+        assert len(await core.store.accounts(known.values())) == 1
+        assert len((await core.store.evidence(Place(0), 9)).items) == 1
+
+
+@pytest.mark.parametrize("how", ["trusted", "connected"])
+async def test_who_is_known_otherwise_takes_no_place_of_the_accused(how, monkeypatch):
+    """Whoever the owner trusts, or was connected with, is not forgotten, and pushes nobody out."""
+    monkeypatch.setattr(strangers_module, "MOST_ACCUSED", 1)
+    async with in_vain("alice", "carol", "dave") as (world, bob, known):
+        core, others = bob._core, {known["carol"], known["dave"]}
+        against = EvidenceRecord("forked", known["alice"], b"1", b"2", core.now())
+        await core.commit((PutEvidence(against),))
+        if how == "trusted":
+            await core.commit([SetTrust(account, Trust.VERIFIED, core.now()) for account in others])
+        else:
+            asked = [bond.record for bond in await all_bonds(core.store)]
+            more = [
+                attrs.evolve(
+                    one,
+                    request=sha256(one.request),
+                    state=ConnectionState.ENDED,
+                    accept_raw=b"a",
+                    end_raw=b"e",
+                    revision=0,
+                )
+                for one in asked
+            ]
+            await core.commit([SaveConnection(one) for one in more if one.peer.account in others])
+        await later(world, bob)
+        assert set(await core.store.accounts(known.values())) == set(known.values())
+        assert len((await core.store.evidence(Place(0), 9)).items) == 1
 
 
 async def test_receipts_are_not_kept_once_the_relay_has_them():

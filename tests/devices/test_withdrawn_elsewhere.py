@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import trio
 
+from taskferry_apps.daemon import withdrawing
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import GrantChange, NewAgent
 from taskferry_apps.daemon.served import settle_served
@@ -182,3 +184,25 @@ async def test_peers_hear_that_an_agent_went_with_the_last_machine_that_served_i
             return bool(held[ended.id].end_raw)
 
         await until(ended_there)
+
+
+async def test_a_withdrawal_that_was_cut_off_is_not_gone_on_with_for_the_next_agent_of_that_name(monkeypatch):
+    """Another machine has withdrawn the one that was meant, and made a new one meanwhile."""
+    async with a_pair() as pair:
+
+        async def for_ever(*_):
+            await trio.sleep_forever()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(withdrawing, "_wait_relayed", for_ever)
+            with trio.move_on_after(1) as scope:
+                await pair.first.withdraw_agent(OWNER, "requester")
+            assert scope.cancelled_caught
+            patch.undo()
+            await pair.second.withdraw_agent(OWNER, "requester")
+            await pair.second.create_agent(OWNER, NewAgent("requester"))
+            await until(pair.same_log)
+        await pair.first._upkeep.round()
+        assert "requester" in (await log_of(pair.first)).state.agents
+        await pair.first._upkeep.round()
+        assert [agent.name for agent in await pair.first.agents(OWNER)] == ["requester"]

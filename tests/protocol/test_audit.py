@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from taskferry_protocol import audit
 from taskferry_protocol.audit import (
     CHAIN_START,
     FACTS,
@@ -127,6 +128,21 @@ def test_an_export_is_checked_when_it_is_read():
     with pytest.raises(RemoteProtocolError) as refused:
         read_audit_export(encode({**value, "format": "taskferry-audit/2"}))
     assert refused.value.code is RejectCode.UNKNOWN_VERSION
+
+
+def test_an_export_of_more_than_a_file_holds_has_the_newest_and_can_be_read(monkeypatch: pytest.MonkeyPatch):
+    """However large entries are: an export that nobody can read would be no export of anything."""
+    monkeypatch.setattr(audit, "EXPORT_BYTES", 20_000)
+    end, entries = CHAIN_START, list[AuditEntry]()
+    for _ in range(100):
+        entries.append(chained(audit_note("grant", "@bob/w", {"text": "x" * 500}, NOW), end))
+        end = entries[-1].end
+    raw = audit.export_newest("alice", NOW, AuditChain(CHAIN_START, end), entries)
+    read = read_audit_export(raw)
+    assert 18_000 < len(raw) <= 20_000
+    assert read.chain.head == end
+    assert read.entries == tuple(entries[-len(read.entries) :])
+    assert read.chain.base == entries[-len(read.entries) - 1].end
 
 
 @pytest.mark.parametrize(

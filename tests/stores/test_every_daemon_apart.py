@@ -118,6 +118,17 @@ async def test_tasks_gates_and_breakers_go_with_the_former_agent(daemon):
     assert list(await daemon.breakers(flows)) == [flows[1]]
 
 
+async def test_no_task_with_a_former_agent_is_open_to_another_of_the_owners(daemon):
+    """Both were the owner's, and nobody answers any more."""
+    other = task("t", mine=OTHER, peer=HELPER)
+    await daemon.commit([SaveTask(other)])
+    assert [one.count for one in (await daemon.counts([])).open] == [1]
+    await daemon.commit([APART])
+    assert (await daemon.counts([])).open == ()
+    ((row,),) = (await daemon.tasks([other.task])).values()
+    assert (row.peer, row.open) == (GONE, False)
+
+
 async def test_the_feed_and_what_a_former_agent_asked_are_its_own(daemon):
     """Lines that come later are the next one's."""
     line = EventRecord("message", "helper", (), "{}", NOW)

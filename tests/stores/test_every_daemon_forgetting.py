@@ -146,8 +146,8 @@ async def test_an_account_that_nothing_is_left_of_goes_with_its_name(daemon):
     card = PutCard(CardRecord(CODER, 1, public=True, raw=b"card"))
     rate = RecordRate(Flow(CODER, HELPER), RateRecord(1, NOW))
     await daemon.commit([append("bob", 2), card, rate, UseSequence(CODER, 1)])
-    assert await daemon.commit([ForgetAccount(account("bob"))]) == (Counted(1),)
-    assert await daemon.commit([ForgetAccount(account("bob"))]) == (Counted(0),)
+    assert await daemon.commit([ForgetAccount(account("bob"), (device("bob"),))]) == (Counted(1),)
+    assert await daemon.commit([ForgetAccount(account("bob"), (device("bob"),))]) == (Counted(0),)
     assert await daemon.accounts([account("bob")]) == {}
     assert await daemon.accounts_named(["bob"]) == {}
     assert await daemon.cards([CODER]) == {}
@@ -159,7 +159,7 @@ async def test_an_account_that_nothing_is_left_of_goes_with_its_name(daemon):
 async def test_the_numbers_of_envelopes_to_a_forgotten_account_are_not_used_again(daemon):
     """It may be back within a month, and two envelopes of one number would accuse us."""
     await daemon.commit([append("bob"), UseSequence(CODER, 1)])
-    await daemon.commit([ForgetAccount(account("bob"))])
+    await daemon.commit([ForgetAccount(account("bob"), (device("bob"),))])
     assert await daemon.sequences([CODER]) == {CODER: 1}
     await daemon.commit([append("bob"), UseSequence(CODER, 2)])
 
@@ -168,6 +168,7 @@ KEEPING = {
     "trust": SetTrust(account("bob"), Trust.VERIFIED, NOW),
     "hold": HoldAccount(account("bob"), "forked"),
     "evidence": PutEvidence(EvidenceRecord("forked", account("bob"), b"1", b"2", NOW)),
+    "evidence against a device": PutEvidence(EvidenceRecord("fork", device("bob"), b"1", b"2", NOW)),
     "message": store(message("m")),
     "task": SaveTask(task("t")),
     "connection": SaveConnection(request(state=State.ENDED, end_raw=b"end")),
@@ -181,7 +182,7 @@ async def test_an_account_stays_that_is_more_than_a_stranger(daemon, what):
     """Its owner has decided about it, something of it is here, or something is held against it."""
     await daemon.commit([append("bob", 2)])
     await daemon.commit([KEEPING[what]])
-    assert await daemon.commit([ForgetAccount(account("bob"))]) == (Counted(0),)
+    assert await daemon.commit([ForgetAccount(account("bob"), (device("bob"),))]) == (Counted(0),)
     assert len((await daemon.accounts([account("bob")]))[account("bob")].record.statements) == 2
 
 
@@ -191,7 +192,7 @@ async def test_one_that_is_accused_goes_where_that_alone_kept_it(daemon, what):
     against = [EvidenceRecord("forked", one, b"1", b"2", NOW) for one in (device("bob"), account("carol"))]
     await daemon.commit([append("bob", 2), *[PutEvidence(one) for one in against]])
     await daemon.commit([KEEPING[what]])
-    goes = what in {"hold", "evidence"}
+    goes = what in {"hold", "evidence", "evidence against a device"}
     before = len((await daemon.evidence(Place(0), 9)).items)
     assert await daemon.commit([ForgetAccused(account("bob"), (device("bob"),))]) == (Counted(int(goes)),)
     assert (account("bob") not in await daemon.accounts([account("bob")])) == goes

@@ -252,7 +252,7 @@ async def forgetting(daemon):
     """What is changed as strangers are forgotten."""
     record = peer_connection("alice/helper", "carol/coder", state=ConnectionState.EXPIRED)
     await daemon.commit([append("carol"), SaveConnection(record), store(message("m9", cls="connection"))])
-    await daemon.commit([ForgetRequest(record.request), ForgetAccount(account("carol"))])
+    await daemon.commit([ForgetRequest(record.request), ForgetAccount(account("carol"), (device("carol"),))])
 
 
 async def decisions(daemon, hashes):

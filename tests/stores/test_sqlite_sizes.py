@@ -46,7 +46,7 @@ async def strangers(daemon, first):
         words = " ".join(f"w{n}x{k}" for k in range(100))
         note = said(f"note {n}", words, cls="connection", peer=record.peer, stored_at=NOW)
         come += [append(f"s{n}", 100), SaveConnection(record), store(note)]
-        go += [ForgetRequest(record.request), ForgetAccount(account(f"s{n}"))]
+        go += [ForgetRequest(record.request), ForgetAccount(account(f"s{n}"), ())]
     for changes in (come, go):
         for at in range(0, len(changes), 60):
             await daemon.commit(changes[at : at + 60])

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 
-from taskferry_protocol.former_names import is_former
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import ArtifactSubmit, Content, RevisionRequest
@@ -23,7 +22,7 @@ from .labels import label_of
 from .names import handle_of
 from .possible import may_act, possible_actions, writer_of
 from .task_windows import Chosen, note_of
-from .taskbook import Held, read_summary
+from .taskbook import Held, is_of_former, read_summary
 from .undelivered import lost_word, unconfirmed
 from .views import Delivery, TaskEventView, TaskSummary, TaskView, VersionView
 
@@ -95,7 +94,7 @@ async def task_view(core: Core, held: Held, row: TaskRecord, chosen: Chosen) -> 
     ladders = {hash: ladder for (hash, _), ladder in (await deliveries(core, ours)).items()}
     request, view, role, log = held.request, held.view, Role(row.role), await core.own_log()
     here, writer = may_act(view, role, core.device), writer_of(view, role, log)
-    may = (here or writer is not None) and not is_former(row.mine.name)
+    may = (here or writer is not None) and not is_of_former(row)
     lost = await lost_word(core, unconfirmed(view, role))
     return TaskView(
         summary=(await task_summaries(core, (row,)))[0],

@@ -9,7 +9,6 @@ from typing import Final
 import attrs
 import trio
 
-from taskferry_protocol.former_names import is_former
 from taskferry_protocol.ids import AgentRef, ConversationId, Instant
 from taskferry_protocol.links import Role
 from taskferry_protocol.messages import decode_content
@@ -45,6 +44,7 @@ from .listing import parse_task_cursor, task_cursor, task_query
 from .mail import MOST, parse_cursor
 from .names import agent_read, handle_of, may_use, named_peer, require_owner
 from .port import Caller, DaemonRefusal
+from .taskbook import is_of_former
 from .views import TaskSummary
 from .visibility import UNSEEN, shown_rows, without_hidden
 
@@ -169,7 +169,7 @@ class History:
                 page = await self._core.store.tasks_filtered(
                     TaskFilter(standings=standings), None, limit - len(rows)
                 )
-                rows += [row for row in page.items if not is_former(row.mine.name)]
+                rows += [row for row in page.items if not is_of_former(row)]
         return _with_progress(await task_summaries(self._core, rows), rows)
 
     async def _find(

@@ -249,13 +249,19 @@ class Inbound:
         return header.to.name in own.state.agents and known is not None
 
     async def _accuse(self, draft: Draft, envelope: Envelope) -> bool:
-        """Keep both envelopes that a device signed under one id or number, if it did, and tell the owner."""
+        """Whether a device has signed two envelopes under one id or number; of a known one both are kept, and
+        the owner is told.
+        """
         header = envelope.header
         key = SeenKey(envelope.device, header.id, header.to, header.seq)
         seen = (await self._core.store.seen((key,)))[key]
         rivals = [row for row in (seen.by_id, seen.by_seq) if row is not None and row.hash != envelope.hash]
         if not rivals:
             return False
+        log = await draft.log(header.from_.account)
+        if log is None or envelope.device not in log.state.devices:
+            # A relay makes up as many as it likes, and it proves nothing of anybody who is known.
+            return True
         for before in rivals:
             sealed = (await self._core.store.sealed((before.hash,))).get(before.hash)
             kept = (await self._core.store.quarantine((before.hash,))).get(before.hash)

@@ -33,7 +33,9 @@ async def settle_served(draft: Draft, before: AccountLog | None, log: AccountLog
         await end_powers(draft, gone)
         new = log.state.agents.keys() - (before.state.agents.keys() - gone)
         await end_local_powers(draft, new - gone)
-        set_apart(draft, before, new)
+        # Of one that was made in a branch alone that counts no more, no log tells the next one of its name.
+        lost = {name for name in gone if not log.state.made.get(name)}
+        set_apart(draft, before, new | lost)
     for name in sorted(serves - (held.keys() - gone)):
         draft.add(PutAgent(new_row(name, await told_of(draft, name), draft.now)))
         draft.tell("agent", name, state="created")

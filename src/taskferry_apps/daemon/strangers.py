@@ -6,10 +6,10 @@ A request is over, for good, before it is: what was signed for it then is refuse
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
-from taskferry_protocol.ids import AccountId, Instant
+from taskferry_protocol.ids import AccountId, DeviceId, Instant
 from taskferry_protocol.records import (
     ConnectionQuery,
     ConnectionState,
@@ -17,10 +17,12 @@ from taskferry_protocol.records import (
     PeerConnection,
     Place,
     PutSetting,
+    Trust,
 )
 from taskferry_protocol.records.forgetting import ForgetAccount, ForgetAccused, ForgetRequest
+from taskferry_stores.port import DaemonStore
 
-from .bonds import Bond
+from .bonds import Bond, all_bonds
 from .bounds import BOUNDS
 from .core import Core
 from .draft import Draft
@@ -60,42 +62,63 @@ class Strangers:
         self._after = page.next
         if page.next is None:
             self._next = Instant(now + EVERY_MS)
-        is_over = any(_is_forgotten(record, drained) for record in page.items)
-        if not is_over and (page.next is not None or not await _are_too_many(core)):
+        over = sorted({one.peer.account for one in page.items if _is_forgotten(one, drained)})
+        if not over and (page.next is not None or not await _are_too_many(core)):
             return
+        devices = await _devices(core, over)
         async with core.lock:
             draft = Draft(core)
             held = await core.store.connections([record.request for record in page.items])
             gone = [record for record in held.values() if _is_forgotten(record, drained)]
             draft.add(*[ForgetRequest(record.request) for record in gone])
-            accounts = {record.peer.account for record in gone}
-            in_question = await stopped(core.store, accounts)
-            draft.add(*[ForgetAccount(account) for account in sorted(accounts - in_question)])
-            await _bound_accused(draft, sorted(accounts))
+            in_question = await stopped(core.store, over)
+            draft.add(*[ForgetAccount(one, devices[one]) for one in over if one not in in_question])
+            noted = [account for account in await _noted(core.store) if account not in over]
+            draft.add(_note([*noted, *over]))
             await draft.commit()
+        await _bound_accused(core)
 
 
 async def _are_too_many(core: Core) -> bool:
-    raw = (await core.store.settings((_ACCUSED,))).get(_ACCUSED)
-    return len(json.loads(raw or b"[]")) > MOST_ACCUSED
+    return len(await _noted(core.store)) > MOST_ACCUSED
 
 
-async def _bound_accused(draft: Draft, over: Sequence[AccountId]) -> None:
-    """Note whose requests are over, and let the oldest go of those that stay for what is held against them.
+async def _bound_accused(core: Core) -> None:
+    """Let the oldest go of those whose requests are over and who stay for what is held against them.
 
-    Whoever is still known then, and not for this alone, stays: `ForgetAccused` looks.
+    Whoever is gone, or is known otherwise, too, takes no place of theirs. The lock must be free.
     """
-    await drop_forgotten(draft)
-    raw = await draft.setting(_ACCUSED)
-    noted = [AccountId(bytes.fromhex(text)) for text in json.loads(raw or b"[]")]
-    there = await draft.core.store.accounts(noted)
-    kept = [account for account in noted if account in there and account not in over] + list(over)
-    # Whoever something waits to be sent to goes another time, and is noted until then.
-    for account in kept[:-MOST_ACCUSED]:
-        log = await draft.log(account)
-        devices = tuple(log.state.devices) if log is not None else ()
-        draft.add(ForgetAccused(account, devices))
-    draft.add(PutSetting(_ACCUSED, json.dumps([one.hex() for one in kept]).encode()))
+    noted = await _noted(core.store)
+    there = await core.store.accounts(noted)
+    kept = [one for one in noted if one in there and there[one].trust is Trust.UNVERIFIED]
+    if len(kept) > MOST_ACCUSED:
+        known = {bond.record.peer.account for bond in await all_bonds(core.store)}
+        kept = [account for account in kept if account not in known]
+    devices = await _devices(core, kept[:-MOST_ACCUSED])
+    async with core.lock:
+        draft = Draft(core)
+        await drop_forgotten(draft)
+        # Whoever something waits to be sent to goes another time, and is noted until then.
+        draft.add(*[ForgetAccused(account, of_it) for account, of_it in devices.items()], _note(kept))
+        await draft.commit()
+
+
+async def _devices(core: Core, accounts: Collection[AccountId]) -> dict[AccountId, tuple[DeviceId, ...]]:
+    """All that stand in the accounts' logs. A long log takes a second: the lock is not held for it."""
+    found: dict[AccountId, tuple[DeviceId, ...]] = {}
+    for account in accounts:
+        log = await core.logs.get(account)
+        found[account] = tuple(log.state.devices) if log is not None else ()
+    return found
+
+
+async def _noted(store: DaemonStore) -> list[AccountId]:
+    raw = (await store.settings((_ACCUSED,))).get(_ACCUSED)
+    return [AccountId(bytes.fromhex(text)) for text in json.loads(raw or b"[]")]
+
+
+def _note(accounts: Sequence[AccountId]) -> PutSetting:
+    return PutSetting(_ACCUSED, json.dumps([account.hex() for account in accounts]).encode())
 
 
 def _is_forgotten(record: PeerConnection, drained: Instant) -> bool:

@@ -11,7 +11,6 @@ from typing import Final
 import attrs
 
 from taskferry_protocol.audit import AuditKind
-from taskferry_protocol.former_names import is_former
 from taskferry_protocol.ids import Hash
 from taskferry_protocol.links import EventType, Role
 from taskferry_protocol.messages import TaskRequest
@@ -32,7 +31,7 @@ from .breakers import count_shown, gate_reason, person_decided
 from .draft import Draft
 from .names import handle_of
 from .rules import count_use, find_rule
-from .taskbook import Held
+from .taskbook import Held, is_of_former
 
 __all__ = ["OWNER", "admit_event", "decide", "decided_elsewhere", "hold_shared", "pass_on", "settle"]
 
@@ -131,7 +130,7 @@ async def hold_shared(draft: Draft, row: TaskRecord, held: Held) -> None:
     What its gate let pass, the other device does not say; so this one asks its owner, too. History comes in
     parts, and words of the peer's may come ahead of it: each part is looked at, until somebody has decided.
     """
-    if row.role != Role.WORKER.value or is_former(row.mine.name):
+    if row.role != Role.WORKER.value or is_of_former(row):
         return
     gate = (await draft.core.store.gates((row.task,))).get(row.task)
     known = gate is not None and gate.peer == row.peer

@@ -31,7 +31,17 @@ from taskferry_protocol.tasks import (
 from .core import Core
 from .lines import LINE_CHARS, one_line
 
-__all__ = ["Held", "Summary", "event_of", "first_row", "load_task", "read_summary", "row_after", "view_of"]
+__all__ = [
+    "Held",
+    "Summary",
+    "event_of",
+    "first_row",
+    "is_of_former",
+    "load_task",
+    "read_summary",
+    "row_after",
+    "view_of",
+]
 
 
 def event_of(envelope: Envelope, content: Content, role: Role) -> TaskEvent:
@@ -176,6 +186,11 @@ def first_row(
     )
 
 
+def is_of_former(row: TaskRecord) -> bool:
+    """Whether one of its agents is a former one of ours: nobody acts in the task any more."""
+    return is_former(row.mine.name) or is_former(row.peer.name)
+
+
 def row_after(row: TaskRecord, view: TaskView, contents: Mapping[Hash, Content], now: Instant) -> TaskRecord:
     """The row as it stands after an event; `contents` are those of the view's events, as far as at hand."""
     reports = (
@@ -192,7 +207,7 @@ def row_after(row: TaskRecord, view: TaskView, contents: Mapping[Hash, Content],
     return attrs.evolve(
         row,
         state=view.state.value if view.state is not None else "unknown",
-        open=not view.is_final and not is_former(row.mine.name),
+        open=not view.is_final and not is_of_former(row),
         snapshot=json.dumps(attrs.asdict(summary), separators=(",", ":")).encode(),
         updated_at=now,
         deadline=view.terms.deadline if view.terms is not None else None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import trio
@@ -31,7 +31,8 @@ __all__ = ["finish_withdrawals", "withdraw_agent"]
 
 #: How long the word to its peers may take to the relay, which has the signed ends besides.
 _TELL_S: Final = 5.0
-#: The setting that names those whose connections are ended, and which are to be withdrawn: JSON.
+#: The setting that names those whose connections are ended, and which are to be withdrawn: JSON, with when
+#: there came to be one of each name, by which the next of that name is another.
 _KEY: Final = "agents being withdrawn"
 #: As many of its newest messages are looked at for words to peers that wait.
 _LOOKED_AT: Final = 500
@@ -56,7 +57,7 @@ async def withdraw_agent(core: Core, owner: Owner, link: Link, caller: Caller, a
         if (live or told) and not link.connected:
             raise unreachable("")
         ends = [await end_bond(draft, bond, EndKind.REVOKED, "", None) for bond in live]
-        await _note(draft, {*await _noted(draft), name})
+        _note(draft, {**await _noted(draft), name: log.state.made[name]})
         await draft.commit()
     core.outgoing.ring()
     try:
@@ -74,14 +75,12 @@ async def finish_withdrawals(core: Core, owner: Owner, link: Link) -> None:
 
     Whoever asked was told nothing, and the peers were told of ends alone.
     """
-    noted = await _noted(Draft(core))
-    made = (await core.own_log()).state.made if noted else {}
-    for name in sorted(noted):
+    for name, made in sorted((await _noted(Draft(core))).items()):
         try:
             await _wait_relayed(core, link, await _ends_under_way(core, name))
             bonds = await all_bonds(core.store, name)
             ended = [bond for bond in bonds if bond.record.end_raw]
-            await _set_down(core, owner, name, made.get(name, ()), ended)
+            await _set_down(core, owner, name, made, ended)
         except DaemonRefusal as refused:
             # The key is locked, another device was faster, the relay has gone: the next round goes on.
             get_logger().info("an agent is not withdrawn yet", agent=name, reason=refused.code)
@@ -99,23 +98,28 @@ async def _set_down(core: Core, owner: Owner, name: str, made: tuple[int, ...], 
             ended = await core.store.connections([bond.record.request for bond in live])
             await share_ends(draft, tuple(ended.values()))
             draft.tell("agent", name, state="withdrawn")
-        await _note(draft, await _noted(draft) - {name})
+        await _strike(draft, name)
         await draft.commit()
     core.outgoing.ring()
 
 
-async def _noted(draft: Draft) -> set[str]:
-    return set(json.loads(await draft.setting(_KEY) or b"[]"))
+async def _noted(draft: Draft) -> dict[str, tuple[int, ...]]:
+    noted = json.loads(await draft.setting(_KEY) or b"{}")
+    return {name: tuple(made) for name, made in noted.items()}
 
 
-async def _note(draft: Draft, names: Collection[str]) -> None:
-    draft.add(PutSetting(_KEY, json.dumps(sorted(names)).encode()) if names else DropSetting(_KEY))
+def _note(draft: Draft, noted: Mapping[str, tuple[int, ...]]) -> None:
+    draft.add(PutSetting(_KEY, json.dumps(noted).encode()) if noted else DropSetting(_KEY))
+
+
+async def _strike(draft: Draft, name: str) -> None:
+    _note(draft, {other: made for other, made in (await _noted(draft)).items() if other != name})
 
 
 async def _forget(core: Core, name: str) -> None:
     async with core.lock:
         draft = Draft(core)
-        await _note(draft, await _noted(draft) - {name})
+        await _strike(draft, name)
         await draft.commit()
 
 

@@ -45,12 +45,13 @@ class ForgetRequest:
 class ForgetAccount:
     """Forget the log of a pinned account, the names that it claimed and the cards of its agents.
 
-    It stays if it is trusted or held, if there is evidence against it (not only against its devices), if a
-    message, a task or a connection of its agents is here or something waits to be sent to them, and if a rule
-    names it. The numbers that envelopes to them have used stay always. Result: `Counted`, one or none.
+    It stays if it is trusted or held, if there is evidence against it or these devices of its, if a message,
+    a task or a connection of its agents is here or something waits to be sent to them, and if a rule names
+    it. The numbers that envelopes to them have used stay always. Result: `Counted`, one or none.
     """
 
     account: AccountId
+    devices: tuple[DeviceId, ...]
 
 
 @attrs.frozen
@@ -81,7 +82,7 @@ class SetApart:
     questions, lines of the feed, and which envelopes were seen. These stay with the name, as they bind
     whoever has it: connections and what was granted in them, rates, the numbers of envelopes, cards, what
     waits to be sent to it, and the word of peers. Receipts that it owes, its leases and when it was seen are
-    forgotten, and none of its tasks is open any more, as nobody acts in them.
+    forgotten, and none of its tasks is open any more on either side, as nobody acts in them.
     """
 
     agent: AgentRef

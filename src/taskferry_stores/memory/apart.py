@@ -43,7 +43,8 @@ def set_apart(state: DaemonState, change: SetApart) -> None:
     gates, breakers, runtimes = state.gate_tables, state.breaker_tables, state.runtime_tables
     _replace(state, state.messages, renamed, lambda row: (row.hash, row.mine.name))
     _replace(state, state.tasks, renamed, lambda row: (row.task, row.role))
-    for key, task in [(key, task) for key, task in state.tasks.items() if task.open and task.mine == gone]:
+    its = [(key, task) for key, task in state.tasks.items() if gone in {task.mine, task.peer} and task.open]
+    for key, task in its:
         state.journal.put(state.tasks, key, attrs.evolve(task, open=False))
     _replace(state, state.quarantine, renamed, lambda row: row.hash)
     _replace(state, gates.gates, renamed, lambda row: row.task)

@@ -66,9 +66,7 @@ def apply(state: DaemonState, change: ForgetChange) -> Counted | Done:
         case ForgetRequest():
             return Counted(_forget_request(state, change.request))
         case ForgetAccount():
-            return Counted(
-                0 if _is_accused(state, change.account) else _forget_account(state, change.account)
-            )
+            return Counted(0 if _is_accused(state, change) else _forget_account(state, change.account))
         case ForgetAccused():
             return Counted(_forget_accused(state, change))
         case ForgetAnswers():
@@ -119,10 +117,11 @@ def _forget_request(state: DaemonState, request: Hash) -> int:
     return 1
 
 
-def _is_accused(state: DaemonState, account: AccountId) -> bool:
-    record = state.ledger.accounts.get(account)
+def _is_accused(state: DaemonState, change: ForgetAccount) -> bool:
+    record = state.ledger.accounts.get(change.account)
     is_held = record is not None and record.held != ""
-    return is_held or any(one.subject == account for one in state.ledger.evidence.values())
+    subjects = {change.account, *change.devices}
+    return is_held or any(one.subject in subjects for one in state.ledger.evidence.values())
 
 
 def _forget_accused(state: DaemonState, change: ForgetAccused) -> int:

@@ -41,6 +41,7 @@ def set_apart(connection: sqlite3.Connection, change: SetApart) -> None:
         for table, column in _OF_NAME:
             execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (fresh, row[0]))  # noqa: S608
         execute("UPDATE tasks SET open = 0 WHERE mine = ? AND open", row)
+        execute("UPDATE tasks SET open = 0 WHERE peer = ? AND open", row)
         execute("DELETE FROM receipts_owed WHERE mine = ?", row)
     execute("UPDATE approvals SET agent = ? WHERE agent = ?", (free, name))
     execute("UPDATE events SET agent = ? WHERE agent = ?", (free, name))

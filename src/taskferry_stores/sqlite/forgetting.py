@@ -45,11 +45,8 @@ _IS_KEPT: Final = (
     "  WHERE a.account = ?1 AND o.state = 'waiting')"
     " OR EXISTS (SELECT 1 FROM standing_rules WHERE account = ?1)"
 )
-#: What is held against it.
-_IS_ACCUSED: Final = (
-    "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ?1 AND held <> '')"
-    " OR EXISTS (SELECT 1 FROM evidence WHERE subject = ?1)"
-)
+_IS_HELD: Final = "SELECT EXISTS (SELECT 1 FROM accounts WHERE id = ? AND held <> '')"
+_IS_ACCUSED: Final = "SELECT EXISTS (SELECT 1 FROM evidence WHERE subject = ?)"
 _COUNTED: Final = (
     "DELETE FROM traffic WHERE (span, at, mine) IN (SELECT span, at, mine FROM traffic"
     " WHERE span = ? AND at < ? ORDER BY at LIMIT ?)"
@@ -79,8 +76,9 @@ def apply(connection: Connection, change: ForgetChange) -> Counted | Done:
         case ForgetRequest():
             return Counted(_forget_request(connection, change.request))
         case ForgetAccount():
-            accused = connection.execute(_IS_ACCUSED, (change.account,)).fetchone()[0]
-            return Counted(0 if accused else _forget_account(connection, change.account))
+            return Counted(
+                0 if _is_accused(connection, change) else _forget_account(connection, change.account)
+            )
         case ForgetAccused():
             gone = _forget_account(connection, change.account)
             subjects = [(subject,) for subject in (change.account, *change.devices)] if gone else []
@@ -118,6 +116,11 @@ def _forget_request(connection: Connection, request: Hash) -> int:
             (hash,),
         )
     return 1
+
+
+def _is_accused(connection: Connection, change: ForgetAccount) -> bool:
+    asked = [(_IS_HELD, change.account), *((_IS_ACCUSED, one) for one in (change.account, *change.devices))]
+    return any(connection.execute(query, (subject,)).fetchone()[0] for query, subject in asked)
 
 
 def _forget_account(connection: Connection, account: AccountId) -> int:
