@@ -337,3 +337,50 @@ async def test_a_relay_is_polled_by_a_proxy_that_refuses_tunnels(monkeypatch):
         b"CONNECT relay.invalid:80 HTTP/1.1",
         b"POST http://relay.invalid/link/open HTTP/1.1",
     ]
+
+
+async def test_a_name_that_no_certificate_can_have_is_a_refused_dial():
+    """A proxy opens a tunnel to anything; what TLS cannot ask for is no relay's, and ends no daemon."""
+    async with lying(OPENED + b"\r\n", closes=False) as url:
+        refused = await refusal(by("wss://.relay.invalid/v1/ws", url))
+    assert isinstance(refused, Unreachable)
+
+
+async def test_a_tunnel_that_passes_the_upgrade_alone_is_left_for_polling(leaping_clock):
+    """Some proxies look into what they carry, and hold back what follows: no session would ever open."""
+    async with running(make_app(), GuardConfig()) as bound:
+
+        async def passes_the_head(stream):
+            await stream.receive_some(65_536)
+            await stream.send_all(OPENED + b"\r\n")
+            async with await trio.open_tcp_stream("127.0.0.1", bound.port) as behind:
+                await behind.send_all(await stream.receive_some(65_536))
+                await stream.send_all(await behind.receive_some(65_536))
+                await trio.sleep_forever()
+
+        async with serving(passes_the_head) as url, trio.open_nursery() as nursery:
+            began = trio.current_time()
+            settings = by(f"ws://127.0.0.1:{bound.port}/echo", url)
+            dialer = FallbackDialer(WebSocketDialer(nursery, settings), Polls())
+            assert await dialer.dial() == "polled"
+            assert trio.current_time() - began < 11
+            assert "nothing came after it" in dialer.reason
+            with trio.fail_after(5), trio.move_on_after(1) as given_up:
+                await WebSocketDialer(nursery, settings).dial()
+            assert given_up.cancelled_caught
+            await until_ended(nursery)
+
+
+class Polls:
+    """Where a relay is polled."""
+
+    async def dial(self):
+        """As it is here."""
+        return "polled"
+
+
+async def until_ended(nursery):
+    """Wait until nothing runs in a nursery: no link is left that nobody has."""
+    with trio.fail_after(30):
+        while nursery.child_tasks:
+            await trio.sleep(0.1)
