@@ -218,17 +218,22 @@ class LongPollTransport(LongPollEnd):
 
     async def leave(self, reason: str) -> None:
         """Close; but whoever receives takes what has come, and is told the reason then."""
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
         self._inbox.end(trio.BrokenResourceError(reason))
-        await self.aclose()
+        await self._close()
 
     async def aclose(self) -> None:
         """Post what is held within the close timeout, say goodbye, and stop."""
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
+        self._inbox.discard(trio.ClosedResourceError("this transport was closed here"))
+        await self._close()
+
+    async def _close(self) -> None:
         self._closed = True
-        if not self._inbox.ended:
-            self._inbox.discard(trio.ClosedResourceError("this transport was closed here"))
         self._outbox.end(trio.ClosedResourceError("this transport was closed here"))
         # The tasks close the HTTP client only afterwards: under a request it would leave a socket open.
         self._said_goodbye = trio.Event()

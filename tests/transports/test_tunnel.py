@@ -14,9 +14,11 @@ import trustme
 from taskferry_transports.fallback import FallbackDialer
 from taskferry_transports.guarded_server import GuardConfig
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
+from taskferry_transports.memory import memory_pair
 from taskferry_transports.port import (
     DialRefused,
     DialTimedOut,
+    Liveness,
     PlaintextForbidden,
     ProxyUnusable,
     TlsFailed,
@@ -362,7 +364,7 @@ async def test_a_tunnel_that_passes_the_upgrade_alone_is_left_for_polling(leapin
             began = trio.current_time()
             settings = by(f"ws://127.0.0.1:{bound.port}/echo", url)
             dialer = FallbackDialer(WebSocketDialer(nursery, settings), Polls())
-            assert await dialer.dial() == "polled"
+            assert await dialer.dial() is POLLED
             assert trio.current_time() - began < 11
             assert "nothing came after it" in dialer.reason
             with trio.fail_after(5), trio.move_on_after(1) as given_up:
@@ -371,12 +373,15 @@ async def test_a_tunnel_that_passes_the_upgrade_alone_is_left_for_polling(leapin
             await until_ended(nursery)
 
 
+POLLED = memory_pair(liveness=Liveness()).left
+
+
 class Polls:
     """Where a relay is polled."""
 
     async def dial(self):
         """As it is here."""
-        return "polled"
+        return POLLED
 
 
 async def until_ended(nursery):
