@@ -44,14 +44,13 @@ from taskferry_transports.port import (
     Unreachable,
     UpgradeRefused,
 )
-from taskferry_transports.proxies import for_httpx, proxy_for, refused_with
+from taskferry_transports.proxies import for_httpx, proxy_for, refusal_by
 from taskferry_transports.reasons import reason_of
 from taskferry_transports.whole_answer import Answer, ask
 
 _LOG = logging.getLogger(__name__)
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-_STATUS = re.compile(r"[1-5][0-9]{2}(?![0-9])", re.ASCII)
 _REPEAT_AFTER = 0.2  # Seconds before a failed request is repeated, so that a dead server costs no busy loop.
 _OPEN_ANSWER_BYTES = 4096
 _QUIET_S = 1.0  # Without a frame: whoever was asked something has answered.
@@ -178,11 +177,7 @@ class LongPollDialer:
         if isinstance(error, httpx.ConnectError):
             return Unreachable(f"cannot connect to {place}: {reason_of(error)}")
         if isinstance(error, httpx.ProxyError):
-            # Of what it says, the number: the rest may be anything.
-            status = _STATUS.match(str(error))
-            if status is None:
-                return UpgradeRefused(f"{place} does not connect to it")
-            return UpgradeRefused(refused_with(place, int(status[0]), named=self._names_user))
+            return UpgradeRefused(refusal_by(place, error, named=self._names_user))
         return UpgradeRefused(f"{self._host} closed the connection instead of answering")
 
 

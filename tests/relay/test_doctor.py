@@ -22,6 +22,7 @@ from taskferry_apps.system import now
 from taskferry_protocol.records import Generation
 from taskferry_stores.sqlite import back_up_relay, manifest_path, open_relay_store
 from tests.telemetry.collector import collecting
+from tests.transports.lying_server import said, serving
 
 from .test_ops_pages import served
 
@@ -73,6 +74,23 @@ async def test_a_relay_that_answers_though_a_proxy_is_down_is_looked_at(
     assert found["proxy"].level == "warn"
     assert "refused" in found["proxy"].text.lower()
     assert {found[name].level for name in ("TLS", "relay from here", "WebSocket", "status")} <= {"ok", "warn"}
+
+
+async def test_of_what_a_proxy_answers_the_number_alone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own words may be any; the number says what to do."""
+
+    async def refuses(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65_536)
+        await stream.send_all(said(b"", "407 Call blah for help"))
+        await stream.aclose()
+
+    async with serving(refuses) as proxy:
+        monkeypatch.setattr(asking, "proxy_for", lambda _: proxy)
+        monkeypatch.setattr(doctor_network, "is_proxied", lambda _: True)
+        found = await reached("https://127.0.0.1:9")
+    assert found["relay from here"].level == "fail"
+    assert "HTTP status 407: it wants a user and a password" in found["relay from here"].text
+    assert not [look for look in found.values() if "blah" in look.text]
 
 
 async def test_an_address_that_the_relay_does_not_know_is_said(tmp_path: Path) -> None:
@@ -164,8 +182,8 @@ def test_each_trouble_has_its_next_step(database: Path, tmp_path: Path) -> None:
     assert found["relay from here at 127.0.0.1:9"].level == "fail"
     for look in found.values():
         assert look.remedy or look.level == "ok" or look.check == "database"
-    said = json.loads(manifest_path(backup).read_text())
-    manifest_path(backup).write_text(json.dumps(said | {"size": "large"}))
+    manifest = json.loads(manifest_path(backup).read_text())
+    manifest_path(backup).write_text(json.dumps(manifest | {"size": "large"}))
     assert looked(database, backup)["backup"].level == "fail"
     assert looked(database, tmp_path / "none.db")["backup"].level == "fail"
     assert looked(tmp_path / "nothing.db")["database"].level == "fail"

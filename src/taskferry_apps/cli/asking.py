@@ -10,11 +10,11 @@ import attrs
 import httpx
 import trio
 
-from taskferry_transports.proxies import for_httpx, proxy_for
+from taskferry_transports.proxies import for_httpx, proxy_for, refusal_by
 from taskferry_transports.reasons import reason_of
 from taskferry_transports.whole_answer import Answer, ask
 
-__all__ = ["Seen", "look_at"]
+__all__ = ["Seen", "look_at", "why"]
 
 _PATIENCE_S: Final = 5.0
 #: No page that is looked at here has more.
@@ -42,8 +42,16 @@ def look_at(url: str, authorities: ssl.SSLContext, *, accept: str = "*/*") -> Se
             raise
         by_proxy = error
     with suppress(httpx.HTTPError):
-        return Seen(trio.run(_look_at, url, None, authorities, accept), reason_of(by_proxy))
+        return Seen(trio.run(_look_at, url, None, authorities, accept), why(by_proxy, proxy))
     raise by_proxy
+
+
+def why(error: httpx.HTTPError, proxy: str | None) -> str:
+    """Why nothing was answered, in nobody's words but the system's."""
+    if isinstance(error, httpx.ProxyError):
+        named = proxy is not None and httpx.Proxy(proxy).auth is not None
+        return refusal_by("the proxy", error, named=named)
+    return reason_of(error)
 
 
 async def _look_at(url: str, proxy: str | None, authorities: ssl.SSLContext, accept: str) -> Answer:
