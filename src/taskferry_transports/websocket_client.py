@@ -98,16 +98,20 @@ class WebSocketDialer:
         if proxy is None:
             return await self._dial(deadline)
         try:
-            stream = await self._tunnel(proxy)
-        except (Unreachable, DialTimedOut, UpgradeRefused) as no_tunnel:
-            # Whoever took this machine home has no use for the office's proxy.
+            # What a proxy passes may be the upgrade alone.
+            return await self._answered(await self._dial(deadline, await self._tunnel(proxy)), deadline)
+        except (Unreachable, DialTimedOut, UpgradeRefused) as by_proxy:
+            answered = isinstance(by_proxy, UpgradeRefused) and by_proxy.status is not None
+            if trio.current_time() >= deadline or by_proxy.is_busy:
+                raise
+            # Whoever took this machine home has no use for the office's proxy; and what answered may be that.
             try:
                 return await self._dial(deadline)
-            except DialRefused as refused:
-                refused.reason = f"{no_tunnel.reason}; and directly, {refused.reason}"
+            except DialRefused as directly:
+                by_proxy.reason = directly.reason = f"{by_proxy.reason}; and directly, {directly.reason}"
+                if answered:
+                    raise by_proxy from directly
                 raise
-        # What a proxy passes may be the upgrade alone: where nothing else does, there is another way.
-        return await self._answered(await self._dial(deadline, stream), deadline)
 
     async def dial_tried(self) -> WebSocketTransport:
         """Open one over which a ping has come back: some networks pass an upgrade, and nothing after it."""
@@ -244,7 +248,7 @@ class WebSocketTransport:
             except ConnectionClosed:
                 self._raise_ended()
             if isinstance(message, str):
-                self._break("the peer sent text, where only binary messages may come")
+                self._stream.break_off("the peer sent text, where only binary messages may come")
                 self._raise_ended()
             if not message:
                 self._peer_finished = True
@@ -302,9 +306,6 @@ class WebSocketTransport:
                 if self._closed:
                     raise trio.ClosedResourceError("this transport was closed here") from None
                 raise trio.BrokenResourceError(self._stream.broken or "the peer has gone") from None
-
-    def _break(self, reason: str) -> None:
-        self._stream.break_off(reason)
 
     def _raise_ended(self) -> NoReturn:
         if self._closed:
@@ -381,7 +382,7 @@ class WebSocketTransport:
                 await self._stream.ended.wait()
             now = trio.current_time()
             if now - self._stream.waiting_since > liveness.dead_after:
-                self._break(f"the peer fell silent for {liveness.dead_after:g} s")
+                self._stream.break_off(f"the peer fell silent for {liveness.dead_after:g} s")
             elif now >= next_ping:
                 next_ping = now + liveness.ping_interval
                 count += 1

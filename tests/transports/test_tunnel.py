@@ -373,6 +373,46 @@ async def test_a_tunnel_that_passes_the_upgrade_alone_is_left_for_polling(leapin
             await until_ended(nursery)
 
 
+@asynccontextmanager
+async def inspecting(answer: bytes):
+    """A proxy that ends all TLS itself, and answers what it is asked in there; its settings are trusted."""
+    companys = trustme.CA()
+    trusting = ssl.create_default_context()
+    companys.configure_trust(trusting)
+
+    async def serve(stream):
+        await stream.receive_some(65_536)
+        await stream.send_all(OPENED + b"\r\n")
+        inner = trio.SSLStream(stream, serverside(companys, "localhost"), server_side=True)
+        await inner.receive_some(65_536)
+        await inner.send_all(answer)
+        await inner.aclose()
+
+    async with serving(serve) as url:
+        yield url, trusting, serverside(companys, "localhost")
+
+
+@pytest.mark.parametrize("page", [said(b"", "403 No"), said(b"", "502 No"), b"HTTP/1.1 200 OK\r\n\r\n"])
+async def test_where_a_page_of_the_proxys_answers_the_relay_is_dialled_directly(page):
+    """A company's proxy that looks into TLS has one for what it does not reach, such as a relay near by."""
+    async with (
+        inspecting(page) as (url, trusting, tls),
+        running(make_app(), GuardConfig(tls=tls)) as bound,
+    ):
+        assert await echoes(by(f"wss://localhost:{bound.port}/echo", url, tls=trusting))
+
+
+@pytest.mark.parametrize(("page", "status"), [(said(b"", "404 No"), 404), (said(b"", "503 No"), 503)])
+async def test_a_refused_upgrade_is_told_of_where_nobody_is_reached_directly(page, status, nobody):
+    """What answered says more than what does not; and who is busy is asked but once."""
+    far = nobody.replace("ws://127.0.0.1", "wss://localhost")
+    async with inspecting(page) as (url, trusting, _):
+        refused = await refusal(by(far, url, tls=trusting))
+    assert isinstance(refused, UpgradeRefused)
+    assert refused.status == status
+    assert ("and directly, cannot connect" in refused.reason) is (status != 503)
+
+
 POLLED = memory_pair(liveness=Liveness()).left
 
 
