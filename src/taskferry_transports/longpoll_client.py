@@ -99,8 +99,8 @@ class LongPollDialer:
             return False
 
     @property
-    def _names_user(self) -> bool:
-        return httpx.Proxy(proxy_for(self._settings.url) or "http://").auth is not None
+    def _proxy(self) -> httpx.Proxy:
+        return httpx.Proxy(proxy_for(self._settings.url) or "http://")
 
     async def dial(self) -> LongPollTransport:
         """Open one link, or raise a kind of `DialRefused`."""
@@ -164,9 +164,11 @@ class LongPollDialer:
 
     def _refusal(self, error: httpx.HTTPError | trio.TooSlowError) -> DialRefused:
         cause: BaseException | None = error
+        # Of two with TLS nobody tells which it was.
+        proxy = " or the proxy that is set for it" if self._proxy.url.scheme == "https" else ""
         while cause is not None:
             if isinstance(cause, ssl.SSLError):
-                return TlsFailed(f"TLS with {self._host} failed: {cause}")
+                return TlsFailed(f"TLS with {self._host}{proxy} failed: {cause}")
             cause = cause.__cause__ or cause.__context__
         # With a proxy set, nothing else is connected to.
         place = f"the proxy that is set for {self._host}" if self.by_proxy else self._host
@@ -177,7 +179,7 @@ class LongPollDialer:
         if isinstance(error, httpx.ConnectError):
             return Unreachable(f"cannot connect to {place}: {reason_of(error)}")
         if isinstance(error, httpx.ProxyError):
-            return UpgradeRefused(refusal_by(place, error, named=self._names_user))
+            return UpgradeRefused(refusal_by(place, error, named=self._proxy.auth is not None))
         return UpgradeRefused(f"{self._host} closed the connection instead of answering")
 
 

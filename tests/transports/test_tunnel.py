@@ -267,6 +267,14 @@ async def test_a_proxy_that_is_not_trusted_is_told_nothing(monkeypatch, nobody):
     assert proxy.asked == []
 
 
+async def test_polling_names_a_proxy_with_tls_where_it_may_be_what_is_not_trusted(monkeypatch):
+    """Whoever looks for the fault at the relay alone would not find it."""
+    async with tunnels(9, serverside(trustme.CA(), "127.0.0.1")) as (_, port), trio.open_nursery() as nursery:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{port}")
+        with pytest.raises(TlsFailed, match=r"TLS with relay.invalid or the proxy that is set for it"):
+            await LongPollDialer(nursery, LongPollSettings("https://relay.invalid/x")).dial()
+
+
 async def test_a_proxy_makes_no_address_safe_that_is_not():
     """What runs through a tunnel without TLS, the proxy reads."""
     settings = WebSocketSettings("ws://relay.invalid/v1/ws", proxy_for=lambda _: "http://127.0.0.1:9")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import ssl
 from contextlib import suppress
 from typing import Final
+from urllib.parse import urlsplit
 
 import attrs
 import httpx
 import trio
 
+from taskferry_transports.port import DialRefused
 from taskferry_transports.proxies import for_httpx, proxy_for, refusal_by
 from taskferry_transports.reasons import reason_of
+from taskferry_transports.tunnel import open_tunnel, takes_tunnels
 from taskferry_transports.whole_answer import Answer, ask
 
 __all__ = ["Seen", "look_at", "why"]
@@ -38,7 +41,7 @@ def look_at(url: str, authorities: ssl.SSLContext, *, accept: str = "*/*") -> Se
     try:
         return Seen(trio.run(_look_at, url, proxy, authorities, accept))
     except httpx.HTTPError as error:
-        if proxy is None or _is_distrust(error):
+        if proxy is None or (_is_distrust(error) and trio.run(_leads_on, proxy, url)):
             raise
         by_proxy = error
     with suppress(httpx.HTTPError):
@@ -69,8 +72,20 @@ async def _look_at(url: str, proxy: str | None, authorities: ssl.SSLContext, acc
         raise httpx.ReadTimeout(f"no whole answer in {_PATIENCE_S:.0f} seconds")
 
 
+async def _leads_on(proxy: str, url: str) -> bool:
+    """Whether the proxy is trusted itself, so that it was the relay that is not: no daemon goes on then."""
+    parts = urlsplit(url)
+    if not takes_tunnels(proxy):
+        return True
+    with trio.move_on_after(_PATIENCE_S), suppress(DialRefused):
+        _, tcp = await open_tunnel(proxy, parts.hostname or "", parts.port or 443)
+        tcp.close()
+        return True
+    return False
+
+
 def _is_distrust(error: BaseException | None) -> bool:
-    """Whether somebody was reached, and did not prove to be the relay: no daemon goes on then."""
+    """Whether somebody was reached who did not prove to be the one that was meant."""
     while error is not None and not isinstance(error, ssl.SSLCertVerificationError):
         error = error.__cause__ or error.__context__
     return error is not None
