@@ -102,8 +102,8 @@ class WebSocketDialer:
             return await self._answered(await self._dial(deadline, await self._tunnel(proxy)), deadline)
         except (Unreachable, DialTimedOut, UpgradeRefused) as by_proxy:
             answered = isinstance(by_proxy, UpgradeRefused) and by_proxy.status is not None
-            if trio.current_time() >= deadline or by_proxy.is_busy:
-                raise
+            if trio.current_time() >= deadline or (by_proxy.is_busy and by_proxy.retry_after is not None):
+                raise  # a relay that is busy says for how long
             # Whoever took this machine home has no use for the office's proxy; and what answered may be that.
             try:
                 return await self._dial(deadline)

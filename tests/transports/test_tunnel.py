@@ -400,7 +400,7 @@ async def inspecting(answer: bytes):
         yield url, trusting, serverside(companys, "localhost")
 
 
-@pytest.mark.parametrize("page", [said(b"", "403 No"), said(b"", "502 No"), b"HTTP/1.1 200 OK\r\n\r\n"])
+@pytest.mark.parametrize("page", [said(b"", "403 No"), said(b"", "503 No"), b"HTTP/1.1 200 OK\r\n\r\n"])
 async def test_where_a_page_of_the_proxys_answers_the_relay_is_dialled_directly(page):
     """A company's proxy that looks into TLS has one for what it does not reach, such as a relay near by."""
     async with (
@@ -410,7 +410,10 @@ async def test_where_a_page_of_the_proxys_answers_the_relay_is_dialled_directly(
         assert await echoes(by(f"wss://localhost:{bound.port}/echo", url, tls=trusting))
 
 
-@pytest.mark.parametrize(("page", "status"), [(said(b"", "404 No"), 404), (said(b"", "503 No"), 503)])
+BUSY = b"HTTP/1.1 503 No\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("page", "status"), [(said(b"", "404 No"), 404), (BUSY, 503)])
 async def test_a_refused_upgrade_is_told_of_where_nobody_is_reached_directly(page, status, nobody):
     """What answered says more than what does not; and who is busy is asked but once."""
     far = nobody.replace("ws://127.0.0.1", "wss://localhost")
