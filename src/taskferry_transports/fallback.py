@@ -23,8 +23,6 @@ from taskferry_transports.websocket_again import Leavable, WebSocketAgain
 REMEMBER_SECONDS = 900.0
 """How long long-poll stays the choice, in one network, before a dial tries WebSocket again."""
 
-_BUSY = {429, 503}  # The server itself turned us away; long-poll would only knock on the same door again.
-
 
 class FallbackDialer:
     """Dials WebSocket; when the upgrade is refused, though something answered, dials long-poll instead.
@@ -118,8 +116,9 @@ class FallbackDialer:
 
     def _is_reason(self, refused: DialRefused) -> bool:
         match refused:
-            case UpgradeRefused(status=status):
-                return status not in _BUSY
+            case UpgradeRefused():
+                # Otherwise long-poll would only knock on the same door again.
+                return not refused.is_busy
             case DialTimedOut(stage="upgrade"):
                 # Some proxies swallow an upgrade and answer nothing at all.
                 return True

@@ -44,14 +44,13 @@ from taskferry_transports.port import (
     Unreachable,
     UpgradeRefused,
 )
-from taskferry_transports.proxies import for_httpx, proxy_for, refused_with
+from taskferry_transports.proxies import for_httpx, proxy_for, refusal_by
 from taskferry_transports.reasons import reason_of
 from taskferry_transports.whole_answer import Answer, ask
 
 _LOG = logging.getLogger(__name__)
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}", re.ASCII)
-_STATUS = re.compile(r"[1-5][0-9]{2}(?![0-9])", re.ASCII)
 _REPEAT_AFTER = 0.2  # Seconds before a failed request is repeated, so that a dead server costs no busy loop.
 _OPEN_ANSWER_BYTES = 4096
 _QUIET_S = 1.0  # Without a frame: whoever was asked something has answered.
@@ -100,8 +99,8 @@ class LongPollDialer:
             return False
 
     @property
-    def _names_user(self) -> bool:
-        return httpx.Proxy(proxy_for(self._settings.url) or "http://").auth is not None
+    def _proxy(self) -> httpx.Proxy:
+        return httpx.Proxy(proxy_for(self._settings.url) or "http://")
 
     async def dial(self) -> LongPollTransport:
         """Open one link, or raise a kind of `DialRefused`."""
@@ -165,9 +164,11 @@ class LongPollDialer:
 
     def _refusal(self, error: httpx.HTTPError | trio.TooSlowError) -> DialRefused:
         cause: BaseException | None = error
+        # Of two with TLS nobody tells which it was.
+        proxy = " or the proxy that is set for it" if self._proxy.url.scheme == "https" else ""
         while cause is not None:
             if isinstance(cause, ssl.SSLError):
-                return TlsFailed(f"TLS with {self._host} failed: {cause}")
+                return TlsFailed(f"TLS with {self._host}{proxy} failed: {cause}")
             cause = cause.__cause__ or cause.__context__
         # With a proxy set, nothing else is connected to.
         place = f"the proxy that is set for {self._host}" if self.by_proxy else self._host
@@ -178,11 +179,7 @@ class LongPollDialer:
         if isinstance(error, httpx.ConnectError):
             return Unreachable(f"cannot connect to {place}: {reason_of(error)}")
         if isinstance(error, httpx.ProxyError):
-            # Of what it says, the number: the rest may be anything.
-            status = _STATUS.match(str(error))
-            if status is None:
-                return UpgradeRefused(f"{place} does not connect to it")
-            return UpgradeRefused(refused_with(place, int(status[0]), named=self._names_user))
+            return UpgradeRefused(refusal_by(place, error, named=self._proxy.auth is not None))
         return UpgradeRefused(f"{self._host} closed the connection instead of answering")
 
 
@@ -218,17 +215,22 @@ class LongPollTransport(LongPollEnd):
 
     async def leave(self, reason: str) -> None:
         """Close; but whoever receives takes what has come, and is told the reason then."""
+        if self._closed:
+            await trio.lowlevel.checkpoint()
+            return
         self._inbox.end(trio.BrokenResourceError(reason))
-        await self.aclose()
+        await self._close()
 
     async def aclose(self) -> None:
         """Post what is held within the close timeout, say goodbye, and stop."""
         if self._closed:
             await trio.lowlevel.checkpoint()
             return
+        self._inbox.discard(trio.ClosedResourceError("this transport was closed here"))
+        await self._close()
+
+    async def _close(self) -> None:
         self._closed = True
-        if not self._inbox.ended:
-            self._inbox.discard(trio.ClosedResourceError("this transport was closed here"))
         self._outbox.end(trio.ClosedResourceError("this transport was closed here"))
         # The tasks close the HTTP client only afterwards: under a request it would leave a socket open.
         self._said_goodbye = trio.Event()

@@ -129,6 +129,11 @@ class DialRefused(Exception):
         self.retry_after = retry_after
         """Seconds that the other side asked us to wait, if it did."""
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the server itself turned us away, and would by any other way."""
+        return False
+
 
 class Unreachable(DialRefused):
     """No TCP connection: the name does not resolve, nobody listens, no route."""
@@ -157,6 +162,11 @@ class UpgradeRefused(DialRefused):
     def __init__(self, reason: str, *, status: int | None = None, retry_after: float | None = None) -> None:
         super().__init__(reason, retry_after=retry_after)
         self.status = status
+
+    @property
+    def is_busy(self) -> bool:
+        """By what the status says."""
+        return self.status in {429, 503}
 
 
 class PlaintextForbidden(DialRefused):

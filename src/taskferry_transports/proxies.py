@@ -5,6 +5,7 @@ Only the one that is meant for the address is looked at: what else is set may be
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
@@ -21,11 +22,12 @@ from taskferry_transports.loopback import is_loopback
 from taskferry_transports.port import ProxyUnusable
 from taskferry_transports.whole_answer import UNREADABLE
 
-__all__ = ["for_httpx", "proxy_for", "refused_with"]
+__all__ = ["for_httpx", "proxy_for", "refusal_by", "refused_with"]
 
 _SOCKS: Final = frozenset({"socks5", "socks5h"})
 _PORTS: Final = {"http": 80, "https": 443}
 _CREDENTIALS_WANTED: Final = 407
+_STATUS: Final = re.compile(r"[1-5][0-9]{2}(?![0-9])", re.ASCII)
 
 
 def proxy_for(url: str, named: Mapping[str, str] | None = None) -> str | None:
@@ -80,6 +82,12 @@ def refused_with(place: str, status: int, *, named: bool) -> str:
     if named:
         return f"{said}: it does not take the user and password that are set with it"
     return f"{said}: it wants a user and a password (http://USER:PASSWORD@PROXY, as the proxy that is set)"
+
+
+def refusal_by(place: str, error: httpx.ProxyError, *, named: bool) -> str:
+    """The same of a refusal that httpx was given: it tells the proxy's own words, which may be any."""
+    status = _STATUS.match(str(error))
+    return refused_with(place, int(status[0]), named=named) if status else f"{place} does not connect to it"
 
 
 def _is_spared(host: str, port: int | None, spared: str) -> bool:

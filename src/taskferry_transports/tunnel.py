@@ -61,10 +61,9 @@ async def _secure(tcp: trio.SocketStream, url: httpx.URL, place: str) -> trio.ab
     if url.scheme != "https":
         return tcp
     # By the system's authorities: the ones that are named for the relay are no proxy's.
-    secured = trio.SSLStream(
-        tcp, ssl.create_default_context(), server_hostname=url.host, https_compatible=True
-    )
+    context = ssl.create_default_context()
     try:
+        secured = trio.SSLStream(tcp, context, server_hostname=url.host, https_compatible=True)
         await secured.do_handshake()
     except (trio.BrokenResourceError, OSError, ValueError) as error:
         raise Unreachable(f"TLS with {place} failed: {error.__cause__ or error}") from error

@@ -38,11 +38,13 @@ from taskferry_transports.port import (
 from taskferry_transports.proxies import proxy_for
 from taskferry_transports.reasons import reason_of
 from taskferry_transports.tunnel import open_tunnel, takes_tunnels
+from taskferry_transports.upgrade_refusals import refusal_of
 from taskferry_transports.watched_stream import WatchedStream
 
 _LOG = logging.getLogger(__name__)
 
 _RECEIVE_BYTES = 65536  # One read takes a whole batch of frames; trio-websocket's own default is 4 KiB.
+PING_S = 3.0  # Who answers later is better polled: a relay hangs up on those who say nothing for ten.
 _POLITE_CODES = {1000, 1001, 1005}  # RFC 6455 section 7.4.1: normal, going away, no code given.
 
 
@@ -96,24 +98,34 @@ class WebSocketDialer:
         if proxy is None:
             return await self._dial(deadline)
         try:
-            stream = await self._tunnel(proxy)
-        except (Unreachable, DialTimedOut, UpgradeRefused) as no_tunnel:
-            # Whoever took this machine home has no use for the office's proxy.
+            # What a proxy passes may be the upgrade alone.
+            return await self._answered(await self._dial(deadline, await self._tunnel(proxy)), deadline)
+        except (Unreachable, DialTimedOut, UpgradeRefused) as by_proxy:
+            answered = isinstance(by_proxy, UpgradeRefused) and by_proxy.status is not None
+            if trio.current_time() >= deadline or (by_proxy.is_busy and by_proxy.retry_after is not None):
+                raise  # a relay that is busy says for how long
+            # Whoever took this machine home has no use for the office's proxy; and what answered may be that.
             try:
                 return await self._dial(deadline)
-            except DialRefused as refused:
-                refused.reason = f"{no_tunnel.reason}; and directly, {refused.reason}"
+            except DialRefused as directly:
+                by_proxy.reason = directly.reason = f"{by_proxy.reason}; and directly, {directly.reason}"
+                if answered:
+                    raise by_proxy from directly
                 raise
-        return await self._dial(deadline, stream)
 
     async def dial_tried(self) -> WebSocketTransport:
         """Open one over which a ping has come back: some networks pass an upgrade, and nothing after it."""
-        transport = await self.dial()
-        with trio.move_on_after(self._settings.dial_timeout):
-            if await transport.is_answered():
-                return transport
-        await transport.aclose()
-        raise DialTimedOut(f"{self._host} answered the upgrade, and nothing came after it", stage="upgrade")
+        return await self._answered(await self.dial(), trio.current_time() + PING_S)
+
+    async def _answered(self, transport: WebSocketTransport, deadline: float) -> WebSocketTransport:
+        try:
+            with trio.CancelScope(deadline=deadline):
+                if await transport.is_answered():
+                    return transport
+            raise DialTimedOut(f"{self._host} took the upgrade, and nothing came after it", stage="upgrade")
+        except BaseException:
+            transport.drop()
+            raise
 
     async def _tunnel(self, proxy: str) -> WatchedStream:
         """A stream to the host through its proxy, TLS and all."""
@@ -165,10 +177,11 @@ class WebSocketDialer:
         if not self._tls:
             return WatchedStream(stream, tcp, peer, self._settings.send_timeout)
         context = self._settings.tls or ssl.create_default_context()
-        secured = trio.SSLStream(stream, context, server_hostname=self._host, https_compatible=True)
         try:
+            secured = trio.SSLStream(stream, context, server_hostname=self._host, https_compatible=True)
             await secured.do_handshake()
-        except (trio.BrokenResourceError, OSError) as error:
+        except (trio.BrokenResourceError, OSError, ValueError) as error:
+            # A name that cannot be in a certificate is a ValueError.
             tcp.close()
             raise TlsFailed(f"TLS with {self._host} failed: {error.__cause__ or error}") from error
         except BaseException:
@@ -235,7 +248,7 @@ class WebSocketTransport:
             except ConnectionClosed:
                 self._raise_ended()
             if isinstance(message, str):
-                self._break("the peer sent text, where only binary messages may come")
+                self._stream.break_off("the peer sent text, where only binary messages may come")
                 self._raise_ended()
             if not message:
                 self._peer_finished = True
@@ -274,9 +287,13 @@ class WebSocketTransport:
                 with trio.move_on_after(self._settings.close_timeout):
                     await self._socket.aclose()
         finally:
-            self._stream.abort()
-            self._scope.cancel()
+            self.drop()
         await trio.lowlevel.checkpoint()
+
+    def drop(self) -> None:
+        """Drop the connection at once."""
+        self._stream.abort()
+        self._scope.cancel()
 
     async def _send(self, *messages: bytes) -> None:
         with self._sending:
@@ -289,9 +306,6 @@ class WebSocketTransport:
                 if self._closed:
                     raise trio.ClosedResourceError("this transport was closed here") from None
                 raise trio.BrokenResourceError(self._stream.broken or "the peer has gone") from None
-
-    def _break(self, reason: str) -> None:
-        self._stream.break_off(reason)
 
     def _raise_ended(self) -> NoReturn:
         if self._closed:
@@ -338,7 +352,8 @@ class WebSocketTransport:
                         task_status.started()
                         nursery.start_soon(self._keep_alive, nursery)
         except* ConnectionRejected as rejected:
-            refusal = _refusal(self.peer, _first(rejected))
+            first = _first(rejected)
+            refusal = refusal_of(self.peer, first.status_code, first.headers)
         except* Exception as failed:  # noqa: BLE001
             # The one boundary: whatever a relay makes trio-websocket stumble over ends this connection,
             # never the program around it. (A ping that crosses our close makes it raise, for one.)
@@ -367,7 +382,7 @@ class WebSocketTransport:
                 await self._stream.ended.wait()
             now = trio.current_time()
             if now - self._stream.waiting_since > liveness.dead_after:
-                self._break(f"the peer fell silent for {liveness.dead_after:g} s")
+                self._stream.break_off(f"the peer fell silent for {liveness.dead_after:g} s")
             elif now >= next_ping:
                 next_ping = now + liveness.ping_interval
                 count += 1
@@ -382,15 +397,3 @@ class WebSocketTransport:
 def _first(group: BaseExceptionGroup[ConnectionRejected]) -> ConnectionRejected:
     error = group.exceptions[0]
     return _first(error) if isinstance(error, BaseExceptionGroup) else error
-
-
-def _refusal(peer: str, rejected: ConnectionRejected) -> UpgradeRefused:
-    retry_after: float | None = None
-    for name, value in rejected.headers:
-        if name.lower() == b"retry-after" and value.isdigit() and len(value) < 6:
-            retry_after = float(value)
-    return UpgradeRefused(
-        f"{peer} answered the upgrade with HTTP status {rejected.status_code}",
-        status=rejected.status_code,
-        retry_after=retry_after,
-    )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import trio
+import trustme
 
 from taskferry_apps import relay_probe
 from taskferry_apps.cli import asking, doctor_network
@@ -21,7 +22,12 @@ from taskferry_apps.relay_probe import Probed
 from taskferry_apps.system import now
 from taskferry_protocol.records import Generation
 from taskferry_stores.sqlite import back_up_relay, manifest_path, open_relay_store
+from taskferry_transports.guarded_server import GuardConfig
 from tests.telemetry.collector import collecting
+from tests.transports.lying_server import said, serving
+from tests.transports.pairs import running
+from tests.transports.raw import make_app
+from tests.transports.test_tunnel import serverside, tunnels
 
 from .test_ops_pages import served
 
@@ -73,6 +79,53 @@ async def test_a_relay_that_answers_though_a_proxy_is_down_is_looked_at(
     assert found["proxy"].level == "warn"
     assert "refused" in found["proxy"].text.lower()
     assert {found[name].level for name in ("TLS", "relay from here", "WebSocket", "status")} <= {"ok", "warn"}
+
+
+async def test_a_relay_that_answers_though_a_proxy_is_not_trusted_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Daemons tell that proxy nothing, and dial the relay directly, which they do trust."""
+    async with (
+        served(tmp_path) as site,
+        tunnels(9, serverside(trustme.CA(), "127.0.0.1")) as (proxy, port),
+    ):
+        monkeypatch.setattr(asking, "proxy_for", lambda _: f"https://127.0.0.1:{port}")
+        found = await reached(site.url)
+        assert proxy.asked == []
+    assert found["proxy"].level == "warn"
+    assert "certificate" in found["proxy"].text
+    assert found["relay from here"].level == "ok"
+
+
+async def test_a_relay_that_is_not_trusted_through_a_proxy_is_looked_at_by_no_other_way(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As no daemon dials it then."""
+    stranger = GuardConfig(tls=serverside(trustme.CA(), "127.0.0.1"))
+    async with running(make_app(), stranger) as bound, tunnels(bound.port) as (_, port):
+        monkeypatch.setattr(asking, "proxy_for", lambda _: f"http://127.0.0.1:{port}")
+        monkeypatch.setattr(doctor_network, "is_proxied", lambda _: True)
+        found = await reached(f"https://127.0.0.1:{bound.port}")
+    assert found["relay from here"].level == "fail"
+    assert "certificate" in found["relay from here"].text
+    assert "proxy" not in found
+
+
+async def test_of_what_a_proxy_answers_the_number_alone_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own words may be any; the number says what to do."""
+
+    async def refuses(stream: trio.SocketStream) -> None:
+        await stream.receive_some(65_536)
+        await stream.send_all(said(b"", "407 Call blah for help"))
+        await stream.aclose()
+
+    async with serving(refuses) as proxy:
+        monkeypatch.setattr(asking, "proxy_for", lambda _: proxy)
+        monkeypatch.setattr(doctor_network, "is_proxied", lambda _: True)
+        found = await reached("https://127.0.0.1:9")
+    assert found["relay from here"].level == "fail"
+    assert "HTTP status 407: it wants a user and a password" in found["relay from here"].text
+    assert not [look for look in found.values() if "blah" in look.text]
 
 
 async def test_an_address_that_the_relay_does_not_know_is_said(tmp_path: Path) -> None:
@@ -164,8 +217,8 @@ def test_each_trouble_has_its_next_step(database: Path, tmp_path: Path) -> None:
     assert found["relay from here at 127.0.0.1:9"].level == "fail"
     for look in found.values():
         assert look.remedy or look.level == "ok" or look.check == "database"
-    said = json.loads(manifest_path(backup).read_text())
-    manifest_path(backup).write_text(json.dumps(said | {"size": "large"}))
+    manifest = json.loads(manifest_path(backup).read_text())
+    manifest_path(backup).write_text(json.dumps(manifest | {"size": "large"}))
     assert looked(database, backup)["backup"].level == "fail"
     assert looked(database, tmp_path / "none.db")["backup"].level == "fail"
     assert looked(tmp_path / "nothing.db")["database"].level == "fail"

@@ -219,6 +219,20 @@ async def test_after_our_close_everything_is_closed(pair, direction):
 
 
 @pytest.mark.parametrize("direction", ["near", "far"])
+async def test_after_our_close_nothing_more_is_taken_of_a_peer_that_had_finished(pair, direction):
+    """Whoever closed wants nothing more, although the other side had ended before with something in hand."""
+    end, other = getattr(pair, direction), pair.far if direction == "near" else pair.near
+    with trio.fail_after(PATIENCE):
+        await other.send(b"one", b"two")
+        await other.send_eof()
+        assert await end.receive() == b"one"
+        await wait_all_tasks_blocked(0.3)
+        await end.aclose()
+        with pytest.raises(trio.ClosedResourceError):
+            await end.receive()
+
+
+@pytest.mark.parametrize("direction", ["near", "far"])
 async def test_close_ends_a_call_under_way(pair, direction):
     """A task that waits for a frame is told when another task closes the transport."""
     end = getattr(pair, direction)

@@ -14,9 +14,11 @@ import trustme
 from taskferry_transports.fallback import FallbackDialer
 from taskferry_transports.guarded_server import GuardConfig
 from taskferry_transports.longpoll_client import LongPollDialer, LongPollSettings
+from taskferry_transports.memory import memory_pair
 from taskferry_transports.port import (
     DialRefused,
     DialTimedOut,
+    Liveness,
     PlaintextForbidden,
     ProxyUnusable,
     TlsFailed,
@@ -265,6 +267,14 @@ async def test_a_proxy_that_is_not_trusted_is_told_nothing(monkeypatch, nobody):
     assert proxy.asked == []
 
 
+async def test_polling_names_a_proxy_with_tls_where_it_may_be_what_is_not_trusted(monkeypatch):
+    """Whoever looks for the fault at the relay alone would not find it."""
+    async with tunnels(9, serverside(trustme.CA(), "127.0.0.1")) as (_, port), trio.open_nursery() as nursery:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://127.0.0.1:{port}")
+        with pytest.raises(TlsFailed, match=r"TLS with relay.invalid or the proxy that is set for it"):
+            await LongPollDialer(nursery, LongPollSettings("https://relay.invalid/x")).dial()
+
+
 async def test_a_proxy_makes_no_address_safe_that_is_not():
     """What runs through a tunnel without TLS, the proxy reads."""
     settings = WebSocketSettings("ws://relay.invalid/v1/ws", proxy_for=lambda _: "http://127.0.0.1:9")
@@ -337,3 +347,96 @@ async def test_a_relay_is_polled_by_a_proxy_that_refuses_tunnels(monkeypatch):
         b"CONNECT relay.invalid:80 HTTP/1.1",
         b"POST http://relay.invalid/link/open HTTP/1.1",
     ]
+
+
+async def test_a_name_that_no_certificate_can_have_is_a_refused_dial():
+    """A proxy opens a tunnel to anything; what TLS cannot ask for is no relay's, and ends no daemon."""
+    async with lying(OPENED + b"\r\n", closes=False) as url:
+        refused = await refusal(by("wss://.relay.invalid/v1/ws", url))
+    assert isinstance(refused, Unreachable)
+
+
+async def test_a_tunnel_that_passes_the_upgrade_alone_is_left_for_polling(leaping_clock):
+    """Some proxies look into what they carry, and hold back what follows: no session would ever open."""
+    async with running(make_app(), GuardConfig()) as bound:
+
+        async def passes_the_head(stream):
+            await stream.receive_some(65_536)
+            await stream.send_all(OPENED + b"\r\n")
+            async with await trio.open_tcp_stream("127.0.0.1", bound.port) as behind:
+                await behind.send_all(await stream.receive_some(65_536))
+                await stream.send_all(await behind.receive_some(65_536))
+                await trio.sleep_forever()
+
+        async with serving(passes_the_head) as url, trio.open_nursery() as nursery:
+            began = trio.current_time()
+            settings = by(f"ws://127.0.0.1:{bound.port}/echo", url)
+            dialer = FallbackDialer(WebSocketDialer(nursery, settings), Polls())
+            assert await dialer.dial() is POLLED
+            assert trio.current_time() - began < 11
+            assert "nothing came after it" in dialer.reason
+            with trio.fail_after(5), trio.move_on_after(1) as given_up:
+                await WebSocketDialer(nursery, settings).dial()
+            assert given_up.cancelled_caught
+            await until_ended(nursery)
+
+
+@asynccontextmanager
+async def inspecting(answer: bytes):
+    """A proxy that ends all TLS itself, and answers what it is asked in there; its settings are trusted."""
+    companys = trustme.CA()
+    trusting = ssl.create_default_context()
+    companys.configure_trust(trusting)
+
+    async def serve(stream):
+        await stream.receive_some(65_536)
+        await stream.send_all(OPENED + b"\r\n")
+        inner = trio.SSLStream(stream, serverside(companys, "localhost"), server_side=True)
+        await inner.receive_some(65_536)
+        await inner.send_all(answer)
+        await inner.aclose()
+
+    async with serving(serve) as url:
+        yield url, trusting, serverside(companys, "localhost")
+
+
+@pytest.mark.parametrize("page", [said(b"", "403 No"), said(b"", "503 No"), b"HTTP/1.1 200 OK\r\n\r\n"])
+async def test_where_a_page_of_the_proxys_answers_the_relay_is_dialled_directly(page):
+    """A company's proxy that looks into TLS has one for what it does not reach, such as a relay near by."""
+    async with (
+        inspecting(page) as (url, trusting, tls),
+        running(make_app(), GuardConfig(tls=tls)) as bound,
+    ):
+        assert await echoes(by(f"wss://localhost:{bound.port}/echo", url, tls=trusting))
+
+
+BUSY = b"HTTP/1.1 503 No\r\nRetry-After: 5\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("page", "status"), [(said(b"", "404 No"), 404), (BUSY, 503)])
+async def test_a_refused_upgrade_is_told_of_where_nobody_is_reached_directly(page, status, nobody):
+    """What answered says more than what does not; and who is busy is asked but once."""
+    far = nobody.replace("ws://127.0.0.1", "wss://localhost")
+    async with inspecting(page) as (url, trusting, _):
+        refused = await refusal(by(far, url, tls=trusting))
+    assert isinstance(refused, UpgradeRefused)
+    assert refused.status == status
+    assert ("and directly, cannot connect" in refused.reason) is (status != 503)
+
+
+POLLED = memory_pair(liveness=Liveness()).left
+
+
+class Polls:
+    """Where a relay is polled."""
+
+    async def dial(self):
+        """As it is here."""
+        return POLLED
+
+
+async def until_ended(nursery):
+    """Wait until nothing runs in a nursery: no link is left that nobody has."""
+    with trio.fail_after(30):
+        while nursery.child_tasks:
+            await trio.sleep(0.1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -178,6 +179,65 @@ async def test_it_waits_for_a_quiet_moment_and_not_for_ever():
         await link.over.wait()
         assert tried.at[0] - began == pytest.approx(930)
         nursery.cancel_scope.cancel()
+
+
+@in_days
+async def test_what_is_asked_while_one_is_dialled_is_answered_before_the_link_is_left():
+    """A dial takes seconds; but no longer than the relay keeps a link on which nothing is said."""
+    for answered, leaves in ((1.0, 1.0), (60.0, 2.0)):
+        link, stood = Polled(), trio.Event()
+
+        async def tried(link=link, stood=stood):
+            await trio.sleep(5)
+            link.quiet = trio.Event()
+            stood.set()
+            return a_websocket()
+
+        async def answer(link=link, stood=stood, answered=answered):
+            await stood.wait()
+            await trio.sleep(answered)
+            link.quiet.set()
+
+        async with trio.open_nursery() as nursery:
+            again = WebSocketAgain(nursery, tried, network=lambda: "here")
+            again.look_beside(link)
+            nursery.start_soon(answer)
+            await stood.wait()
+            stands_since = trio.current_time()
+            await link.over.wait()
+            assert trio.current_time() - stands_since == pytest.approx(leaves)
+            assert again.stands
+            nursery.cancel_scope.cancel()
+
+
+@in_days
+async def test_whoever_moves_in_the_midst_of_a_try_tries_anew():
+    """It was made from neither network; and whoever moves all the time tries once a minute, no more."""
+    at: list[float] = []
+
+    async def tried():
+        at.append(trio.current_time())
+        raise Unreachable("the cable is out")
+
+    async with trio.open_nursery() as nursery:
+        WebSocketAgain(nursery, tried, network=lambda: len(at) if len(at) < 20 else 20).look_beside(Polled())
+        await trio.sleep(HOUR)
+        nursery.cancel_scope.cancel()
+    assert at[0] == pytest.approx(900)
+    assert [round(after - before) for before, after in pairwise(at[:22])] == [60] * 20 + [900]
+
+
+@in_days
+async def test_links_that_began_together_do_not_try_together():
+    """Whom a relay lost at once would all be back at once for ever."""
+    numbers, tried = iter([0.0, 0.5, 1.0, 0.0]), Tried(Unreachable("no"))
+    async with trio.open_nursery() as nursery:
+        WebSocketAgain(nursery, tried, network=lambda: "here", jitter=lambda: next(numbers)).look_beside(
+            Polled()
+        )
+        await trio.sleep(900 + 2_250 + 5_400 + 1)
+        nursery.cancel_scope.cancel()
+    assert tried.at == pytest.approx([900, 900 + 2_250, 900 + 2_250 + 5_400])
 
 
 @in_days

@@ -50,8 +50,9 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
     import httpx
 
     from taskferry_transports.port import ProxyUnusable
+    from taskferry_transports.proxies import proxy_for
 
-    from .asking import look_at
+    from .asking import look_at, why
 
     began = time.time()
     try:
@@ -69,7 +70,7 @@ def relay_from_here(url: str, *, clock: bool, authorities: Path | None = None) -
         )
         if secure and proxied:
             yield _BY_PROXY
-        yield Look("relay from here", "fail", f"{text}: {reason_of(error)}", remedy)
+        yield Look("relay from here", "fail", f"{text}: {why(error, proxy_for(base))}", remedy)
         return
     if seen.passed_over:
         text = f"{base} does not answer through the proxy that is set for it: {seen.passed_over}"

@@ -108,7 +108,7 @@ def routes(nursery: trio.Nursery, authorities: Path | None = None) -> RouteTo:
         websocket = WebSocketDialer(
             nursery, WebSocketSettings(f"{'wss' if secure else 'ws'}://{base}/v1/ws", tls)
         )
-        again = WebSocketAgain(nursery, websocket.dial_tried)
+        again = WebSocketAgain(nursery, websocket.dial_tried, jitter=system.jitter)
         dialer = FallbackDialer(websocket, longpoll, apart=lambda: longpoll.by_proxy, again=again)
 
         def notice() -> str:
