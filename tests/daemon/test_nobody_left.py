@@ -110,7 +110,8 @@ async def test_a_task_is_taken_back_after_its_connection_and_the_peer_hears_of_i
         await disconnected(a)
         sent = await act(a, task, "cancel")
         assert sent.state == "cancelled"
-        assert "@bob/writer may never hear of it" in sent.warnings[-1]
+        (warning,) = sent.warnings
+        assert "@bob/writer may never hear of it" in warning
         await on_rung(a, sent.message, "failed")
         assert (await b.task(OWNER, task.hex())).summary.state == "sent"
         await connect(a, b, "requester", "@bob/writer")

@@ -57,12 +57,14 @@ async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None)
     version = None
     if isinstance(posted.content.body, ArtifactSubmit):
         version = next((v.number for v in held.view.versions if v.hash == posted.hash), None)
-    notes = (await _lost_before(core, posted, held), await _unheard(core, posted))
+    lost, unheard = await _lost_before(core, posted, held), await _unheard(core, posted)
+    # Where nobody hears of it, nothing else is to be said of when it gets there.
+    warnings = (unheard,) if unheard else base.warnings
     return Sent(
         base.message,
         base.conversation,
         base.delivery,
-        (*base.warnings, *filter(None, notes)),
+        (*warnings, lost) if lost else warnings,
         held.task,
         state_shown(state, base.delivery if held.task == posted.hash else None),
         version,
