@@ -14,6 +14,7 @@ from taskferry_apps.daemon import sharing
 from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.entering import Pending
 from taskferry_apps.daemon.keys import make_keys
+from taskferry_apps.daemon.served import settle_served
 from taskferry_apps.daemon.service import Daemon
 from taskferry_apps.daemon.sharing import History, Job
 from taskferry_protocol import accounts
@@ -138,3 +139,25 @@ async def say(daemon: Daemon, mine: str, peer: str, text: str) -> None:
 async def alarms_of(daemon: Daemon) -> str:
     """All standing alarms."""
     return "\n".join((await daemon.status()).alarms)
+
+
+async def brought_up(first: Daemon, second: Daemon | None = None) -> None:
+    """Wait until the first machine has given the second one its history, which is of the account then."""
+
+    async def done() -> bool:
+        if second is not None and (second._core.account is None or not await second.agents(OWNER)):
+            return False
+        return not await first._sharing.jobs()
+
+    await until(done)
+
+
+async def leave_to(first: Daemon, agent: str, device: DeviceId) -> None:
+    """From now on another machine alone serves the agent."""
+    core = first._core
+    async with core.lock:
+        draft = Draft(core)
+        before = await draft.own_log()
+        alone = accounts.set_agent(before.state, agent, (device,), at=draft.now, by=core.manage)
+        await settle_served(draft, before, await first._owner.extend(draft, alone))
+        await draft.commit()

@@ -6,7 +6,7 @@ from taskferry_apps.daemon.port import Caller, NewAgent
 from taskferry_apps.daemon.service import Daemon
 from tests.daemon.worlds import OWNER, Machine, a_world, ask, connect, in_state, set_up, until
 
-from .machines import link_to, log_of
+from .machines import brought_up, link_to, log_of
 
 REQUESTER = Caller(frozenset({"requester"}))
 
@@ -61,11 +61,7 @@ async def test_a_machine_that_is_linked_later_tells_the_agents_of_a_name_apart()
             machine = Machine("alice2")
             await link_to(world, first, machine)
             async with world.running(machine) as second:
-
-                async def brought_up():
-                    return second._core.account is not None and not await first._sharing.jobs()
-
-                await until(brought_up)
+                await brought_up(first, second)
                 await has(second, task, old, new)
                 for daemon in (first, second):
                     whose = await shown(daemon)
@@ -90,12 +86,7 @@ async def test_a_machine_that_was_away_tells_them_apart_once_it_hears_of_it():
             machine = Machine("alice2")
             await link_to(world, first, machine)
             async with world.running(machine) as second:
-
-                async def brought_up():
-                    is_in = second._core.account is not None and await second.agents(OWNER)
-                    return is_in and not await first._sharing.jobs()
-
-                await until(brought_up)
+                await brought_up(first, second)
                 old = await tell(bob, "to the first")
                 await has(second, old)
             new = await anew(first, bob)

@@ -17,7 +17,6 @@ from taskferry_apps.daemon.ending import end_withdrawn
 from taskferry_apps.daemon.own_news import UNTOLD, announce, heard_of, note_lately_signed, note_untold
 from taskferry_apps.daemon.port import DaemonRefusal
 from taskferry_apps.daemon.publications import Publication, Subject, noted
-from taskferry_apps.daemon.served import settle_served
 from taskferry_apps.daemon.service import Daemon
 from taskferry_protocol import accounts, calls
 from taskferry_protocol.accounts import AccountLog, set_agent
@@ -30,7 +29,7 @@ from taskferry_protocol.records import DeferOutbox, DropSetting, Generation, Put
 from tests.daemon.forger import Forger, codes, forging
 from tests.daemon.worlds import OWNER, a_world, connected, texts, until
 
-from .machines import Pair, a_pair, log_of, say
+from .machines import Pair, a_pair, brought_up, leave_to, log_of, say
 
 
 async def _behind(forger: Forger) -> AccountLog:
@@ -236,19 +235,8 @@ async def test_peers_hear_of_an_agent_that_went_with_a_machine_also_where_that_w
     """The news ends what they had with this owner, and the relay carries it while that stands there."""
     async with a_pair() as pair:
         core = pair.first._core
-
-        async def brought_up() -> bool:
-            return not await pair.first._sharing.jobs()
-
-        await until(brought_up)
-        async with core.lock:
-            draft = Draft(core)
-            before = await draft.own_log()
-            alone = accounts.set_agent(
-                before.state, "requester", (pair.device,), at=draft.now, by=core.manage
-            )
-            await settle_served(draft, before, await pair.first._owner.extend(draft, alone))
-            await draft.commit()
+        await brought_up(pair.first)
+        await leave_to(pair.first, "requester", pair.device)
         length = (await log_of(pair.first)).state.length
         await until(lambda: _knows(pair, length))
         await _break_off(pair)

@@ -6,10 +6,7 @@ import pytest
 import trio
 
 from taskferry_apps.daemon import withdrawing
-from taskferry_apps.daemon.draft import Draft
 from taskferry_apps.daemon.port import GrantChange, NewAgent
-from taskferry_apps.daemon.served import settle_served
-from taskferry_protocol import accounts
 from taskferry_protocol.envelope import Envelope
 from taskferry_protocol.ids import sha256
 from taskferry_protocol.messages import MessageClass
@@ -17,7 +14,7 @@ from taskferry_protocol.records import PutToken, TokenRecord
 from tests.daemon.worlds import OWNER, Machine, a_world, connect, set_up, until
 
 from .courier import Courier
-from .machines import a_pair, link_to, log_of
+from .machines import a_pair, brought_up, leave_to, link_to, log_of
 
 
 async def test_a_credential_on_another_machine_stops_too():
@@ -81,11 +78,7 @@ async def test_a_machine_that_was_away_takes_the_next_agent_of_that_name_for_ano
 async def test_a_machine_that_may_sign_nothing_hears_of_the_ends_though_the_peers_do_not():
     """What the agent itself says of them is believed by nobody once it is withdrawn, and may come late."""
     async with a_pair(manage=False) as pair:
-
-        async def brought_up():
-            return not await pair.first._sharing.jobs()
-
-        await until(brought_up)
+        await brought_up(pair.first)
         device = pair.first._core.device
 
         def keeps(envelope: Envelope) -> bool:
@@ -125,12 +118,7 @@ async def test_what_another_machine_had_asked_for_a_former_agent_connects_nobody
             machine = Machine("alice2")
             await link_to(world, first, machine)
             async with world.running(machine) as second:
-
-                async def brought_up():
-                    is_in = second._core.account is not None and await second.agents(OWNER)
-                    return is_in and not await first._sharing.jobs()
-
-                await until(brought_up)
+                await brought_up(first, second)
             second = await world.open_daemon(machine)
             await second.request_connection(OWNER, "requester", "@bob/helper", "May I?")
             await first.withdraw_agent(OWNER, "requester")
@@ -158,22 +146,12 @@ async def test_peers_hear_that_an_agent_went_with_the_last_machine_that_served_i
     async with a_pair() as pair:
         core = pair.first._core
 
-        async def brought_up():
-            return not await pair.first._sharing.jobs()
-
         async def heard():
             log = await pair.bob._core.logs.get(core.own)
             return log is not None and log.position == (await log_of(pair.first)).position
 
-        await until(brought_up)
-        async with core.lock:
-            draft = Draft(core)
-            before = await draft.own_log()
-            alone = accounts.set_agent(
-                before.state, "requester", (pair.device,), at=draft.now, by=core.manage
-            )
-            await settle_served(draft, before, await pair.first._owner.extend(draft, alone))
-            await draft.commit()
+        await brought_up(pair.first)
+        await leave_to(pair.first, "requester", pair.device)
         await until(heard)
         await pair.first.devices.revoke(OWNER, pair.device.hex(), "stolen", True)
         await until(heard)

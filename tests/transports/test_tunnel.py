@@ -118,13 +118,19 @@ async def test_a_proxy_is_asked_for_a_tunnel_with_its_credentials_and_nothing_mo
     assert proxy.asked == [head.encode()]
 
 
-async def test_a_proxy_with_tls_carries_tls_to_the_relay(tmp_path, monkeypatch):
-    """The proxy proves itself by the system's authorities, the relay through it by those named for it."""
+def authorities(folder, monkeypatch) -> tuple[trustme.CA, trustme.CA, ssl.SSLContext]:
+    """A company's authority, which the system knows; a relay's; and what trusts the two."""
     companys, relays = trustme.CA(), trustme.CA()
-    companys.cert_pem.write_to_path(tmp_path / "company.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "company.pem"))
+    companys.cert_pem.write_to_path(folder / "company.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "company.pem"))
     trusting = ssl.create_default_context()
     relays.configure_trust(trusting)
+    return companys, relays, trusting
+
+
+async def test_a_proxy_with_tls_carries_tls_to_the_relay(tmp_path, monkeypatch):
+    """The proxy proves itself by the system's authorities, the relay through it by those named for it."""
+    companys, relays, trusting = authorities(tmp_path, monkeypatch)
     guard = GuardConfig(tls=serverside(relays, "localhost"))
     async with (
         running(make_app(), guard) as bound,
@@ -137,11 +143,7 @@ async def test_a_proxy_with_tls_carries_tls_to_the_relay(tmp_path, monkeypatch):
 
 async def test_polling_trusts_a_proxy_with_tls_as_a_websocket_does(tmp_path, monkeypatch):
     """A company's proxy proves itself by the company's authority, which the system knows."""
-    companys, relays = trustme.CA(), trustme.CA()
-    companys.cert_pem.write_to_path(tmp_path / "company.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "company.pem"))
-    trusting = ssl.create_default_context()
-    relays.configure_trust(trusting)
+    companys, relays, trusting = authorities(tmp_path, monkeypatch)
     guard = GuardConfig(tls=serverside(relays, "relay.invalid"))
     async with (
         running(make_app(), guard) as bound,
