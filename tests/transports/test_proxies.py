@@ -116,8 +116,8 @@ def macos(monkeypatch):
     """A Mac with a proxy in its system's settings, which except some hosts, and with no variable set."""
     settings = types.ModuleType("_scproxy")
     excepted = ["*.Local", "169.254/16", "10.1", "relay.example", "*.lan.example", None, "fd00::/8", "x/y"]
-    read = lambda: {"exclude_simple": True, "exceptions": excepted}  # noqa: E731
-    monkeypatch.setattr(settings, "_get_proxy_settings", read, raising=False)
+    answer = {"exclude_simple": True, "exceptions": excepted}
+    monkeypatch.setattr(settings, "_get_proxy_settings", lambda: answer, raising=False)
     monkeypatch.setitem(sys.modules, "_scproxy", settings)
     named = {"https": "http://127.0.0.1:9"}
     monkeypatch.setattr(proxies, "getproxies", lambda: getproxies_environment() or named)

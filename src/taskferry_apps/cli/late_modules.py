@@ -1,4 +1,7 @@
-"""Packages that are loaded when something of them is first used, and not where they are only named."""
+"""Packages that are loaded when something of them is first used, and not where they are only named.
+
+For programs that look into them by one thread first: a second one would not wait until they are loaded.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,9 @@ class _Late(ModuleType):
 
     def __getattr__(self, name: str) -> object:
         spec = self.__spec__
-        assert spec is not None and spec.loader is not None  # noqa: PT018, S101 - it was found
-        self.__class__ = ModuleType  # type: ignore[assignment]
+        if spec is None or spec.loader is None:
+            raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+        object.__setattr__(self, "__class__", ModuleType)
         self.__path__ = spec.submodule_search_locations or []
         spec.loader.exec_module(self)
         return getattr(self, name)

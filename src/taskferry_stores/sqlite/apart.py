@@ -12,18 +12,18 @@ from taskferry_protocol.records.forgetting import SetApart
 
 __all__ = ["set_apart"]
 
-#: What stays with the name: tables and their columns.
+#: What stays with the name.
 _OF_NAME: Final = (
-    ("connections", "mine"),
-    ("connections", "peer"),
-    ("grants", "grantor"),
-    ("rates", "from_agent"),
-    ("rates", "to_agent"),
-    ("cards", "agent"),
-    ("outbox", "target"),
-    ("sequences", "target"),
-    ("peer_words", "mine"),
-    ("peer_words", "peer"),
+    "UPDATE connections SET mine = ? WHERE mine = ?",
+    "UPDATE connections SET peer = ? WHERE peer = ?",
+    "UPDATE grants SET grantor = ? WHERE grantor = ?",
+    "UPDATE rates SET from_agent = ? WHERE from_agent = ?",
+    "UPDATE rates SET to_agent = ? WHERE to_agent = ?",
+    "UPDATE cards SET agent = ? WHERE agent = ?",
+    "UPDATE outbox SET target = ? WHERE target = ?",
+    "UPDATE sequences SET target = ? WHERE target = ?",
+    "UPDATE peer_words SET mine = ? WHERE mine = ?",
+    "UPDATE peer_words SET peer = ? WHERE peer = ?",
 )
 
 
@@ -38,8 +38,8 @@ def set_apart(connection: sqlite3.Connection, change: SetApart) -> None:
         (fresh,) = execute(
             "INSERT INTO agents (account, name) VALUES (?, ?) RETURNING n", (change.agent.account, name)
         ).fetchone()
-        for table, column in _OF_NAME:
-            execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (fresh, row[0]))  # noqa: S608
+        for stays in _OF_NAME:
+            execute(stays, (fresh, row[0]))
         execute("UPDATE tasks SET open = 0 WHERE mine = ? AND open", row)
         execute("UPDATE tasks SET open = 0 WHERE peer = ? AND open", row)
         execute("DELETE FROM receipts_owed WHERE mine = ?", row)
