@@ -6,7 +6,7 @@ import pytest
 
 from taskferry_apps.daemon.core import Core
 from taskferry_apps.daemon.draft import Draft
-from taskferry_apps.daemon.port import DaemonRefusal, TaskAction
+from taskferry_apps.daemon.port import DaemonRefusal, GrantChange, TaskAction
 from taskferry_protocol import accounts
 from taskferry_protocol.accounts import AccountLog
 from taskferry_protocol.ids import Instant
@@ -116,3 +116,35 @@ async def test_a_task_is_taken_back_after_its_connection_and_the_peer_hears_of_i
         assert (await b.task(OWNER, task.hex())).summary.state == "sent"
         await connect(a, b, "requester", "@bob/writer")
         await in_state(b, task, "cancelled")
+
+
+async def test_a_task_is_taken_back_though_its_peer_takes_nothing_now():
+    """Its owner has narrowed the permission: the end counts here at once, and goes there once it may."""
+    async with a_pair() as (_, a, b):
+        task = await ask(a, "requester", "@bob/writer")
+        await in_state(b, task, "sent")
+        await b.set_permissions(OWNER, ("writer", "@alice/requester"), GrantChange(classes=("message",)))
+
+        async def narrowed():
+            (bond,) = await a.connections(OWNER, "accepted", "")
+            return bond.received is not None and bond.received.classes == ("message",)
+
+        await until(narrowed)
+        sent = await act(a, task, "cancel")
+        assert sent.state == "cancelled"
+        await on_rung(a, sent.message, "failed")
+        wider = GrantChange(classes=("message", "task"))
+        await b.set_permissions(OWNER, ("writer", "@alice/requester"), wider)
+        await in_state(b, task, "cancelled")
+
+
+async def test_a_machine_that_was_put_out_ends_no_task():
+    """Whoever has it would only waste what its owner's other machines do."""
+    async with a_pair() as (_, a, b):
+        task = await ask(a, "requester", "@bob/writer")
+        await in_state(b, task, "sent")
+        await a.devices.revoke(OWNER, a._core.device.hex(), "stolen", lose=True)
+        with pytest.raises(DaemonRefusal) as refused:
+            await act(a, task, "cancel")
+        assert refused.value.code == "device-gone"
+        assert (await a.task(OWNER, task.hex())).summary.state == "sent"

@@ -78,6 +78,19 @@ async def held(daemon):
     return states, bool(await daemon._core.store.accounts_named(("alice",)))
 
 
+async def asked_by(world, bob, names):
+    """Each of these has asked Bob for a connection, and went."""
+    for number, name in enumerate(names, 1):
+        async with world.running(Machine(name)) as stranger:
+            await set_up(stranger, name, "requester")
+            await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
+
+            async def there(count=number):
+                return len(await bob.connections(OWNER, "", "")) == count
+
+            await until(there)
+
+
 async def test_who_asked_in_vain_is_forgotten_a_month_after_the_request_has_expired(autojump_clock):
     """The connection, the message, the account and its name; until then all of it is there."""
     async with strangers() as (forger, bob):
@@ -261,15 +274,7 @@ async def test_of_those_who_stay_for_what_is_held_against_them_the_oldest_go(kin
         bob = await stack.enter_async_context(world.running(Machine("bob", store=store)))
         await set_up(bob, "bob", "writer")
         core, names = bob._core, ("alice", "carol", "dave")
-        for number, name in enumerate(names, 1):
-            async with world.running(Machine(name)) as stranger:
-                await set_up(stranger, name, "requester")
-                await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
-
-                async def there(count=number):
-                    return len(await bob.connections(OWNER, "", "")) == count
-
-                await until(there)
+        await asked_by(world, bob, names)
         known = {name: found.record.account for name, found in (await store.accounts_named(names)).items()}
         async with core.lock:
             draft = Draft(core)
@@ -302,15 +307,7 @@ async def in_vain(*names):
     """Bob's daemon, which has not answered those who asked; and their accounts."""
     async with a_world() as world, world.running(Machine("bob")) as bob:
         await set_up(bob, "bob", "writer")
-        for number, name in enumerate(names, 1):
-            async with world.running(Machine(name)) as stranger:
-                await set_up(stranger, name, "requester")
-                await stranger.request_connection(OWNER, "requester", "@bob/writer", "May I?")
-
-                async def there(count=number):
-                    return len(await bob.connections(OWNER, "", "")) == count
-
-                await until(there)
+        await asked_by(world, bob, names)
         known = await bob._core.store.accounts_named(names)
         yield world, bob, {name: found.record.account for name, found in known.items()}
 

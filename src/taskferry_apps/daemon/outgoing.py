@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Final
 
 from taskferry_protocol.envelope import parse_envelope
 from taskferry_protocol.errors import RejectCode
@@ -27,8 +26,6 @@ from .unserved import PUT_OUT
 from .views import Delivery, Sent
 
 __all__ = ["posted_as", "posted_before", "sent", "sent_each"]
-
-_ENDS: Final = frozenset(kind.value for kind in ENDING)
 
 
 async def posted_before(core: Core) -> Posted | None:
@@ -74,7 +71,7 @@ async def sent(core: Core, link: Link, posted: Posted, held: Held | None = None)
 async def _unheard(core: Core, posted: Posted) -> str:
     """What is to be known of the end of a task with whom no agent here is connected any more."""
     header = posted.envelope.header
-    if posted.content.body.type_name not in _ENDS or header.from_.account == header.to.account:
+    if posted.content.body.type_name not in ENDING or header.from_.account == header.to.account:
         return ""
     if await bond_between(core.store, header.from_, header.to) is not None:
         return ""

@@ -58,7 +58,6 @@ __all__ = ["Step", "Tasks", "add_event"]
 
 #: What is said about one version of the work.
 _JUDGING: Final = frozenset({EventType.TASK_COMPLETE, EventType.REVISION_REQUEST})
-_ENDS: Final = frozenset(kind.value for kind in ENDING)
 #: Work that was handed in waits for a word, however late it is.
 _HANDED_IN: Final = frozenset({TaskState.SUBMITTED.value, TaskState.RESUBMITTED.value})
 #: So many tasks past their deadline are looked at in one go.
@@ -298,7 +297,7 @@ class Tasks:
         link = view.next_link(role) if view.may_write(role, device) else view.adopting_link(device)
         thread = within_task(held, row.conv, link)
         # An agent that nobody serves never comes back: what its name is given to later is another one.
-        return await draft.post(body, row.mine, row.peer, thread, to_nobody=body.type_name in _ENDS)
+        return await draft.post(body, row.mine, row.peer, thread, to_nobody=body.type_name in ENDING)
 
     async def _writer_label(self, view: TaskView, role: Role) -> str:
         """What the device is called that writes for our side."""
