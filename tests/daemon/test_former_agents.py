@@ -22,6 +22,7 @@ from taskferry_protocol.records import DropOutbox, Generation, Offset, RelayCurs
 from tests.devices.courier import Courier
 
 from .forger import forging
+from .test_gates import gated, waits
 from .test_withdrawn_agents import WRITER, made_anew, refused
 from .worlds import (
     OWNER,
@@ -286,3 +287,15 @@ async def test_nothing_is_said_by_a_former_agent_to_a_relay_that_has_forgotten_a
         assert [owed for owed in await core.store.receipts_owed(50) if owed.mine.name == "writer~1"] == []
         out = await core.store.outbox_due(core.now(), 50, 1_000_000)
         assert not [entry for entry in out if entry.cls == "receipt"]
+
+
+async def test_a_task_of_a_former_agent_waits_for_nobody():
+    """Neither for its owner's word at the gate, nor for the agent's turn."""
+    async with a_world() as world, gated(world) as (alice, bob):
+        task = await ask(alice, "requester", "@bob/writer")
+        await waits(bob, task)
+        (before,) = (await bob.tasks(OWNER, "", "", "", "", 50))[0]
+        assert (before.waiting_for, before.at_gate) == ("me", True)
+        await made_anew(bob)
+        (after,) = (await bob.tasks(OWNER, "", "", "", "", 50))[0]
+        assert (after.waiting_for, after.at_gate) == ("", False)

@@ -46,6 +46,7 @@ async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSu
         summary = read_summary(row)
         request = _of(row, requests.get(row.task, ()))
         delivery = ladder_of(request) if request is not None else None
+        acts = not is_of_former(row)
         shown.append(
             TaskSummary(
                 id=row.task,
@@ -60,9 +61,9 @@ async def task_summaries(core: Core, rows: Sequence[TaskRecord]) -> tuple[TaskSu
                 deadline=row.deadline,
                 created_at=row.created_at,
                 updated_at=row.updated_at,
-                waiting_for=turn_of(row.role, row.state),
+                waiting_for=turn_of(row.role, row.state) if acts else "",
                 unread=unread.get((row.task, row.mine), 0),
-                at_gate=request is not None and request.inbox is InboxState.HELD,
+                at_gate=acts and request is not None and request.inbox is InboxState.HELD,
             )
         )
     return tuple(shown)

@@ -320,7 +320,7 @@ class TaskSummary:
     created_at: Instant
     updated_at: Instant
     waiting_for: str = ""
-    """Whose turn it is: me, peer or, when the task is over, nobody ("")."""
+    """Whose turn it is: me, peer or, when the task is over or a former agent's, nobody ("")."""
     unread: int = 0
     """Messages about it that its agent has not read."""
     percent: int | None = None
